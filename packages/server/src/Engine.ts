@@ -1,0 +1,282 @@
+/**
+ * The contract of what computes: models, gradients, optimizer steps, snapshots, sampling. It knows nothing of HTTP, of
+ * futures or of paths, and callers choose the ids.
+ *
+ * Calls on one model are made one after another, in the order of its requests; calls on different models may overlap.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class Engine extends Context.Tag("@effect-tinker/server/Engine")<Engine, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly baseModels: ReadonlyArray<BaseModel>
+
+  /** Makes an adapter that leaves the base model's output unchanged, with an empty gradient and a fresh optimizer. */
+  readonly createModel: (
+    modelId: string,
+    options: { readonly baseModel: string; readonly lora: LoraSpec }
+  ) => Effect.Effect<void, EngineError>
+
+  /**
+   * Computes the loss of each datum; with `gradient`, adds its gradient to the model's accumulator. A call that fails
+   * leaves the accumulator as it was.
+   */
+  readonly forwardBackward: (
+    modelId: string,
+    options: { readonly data: ReadonlyArray<TrainingDatum>; readonly loss: Loss; readonly gradient: boolean }
+  ) => Effect.Effect<LossResult, EngineError>
+
+  /** One step of AdamW with the accumulated gradient, which it clears. Without a gradient nothing changes. */
+  readonly optimStep: (modelId: string, params: AdamWParams) => Effect.Effect<OptimStepResult, EngineError>
+
+  /** A copy of the model's weights and optimizer state. The gradient is not part of it. */
+  readonly snapshot: (modelId: string) => Effect.Effect<Snapshot, EngineError>
+
+  /** Makes a model from a snapshot; without `optimizer` it begins with a fresh one. */
+  readonly restore: (
+    modelId: string,
+    snapshot: Snapshot,
+    options: { readonly optimizer: boolean }
+  ) => Effect.Effect<void, EngineError>
+
+  /** Frees a model. One that does not exist is no error. */
+  readonly unloadModel: (modelId: string) => Effect.Effect<void, EngineError>
+
+  /** Makes a sampler of the base model, or of the snapshot's weights over it, which never change afterwards. */
+  readonly createSampler: (
+    samplerId: string,
+    options: { readonly baseModel: string; readonly snapshot?: Snapshot | undefined }
+  ) => Effect.Effect<void, EngineError>
+
+  readonly sample: (samplerId: string, request: SampleRequest) => Effect.Effect<SampleResult, EngineError>
+
+  /** Frees a sampler. One that does not exist is no error. */
+  readonly unloadSampler: (samplerId: string) => Effect.Effect<void, EngineError>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface BaseModel {
+  readonly name: string
+  /** Prompt and answer together, in tokens. */
+  readonly maxContextLength: number
+  readonly vocabularySize: number
+  /** Highest LoRA rank that `createModel` accepts. */
+  readonly maxRank: number
+  /** Tokens that end an answer when the request names no stops of its own. */
+  readonly eosTokens: ReadonlyArray<number>
+  /** As in `config.json`, e.g. `LlamaForCausalLM`. */
+  readonly architecture: string
+  readonly tokenizerId: string
+}
+
+/**
+ * Which parts of the base model get an adapter. The scale is 32 / rank, whatever the rank.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LoraSpec {
+  readonly rank: number
+  /** The same seed and settings give the same initial weights. */
+  readonly seed: number
+  readonly trainAttn: boolean
+  readonly trainMlp: boolean
+  readonly trainUnembed: boolean
+}
+
+/**
+ * One sequence. Position t sees `tokens[0..t]` and is scored on `targetTokens[t]`. All arrays are `[tokens]`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TrainingDatum {
+  readonly tokens: Int32Array
+  readonly targetTokens: Int32Array
+  /** Factor of each position's loss. Ones when absent; may be negative. */
+  readonly weights?: Float32Array | undefined
+  /** Log-probabilities of the targets when they were sampled, in nats. */
+  readonly logprobs?: Float32Array | undefined
+  readonly advantages?: Float32Array | undefined
+}
+
+/**
+ * A sum over all positions of all data, in nats. Formulas: `@effect-tinker/losses`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Loss =
+  | { readonly _tag: "cross_entropy" }
+  | { readonly _tag: "importance_sampling" }
+  | { readonly _tag: "ppo"; readonly clipLowThreshold: number; readonly clipHighThreshold: number }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface LossResult {
+  /** One a datum, in order. */
+  readonly outputs: ReadonlyArray<LossOutput>
+  /** Sum of every `elementwiseLoss`. */
+  readonly loss: number
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface LossOutput {
+  /** `[tokens] float32`, nats, of the targets, at temperature 1. */
+  readonly logprobs: Float32Array
+  /** `[tokens] float32`, nats. */
+  readonly elementwiseLoss: Float32Array
+}
+
+/**
+ * AdamW with decoupled weight decay; `gradClipNorm` 0 leaves gradients as they are.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AdamWParams {
+  readonly learningRate: number
+  readonly beta1: number
+  readonly beta2: number
+  readonly eps: number
+  readonly weightDecay: number
+  readonly gradClipNorm: number
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface OptimStepResult {
+  /** Global L2 norm of the gradient before clipping; 0 when there was none. */
+  readonly unclippedGradNorm: number
+}
+
+/**
+ * A model at rest. Tensor names are those of PEFT, e.g.
+ * `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Snapshot {
+  readonly baseModel: string
+  readonly lora: LoraSpec
+  /** Optimizer steps taken. */
+  readonly step: number
+  readonly weights: ReadonlyMap<string, Tensor>
+  /** Adam's first and second moments, under the names of the weights. */
+  readonly expAvg: ReadonlyMap<string, Tensor>
+  readonly expAvgSq: ReadonlyMap<string, Tensor>
+}
+
+/**
+ * Row-major float32.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Tensor {
+  readonly shape: ReadonlyArray<number>
+  readonly data: Float32Array
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface SampleRequest {
+  readonly prompt: Int32Array
+  readonly numSamples: number
+  readonly maxTokens: number
+  /** 0 takes the most probable token. */
+  readonly temperature: number
+  /** Number of most probable tokens to choose from; 0 or less for all. */
+  readonly topK: number
+  /** Smallest set of most probable tokens with at least this probability; 1 for all. */
+  readonly topP: number
+  /** Sample i uses `seed + i`. */
+  readonly seed: number
+  /** An answer ends with any of these tokens, which is kept. */
+  readonly stopTokens: ReadonlyArray<number>
+  /** An answer ends with the token that completes any of these texts, which is kept. */
+  readonly stopStrings: ReadonlyArray<string>
+  readonly promptLogprobs: boolean
+  /** Number of most probable tokens to report at each prompt position. */
+  readonly topkPromptLogprobs: number
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface SampleResult {
+  readonly sequences: ReadonlyArray<SampledSequence>
+  /** `[prompt] float32`, nats, at temperature 1; NaN at position 0, which nothing precedes. */
+  readonly promptLogprobs: Float32Array | undefined
+  readonly topkPromptLogprobs: TopkLogprobs | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface SampledSequence {
+  readonly tokens: Int32Array
+  /** `[tokens] float32`, nats, at temperature 1 over the whole vocabulary, whatever the sampling parameters. */
+  readonly logprobs: Float32Array
+  readonly stopReason: "stop" | "length"
+}
+
+/**
+ * Both arrays `[length, k]`, best first; an empty cell is token 0 with log-probability -99999.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TopkLogprobs {
+  readonly k: number
+  readonly length: number
+  readonly tokenIds: Int32Array
+  readonly logprobs: Float32Array
+}
+
+/**
+ * Why an engine refused or failed:
+ *
+ * - `InvalidRequest`: the caller's data cannot be computed; fix it
+ * - `UnknownModel`: no such base model, model or sampler
+ * - `UnsupportedModel`: a folder that is no model, or of an architecture that the engine does not know
+ * - `NonFinite`: the computation gave NaN or infinity; nothing was changed
+ * - `Unavailable`: what computes could not start, or died; its models are lost
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class EngineError extends Schema.TaggedError<EngineError>("@effect-tinker/server/EngineError")("EngineError", {
+  reason: Schema.Literal("InvalidRequest", "UnknownModel", "UnsupportedModel", "NonFinite", "Unavailable"),
+  description: Schema.String,
+  cause: Schema.optional(Schema.Defect)
+}) {
+  override get message() {
+    return this.description
+  }
+}
