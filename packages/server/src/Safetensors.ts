@@ -1,0 +1,214 @@
+/**
+ * The safetensors file format: the length of a header (u64), the header in JSON, then the tensors' bytes one after
+ * another, all little-endian, as are the machines that Node runs on.
+ */
+import * as Either from "effect/Either"
+import type { Tensor } from "./Engine.js"
+import { ServerError } from "./ServerError.js"
+
+/**
+ * Element types of the format, with their size in bytes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const itemSizes = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1
+} as const
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type DType = keyof typeof itemSizes
+
+/**
+ * A tensor as it lies in the file, row-major. `bytes` is a view into the file, not aligned to anything.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RawTensor {
+  readonly dtype: DType
+  readonly shape: ReadonlyArray<number>
+  readonly bytes: Uint8Array
+}
+
+/**
+ * The bytes of a file with these tensors, as float32, in the order of the map.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const encode = (
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata?: Readonly<Record<string, string>>
+): Uint8Array<ArrayBuffer> => {
+  const header: Record<string, unknown> = {}
+  if (metadata !== undefined) header[metadataKey] = metadata
+  let length = 0
+  for (const [name, { data, shape }] of tensors) {
+    header[name] = { dtype: "F32", shape, data_offsets: [length, length + data.byteLength] }
+    length += data.byteLength
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header))
+  // Spaces after the header put the tensors at a multiple of eight bytes, so that readers may map them into memory.
+  const headerLength = Math.ceil(text.length / 8) * 8
+  const bytes = new Uint8Array(8 + headerLength + length)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerLength), true)
+  bytes.fill(0x20, 8, 8 + headerLength)
+  bytes.set(text, 8)
+  let offset = 8 + headerLength
+  for (const { data } of tensors.values()) {
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset)
+    offset += data.byteLength
+  }
+  return bytes
+}
+
+/**
+ * The tensors of a file, by name. A file that is cut off, too long, or whose header does not describe exactly the bytes
+ * after it is a `ServerError` with reason `DamagedFile`.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const decode = (bytes: Uint8Array): Either.Either<Map<string, RawTensor>, ServerError> =>
+  Either.gen(function*() {
+    const { data, header } = yield* parse(bytes)
+    const tensors = new Map<string, RawTensor>()
+    let total = 0
+    for (const [name, entry] of Object.entries(header)) {
+      if (name === metadataKey) continue
+      if (!isEntry(entry)) return yield* damaged(`tensor ${name} is not described`)
+      const [begin, end] = entry.data_offsets
+      let elements = 1
+      for (const dimension of entry.shape) elements *= dimension
+      const length = elements * itemSizes[entry.dtype]
+      if (end - begin !== length) return yield* damaged(`tensor ${name} should have ${length} bytes`)
+      if (end > data.length) return yield* damaged(`tensor ${name} ends after the file`)
+      total += length
+      tensors.set(name, { dtype: entry.dtype, shape: entry.shape, bytes: data.subarray(begin, end) })
+    }
+    if (total !== data.length) return yield* damaged(`the tensors have ${total} bytes, the file ${data.length}`)
+    return tensors
+  })
+
+/**
+ * The free texts that a writer put beside the tensors; empty when there are none.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const decodeMetadata = (bytes: Uint8Array): Either.Either<Readonly<Record<string, string>>, ServerError> =>
+  Either.map(parse(bytes), ({ header }) => {
+    const metadata: Record<string, string> = {}
+    const given = header[metadataKey]
+    if (isRecord(given)) {
+      for (const [key, value] of Object.entries(given)) metadata[key] = String(value)
+    }
+    return metadata
+  })
+
+/**
+ * The elements as float32, always a copy. Floating point values of 64 bits are rounded; integers are converted.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const toFloat32 = ({ bytes, dtype }: RawTensor): Float32Array<ArrayBuffer> => {
+  // The copy is also what aligns the bytes. (A Buffer's slice() would be no copy.)
+  const buffer = new Uint8Array(bytes).buffer
+  switch (dtype) {
+    case "F32":
+      return new Float32Array(buffer)
+    case "F64":
+      return Float32Array.from(new Float64Array(buffer))
+    case "BF16":
+      return fromBfloat16(new Uint16Array(buffer))
+    case "F16":
+      return fromFloat16(new Uint16Array(buffer))
+    case "I64":
+      return Float32Array.from(new BigInt64Array(buffer), Number)
+    case "I32":
+      return Float32Array.from(new Int32Array(buffer))
+    case "I16":
+      return Float32Array.from(new Int16Array(buffer))
+    case "I8":
+      return Float32Array.from(new Int8Array(buffer))
+    case "U8":
+    case "BOOL":
+      return Float32Array.from(new Uint8Array(buffer))
+  }
+}
+
+const metadataKey = "__metadata__"
+
+/** The largest header that readers of the format accept, in bytes. */
+const maxHeaderBytes = 100_000_000
+
+const damaged = (what: string) =>
+  Either.left(new ServerError({ reason: "DamagedFile", description: `not a whole safetensors file: ${what}` }))
+
+const parse = (
+  bytes: Uint8Array
+): Either.Either<{ readonly header: Record<string, unknown>; readonly data: Uint8Array }, ServerError> => {
+  if (bytes.length < 8) return damaged("shorter than its first field")
+  const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true))
+  if (length > maxHeaderBytes || length > bytes.length - 8) return damaged("the header ends after the file")
+  try {
+    const header: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + length)))
+    return isRecord(header) ? Either.right({ header, data: bytes.subarray(8 + length) }) : damaged("no header")
+  } catch {
+    return damaged("the header is not JSON")
+  }
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+interface Entry {
+  readonly dtype: DType
+  readonly shape: ReadonlyArray<number>
+  readonly data_offsets: readonly [number, number]
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+const isEntry = (value: unknown): value is Entry =>
+  isRecord(value) &&
+  typeof value.dtype === "string" && Object.hasOwn(itemSizes, value.dtype) &&
+  Array.isArray(value.shape) && value.shape.every(isCount) &&
+  Array.isArray(value.data_offsets) && value.data_offsets.length === 2 && value.data_offsets.every(isCount)
+
+/** bfloat16 is the upper half of a float32. */
+const fromBfloat16 = (halves: Uint16Array): Float32Array<ArrayBuffer> => {
+  const bits = new Uint32Array(halves.length)
+  for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16
+  return new Float32Array(bits.buffer)
+}
+
+const fromFloat16 = (halves: Uint16Array): Float32Array<ArrayBuffer> => {
+  const values = new Float32Array(halves.length)
+  for (let i = 0; i < halves.length; i++) {
+    const half = halves[i]!
+    const exponent = (half >> 10) & 0x1f
+    const fraction = half & 0x3ff
+    const magnitude = exponent === 0
+      ? fraction * 2 ** -24
+      : exponent === 0x1f
+      ? (fraction === 0 ? Infinity : NaN)
+      : (1024 + fraction) * 2 ** (exponent - 25)
+    values[i] = half & 0x8000 ? -magnitude : magnitude
+  }
+  return values
+}

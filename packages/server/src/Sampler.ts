@@ -1,0 +1,209 @@
+/**
+ * Choosing tokens from logits, and their log-probabilities. All logits are `[vocabulary] float32`; all log-probabilities
+ * are natural logarithms at temperature 1 over the whole vocabulary.
+ */
+
+/**
+ * How a token is chosen.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ChooseOptions {
+  /** 0 takes the most probable token. */
+  readonly temperature: number
+  /** Number of most probable tokens to choose from; 0 or less for all. */
+  readonly topK: number
+  /** Tokens are kept, best first, while the probability of those before is below this; 1 for all. */
+  readonly topP: number
+}
+
+/**
+ * A generator of numbers uniform in [0, 1) with 53 random bits: xoshiro128**, seeded through splitmix32. The same seed
+ * gives the same numbers on every machine; `seed` is an integer of at most 53 bits.
+ *
+ * Source: Blackman and Vigna 2021, "Scrambled linear pseudorandom number generators".
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeRandom = (seed: number): () => number => {
+  let mix = (seed ^ Math.imul(Math.floor(seed / 4294967296), 0x85ebca6b)) | 0
+  const splitmix = (): number => {
+    mix = (mix + 0x9e3779b9) | 0
+    let z = mix
+    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad)
+    z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
+    return z ^ (z >>> 15)
+  }
+  let a = splitmix()
+  let b = splitmix()
+  let c = splitmix()
+  // The one state that the generator must not have is all zeros.
+  let d = splitmix() | 1
+  const next = (): number => {
+    const product = Math.imul(b, 5)
+    const result = Math.imul((product << 7) | (product >>> 25), 9)
+    const shifted = b << 9
+    c ^= a
+    d ^= b
+    b ^= c
+    a ^= d
+    c ^= shifted
+    d = (d << 11) | (d >>> 21)
+    return result >>> 0
+  }
+  return () => ((next() >>> 5) * 67108864 + (next() >>> 6)) / 9007199254740992
+}
+
+/**
+ * Chooses a token: logits are divided by the temperature, then cut to the top k, then to the top p of what remains, then
+ * one is drawn. Among equal logits the lower token comes first.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const choose = (logits: Float32Array, options: ChooseOptions, random: () => number): number => {
+  const { temperature, topK, topP } = options
+  if (temperature === 0 || topK === 1) return argmax(logits)
+  const bounded = topK > 0 && topK < logits.length
+  if (!bounded && topP >= 1) return draw(logits, undefined, temperature, random)
+  const order = bounded ? best(logits, topK) : best(logits, logits.length)
+  return draw(logits, topP >= 1 ? order : nucleus(logits, order, temperature, topP), temperature, random)
+}
+
+/**
+ * The most probable token; the lowest of several.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const argmax = (logits: Float32Array): number => {
+  let token = 0
+  for (let i = 1; i < logits.length; i++) {
+    if (logits[i]! > logits[token]!) token = i
+  }
+  return token
+}
+
+/**
+ * Logarithm of the sum of exponentials, in float64.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const logSumExp = (logits: Float32Array): number => {
+  let max = -Infinity
+  for (let i = 0; i < logits.length; i++) {
+    if (logits[i]! > max) max = logits[i]!
+  }
+  if (!Number.isFinite(max)) return max
+  let sum = 0
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - max)
+  return max + Math.log(sum)
+}
+
+/**
+ * Log-probability of one token, in nats, computed in float64 and rounded to float32.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const logprobAt = (logits: Float32Array, token: number): number =>
+  Math.fround(logits[token]! - logSumExp(logits))
+
+/**
+ * The `k` most probable tokens, best first, with their log-probabilities in nats. Both arrays are `[min(k, vocabulary)]`.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const topk = (
+  logits: Float32Array,
+  k: number
+): { readonly tokenIds: Int32Array; readonly logprobs: Float32Array } => {
+  const tokenIds = best(logits, Math.min(k, logits.length))
+  const total = logSumExp(logits)
+  const logprobs = new Float32Array(tokenIds.length)
+  for (let i = 0; i < tokenIds.length; i++) logprobs[i] = logits[tokenIds[i]!]! - total
+  return { tokenIds, logprobs }
+}
+
+/** The `k` tokens with the largest logits, best first. */
+const best = (logits: Float32Array, k: number): Int32Array => {
+  const order = new Int32Array(logits.length)
+  for (let i = 0; i < order.length; i++) order[i] = i
+  // A whole sort costs V log V comparisons; for a few tokens out of many a heap of k costs about V.
+  if (k * 8 > logits.length) return order.sort((x, y) => logits[y]! - logits[x]! || x - y).slice(0, k)
+  const heap = order.slice(0, k)
+  const worse = (x: number, y: number): boolean => {
+    const difference = logits[x]! - logits[y]!
+    return difference < 0 || (difference === 0 && x > y)
+  }
+  const sink = (from: number): void => {
+    let parent = from
+    for (;;) {
+      let child = 2 * parent + 1
+      if (child >= k) return
+      if (child + 1 < k && worse(heap[child + 1]!, heap[child]!)) child += 1
+      if (!worse(heap[child]!, heap[parent]!)) return
+      const moved = heap[parent]!
+      heap[parent] = heap[child]!
+      heap[child] = moved
+      parent = child
+    }
+  }
+  for (let i = (k >> 1) - 1; i >= 0; i--) sink(i)
+  for (let token = k; token < logits.length; token++) {
+    if (worse(heap[0]!, token)) {
+      heap[0] = token
+      sink(0)
+    }
+  }
+  return heap.sort((x, y) => logits[y]! - logits[x]! || x - y)
+}
+
+/** The shortest beginning of `order` such that every token in it has less than `topP` of probability before it. */
+const nucleus = (logits: Float32Array, order: Int32Array, temperature: number, topP: number): Int32Array => {
+  const max = logits[order[0]!]!
+  let total = 0
+  for (let i = 0; i < order.length; i++) total += Math.exp((logits[order[i]!]! - max) / temperature)
+  let before = 0
+  let kept = 0
+  while (kept < order.length && (kept === 0 || before < topP * total)) {
+    before += Math.exp((logits[order[kept]!]! - max) / temperature)
+    kept += 1
+  }
+  return order.subarray(0, kept)
+}
+
+/** Draws from the given tokens, or from all, in proportion to their probability. */
+const draw = (
+  logits: Float32Array,
+  tokens: Int32Array | undefined,
+  temperature: number,
+  random: () => number
+): number => {
+  const length = tokens === undefined ? logits.length : tokens.length
+  let max = -Infinity
+  for (let i = 0; i < length; i++) {
+    const logit = logits[tokens === undefined ? i : tokens[i]!]!
+    if (logit > max) max = logit
+  }
+  const weights = new Float64Array(length)
+  let total = 0
+  for (let i = 0; i < length; i++) {
+    const weight = Math.exp((logits[tokens === undefined ? i : tokens[i]!]! - max) / temperature)
+    weights[i] = weight
+    total += weight
+  }
+  let remaining = random() * total
+  let last = 0
+  for (let i = 0; i < length; i++) {
+    if (weights[i]! === 0) continue
+    last = i
+    remaining -= weights[i]!
+    if (remaining < 0) break
+  }
+  return tokens === undefined ? last : tokens[last]!
+}

@@ -1,0 +1,103 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Sampler } from "../src/index.js"
+
+const logits = Float32Array.from([0.3, 2.1, -1, 1.4, -Infinity, 0.9, 1.4, -3])
+const everything = { temperature: 1, topK: -1, topP: 1 }
+
+const softmax = (values: ReadonlyArray<number>) => {
+  const weights = values.map((value) => Math.exp(value))
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  return weights.map((weight) => weight / total)
+}
+
+/** Counts of ten thousand draws. */
+const counts = (options: Sampler.ChooseOptions, seed: number) => {
+  const random = Sampler.makeRandom(seed)
+  const counts = new Array<number>(logits.length).fill(0)
+  for (let i = 0; i < 10_000; i++) counts[Sampler.choose(logits, options, random)]! += 1
+  return counts
+}
+
+/** Sum of (observed − expected)² / expected over the tokens that can occur; the others must not. */
+const chiSquare = (observed: ReadonlyArray<number>, probabilities: ReadonlyArray<number>) => {
+  let sum = 0
+  probabilities.forEach((probability, token) => {
+    if (probability === 0) assert.strictEqual(observed[token], 0, `token ${token} cannot occur`)
+    else sum += (observed[token]! - 10_000 * probability) ** 2 / (10_000 * probability)
+  })
+  return sum
+}
+
+/** The distribution over `kept`, at a temperature. */
+const over = (kept: ReadonlyArray<number>, temperature: number) => {
+  const probabilities = softmax(kept.map((token) => logits[token]! / temperature))
+  return Array.from(logits, (_, token) => kept.includes(token) ? probabilities[kept.indexOf(token)]! : 0)
+}
+
+// The bounds are the 0.999 quantiles of the chi-square distribution with 6, 2 and 3 degrees of freedom.
+describe("Sampler", () => {
+  it("draws in proportion to the exponentials of the logits", () => {
+    assert.isBelow(chiSquare(counts(everything, 1), over([0, 1, 2, 3, 5, 6, 7], 1)), 22.46)
+  })
+
+  it("divides logits by the temperature", () => {
+    assert.isBelow(chiSquare(counts({ ...everything, temperature: 2 }, 2), over([0, 1, 2, 3, 5, 6, 7], 2)), 22.46)
+  })
+
+  it("keeps the k most probable tokens", () => {
+    assert.isBelow(chiSquare(counts({ ...everything, topK: 3 }, 3), over([1, 3, 6], 1)), 13.82)
+  })
+
+  it("keeps a token while the probability before it is below p", () => {
+    // Probabilities, best first: 0.3945, 0.1959, 0.1959, 0.1188, 0.0652, …: the third token is the last that begins below
+    // 0.7 and the fourth the last that begins below 0.8.
+    assert.isBelow(chiSquare(counts({ ...everything, topP: 0.7 }, 4), over([1, 3, 6], 1)), 13.82)
+    assert.isBelow(chiSquare(counts({ ...everything, topP: 0.8 }, 5), over([1, 3, 5, 6], 1)), 16.27)
+  })
+
+  it("cuts to the top p of what the top k left, after the temperature", () => {
+    // At temperature 2 the best four have 0.337, 0.237, 0.237, 0.185 between them.
+    assert.isBelow(chiSquare(counts({ temperature: 2, topK: 4, topP: 0.5 }, 6), over([1, 3], 2)), 10.83)
+  })
+
+  it("always keeps one token", () => {
+    assert.deepStrictEqual(counts({ ...everything, topP: 0 }, 7)[1], 10_000)
+  })
+
+  it("takes the most probable token at temperature 0, and the lower of two", () => {
+    assert.strictEqual(Sampler.choose(logits, { ...everything, temperature: 0 }, () => 0.999), 1)
+    assert.strictEqual(Sampler.argmax(Float32Array.from([1, 2, 2])), 1)
+  })
+
+  it("repeats its numbers for the same seed and has others for another, even beyond 32 bits", () => {
+    const numbers = (seed: number) => {
+      const random = Sampler.makeRandom(seed)
+      return Array.from({ length: 5 }, random)
+    }
+    assert.deepStrictEqual(numbers(7), numbers(7))
+    assert.notDeepEqual(numbers(7), numbers(8))
+    assert.notDeepEqual(numbers(7), numbers(7 + 2 ** 32))
+    assert.isTrue(numbers(0).every((number) => number >= 0 && number < 1))
+  })
+
+  it("gives log-probabilities that sum to one, also of large logits", () => {
+    const large = Float32Array.from([1000, 999, 998])
+    const total = [0, 1, 2].reduce((sum, token) => sum + Math.exp(Sampler.logprobAt(large, token)), 0)
+    assert.closeTo(total, 1, 1e-6)
+    assert.strictEqual(Sampler.logprobAt(large, 0), Math.fround(-Math.log(1 + Math.exp(-1) + Math.exp(-2))))
+  })
+
+  it("reports the most probable tokens, best first, with the log-probabilities of the whole vocabulary", () => {
+    const { logprobs, tokenIds } = Sampler.topk(logits, 4)
+    assert.deepStrictEqual([...tokenIds], [1, 3, 6, 5])
+    assert.deepStrictEqual([...logprobs], [1, 3, 6, 5].map((token) => Sampler.logprobAt(logits, token)))
+    assert.strictEqual(Sampler.topk(logits, 100).tokenIds.length, logits.length)
+  })
+
+  it("finds the same few of many tokens as sorting all of them would", () => {
+    const random = Sampler.makeRandom(11)
+    const many = Float32Array.from({ length: 2000 }, () => Math.floor(random() * 300))
+    const sorted = Array.from(many, (_, token) => token).sort((a, b) => many[b]! - many[a]! || a - b)
+    assert.deepStrictEqual([...Sampler.topk(many, 20).tokenIds], sorted.slice(0, 20))
+  })
+})
