@@ -1,0 +1,1 @@
+export * as TokenLoss from "./TokenLoss.js"
