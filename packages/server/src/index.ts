@@ -1,5 +1,7 @@
 export * as AdamW from "./AdamW.js"
 
+export * as BigramEngine from "./BigramEngine.js"
+
 export * as Engine from "./Engine.js"
 
 export * as Safetensors from "./Safetensors.js"

@@ -1,0 +1,369 @@
+/**
+ * The smallest real engine: the next token depends on the last one alone, through a table of logits. It trains with the
+ * same losses and the same optimizer as any other, exactly and at once, so that a training program can be tested in
+ * milliseconds and on a virtual clock.
+ *
+ * A base model is a table `[vocabulary, vocabulary] float32` made from a seed, row by previous token. A model being
+ * trained adds a table of its own, which begins at zero; rank and parts of a LoRA setting are remembered and change
+ * nothing. Tokens below 256 are bytes, by which stop strings are found.
+ */
+import { TokenLoss } from "@effect-tinker/losses"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as AdamW from "./AdamW.js"
+import * as Engine from "./Engine.js"
+import * as Sampler from "./Sampler.js"
+
+/**
+ * @since 0.1.0
+ * @category config
+ */
+export interface Options {
+  /** Names of the base models, each with a table of its own. Default: `bigram` alone. */
+  readonly baseModels?: ReadonlyArray<string> | undefined
+  /** Default 256: tokens are bytes. */
+  readonly vocabularySize?: number | undefined
+  /** Prompt and answer together, in tokens. Default 1024. */
+  readonly maxContextLength?: number | undefined
+  /** Default 64. */
+  readonly maxRank?: number | undefined
+  /** Tokens that end an answer when a request says nothing about stops. Default: none. */
+  readonly eosTokens?: ReadonlyArray<number> | undefined
+  /** Decides the tables of the base models. Default 0. */
+  readonly seed?: number | undefined
+  /** How long each training step and each sample takes, on the clock of the fiber that runs it. Default: no time. */
+  readonly stepDuration?: Duration.DurationInput | undefined
+}
+
+/**
+ * The name of the base model when the options name none.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const defaultBaseModel = "bigram"
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options = {}): Engine.Service => {
+  const vocabulary = options.vocabularySize ?? 256
+  const baseModels = (options.baseModels ?? [defaultBaseModel]).map((name): Engine.BaseModel => ({
+    name,
+    maxContextLength: options.maxContextLength ?? 1024,
+    vocabularySize: vocabulary,
+    maxRank: options.maxRank ?? 64,
+    eosTokens: options.eosTokens ?? [],
+    architecture: "BigramForCausalLM",
+    tokenizerId: name
+  }))
+  const tables = new Map(
+    baseModels.map((model, i) => [model.name, baseTable(vocabulary, (options.seed ?? 0) + i)] as const)
+  )
+  const models = new Map<string, Model>()
+  const samplers = new Map<string, { readonly baseModel: Engine.BaseModel; readonly table: Float32Array }>()
+
+  const takingTime = <A>(body: () => A): Effect.Effect<A, Engine.EngineError> =>
+    options.stepDuration === undefined
+      ? instantly(body)
+      : Effect.zipRight(Effect.sleep(options.stepDuration), instantly(body))
+  const baseModel = (name: string): Engine.BaseModel => {
+    const found = baseModels.find((model) => model.name === name)
+    if (found === undefined) throw failure("UnknownModel", `there is no base model ${name}`)
+    return found
+  }
+  const model = (id: string): Model => {
+    const found = models.get(id)
+    if (found === undefined) throw failure("UnknownModel", `there is no model ${id}`)
+    return found
+  }
+  const sum = (name: string, adapter: Float32Array): Float32Array => {
+    const base = tables.get(name)!
+    const table = new Float32Array(base.length)
+    for (let i = 0; i < table.length; i++) table[i] = base[i]! + adapter[i]!
+    return table
+  }
+
+  return {
+    baseModels,
+    createModel: (modelId, { baseModel: name, lora }) =>
+      instantly(() => {
+        const { maxRank } = baseModel(name)
+        if (!Number.isInteger(lora.rank) || lora.rank < 1 || lora.rank > maxRank) {
+          throw failure("InvalidRequest", `rank ${lora.rank} is not between 1 and ${maxRank}`)
+        }
+        models.set(modelId, {
+          baseModel: name,
+          lora,
+          adapter: new Float32Array(vocabulary * vocabulary),
+          optimizer: AdamW.make(),
+          gradient: undefined
+        })
+      }),
+    forwardBackward: (modelId, { data, gradient, loss }) =>
+      takingTime(() => {
+        const trained = model(modelId)
+        data.forEach((datum, i) => checkDatum(datum, i, vocabulary))
+        const table = sum(trained.baseModel, trained.adapter)
+        const added = gradient ? new Float64Array(table.length) : undefined
+        const outputs = data.map((datum) => forwardBackward(table, vocabulary, datum, loss, added))
+        const total = outputs.reduce((sum, output) => sum + output.elementwiseLoss.reduce((a, b) => a + b, 0), 0)
+        if (!Number.isFinite(total)) throw failure("NonFinite", `the loss is ${total}`)
+        if (added !== undefined) {
+          if (!added.every(Number.isFinite)) throw failure("NonFinite", "the gradient is not finite")
+          trained.gradient ??= new Float32Array(table.length)
+          for (let i = 0; i < added.length; i++) trained.gradient[i] = trained.gradient[i]! + added[i]!
+        }
+        return { outputs, loss: total }
+      }),
+    optimStep: (modelId, params) =>
+      takingTime(() => {
+        const trained = model(modelId)
+        if (trained.gradient === undefined) return { unclippedGradNorm: 0 }
+        const adapter = trained.adapter.slice()
+        const optimizer = copyOf(trained.optimizer)
+        const result = AdamW.step(
+          new Map([[tensorName, adapter]]),
+          new Map([[tensorName, trained.gradient]]),
+          optimizer,
+          params
+        )
+        if (!Number.isFinite(result.unclippedGradNorm) || !adapter.every(Number.isFinite)) {
+          throw failure("NonFinite", "the step leads out of the finite numbers")
+        }
+        trained.adapter = adapter
+        trained.optimizer = optimizer
+        trained.gradient = undefined
+        return result
+      }),
+    snapshot: (modelId) =>
+      instantly(() => {
+        const { adapter, baseModel, lora, optimizer } = model(modelId)
+        const tensors = (arrays: ReadonlyMap<string, Float32Array>): ReadonlyMap<string, Engine.Tensor> =>
+          new Map(Array.from(arrays, ([name, data]) => [name, { shape: [vocabulary, vocabulary], data: data.slice() }]))
+        return {
+          baseModel,
+          lora,
+          step: optimizer.step,
+          weights: tensors(new Map([[tensorName, adapter]])),
+          expAvg: tensors(optimizer.expAvg),
+          expAvgSq: tensors(optimizer.expAvgSq)
+        }
+      }),
+    restore: (modelId, snapshot, { optimizer }) =>
+      instantly(() => {
+        baseModel(snapshot.baseModel)
+        const moments = (tensors: ReadonlyMap<string, Engine.Tensor>) =>
+          new Map(Array.from(tensors, ([name]) => [name, tensor(tensors, name, vocabulary).slice()]))
+        models.set(modelId, {
+          baseModel: snapshot.baseModel,
+          lora: snapshot.lora,
+          adapter: tensor(snapshot.weights, tensorName, vocabulary).slice(),
+          optimizer: optimizer
+            ? { step: snapshot.step, expAvg: moments(snapshot.expAvg), expAvgSq: moments(snapshot.expAvgSq) }
+            : AdamW.make(),
+          gradient: undefined
+        })
+      }),
+    unloadModel: (modelId) => Effect.sync(() => void models.delete(modelId)),
+    createSampler: (samplerId, { baseModel: name, snapshot }) =>
+      instantly(() => {
+        const found = baseModel(name)
+        const table = snapshot === undefined
+          ? tables.get(name)!
+          : sum(name, tensor(snapshot.weights, tensorName, vocabulary))
+        samplers.set(samplerId, { baseModel: found, table })
+      }),
+    sample: (samplerId, request) =>
+      takingTime(() => {
+        const sampler = samplers.get(samplerId)
+        if (sampler === undefined) throw failure("UnknownModel", `there is no sampler ${samplerId}`)
+        checkPrompt(request, sampler.baseModel)
+        return sample(sampler.table, vocabulary, request)
+      }),
+    unloadSampler: (samplerId) => Effect.sync(() => void samplers.delete(samplerId))
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options?: Options): Layer.Layer<Engine.Engine> => Layer.sync(Engine.Engine, () => make(options))
+
+interface Model {
+  readonly baseModel: string
+  readonly lora: Engine.LoraSpec
+  adapter: Float32Array
+  optimizer: AdamW.State
+  gradient: Float32Array | undefined
+}
+
+/** The one tensor of a model's snapshot. */
+const tensorName = "base_model.model.bigram.delta.weight"
+
+/** Runs code that fails by throwing an `EngineError`; anything else that it throws is a defect. */
+const instantly = <A>(body: () => A): Effect.Effect<A, Engine.EngineError> =>
+  Effect.try({
+    try: body,
+    catch: (error) => {
+      if (error instanceof Engine.EngineError) return error
+      throw error
+    }
+  })
+
+const failure = (reason: Engine.EngineError["reason"], description: string) =>
+  new Engine.EngineError({ reason, description })
+
+/** Logits uniform in [-2, 2): some continuations are likelier than others, none is excluded. */
+const baseTable = (vocabulary: number, seed: number): Float32Array => {
+  const random = Sampler.makeRandom(seed)
+  const table = new Float32Array(vocabulary * vocabulary)
+  for (let i = 0; i < table.length; i++) table[i] = 4 * random() - 2
+  return table
+}
+
+const copyOf = (state: AdamW.State): AdamW.State => {
+  const copies = (arrays: ReadonlyMap<string, Float32Array>) =>
+    new Map(Array.from(arrays, ([name, array]) => [name, array.slice()]))
+  return { step: state.step, expAvg: copies(state.expAvg), expAvgSq: copies(state.expAvgSq) }
+}
+
+const tensor = (tensors: ReadonlyMap<string, Engine.Tensor>, name: string, vocabulary: number): Float32Array => {
+  const found = tensors.get(name)
+  if (found === undefined || found.data.length !== vocabulary * vocabulary) {
+    throw failure("InvalidRequest", `the checkpoint has no tensor ${name} of shape [${vocabulary}, ${vocabulary}]`)
+  }
+  return found.data
+}
+
+const checkDatum = (datum: Engine.TrainingDatum, index: number, vocabulary: number): void => {
+  const { length } = datum.tokens
+  for (const name of ["targetTokens", "weights", "logprobs", "advantages"] as const) {
+    const input = datum[name]
+    if (input !== undefined && input.length !== length) {
+      throw failure("InvalidRequest", `datum ${index}: ${name} has ${input.length} elements for ${length} tokens`)
+    }
+  }
+  for (const name of ["tokens", "targetTokens"] as const) {
+    const outside = datum[name].find((token) => token < 0 || token >= vocabulary)
+    if (outside !== undefined) {
+      throw failure("InvalidRequest", `datum ${index}: ${name} has ${outside}, and the vocabulary ${vocabulary} tokens`)
+    }
+  }
+}
+
+const checkPrompt = (request: Engine.SampleRequest, baseModel: Engine.BaseModel): void => {
+  const { maxContextLength, vocabularySize } = baseModel
+  if (request.prompt.length === 0) throw failure("InvalidRequest", "the prompt is empty")
+  if (request.prompt.length + request.maxTokens > maxContextLength) {
+    throw failure(
+      "InvalidRequest",
+      `a prompt of ${request.prompt.length} and an answer of ${request.maxTokens} tokens exceed ${maxContextLength}`
+    )
+  }
+  const outside = request.prompt.find((token) => token < 0 || token >= vocabularySize)
+  if (outside !== undefined) {
+    throw failure("InvalidRequest", `the prompt has token ${outside}, and the vocabulary ${vocabularySize}`)
+  }
+}
+
+/** One datum's loss; its gradient by the table is added to `added`. */
+const forwardBackward = (
+  table: Float32Array,
+  vocabulary: number,
+  datum: Engine.TrainingDatum,
+  loss: Engine.Loss,
+  added: Float64Array | undefined
+): Engine.LossOutput => {
+  const { targetTokens, tokens } = datum
+  const logprobs = new Float32Array(tokens.length)
+  for (let t = 0; t < tokens.length; t++) {
+    logprobs[t] = Sampler.logprobAt(row(table, vocabulary, tokens[t]!), targetTokens[t]!)
+  }
+  const { elementwiseLoss, gradient } = TokenLoss.compute(loss, {
+    logprobs,
+    weights: datum.weights,
+    samplingLogprobs: datum.logprobs,
+    advantages: datum.advantages
+  })
+  if (added !== undefined) {
+    for (let t = 0; t < tokens.length; t++) {
+      const e = gradient[t]!
+      if (e === 0) continue
+      const logits = row(table, vocabulary, tokens[t]!)
+      const total = Sampler.logSumExp(logits)
+      const offset = tokens[t]! * vocabulary
+      for (let j = 0; j < vocabulary; j++) {
+        added[offset + j] = added[offset + j]! - e * Math.exp(logits[j]! - total)
+      }
+      added[offset + targetTokens[t]!] = added[offset + targetTokens[t]!]! + e
+    }
+  }
+  return { logprobs, elementwiseLoss }
+}
+
+const sample = (table: Float32Array, vocabulary: number, request: Engine.SampleRequest): Engine.SampleResult => {
+  const { prompt } = request
+  const sequences: Array<Engine.SampledSequence> = []
+  const stopBytes = request.stopStrings.map((stop) => new TextEncoder().encode(stop))
+  for (let i = 0; i < request.numSamples; i++) {
+    const random = Sampler.makeRandom(request.seed + i)
+    const tokens: Array<number> = []
+    const logprobs: Array<number> = []
+    let last = prompt[prompt.length - 1]!
+    let stopped = false
+    while (!stopped && tokens.length < request.maxTokens) {
+      const logits = row(table, vocabulary, last)
+      last = Sampler.choose(logits, request, random)
+      tokens.push(last)
+      logprobs.push(Sampler.logprobAt(logits, last))
+      stopped = request.stopTokens.includes(last) || stopBytes.some((stop) => endsWith(tokens, stop))
+    }
+    sequences.push({
+      tokens: Int32Array.from(tokens),
+      logprobs: Float32Array.from(logprobs),
+      stopReason: stopped ? "stop" : "length"
+    })
+  }
+  return {
+    sequences,
+    promptLogprobs: request.promptLogprobs ? promptLogprobs(table, vocabulary, prompt) : undefined,
+    topkPromptLogprobs: request.topkPromptLogprobs > 0
+      ? topkPromptLogprobs(table, vocabulary, prompt, request.topkPromptLogprobs)
+      : undefined
+  }
+}
+
+const promptLogprobs = (table: Float32Array, vocabulary: number, prompt: Int32Array): Float32Array => {
+  const logprobs = new Float32Array(prompt.length).fill(NaN)
+  for (let t = 1; t < prompt.length; t++) {
+    logprobs[t] = Sampler.logprobAt(row(table, vocabulary, prompt[t - 1]!), prompt[t]!)
+  }
+  return logprobs
+}
+
+const topkPromptLogprobs = (
+  table: Float32Array,
+  vocabulary: number,
+  prompt: Int32Array,
+  k: number
+): Engine.TopkLogprobs => {
+  const tokenIds = new Int32Array(prompt.length * k)
+  const logprobs = new Float32Array(prompt.length * k).fill(-99999)
+  for (let t = 1; t < prompt.length; t++) {
+    const best = Sampler.topk(row(table, vocabulary, prompt[t - 1]!), k)
+    tokenIds.set(best.tokenIds, t * k)
+    logprobs.set(best.logprobs, t * k)
+  }
+  return { k, length: prompt.length, tokenIds, logprobs }
+}
+
+const row = (table: Float32Array, vocabulary: number, token: number): Float32Array =>
+  table.subarray(token * vocabulary, (token + 1) * vocabulary)
+
+const endsWith = (tokens: ReadonlyArray<number>, bytes: Uint8Array): boolean =>
+  bytes.length > 0 && bytes.length <= tokens.length &&
+  bytes.every((byte, i) => tokens[tokens.length - bytes.length + i] === byte)
