@@ -1,0 +1,27 @@
+/**
+ * The adapter that a model trains: its rank and the parts of the base model that get one.
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export class LoraConfig extends Schema.Class<LoraConfig>("effect-tinker/LoraConfig")({
+  /** Default 32. */
+  rank: Schema.optionalWith(Schema.Number, { default: () => 32 }),
+  /** The same seed gives the same initial weights; without one the server draws it. */
+  seed: Schema.optional(Schema.Number),
+  /** Adapt the unembedding. Default true. */
+  trainUnembed: Schema.optionalWith(Schema.Boolean, { default: () => true }).pipe(Schema.fromKey("train_unembed")),
+  /** Adapt the feed-forward layers. Default true. */
+  trainMlp: Schema.optionalWith(Schema.Boolean, { default: () => true }).pipe(Schema.fromKey("train_mlp")),
+  /** Adapt the attention layers. Default true. */
+  trainAttn: Schema.optionalWith(Schema.Boolean, { default: () => true }).pipe(Schema.fromKey("train_attn"))
+}) {}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: ConstructorParameters<typeof LoraConfig>[0] = {}): LoraConfig => new LoraConfig(options)

@@ -1,0 +1,71 @@
+/**
+ * Where a checkpoint is: `tinker://<training run>/<kind>/<name>`.
+ */
+import * as Either from "effect/Either"
+import type { ModelId } from "./Identifiers.js"
+import { InvalidInputError } from "./TinkerError.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type CheckpointType = "training" | "sampler" | "external"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface TinkerPath {
+  readonly trainingRunId: ModelId
+  readonly checkpointType: CheckpointType
+  readonly name: string
+}
+
+const kinds: Record<CheckpointType, string> = {
+  training: "weights",
+  sampler: "sampler_weights",
+  external: "external_weights"
+}
+
+const types = new Map(Object.entries(kinds).map(([type, kind]) => [kind, type as CheckpointType]))
+
+const scheme = "tinker://"
+
+/**
+ * Reads a path. Run ids contain colons, so this is no URL. Left: `InvalidInputError`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parse = (path: string): Either.Either<TinkerPath, InvalidInputError> => {
+  const parts = path.startsWith(scheme) ? path.slice(scheme.length).split("/") : []
+  const checkpointType = types.get(parts[1] ?? "")
+  if (parts.length !== 3 || checkpointType === undefined || parts[0] === "" || parts[2] === "") {
+    return Either.left(
+      new InvalidInputError({
+        operation: "TinkerPath.parse",
+        field: "path",
+        description: `${JSON.stringify(path)} is no checkpoint path. `
+          + "Expected tinker://<training run>/<weights, sampler_weights or external_weights>/<name>."
+      })
+    )
+  }
+  return Either.right({ trainingRunId: parts[0] as ModelId, checkpointType, name: parts[2]! })
+}
+
+/**
+ * Writes a path.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const format = (path: TinkerPath): string =>
+  `${scheme}${path.trainingRunId}/${kinds[path.checkpointType]}/${path.name}`
+
+/**
+ * The id by which REST calls name the checkpoint: its kind and name.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const checkpointId = (path: TinkerPath): string => `${kinds[path.checkpointType]}/${path.name}`

@@ -1,0 +1,155 @@
+/**
+ * Endpoints of checkpoints made and read by models.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { ModelId, SamplingSessionId, SessionId } from "./Identifiers.js"
+import { post } from "./internal/endpoint.js"
+import { field, literal, optional } from "./internal/wireField.js"
+import { OptimizerConfig, UntypedFuture } from "./ModelsApi.js"
+import type { TinkerError } from "./TinkerError.js"
+import * as TinkerHttpClient from "./TinkerHttpClient.js"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class WeightsApi extends Context.Tag("effect-tinker/WeightsApi")<WeightsApi, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly saveWeights: (request: SaveWeightsRequest) => Effect.Effect<UntypedFuture, TinkerError>
+  readonly saveWeightsForSampler: (
+    request: SaveWeightsForSamplerRequest
+  ) => Effect.Effect<UntypedFuture, TinkerError>
+  readonly loadWeights: (request: LoadWeightsRequest) => Effect.Effect<UntypedFuture, TinkerError>
+}
+
+const StringMap = Schema.Record({ key: Schema.String, value: Schema.String })
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SaveWeightsRequest = Schema.Struct({
+  modelId: field(ModelId, "model_id"),
+  /** The checkpoint's name. */
+  path: Schema.optionalWith(Schema.String, { nullable: true }),
+  seqId: field(Schema.Int, "seq_id"),
+  ttlSeconds: optional(Schema.Int, "ttl_seconds"),
+  overwrite: Schema.optionalWith(Schema.Boolean, { default: () => false }),
+  userMetadata: optional(StringMap, "user_metadata"),
+  type: literal("save_weights")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type SaveWeightsRequest = typeof SaveWeightsRequest.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SaveWeightsResponse = Schema.Struct({ path: Schema.String })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type SaveWeightsResponse = typeof SaveWeightsResponse.Type
+
+/**
+ * Named by `path`, or unnamed for the sampling session with the number `samplingSessionSeqId`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SaveWeightsForSamplerRequest = Schema.Struct({
+  modelId: field(ModelId, "model_id"),
+  path: Schema.optionalWith(Schema.String, { nullable: true }),
+  samplingSessionSeqId: optional(Schema.Int, "sampling_session_seq_id"),
+  kind: Schema.optionalWith(Schema.String, { default: () => "snapshot" }),
+  seqId: field(Schema.Int, "seq_id"),
+  ttlSeconds: optional(Schema.Int, "ttl_seconds"),
+  userMetadata: optional(StringMap, "user_metadata"),
+  type: literal("save_weights_for_sampler")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type SaveWeightsForSamplerRequest = typeof SaveWeightsForSamplerRequest.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SaveWeightsForSamplerResponse = Schema.Struct({
+  path: Schema.optionalWith(Schema.String, { nullable: true }),
+  samplingSessionId: optional(SamplingSessionId, "sampling_session_id")
+})
+
+/**
+ * Into a model that exists (`modelId`, `seqId`), or into a new one made by the same request (`sessionId`, `modelSeqId`).
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const LoadWeightsRequest = Schema.Struct({
+  modelId: optional(ModelId, "model_id"),
+  seqId: optional(Schema.Int, "seq_id"),
+  sessionId: optional(SessionId, "session_id"),
+  modelSeqId: optional(Schema.Int, "model_seq_id"),
+  baseModel: optional(Schema.String, "base_model"),
+  userMetadata: optional(Schema.Record({ key: Schema.String, value: Schema.Unknown }), "user_metadata"),
+  optimizerConfig: optional(OptimizerConfig, "optimizer_config"),
+  path: Schema.String,
+  /** Whether the optimizer's state is loaded too. */
+  optimizer: Schema.Boolean,
+  weightsAccessToken: optional(Schema.String, "weights_access_token"),
+  type: literal("load_weights")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type LoadWeightsRequest = typeof LoadWeightsRequest.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const LoadWeightsResponse = Schema.Struct({
+  path: Schema.optionalWith(Schema.String, { nullable: true }),
+  modelId: optional(Schema.String, "model_id")
+})
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
+  TinkerHttpClient.TinkerHttpClient,
+  (http) =>
+    WeightsApi.of({
+      saveWeights: (request) => post(http, "save_weights", SaveWeightsRequest, UntypedFuture)(request),
+      saveWeightsForSampler: (request) =>
+        post(http, "save_weights_for_sampler", SaveWeightsForSamplerRequest, UntypedFuture)(request),
+      loadWeights: (request) => post(http, "load_weights", LoadWeightsRequest, UntypedFuture)(request)
+    })
+)
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<WeightsApi, never, TinkerHttpClient.TinkerHttpClient> = Layer.effect(WeightsApi, make)

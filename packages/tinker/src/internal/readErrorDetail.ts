@@ -1,0 +1,31 @@
+/**
+ * What an error body says. Servers write it in five ways: `detail` as text or as a list of findings, `error`,
+ * `error_message`, or no JSON at all.
+ */
+export const readErrorDetail = (body: Uint8Array): string => {
+  const text = new TextDecoder().decode(body).trim()
+  return shorten(fromJson(text) ?? text)
+}
+
+const fromJson = (text: string): string | undefined => {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (typeof value !== "object" || value === null) return undefined
+  const { detail, error, error_message: errorMessage } = value as Record<string, unknown>
+  const said = detail ?? error ?? errorMessage
+  if (typeof said === "string") return said
+  return Array.isArray(said) ? said.map(finding).join("; ") : undefined
+}
+
+/** `msg` says what is wrong and `loc` where; `input`, what was sent, stays out of messages. */
+const finding = (item: unknown): string => {
+  if (typeof item !== "object" || item === null) return String(item)
+  const { loc, msg } = item as Record<string, unknown>
+  return `${Array.isArray(loc) ? loc.join(".") : ""}: ${String(msg)}`
+}
+
+const shorten = (text: string): string => text.length <= 500 ? text : `${text.slice(0, 500)}…`

@@ -1,0 +1,32 @@
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+
+const Numbers: Schema.Schema<ReadonlyArray<number>> = Schema.declare(
+  (u): u is ReadonlyArray<number> => Array.isArray(u),
+  { identifier: "Numbers" }
+)
+
+const Int32ArrayFromSelf = Schema.declare((u): u is Int32Array => u instanceof Int32Array, {
+  identifier: "Int32Array"
+})
+
+/** Token ids: a list of integers on the wire, an `Int32Array` here. Checked in one loop, not by a schema an element. */
+export const Tokens: Schema.Schema<Int32Array, ReadonlyArray<number>> = Schema.transformOrFail(
+  Numbers,
+  Int32ArrayFromSelf,
+  {
+    strict: true,
+    decode: (numbers, _, ast) => {
+      const tokens = new Int32Array(numbers.length)
+      for (let i = 0; i < numbers.length; i++) {
+        const token: unknown = numbers[i]
+        if (typeof token !== "number" || (token | 0) !== token) {
+          return ParseResult.fail(new ParseResult.Type(ast, i, `element ${i} is no 32-bit integer`))
+        }
+        tokens[i] = token
+      }
+      return ParseResult.succeed(tokens)
+    },
+    encode: (tokens) => ParseResult.succeed(Array.from(tokens))
+  }
+)

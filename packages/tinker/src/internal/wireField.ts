@@ -1,0 +1,14 @@
+/** Fields of wire schemas, whose names differ there and here. */
+import * as Schema from "effect/Schema"
+
+/** A field that must be there. */
+export const field = <A, I, const K extends string>(schema: Schema.Schema<A, I>, key: K) =>
+  Schema.propertySignature(schema).pipe(Schema.fromKey(key))
+
+/** A field that may be missing or null; then it is absent here, and left out when sent. */
+export const optional = <A, I, const K extends string>(schema: Schema.Schema<A, I>, key: K) =>
+  Schema.optionalWith(schema, { nullable: true }).pipe(Schema.fromKey(key))
+
+/** The name of the request's type, always sent; other servers' clients may leave it out. */
+export const literal = <const L extends string>(value: L) =>
+  Schema.optionalWith(Schema.Literal(value), { default: () => value })
