@@ -1,0 +1,389 @@
+/**
+ * A graph being built: one method an operator, each adding a node to the model and returning the tensor it makes.
+ * Operations that can be differentiated also leave a {@link Operation} in the record, which `Gradient` walks backwards.
+ */
+import * as OnnxProto from "./OnnxProto.js"
+
+/**
+ * The result of a node that has not run yet.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Tensor extends OnnxProto.Value {}
+
+/**
+ * A step of the forward pass that knows its gradient. It may consist of several nodes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Operation {
+  readonly inputs: ReadonlyArray<Tensor>
+  readonly output: Tensor
+  /** Adds the nodes that turn the output's cotangent into those of the inputs that need one. */
+  readonly backward: (cotangent: Tensor, cotangents: Cotangents) => void
+}
+
+/**
+ * Sums of what has flowed back to each tensor so far.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Cotangents {
+  /** Whether anything wanted depends on this tensor. */
+  readonly needs: (tensor: Tensor) => boolean
+  readonly add: (tensor: Tensor, cotangent: Tensor) => void
+  /** Hands over the sum so far, so that a product can add to it in one go; give the result back with `add`. */
+  readonly take: (tensor: Tensor) => Tensor | undefined
+}
+
+interface Emit {
+  readonly shape: ReadonlyArray<OnnxProto.Dim>
+  readonly type?: OnnxProto.ElementType | undefined
+  readonly domain?: string | undefined
+  readonly integers?: Readonly<Record<string, number | ReadonlyArray<number>>> | undefined
+  readonly floats?: Readonly<Record<string, number>> | undefined
+  readonly strings?: Readonly<Record<string, string>> | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export class Graph {
+  /** Element type of every number that is differentiated: float64 where gradients are checked. */
+  readonly float: "float32" | "float64"
+  readonly record: Array<Operation> = []
+  private readonly nodes: Array<OnnxProto.Node> = []
+  private readonly initializers = new Map<string, OnnxProto.Initializer>()
+  private readonly inputs: Array<Tensor> = []
+  private readonly outputs: Array<Tensor> = []
+  private readonly values: Array<Tensor> = []
+  private count = 0
+
+  constructor(float: "float32" | "float64") {
+    this.float = float
+  }
+
+  // inputs, outputs, constants
+
+  input(
+    name: string,
+    shape: ReadonlyArray<OnnxProto.Dim>,
+    type: OnnxProto.ElementType = this.float
+  ): Tensor {
+    const tensor = { name, type, shape }
+    this.inputs.push(tensor)
+    return tensor
+  }
+
+  output(name: string, tensor: Tensor): void {
+    this.emit("Identity", [tensor], { shape: tensor.shape, type: tensor.type }, name)
+    this.values.pop()
+    this.outputs.push({ name, type: tensor.type, shape: tensor.shape })
+  }
+
+  /** Numbers that are part of the model, of the graph's element type. */
+  weight(name: string, shape: ReadonlyArray<number>, data: Float32Array | Float64Array): Tensor {
+    const typed = this.float === "float64"
+      ? data instanceof Float64Array ? data : Float64Array.from(data)
+      : data instanceof Float32Array
+      ? data
+      : Float32Array.from(data)
+    return this.initializer(name, this.float, shape, typed)
+  }
+
+  scalar(value: number): Tensor {
+    return this.weight(`scalar:${value}`, [], Float64Array.of(value))
+  }
+
+  integers(values: ReadonlyArray<number>): Tensor {
+    const data = BigInt64Array.from(values, BigInt)
+    return this.initializer(`integers:${values.join(",")}`, "int64", [values.length], data)
+  }
+
+  integer(value: number): Tensor {
+    return this.initializer(`integer:${value}`, "int64", [], BigInt64Array.of(BigInt(value)))
+  }
+
+  // elementwise
+
+  add(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise("Add", a, b)
+  }
+
+  sub(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise("Sub", a, b)
+  }
+
+  mul(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise("Mul", a, b)
+  }
+
+  min(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise("Min", a, b)
+  }
+
+  max(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise("Max", a, b)
+  }
+
+  less(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise("Less", a, b, "bool")
+  }
+
+  equal(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise("Equal", a, b, "bool")
+  }
+
+  where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
+    return this.emit("Where", [condition, a, b], {
+      shape: broadcast(condition.shape, broadcast(a.shape, b.shape)),
+      type: a.type
+    })
+  }
+
+  neg(x: Tensor): Tensor {
+    return this.emit("Neg", [x], { shape: x.shape, type: x.type })
+  }
+
+  exp(x: Tensor): Tensor {
+    return this.emit("Exp", [x], { shape: x.shape, type: x.type })
+  }
+
+  sigmoid(x: Tensor): Tensor {
+    return this.emit("Sigmoid", [x], { shape: x.shape, type: x.type })
+  }
+
+  // reductions over one axis
+
+  softmax(x: Tensor): Tensor {
+    return this.emit("Softmax", [x], { shape: x.shape, type: x.type, integers: { axis: -1 } })
+  }
+
+  logSoftmax(x: Tensor): Tensor {
+    return this.emit("LogSoftmax", [x], { shape: x.shape, type: x.type, integers: { axis: -1 } })
+  }
+
+  /** Sum over the last axis, which stays with length 1. */
+  sumLast(x: Tensor): Tensor {
+    return this.emit("ReduceSum", [x, this.integers([-1])], {
+      shape: [...x.shape.slice(0, -1), 1],
+      integers: { keepdims: 1 }
+    })
+  }
+
+  meanLast(x: Tensor): Tensor {
+    return this.emit("ReduceMean", [x, this.integers([-1])], {
+      shape: [...x.shape.slice(0, -1), 1],
+      integers: { keepdims: 1 }
+    })
+  }
+
+  /** Sum over the first axis, which disappears. */
+  sumFirst(x: Tensor): Tensor {
+    return this.emit("ReduceSum", [x, this.integers([0])], { shape: x.shape.slice(1), integers: { keepdims: 0 } })
+  }
+
+  // products
+
+  /** `a·b + c` of matrices, either transposed first. */
+  gemm(
+    a: Tensor,
+    b: Tensor,
+    options: { readonly transA?: boolean; readonly transB?: boolean; readonly c?: Tensor | undefined } = {}
+  ): Tensor {
+    const rows = options.transA === true ? a.shape[1]! : a.shape[0]!
+    const columns = options.transB === true ? b.shape[0]! : b.shape[1]!
+    return this.emit("Gemm", options.c === undefined ? [a, b] : [a, b, options.c], {
+      shape: [rows, columns],
+      integers: { transA: options.transA === true ? 1 : 0, transB: options.transB === true ? 1 : 0 }
+    })
+  }
+
+  /** `alpha·a·b` over the last two axes, either transposed first. */
+  matMul(
+    a: Tensor,
+    b: Tensor,
+    options: { readonly transA?: boolean; readonly transB?: boolean; readonly alpha?: number } = {}
+  ): Tensor {
+    const { alpha = 1, transA = false, transB = false } = options
+    const shape = [
+      ...a.shape.slice(0, -2),
+      transA ? a.shape.at(-1)! : a.shape.at(-2)!,
+      transB ? b.shape.at(-2)! : b.shape.at(-1)!
+    ]
+    if (this.float === "float32") {
+      return this.emit("FusedMatMul", [a, b], {
+        shape,
+        domain: "com.microsoft",
+        integers: { transA: transA ? 1 : 0, transB: transB ? 1 : 0 },
+        floats: { alpha }
+      })
+    }
+    // The fused operator has no float64 kernel.
+    const product = this.emit("MatMul", [transA ? this.swapLast(a) : a, transB ? this.swapLast(b) : b], { shape })
+    return alpha === 1 ? product : this.mul(product, this.scalar(alpha))
+  }
+
+  // shapes
+
+  /** `[rank] int64` */
+  shapeOf(x: Tensor): Tensor {
+    return this.emit("Shape", [x], { shape: [x.shape.length], type: "int64" })
+  }
+
+  concat(parts: ReadonlyArray<Tensor>, axis: number): Tensor {
+    const first = parts[0]!
+    const lengths = parts.map((part) => part.shape.at(axis)!)
+    const shape = [...first.shape]
+    shape[axis < 0 ? shape.length + axis : axis] = lengths.every((length) => typeof length === "number")
+      ? lengths.reduce<number>((sum, length) => sum + Number(length), 0)
+      : lengths.join("+")
+    return this.emit("Concat", parts, { shape, type: first.type, integers: { axis } })
+  }
+
+  /** `to` are numbers (0 keeps a length, -1 is inferred) or a tensor of them; `shape` says what comes out. */
+  reshape(x: Tensor, to: ReadonlyArray<number> | Tensor, shape: ReadonlyArray<OnnxProto.Dim>): Tensor {
+    const target = "name" in to ? to : this.integers(to)
+    return this.emit("Reshape", [x, target], { shape, type: x.type })
+  }
+
+  transpose(x: Tensor, permutation: ReadonlyArray<number>): Tensor {
+    const shape = permutation.map((axis) => x.shape[axis]!)
+    return this.emit("Transpose", [x], { shape, type: x.type, integers: { perm: permutation } })
+  }
+
+  slice(x: Tensor, axis: number, start: number | Tensor, end: number | Tensor, length: OnnxProto.Dim): Tensor {
+    const shape = [...x.shape]
+    shape[axis] = length
+    const at = (bound: number | Tensor) => typeof bound === "number" ? this.integers([bound]) : bound
+    return this.emit("Slice", [x, at(start), at(end), this.integers([axis])], { shape, type: x.type })
+  }
+
+  tile(x: Tensor, repeats: ReadonlyArray<number>, shape: ReadonlyArray<OnnxProto.Dim>): Tensor {
+    return this.emit("Tile", [x, this.integers(repeats)], { shape, type: x.type })
+  }
+
+  /** `0 .. length-1` */
+  range(length: Tensor, name: OnnxProto.Dim): Tensor {
+    return this.emit("Range", [this.integer(0), length, this.integer(1)], { shape: [name], type: "int64" })
+  }
+
+  // indexing
+
+  /** Rows of `x`. */
+  gather(x: Tensor, rows: Tensor): Tensor {
+    return this.emit("Gather", [x, rows], {
+      shape: [...rows.shape, ...x.shape.slice(1)],
+      type: x.type,
+      integers: { axis: 0 }
+    })
+  }
+
+  /** `x[i, indices[i, j]]` */
+  gatherLast(x: Tensor, indices: Tensor): Tensor {
+    return this.emit("GatherElements", [x, indices], { shape: indices.shape, type: x.type, integers: { axis: -1 } })
+  }
+
+  /** Adds `updates[i, j]` to `x[i, indices[i, j]]`. */
+  scatterAddLast(x: Tensor, indices: Tensor, updates: Tensor): Tensor {
+    return this.emit("ScatterElements", [x, indices, updates], {
+      shape: x.shape,
+      type: x.type,
+      integers: { axis: -1 },
+      strings: { reduction: "add" }
+    })
+  }
+
+  /** `[...indices, depth]` of ones and zeros. */
+  oneHot(indices: Tensor, depth: number): Tensor {
+    const values = this.initializer(
+      "oneHot:values",
+      this.float,
+      [2],
+      this.float === "float64" ? Float64Array.of(0, 1) : Float32Array.of(0, 1)
+    )
+    return this.emit("OneHot", [indices, this.integer(depth), values], {
+      shape: [...indices.shape, depth],
+      integers: { axis: -1 }
+    })
+  }
+
+  // one node of any kind
+
+  /** The first of the node's outputs; `name` is made up when absent. */
+  emit(operator: string, inputs: ReadonlyArray<Tensor>, options: Emit, name?: string): Tensor {
+    return this.emitMany(operator, inputs, [options], name === undefined ? undefined : [name])[0]!
+  }
+
+  /** Every output of the node, described in order; attributes are those of the first. */
+  emitMany(
+    operator: string,
+    inputs: ReadonlyArray<Tensor>,
+    outputs: ReadonlyArray<Emit>,
+    names?: ReadonlyArray<string>
+  ): ReadonlyArray<Tensor> {
+    const tensors = outputs.map(({ shape, type = this.float }, i): Tensor => ({
+      name: names?.[i] ?? `${operator}:${this.count++}`,
+      type,
+      shape
+    }))
+    const { domain = "", floats = {}, integers = {}, strings = {} } = outputs[0]!
+    this.nodes.push({
+      operator,
+      domain,
+      inputs: inputs.map((input) => input.name),
+      outputs: tensors.map((tensor) => tensor.name),
+      integers,
+      floats,
+      strings
+    })
+    this.values.push(...tensors)
+    return tensors
+  }
+
+  /** The model as bytes that the runtime loads. */
+  encode(): Uint8Array {
+    return OnnxProto.encode({
+      nodes: this.nodes,
+      initializers: Array.from(this.initializers.values()),
+      inputs: this.inputs,
+      outputs: this.outputs,
+      values: this.values
+    })
+  }
+
+  private elementwise(operator: string, a: Tensor, b: Tensor, type: OnnxProto.ElementType = a.type): Tensor {
+    return this.emit(operator, [a, b], { shape: broadcast(a.shape, b.shape), type })
+  }
+
+  private swapLast(x: Tensor): Tensor {
+    const axes = x.shape.map((_, axis) => axis)
+    return this.transpose(x, [...axes.slice(0, -2), axes.at(-1)!, axes.at(-2)!])
+  }
+
+  private initializer(
+    name: string,
+    type: OnnxProto.ElementType,
+    shape: ReadonlyArray<number>,
+    data: Float32Array | Float64Array | BigInt64Array
+  ): Tensor {
+    if (!this.initializers.has(name)) {
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+      this.initializers.set(name, { name, type, shape, bytes })
+    }
+    return { name, type, shape }
+  }
+}
+
+const broadcast = (
+  a: ReadonlyArray<OnnxProto.Dim>,
+  b: ReadonlyArray<OnnxProto.Dim>
+): ReadonlyArray<OnnxProto.Dim> => {
+  const [long, short] = a.length >= b.length ? [a, b] : [b, a]
+  const offset = long.length - short.length
+  return long.map((dim, axis) => axis < offset || dim !== 1 ? dim : short[axis - offset]!)
+}
