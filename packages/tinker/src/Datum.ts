@@ -13,13 +13,30 @@ export interface Datum {
   readonly modelInput: ModelInput
   /** Tensors by name, as the loss wants them; see `LossFn`. */
   readonly lossFnInputs: Readonly<Record<string, TensorData.TensorData>>
+  /** Where the model input comes from, if it was sampled: spans that tile its tokens. Both span lists, or neither. */
+  readonly modelInputSpans?: ReadonlyArray<ProvenanceSpan> | undefined
+  /** Where the targets come from: spans that tile them. */
+  readonly lossFnInputSpans?: ReadonlyArray<ProvenanceSpan> | undefined
+}
+
+/**
+ * A run of tokens of a sampled sequence: of its prompt, or of what was sampled.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ProvenanceSpan {
+  readonly kind: "prompt" | "sampled"
+  readonly sequenceId: string
+  readonly offset: number
+  readonly length: number
 }
 
 /**
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Datum): Datum => ({ modelInput: options.modelInput, lossFnInputs: options.lossFnInputs })
+export const make = (options: Datum): Datum => options
 
 /**
  * A datum of cross entropy from a whole sequence: each token but the last is read, and each but the first is a target.

@@ -1,6 +1,7 @@
 /**
  * Answers of a model to a prompt.
  */
+import type { Float32Tensor, Int64Tensor } from "./TensorData.js"
 
 /**
  * @since 0.1.0
@@ -12,6 +13,10 @@ export interface SampleResponse {
   readonly promptLogprobs: Float32Array | undefined
   /** The most probable tokens at each prompt position. Only if asked for. */
   readonly topkPromptLogprobs: TopkLogprobs | undefined
+  /** Log-probabilities of tokens that the request named for each prompt position, in the request's shape; 0 where none. */
+  readonly targetPromptLogprobs?: Float32Tensor | undefined
+  /** Other tokens drawn for each prompt position, `[prompt - 1, k]`: row i belongs to position i + 1. */
+  readonly promptAltTokens?: { readonly tokens: Int64Tensor; readonly logprobs: Float32Tensor } | undefined
   /** Prompt tokens that the server did not have to compute again. */
   readonly promptCacheHitTokens: number
 }

@@ -3,7 +3,7 @@
  * Decoding throws a plain `Error` that names the field; callers turn it into theirs.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
-import type { Datum } from "../Datum.js"
+import type { Datum, ProvenanceSpan } from "../Datum.js"
 import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
 import type { ModelInputChunk } from "../ModelInput.js"
 import type { SampledSequence, SampleResponse, TopkLogprobs } from "../SampleResponse.js"
@@ -115,6 +115,26 @@ const chunkFromWire = (chunk: Wire.Chunk): ModelInputChunk => {
   }
 }
 
+const spanToWire = (span: ProvenanceSpan): Wire.ProvenanceSpan => {
+  const value = { sequenceId: span.sequenceId, offset: BigInt(span.offset), length: BigInt(span.length) }
+  return create(Wire.ProvenanceSpanSchema, {
+    span: span.kind === "prompt"
+      ? { case: "promptTokens", value: create(Wire.PromptProvenanceSpanSchema, value) }
+      : { case: "sampledTokens", value: create(Wire.SampledProvenanceSpanSchema, value) }
+  })
+}
+
+const spanFromWire = ({ span }: Wire.ProvenanceSpan): ProvenanceSpan => {
+  if (span.case === undefined) throw new Error("a provenance span is of an unknown kind")
+  const { length, offset, sequenceId } = span.value
+  return {
+    kind: span.case === "promptTokens" ? "prompt" : "sampled",
+    sequenceId,
+    offset: Number(offset),
+    length: Number(length)
+  }
+}
+
 const mapEntries = <A, B>(
   record: Readonly<Record<string, A>>,
   name: (key: string) => string,
@@ -130,7 +150,9 @@ export const encodeForwardBackwardRequest = (request: ForwardBackwardRequest): U
       seqId: request.seqId,
       data: request.data.map((datum) => ({
         modelInput: datum.modelInput.chunks.map(chunkToWire),
-        lossFnInputs: mapEntries(datum.lossFnInputs, toWireName, tensorToWire)
+        lossFnInputs: mapEntries(datum.lossFnInputs, toWireName, tensorToWire),
+        modelInputSpans: (datum.modelInputSpans ?? []).map(spanToWire),
+        lossFnInputSpans: (datum.lossFnInputSpans ?? []).map(spanToWire)
       })),
       lossFn: request.lossFn,
       // Servers from before string settings read only the first map, so numbers go into both.
@@ -156,7 +178,9 @@ export const decodeForwardBackwardRequest = (bytes: Uint8Array): ForwardBackward
     seqId: request.seqId,
     data: request.data.map((datum) => ({
       modelInput: { chunks: datum.modelInput.map(chunkFromWire) },
-      lossFnInputs: mapEntries(datum.lossFnInputs, fromWireName, tensorFromWire)
+      lossFnInputs: mapEntries(datum.lossFnInputs, fromWireName, tensorFromWire),
+      ...(datum.modelInputSpans.length === 0 ? {} : { modelInputSpans: datum.modelInputSpans.map(spanFromWire) }),
+      ...(datum.lossFnInputSpans.length === 0 ? {} : { lossFnInputSpans: datum.lossFnInputSpans.map(spanFromWire) })
     })),
     lossFn: request.lossFn,
     lossFnConfig: typed.length === 0
@@ -288,7 +312,18 @@ export const encodeSampleResponse = (response: SampleResponse): Uint8Array =>
       ...(response.topkPromptLogprobs === undefined
         ? {}
         : { topkPromptLogprobs: topkToWire(response.topkPromptLogprobs) }),
-      promptCacheHitTokens: response.promptCacheHitTokens
+      promptCacheHitTokens: response.promptCacheHitTokens,
+      ...(response.targetPromptLogprobs === undefined
+        ? {}
+        : { targetPromptLogprobs: tensorToWire(response.targetPromptLogprobs) }),
+      ...(response.promptAltTokens === undefined
+        ? {}
+        : {
+          promptAltTokens: {
+            tokens: tensorToWire(response.promptAltTokens.tokens),
+            logprobs: tensorToWire(response.promptAltTokens.logprobs)
+          }
+        })
     })
   )
 
@@ -307,8 +342,23 @@ export const decodeSampleResponse = (bytes: Uint8Array, sequenceIds: ReadonlyArr
     })),
     promptLogprobs: floats(response.promptLogprobs, "prompt_logprobs"),
     topkPromptLogprobs: topkFromWire(response.topkPromptLogprobs, "topk_prompt_logprobs"),
+    targetPromptLogprobs: response.targetPromptLogprobs &&
+      floatTensor(response.targetPromptLogprobs, "target_prompt_logprobs"),
+    promptAltTokens: response.promptAltTokens && altTokens(response.promptAltTokens),
     promptCacheHitTokens: response.promptCacheHitTokens
   }
+}
+
+const floatTensor = (wire: Wire.Tensor | undefined, name: string): TensorData.Float32Tensor => {
+  const tensor = wire && tensorFromWire(wire, name)
+  if (tensor?.dtype !== "float32") throw new Error(`${name} is no float tensor`)
+  return tensor
+}
+
+const altTokens = (wire: Wire.PromptAltTokens): NonNullable<SampleResponse["promptAltTokens"]> => {
+  const tokens = wire.tokens && tensorFromWire(wire.tokens, "prompt_alt_tokens tokens")
+  if (tokens?.dtype !== "int64") throw new Error("prompt_alt_tokens has no integer tokens")
+  return { tokens, logprobs: floatTensor(wire.logprobs, "prompt_alt_tokens logprobs") }
 }
 
 const stopReason = (reason: Wire.StopReason): "stop" | "length" => {
