@@ -129,7 +129,10 @@ it("reads the scores of alternative and of named tokens", () => {
 
 for (const [name, vector] of [["a sample", sampleResponse], ["scores", scoresResponse]] as const) {
   it(`writes the result of ${name} as the service does`, () => {
-    assert.strictEqual(hex(SamplingApi.encodeSampleResponse(SamplingApi.decodeSampleResponse(bytes(vector), []))), vector)
+    assert.strictEqual(
+      hex(SamplingApi.encodeSampleResponse(SamplingApi.decodeSampleResponse(bytes(vector), []))),
+      vector
+    )
   })
 }
 

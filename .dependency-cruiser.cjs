@@ -1,0 +1,79 @@
+// Who may import whom. A package exists because its dependencies or its runtime differ, so this is where they stay apart.
+const allowed = {
+  tinker: [],
+  node: ["tinker"],
+  losses: ["tinker"],
+  tokenizer: ["tinker"],
+  server: ["tinker", "losses"],
+  engine: ["server", "tinker", "losses", "tokenizer"],
+  cookbook: ["tinker", "losses", "tokenizer"]
+}
+
+/** The tiers of the SDK, first to last: a module imports from its own tier and those before it. */
+const tiers = [
+  "TinkerError|Identifiers|TinkerPath|TensorData|ModelInput|Datum|LossFn|AdamParams|LoraConfig|SamplingParams"
+  + "|ForwardBackwardOutput|SampleResponse",
+  "TinkerConfig|Credentials|TinkerHttpClient|RetryPolicy",
+  "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi",
+  "ClientConfig|SessionManager|ApiFuture|RequestSequence",
+  "ServiceClient|TrainingClient|SamplingClient",
+  "Tinker"
+]
+
+module.exports = {
+  forbidden: [
+    {
+      name: "no-cycles",
+      comment: "Modules that import each other, types aside, are one module.",
+      severity: "error",
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } }
+    },
+    ...Object.entries(allowed).map(([name, imports]) => ({
+      name: `imports-of-${name}`,
+      comment: `The package ${name} may import: ${imports.join(", ") || "no other package"}.`,
+      severity: "error",
+      from: { path: `^packages/${name}/src` },
+      to: { path: "^packages/([^/]+)/", pathNot: [name, ...imports].map((other) => `^packages/${other}/`) }
+    })),
+    ...tiers.slice(1).map((tier, i) => ({
+      name: `tier-${i}-of-the-sdk`,
+      comment: "A module imports from its own tier and the ones above it.",
+      severity: "error",
+      from: { path: `^packages/tinker/src/(${tiers[i]})[.]ts$` },
+      to: { path: `^packages/tinker/src/(${tiers.slice(i + 1).join("|")})[.]ts$` }
+    })),
+    {
+      name: "losses-take-types-only",
+      comment: "The losses are arithmetic; of the SDK they need its types.",
+      severity: "error",
+      from: { path: "^packages/losses/src" },
+      to: { path: "^packages/tinker/", dependencyTypesNot: ["type-only"] }
+    },
+    {
+      name: "the-sdk-runs-anywhere",
+      comment: "The SDK runs wherever an HttpClient runs, so nothing in it needs Node.",
+      severity: "error",
+      from: { path: "^packages/(tinker|losses)/src" },
+      to: { dependencyTypes: ["core"] }
+    },
+    {
+      name: "internals-stay-inside",
+      comment: "A package's internal modules are for itself.",
+      severity: "error",
+      from: { path: "^packages/([^/]+)/" },
+      to: { path: "^packages/([^/]+)/src/internal/", pathNot: "^packages/$1/" }
+    }
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "/(build|dist)/" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.base.json" },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["import", "types", "node", "default"],
+      extensions: [".ts", ".js", ".mjs", ".json"]
+    }
+  }
+}

@@ -1,0 +1,1 @@
+export * as TinkerNode from "./TinkerNode.js"
