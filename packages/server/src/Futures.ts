@@ -1,0 +1,152 @@
+/**
+ * Results of submitted requests. They are kept for a while after they are there, so that a client may ask again when an
+ * answer was lost.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+
+/**
+ * What became of a request. `json` is made when asked for; `bytes` are the same result as protobuf, where it has such a
+ * form.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Outcome = Completed | Failed
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Completed {
+  readonly _tag: "Completed"
+  readonly json: () => unknown
+  readonly bytes?: Uint8Array | undefined
+}
+
+/**
+ * Category `user` means that the request is at fault.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Failed {
+  readonly _tag: "Failed"
+  readonly error: string
+  readonly category: "unknown" | "server" | "user"
+}
+
+/**
+ * What the queue that a request waits in is doing, and why, for people to read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface QueueState {
+  readonly state: "active" | "paused_capacity" | "paused_rate_limit"
+  readonly reason?: string | undefined
+}
+
+/**
+ * The answer to one question for a result.
+ *
+ * - `Pending`: not there yet
+ * - `Large`: there, and larger than the questioner may want at once; `size` in bytes
+ * - `Expired`: forgotten, because it has been there for too long
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reply =
+  | Outcome
+  | { readonly _tag: "Pending"; readonly queue: QueueState }
+  | { readonly _tag: "Large"; readonly size: number }
+  | { readonly _tag: "Expired" }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** Notes that a request was accepted. `queue` says what it waits for. */
+  readonly submit: (requestId: string, queue: Effect.Effect<QueueState>) => Effect.Effect<void>
+  /** Gives a request its outcome. Only the first one counts. */
+  readonly complete: (requestId: string, outcome: Outcome) => Effect.Effect<void>
+  /** Waits for the outcome of a request, not longer than the hold time. None when there is no such request. */
+  readonly retrieve: (
+    requestId: string,
+    options: { readonly allowMetadataOnly: boolean }
+  ) => Effect.Effect<Option.Option<Reply>>
+}
+
+/**
+ * @since 0.1.0
+ * @category config
+ */
+export interface Options {
+  /**
+   * How long a question for a result is held before the answer is "not yet". Default 20 seconds: well below the 45 after
+   * which the Python SDK 0.38.0 hangs up.
+   */
+  readonly holdTime?: Duration.DurationInput | undefined
+  /** How long a result is kept. Default one hour. */
+  readonly retention?: Duration.DurationInput | undefined
+  /** A result with more bytes is announced by its size to those who allow that. Default 1 MiB. */
+  readonly maxUnannouncedBytes?: number | undefined
+}
+
+interface Entry {
+  readonly outcome: Deferred.Deferred<Outcome>
+  readonly queue: Effect.Effect<QueueState>
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options = {}): Service => {
+  const holdTime = Duration.decode(options.holdTime ?? "20 seconds")
+  const retention = Duration.toMillis(options.retention ?? "1 hour")
+  const maxUnannouncedBytes = options.maxUnannouncedBytes ?? 1_048_576
+  const entries = new Map<string, Entry | "expired">()
+  // In order of completion, so that the oldest are at the front.
+  const completed: Array<{ readonly requestId: string; readonly at: number }> = []
+
+  const forgetOld = Effect.map(Clock.currentTimeMillis, (now) => {
+    while (completed.length > 0 && now - completed[0]!.at >= retention) {
+      entries.set(completed.shift()!.requestId, "expired")
+    }
+  })
+
+  return {
+    submit: (requestId, queue) =>
+      Effect.gen(function*() {
+        yield* forgetOld
+        entries.set(requestId, { outcome: yield* Deferred.make<Outcome>(), queue })
+      }),
+    complete: (requestId, outcome) =>
+      Effect.gen(function*() {
+        const entry = entries.get(requestId)
+        if (entry === undefined || entry === "expired") return
+        if (yield* Deferred.succeed(entry.outcome, outcome)) {
+          completed.push({ requestId, at: yield* Clock.currentTimeMillis })
+        }
+      }),
+    retrieve: (requestId, { allowMetadataOnly }) =>
+      Effect.gen(function*() {
+        yield* forgetOld
+        const entry = entries.get(requestId)
+        if (entry === undefined) return Option.none()
+        if (entry === "expired") return Option.some<Reply>({ _tag: "Expired" })
+        const outcome = yield* Effect.timeoutOption(Deferred.await(entry.outcome), holdTime)
+        if (Option.isNone(outcome)) return Option.some<Reply>({ _tag: "Pending", queue: yield* entry.queue })
+        const size = outcome.value._tag === "Completed" ? outcome.value.bytes?.byteLength ?? 0 : 0
+        return Option.some<Reply>(
+          allowMetadataOnly && size > maxUnannouncedBytes ? { _tag: "Large", size } : outcome.value
+        )
+      })
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * The Tinker protocol over HTTP: sessions, models, training, sampling and checkpoints, in JSON and protobuf, as the public
+ * Python SDK 0.38.0 speaks it. What computes is an `Engine`.
+ *
+ * An error has a JSON body `{"detail": …}`. What cannot ever succeed is never answered with 408, 409, 429 or 5xx, which
+ * clients repeat for minutes. A request whose data are wrong is accepted, and fails later with category `user`, so that
+ * the numbers of a model's requests have no gaps.
+ */
+import type * as HttpApp from "@effect/platform/HttpApp"
+import type { HttpMethod } from "@effect/platform/HttpMethod"
+import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type { CheckpointStore } from "./CheckpointStore.js"
+import type { Engine } from "./Engine.js"
+import * as Faults from "./Faults.js"
+import * as Http from "./internal/http.js"
+import * as ModelRoutes from "./internal/modelRoutes.js"
+import * as SamplingRoutes from "./internal/samplingRoutes.js"
+import * as ServerState from "./internal/serverState.js"
+import * as SessionRoutes from "./internal/sessionRoutes.js"
+
+/**
+ * @since 0.1.0
+ * @category config
+ */
+export interface Options {
+  /** Keys that clients may have. Without this option every client is welcome, with or without a key. */
+  readonly apiKeys?: ReadonlyArray<string> | undefined
+  /**
+   * Settings for clients, under their names on the wire, over those that the server sends anyway; e.g.
+   * `{ fwdbwd_max_chunk_len: 2 }`.
+   */
+  readonly clientConfig?: Readonly<Record<string, unknown>> | undefined
+  /** How long a question for a result is held before the answer is "not yet". Default 20 seconds. */
+  readonly holdTime?: Duration.DurationInput | undefined
+  /** How long results are kept. Default one hour. */
+  readonly retention?: Duration.DurationInput | undefined
+  /** A larger result is announced by its size first, to clients who allow that. Default 1 MiB. */
+  readonly maxUnannouncedBytes?: number | undefined
+}
+
+/**
+ * A planned fault: the connection is to break without an answer.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConnectionDropped extends Data.TaggedError("ConnectionDropped") {}
+
+/**
+ * The routes, with a server's whole state in the scope. Faults are those of the `Faults` service, if there is one.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<HttpApp.Default<ConnectionDropped>, never, Engine | CheckpointStore | Scope.Scope> =>
+  Effect.gen(function*() {
+    const state = yield* ServerState.make(options)
+    const faults = yield* Effect.serviceOption(Faults.Faults)
+    const sessions = SessionRoutes.make(state, { ...SessionRoutes.defaultClientConfig, ...options.clientConfig })
+    const models = ModelRoutes.make(state)
+    const sampling = SamplingRoutes.make(state)
+    const keys = options.apiKeys === undefined ? undefined : new Set(options.apiKeys)
+
+    const route = (method: HttpMethod, path: `/${string}`, handler: Http.Handler, open = false) =>
+      HttpRouter.makeRoute(
+        method,
+        `/api/v1${path}`,
+        Effect.gen(function*() {
+          const request = yield* HttpServerRequest.HttpServerRequest
+          const fault = Option.isNone(faults) ? undefined : yield* faults.value.next(path.slice(1))
+          if (fault?._tag === "Drop") return yield* new ConnectionDropped()
+          if (fault?._tag === "Answer") {
+            return HttpServerResponse.setHeaders(Http.json(fault.body, fault.status), fault.headers)
+          }
+          if (fault?._tag === "Delay") yield* Effect.sleep(fault.duration)
+          const response = yield* (open ? Effect.void : authenticate(keys, request.headers["x-api-key"])).pipe(
+            Effect.zipRight(receive(request, fault)),
+            Effect.flatMap(handler),
+            Effect.catchTag("Refusal", (refusal) => Effect.succeed(Http.refusal(refusal))),
+            Effect.catchAllDefect((defect) =>
+              Effect.as(
+                Effect.logError(`${method} ${path} broke`, Cause.die(defect)),
+                Http.json({ detail: "an error of the server itself; see its log" }, 500)
+              )
+            )
+          )
+          return fault?._tag === "LoseAnswer" ? yield* new ConnectionDropped() : response
+        })
+      )
+
+    return HttpRouter.fromIterable([
+      route("GET", "/healthz", sessions.healthz, true),
+      route("POST", "/client/config", sessions.config),
+      route("POST", "/client/dynamic_config", sessions.dynamicConfig),
+      route("GET", "/get_server_capabilities", sessions.getServerCapabilities),
+      route("POST", "/create_session", sessions.createSession),
+      route("POST", "/session_heartbeat", sessions.heartbeat),
+      route("POST", "/sessions/:id/finish", sessions.finish),
+      route("POST", "/telemetry", sessions.telemetry),
+      route("POST", "/create_model", models.createModel),
+      route("POST", "/get_info", models.getInfo),
+      route("POST", "/unload_model", models.unloadModel),
+      route("POST", "/forward_backward", models.forwardBackward),
+      route("POST", "/optim_step", models.optimStep),
+      route("POST", "/save_weights", models.saveWeights),
+      route("POST", "/save_weights_for_sampler", models.saveWeightsForSampler),
+      route("POST", "/load_weights", models.loadWeights),
+      route("POST", "/weights_info", models.weightsInfo),
+      route("POST", "/create_sampling_session", sampling.createSamplingSession),
+      route("GET", "/samplers/:id", sampling.getSampler),
+      route("POST", "/asample", sampling.asample),
+      route("POST", "/retrieve_future", sampling.retrieveFuture),
+      route("POST", "/cancel_future", sampling.cancelFuture)
+    ]).pipe(
+      Effect.catchTag(
+        "RouteNotFound",
+        ({ request }) => Effect.succeed(Http.json({ detail: `there is no ${request.method} ${request.url} here` }, 404))
+      )
+    )
+  })
+
+const authenticate = (
+  keys: ReadonlySet<string> | undefined,
+  key: string | undefined
+): Effect.Effect<void, Http.Refusal> => {
+  if (keys === undefined || (key !== undefined && keys.has(key))) return Effect.void
+  return Http.refuse(401, key === undefined ? "the API key is missing" : "the API key is not known here")
+}
+
+const receive = (
+  request: HttpServerRequest.HttpServerRequest,
+  fault: Faults.Fault | undefined
+): Effect.Effect<Http.Received, Http.Refusal, HttpRouter.RouteContext> =>
+  Effect.gen(function*() {
+    const body = yield* Effect.mapError(
+      request.arrayBuffer,
+      () => Http.refuse(400, "the body ended before it was complete")
+    )
+    return {
+      method: request.method,
+      headers: request.headers,
+      body: new Uint8Array(body),
+      params: yield* HttpRouter.params,
+      fault
+    }
+  })

@@ -1,0 +1,105 @@
+/**
+ * A Tinker server as Layers: on a port, or in process as the `HttpClient` that a client of it uses.
+ */
+import * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as TinkerConfig from "effect-tinker/TinkerConfig"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as CheckpointStore from "./CheckpointStore.js"
+import type * as Engine from "./Engine.js"
+import * as TinkerProtocol from "./TinkerProtocol.js"
+
+/**
+ * Serves the protocol on an `HttpServer`, e.g. that of `@effect/platform-node`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options?: TinkerProtocol.Options
+): Layer.Layer<never, never, HttpServer.HttpServer | Engine.Engine | CheckpointStore.CheckpointStore> =>
+  Layer.unwrapScoped(
+    Effect.map(TinkerProtocol.make(options), (app) =>
+      HttpServer.serve(
+        Effect.catchTag(app, "ConnectionDropped", () => breakConnection)
+      ))
+  )
+
+/**
+ * An `HttpClient` that calls the protocol in process: no socket, no serialization beyond the protocol's own, time from the
+ * `Clock` of the caller. Whatever the address of a request, it comes here; as the default address is one of this machine, a
+ * client needs no key. Checkpoints are kept where the
+ * `CheckpointStore` says.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerClientWithStore = (
+  options?: TinkerProtocol.Options
+): Layer.Layer<
+  HttpClient.HttpClient | TinkerConfig.DefaultBaseUrl,
+  never,
+  Engine.Engine | CheckpointStore.CheckpointStore
+> =>
+  Layer.scoped(HttpClient.HttpClient, Effect.map(TinkerProtocol.make(options), (app) => clientOf(app))).pipe(
+    Layer.merge(Layer.succeed(TinkerConfig.DefaultBaseUrl, "http://localhost"))
+  )
+
+/**
+ * The same with checkpoints in memory: all that a test of a training program needs beside an engine.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerClient: Layer.Layer<HttpClient.HttpClient | TinkerConfig.DefaultBaseUrl, never, Engine.Engine> =
+  layerClientWithStore().pipe(
+    Layer.provide(CheckpointStore.layerMemory)
+  )
+
+const clientOf = (app: HttpApp.Default<TinkerProtocol.ConnectionDropped>): HttpClient.HttpClient =>
+  HttpClient.make((request, url) =>
+    Effect.gen(function*() {
+      const received = HttpServerRequest.fromWeb(
+        new Request(url, { method: request.method, headers: request.headers, ...(yield* bodyOf(request)) })
+      )
+      const response = yield* Effect.scoped(app).pipe(
+        Effect.provideService(HttpServerRequest.HttpServerRequest, received),
+        Effect.mapError(() => transportError(request, "the connection broke"))
+      )
+      return HttpClientResponse.fromWeb(request, HttpServerResponse.toWeb(response))
+    })
+  )
+
+const bodyOf = (
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<{ readonly body?: Uint8Array<ArrayBuffer> }, HttpClientError.RequestError> => {
+  switch (request.body._tag) {
+    case "Empty":
+      return Effect.succeed({})
+    case "Uint8Array":
+      return Effect.succeed({ body: new Uint8Array(request.body.body) })
+    default:
+      return transportError(request, `a body of the kind ${request.body._tag} cannot be sent in process`)
+  }
+}
+
+const transportError = (request: HttpClientRequest.HttpClientRequest, description: string) =>
+  new HttpClientError.RequestError({ request, reason: "Transport", description })
+
+/** There is no answer for "no answer", so the socket below has to go; then the server interrupts this fiber. */
+const breakConnection = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ source }) => {
+  const socket = Predicate.hasProperty(source, "socket") ? source.socket : undefined
+  if (Predicate.hasProperty(socket, "destroy") && typeof socket.destroy === "function") {
+    socket.destroy()
+    return Effect.never
+  }
+  return Effect.interrupt
+})

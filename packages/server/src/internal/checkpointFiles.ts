@@ -1,0 +1,287 @@
+/** Checkpoints as directories: their files, and how they come to be there as a whole or not at all. */
+import type * as PlatformError from "@effect/platform/Error"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
+import type * as TinkerPath from "effect-tinker/TinkerPath"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { Info } from "../CheckpointStore.js"
+import type { Snapshot, Tensor } from "../Engine.js"
+import * as Safetensors from "../Safetensors.js"
+import { ServerError } from "../ServerError.js"
+
+type FileError = PlatformError.PlatformError | ServerError
+
+export interface CheckpointFiles {
+  /** Makes the folder, clears away what a killed process left, and says what is there. */
+  readonly open: Effect.Effect<ReadonlyArray<Info>, FileError>
+  readonly write: (info: Omit<Info, "sizeBytes">, snapshot: Snapshot) => Effect.Effect<number, FileError>
+  readonly read: (info: Info) => Effect.Effect<Snapshot, FileError>
+  readonly remove: (path: TinkerPath.TinkerPath) => Effect.Effect<void, FileError>
+}
+
+const kinds: Record<TinkerPath.CheckpointType, string> = {
+  training: "weights",
+  sampler: "sampler_weights",
+  external: "external_weights"
+}
+
+const Meta = Schema.parseJson(
+  Schema.Struct({
+    base_model: Schema.String,
+    rank: Schema.Int,
+    lora_alpha: Schema.Number,
+    seed: Schema.Number,
+    train_attn: Schema.Boolean,
+    train_mlp: Schema.Boolean,
+    train_unembed: Schema.Boolean,
+    step: Schema.Int,
+    created_at: Schema.DateFromString,
+    expires_at: Schema.NullOr(Schema.DateFromString),
+    user_metadata: Schema.Record({ key: Schema.String, value: Schema.String })
+  }),
+  { space: 2 }
+)
+
+/** Every rank has the same alpha. Source: "LoRA Without Regret", Thinking Machines 2025, and the hosted service. */
+const loraAlpha = 32
+
+const metaFile = "meta.json"
+const stateFile = "state.safetensors"
+const adapterFile = "adapter_model.safetensors"
+const adapterConfigFile = "adapter_config.json"
+const expAvgSuffix = ".exp_avg"
+const expAvgSqSuffix = ".exp_avg_sq"
+
+/** Names of checkpoints do not begin with a dot, so these cannot be taken for one. */
+const newPrefix = ".new-"
+const oldPrefix = ".old-"
+
+export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string): CheckpointFiles => {
+  const parentOf = (checkpoint: TinkerPath.TinkerPath) =>
+    path.join(folder, encodeRun(checkpoint.trainingRunId), kinds[checkpoint.checkpointType])
+  const directoryOf = (checkpoint: TinkerPath.TinkerPath) => path.join(parentOf(checkpoint), checkpoint.name)
+
+  /** The bytes must be on the disk before the rename is, or a power cut could leave a checkpoint of empty files. */
+  const writeFile = (file: string, bytes: Uint8Array) =>
+    Effect.scoped(
+      Effect.flatMap(fs.open(file, { flag: "w" }), (open) => Effect.zipRight(open.writeAll(bytes), open.sync))
+    )
+
+  const directories = (parent: string) =>
+    Effect.flatMap(
+      fs.readDirectory(parent),
+      (names) =>
+        Effect.filter(
+          names,
+          (name) => Effect.map(fs.stat(path.join(parent, name)), (stat) => stat.type === "Directory")
+        )
+    )
+
+  /** Finishes or undoes what was going on in a directory of checkpoints. */
+  const recover = (parent: string) =>
+    Effect.gen(function*() {
+      for (const name of yield* fs.readDirectory(parent)) {
+        const leftover = path.join(parent, name)
+        if (name.startsWith(oldPrefix)) {
+          // Its replacement may not have come into its place any more.
+          const place = path.join(parent, name.slice(oldPrefix.length))
+          yield* (yield* fs.exists(place)) ? fs.remove(leftover, { recursive: true }) : fs.rename(leftover, place)
+        } else if (name.startsWith(newPrefix)) {
+          yield* fs.remove(leftover, { recursive: true })
+        }
+      }
+    })
+
+  const readInfo = (checkpoint: TinkerPath.TinkerPath) =>
+    Effect.gen(function*() {
+      const directory = directoryOf(checkpoint)
+      const meta = yield* Effect.mapError(
+        Effect.flatMap(fs.readFileString(path.join(directory, metaFile)), Schema.decode(Meta)),
+        (error) =>
+          error._tag === "ParseError"
+            ? new ServerError({ reason: "DamagedFile", description: `${directory}: ${error.message}`, cause: error })
+            : error
+      )
+      let sizeBytes = 0
+      for (const name of yield* fs.readDirectory(directory)) {
+        sizeBytes += Number((yield* fs.stat(path.join(directory, name))).size)
+      }
+      const info: Info = {
+        path: checkpoint,
+        baseModel: meta.base_model,
+        lora: {
+          rank: meta.rank,
+          seed: meta.seed,
+          trainAttn: meta.train_attn,
+          trainMlp: meta.train_mlp,
+          trainUnembed: meta.train_unembed
+        },
+        step: meta.step,
+        createdAt: meta.created_at.getTime(),
+        expiresAt: meta.expires_at?.getTime(),
+        sizeBytes,
+        userMetadata: meta.user_metadata
+      }
+      return info
+    })
+
+  return {
+    open: Effect.gen(function*() {
+      yield* fs.makeDirectory(folder, { recursive: true })
+      const infos: Array<Info> = []
+      for (const run of yield* directories(folder)) {
+        const trainingRunId = decodeRun(run)
+        if (trainingRunId === undefined) continue
+        for (const [checkpointType, kind] of Object.entries(kinds)) {
+          const parent = path.join(folder, run, kind)
+          if (!(yield* fs.exists(parent))) continue
+          yield* recover(parent)
+          for (const name of yield* directories(parent)) {
+            const checkpoint = { trainingRunId, checkpointType, name } as TinkerPath.TinkerPath
+            yield* Effect.matchEffect(readInfo(checkpoint), {
+              onSuccess: (info) => Effect.sync(() => infos.push(info)),
+              onFailure: (error) => Effect.logWarning(`left out: ${error.message}`)
+            })
+          }
+        }
+      }
+      return infos
+    }),
+    write: (info, snapshot) =>
+      Effect.gen(function*() {
+        const parent = parentOf(info.path)
+        const place = directoryOf(info.path)
+        const beside = path.join(parent, newPrefix + info.path.name)
+        const replaced = path.join(parent, oldPrefix + info.path.name)
+        yield* fs.remove(beside, { recursive: true, force: true })
+        yield* fs.makeDirectory(beside, { recursive: true })
+        const files = filesOf(info, snapshot)
+        for (const [name, bytes] of files) yield* writeFile(path.join(beside, name), bytes)
+        yield* Effect.uninterruptible(Effect.gen(function*() {
+          const exists = yield* fs.exists(place)
+          if (exists) yield* fs.rename(place, replaced)
+          yield* fs.rename(beside, place)
+          if (exists) yield* fs.remove(replaced, { recursive: true })
+        }))
+        return files.reduce((size, [, bytes]) => size + bytes.byteLength, 0)
+      }).pipe(
+        // Without this, a save that is interrupted or fails would leave its beginning until the next start.
+        Effect.onError(() =>
+          Effect.ignore(
+            fs.remove(path.join(parentOf(info.path), newPrefix + info.path.name), { recursive: true, force: true })
+          )
+        )
+      ),
+    read: (info) =>
+      Effect.gen(function*() {
+        const file = info.path.checkpointType === "training" ? stateFile : adapterFile
+        const bytes = yield* fs.readFile(path.join(directoryOf(info.path), file))
+        return snapshotOf(info, yield* Safetensors.decode(bytes))
+      }),
+    remove: (checkpoint) => fs.remove(directoryOf(checkpoint), { recursive: true })
+  }
+}
+
+/** Bytes of a snapshot's numbers. */
+export const byteLength = (snapshot: Snapshot): number => {
+  let bytes = 0
+  for (const tensors of [snapshot.weights, snapshot.expAvg, snapshot.expAvgSq]) {
+    for (const { data } of tensors.values()) bytes += data.byteLength
+  }
+  return bytes
+}
+
+const filesOf = (
+  info: Omit<Info, "sizeBytes">,
+  snapshot: Snapshot
+): ReadonlyArray<readonly [name: string, bytes: Uint8Array]> => {
+  const { lora } = info
+  const meta = Schema.encodeSync(Meta)({
+    base_model: info.baseModel,
+    rank: lora.rank,
+    lora_alpha: loraAlpha,
+    seed: lora.seed,
+    train_attn: lora.trainAttn,
+    train_mlp: lora.trainMlp,
+    train_unembed: lora.trainUnembed,
+    step: info.step,
+    created_at: new Date(info.createdAt),
+    expires_at: info.expiresAt === undefined ? null : new Date(info.expiresAt),
+    user_metadata: info.userMetadata
+  })
+  const text = (value: string) => new TextEncoder().encode(value)
+  const adapter = info.path.checkpointType === "training"
+    ? [[stateFile, Safetensors.encode(stateTensors(snapshot))] as const]
+    : [
+      [adapterFile, Safetensors.encode(snapshot.weights, { format: "pt" })] as const,
+      [adapterConfigFile, text(JSON.stringify(adapterConfig(snapshot), undefined, 2))] as const
+    ]
+  return [...adapter, [metaFile, text(meta)]]
+}
+
+const stateTensors = (snapshot: Snapshot): ReadonlyMap<string, Tensor> => {
+  const tensors = new Map(snapshot.weights)
+  for (const [name, tensor] of snapshot.expAvg) tensors.set(name + expAvgSuffix, tensor)
+  for (const [name, tensor] of snapshot.expAvgSq) tensors.set(name + expAvgSqSuffix, tensor)
+  return tensors
+}
+
+const snapshotOf = (info: Info, tensors: ReadonlyMap<string, Safetensors.RawTensor>): Snapshot => {
+  const weights = new Map<string, Tensor>()
+  const expAvg = new Map<string, Tensor>()
+  const expAvgSq = new Map<string, Tensor>()
+  for (const [name, raw] of tensors) {
+    const tensor = { shape: raw.shape, data: Safetensors.toFloat32(raw) }
+    if (name.endsWith(expAvgSuffix)) expAvg.set(name.slice(0, -expAvgSuffix.length), tensor)
+    else if (name.endsWith(expAvgSqSuffix)) expAvgSq.set(name.slice(0, -expAvgSqSuffix.length), tensor)
+    else weights.set(name, tensor)
+  }
+  return { baseModel: info.baseModel, lora: info.lora, step: info.step, weights, expAvg, expAvgSq }
+}
+
+/** The settings by which PEFT puts the tensors into their places. */
+const adapterConfig = (snapshot: Snapshot) => ({
+  peft_type: "LORA",
+  task_type: "CAUSAL_LM",
+  base_model_name_or_path: snapshot.baseModel,
+  r: snapshot.lora.rank,
+  lora_alpha: loraAlpha,
+  lora_dropout: 0,
+  bias: "none",
+  fan_in_fan_out: false,
+  inference_mode: true,
+  init_lora_weights: true,
+  target_modules: targetModules(snapshot),
+  modules_to_save: null,
+  rank_pattern: {},
+  alpha_pattern: {}
+})
+
+/** Names of the modules that have an adapter, e.g. `q_proj` of `….self_attn.q_proj.lora_A.weight`. */
+const targetModules = (snapshot: Snapshot): ReadonlyArray<string> => {
+  const modules = new Set<string>()
+  for (const name of snapshot.weights.keys()) {
+    const module = /([^.]+)\.lora_A\.weight$/.exec(name)?.[1]
+    if (module !== undefined) modules.add(module)
+  }
+  return Array.from(modules).sort()
+}
+
+/** Run ids contain colons, which not every file system takes. */
+const encodeRun = (runId: string): string =>
+  runId.replace(
+    /[^A-Za-z0-9_-]/g,
+    (character) =>
+      Array.from(new TextEncoder().encode(character), (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("")
+  )
+
+/** None when the directory is not one of ours. */
+const decodeRun = (name: string): string | undefined => {
+  try {
+    const runId = decodeURIComponent(name)
+    return encodeRun(runId) === name ? runId : undefined
+  } catch {
+    return undefined
+  }
+}

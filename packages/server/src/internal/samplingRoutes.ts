@@ -1,0 +1,235 @@
+/** Handlers of sampling, and of the results of every request. */
+import * as FuturesApi from "effect-tinker/FuturesApi"
+import type { SamplingSessionId } from "effect-tinker/Identifiers"
+import * as SampleResponse from "effect-tinker/SampleResponse"
+import * as SamplingApi from "effect-tinker/SamplingApi"
+import * as SamplingParams from "effect-tinker/SamplingParams"
+import * as ServiceApi from "effect-tinker/ServiceApi"
+import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Engine from "../Engine.js"
+import type { Completed, Failed } from "../Futures.js"
+import * as Http from "./http.js"
+import * as State from "./serverState.js"
+import * as TrainingData from "./trainingData.js"
+
+export const make = (state: State.ServerState) => {
+  const { engine, futures, store } = state
+
+  const createSamplingSession: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const wanted = yield* Http.decodeBody(ServiceApi.CreateSamplingSessionRequest, request)
+      const session = yield* State.requireSession(state, wanted.sessionId)
+      const id = State.samplerId(session, wanted.samplingSessionSeqId)
+      if (!state.samplers.has(id)) {
+        const { modelPath } = wanted
+        const checkpoint = modelPath === undefined ? undefined : yield* load(modelPath)
+        const name = checkpoint?.baseModel ?? wanted.baseModel
+        if (name === undefined) return yield* Http.refuse(400, "base_model or model_path is needed")
+        if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
+          return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
+        }
+        const baseModel = yield* State.requireBaseModel(state, name)
+        yield* Effect.mapError(
+          State.createSampler(state, { id, session, baseModel, modelPath, snapshot: checkpoint }),
+          (error) => Http.refuse(400, error.description)
+        )
+      }
+      return createSamplingSessionResponse({ samplingSessionId: id as SamplingSessionId })
+    })
+
+  const load = (modelPath: string): Effect.Effect<Engine.Snapshot, Http.Refusal> =>
+    Effect.gen(function*() {
+      const path = TinkerPath.parse(modelPath)
+      if (Either.isLeft(path)) return yield* Http.refuse(400, path.left.description)
+      return yield* Effect.mapError(
+        store.load(path.right),
+        (error) => Http.refuse(error.reason === "NotFound" ? 404 : 500, error.description)
+      )
+    })
+
+  const getSampler: Http.Handler = (request) =>
+    Effect.map(
+      State.requireSampler(state, request.params.id ?? ""),
+      ({ baseModel, id, modelPath }) => getSamplerResponse({ samplerId: id, baseModel: baseModel.name, modelPath })
+    )
+
+  const asample: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const value = yield* Http.parseJson(request.body)
+      const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined
+      // What a number cannot hold is a string here, and only its text matters.
+      const wanted = yield* Http.decode(SamplingApi.SampleRequest, { ...(value as object), seq_id: undefined })
+      if (wanted.samplingSessionId === undefined || seqId === undefined) {
+        return yield* Http.refuse(422, "sampling_session_id and seq_id are needed")
+      }
+      if (wanted.numSamples < 1 || wanted.numSamples > maxSamples) {
+        return yield* Http.refuse(400, `num_samples is ${wanted.numSamples}; it must be from 1 to ${maxSamples}`)
+      }
+      const sampler = yield* State.requireSampler(state, wanted.samplingSessionId)
+      const fingerprint = Http.fingerprint(request.body)
+      const existing = sampler.requests.get(seqId)
+      if (existing !== undefined) {
+        return existing.fingerprint === fingerprint
+          ? State.accepted(existing.requestId, undefined, existing.sequenceIds)
+          : yield* Http.refuse(400, `request ${seqId} of this sampler was another one`)
+      }
+      const requestId = `${sampler.id}:${seqId}`
+      const sequenceIds = Array.from({ length: wanted.numSamples }, (_, i) => `${requestId}:${i}`)
+      sampler.requests.set(seqId, { fingerprint, requestId, sequenceIds })
+      const gate = state.gate(sampler.id)
+      yield* futures.submit(requestId, Effect.map(gate.state, (queue) => queue ?? { state: "active" }))
+      const work = sample(sampler, wanted, value, sequenceIds)
+      const fiber = yield* State.settle(state, requestId, Effect.zipRight(gate.open, State.planned(request, work)))
+        .pipe(
+          Effect.onInterrupt(() => futures.complete(requestId, cancelled)),
+          Effect.ensuring(Effect.sync(() => state.sampling.delete(requestId))),
+          Effect.interruptible,
+          Effect.forkIn(sampler.session.scope)
+        )
+      state.sampling.set(requestId, fiber)
+      return State.accepted(requestId, undefined, sequenceIds)
+    })
+
+  const sample = (
+    sampler: State.Sampler,
+    wanted: SamplingApi.SampleRequest,
+    value: unknown,
+    sequenceIds: ReadonlyArray<string>
+  ): State.Work =>
+    Effect.gen(function*() {
+      const { baseModel } = sampler
+      const params = wanted.samplingParams
+      const unsupported = unsupportedOptions.find((name) => isAsked(value, name))
+      if (unsupported !== undefined) return yield* userError(`this server does not compute ${unsupported}`)
+      const invalid = SamplingParams.firstInvalid(params)
+      if (invalid !== undefined) return yield* userError(`sampling_params: ${invalid.field} ${invalid.description}`)
+      const prompt = yield* Effect.mapError(TrainingData.tokensOf(wanted.prompt, baseModel), userError)
+      const room = baseModel.maxContextLength - prompt.length
+      if (room < 1) {
+        return yield* userError(`the prompt has ${prompt.length} tokens and fills the context of ${baseModel.name}`)
+      }
+      const stop = typeof params.stop === "string" ? [params.stop] : params.stop
+      // No word about stops means the model's own end; an empty list means no end but the length.
+      const eosTokens = stop === undefined || stop.length > 0 ? baseModel.eosTokens : []
+      const result = yield* engine.sample(sampler.id, {
+        prompt,
+        numSamples: wanted.numSamples,
+        maxTokens: Math.min(params.maxTokens ?? room, room),
+        temperature: params.temperature,
+        topK: params.topK,
+        topP: params.topP,
+        seed: params.seed === undefined ? yield* State.randomSeed : ((params.seed % maxSeed) + maxSeed) % maxSeed,
+        stopTokens: [...(stop ?? []).filter((stop) => typeof stop === "number"), ...eosTokens],
+        stopStrings: (stop ?? []).filter((stop) => typeof stop === "string"),
+        promptLogprobs: wanted.promptLogprobs,
+        topkPromptLogprobs: wanted.topkPromptLogprobs
+      })
+      return sampleResult(result, sequenceIds)
+    })
+
+  const retrieveFuture: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { allowMetadataOnly, requestId } = yield* Http.decodeBody(FuturesApi.FutureRetrieveRequest, request)
+      const reply = yield* futures.retrieve(requestId, { allowMetadataOnly })
+      if (Option.isNone(reply)) return yield* Http.refuse(404, `there is no request ${requestId}`)
+      switch (reply.value._tag) {
+        case "Pending":
+          return Http.json({
+            type: "try_again",
+            request_id: requestId,
+            queue_state: reply.value.queue.state,
+            queue_state_reason: reply.value.queue.reason
+          })
+        case "Large":
+          return Http.json({ status: "complete_metadata", response_payload_size: reply.value.size })
+        case "Expired":
+          return yield* Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
+        case "Failed":
+          return Http.json({ error: reply.value.error, category: reply.value.category })
+        case "Completed":
+          return reply.value.bytes !== undefined && Http.acceptsProtobuf(request)
+            ? Http.protobuf(reply.value.bytes)
+            : Http.json(reply.value.json())
+      }
+    })
+
+  /** Stops a sample. For any other request, known or not, nothing happens. */
+  const cancelFuture: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { requestId } = yield* Http.decodeBody(FuturesApi.FutureRetrieveRequest, request)
+      const fiber = state.sampling.get(requestId)
+      if (fiber !== undefined) yield* Fiber.interrupt(fiber)
+      return Http.json({})
+    })
+
+  return { createSamplingSession, getSampler, asample, retrieveFuture, cancelFuture }
+}
+
+const createSamplingSessionResponse = Http.encode(ServiceApi.CreateSamplingSessionResponse)
+
+const getSamplerResponse = Http.encode(ServiceApi.GetSamplerResponse)
+
+/** Each has an id in the answer to the submission, so there must be a bound. */
+const maxSamples = 10_000
+
+/** Seeds of samples are this and the numbers after it, all of which a number can hold. */
+const maxSeed = 2 ** 52
+
+const cancelled: Failed = { _tag: "Failed", error: "the sample was cancelled", category: "user" }
+
+const userError = (detail: string) => new State.UserError({ detail })
+
+const unsupportedOptions = [
+  "topk_sample_logprobs",
+  "target_prompt_logprobs",
+  "prompt_alt_tokens_k",
+  "prompt_logprobs_last_n"
+]
+
+const isAsked = (value: unknown, name: string): boolean => {
+  const option = Predicate.isRecord(value) ? value[name] : undefined
+  return option !== undefined && option !== null && option !== 0
+}
+
+const sampleResult = (result: Engine.SampleResult, sequenceIds: ReadonlyArray<string>): Completed => {
+  const response: SampleResponse.SampleResponse = {
+    sequences: result.sequences.map((sequence, i) => ({
+      ...sequence,
+      sequenceId: sequenceIds[i] ?? "",
+      topkLogprobs: undefined
+    })),
+    promptLogprobs: result.promptLogprobs,
+    topkPromptLogprobs: result.topkPromptLogprobs,
+    promptCacheHitTokens: 0
+  }
+  return {
+    _tag: "Completed",
+    bytes: SamplingApi.encodeSampleResponse(response),
+    json: () => sampleJson(response)
+  }
+}
+
+const sampleJson = (response: SampleResponse.SampleResponse) => ({
+  sequences: response.sequences.map(({ logprobs, stopReason, tokens }) => ({
+    stop_reason: stopReason,
+    tokens: Array.from(tokens),
+    logprobs: Array.from(logprobs ?? [])
+  })),
+  prompt_logprobs: response.promptLogprobs === undefined
+    ? null
+    : Array.from(response.promptLogprobs, (logprob) => Number.isNaN(logprob) ? null : logprob),
+  topk_prompt_logprobs: response.topkPromptLogprobs === undefined ? null : topkJson(response.topkPromptLogprobs),
+  prompt_cache_hit_tokens: response.promptCacheHitTokens,
+  type: "sample"
+})
+
+const topkJson = (topk: SampleResponse.TopkLogprobs) =>
+  Array.from({ length: topk.length }, (_, position) => {
+    const row = SampleResponse.topkAt(topk, position)
+    return row.length === 0 ? null : row
+  })

@@ -1,0 +1,69 @@
+/** Handlers of what concerns the service and sessions. */
+import type { SessionId } from "effect-tinker/Identifiers"
+import * as ServiceApi from "effect-tinker/ServiceApi"
+import * as Effect from "effect/Effect"
+import * as Http from "./http.js"
+import { requireSession, type ServerState } from "./serverState.js"
+
+export const make = (state: ServerState, clientConfig: Readonly<Record<string, unknown>>) => {
+  const createSessionResponse = Http.encode(ServiceApi.CreateSessionResponse)
+  const capabilities = Http.encode(ServiceApi.GetServerCapabilitiesResponse)
+
+  const healthz: Http.Handler = () => Effect.succeed(Http.json({ status: "ok" }))
+
+  const config: Http.Handler = (request) =>
+    Effect.as(Http.decodeBody(ServiceApi.ClientConfigRequest, request), Http.json(clientConfig))
+
+  const dynamicConfig: Http.Handler = () =>
+    Effect.succeed(
+      Http.json({ refresh_interval_sec: 300, sample_cancel_enabled: true, sample_cancel_max_batch_size: 64 })
+    )
+
+  const getServerCapabilities: Http.Handler = () =>
+    Effect.succeed(capabilities({
+      supportedModels: state.engine.baseModels.map((model) => ({
+        modelName: model.name,
+        maxContextLength: model.maxContextLength,
+        trainable: true,
+        sampleable: true
+      }))
+    }))
+
+  const createSession: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { displayName, tags, userMetadata } = yield* Http.decodeBody(ServiceApi.CreateSessionRequest, request)
+      const session = yield* state.sessions.create({ tags, userMetadata: userMetadata ?? {}, displayName })
+      return createSessionResponse({ sessionId: session.id as SessionId })
+    })
+
+  const heartbeat: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { sessionId } = yield* Http.decodeBody(ServiceApi.SessionHeartbeatRequest, request)
+      yield* state.sessions.heartbeat(yield* requireSession(state, sessionId))
+      return Http.json({ type: "session_heartbeat" })
+    })
+
+  const finish: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { reason } = yield* Http.decodeBody(ServiceApi.FinishSessionRequest, request)
+      const session = yield* state.sessions.get(request.params.id ?? "")
+      if (session === undefined) return yield* Http.refuse(404, `there is no session ${request.params.id}`)
+      yield* state.sessions.finish(session, reason.type)
+      return Http.json({})
+    })
+
+  const telemetry: Http.Handler = () => Effect.succeed(Http.json({ status: "accepted" }))
+
+  return { healthz, config, dynamicConfig, getServerCapabilities, createSession, heartbeat, finish, telemetry }
+}
+
+/** What a server tells its clients unless told otherwise. Meanings and defaults: the Python SDK 0.38.0. */
+export const defaultClientConfig = {
+  pjwt_auth_enabled: false,
+  credential_default_source: "api_key",
+  parallel_fwdbwd_chunks: true,
+  proto_compress_fwdbwd: false,
+  fwdbwd_max_chunk_len: 1024,
+  fwdbwd_max_chunk_bytes_count: 5_000_000,
+  create_model_via_load_weights: true
+}
