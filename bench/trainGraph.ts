@@ -57,6 +57,7 @@ export const measure = async (options: { readonly steps: number; readonly thread
     weights: runtime.float32(new Float32Array(tokens).fill(1), [tokens]),
     sampling: runtime.float32(new Float32Array(tokens), [tokens]),
     advantages: runtime.float32(new Float32Array(tokens), [tokens]),
+    likelihood: runtime.float32(Float32Array.of(1), []),
     low: runtime.float32(Float32Array.of(0), []),
     high: runtime.float32(Float32Array.of(Infinity), []),
     ...Object.fromEntries(
@@ -92,6 +93,5 @@ const uniform = (seed: number) => {
 }
 
 if (import.meta.url === `file://${process.argv[1]}`) {
-  // eslint-disable-next-line no-console
   console.log(JSON.stringify(await measure({ steps: 20, threads: 2 })))
 }

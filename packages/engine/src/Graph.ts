@@ -80,9 +80,14 @@ export class Graph {
   }
 
   output(name: string, tensor: Tensor): void {
-    this.emit("Identity", [tensor], { shape: tensor.shape, type: tensor.type }, name)
-    this.values.pop()
-    this.outputs.push({ name, type: tensor.type, shape: tensor.shape })
+    this.declareOutput(this.emit("Identity", [tensor], { shape: tensor.shape, type: tensor.type }, name))
+  }
+
+  /** Makes a tensor that a node already computes under this name an output. */
+  declareOutput(tensor: Tensor): void {
+    const index = this.values.findIndex(({ name }) => name === tensor.name)
+    if (index >= 0) this.values.splice(index, 1)
+    this.outputs.push(tensor)
   }
 
   /** Numbers that are part of the model, of the graph's element type. */
@@ -324,7 +329,7 @@ export class Graph {
     operator: string,
     inputs: ReadonlyArray<Tensor>,
     outputs: ReadonlyArray<Emit>,
-    names?: ReadonlyArray<string>
+    names?: ReadonlyArray<string | undefined>
   ): ReadonlyArray<Tensor> {
     const tensors = outputs.map(({ shape, type = this.float }, i): Tensor => ({
       name: names?.[i] ?? `${operator}:${this.count++}`,

@@ -4,9 +4,9 @@
  * The derivative of the loss by each log-probability is computed between the forward and the backward half, so that one
  * run does both. One formula serves all losses, by its inputs:
  *
- * `ℓ = -weights·lp - min(r·advantages, clip(r, low, high)·advantages)` with `r = exp(lp - sampling)`
+ * `ℓ = -weights·(likelihood·lp + min(r·advantages, clip(r, low, high)·advantages))` with `r = exp(lp - sampling)`
  *
- * Cross entropy has no advantages; importance sampling has no weights and does not clip.
+ * Cross entropy is likelihood 1 without advantages, the others are likelihood 0, importance sampling without bounds.
  */
 import * as Gradient from "./Gradient.js"
 import { Graph } from "./Graph.js"
@@ -34,7 +34,7 @@ export interface Options {
  *
  * - `tokens [B, T] int64`, `targets [B*T] int64`, `cos` and `sin [T, headDim/2]`, the base weights unless constants
  * - the adapters under their PEFT names, `scale []`
- * - `weights`, `sampling`, `advantages [B*T]`, `low []`, `high []`
+ * - `weights`, `sampling`, `advantages [B*T]`, `likelihood []`, `low []`, `high []`
  * - outputs `logprobs` and `losses [B*T]`, and `gradient:<name>` for each adapter
  *
  * @since 0.1.0
@@ -59,20 +59,24 @@ export const make = (options: Options): Uint8Array => {
 }
 
 const lossOf = (graph: Graph, logprobs: Tensor): { readonly losses: Tensor; readonly cotangent: Tensor } => {
-  const [weights, sampling, advantages] = ["weights", "sampling", "advantages"].map((name) =>
-    graph.input(name, ["B*T"])
-  ) as [Tensor, Tensor, Tensor]
-  const [low, high] = [graph.input("low", []), graph.input("high", [])]
+  const weights = graph.input("weights", ["B*T"])
+  const sampling = graph.input("sampling", ["B*T"])
+  const advantages = graph.input("advantages", ["B*T"])
+  const likelihood = graph.input("likelihood", [])
+  const low = graph.input("low", [])
+  const high = graph.input("high", [])
   const zero = graph.scalar(0)
-  // Where the advantage is 0 the ratio may be anything, infinite and not a number included.
-  const masked = graph.equal(advantages, zero)
+  // Where nothing is at stake the ratio may be anything, infinite and not a number included.
+  const masked = graph.equal(graph.mul(advantages, weights), zero)
   const ratio = graph.exp(graph.sub(logprobs, sampling))
   const unclipped = graph.mul(ratio, advantages)
   const clipped = graph.mul(graph.min(graph.max(ratio, low), high), advantages)
-  const surrogate = graph.where(graph.less(clipped, unclipped), clipped, unclipped)
-  const slope = graph.where(graph.less(clipped, unclipped), zero, unclipped)
+  const isClipped = graph.less(clipped, unclipped)
+  const value = graph.where(masked, zero, graph.where(isClipped, clipped, unclipped))
+  const slope = graph.where(masked, zero, graph.where(isClipped, zero, unclipped))
+  const factor = graph.neg(weights)
   return {
-    losses: graph.neg(graph.add(graph.mul(weights, logprobs), graph.where(masked, zero, surrogate))),
-    cotangent: graph.neg(graph.add(weights, graph.where(masked, zero, slope)))
+    losses: graph.mul(factor, graph.add(graph.mul(likelihood, logprobs), value)),
+    cotangent: graph.mul(factor, graph.add(likelihood, slope))
   }
 }

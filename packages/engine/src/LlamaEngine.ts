@@ -1,0 +1,137 @@
+/**
+ * An `Engine` that trains LoRA adapters of Llama-style models and samples from them, on this machine's processor: one
+ * child process for each base model.
+ */
+import * as Engine from "@effect-tinker/server/Engine"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { availableParallelism } from "node:os"
+import * as EngineProcess from "./EngineProcess.js"
+import * as LocalEngine from "./LocalEngine.js"
+import * as ModelFolder from "./ModelFolder.js"
+
+/**
+ * @since 0.1.0
+ * @category config
+ */
+export interface Options {
+  /** Threads of one computation. Default: as many as the machine runs at once, at most 8. */
+  readonly threads?: number | undefined
+  /** What the activations of one batch may take, in bytes: more than it needs is of no use. Default: 128 MiB. */
+  readonly maxActivationBytes?: number | undefined
+}
+
+/**
+ * The engine of the models in these folders, each in its own process. Fails with `UnsupportedModel` when a folder holds
+ * no model that can be computed, and with `Unavailable` when there is no ONNX Runtime for this machine.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  folder: string | ReadonlyArray<string>,
+  options: Options = {}
+): Layer.Layer<Engine.Engine, Engine.EngineError> =>
+  Layer.scoped(Engine.Engine, make(typeof folder === "string" ? [folder] : folder, options))
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: (
+  folders: ReadonlyArray<string>,
+  options?: Options
+) => Effect.Effect<Engine.Service, Engine.EngineError, Scope.Scope> = Effect.fn("LlamaEngine.make")(
+  function*(folders, options = {}) {
+    const descriptions = yield* Effect.forEach(folders, ModelFolder.describe)
+    const processes = new Map<string, EngineProcess.EngineProcess>()
+    for (const { folder, name } of descriptions) {
+      if (processes.has(name)) {
+        return yield* new Engine.EngineError({
+          reason: "UnsupportedModel",
+          description: `two folders hold a model named ${name}: set _name_or_path in one's config.json`
+        })
+      }
+      const child = yield* EngineProcess.make()
+      yield* child.call("start", {
+        folder,
+        threads: options.threads ?? Math.min(8, availableParallelism()),
+        maxActivationBytes: options.maxActivationBytes ?? 128 * 2 ** 20
+      })
+      processes.set(name, child)
+    }
+
+    const models = new Map<string, EngineProcess.EngineProcess>()
+    const samplers = new Map<string, EngineProcess.EngineProcess>()
+    const find = (
+      where: ReadonlyMap<string, EngineProcess.EngineProcess>,
+      what: string,
+      id: string
+    ): Effect.Effect<EngineProcess.EngineProcess, Engine.EngineError> => {
+      const found = where.get(id)
+      return found === undefined
+        ? new Engine.EngineError({ reason: "UnknownModel", description: `there is no ${what} ${id}` })
+        : Effect.succeed(found)
+    }
+    const baseModel = (name: string) => find(processes, "base model", name)
+    const model = (id: string) => find(models, "model", id)
+
+    return {
+      baseModels: descriptions.map(baseModelOf),
+      createModel: Effect.fn("LlamaEngine.createModel")(function*(modelId, options) {
+        const child = yield* baseModel(options.baseModel)
+        yield* child.call("createModel", modelId, options)
+        models.set(modelId, child)
+      }),
+      forwardBackward: (modelId, options) =>
+        model(modelId).pipe(
+          Effect.flatMap((child) => child.call("forwardBackward", modelId, options)),
+          Effect.withSpan("LlamaEngine.forwardBackward", { attributes: { modelId, data: options.data.length } })
+        ),
+      optimStep: (modelId, params) =>
+        model(modelId).pipe(
+          Effect.flatMap((child) => child.call("optimStep", modelId, params)),
+          Effect.withSpan("LlamaEngine.optimStep", { attributes: { modelId } })
+        ),
+      snapshot: (modelId) => Effect.flatMap(model(modelId), (child) => child.call("snapshot", modelId)),
+      restore: Effect.fn("LlamaEngine.restore")(function*(modelId, snapshot, options) {
+        const child = yield* baseModel(snapshot.baseModel)
+        yield* child.call("restore", modelId, snapshot, options)
+        models.set(modelId, child)
+      }),
+      unloadModel: (modelId) =>
+        Effect.suspend(() => {
+          const child = models.get(modelId)
+          models.delete(modelId)
+          return child === undefined ? Effect.void : child.call("unloadModel", modelId)
+        }),
+      createSampler: Effect.fn("LlamaEngine.createSampler")(function*(samplerId, options) {
+        const child = yield* baseModel(options.baseModel)
+        yield* child.call("createSampler", samplerId, options)
+        samplers.set(samplerId, child)
+      }),
+      sample: (samplerId, request) =>
+        find(samplers, "sampler", samplerId).pipe(
+          Effect.flatMap((child) => child.call("sample", samplerId, request)),
+          Effect.withSpan("LlamaEngine.sample", { attributes: { samplerId, numSamples: request.numSamples } })
+        ),
+      unloadSampler: (samplerId) =>
+        Effect.suspend(() => {
+          const child = samplers.get(samplerId)
+          samplers.delete(samplerId)
+          return child === undefined ? Effect.void : child.call("unloadSampler", samplerId)
+        })
+    }
+  }
+)
+
+const baseModelOf = (description: ModelFolder.Description): Engine.BaseModel => ({
+  name: description.name,
+  maxContextLength: description.maxContextLength,
+  vocabularySize: description.config.vocabularySize,
+  maxRank: LocalEngine.maxRank,
+  eosTokens: description.eosTokens,
+  architecture: description.architecture,
+  tokenizerId: description.name
+})

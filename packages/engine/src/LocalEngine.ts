@@ -1,0 +1,288 @@
+/**
+ * One base model, its adapters and its samplers, in this process. Every call holds the thread until it is done, so a
+ * program that must go on meanwhile uses {@link LlamaEngine}, which runs this in a child.
+ *
+ * Methods are those of the `Engine` contract, with promises: they reject with an `EngineError`.
+ */
+import * as AdamW from "@effect-tinker/server/AdamW"
+import { EngineError } from "@effect-tinker/server/Engine"
+import type * as Engine from "@effect-tinker/server/Engine"
+import type * as Decoder from "./Decoder.js"
+import * as DecoderModule from "./Decoder.js"
+import * as Lora from "./Lora.js"
+import type * as ModelFolder from "./ModelFolder.js"
+import type * as OnnxRuntime from "./OnnxRuntime.js"
+import * as TrainingPass from "./TrainingPass.js"
+
+/**
+ * The `Engine` contract with promises instead of effects.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LocalEngine {
+  readonly createModel: (
+    modelId: string,
+    options: { readonly baseModel: string; readonly lora: Engine.LoraSpec }
+  ) => Promise<void>
+  readonly forwardBackward: (
+    modelId: string,
+    options: {
+      readonly data: ReadonlyArray<Engine.TrainingDatum>
+      readonly loss: Engine.Loss
+      readonly gradient: boolean
+    }
+  ) => Promise<Engine.LossResult>
+  readonly optimStep: (modelId: string, params: Engine.AdamWParams) => Promise<Engine.OptimStepResult>
+  readonly snapshot: (modelId: string) => Promise<Engine.Snapshot>
+  readonly restore: (
+    modelId: string,
+    snapshot: Engine.Snapshot,
+    options: { readonly optimizer: boolean }
+  ) => Promise<void>
+  readonly unloadModel: (modelId: string) => Promise<void>
+  readonly createSampler: (
+    samplerId: string,
+    options: { readonly baseModel: string; readonly snapshot?: Engine.Snapshot | undefined }
+  ) => Promise<void>
+  readonly sample: (samplerId: string, request: Engine.SampleRequest) => Promise<Engine.SampleResult>
+  readonly unloadSampler: (samplerId: string) => Promise<void>
+}
+
+/**
+ * Highest rank of an adapter: what the hosted service accepts of dense models.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const maxRank = 128
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: {
+  readonly runtime: OnnxRuntime.OnnxRuntime
+  readonly description: ModelFolder.Description
+  readonly weights: ReadonlyMap<string, Float32Array>
+  /** The text of tokens; undefined where the folder has no tokenizer, which rules out stop strings. */
+  readonly decode: ((tokens: ReadonlyArray<number>) => string) | undefined
+  readonly maxActivationBytes: number
+}): LocalEngine => {
+  const { description, runtime, weights } = options
+  const { config, maxContextLength } = description
+  const training = TrainingPass.make({ runtime, config, weights, maxActivationBytes: options.maxActivationBytes })
+  const decoder = DecoderModule.make({
+    runtime,
+    config,
+    weights,
+    maxContextLength,
+    maxCacheBytes: options.maxActivationBytes
+  })
+  const models = new Map<string, Model>()
+  const samplers = new Map<string, { readonly adapter: Decoder.Adapter | undefined }>()
+
+  const model = (id: string): Model => {
+    const found = models.get(id)
+    if (found === undefined) throw unknown(`there is no model ${id}`)
+    return found
+  }
+  const checkBase = (name: string): void => {
+    if (name !== description.name) throw unknown(`there is no base model ${name}`)
+  }
+  const checkLora = (lora: Engine.LoraSpec): void => {
+    if (!Number.isInteger(lora.rank) || lora.rank < 1 || lora.rank > maxRank) {
+      throw invalid(`rank ${lora.rank} is not between 1 and ${maxRank}`)
+    }
+    if (!lora.trainAttn && !lora.trainMlp && !lora.trainUnembed) throw invalid("nothing would be trained")
+  }
+  const shapesOf = (lora: Engine.LoraSpec) => Lora.shapes(config, lora, lora.rank)
+
+  /** Copies of a snapshot's tensors, which must be exactly those of the adapter. */
+  const adopt = (
+    lora: Engine.LoraSpec,
+    tensors: ReadonlyMap<string, Engine.Tensor>,
+    complete: boolean
+  ): Map<string, Float32Array> => {
+    const copies = new Map<string, Float32Array>()
+    for (const [name, shape] of shapesOf(lora)) {
+      const tensor = tensors.get(name)
+      if (tensor === undefined && !complete) continue
+      if (tensor === undefined || tensor.shape.join() !== shape.join()) {
+        throw invalid(`the checkpoint has no tensor ${name} of shape [${shape}]`)
+      }
+      copies.set(name, tensor.data.slice())
+    }
+    return copies
+  }
+  const tensors = (lora: Engine.LoraSpec, arrays: ReadonlyMap<string, Float32Array>): Map<string, Engine.Tensor> => {
+    const shapes = shapesOf(lora)
+    return new Map(Array.from(arrays, ([name, data]) => [name, { shape: shapes.get(name)!, data: data.slice() }]))
+  }
+
+  return {
+    createModel: async (modelId, { baseModel, lora }) => {
+      checkBase(baseModel)
+      checkLora(lora)
+      models.set(modelId, {
+        lora,
+        adapter: Lora.initialize(config, lora),
+        optimizer: AdamW.make(),
+        gradient: undefined
+      })
+    },
+
+    forwardBackward: async (modelId, { data, gradient, loss }) => {
+      const trained = model(modelId)
+      data.forEach((datum, i) => checkDatum(datum, i, description))
+      const { gradients, ...result } = await training.run({
+        lora: trained.lora,
+        adapter: trained.adapter,
+        data,
+        loss,
+        gradient
+      })
+      if (gradient) {
+        trained.gradient ??= new Map()
+        for (const [name, array] of gradients) TrainingPass.accumulate(trained.gradient, name, array)
+      }
+      return result
+    },
+
+    optimStep: async (modelId, params) => {
+      const trained = model(modelId)
+      if (trained.gradient === undefined || trained.gradient.size === 0) return { unclippedGradNorm: 0 }
+      const adapter = copyOf(trained.adapter)
+      const { expAvg, expAvgSq, step } = trained.optimizer
+      const optimizer = { step, expAvg: copyOf(expAvg), expAvgSq: copyOf(expAvgSq) }
+      const result = AdamW.step(adapter, trained.gradient, optimizer, params)
+      for (const [name, array] of adapter) {
+        if (!Number.isFinite(result.unclippedGradNorm) || !array.every(Number.isFinite)) {
+          throw new EngineError({
+            reason: "NonFinite",
+            description: `the step leads ${name} out of the finite numbers`
+          })
+        }
+      }
+      trained.adapter = adapter
+      trained.optimizer = optimizer
+      trained.gradient = undefined
+      return result
+    },
+
+    snapshot: async (modelId) => {
+      const { adapter, lora, optimizer } = model(modelId)
+      return {
+        baseModel: description.name,
+        lora,
+        step: optimizer.step,
+        weights: tensors(lora, adapter),
+        expAvg: tensors(lora, optimizer.expAvg),
+        expAvgSq: tensors(lora, optimizer.expAvgSq)
+      }
+    },
+
+    restore: async (modelId, snapshot, { optimizer }) => {
+      checkBase(snapshot.baseModel)
+      checkLora(snapshot.lora)
+      const { lora } = snapshot
+      models.set(modelId, {
+        lora,
+        adapter: adopt(lora, snapshot.weights, true),
+        optimizer: optimizer
+          ? {
+            step: snapshot.step,
+            expAvg: adopt(lora, snapshot.expAvg, false),
+            expAvgSq: adopt(lora, snapshot.expAvgSq, false)
+          }
+          : AdamW.make(),
+        gradient: undefined
+      })
+    },
+
+    unloadModel: async (modelId) => {
+      models.delete(modelId)
+    },
+
+    createSampler: async (samplerId, { baseModel, snapshot }) => {
+      checkBase(baseModel)
+      if (snapshot !== undefined) {
+        checkBase(snapshot.baseModel)
+        checkLora(snapshot.lora)
+      }
+      samplers.set(samplerId, {
+        adapter: snapshot && { lora: snapshot.lora, weights: adopt(snapshot.lora, snapshot.weights, true) }
+      })
+    },
+
+    sample: async (samplerId, request) => {
+      const sampler = samplers.get(samplerId)
+      if (sampler === undefined) throw unknown(`there is no sampler ${samplerId}`)
+      checkRequest(request, description)
+      const { decode } = options
+      if (request.stopStrings.length > 0 && decode === undefined) {
+        throw invalid(`${description.name} has no tokenizer.json, so stops must be tokens, not texts`)
+      }
+      return decoder.sample({ adapter: sampler.adapter, request, decode: decode ?? (() => "") })
+    },
+
+    unloadSampler: async (samplerId) => {
+      samplers.delete(samplerId)
+    }
+  }
+}
+
+interface Model {
+  readonly lora: Engine.LoraSpec
+  adapter: Map<string, Float32Array>
+  optimizer: AdamW.State
+  /** Sum since the last step; absent when there was none. */
+  gradient: Map<string, Float32Array> | undefined
+}
+
+const copyOf = (arrays: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> =>
+  new Map(Array.from(arrays, ([name, array]) => [name, array.slice()]))
+
+const checkDatum = (
+  datum: Engine.TrainingDatum,
+  index: number,
+  { config, maxContextLength }: ModelFolder.Description
+): void => {
+  const { length } = datum.tokens
+  if (length === 0) throw invalid(`datum ${index} has no tokens`)
+  if (length > maxContextLength) {
+    throw invalid(`datum ${index} has ${length} tokens, and the context of the model is ${maxContextLength}`)
+  }
+  for (const name of ["targetTokens", "weights", "logprobs", "advantages"] as const) {
+    const input = datum[name]
+    if (input !== undefined && input.length !== length) {
+      throw invalid(`datum ${index}: ${name} has ${input.length} elements for ${length} tokens`)
+    }
+  }
+  checkTokens(datum.tokens, config.vocabularySize, `datum ${index}: tokens`)
+  checkTokens(datum.targetTokens, config.vocabularySize, `datum ${index}: targetTokens`)
+}
+
+const checkRequest = (
+  request: Engine.SampleRequest,
+  { config, maxContextLength }: ModelFolder.Description
+): void => {
+  const { length } = request.prompt
+  if (length === 0) throw invalid("the prompt is empty")
+  if (length > maxContextLength || (length === maxContextLength && request.maxTokens > 0)) {
+    throw invalid(`the prompt has ${length} tokens, and the context of the model is ${maxContextLength}`)
+  }
+  if (!(request.temperature >= 0)) throw invalid(`temperature ${request.temperature} is negative`)
+  checkTokens(request.prompt, config.vocabularySize, "the prompt")
+}
+
+const checkTokens = (tokens: Int32Array, vocabulary: number, what: string): void => {
+  for (let t = 0; t < tokens.length; t++) {
+    const token = tokens[t]!
+    if (token < 0 || token >= vocabulary) throw invalid(`${what}: ${token} at ${t} is not among ${vocabulary} tokens`)
+  }
+}
+
+const invalid = (description: string) => new EngineError({ reason: "InvalidRequest", description })
+
+const unknown = (description: string) => new EngineError({ reason: "UnknownModel", description })

@@ -1,0 +1,73 @@
+/**
+ * The program of the child process: it owns the weights, the adapters and the compiled graphs, answers one message after
+ * another, and ends with its parent.
+ */
+import { EngineError } from "@effect-tinker/server/Engine"
+import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
+import * as Effect from "effect/Effect"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import * as LocalEngine from "../LocalEngine.js"
+import * as ModelFolder from "../ModelFolder.js"
+import * as OnnxRuntime from "../OnnxRuntime.js"
+import type { Reply, Request, StartOptions } from "./engineMessages.js"
+
+let engine: LocalEngine.LocalEngine | undefined
+
+const start = async ({ folder, maxActivationBytes, threads }: StartOptions): Promise<void> => {
+  const runtime = await OnnxRuntime.load({ threads })
+  const description = ModelFolder.describeSync(folder)
+  engine = LocalEngine.make({
+    runtime,
+    description,
+    weights: ModelFolder.weightsSync(description),
+    decode: description.hasTokenizer ? decoder(Path.join(description.folder, "tokenizer.json")) : undefined,
+    maxActivationBytes
+  })
+}
+
+/** Reads the tokenizer at its first use, for most programs stop at tokens. */
+const decoder = (file: string) => {
+  let tokenizer: Tokenizer.Service | undefined
+  return (tokens: ReadonlyArray<number>): string => {
+    try {
+      tokenizer ??= Effect.runSync(
+        Tokenizer.make({ tokenizerJson: JSON.parse(Fs.readFileSync(file, "utf8")), path: file })
+      )
+    } catch (cause) {
+      throw new EngineError({ reason: "UnsupportedModel", description: `${file} cannot be used: ${cause}` })
+    }
+    return tokenizer.decode(tokens)
+  }
+}
+
+const answer = async (request: Request): Promise<unknown> => {
+  if (request.method === "start") return start(request.args[0])
+  const method = engine?.[request.method] as ((...args: ReadonlyArray<unknown>) => Promise<unknown>) | undefined
+  if (method === undefined) throw new Error(`${request.method} before start`)
+  return method(...request.args)
+}
+
+const reply = async (request: Request): Promise<Reply> => {
+  try {
+    return { id: request.id, value: await answer(request) }
+  } catch (error) {
+    if (error instanceof EngineError) {
+      return { id: request.id, failure: { reason: error.reason, description: error.description } }
+    }
+    const description = `${request.method} failed: ${error instanceof Error ? error.message : String(error)}`
+    return { id: request.id, failure: { reason: "Unavailable", description } }
+  }
+}
+
+// Ctrl-C reaches the whole group: the parent decides when this process has to go.
+process.on("SIGINT", () => {})
+process.on("disconnect", () => process.exit(0))
+
+let queue: Promise<void> = Promise.resolve()
+process.on("message", (request: Request) => {
+  queue = queue.then(async () => {
+    const message = await reply(request)
+    if (process.connected) process.send!(message)
+  })
+})

@@ -1,0 +1,28 @@
+/** What the parent and its child say to each other. */
+import type { EngineError } from "@effect-tinker/server/Engine"
+import type { LocalEngine } from "../LocalEngine.js"
+
+export interface StartOptions {
+  readonly folder: string
+  readonly threads: number
+  readonly maxActivationBytes: number
+}
+
+/** Names of what can be asked, with arguments and results. */
+export interface Methods extends LocalEngine {
+  readonly start: (options: StartOptions) => Promise<void>
+}
+
+export type Request = {
+  [Method in keyof Methods]: {
+    readonly id: number
+    readonly method: Method
+    readonly args: Parameters<Methods[Method]>
+  }
+}[keyof Methods]
+
+export interface Reply {
+  readonly id: number
+  readonly value?: unknown
+  readonly failure?: { readonly reason: EngineError["reason"]; readonly description: string }
+}
