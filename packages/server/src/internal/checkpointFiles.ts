@@ -4,6 +4,7 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import type * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { Info } from "../CheckpointStore.js"
 import type { Snapshot, Tensor } from "../Engine.js"
@@ -98,10 +99,7 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
       const directory = directoryOf(checkpoint)
       const meta = yield* Effect.mapError(
         Effect.flatMap(fs.readFileString(path.join(directory, metaFile)), Schema.decode(Meta)),
-        (error) =>
-          error._tag === "ParseError"
-            ? new ServerError({ reason: "DamagedFile", description: `${directory}: ${error.message}`, cause: error })
-            : error
+        (error) => error._tag === "ParseError" ? damaged(path.join(directory, metaFile), error) : error
       )
       let sizeBytes = 0
       for (const name of yield* fs.readDirectory(directory)) {
@@ -175,13 +173,17 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
       ),
     read: (info) =>
       Effect.gen(function*() {
-        const file = info.path.checkpointType === "training" ? stateFile : adapterFile
-        const bytes = yield* fs.readFile(path.join(directoryOf(info.path), file))
-        return snapshotOf(info, yield* Safetensors.decode(bytes))
+        const name = info.path.checkpointType === "training" ? stateFile : adapterFile
+        const file = path.join(directoryOf(info.path), name)
+        const tensors = Safetensors.decode(yield* fs.readFile(file))
+        return snapshotOf(info, yield* Either.mapLeft(tensors, (error) => damaged(file, error)))
       }),
     remove: (checkpoint) => fs.remove(directoryOf(checkpoint), { recursive: true })
   }
 }
+
+const damaged = (file: string, error: Error) =>
+  new ServerError({ reason: "DamagedFile", description: `${file}: ${error.message}`, cause: error })
 
 /** Bytes of a snapshot's numbers. */
 export const byteLength = (snapshot: Snapshot): number => {

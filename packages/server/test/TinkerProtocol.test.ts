@@ -1,0 +1,569 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, TestClock } from "effect"
+import { ModelInput, SamplingApi, TensorData, TrainingApi } from "effect-tinker"
+import * as Wire from "./wire.js"
+
+const failure = (reply: Wire.Reply) => {
+  assert.strictEqual(reply.status, 200)
+  return { error: String(reply.body.error), category: reply.body.category }
+}
+
+describe("TinkerProtocol: service and sessions", () => {
+  it.effect("says that it is well, what it has and what clients should do", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual((yield* Wire.get("healthz")).body, { status: "ok" })
+      assert.deepStrictEqual((yield* Wire.get("get_server_capabilities")).body, {
+        supported_models: [{ model_name: "bigram", max_context_length: 1024, trainable: true, sampleable: true }]
+      })
+      const config = yield* Wire.post("client/config", { sdk_version: "0.38.0" })
+      assert.isFalse(config.body.pjwt_auth_enabled)
+      assert.isTrue(config.body.parallel_fwdbwd_chunks)
+      assert.isTrue((yield* Wire.post("client/dynamic_config", { sdk_version: "0.38.0" })).body.sample_cancel_enabled)
+      assert.deepStrictEqual((yield* Wire.post("telemetry", { events: [] })).body, { status: "accepted" })
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("sends the client settings that it is given", () =>
+    Effect.gen(function*() {
+      const { body } = yield* Wire.post("client/config", { sdk_version: "0.38.0" })
+      assert.strictEqual(body.fwdbwd_max_chunk_len, 2)
+      assert.strictEqual(body.fwdbwd_max_chunk_bytes_count, 5_000_000)
+    }).pipe(Effect.provide(Wire.server({ protocol: { clientConfig: { fwdbwd_max_chunk_len: 2 } } }))))
+
+  it.effect("takes a heartbeat of a session, and tells a finished one from one that never was", () =>
+    Effect.gen(function*() {
+      const sessionId = yield* Wire.createSession
+      const beat = Wire.post("session_heartbeat", { session_id: sessionId })
+      const finish = Wire.post(`sessions/${sessionId}/finish`, { reason: { type: "success" }, detail: null })
+      assert.strictEqual((yield* beat).status, 200)
+      assert.strictEqual((yield* finish).status, 200)
+      assert.strictEqual((yield* finish).status, 200)
+      assert.strictEqual((yield* beat).status, 410)
+      assert.strictEqual((yield* Wire.post("session_heartbeat", { session_id: "other" })).status, 404)
+      assert.strictEqual(
+        (yield* Wire.post("sessions/other/finish", { reason: { type: "success" }, detail: null })).status,
+        404
+      )
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("refuses work in a finished session, and fails what was waiting there", () =>
+    Effect.gen(function*() {
+      const { modelId, sessionId } = yield* Wire.readyModel
+      const { body } = yield* Wire.createSampler(sessionId)
+      yield* Wire.forwardBackward(modelId, 1)
+      const running = yield* Wire.optimStep(modelId, 2)
+      const waiting = yield* Wire.optimStep(modelId, 4)
+      const sampling = yield* Wire.sample(body.sampling_session_id)
+      yield* Wire.post(`sessions/${sessionId}/finish`, { reason: { type: "interrupted" }, detail: null })
+      for (const submitted of [running, waiting, sampling]) {
+        assert.strictEqual(failure(yield* Wire.result(submitted)).category, "user")
+      }
+      assert.strictEqual((yield* Wire.optimStep(modelId, 5)).status, 410)
+      assert.strictEqual((yield* Wire.sample(body.sampling_session_id, { seq_id: 1 })).status, 410)
+      assert.strictEqual((yield* Wire.createModel(sessionId, { model_seq_id: 1 })).status, 410)
+    }).pipe(Effect.provide(Wire.server({ engine: { stepDuration: "1 minute" } }))))
+
+  it.effect("wants a key that it knows when it has keys, except to say that it is well", () =>
+    Effect.gen(function*() {
+      const config = (headers: Record<string, string>) => Wire.post("client/config", { sdk_version: "0.38.0" }, headers)
+      assert.strictEqual((yield* config({ "x-api-key": "tml-right" })).status, 200)
+      const wrong = yield* config({ "x-api-key": "tml-wrong" })
+      const missing = yield* config({})
+      assert.deepStrictEqual([wrong.status, missing.status], [401, 401])
+      assert.notStrictEqual(wrong.body.detail, missing.body.detail)
+      assert.strictEqual((yield* Wire.get("healthz")).status, 200)
+    }).pipe(Effect.provide(Wire.server({ protocol: { apiKeys: ["tml-right"] } }))))
+
+  it.effect("answers errors in JSON with a length", () =>
+    Effect.gen(function*() {
+      const replies = [
+        yield* Wire.post("create_session", "{"),
+        yield* Wire.post("create_session", { tags: "none" }),
+        yield* Wire.post("no_such_thing", {}),
+        yield* Wire.createModel("no session")
+      ]
+      assert.deepStrictEqual(replies.map((reply) => reply.status), [422, 422, 404, 404])
+      for (const { body, bytes, headers } of replies) {
+        assert.property(body, "detail")
+        assert.strictEqual(headers["content-length"], String(bytes.length))
+      }
+      assert.deepNestedInclude(replies[1]!.body, { "detail[0].loc": ["body", "tags"] })
+    }).pipe(Effect.provide(Wire.server())))
+})
+
+describe("TinkerProtocol: models", () => {
+  it.effect("makes a model whose id follows from session and number, and says what it is", () =>
+    Effect.gen(function*() {
+      const sessionId = yield* Wire.createSession
+      const submitted = yield* Wire.createModel(sessionId)
+      assert.strictEqual(submitted.body.model_id, `${sessionId}:train:0`)
+      assert.deepStrictEqual((yield* Wire.result(submitted)).body, {
+        model_id: `${sessionId}:train:0`,
+        type: "create_model"
+      })
+      const { body } = yield* Wire.post("get_info", { model_id: `${sessionId}:train:0`, type: "get_info" })
+      assert.deepStrictEqual(body, {
+        model_id: `${sessionId}:train:0`,
+        model_data: { arch: "BigramForCausalLM", model_name: "bigram", tokenizer_id: "bigram" },
+        is_lora: true,
+        lora_rank: 8,
+        model_name: "bigram",
+        optimizer_config: { type: "adamw" }
+      })
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("makes a model once when the request is sent twice, and refuses another under its number", () =>
+    Effect.gen(function*() {
+      const sessionId = yield* Wire.createSession
+      const first = yield* Wire.createModel(sessionId)
+      assert.deepStrictEqual((yield* Wire.createModel(sessionId)).body, first.body)
+      assert.strictEqual((yield* Wire.createModel(sessionId, { lora_config: { rank: 4 } })).status, 400)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("refuses at once what no model can be", () =>
+    Effect.gen(function*() {
+      const sessionId = yield* Wire.createSession
+      const refusal = (options: Record<string, unknown>) =>
+        Effect.map(Wire.createModel(sessionId, options), ({ body, status }) => [status, String(body.detail)] as const)
+      const [status, detail] = yield* refusal({ lora_config: { rank: 65 } })
+      assert.strictEqual(status, 400)
+      assert.include(detail, "from 1 to 64")
+      assert.strictEqual((yield* refusal({ lora_config: { rank: 0 } }))[0], 400)
+      assert.include((yield* refusal({ base_model: "llama" }))[1], "no base model llama")
+      assert.include((yield* refusal({ optimizer_config: { type: "dimuon" } }))[1], "dimuon")
+      const nothing = { rank: 4, train_attn: false, train_mlp: false, train_unembed: false }
+      assert.include((yield* refusal({ lora_config: nothing }))[1], "trains nothing")
+      assert.strictEqual((yield* refusal({ lora_config: undefined }))[0], 422)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("unloads a model, after which it takes no work", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const submitted = yield* Wire.post("unload_model", { model_id: modelId })
+      assert.strictEqual((yield* Wire.result(submitted)).body.type, "unload_model")
+      assert.strictEqual((yield* Wire.optimStep(modelId, 1)).status, 404)
+      assert.strictEqual((yield* Wire.post("get_info", { model_id: modelId })).status, 404)
+    }).pipe(Effect.provide(Wire.server())))
+})
+
+describe("TinkerProtocol: training", () => {
+  it.effect("gives logprobs and losses as protobuf and as JSON, with their sum as a metric", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const submitted = yield* Wire.forwardBackward(modelId, 1, { data: [Wire.datum("abc"), Wire.datum("de")] })
+      const reply = yield* Wire.result(submitted, { protobuf: true })
+      assert.strictEqual(reply.headers["content-type"], "application/x-protobuf")
+      const { lossFnOutputs, metrics } = TrainingApi.decodeForwardBackwardOutput(reply.bytes)
+      assert.deepStrictEqual(lossFnOutputs.map((output) => output.logprobs!.shape), [[2], [1]])
+      const losses = lossFnOutputs.flatMap((output) => Array.from(output.elementwiseLoss!.data, Number))
+      assert.closeTo(metrics["loss:sum"]!, losses.reduce((a, b) => a + b), 1e-6)
+      const json = (yield* Wire.result(submitted)).body as { loss_fn_outputs: ReadonlyArray<Record<string, unknown>> }
+      assert.deepStrictEqual(json.loss_fn_outputs[1]!.logprobs, {
+        data: Array.from(lossFnOutputs[1]!.logprobs!.data, Number),
+        dtype: "float32",
+        shape: [1]
+      })
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("accumulates, steps and reports the norm of the gradient", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const loss = (submitted: Wire.Reply) =>
+        Effect.map(Wire.result(submitted), ({ body }) => (body.metrics as Record<string, number>)["loss:sum"]!)
+      const first = yield* Wire.forwardBackward(modelId, 1)
+      const step = yield* Wire.optimStep(modelId, 2)
+      const second = yield* Wire.forwardBackward(modelId, 3, { forwardOnly: true })
+      const idle = yield* Wire.optimStep(modelId, 4)
+      assert.isBelow(yield* loss(second), yield* loss(first))
+      const norm = (submitted: Wire.Reply) =>
+        Effect.map(Wire.result(submitted), ({ body }) =>
+          (body.metrics as Record<string, number>)["unclipped_grad_l2:mean"]!)
+      assert.isAbove(yield* norm(step), 0)
+      assert.strictEqual(yield* norm(idle), 0)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("fails a request with wrong data later, as the user's fault, and goes on with the next", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      let seqId = 0
+      const wrong = (options: Partial<TrainingApi.ForwardBackwardRequest>) =>
+        Effect.gen(function*() {
+          seqId += 1
+          const { category, error } = failure(
+            yield* Wire.result(yield* Wire.forwardBackward(modelId, seqId, options))
+          )
+          assert.strictEqual(category, "user")
+          return error
+        })
+      const inputs = (inputs: Record<string, TensorData.TensorData>, lossFn = "cross_entropy") =>
+        wrong({ data: [Wire.datum("ok!"), Wire.datum("abc", inputs)], lossFn })
+      assert.include(yield* wrong({ data: [] }), "no datum")
+      assert.include(yield* wrong({ lossFn: "gspo" }), "gspo")
+      assert.include(yield* wrong({ lossFnConfig: { beta: 1 } }), "beta")
+      assert.include(yield* wrong({ lossFn: "ppo", lossFnConfig: { clipLowThreshold: "low" } }), "clip_low_threshold")
+      assert.include(yield* inputs({ weights: TensorData.float32([1]) }), "datum 1: weights has shape [1]")
+      assert.include(yield* inputs({ targetTokens: TensorData.int64([1, 256]) }), "datum 1: target_tokens has 256")
+      assert.include(yield* inputs({ targetTokens: TensorData.float32([1, 2]) }), "must be int64")
+      assert.include(yield* inputs({ targetTokens: TensorData.int64([1, 2, 3, 4], [2, 2]) }), "shape [2,2]")
+      assert.include(yield* inputs({ surprise: TensorData.float32([1, 2]) }), "surprise")
+      assert.include(yield* inputs({ logprobs: TensorData.float32([1, 2]) }, "ppo"), "datum 0: logprobs is missing")
+      const empty = { modelInput: ModelInput.fromTokens([]), lossFnInputs: {} }
+      assert.include(yield* wrong({ data: [empty] }), "no tokens")
+      const unknown = { ...Wire.datum("ab"), modelInput: ModelInput.fromTokens([256]) }
+      assert.include(yield* wrong({ data: [unknown] }), "token 256")
+      assert.include(yield* wrong({ data: [Wire.datum("a".repeat(1026))] }), "1025 tokens")
+      assert.include(
+        failure(yield* Wire.result(yield* Wire.optimStep(modelId, seqId + 1, { beta1: 1 }))).error,
+        "beta1"
+      )
+      const last = yield* Wire.result(yield* Wire.optimStep(modelId, seqId + 2))
+      assert.deepStrictEqual(last.body, { metrics: { "unclipped_grad_l2:mean": 0 } })
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("ignores a mask and takes weights of one where there are none", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const { modelInput, lossFnInputs: { targetTokens } } = Wire.datum("abc")
+      const bare = { modelInput, lossFnInputs: { targetTokens: targetTokens! } }
+      const masked = Wire.datum("abc", { mask: TensorData.float32([0, 1]) })
+      const { body } = yield* Wire.result(yield* Wire.forwardBackward(modelId, 1, { data: [bare, masked] }))
+      const [a, b] = body.loss_fn_outputs as ReadonlyArray<unknown>
+      assert.deepStrictEqual(a, b)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("refuses what it cannot read, without holding up the model", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      assert.strictEqual((yield* Wire.postBytes("forward_backward", new Uint8Array([255, 1]))).status, 422)
+      assert.strictEqual((yield* Wire.post("forward_backward", {})).status, 415)
+      assert.strictEqual((yield* Wire.forwardBackward(modelId, 0)).status, 422)
+      assert.strictEqual((yield* Wire.forwardBackward("no model", 1)).status, 404)
+      const unreadable = { model_id: modelId, seq_id: 1, adam_params: { learning_rate: "fast" } }
+      assert.strictEqual((yield* Wire.post("optim_step", unreadable)).status, 422)
+      const later = yield* Wire.optimStep(modelId, 2)
+      assert.property((yield* Wire.result(later)).body, "metrics")
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("runs requests in the order of their numbers, once each", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const step = yield* Wire.optimStep(modelId, 2)
+      const pass = yield* Wire.forwardBackward(modelId, 1)
+      assert.deepStrictEqual((yield* Wire.optimStep(modelId, 2)).body, step.body)
+      assert.strictEqual((yield* Wire.optimStep(modelId, 2, { beta1: 0.5 })).status, 400)
+      assert.property((yield* Wire.result(pass)).body, "metrics")
+      const { metrics } = (yield* Wire.result(step)).body as { metrics: Record<string, number> }
+      assert.isAbove(metrics["unclipped_grad_l2:mean"]!, 0)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("says what a request waits for, after holding the question for 20 seconds", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const submitted = yield* Wire.optimStep(modelId, 3)
+      const asking = yield* Effect.fork(Wire.result(submitted))
+      yield* TestClock.adjust("19 seconds")
+      assert.isTrue((yield* Fiber.poll(asking))._tag === "None")
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual((yield* Fiber.join(asking)).body, {
+        type: "try_again",
+        request_id: submitted.body.request_id,
+        queue_state: "active",
+        queue_state_reason: "waiting for request 1 of this model"
+      })
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("answers a held question as soon as the result is there", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const asking = yield* Effect.fork(Effect.flatMap(Wire.forwardBackward(modelId, 1), Wire.result))
+      yield* TestClock.adjust("3 seconds")
+      assert.property((yield* Fiber.join(asking)).body, "metrics")
+    }).pipe(Effect.provide(Wire.server({ engine: { stepDuration: "3 seconds" } }))))
+})
+
+describe("TinkerProtocol: results", () => {
+  it.effect("gives a result as often as it is asked for, until it is forgotten", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const submitted = yield* Wire.forwardBackward(modelId, 1)
+      const first = yield* Wire.result(submitted)
+      yield* TestClock.adjust("59 minutes")
+      assert.deepStrictEqual((yield* Wire.result(submitted)).body, first.body)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Wire.result(submitted)).status, 410)
+      assert.strictEqual((yield* Wire.post("retrieve_future", { request_id: "other" })).status, 404)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("tells the size of a large result first, to those who allow it", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const submitted = yield* Wire.forwardBackward(modelId, 1)
+      const { bytes } = yield* Wire.result(submitted, { protobuf: true })
+      const reply = yield* Wire.post("retrieve_future", {
+        request_id: submitted.body.request_id,
+        allow_metadata_only: true
+      })
+      assert.deepStrictEqual(reply.body, { status: "complete_metadata", response_payload_size: bytes.length })
+    }).pipe(Effect.provide(Wire.server({ protocol: { maxUnannouncedBytes: 10 } }))))
+})
+
+describe("TinkerProtocol: sampling", () => {
+  it.effect("samples, names the sequences beforehand, and gives the same for the same seed", () =>
+    Effect.gen(function*() {
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
+      const submitted = yield* Wire.sample(id, { num_samples: 2, prompt_logprobs: true, topk_prompt_logprobs: 2 })
+      assert.deepStrictEqual(submitted.body.sample_sequence_ids, [`${id}:0:0`, `${id}:0:1`])
+      const { bytes } = yield* Wire.result(submitted, { protobuf: true })
+      const response = SamplingApi.decodeSampleResponse(bytes, [])
+      assert.deepStrictEqual(response.sequences.map(({ stopReason, tokens }) => [stopReason, tokens.length]), [
+        ["length", 4],
+        ["length", 4]
+      ])
+      const again = yield* Wire.sample(id, {
+        seq_id: 1,
+        num_samples: 2,
+        prompt_logprobs: true,
+        topk_prompt_logprobs: 2
+      })
+      const json = (yield* Wire.result(again)).body as {
+        sequences: ReadonlyArray<{ tokens: ReadonlyArray<number> }>
+        prompt_logprobs: ReadonlyArray<number | null>
+        topk_prompt_logprobs: ReadonlyArray<ReadonlyArray<readonly [number, number]> | null>
+      }
+      assert.deepStrictEqual(
+        json.sequences.map((sequence) => sequence.tokens),
+        response.sequences.map((sequence) => [...sequence.tokens])
+      )
+      assert.deepStrictEqual(json.prompt_logprobs, [null, response.promptLogprobs![1]!])
+      assert.isNull(json.topk_prompt_logprobs[0])
+      assert.strictEqual(json.topk_prompt_logprobs[1]!.length, 2)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("makes one sampler and one sample of requests that are sent twice", () =>
+    Effect.gen(function*() {
+      const sessionId = yield* Wire.createSession
+      const first = yield* Wire.createSampler(sessionId)
+      assert.strictEqual(first.body.sampling_session_id, `${sessionId}:sample:0`)
+      assert.deepStrictEqual((yield* Wire.createSampler(sessionId)).body, first.body)
+      const id = first.body.sampling_session_id
+      assert.deepStrictEqual((yield* Wire.sample(id)).body, (yield* Wire.sample(id)).body)
+      assert.strictEqual((yield* Wire.sample(id, { num_samples: 3 })).status, 400)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("tells apart sequence numbers that only differ beyond the precision of a number", () =>
+    Effect.gen(function*() {
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
+      const numbered = (seqId: string) =>
+        Wire.post(
+          "asample",
+          `{"sampling_session_id":"${id}","seq_id":${seqId},"prompt":{"chunks":[{"tokens":[1]}]},`
+            + `"sampling_params":{"max_tokens":1}}`
+        )
+      const ids = [yield* numbered("999999999000000001"), yield* numbered("999999999000000002")]
+      assert.deepStrictEqual(ids.map(({ body }) => body.request_id), [
+        `${id}:999999999000000001`,
+        `${id}:999999999000000002`
+      ])
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("says what a sampler samples from", () =>
+    Effect.gen(function*() {
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
+      assert.deepStrictEqual((yield* Wire.get(`samplers/${id}`)).body, { sampler_id: id, base_model: "bigram" })
+      assert.strictEqual((yield* Wire.get("samplers/other")).status, 404)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("refuses a sampler of nothing it has", () =>
+    Effect.gen(function*() {
+      const sessionId = yield* Wire.createSession
+      const status = (options: Record<string, unknown>) =>
+        Effect.map(Wire.createSampler(sessionId, options), (reply) => reply.status)
+      assert.strictEqual(yield* status({ base_model: undefined }), 400)
+      assert.strictEqual(yield* status({ base_model: "llama" }), 400)
+      assert.strictEqual(yield* status({ model_path: "elsewhere" }), 400)
+      assert.strictEqual(yield* status({ model_path: "tinker://run/weights/none" }), 404)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("fails a sample that cannot be, as the user's fault", () =>
+    Effect.gen(function*() {
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
+      let seqId = 0
+      const error = (options: Record<string, unknown>) =>
+        Effect.gen(function*() {
+          seqId += 1
+          const { category, error } = failure(
+            yield* Wire.result(yield* Wire.sample(id, { ...options, seq_id: seqId }))
+          )
+          assert.strictEqual(category, "user")
+          return error
+        })
+      const tokens = (tokens: ReadonlyArray<number>) => ({ prompt: { chunks: [{ type: "encoded_text", tokens }] } })
+      assert.include(yield* error(tokens([])), "no tokens")
+      assert.include(yield* error(tokens([300])), "token 300")
+      assert.include(yield* error(tokens(new Array(1024).fill(1))), "fills the context")
+      assert.include(yield* error({ sampling_params: { temperature: -1 } }), "temperature")
+      assert.include(yield* error({ topk_sample_logprobs: 3 }), "topk_sample_logprobs")
+      assert.include(
+        yield* error({ prompt: { chunks: [{ type: "image_asset_pointer", location: "x", format: "png" }] } }),
+        "text alone"
+      )
+      assert.strictEqual((yield* Wire.sample(id, { num_samples: 0 })).status, 400)
+      assert.strictEqual((yield* Wire.sample(id, { seq_id: undefined })).status, 422)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("takes what the context leaves when no length is given, and never more", () =>
+    Effect.gen(function*() {
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
+      const lengthOf = (seqId: number, params: Record<string, unknown>) =>
+        Effect.map(
+          Effect.flatMap(Wire.sample(id, { seq_id: seqId, sampling_params: params }), Wire.result),
+          ({ body }) => (body.sequences as ReadonlyArray<{ tokens: ReadonlyArray<number> }>)[0]!.tokens.length
+        )
+      assert.strictEqual(yield* lengthOf(1, {}), 30)
+      assert.strictEqual(yield* lengthOf(2, { max_tokens: 100 }), 30)
+    }).pipe(Effect.provide(Wire.server({ engine: { maxContextLength: 32 } }))))
+
+  it.effect("ends at the model's own end, unless the list of stops is empty", () =>
+    Effect.gen(function*() {
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
+      const ending = (seqId: number, params: Record<string, unknown>) =>
+        Effect.map(
+          Effect.flatMap(
+            Wire.sample(id, { seq_id: seqId, sampling_params: { max_tokens: 3, ...params } }),
+            Wire.result
+          ),
+          ({ body }) => {
+            type Sequence = { readonly stop_reason: string; readonly tokens: ReadonlyArray<number> }
+            const [sequence] = body.sequences as ReadonlyArray<Sequence>
+            return [sequence!.stop_reason, sequence!.tokens.length]
+          }
+        )
+      assert.deepStrictEqual(yield* ending(1, {}), ["stop", 1])
+      assert.deepStrictEqual(yield* ending(2, { stop: "no such text" }), ["stop", 1])
+      assert.deepStrictEqual(yield* ending(3, { stop: [] }), ["length", 3])
+    }).pipe(Effect.provide(Wire.server({ engine: { eosTokens: Array.from({ length: 256 }, (_, i) => i) } }))))
+
+  it.effect("stops a sample that is cancelled, and takes any other id in silence", () =>
+    Effect.gen(function*() {
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
+      const submitted = yield* Wire.sample(id)
+      assert.strictEqual((yield* Wire.post("cancel_future", { request_id: submitted.body.request_id })).status, 200)
+      assert.include(failure(yield* Wire.result(submitted)).error, "cancelled")
+      assert.strictEqual((yield* Wire.post("cancel_future", { request_id: "other" })).status, 200)
+    }).pipe(Effect.provide(Wire.server({ engine: { stepDuration: "1 minute" } }))))
+})
+
+describe("TinkerProtocol: checkpoints", () => {
+  const trained = Effect.gen(function*() {
+    const { modelId, sessionId } = yield* Wire.readyModel
+    yield* Wire.forwardBackward(modelId, 1)
+    yield* Wire.optimStep(modelId, 2)
+    const saved = yield* Wire.result(
+      yield* Wire.post("save_weights", { model_id: modelId, seq_id: 3, path: "one", user_metadata: { a: "b" } })
+    )
+    return { modelId, sessionId, path: String(saved.body.path) }
+  })
+
+  /** Loss of the same data, and the norm after one more step, which depends on the optimizer's state. */
+  const goOn = (modelId: string, seqId: number) =>
+    Effect.gen(function*() {
+      yield* Wire.forwardBackward(modelId, seqId)
+      yield* Wire.optimStep(modelId, seqId + 1)
+      return (yield* Wire.result(yield* Wire.forwardBackward(modelId, seqId + 2))).body
+    })
+
+  it.effect("saves under a name, once, unless told to overwrite", () =>
+    Effect.gen(function*() {
+      const { modelId, path } = yield* trained
+      assert.strictEqual(path, `tinker://${modelId}/weights/one`)
+      const save = (seqId: number, options: Record<string, unknown>) =>
+        Effect.flatMap(Wire.post("save_weights", { model_id: modelId, seq_id: seqId, ...options }), Wire.result)
+      assert.include(failure(yield* save(4, { path: "one" })).error, "exists already")
+      assert.strictEqual((yield* save(5, { path: "one", overwrite: true })).body.path, path)
+      assert.strictEqual((yield* save(6, {})).body.path, `tinker://${modelId}/weights/000006`)
+      assert.strictEqual(failure(yield* save(7, { path: "../up" })).category, "user")
+      assert.strictEqual(failure(yield* save(8, { path: "two", ttl_seconds: 0 })).category, "user")
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("tells what a checkpoint is", () =>
+    Effect.gen(function*() {
+      const { path } = yield* trained
+      assert.deepStrictEqual((yield* Wire.post("weights_info", { tinker_path: path })).body, {
+        base_model: "bigram",
+        optimizer_config: { type: "adamw" },
+        is_lora: true,
+        lora_rank: 8,
+        train_unembed: true,
+        train_mlp: true,
+        train_attn: true
+      })
+      assert.strictEqual((yield* Wire.post("weights_info", { tinker_path: "one" })).status, 400)
+      assert.strictEqual((yield* Wire.post("weights_info", { tinker_path: `${path}x` })).status, 404)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("makes a model from a checkpoint that goes on as if never stopped", () =>
+    Effect.gen(function*() {
+      const { modelId, path, sessionId } = yield* trained
+      const load = { session_id: sessionId, model_seq_id: 1, path, optimizer: true }
+      const submitted = yield* Wire.post("load_weights", load)
+      assert.strictEqual(submitted.body.model_id, `${sessionId}:train:1`)
+      assert.strictEqual((yield* Wire.result(submitted)).body.model_id, `${sessionId}:train:1`)
+      assert.deepStrictEqual((yield* Wire.post("load_weights", load)).body, submitted.body)
+      assert.strictEqual((yield* Wire.post("get_info", { model_id: `${sessionId}:train:1` })).body.lora_rank, 8)
+      assert.deepStrictEqual(yield* goOn(`${sessionId}:train:1`, 1), yield* goOn(modelId, 4))
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("loads into a model that has done nothing yet, with a fresh optimizer when asked", () =>
+    Effect.gen(function*() {
+      const { modelId, path, sessionId } = yield* trained
+      yield* Wire.createModel(sessionId, { model_seq_id: 1 })
+      const fresh = `${sessionId}:train:1`
+      const loaded = yield* Wire.post("load_weights", { model_id: fresh, seq_id: 1, path, optimizer: false })
+      assert.strictEqual((yield* Wire.result(loaded)).body.path, path)
+      assert.notDeepEqual(yield* goOn(fresh, 2), yield* goOn(modelId, 4))
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("refuses to load what does not fit", () =>
+    Effect.gen(function*() {
+      const { modelId, path, sessionId } = yield* trained
+      const create = (options: Record<string, unknown>) =>
+        Wire.post("load_weights", { session_id: sessionId, model_seq_id: 1, path, optimizer: true, ...options })
+      assert.strictEqual((yield* create({ path: "one" })).status, 400)
+      assert.strictEqual((yield* create({ path: `${path}x` })).status, 404)
+      assert.strictEqual((yield* create({ base_model: "llama" })).status, 400)
+      const load = (modelId: string, seqId: number, path: string) =>
+        Effect.map(
+          Effect.flatMap(
+            Wire.post("load_weights", { model_id: modelId, seq_id: seqId, path, optimizer: true }),
+            Wire.result
+          ),
+          (reply) => failure(reply).error
+        )
+      assert.include(yield* load(modelId, 4, path), "first request")
+      yield* Wire.createModel(sessionId, { model_seq_id: 1, lora_config: { rank: 4 } })
+      assert.include(yield* load(`${sessionId}:train:1`, 1, path), "rank 8")
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("samples from named and unnamed saves, which later steps do not change", () =>
+    Effect.gen(function*() {
+      const { modelId, sessionId } = yield* trained
+      const save = (seqId: number, options: Record<string, unknown>) =>
+        Effect.flatMap(
+          Wire.post("save_weights_for_sampler", { model_id: modelId, seq_id: seqId, ...options }),
+          Wire.result
+        )
+      const unnamed = yield* save(4, { sampling_session_seq_id: 0 })
+      assert.isNull(unnamed.body.path)
+      assert.strictEqual(unnamed.body.sampling_session_id, `${sessionId}:sample:0`)
+      const named = yield* save(5, { path: "one" })
+      assert.strictEqual(named.body.path, `tinker://${modelId}/sampler_weights/one`)
+      yield* goOn(modelId, 6)
+      const second = { sampling_session_seq_id: 1, base_model: undefined, model_path: named.body.path }
+      const { body } = yield* Wire.createSampler(sessionId, second)
+      assert.strictEqual((yield* Wire.get(`samplers/${body.sampling_session_id}`)).body.model_path, named.body.path)
+      const fromUnnamed = yield* Wire.result(yield* Wire.sample(unnamed.body.sampling_session_id))
+      const fromNamed = yield* Wire.result(yield* Wire.sample(body.sampling_session_id))
+      assert.deepStrictEqual(fromNamed.body, fromUnnamed.body)
+      const both = yield* save(9, { path: "two", sampling_session_seq_id: 2 })
+      assert.strictEqual(failure(both).category, "user")
+    }).pipe(Effect.provide(Wire.server())))
+})
