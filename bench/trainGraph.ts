@@ -36,19 +36,20 @@ export interface Figures {
 /** Runs `steps` steps after a warm-up and reports the best: on a shared machine the others say how busy it is. */
 export const measure = async (options: { readonly steps: number; readonly threads: number }): Promise<Figures> => {
   const random = uniform(1)
-  const weights = new Map<string, Float32Array>()
-  for (const [name, shape] of Llama.weightShapes(config)) {
-    const size = shape.reduce((product, dim) => product * dim, 1)
-    weights.set(name, Float32Array.from({ length: size }, () => shape.length === 1 ? 1 : 0.1 * (random() - 0.5)))
-  }
   const targets: Lora.Targets = { trainAttn: true, trainMlp: true, trainUnembed: false }
   const runtime = await OnnxRuntime.load({ threads: options.threads })
-  const session = await runtime.session(TrainingGraph.make({ config, targets, gradient: true, constants: weights }))
+  const session = await runtime.session(TrainingGraph.make({ config, targets, gradient: true }))
 
+  const weights = Array.from(Llama.weightShapes(config), ([name, shape]) => {
+    const size = shape.reduce((product, dim) => product * dim, 1)
+    const next = () => shape.length === 1 ? 1 : 0.1 * (random() - 0.5)
+    return [name, runtime.float32(Float32Array.from({ length: size }, next), shape)] as const
+  })
   const tokens = rows * length
   const ids = () => Int32Array.from({ length: tokens }, () => Math.floor(random() * config.vocabularySize))
   const { cos, sin } = Llama.rotaryTables(config, length)
   const feeds = {
+    ...Object.fromEntries(weights),
     tokens: runtime.int64(ids(), [rows, length]),
     targets: runtime.int64(ids(), [tokens]),
     cos: runtime.float32(cos, [length, config.headDim / 2]),

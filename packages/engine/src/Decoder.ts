@@ -6,6 +6,7 @@ import type * as Engine from "@effect-tinker/server/Engine"
 import * as Sampler from "@effect-tinker/server/Sampler"
 import type { Tensor } from "onnxruntime-node"
 import * as DecodingGraph from "./DecodingGraph.js"
+import { weightFeeds } from "./internal/weightFeeds.js"
 import * as Llama from "./Llama.js"
 import * as Lora from "./Lora.js"
 import type * as OnnxRuntime from "./OnnxRuntime.js"
@@ -49,13 +50,14 @@ export const make = (options: {
   readonly maxCacheBytes: number
 }): Decoder => {
   const { config, runtime, weights } = options
+  const base = weightFeeds(runtime, config, weights)
   const sessions = new Map<string, Promise<OnnxRuntime.Session>>()
 
   const session = (targets: Lora.Targets): Promise<OnnxRuntime.Session> => {
     const key = [targets.trainAttn, targets.trainMlp, targets.trainUnembed].join()
     const existing = sessions.get(key)
     if (existing !== undefined) return existing
-    const created = runtime.session(DecodingGraph.make({ config, targets, constants: weights }))
+    const created = runtime.session(DecodingGraph.make({ config, targets }))
     sessions.set(key, created)
     return created
   }
@@ -77,6 +79,7 @@ export const make = (options: {
       const tables = Llama.rotaryTables(config, capacity)
       const half = config.headDim / 2
       const constants = {
+        ...base,
         ...adapterFeeds(adapter),
         cos: runtime.float32(tables.cos, [capacity, half]),
         sin: runtime.float32(tables.sin, [capacity, half])

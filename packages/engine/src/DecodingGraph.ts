@@ -12,7 +12,7 @@ import * as VocabularyHead from "./VocabularyHead.js"
  *
  * - `tokens`, `positions [B, S] int64`; `rows [K] int64`: which of the B*S tokens to compute logits of
  * - `last [B] int32`: the position of each sequence's last new token; `total [1] int32`: the largest of them plus one
- * - `cos`, `sin [C, headDim/2]`, the base weights unless constants, the adapters under their PEFT names, `scale []`
+ * - `cos`, `sin [C, headDim/2]`, the base weights, the adapters under their PEFT names, `scale []`
  * - `key.i`, `value.i [B, keyValueHeads, C, headDim]`, a layer each, and outputs `key.i:new`, `value.i:new`, for which the
  *   same arrays are to be given
  * - output `logits [K, V]`
@@ -25,12 +25,11 @@ import * as VocabularyHead from "./VocabularyHead.js"
 export const make = (options: {
   readonly config: Llama.Config
   readonly targets: Lora.Targets
-  readonly constants?: ReadonlyMap<string, Float32Array> | undefined
 }): Uint8Array => {
   const { config } = options
   const { headDim, heads, keyValueHeads } = config
   const graph = new Graph("float32")
-  const parameters = Lora.parameters(graph, config, options.targets, options.constants)
+  const parameters = Lora.parameters(graph, config, options.targets)
   const tokens = graph.input("tokens", ["B", "S"], "int64")
   const last = graph.input("last", ["B"], "int32")
   const total = graph.input("total", [1], "int32")

@@ -2,6 +2,7 @@
 import * as Gradient from "./Gradient.js"
 import { Graph } from "./Graph.js"
 import type { Tensor } from "./Graph.js"
+import { weightFeeds } from "./internal/weightFeeds.js"
 import * as Llama from "./Llama.js"
 import * as OnnxRuntime from "./OnnxRuntime.js"
 import * as VocabularyHead from "./VocabularyHead.js"
@@ -58,8 +59,8 @@ export const make = async (options: {
   readonly threads?: number | undefined
 }): Promise<FullTraining> => {
   const { config, weights } = options
-  const shapes = Llama.weightShapes(config)
   const runtime = await OnnxRuntime.load({ threads: options.threads })
+  const base = weightFeeds(runtime, config, weights)
   const forward = await runtime.session(model(config, false))
   const training = await runtime.session(model(config, true))
 
@@ -67,17 +68,13 @@ export const make = async (options: {
     const { length, rows } = batch
     const tables = Llama.rotaryTables(config, length)
     const half = config.headDim / 2
-    const feeds: Record<string, ReturnType<typeof runtime.float32>> = {
+    const feeds = {
+      ...base,
       tokens: runtime.int64(batch.tokens, [rows, length]),
       targets: runtime.int64(batch.targets, [rows * length]),
       cos: runtime.float32(tables.cos, [length, half]),
-      sin: runtime.float32(tables.sin, [length, half])
-    }
-    if (session === training) feeds["weights"] = runtime.float32(batch.weights, [rows * length])
-    for (const [name, shape] of shapes) {
-      const data = weights.get(name)
-      if (data === undefined) throw new Error(`weight ${name} is missing`)
-      feeds[name] = runtime.float32(data, shape)
+      sin: runtime.float32(tables.sin, [length, half]),
+      ...(session === training ? { weights: runtime.float32(batch.weights, [rows * length]) } : {})
     }
     const results = await session.run(feeds)
     const logprobs = results["logprobs"]!.data as Float32Array
@@ -94,7 +91,7 @@ export const make = async (options: {
     step: async (batch) => {
       const { logprobs, loss, results } = await run(training, batch)
       const gradients = new Map<string, Float32Array>()
-      for (const name of shapes.keys()) gradients.set(name, results[`gradient:${name}`]!.data as Float32Array)
+      for (const name of Llama.weightShapes(config).keys()) gradients.set(name, results[`gradient:${name}`]!.data as Float32Array)
       return { logprobs, loss, gradients }
     },
     release: async () => {

@@ -92,8 +92,8 @@ export const initialize = (config: Llama.Config, spec: Engine.LoraSpec): Map<str
 export const scale = (rank: number): number => 32 / rank
 
 /**
- * Weights and adapters of a graph: adapters are inputs of any rank, under their PEFT names; base weights are constants
- * or inputs.
+ * Weights and adapters of a graph, all inputs: so any number of adapters, of any rank, share a compiled graph, and all
+ * graphs of a model share one copy of its weights. Adapters go by their PEFT names.
  *
  * @since 0.1.0
  * @category constructors
@@ -101,12 +101,11 @@ export const scale = (rank: number): number => 32 / rank
 export const parameters = (
   graph: Graph,
   config: Llama.Config,
-  targets: Targets,
-  constants: ReadonlyMap<string, Float32Array | Float64Array> | undefined
+  targets: Targets
 ): Llama.Parameters & { readonly trainable: ReadonlyArray<Tensor> } => {
   const weights = new Map<string, Tensor>()
   for (const [name, shape] of Llama.weightShapes(config)) {
-    weights.set(name, constants ? graph.weight(name, shape, constants.get(name)!) : graph.input(name, shape))
+    weights.set(name, graph.input(name, shape))
   }
   const adapted = modules(config, targets)
   const scale = adapted.size > 0 ? graph.input("scale", []) : undefined

@@ -24,15 +24,13 @@ export interface Options {
   readonly targets: Lora.Targets
   /** Without it the graph ends at the losses. */
   readonly gradient: boolean
-  /** The base weights as part of the model, which is faster; inputs of every run when absent, which needs less memory. */
-  readonly constants?: ReadonlyMap<string, Float32Array | Float64Array> | undefined
   readonly float?: "float32" | "float64" | undefined
 }
 
 /**
  * The graph with these inputs and outputs:
  *
- * - `tokens [B, T] int64`, `targets [B*T] int64`, `cos` and `sin [T, headDim/2]`, the base weights unless constants
+ * - `tokens [B, T] int64`, `targets [B*T] int64`, `cos` and `sin [T, headDim/2]`, the base weights
  * - the adapters under their PEFT names, `scale []`
  * - `weights`, `sampling`, `advantages [B*T]`, `likelihood []`, `low []`, `high []`
  * - outputs `logprobs` and `losses [B*T]`, and `gradient:<name>` for each adapter
@@ -41,9 +39,9 @@ export interface Options {
  * @category constructors
  */
 export const make = (options: Options): Uint8Array => {
-  const { config, constants, targets } = options
+  const { config, targets } = options
   const graph = new Graph(options.float ?? "float32")
-  const parameters = Lora.parameters(graph, config, targets, constants)
+  const parameters = Lora.parameters(graph, config, targets)
   const hidden = Llama.sequences(graph, config, parameters)
   const target = graph.input("targets", ["B*T"], "int64")
   const logprobs = VocabularyHead.logprobs(graph, hidden, Llama.head(config, parameters), target)

@@ -4,6 +4,7 @@
  */
 import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
+import { weightFeeds } from "./internal/weightFeeds.js"
 import * as Llama from "./Llama.js"
 import * as Lora from "./Lora.js"
 import type * as OnnxRuntime from "./OnnxRuntime.js"
@@ -42,13 +43,14 @@ export const make = (options: {
   readonly maxActivationBytes: number
 }): TrainingPass => {
   const { config, runtime, weights } = options
+  const base = weightFeeds(runtime, config, weights)
   const sessions = new Map<string, Promise<OnnxRuntime.Session>>()
 
   const session = (lora: Lora.Targets, gradient: boolean): Promise<OnnxRuntime.Session> => {
     const key = [lora.trainAttn, lora.trainMlp, lora.trainUnembed, gradient].join()
     const existing = sessions.get(key)
     if (existing !== undefined) return existing
-    const created = runtime.session(TrainingGraph.make({ config, targets: lora, gradient, constants: weights }))
+    const created = runtime.session(TrainingGraph.make({ config, targets: lora, gradient }))
     sessions.set(key, created)
     return created
   }
@@ -60,7 +62,7 @@ export const make = (options: {
       const adapters = Object.fromEntries(
         Array.from(shapes, ([name, shape]) => [name, runtime.float32(adapter.get(name)!, shape)])
       )
-      const constants = { ...adapters, ...scalars(runtime, loss, lora.rank) }
+      const constants = { ...base, ...adapters, ...scalars(runtime, loss, lora.rank) }
       const outputs = new Array<Engine.LossOutput>(data.length)
       const gradients = new Map<string, Float32Array>()
 
