@@ -1,0 +1,154 @@
+/**
+ * Text to tokens and back, with the vocabulary of a model.
+ */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Library from "./internal/library.js"
+import { readFolder } from "./internal/readFolder.js"
+import { TokenizerError } from "./TokenizerError.js"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class Tokenizer extends Context.Tag("@effect-tinker/tokenizer/Tokenizer")<Tokenizer, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** One more than the highest token. A model's own table may be larger, padded with tokens that mean nothing. */
+  readonly vocabularySize: number
+
+  /** The token a sequence begins with, where the tokenizer names one. */
+  readonly bosToken: number | undefined
+
+  /** The token a text ends with, where the tokenizer names one. */
+  readonly eosToken: number | undefined
+
+  /**
+   * The tokens of `text`, `[tokens] int32`, with nothing put before or after. The name of a special token in `text` is
+   * plain text, so that no user's message can forge the end of a turn, unless `parseSpecialTokens` is set.
+   */
+  readonly encode: (
+    text: string,
+    options?: { readonly parseSpecialTokens?: boolean | undefined }
+  ) => Int32Array
+
+  /**
+   * The text of `tokens`. Special tokens are written out unless `skipSpecialTokens` is set; tokens beyond the
+   * vocabulary have no text; bytes that are no UTF-8 become U+FFFD.
+   */
+  readonly decode: (
+    tokens: ArrayLike<number>,
+    options?: { readonly skipSpecialTokens?: boolean | undefined }
+  ) => string
+
+  /** The token with exactly this name in the vocabulary, e.g. `<|endoftext|>`. */
+  readonly tokenId: (name: string) => number | undefined
+}
+
+/**
+ * A tokenizer from the contents of its files: `tokenizerJson` is the parsed `tokenizer.json`, `configJson` the parsed
+ * `tokenizer_config.json`, if there is one. Fails with `Malformed` or `Unsupported`; `path` names the source in errors.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: {
+  readonly tokenizerJson: unknown
+  readonly configJson?: unknown
+  readonly path?: string | undefined
+}): Effect.Effect<Service, TokenizerError> => {
+  const path = options.path ?? "tokenizer.json"
+  return Effect.gen(function*() {
+    const file = yield* Library.decodeTokenizerFile(options.tokenizerJson).pipe(
+      Effect.mapError((cause) =>
+        new TokenizerError({
+          reason: "Malformed",
+          path,
+          description: "is not a tokenizer.json: it needs a model and a list of added_tokens. Save it again with "
+            + "save_pretrained of the Python library transformers.",
+          cause
+        })
+      )
+    )
+    const config = yield* Library.decodeConfigFile(options.configJson ?? {}).pipe(
+      Effect.mapError((cause) =>
+        new TokenizerError({
+          reason: "Malformed",
+          path: path.replace(/tokenizer\.json$/, "tokenizer_config.json"),
+          description: "is not a tokenizer_config.json: it must be an object. Without the file the defaults hold.",
+          cause
+        })
+      )
+    )
+    return yield* Effect.try({
+      try: () => makeService(file, config),
+      catch: (cause) =>
+        new TokenizerError({
+          reason: "Unsupported",
+          path,
+          description: `uses something that is not implemented here (${
+            cause instanceof Error ? cause.message : String(cause)
+          }). Byte-level BPE, WordPiece and Unigram tokenizers are.`,
+          cause
+        })
+    })
+  })
+}
+
+/**
+ * The tokenizer of a Hugging Face folder: its `tokenizer.json` and, where there is one, its `tokenizer_config.json`.
+ * Nothing is fetched.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerFolder = (
+  folder: string
+): Layer.Layer<Tokenizer, TokenizerError, FileSystem.FileSystem | Path.Path> =>
+  Layer.effect(Tokenizer, Effect.flatMap(readFolder(folder), make))
+
+const makeService = (file: Library.TokenizerFile, config: Library.ConfigFile): Service => {
+  const parsing = Library.make(file, config)
+  let plain: Library.Library | undefined
+  // Built at the first use, for a large vocabulary takes a second and some 100 MB.
+  const plainLibrary = () => plain ??= Library.make(withoutSpecialTokens(file), config)
+
+  const vocabulary = parsing.get_vocab()
+  let vocabularySize = 0
+  for (const id of vocabulary.values()) if (id >= vocabularySize) vocabularySize = id + 1
+  const tokenId = (name: string) => vocabulary.get(name)
+
+  return Tokenizer.of({
+    vocabularySize,
+    bosToken: config.bosToken === undefined ? undefined : tokenId(config.bosToken),
+    eosToken: config.eosToken === undefined ? undefined : tokenId(config.eosToken),
+    tokenId,
+    encode: (text, options) => {
+      const library = options?.parseSpecialTokens === true ? parsing : plainLibrary()
+      return Int32Array.from(library.encode(text, { add_special_tokens: false }).ids)
+    },
+    decode: (tokens, options) => {
+      const known: Array<number> = []
+      for (let i = 0; i < tokens.length; i++) {
+        if (parsing.id_to_token(tokens[i]!) !== undefined) known.push(tokens[i]!)
+      }
+      if (known.length === 0) return ""
+      return parsing.decode(known, {
+        skip_special_tokens: options?.skipSpecialTokens === true,
+        clean_up_tokenization_spaces: false
+      })
+    }
+  })
+}
+
+const withoutSpecialTokens = (file: Library.TokenizerFile): Library.TokenizerFile => ({
+  ...file,
+  added_tokens: file.added_tokens.filter((token) => !token.special)
+})

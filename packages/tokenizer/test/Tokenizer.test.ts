@@ -1,0 +1,200 @@
+import { FileSystem, Path } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, it } from "@effect/vitest"
+import { Effect, FastCheck, Layer, Schema } from "effect"
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import * as Tokenizer from "../src/Tokenizer.js"
+
+const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url))
+
+const tokenizerOf = (folder: string) =>
+  Tokenizer.Tokenizer.pipe(
+    Effect.provide(Tokenizer.layerFolder(folder)),
+    Effect.provide(NodeContext.layer)
+  )
+
+const decodeSamples = Schema.decodeUnknownSync(Schema.parseJson(Schema.Array(Schema.Struct({
+  text: Schema.String,
+  parsed: Schema.Array(Schema.Number),
+  plain: Schema.Array(Schema.Number)
+}))))
+
+/** A tokenizer from a folder with these files, which is gone afterwards. */
+const fromFiles = (files: Readonly<Record<string, string>>) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const folder = yield* fs.makeTempDirectoryScoped()
+    for (const [name, content] of Object.entries(files)) yield* fs.writeFileString(path.join(folder, name), content)
+    return yield* tokenizerOf(folder)
+  }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+
+const minimal = {
+  model: { type: "BPE", vocab: { a: 0, b: 1, ab: 2 }, merges: ["a b"] },
+  added_tokens: [{ id: 5, content: "<end>", special: true }]
+}
+
+for (const name of ["gpt2", "newer"]) {
+  it.effect(`agrees with the Python library on stored samples (${name})`, () =>
+    Effect.gen(function*() {
+      const tokenizer = yield* tokenizerOf(fixture(name))
+      for (const sample of decodeSamples(readFileSync(`${fixture(name)}/samples.json`, "utf8"))) {
+        assert.deepStrictEqual(Array.from(tokenizer.encode(sample.text)), sample.plain, JSON.stringify(sample.text))
+        assert.deepStrictEqual(
+          Array.from(tokenizer.encode(sample.text, { parseSpecialTokens: true })),
+          sample.parsed,
+          JSON.stringify(sample.text)
+        )
+      }
+    }))
+
+  it.effect(`gives back every text it encodes (${name})`, () =>
+    Effect.gen(function*() {
+      const tokenizer = yield* tokenizerOf(fixture(name))
+      FastCheck.assert(
+        FastCheck.property(FastCheck.string({ unit: "grapheme", maxLength: 40 }), (text) => {
+          assert.strictEqual(tokenizer.decode(tokenizer.encode(text)), text)
+        })
+      )
+    }))
+
+  it.effect(`encodes the pieces of a text to tokens that decode to the whole (${name})`, () =>
+    Effect.gen(function*() {
+      const tokenizer = yield* tokenizerOf(fixture(name))
+      FastCheck.assert(
+        FastCheck.property(FastCheck.string({ maxLength: 20 }), FastCheck.string({ maxLength: 20 }), (left, right) => {
+          const tokens = [...tokenizer.encode(left), ...tokenizer.encode(right)]
+          assert.strictEqual(tokenizer.decode(tokens), left + right)
+        })
+      )
+    }))
+}
+
+it.effect("keeps the name of a special token in a text plain unless told to parse it", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* tokenizerOf(fixture("gpt2"))
+    const special = tokenizer.tokenId("<|endoftext|>")
+    assert.isDefined(special)
+    assert.notInclude(Array.from(tokenizer.encode("a<|endoftext|>b")), special)
+    assert.include(Array.from(tokenizer.encode("a<|endoftext|>b", { parseSpecialTokens: true })), special)
+  }))
+
+it.effect("writes special tokens out, or skips them", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* tokenizerOf(fixture("gpt2"))
+    const tokens = [...tokenizer.encode("a"), tokenizer.tokenId("<|endoftext|>")!]
+    assert.strictEqual(tokenizer.decode(tokens), "a<|endoftext|>")
+    assert.strictEqual(tokenizer.decode(tokens, { skipSpecialTokens: true }), "a")
+  }))
+
+it.effect("decodes nothing, and tokens beyond the vocabulary, to no text", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* tokenizerOf(fixture("gpt2"))
+    assert.strictEqual(tokenizer.decode([]), "")
+    assert.strictEqual(tokenizer.decode([tokenizer.vocabularySize + 7]), "")
+    assert.strictEqual(tokenizer.decode([...tokenizer.encode("lamp"), 100_000]), "lamp")
+  }))
+
+it.effect("marks bytes that are no UTF-8", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* tokenizerOf(fixture("gpt2"))
+    const firstByte = tokenizer.encode("é").slice(0, 1)
+    assert.strictEqual(tokenizer.decode(firstByte), "\uFFFD")
+  }))
+
+it.effect("names the tokens that a sequence begins and ends with", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* tokenizerOf(fixture("gpt2"))
+    assert.strictEqual(tokenizer.bosToken, tokenizer.tokenId("<|begin|>"))
+    assert.strictEqual(tokenizer.eosToken, tokenizer.tokenId("<|endoftext|>"))
+    assert.strictEqual(tokenizer.vocabularySize, 340)
+  }))
+
+it.effect("does without a tokenizer_config.json", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* fromFiles({ "tokenizer.json": JSON.stringify(minimal) })
+    assert.deepStrictEqual(Array.from(tokenizer.encode("abba")), [2, 1, 0])
+    assert.strictEqual(tokenizer.bosToken, undefined)
+    assert.strictEqual(tokenizer.vocabularySize, 6)
+  }))
+
+it.effect("reads a special token that the configuration describes as an object", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* fromFiles({
+      "tokenizer.json": JSON.stringify(minimal),
+      "tokenizer_config.json": JSON.stringify({ eos_token: { content: "<end>" }, bos_token: null })
+    })
+    assert.strictEqual(tokenizer.eosToken, 5)
+  }))
+
+it.effect("fails when the folder is missing, and names it", () =>
+  Effect.gen(function*() {
+    const error = yield* Effect.flip(tokenizerOf("/nowhere/model"))
+    assert.strictEqual(error.reason, "FolderMissing")
+    assert.include(error.message, "/nowhere/model")
+  }))
+
+it.effect("fails when the folder has no tokenizer.json, and names the file", () =>
+  Effect.gen(function*() {
+    const error = yield* Effect.flip(fromFiles({ "config.json": "{}" }))
+    assert.strictEqual(error.reason, "FileMissing")
+    assert.match(error.path, /tokenizer\.json$/)
+  }))
+
+it.effect("fails when a file is no JSON, and names it", () =>
+  Effect.gen(function*() {
+    const json = yield* Effect.flip(fromFiles({ "tokenizer.json": "version https://git-lfs" }))
+    assert.strictEqual(json.reason, "Malformed")
+    assert.match(json.path, /tokenizer\.json$/)
+    const config = yield* Effect.flip(
+      fromFiles({ "tokenizer.json": JSON.stringify(minimal), "tokenizer_config.json": "[" })
+    )
+    assert.strictEqual(config.reason, "Malformed")
+    assert.match(config.path, /tokenizer_config\.json$/)
+  }))
+
+it.effect("fails when tokenizer.json has no model", () =>
+  Effect.gen(function*() {
+    const error = yield* Effect.flip(fromFiles({ "tokenizer.json": "{\"added_tokens\": []}" }))
+    assert.strictEqual(error.reason, "Malformed")
+  }))
+
+it.effect("fails when tokenizer_config.json is of the wrong shape, and names that file", () =>
+  Effect.gen(function*() {
+    const error = yield* Effect.flip(
+      fromFiles({ "tokenizer.json": JSON.stringify(minimal), "tokenizer_config.json": "{\"bos_token\": 7}" })
+    )
+    assert.strictEqual(error.reason, "Malformed")
+    assert.match(error.path, /tokenizer_config\.json$/)
+  }))
+
+it.effect("says which part of a tokenizer it does not know", () =>
+  Effect.gen(function*() {
+    const error = yield* Effect.flip(
+      fromFiles({ "tokenizer.json": JSON.stringify({ ...minimal, pre_tokenizer: { type: "Clairvoyant" } }) })
+    )
+    assert.strictEqual(error.reason, "Unsupported")
+    assert.include(error.message, "Clairvoyant")
+  }))
+
+it.effect("fails when a file cannot be read", () =>
+  Effect.gen(function*() {
+    const fileSystem = FileSystem.layerNoop({
+      exists: () => Effect.succeed(true),
+      readFileString: () => Effect.die("not reached")
+    })
+    const denied = Layer.effect(
+      FileSystem.FileSystem,
+      Effect.map(FileSystem.FileSystem, (files) => ({
+        ...files,
+        readFileString: (path: string) => Effect.flatMap(files.stat(path), () => Effect.succeed(""))
+      }))
+    ).pipe(Layer.provide(fileSystem))
+    const error = yield* Tokenizer.Tokenizer.pipe(
+      Effect.provide(Tokenizer.layerFolder("model")),
+      Effect.provide(Layer.merge(denied, Path.layer)),
+      Effect.flip
+    )
+    assert.strictEqual(error.reason, "Unreadable")
+  }))
