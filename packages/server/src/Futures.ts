@@ -125,7 +125,8 @@ export const make = (options: Options = {}): Service => {
     submit: (requestId, queue) =>
       Effect.gen(function*() {
         yield* forgetOld
-        entries.set(requestId, { outcome: yield* Deferred.make<Outcome>(), queue })
+        // Registered again when it runs: whoever waits already must not be left with an outcome that never comes.
+        if (!entries.has(requestId)) entries.set(requestId, { outcome: yield* Deferred.make<Outcome>(), queue })
       }),
     complete: (requestId, outcome) =>
       Effect.gen(function*() {

@@ -1,0 +1,114 @@
+import { FetchHttpClient, FileSystem, HttpClient, HttpServer } from "@effect/platform"
+import { NodeContext, NodeHttpServer } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import {
+  AdamParams,
+  ApiFuture,
+  Datum,
+  ModelInput,
+  SamplingParams,
+  ServiceClient,
+  Tinker,
+  type TrainingClient
+} from "effect-tinker"
+import { BigramEngine, CheckpointStore, Faults, TinkerServer } from "../src/index.js"
+import * as Wire from "./wire.js"
+
+const text = "abcdefgh"
+
+const train = (training: TrainingClient.Service, steps: number) =>
+  Effect.gen(function*() {
+    const tokens = Wire.bytesOf(text)
+    const data = [Datum.fromTokens(tokens, new Float32Array(tokens.length).fill(1))]
+    let loss = NaN
+    for (let step = 0; step < steps; step++) {
+      const pass = yield* training.forwardBackward({ data, lossFn: "cross_entropy" })
+      const update = yield* training.optimStep(AdamParams.make({ learningRate: 0.2 }))
+      loss = (yield* pass.await).metrics["loss:sum"]!
+      yield* update.await
+    }
+    return loss
+  })
+
+const program = Effect.gen(function*() {
+  const service = yield* ServiceClient.ServiceClient
+  const training = yield* service.createLoraTrainingClient({ baseModel: BigramEngine.defaultBaseModel, rank: 4 })
+  const loss = yield* train(training, 40)
+  const sampling = yield* training.saveWeightsAndGetSamplingClient()
+  const { sequences } = yield* sampling.sample({
+    prompt: ModelInput.fromTokens(Wire.bytesOf("a")),
+    samplingParams: SamplingParams.make({ maxTokens: 7, temperature: 0 })
+  })
+  const { path } = yield* ApiFuture.flatten(training.saveState({ name: "final" }))
+  return { loss, path, answer: new TextDecoder().decode(Uint8Array.from(sequences[0]!.tokens)) }
+})
+
+describe("TinkerServer", () => {
+  it.effect("serves a whole training program in process, without a key", () =>
+    Effect.gen(function*() {
+      const { answer, loss, path } = yield* program
+      assert.isBelow(loss, 2)
+      assert.strictEqual(answer, "bcdefgh")
+      assert.match(path, /^tinker:\/\/.*:train:0\/weights\/final$/)
+    }).pipe(
+      Effect.provide(
+        Tinker.layer().pipe(
+          Layer.provide(TinkerServer.layerClient),
+          Layer.provide(BigramEngine.layer())
+        )
+      )
+    ))
+
+  it.effect("goes on in a later process from what an earlier one has saved in a folder", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      const process = Tinker.layer().pipe(
+        Layer.provide(TinkerServer.layerClientWithStore()),
+        Layer.provide(CheckpointStore.layer(folder)),
+        Layer.provide(BigramEngine.layer())
+      )
+      const first = yield* Effect.provide(program, process)
+      const again = yield* Effect.gen(function*() {
+        const service = yield* ServiceClient.ServiceClient
+        const training = yield* service.createTrainingClientFromStateWithOptimizer(first.path)
+        return yield* train(training, 1)
+      }).pipe(Effect.provide(process))
+      assert.isBelow(again, first.loss)
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)))
+
+  it.scopedLive("serves the same on a port", () =>
+    Effect.gen(function*() {
+      const address = yield* HttpServer.addressWith((address) =>
+        Effect.succeed(address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}` : "")
+      )
+      const { answer } = yield* program.pipe(
+        Effect.provide(Tinker.layer({ baseUrl: address }).pipe(Layer.provide(FetchHttpClient.layer)))
+      )
+      assert.strictEqual(answer, "bcdefgh")
+    }).pipe(Effect.provide(onPort)))
+
+  it.scopedLive("gives errors on a port an explicit length, and breaks connections when that is planned", () =>
+    Effect.gen(function*() {
+      const client = yield* HttpClient.HttpClient
+      const faults = yield* Faults.Faults
+      const missing = yield* client.post("/api/v1/nothing")
+      assert.strictEqual(missing.status, 404)
+      assert.strictEqual(missing.headers["content-length"], String((yield* missing.arrayBuffer).byteLength))
+      yield* faults.plan({ path: "healthz", fault: Faults.drop })
+      const error = yield* Effect.flip(client.get("/api/v1/healthz"))
+      assert.strictEqual(error._tag, "RequestError")
+      assert.strictEqual((yield* client.get("/api/v1/healthz")).status, 200)
+    }).pipe(Effect.provide(onPort)))
+})
+
+/** A server on a free port, a client that knows the address, and faults to plan. */
+const onPort = TinkerServer.layer().pipe(
+  Layer.provide(CheckpointStore.layerMemory),
+  Layer.provide(BigramEngine.layer()),
+  Layer.provideMerge(Layer.merge(
+    Faults.layer,
+    NodeHttpServer.layerTest
+  ))
+)
