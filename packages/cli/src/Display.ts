@@ -1,0 +1,88 @@
+/**
+ * What the quickstart shows while it runs: on a terminal one line that is written over, elsewhere a line a step.
+ */
+import type * as Supervised from "@effect-tinker/cookbook/Supervised"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Answer } from "./FineTune.js"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class Display extends Context.Tag("@effect-tinker/cli/Display")<Display, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly line: (text: string) => Effect.Effect<void>
+  readonly answers: (title: string, answers: ReadonlyArray<Answer>) => Effect.Effect<void>
+  /** To be called when each step is done. */
+  readonly step: (step: Supervised.Step) => Effect.Effect<void>
+  /** Where the newest checkpoint is, and of how many steps; none before the first. */
+  readonly kept: Effect.Effect<{ readonly path: string; readonly steps: number } | undefined>
+}
+
+/**
+ * Writes by `write`. `interactive` says that it is a terminal, whose lines can be written over.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: {
+  readonly interactive: boolean
+  readonly write: (text: string) => Effect.Effect<void>
+}): Layer.Layer<Display> =>
+  Layer.effect(
+    Display,
+    Effect.sync(() => {
+      let kept: { readonly path: string; readonly steps: number } | undefined
+      let firstDone: { readonly at: number; readonly step: number } | undefined
+      const bold = (text: string) => options.interactive ? `\u001B[1m${text}\u001B[22m` : text
+      const line = (text: string) => options.write(`${text}\n`)
+
+      return Display.of({
+        line,
+        answers: (title, answers) =>
+          Effect.forEach(answers, ({ question, text }) => line(`  ${question}\n    → ${text || "(nothing)"}`), {
+            discard: true
+          }).pipe(Effect.zipLeft(line("")), (all) => Effect.zipRight(line(bold(title)), all)),
+        step: (step) =>
+          Effect.gen(function*() {
+            const now = yield* Clock.currentTimeMillis
+            if (step.checkpoint !== undefined) kept = { path: step.checkpoint, steps: step.step + 1 }
+            firstDone ??= { at: now, step: step.step }
+            const text = describe(step, secondsLeft(step, firstDone, now))
+            const isLast = step.step + 1 === step.totalSteps
+            yield* options.interactive
+              ? options.write(`\r\u001B[2K${text}${isLast ? "\n" : ""}`)
+              : line(text)
+          }),
+        kept: Effect.sync(() => kept)
+      })
+    })
+  )
+
+/** The first step is left out of the rate: it also builds the graphs. Unknown until there is a second. */
+const secondsLeft = (
+  step: Supervised.Step,
+  first: { readonly at: number; readonly step: number },
+  now: number
+): number | undefined =>
+  step.step === first.step
+    ? undefined
+    : (now - first.at) / (step.step - first.step) * (step.totalSteps - step.step - 1) / 1000
+
+const describe = (step: Supervised.Step, secondsLeft: number | undefined): string => {
+  const width = String(step.totalSteps).length
+  const columns = [
+    `step ${String(step.step + 1).padStart(width)}/${step.totalSteps}`,
+    `loss ${step.nllPerToken.toFixed(3)} nats/token`,
+    `${Math.round(step.tokensPerSecond).toLocaleString("en-US")} tokens/s`
+  ]
+  return (secondsLeft === undefined ? columns : [...columns, `${Math.ceil(secondsLeft)} s left`]).join("   ")
+}

@@ -1,0 +1,63 @@
+/**
+ * The training program: asks a few questions, trains, and asks them again. It knows neither where the model runs nor
+ * where its text goes; Layers say that.
+ */
+import * as ExactAnswers from "@effect-tinker/cookbook/ExactAnswers"
+import * as Supervised from "@effect-tinker/cookbook/Supervised"
+import * as AdamParams from "effect-tinker/AdamParams"
+import type * as SamplingClient from "effect-tinker/SamplingClient"
+import * as ServiceClient from "effect-tinker/ServiceClient"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as BaseModel from "./BaseModel.js"
+import * as Display from "./Display.js"
+import type { Lessons } from "./Lessons.js"
+
+/** @since 0.1.0 @category models */
+export interface Answer {
+  readonly question: string
+  readonly text: string
+}
+
+/** @since 0.1.0 @category models */
+export interface Plan {
+  readonly lessons: Lessons
+  readonly steps: number
+  readonly batchSize: number
+  readonly rank: number
+  readonly learningRate: number
+}
+
+const ask = (sampling: SamplingClient.Service, { prompts }: Lessons) =>
+  Effect.map(
+    ExactAnswers.measure(sampling, prompts),
+    ({ answers }) =>
+      answers.map(({ chat, given }): Answer => ({ question: chat.messages.at(-2)?.content ?? "", text: given }))
+  )
+
+/** @since 0.1.0 @category constructors */
+export const program = Effect.fnUntraced(function*({ lessons, ...plan }: Plan) {
+  const service = yield* ServiceClient.ServiceClient
+  const display = yield* Display.Display
+  const { name: baseModel } = yield* BaseModel.BaseModel
+
+  const before = yield* ask(yield* service.createSamplingClient({ baseModel }), lessons)
+  yield* display.answers("Before training", before)
+
+  const training = yield* service.createLoraTrainingClient({ baseModel, rank: plan.rank, seed: 0 })
+  const lossBefore = yield* Supervised.evaluate(training, lessons.heldOut)
+  const steps = yield* Supervised.batches(lessons.train, plan).pipe(
+    Supervised.steps(training, {
+      adamParams: AdamParams.make({ learningRate: plan.learningRate }),
+      checkpoint: { every: 50 }
+    }),
+    Stream.tap(display.step),
+    Stream.runCollect
+  )
+  const lossAfter = yield* Supervised.evaluate(training, lessons.heldOut)
+
+  const after = yield* ask(yield* training.saveWeightsAndGetSamplingClient(), lessons)
+  yield* display.answers("\nAfter training", after)
+  return { before, after, lossBefore, lossAfter, steps: Chunk.toReadonlyArray(steps) }
+})

@@ -1,0 +1,56 @@
+/**
+ * Everything on this machine: a model folder, its engine in a process of its own, and the server in this one.
+ */
+import * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
+import * as CheckpointStore from "@effect-tinker/server/CheckpointStore"
+import * as Engine from "@effect-tinker/server/Engine"
+import type { ServerError } from "@effect-tinker/server/ServerError"
+import * as TinkerServer from "@effect-tinker/server/TinkerServer"
+import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
+import type { TokenizerError } from "@effect-tinker/tokenizer/TokenizerError"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
+import type * as ServiceClient from "effect-tinker/ServiceClient"
+import * as Tinker from "effect-tinker/Tinker"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as BaseModel from "./BaseModel.js"
+import { UsageError } from "./UsageError.js"
+
+/**
+ * Trains the model in `modelFolder`, a Hugging Face folder, and keeps checkpoints in `checkpointFolder`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: {
+  readonly modelFolder: string
+  readonly checkpointFolder: string
+}): Layer.Layer<
+  ServiceClient.ServiceClient | Tokenizer.Tokenizer | BaseModel.BaseModel,
+  Engine.EngineError | TokenizerError | ServerError | UsageError,
+  FileSystem.FileSystem | Path.Path
+> =>
+  Layer.mergeAll(
+    Tinker.layer().pipe(
+      Layer.provide(TinkerServer.layerClientWithStore()),
+      Layer.provide(CheckpointStore.layer(options.checkpointFolder))
+    ),
+    Layer.effect(BaseModel.BaseModel, baseModel(options.modelFolder))
+  ).pipe(
+    Layer.provide(LlamaEngine.layer(options.modelFolder)),
+    Layer.merge(Tokenizer.layerFolder(options.modelFolder))
+  )
+
+const baseModel = (folder: string) =>
+  Effect.flatMap(Engine.Engine, ({ baseModels }) => {
+    const model = baseModels[0]
+    return model === undefined
+      ? new UsageError({ description: `there is no model in ${folder}` })
+      : Effect.succeed(BaseModel.BaseModel.of({
+        name: model.name,
+        maxContextLength: model.maxContextLength,
+        description: `${model.name} (${model.architecture}, ${model.vocabularySize} tokens in its vocabulary, `
+          + `context ${model.maxContextLength}), on this machine`
+      }))
+  })
