@@ -91,7 +91,9 @@ export const make = async (options: {
     step: async (batch) => {
       const { logprobs, loss, results } = await run(training, batch)
       const gradients = new Map<string, Float32Array>()
-      for (const name of Llama.weightShapes(config).keys()) gradients.set(name, results[`gradient:${name}`]!.data as Float32Array)
+      for (const name of Llama.weightShapes(config).keys()) {
+        gradients.set(name, results[`gradient:${name}`]!.data as Float32Array)
+      }
       return { logprobs, loss, gradients }
     },
     release: async () => {

@@ -127,6 +127,10 @@ export class Graph {
     return this.elementwise("Mul", a, b)
   }
 
+  div(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise("Div", a, b)
+  }
+
   min(a: Tensor, b: Tensor): Tensor {
     return this.elementwise("Min", a, b)
   }
@@ -156,6 +160,10 @@ export class Graph {
 
   exp(x: Tensor): Tensor {
     return this.emit("Exp", [x], { shape: x.shape, type: x.type })
+  }
+
+  sqrt(x: Tensor): Tensor {
+    return this.emit("Sqrt", [x], { shape: x.shape, type: x.type })
   }
 
   sigmoid(x: Tensor): Tensor {
@@ -303,18 +311,11 @@ export class Graph {
     })
   }
 
-  /** `[...indices, depth]` of ones and zeros. */
+  /** `[indices, depth]` of ones and zeros. */
   oneHot(indices: Tensor, depth: number): Tensor {
-    const values = this.initializer(
-      "oneHot:values",
-      this.float,
-      [2],
-      this.float === "float64" ? Float64Array.of(0, 1) : Float32Array.of(0, 1)
-    )
-    return this.emit("OneHot", [indices, this.integer(depth), values], {
-      shape: [...indices.shape, depth],
-      integers: { axis: -1 }
-    })
+    const column = this.reshape(indices, [-1, 1], [indices.shape[0]!, 1])
+    const columns = this.range(this.integer(depth), depth)
+    return this.where(this.equal(column, columns), this.scalar(1), this.scalar(0))
   }
 
   // one node of any kind

@@ -18,7 +18,7 @@ import * as ModelFolder from "./ModelFolder.js"
 export interface Options {
   /** Threads of one computation. Default: as many as the machine runs at once, at most 8. */
   readonly threads?: number | undefined
-  /** What the activations of one batch may take, in bytes: more than it needs is of no use. Default: 128 MiB. */
+  /** What the activations of one batch may take, in bytes: more than it needs is of no use. Default: 64 MiB. */
   readonly maxActivationBytes?: number | undefined
 }
 
@@ -57,7 +57,7 @@ export const make: (
       yield* child.call("start", {
         folder,
         threads: options.threads ?? Math.min(8, availableParallelism()),
-        maxActivationBytes: options.maxActivationBytes ?? 128 * 2 ** 20
+        maxActivationBytes: options.maxActivationBytes ?? 64 * 2 ** 20
       })
       processes.set(name, child)
     }

@@ -108,28 +108,41 @@ export const rmsNorm = (graph: Graph, x: Tensor, weight: Tensor, epsilon: number
   const join = (tensor: Tensor) => groups === 1 ? tensor : graph.reshape(tensor, [-1, groups * width], x.shape)
 
   const input = split(x)
-  const [normed, inverse] = graph.emitMany("SimplifiedLayerNormalization", [input, weight], [
-    { shape: input.shape, integers: { axis: -1 }, floats: { epsilon } },
-    { shape: [rows, 1] }
-  ])
-  const output = join(normed!)
+  const normalize = graph.float === "float32" ? normalizeFused : normalizePlain
+  const { inverse, normed } = normalize(graph, input, weight, epsilon)
+  const output = join(normed)
   graph.record.push({
     inputs: [x, weight],
     output,
     backward: (dy, cotangents) => {
       const grad = split(dy)
       if (cotangents.needs(weight)) {
-        cotangents.add(weight, graph.sumFirst(graph.mul(grad, graph.mul(input, inverse!))))
+        cotangents.add(weight, graph.sumFirst(graph.mul(grad, graph.mul(input, inverse))))
       }
       if (cotangents.needs(x)) {
         const g = graph.mul(grad, weight)
         const mean = graph.meanLast(graph.mul(g, input))
-        const slope = graph.mul(mean, graph.mul(inverse!, inverse!))
-        cotangents.add(x, join(graph.mul(graph.sub(g, graph.mul(input, slope)), inverse!)))
+        const slope = graph.mul(mean, graph.mul(inverse, inverse))
+        cotangents.add(x, join(graph.mul(graph.sub(g, graph.mul(input, slope)), inverse)))
       }
     }
   })
   return output
+}
+
+const normalizeFused = (graph: Graph, x: Tensor, weight: Tensor, epsilon: number) => {
+  const [normed, inverse] = graph.emitMany("SimplifiedLayerNormalization", [x, weight], [
+    { shape: x.shape, integers: { axis: -1 }, floats: { epsilon } },
+    { shape: [x.shape[0]!, 1] }
+  ])
+  return { normed: normed!, inverse: inverse! }
+}
+
+/** Without the fused operator, which gives 1/√… in float32 even for float64. */
+const normalizePlain = (graph: Graph, x: Tensor, weight: Tensor, epsilon: number) => {
+  const mean = graph.add(graph.meanLast(graph.mul(x, x)), graph.scalar(epsilon))
+  const inverse = graph.div(graph.scalar(1), graph.sqrt(mean))
+  return { normed: graph.mul(graph.mul(x, inverse), weight), inverse }
 }
 
 /**
