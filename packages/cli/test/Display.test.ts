@@ -1,0 +1,68 @@
+import type { Supervised } from "@effect-tinker/cookbook"
+import { assert, it } from "@effect/vitest"
+import { Effect, TestClock } from "effect"
+import * as Display from "../src/Display.js"
+import { recording } from "./fixture.js"
+
+const step = (step: number, checkpoint?: string): Supervised.Step => ({
+  step,
+  totalSteps: 10,
+  epoch: 0,
+  learningRate: 1e-3,
+  nllPerToken: 2.34567,
+  tokens: 100,
+  tokensPerSecond: 6321.4,
+  metrics: {},
+  checkpoint
+})
+
+const show = (steps: ReadonlyArray<Supervised.Step>) =>
+  Effect.flatMap(
+    Display.Display,
+    (display) =>
+      Effect.forEach(steps, (one) => Effect.zipRight(display.step(one), TestClock.adjust("2 seconds")), {
+        discard: true
+      })
+  )
+
+it.effect("writes a plain line a step when it is no terminal, with the time left from the second on", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    yield* show([step(0), step(1), step(9)])
+    assert.strictEqual(
+      text(),
+      "step  1/10   loss 2.346 nats/token   6,321 tokens/s\n"
+        + "step  2/10   loss 2.346 nats/token   6,321 tokens/s   16 s left\n"
+        + "step 10/10   loss 2.346 nats/token   6,321 tokens/s   0 s left\n"
+    )
+  }).pipe(Effect.provide(layer))
+})
+
+it.effect("writes over one line on a terminal, and ends it after the last step", () => {
+  const { layer, text } = recording(true)
+  return Effect.gen(function*() {
+    yield* show([step(0), step(9)])
+    assert.strictEqual(text().match(/\n/g)?.length, 1)
+    assert.isTrue(text().startsWith("\r\u001B[2Kstep"))
+    assert.isTrue(text().endsWith("\n"))
+  }).pipe(Effect.provide(layer))
+})
+
+it.effect("shows each question with its answer", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    const display = yield* Display.Display
+    yield* display.answers("Before", [{ question: "Who?", text: "Nobody." }, { question: "Why?", text: "" }])
+    assert.strictEqual(text(), "Before\n  Who?\n    → Nobody.\n  Why?\n    → (nothing)\n\n")
+  }).pipe(Effect.provide(layer))
+})
+
+it.effect("knows the newest checkpoint", () =>
+  Effect.gen(function*() {
+    const display = yield* Display.Display
+    yield* display.step(step(0))
+    assert.isUndefined(yield* display.kept)
+    yield* display.step(step(4, "tinker://a"))
+    yield* display.step(step(5))
+    assert.deepStrictEqual(yield* display.kept, { path: "tinker://a", steps: 5 })
+  }).pipe(Effect.provide(recording(false).layer)))

@@ -1,0 +1,92 @@
+import { TinkerNode } from "@effect-tinker/node"
+import { BigramEngine, CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
+import { HttpServer } from "@effect/platform"
+import { NodeHttpServer } from "@effect/platform-node"
+import { assert, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Stream, TestClock } from "effect"
+import type { ApiFuture } from "effect-tinker"
+import { ServiceClient, Tinker } from "effect-tinker"
+import * as FineTune from "../src/FineTune.js"
+import { bigram, byteTokenizer, lessons, recording } from "./fixture.js"
+
+const program = Effect.flatMap(
+  lessons,
+  (lessons) => FineTune.program({ lessons, steps: 30, batchSize: 2, rank: 4, learningRate: 0.3 })
+)
+
+type Result = Effect.Effect.Success<typeof program>
+
+const assertLearned = ({ after, before, lossAfter, lossBefore, steps }: Result) => {
+  assert.strictEqual(steps.length, 30)
+  assert.isBelow(lossAfter.nllPerToken, lossBefore.nllPerToken / 2)
+  assert.notStrictEqual(after[0]?.text, before[0]?.text)
+}
+
+const inProcess = Tinker.layer().pipe(Layer.provide(TinkerServer.layerClient), Layer.provide(BigramEngine.layer()))
+
+const onLoopback = Layer.unwrapEffect(
+  Effect.map(
+    HttpServer.HttpServer,
+    ({ address }) => Tinker.layer({ baseUrl: address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}` : "" })
+  )
+).pipe(
+  Layer.provide(TinkerNode.layer),
+  Layer.provide(
+    TinkerServer.layer().pipe(
+      Layer.provide([BigramEngine.layer(), CheckpointStore.layerMemory]),
+      Layer.provideMerge(NodeHttpServer.layerTest)
+    )
+  )
+)
+
+it.effect("trains in process", () =>
+  Effect.map(program, assertLearned).pipe(
+    Effect.provide([inProcess, bigram, byteTokenizer, recording(false).layer])
+  ))
+
+it.live("trains over loopback, the same program", () =>
+  Effect.map(program, assertLearned).pipe(
+    Effect.provide([onLoopback, bigram, byteTokenizer, recording(false).layer])
+  ))
+
+/** The service client, whose training clients also write down the states of their passes. */
+const observed = (states: Array<ApiFuture.State>) =>
+  Layer.effect(
+    ServiceClient.ServiceClient,
+    Effect.map(ServiceClient.ServiceClient, (service) => ({
+      ...service,
+      createLoraTrainingClient: (options) =>
+        Effect.map(service.createLoraTrainingClient(options), (training) => ({
+          ...training,
+          forwardBackward: (call) =>
+            Effect.tap(training.forwardBackward(call), (future) =>
+              Effect.forkDaemon(Stream.runForEach(future.states, (state) => Effect.sync(() => states.push(state)))))
+        }))
+    }))
+  )
+
+it.effect("on a virtual clock the session beats, a paused queue shows, and minutes pass at once", () =>
+  Effect.gen(function*() {
+    const faults = yield* Faults.Faults
+    const states: Array<ApiFuture.State> = []
+    const running = yield* Effect.fork(Effect.provide(program, observed(states)))
+    yield* TestClock.adjust("20 seconds")
+    yield* faults.pauseQueue({ state: "paused_capacity", reason: "no GPU is free" })
+    yield* TestClock.adjust("2 minutes")
+    assert.deepInclude(states, { _tag: "paused", queueState: "paused_capacity", reason: "no GPU is free" })
+    assert.strictEqual((yield* Fiber.poll(running))._tag, "None")
+    yield* faults.resumeQueue()
+    yield* TestClock.adjust("2 minutes")
+    assertLearned(yield* Fiber.join(running))
+    const beats = (yield* faults.requestCounts).get("session_heartbeat") ?? 0
+    assert.isAtLeast(beats, 18)
+  }).pipe(Effect.provide([
+    Tinker.layer().pipe(
+      Layer.provide(TinkerServer.layerClient),
+      Layer.provide(BigramEngine.layer({ stepDuration: "1 second" })),
+      Layer.provideMerge(Faults.layer)
+    ),
+    bigram,
+    byteTokenizer,
+    recording(false).layer
+  ])))
