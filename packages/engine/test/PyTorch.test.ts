@@ -1,0 +1,107 @@
+import type { Engine } from "@effect-tinker/server"
+import { assert, describe, it } from "@effect/vitest"
+import { readFileSync } from "node:fs"
+import * as Llama from "../src/Llama.js"
+import * as OnnxRuntime from "../src/OnnxRuntime.js"
+import * as TrainingPass from "../src/TrainingPass.js"
+import { adam, hashedSnapshot, localEngine, maxDifference } from "./internal/localEngine.js"
+import { hashedArray, hashedTokens, hashedWeights } from "./internal/numbers.js"
+
+/** What `scripts/torch_reference.py` writes; arrays are float32 in base64. */
+interface Reference {
+  readonly shape: Llama.Config
+  readonly rank: number
+  readonly lengths: ReadonlyArray<number>
+  readonly logprobs: ReadonlyArray<string>
+  readonly logprobsAfterFiveSteps: ReadonlyArray<string>
+  readonly losses: Readonly<
+    Record<string, {
+      readonly elementwise: ReadonlyArray<string>
+      readonly norms: Readonly<Record<string, number>>
+      readonly gradients: Readonly<Record<string, string>>
+    }>
+  >
+}
+
+const read = (name: string): Reference =>
+  JSON.parse(readFileSync(new URL(`./fixtures/${name}.json`, import.meta.url), "utf8"))
+
+const floats = (text: string): Float32Array => {
+  const bytes = Uint8Array.from(Buffer.from(text, "base64"))
+  return new Float32Array(bytes.buffer)
+}
+
+const sequences = ({ lengths, shape }: Reference): ReadonlyArray<Engine.TrainingDatum> =>
+  lengths.map((length, k) => {
+    const row = hashedTokens(2000 + k, length + 1, shape.vocabularySize)
+    return {
+      tokens: row.slice(0, -1),
+      targetTokens: row.slice(1),
+      weights: hashedArray(3000 + k, length),
+      logprobs: hashedArray(4000 + k, length, 0.4, -Math.log(shape.vocabularySize)),
+      advantages: hashedArray(5000 + k, length)
+    }
+  })
+
+const losses: ReadonlyArray<Engine.Loss> = [
+  { _tag: "cross_entropy" },
+  { _tag: "importance_sampling" },
+  { _tag: "ppo", clipLowThreshold: 0.8, clipHighThreshold: 1.2 }
+]
+
+const norm = (array: ArrayLike<number>): number => Math.hypot(...Array.from(array))
+
+for (const name of ["qwen2", "qwen3", "tiny"]) {
+  const reference = read(name)
+  const { rank, shape } = reference
+  const weights = hashedWeights(Llama.weightShapes(shape))
+  const data = sequences(reference)
+
+  describe(`${name}, against PyTorch`, () => {
+    for (const loss of losses) {
+      const expected = reference.losses[loss._tag]!
+
+      it(`has the log-probabilities, losses and gradients of ${loss._tag}`, async () => {
+        const { lora, weights: adapter } = hashedSnapshot(shape, rank)
+        const pass = TrainingPass.make({
+          runtime: await OnnxRuntime.load({ threads: 2 }),
+          config: shape,
+          weights,
+          maxActivationBytes: 2 ** 24
+        })
+        const result = await pass.run({
+          lora,
+          adapter: new Map(Array.from(adapter, ([name, { data }]) => [name, data])),
+          data,
+          loss,
+          gradient: true
+        })
+        result.outputs.forEach(({ elementwiseLoss, logprobs }, i) => {
+          assert.isBelow(maxDifference(logprobs, floats(reference.logprobs[i]!)), 2e-5)
+          assert.isBelow(maxDifference(elementwiseLoss, floats(expected.elementwise[i]!)), 5e-5)
+        })
+        for (const [tensor, gradient] of result.gradients) {
+          assert.closeTo(norm(gradient), expected.norms[tensor]!, 1e-4 * expected.norms[tensor]!, tensor)
+        }
+        for (const [tensor, text] of Object.entries(expected.gradients)) {
+          const difference = floats(text).map((value, i) => value - result.gradients.get(tensor)![i]!)
+          assert.isBelow(norm(difference), 1e-4 * expected.norms[tensor]!, tensor)
+        }
+      })
+    }
+
+    it("has its log-probabilities after five steps of AdamW", async () => {
+      const engine = await localEngine(shape, weights)
+      await engine.restore("model", hashedSnapshot(shape, rank), { optimizer: false })
+      const loss = { _tag: "cross_entropy" } as const
+      for (let step = 0; step < 5; step++) {
+        await engine.forwardBackward("model", { data, loss, gradient: true })
+        await engine.optimStep("model", adam)
+      }
+      const { outputs } = await engine.forwardBackward("model", { data, loss, gradient: false })
+      outputs.forEach(({ logprobs }, i) => {
+        assert.isBelow(maxDifference(logprobs, floats(reference.logprobsAfterFiveSteps[i]!)), 1e-3)
+      })
+    })
+  })
+}
