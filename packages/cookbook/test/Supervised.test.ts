@@ -1,0 +1,273 @@
+import { FileSystem } from "@effect/platform"
+import { assert, it } from "@effect/vitest"
+import { Chunk, Effect, Fiber, Layer, Stream, TestClock } from "effect"
+import { AdamParams, ApiFuture, ServiceClient } from "effect-tinker"
+import type { TrainingClient } from "effect-tinker"
+import * as LearningRateSchedule from "../src/LearningRateSchedule.js"
+import * as RoleRenderer from "../src/RoleRenderer.js"
+import * as Supervised from "../src/Supervised.js"
+import { bytes, chat, client, createModel, layerBytes } from "./fixture.js"
+
+const renderer = RoleRenderer.fromTokenizer(bytes)
+
+const datum = (user: string, assistant: string) =>
+  RoleRenderer.toDatum(renderer.supervisedExample(chat(user, assistant).messages))
+
+const lesson = [datum("Hi.", "abc"), datum("Who?", "abc")]
+
+const adamParams = AdamParams.make({ learningRate: 0.5, eps: 1e-8 })
+
+const stepNumbers = (batches: Stream.Stream<Supervised.Batch>) =>
+  Stream.runCollect(batches).pipe(Effect.map((all) => Chunk.toReadonlyArray(all)))
+
+const files = (content: string) => FileSystem.layerNoop({ readFileString: () => Effect.succeed(content) })
+
+/** A client that writes down what is submitted and awaited. */
+const recorder = (events: Array<string>): TrainingClient.Service => {
+  const counts = new Map<string, number>()
+  const submit = <A>(name: string, result: A) =>
+    Effect.sync((): ApiFuture.ApiFuture<A> => {
+      const n = counts.get(name) ?? 0
+      counts.set(name, n + 1)
+      events.push(`${name} ${n}`)
+      return {
+        [ApiFuture.TypeId]: ApiFuture.TypeId,
+        requestIds: [],
+        await: Effect.sync(() => {
+          events.push(`await ${name} ${n}`)
+          return result
+        }),
+        states: Stream.empty,
+        cancel: Effect.void
+      }
+    })
+  const unused = () => Effect.die("not part of training")
+  return {
+    forward: unused,
+    forwardBackward: () => submit("gradients", { lossFnOutputType: "", lossFnOutputs: [], metrics: {} }),
+    optimStep: () => submit("update", { metrics: undefined }),
+    saveState: ({ name }: { readonly name: string }) => submit(`save ${name}`, { path: `tinker://${name}` }),
+    saveWeightsForSampler: unused,
+    saveWeightsAndGetSamplingClient: unused
+  } as unknown as TrainingClient.Service
+}
+
+it.effect("trains: the loss of each step is lower, and the numbers of the run go with it", () =>
+  Effect.gen(function*() {
+    const training = yield* createModel
+    const steps = yield* Supervised.batches(lesson, { batchSize: 2, epochs: 6 }).pipe(
+      Supervised.steps(training, { adamParams, schedule: LearningRateSchedule.constant }),
+      Stream.runCollect
+    )
+    const losses = Chunk.toReadonlyArray(steps).map((step) => step.nllPerToken)
+    for (let i = 1; i < losses.length; i++) assert.isBelow(losses[i]!, losses[i - 1]!)
+    assert.deepInclude(Chunk.unsafeLast(steps), {
+      step: 5,
+      totalSteps: 6,
+      epoch: 5,
+      learningRate: 0.5,
+      tokens: lesson.reduce(
+        (sum, { modelInput: { chunks } }) => sum + (chunks[0]?.type === "encoded_text" ? chunks[0].tokens.length : 0),
+        0
+      )
+    })
+  }).pipe(Effect.provide(client())))
+
+it.effect("reports the mean loss of the tokens that count", () =>
+  Effect.gen(function*() {
+    const training = yield* createModel
+    const output = yield* ApiFuture.flatten(training.forward({ data: lesson, lossFn: "cross_entropy" }))
+    const step = yield* Supervised.batches(lesson, { batchSize: 2 }).pipe(
+      Supervised.steps(training, { adamParams }),
+      Stream.runHead,
+      Effect.flatten
+    )
+    // The weights of each of the two examples sum to 1.
+    assert.closeTo(step.nllPerToken, output.metrics["loss:sum"]! / 2, 1e-5)
+  }).pipe(Effect.provide(client())))
+
+it.effect("submits a step before it awaits the one ahead, and no more", () =>
+  Effect.gen(function*() {
+    const events: Array<string> = []
+    yield* Supervised.batches(lesson, { batchSize: 2, epochs: 3 }).pipe(
+      Supervised.steps(recorder(events)),
+      Stream.runForEach(({ step }) => Effect.sync(() => events.push(`done ${step}`)))
+    )
+    assert.deepStrictEqual(events, [
+      "gradients 0",
+      "update 0",
+      "gradients 1",
+      "update 1",
+      "await gradients 0",
+      "await update 0",
+      "done 0",
+      "gradients 2",
+      "update 2",
+      "await gradients 1",
+      "await update 1",
+      "done 1",
+      "await gradients 2",
+      "await update 2",
+      "done 2"
+    ])
+  }))
+
+it.effect("submits nothing further once nobody asks for steps", () =>
+  Effect.gen(function*() {
+    const events: Array<string> = []
+    yield* Supervised.batches(lesson, { batchSize: 1, epochs: 50 }).pipe(
+      Supervised.steps(recorder(events)),
+      Stream.take(1),
+      Stream.runDrain
+    )
+    assert.deepStrictEqual(events.filter((event) => event.startsWith("gradients")), ["gradients 0", "gradients 1"])
+  }))
+
+it.effect("saves right after the update that a checkpoint belongs to, and after the last", () =>
+  Effect.gen(function*() {
+    const events: Array<string> = []
+    const steps = yield* Supervised.batches(lesson, { batchSize: 2, epochs: 3 }).pipe(
+      Supervised.steps(recorder(events), { checkpoint: { every: 2 } }),
+      Stream.runCollect
+    )
+    assert.deepStrictEqual(events.filter((event) => !event.startsWith("await")), [
+      "gradients 0",
+      "update 0",
+      "gradients 1",
+      "update 1",
+      "save step-000002 0",
+      "gradients 2",
+      "update 2",
+      "save step-000003 0"
+    ])
+    assert.deepStrictEqual(Chunk.toReadonlyArray(steps).map((step) => step.checkpoint), [
+      undefined,
+      "tinker://step-000002",
+      "tinker://step-000003"
+    ])
+  }))
+
+it.effect("saves the weights of its step, not of the step that was submitted ahead", () =>
+  Effect.gen(function*() {
+    const service = yield* ServiceClient.ServiceClient
+    const run = (epochs: number) =>
+      Effect.gen(function*() {
+        const training = yield* createModel
+        const steps = yield* Supervised.batches(lesson, { batchSize: 2, epochs }).pipe(
+          Supervised.steps(training, {
+            adamParams,
+            schedule: LearningRateSchedule.constant,
+            checkpoint: { every: 2, name: (steps) => `run-${epochs}-${steps}` }
+          }),
+          Stream.runCollect
+        )
+        const path = Chunk.toReadonlyArray(steps)[1]!.checkpoint!
+        const restored = yield* service.createTrainingClientFromState(path)
+        return yield* Supervised.evaluate(restored, lesson)
+      })
+    assert.deepStrictEqual(yield* run(2), yield* run(5))
+  }).pipe(Effect.provide(client())))
+
+it.effect("multiplies the learning rate by the schedule, which is a falling line by default", () =>
+  Effect.gen(function*() {
+    const rates = (options: Supervised.StepsOptions) =>
+      Supervised.batches(lesson, { batchSize: 2, epochs: 4 }).pipe(
+        Supervised.steps(recorder([]), options),
+        Stream.map((step) => step.learningRate),
+        Stream.runCollect,
+        Effect.map((all) => Chunk.toReadonlyArray(all))
+      )
+    assert.deepStrictEqual(yield* rates({ adamParams: AdamParams.make({ learningRate: 2 }) }), [2, 1.5, 1, 0.5])
+    assert.deepStrictEqual(
+      yield* rates({ adamParams: AdamParams.make({ learningRate: 2 }), schedule: LearningRateSchedule.constant }),
+      [2, 2, 2, 2]
+    )
+  }))
+
+it.effect("measures tokens by the second on the clock, from one finished step to the next", () =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.gen(function*() {
+      const training = yield* createModel
+      return yield* Supervised.batches(lesson, { batchSize: 2, epochs: 4 }).pipe(
+        Supervised.steps(training, { adamParams }),
+        Stream.runCollect
+      )
+    }).pipe(Effect.fork)
+    yield* TestClock.adjust("1 minute")
+    const steps = Chunk.toReadonlyArray(yield* Fiber.join(fiber))
+    for (const step of steps.slice(1)) assert.closeTo(step.tokensPerSecond, step.tokens / 4, step.tokens / 8)
+  }).pipe(Effect.provide(client({ stepDuration: "2 seconds" }))))
+
+it.effect("ends with the error of a step that fails", () =>
+  Effect.gen(function*() {
+    const training = yield* createModel
+    const broken = AdamParams.make({ learningRate: -1 })
+    const error = yield* Supervised.batches(lesson, { batchSize: 2 }).pipe(
+      Supervised.steps(training, { adamParams: broken }),
+      Stream.runDrain,
+      Effect.flip
+    )
+    assert.strictEqual(error._tag, "InvalidInputError")
+  }).pipe(Effect.provide(client())))
+
+it.effect("evaluates in groups of any size to the same loss, and changes nothing", () =>
+  Effect.gen(function*() {
+    const training = yield* createModel
+    const data = [...lesson, datum("Where is it?", "There.")]
+    const whole = yield* Supervised.evaluate(training, data)
+    const parts = yield* Supervised.evaluate(training, data, { batchSize: 2 })
+    assert.closeTo(parts.nllPerToken, whole.nllPerToken, 1e-6)
+    assert.closeTo(whole.weight, 3, 1e-5)
+    assert.isNaN((yield* Supervised.evaluate(training, [])).nllPerToken)
+  }).pipe(Effect.provide(client())))
+
+it.effect("gives each epoch every datum once, in an order of its own that the seed decides", () =>
+  Effect.gen(function*() {
+    const data = Array.from({ length: 12 }, (_, i) => datum(String(i), "x"))
+    const orders = (seed: number) =>
+      stepNumbers(Supervised.batches(data, { batchSize: 4, epochs: 2, seed })).pipe(
+        Effect.map((batches) =>
+          [0, 1].map((epoch) =>
+            batches.filter((batch) => batch.epoch === epoch).flatMap((batch) => batch.data.map((d) => data.indexOf(d)))
+          )
+        )
+      )
+    const [first, second] = yield* orders(1)
+    for (const order of [first!, second!]) {
+      assert.deepStrictEqual(order.slice().sort((a, b) => a - b), Array.from({ length: 12 }, (_, i) => i))
+    }
+    assert.notDeepEqual(first, second)
+    assert.deepStrictEqual(yield* orders(1), [first, second])
+    assert.notDeepEqual(yield* orders(2), [first, second])
+  }))
+
+it.effect("counts steps over epochs, or takes as many as it is told", () =>
+  Effect.gen(function*() {
+    const data = Array.from({ length: 7 }, (_, i) => datum(String(i), "x"))
+    const byEpochs = yield* stepNumbers(Supervised.batches(data, { batchSize: 3, epochs: 2 }))
+    assert.deepStrictEqual(byEpochs.map((batch) => batch.step), [0, 1, 2, 3])
+    assert.deepStrictEqual(byEpochs.map((batch) => batch.data.length), [3, 3, 3, 3])
+    assert.deepStrictEqual(byEpochs.map((batch) => batch.totalSteps), [4, 4, 4, 4])
+    const bySteps = yield* stepNumbers(Supervised.batches(data, { batchSize: 3, steps: 5 }))
+    assert.deepStrictEqual(bySteps.map((batch) => batch.epoch), [0, 0, 1, 1, 2])
+  }))
+
+it.effect("makes one batch of data that are fewer than a batch, and none of none", () =>
+  Effect.gen(function*() {
+    const batches = yield* stepNumbers(Supervised.batches(lesson, { batchSize: 8, epochs: 2 }))
+    assert.deepStrictEqual(batches.map((batch) => batch.data.length), [2, 2])
+    assert.deepStrictEqual(yield* stepNumbers(Supervised.batches([], { batchSize: 8, steps: 3 })), [])
+  }))
+
+it.effect("refuses a conversation that is too long before the first batch, and names its line", () =>
+  Effect.gen(function*() {
+    const line = (text: string) => JSON.stringify({ messages: [{ role: "assistant", content: text }] })
+    const error = yield* Supervised.batchesFromFile("chats.jsonl", { batchSize: 1, maxTokens: 20 }).pipe(
+      Stream.runHead,
+      Effect.flip,
+      Effect.provide(Layer.merge(layerBytes, files(`${line("Yes.")}\n${line("No, not at all.")}\n`)))
+    )
+    assert.strictEqual(error.reason, "SequenceTooLong")
+    assert.strictEqual(error.line, 2)
+    assert.include(error.message, "20")
+  }))
