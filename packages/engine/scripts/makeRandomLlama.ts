@@ -17,6 +17,8 @@ export interface Options {
   readonly tiedEmbeddings?: boolean | undefined
   readonly seed?: number | undefined
   readonly name?: string | undefined
+  /** A whole shape, instead of the sizes above. */
+  readonly config?: Llama.Config | undefined
 }
 
 const architectures = { llama: "LlamaForCausalLM", qwen2: "Qwen2ForCausalLM", qwen3: "Qwen3ForCausalLM" }
@@ -58,7 +60,7 @@ export const randomWeights = (config: Llama.Config, seed: number): Map<string, F
 }
 
 export const makeRandomLlama = (folder: string, options: Options = {}): Llama.Config => {
-  const config = configOf(options)
+  const config = options.config ?? configOf(options)
   const { architecture = "llama", maxContextLength = 512, seed = 0 } = options
   const weights = randomWeights(config, seed)
   const shapes = Llama.weightShapes(config)

@@ -7,8 +7,7 @@
 import * as AdamW from "@effect-tinker/server/AdamW"
 import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
-import type * as Decoder from "./Decoder.js"
-import * as DecoderModule from "./Decoder.js"
+import * as Decoder from "./Decoder.js"
 import * as Lora from "./Lora.js"
 import type * as ModelFolder from "./ModelFolder.js"
 import type * as OnnxRuntime from "./OnnxRuntime.js"
@@ -72,7 +71,7 @@ export const make = (options: {
   const { description, runtime, weights } = options
   const { config, maxContextLength } = description
   const training = TrainingPass.make({ runtime, config, weights, maxActivationBytes: options.maxActivationBytes })
-  const decoder = DecoderModule.make({
+  const decoder = Decoder.make({
     runtime,
     config,
     weights,

@@ -1,0 +1,198 @@
+import { Engine } from "@effect-tinker/server"
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { configOf, endOfText, makeRandomLlama } from "../scripts/makeRandomLlama.js"
+import * as EngineProcess from "../src/EngineProcess.js"
+import * as LlamaEngine from "../src/LlamaEngine.js"
+import { adam, everything } from "./internal/localEngine.js"
+
+const folder = mkdtempSync(join(tmpdir(), "llama-engine-"))
+makeRandomLlama(join(folder, "one"), { name: "one", maxContextLength: 64 })
+makeRandomLlama(join(folder, "two"), { name: "two", architecture: "qwen3", seed: 1 })
+process.once("exit", () => rmSync(folder, { recursive: true, force: true }))
+
+const encode = (text: string) => Int32Array.from(new TextEncoder().encode(text))
+const text = "the sun is warm. the sea is cold."
+const data = [{ tokens: encode(text.slice(0, -1)), targetTokens: encode(text.slice(1)) }]
+const crossEntropy = { _tag: "cross_entropy" } as const
+const lora = { rank: 8, seed: 1, ...everything }
+const request: Engine.SampleRequest = {
+  prompt: encode("the sun "),
+  numSamples: 2,
+  maxTokens: 8,
+  temperature: 0,
+  topK: -1,
+  topP: 1,
+  seed: 0,
+  stopTokens: [],
+  stopStrings: [],
+  promptLogprobs: false,
+  topkPromptLogprobs: 0
+}
+
+layer(LlamaEngine.layer([join(folder, "one"), join(folder, "two")], { threads: 1 }), { timeout: 60_000 })(
+  "two models",
+  (it) => {
+    it.effect("says what each folder holds", () =>
+      Effect.gen(function*() {
+        const engine = yield* Engine.Engine
+        assert.deepStrictEqual(engine.baseModels, [
+          {
+            name: "one",
+            maxContextLength: 64,
+            vocabularySize: configOf().vocabularySize,
+            maxRank: 128,
+            eosTokens: [endOfText],
+            architecture: "LlamaForCausalLM",
+            tokenizerId: "one"
+          },
+          {
+            name: "two",
+            maxContextLength: 512,
+            vocabularySize: configOf().vocabularySize,
+            maxRank: 128,
+            eosTokens: [endOfText],
+            architecture: "Qwen3ForCausalLM",
+            tokenizerId: "two"
+          }
+        ])
+      }))
+
+    for (const baseModel of ["one", "two"]) {
+      it.effect(`learns a sentence and says it, on ${baseModel}`, () =>
+        Effect.gen(function*() {
+          const engine = yield* Engine.Engine
+          const id = `model of ${baseModel}`
+          yield* engine.createModel(id, { baseModel, lora })
+          for (let step = 0; step < 30; step++) {
+            yield* engine.forwardBackward(id, { data, loss: crossEntropy, gradient: true })
+            yield* engine.optimStep(id, adam)
+          }
+          yield* engine.createSampler(id, { baseModel, snapshot: yield* engine.snapshot(id) })
+          const { sequences } = yield* engine.sample(id, { ...request, maxTokens: 30, stopStrings: ["m."] })
+          assert.strictEqual(String.fromCharCode(...sequences[0]!.tokens), "is warm.")
+          assert.strictEqual(sequences[0]!.stopReason, "stop")
+          yield* engine.unloadSampler(id)
+          yield* engine.unloadModel(id)
+          const error = yield* Effect.flip(engine.sample(id, request))
+          assert.strictEqual(error.reason, "UnknownModel")
+        }))
+    }
+
+    it.effect("carries refusals over from the child with their reason", () =>
+      Effect.gen(function*() {
+        const engine = yield* Engine.Engine
+        const rank = yield* Effect.flip(engine.createModel("x", { baseModel: "one", lora: { ...lora, rank: 1000 } }))
+        assert.strictEqual(rank.reason, "InvalidRequest")
+        assert.include(rank.message, "1000")
+        const base = yield* Effect.flip(engine.createModel("x", { baseModel: "three", lora }))
+        assert.strictEqual(base.reason, "UnknownModel")
+        const model = yield* Effect.flip(engine.optimStep("x", adam))
+        assert.strictEqual(model.reason, "UnknownModel")
+        yield* engine.unloadModel("x")
+        yield* engine.unloadSampler("x")
+      }))
+
+    it.effect("restores a snapshot that has been through both processes, bit for bit", () =>
+      Effect.gen(function*() {
+        const engine = yield* Engine.Engine
+        yield* engine.createModel("saved", { baseModel: "one", lora })
+        yield* engine.forwardBackward("saved", { data, loss: crossEntropy, gradient: true })
+        yield* engine.optimStep("saved", adam)
+        const snapshot = yield* engine.snapshot("saved")
+        yield* engine.restore("again", snapshot, { optimizer: true })
+        assert.deepStrictEqual(yield* engine.snapshot("again"), snapshot)
+      }))
+  }
+)
+
+describe("folders", () => {
+  it.effect("that hold no model fail the layer", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Layer.build(LlamaEngine.layer("/no/such/folder")).pipe(Effect.scoped))
+      assert.strictEqual(error.reason, "UnsupportedModel")
+    }))
+
+  it.effect("of the same name fail the layer", () =>
+    Effect.gen(function*() {
+      const twice = LlamaEngine.layer([join(folder, "one"), join(folder, "one")], { threads: 1 })
+      const error = yield* Effect.flip(Layer.build(twice).pipe(Effect.scoped))
+      assert.include(error.message, "named one")
+    }))
+})
+
+describe("the child process", () => {
+  const start = { folder: join(folder, "one"), threads: 1, maxActivationBytes: 2 ** 20 }
+  const isAlive = (pid: number) => {
+    try {
+      return process.kill(pid, 0)
+    } catch {
+      return false
+    }
+  }
+
+  it.effect("is gone when the scope has closed, and calls fail from then on", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const child = yield* Scope.extend(EngineProcess.make(), scope)
+      yield* child.call("start", start)
+      assert.isTrue(isAlive(child.pid!))
+      yield* Scope.close(scope, Exit.void)
+      assert.isFalse(isAlive(child.pid!))
+      const error = yield* Effect.flip(child.call("snapshot", "model"))
+      assert.strictEqual(error.reason, "Unavailable")
+    }))
+
+  it.scoped("fails what waits and what comes later when it is killed in the middle of a step", () =>
+    Effect.gen(function*() {
+      const child = yield* EngineProcess.make()
+      yield* child.call("start", start)
+      yield* child.call("createModel", "model", { baseModel: "one", lora })
+      const many = Array.from({ length: 5000 }, () => data[0]!)
+      const step = child.call("forwardBackward", "model", { data: many, loss: crossEntropy, gradient: true })
+      const waiting = yield* Effect.fork(Effect.all([Effect.flip(step), Effect.flip(child.call("snapshot", "model"))], {
+        concurrency: "unbounded"
+      }))
+      yield* Effect.yieldNow()
+      process.kill(child.pid!, "SIGKILL")
+      for (const error of yield* Fiber.join(waiting)) {
+        assert.strictEqual(error.reason, "Unavailable")
+        assert.include(error.message, "SIGKILL")
+      }
+      const later = yield* Effect.flip(child.call("snapshot", "model"))
+      assert.strictEqual(later.reason, "Unavailable")
+    }))
+
+  it.scoped("ignores an interrupt from the keyboard", () =>
+    Effect.gen(function*() {
+      const child = yield* EngineProcess.make()
+      yield* child.call("start", start)
+      process.kill(child.pid!, "SIGINT")
+      yield* child.call("createModel", "model", { baseModel: "one", lora })
+    }))
+
+  it.scoped("that cannot start fails every call with what it said last", () =>
+    Effect.gen(function*() {
+      const entry = new URL("./fixtures/throwingEntry.ts", import.meta.url)
+      const child = yield* EngineProcess.make({ entry })
+      const error = yield* Effect.flip(child.call("start", start))
+      assert.strictEqual(error.reason, "Unavailable")
+      assert.include(error.message, "no binary for this platform")
+    }))
+
+  it.scoped("answers others after a call whose wait was interrupted", () =>
+    Effect.gen(function*() {
+      const child = yield* EngineProcess.make()
+      yield* child.call("start", start)
+      yield* child.call("createModel", "model", { baseModel: "one", lora })
+      const step = child.call("forwardBackward", "model", { data, loss: crossEntropy, gradient: true })
+      const waiting = yield* Effect.fork(step)
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(waiting)
+      const { unclippedGradNorm } = yield* child.call("optimStep", "model", adam)
+      assert.isAbove(unclippedGradNorm, 0)
+    }))
+})
