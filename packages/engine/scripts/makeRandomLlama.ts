@@ -40,7 +40,8 @@ export const configOf = (options: Options = {}): Llama.Config => {
     ropeTheta: 10_000,
     tiedEmbeddings: options.tiedEmbeddings ?? false,
     attentionBias: architecture === "qwen2",
-    queryKeyNorm: architecture === "qwen3"
+    queryKeyNorm: architecture === "qwen3",
+    ...options.config
   }
 }
 
