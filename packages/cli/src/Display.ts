@@ -67,6 +67,17 @@ export const layer = (options: {
     })
   )
 
+/**
+ * On the standard output of this process.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerTerminal: Layer.Layer<Display> = layer({
+  interactive: process.stdout.isTTY === true,
+  write: (text) => Effect.sync(() => void process.stdout.write(text))
+})
+
 /** The first step is left out of the rate: it also builds the graphs. Unknown until there is a second. */
 const secondsLeft = (
   step: Supervised.Step,

@@ -127,15 +127,12 @@ const command = Command.make("quickstart", QuickstartOptions.flags, (flags) =>
   Effect.gen(function*() {
     const options = yield* QuickstartOptions.fromFlags(flags)
     const out = yield* OutFolder.prepare(options.out ?? (yield* newFolder))
-    yield* quickstart(options, out).pipe(
-      Effect.provide(layerOf(options.where, out)),
-      Effect.provide(Display.layer({
-        interactive: process.stdout.isTTY === true,
-        write: (text) => Effect.sync(() => void process.stdout.write(text))
-      }))
-    )
+    yield* quickstart(options, out).pipe(Effect.provide(layerOf(options.where, out)))
   })).pipe(Command.withDescription("Fine-tunes a small language model and shows what it learned."))
 
+/** Runs the quickstart with the arguments of a process, the first two of which are the programs. */
+export const run = Command.run(command, { name: "effect-tinker quickstart", version: "0.1.0" })
+
 if (Main.isEntry(import.meta.url)) {
-  Main.run(Command.run(command, { name: "effect-tinker quickstart", version: "0.1.0" })(process.argv))
+  Main.run(Effect.provide(run(process.argv), Display.layerTerminal))
 }

@@ -1,0 +1,100 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import { ConfigProvider, Effect } from "effect"
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Main from "../src/Main.js"
+import { run } from "../src/quickstart.js"
+import { recording } from "./fixture.js"
+
+const script = new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url).pathname
+
+/** A model of random weights, unlike the one that ships. */
+const model = mkdtempSync(join(tmpdir(), "random-qwen3-"))
+
+beforeAll(() => {
+  execFileSync("node", ["--import", "tsx", script, model, "qwen3", "64", "1"])
+}, 60_000)
+
+afterAll(() => rmSync(model, { recursive: true }))
+
+const start = (...args: ReadonlyArray<string>) => run(["node", "quickstart", ...args])
+
+it.scopedLive("fine-tunes any supported folder, saves, and reports", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const out = `${yield* files.makeTempDirectoryScoped()}/run`
+    yield* start("--model", model, "--steps", "3", "--rank", "4", "--out", out)
+    assert.include(text(), "Before training")
+    assert.include(text(), "step 3/3")
+    assert.match(text(), /Checkpoint: tinker:\/\/\S+:train:0\/weights\/step-000003/)
+    const report = yield* files.readFileString(`${out}/report.html`)
+    assert.include(report, "<polyline")
+    const saved = yield* files.readDirectory(`${out}/checkpoints`, { recursive: true })
+    assert.isTrue(saved.some((file) => file.endsWith("step-000003/state.safetensors")), saved.join(" "))
+    assert.isFalse(saved.some((file) => file.split("/").some((part) => part.startsWith("."))), saved.join(" "))
+  }).pipe(Effect.provide([NodeContext.layer, layer]))
+}, 60_000)
+
+/** What a user reads when the quickstart cannot begin. */
+const complaint = (...args: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const out = `${yield* files.makeTempDirectoryScoped()}/out`
+    const cause = yield* Effect.flip(Effect.sandbox(start("--out", out, ...args)))
+    return Main.explain(cause)
+  })
+
+const file = (content: string) =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const path = `${yield* files.makeTempDirectoryScoped()}/chats.jsonl`
+    yield* files.writeFileString(path, content)
+    return path
+  })
+
+const good = JSON.stringify({ messages: [{ role: "user", content: "a" }, { role: "assistant", content: "b" }] })
+const mute = JSON.stringify({ messages: [{ role: "user", content: "a" }] })
+
+const data: ReadonlyArray<readonly [string, string, ReadonlyArray<string>]> = [
+  ["a line that is no JSON", `${good}\nnot json\n`, ["chats.jsonl:2"]],
+  ["a conversation without the assistant", `${good}\n${good}\n${mute}\n`, ["chats.jsonl:3", "assistant"]],
+  ["an empty data set", "\n", ["chats.jsonl", "no conversation"]],
+  ["a conversation longer than the context", good.replace("\"b\"", JSON.stringify("b".repeat(9999))), ["chats.jsonl:1"]]
+]
+
+for (const [what, content, parts] of data) {
+  it.scopedLive(`says where there is ${what}, before training`, () => {
+    const { layer, text } = recording(false)
+    return Effect.gen(function*() {
+      const said = yield* complaint("--model", model, "--data", yield* file(content))
+      for (const part of parts) assert.include(said, part)
+      assert.strictEqual(said.split("\n").length, 1, said)
+      assert.notInclude(text(), "step ")
+    }).pipe(Effect.provide([NodeContext.layer, layer]))
+  }, 60_000)
+}
+
+it.scopedLive("says that a folder is no model, or of an architecture it does not know", () =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const empty = yield* files.makeTempDirectoryScoped()
+    assert.include(yield* complaint("--model", empty), empty)
+    assert.include(yield* complaint("--model", `${empty}/missing`), `${empty}/missing`)
+    const config = yield* files.readFileString(`${model}/config.json`)
+    yield* files.writeFileString(`${empty}/config.json`, config.replace("Qwen3ForCausalLM", "MambaForCausalLM"))
+    assert.include(yield* complaint("--model", empty), "MambaForCausalLM")
+  }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])), 60_000)
+
+it.scopedLive("says that a service wants a key, and sends nothing without one", () =>
+  Effect.gen(function*() {
+    const said = yield* Effect.withConfigProvider(
+      complaint("--remote", "--tokenizer", model),
+      ConfigProvider.fromMap(new Map([["TINKER_BASE_URL", "https://example.invalid"]]))
+    )
+    assert.include(said, "TINKER_API_KEY")
+  }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])), 60_000)
