@@ -18,7 +18,10 @@ import * as ModelFolder from "./ModelFolder.js"
 export interface Options {
   /** Threads of one computation. Default: as many as the machine runs at once, at most 8. */
   readonly threads?: number | undefined
-  /** What the activations of one batch may take, in bytes: more than it needs is of no use. Default: 64 MiB. */
+  /**
+   * What the activations of one batch, or the caches of samples that grow together, may take, in bytes. Sequences beyond
+   * it wait for the next batch; one sequence is never divided. Default: as much as the weights, at least 64 MiB.
+   */
   readonly maxActivationBytes?: number | undefined
 }
 
@@ -46,7 +49,7 @@ export const make: (
   function*(folders, options = {}) {
     const descriptions = yield* Effect.forEach(folders, ModelFolder.describe)
     const processes = new Map<string, EngineProcess.EngineProcess>()
-    for (const { folder, name } of descriptions) {
+    for (const { folder, name, parameterCount } of descriptions) {
       if (processes.has(name)) {
         return yield* new Engine.EngineError({
           reason: "UnsupportedModel",
@@ -57,7 +60,7 @@ export const make: (
       yield* child.call("start", {
         folder,
         threads: options.threads ?? Math.min(8, availableParallelism()),
-        maxActivationBytes: options.maxActivationBytes ?? 64 * 2 ** 20
+        maxActivationBytes: options.maxActivationBytes ?? Math.max(64 * 2 ** 20, 4 * parameterCount)
       })
       processes.set(name, child)
     }
