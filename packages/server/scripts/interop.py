@@ -121,6 +121,10 @@ def run() -> None:
     fresh = service.create_training_client_from_state(path).result()
     check("loads weights alone", fresh.forward(data, "cross_entropy").result().metrics["loss:sum"] < 10)
 
+    empty = service.create_lora_training_client(base_model="bigram", rank=8).result()
+    empty.load_state(path).result()
+    check("loads into a model that exists", empty.forward(data, "cross_entropy").result().metrics["loss:sum"] < 10)
+
     named = training.save_weights_for_sampler("one").result().path
     other = service.create_sampling_client(model_path=named).result()
     answer = other.sample(prompt=prompt, num_samples=1, sampling_params=greedy).result()
@@ -135,7 +139,7 @@ def run() -> None:
     except tinker.BadRequestError as error:
         check(f"refuses a rank that is too large: {error}", "64" in str(error))
 
-    service.close("success")
+    service.close("success").result()
     check("closes", True)
 
 

@@ -116,6 +116,7 @@ export const make = (options: {
       Effect.suspend(() => {
         closed = true
         const waiting = Array.from(records.values()).filter((record) => record.status === "waiting")
+        records.clear()
         return Effect.forEach(waiting, ({ job }) => job.abandon, { discard: true })
       })
     )

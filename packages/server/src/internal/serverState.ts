@@ -172,8 +172,12 @@ export const createSampler = (
     const { baseModel, id, modelPath, session, snapshot } = options
     if (state.samplers.has(id)) return
     yield* state.engine.createSampler(id, { baseModel: baseModel.name, snapshot })
-    state.samplers.set(id, { id, session, baseModel, modelPath, requests: new Map() })
-    yield* Scope.addFinalizer(session.scope, Effect.ignoreLogged(state.engine.unloadSampler(id)))
+    const requests = new Map<string, SampleTicket>()
+    state.samplers.set(id, { id, session, baseModel, modelPath, requests })
+    yield* Scope.addFinalizer(
+      session.scope,
+      Effect.zipRight(Effect.sync(() => requests.clear()), Effect.ignoreLogged(state.engine.unloadSampler(id)))
+    )
   })
 
 export const unloadModel = (model: Model): Effect.Effect<void> =>
