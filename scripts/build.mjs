@@ -12,7 +12,8 @@ for (const name of readdirSync("packages")) {
   const dist = `${from}/dist`
   rmSync(dist, { recursive: true, force: true })
   mkdirSync(dist)
-  cpSync(`${from}/build/src`, dist, { recursive: true })
+  // Maps of declarations point into sources that do not travel.
+  cpSync(`${from}/build/src`, dist, { recursive: true, filter: (file) => !file.endsWith(".d.ts.map") })
   const present = assets.filter((folder) => existsSync(`${from}/${folder}`))
   for (const folder of present) cpSync(`${from}/${folder}`, `${dist}/${folder}`, { recursive: true })
   cpSync("LICENSE", `${dist}/LICENSE`)
