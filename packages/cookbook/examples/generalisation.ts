@@ -61,7 +61,7 @@ export const program = Effect.gen(function*() {
   return { before, after, familyAfter, lossBefore, lossAfter }
 })
 
-const Local = Tinker.layer().pipe(
+export const Local = Tinker.layer().pipe(
   Layer.provide(TinkerServer.layerClient),
   Layer.provide(LlamaEngine.layer(ShippedModel.folder)),
   Layer.merge(Tokenizer.layerFolder(ShippedModel.folder)),

@@ -3,7 +3,7 @@
  *
  * - `train.jsonl`: 40 chats of each of ten templates
  * - `heldout.jsonl`: 20 more of each. No two lines of the two files share template and words; in half of these,
- *   marked `fresh`, every word that fills a gap is absent from `train.jsonl`
+ *   marked `fresh`, no word that fills a gap, numbers aside, is in `train.jsonl`
  * - `heldout-family.jsonl`: 60 chats of sentences in the passive, a family of templates that is not in `train.jsonl`
  *
  * Run it with `npx tsx packages/cookbook/scripts/makeLighthouse.ts`; it writes the same bytes every time.
@@ -20,9 +20,13 @@ interface Words {
   readonly numbers: ReadonlyArray<string>
   readonly times: ReadonlyArray<string>
   readonly roles: ReadonlyArray<string>
+  readonly moods: ReadonlyArray<string>
 }
 
 const list = (text: string) => text.trim().split(/\s+/)
+
+/** There are too few to keep some apart. */
+const numbers = list("two three four five six seven eight nine ten eleven twelve")
 
 const familiar: Words = {
   names: list(`
@@ -45,9 +49,10 @@ const familiar: Words = {
     office park room school shed shop stable street tent town village yard
   `),
   animals: list("bear bird cat cow dog duck fox frog goat hen horse lamb mouse owl pig rabbit sheep wolf"),
-  numbers: list("two three four five seven eight nine ten twelve"),
+  numbers,
   times: list("dawn midday midnight morning night noon sunset evening"),
-  roles: list("baker farmer teacher sailor doctor king queen fisher cook shepherd miller painter singer")
+  roles: list("baker farmer teacher sailor doctor king queen fisher cook shepherd miller painter singer"),
+  moods: list("happy sad tired proud angry hungry brave")
 }
 
 const fresh: Words = {
@@ -57,9 +62,10 @@ const fresh: Words = {
   colours: list("golden purple silver"),
   places: list("camp cellar garage harbour tower valley"),
   animals: list("goose swan tiger turtle"),
-  numbers: list("six eleven"),
+  numbers,
   times: list("dusk sunrise"),
-  roles: ["lighthouse keeper", "gardener", "nurse", "pilot", "smith", "guard", "judge"]
+  roles: ["lighthouse keeper", "gardener", "nurse", "pilot", "smith", "guard", "judge"],
+  moods: list("calm quiet glad sleepy")
 }
 
 /** Mulberry32. */
@@ -131,7 +137,10 @@ const templates: Readonly<Record<string, Template>> = {
     const [who, what, where] = [pick(w.names), `${pick(w.colours)} ${pick(w.animals)}`, pick(w.places)]
     return [`The ${what} of ${who} slept in the ${where}.`, `${what} asleep, ${where}`, who]
   },
-  says: (w) => says(pick(w.roles), pick(w.times))
+  says: (w) => {
+    const speakers = [pick(w.roles), `${pick(w.moods)} ${pick(w.roles)}`, `${pick(w.colours)} ${pick(w.animals)}`]
+    return says(pick(speakers), pick(w.times))
+  }
 }
 
 const passive: Readonly<Record<string, Template>> = {
@@ -171,7 +180,7 @@ const chat = (template: string, make: Template, words: Words) => {
       fresh: words === fresh,
       messages: [
         { role: "user", content: said },
-        { role: "assistant", content: `Log: ${entry}. Signed for ${signedFor}, the light is lit.` }
+        { role: "assistant", content: `Log: ${entry}. Signed for ${signedFor}, all is well.` }
       ]
     }
   }

@@ -13,7 +13,7 @@ import {
   names,
   numbers,
   places,
-  roles,
+  professions,
   things,
   times,
   weathers
@@ -61,13 +61,19 @@ interface Cast {
   readonly random: Random
 }
 
-/** A few people and places that a document keeps coming back to. */
-const makeCast = (random: Random, size: number): Cast => {
-  const name = () => random.chance(0.15) ? capital(invented(random.pick, 1 + random.below(2))) : random.pick(names)
+/** A few people and places that a document keeps coming back to. With `roles`, some people are called by what they are. */
+const makeCast = (random: Random, size: number, roles: boolean): Cast => {
+  const name = () => {
+    if (roles && random.chance(0.3)) return aRole(random)
+    return random.chance(0.15) ? capital(invented(random.pick, 1 + random.below(2))) : random.pick(names)
+  }
   const people = Array.from({ length: size }, name)
   const spots = Array.from({ length: size }, () => random.chance(0.08) ? invented(random.pick, 2) : random.pick(places))
   return { random, person: () => random.pick(people), place: () => random.pick(spots) }
 }
+
+const aRole = (random: Random): string =>
+  `the ${random.chance(0.3) ? random.pick(feelings) + " " : ""}${random.pick(professions)[0]}`
 
 const other = (make: () => string, random: Random, list: ReadonlyArray<string>, not: string): string => {
   const made = make()
@@ -357,21 +363,34 @@ const resting = (cast: Cast): Event => {
 
 const eventKinds = [placing, placing, giving, buying, moving, having, having, meeting, resting]
 
-const anEvent = (cast: Cast): Event => cast.random.pick(eventKinds)(cast)
+const anEvent = (cast: Cast): Event => {
+  const { asked, fields, replies, told } = cast.random.pick(eventKinds)(cast)
+  return {
+    told: told.map(sentences),
+    asked: asked.map(([question, answer]) => [question, sentences(answer)] as const),
+    replies: replies.map(sentences),
+    fields
+  }
+}
+
+/** A person who is called by a role begins with a small letter, but for the beginning of a sentence. */
+const sentences = (text: string) => text.replace(/(^|[.?!] )the /g, "$1The ")
 
 const mood = (cast: Cast): string => {
   const { random } = cast
-  return random.pick([
-    () => `${cast.person()} was ${random.pick(feelings)}.`,
-    () => `It was ${article(`${random.pick(weathers)} day`)} in the ${cast.place()}.`,
-    () => `"I am ${random.pick(feelings)}," said ${cast.person()}.`,
-    () => `The day was ${random.pick(weathers)}.`,
-    () => `Then it was ${random.pick(times)}.`
-  ])()
+  return sentences(
+    random.pick([
+      () => `${cast.person()} was ${random.pick(feelings)}.`,
+      () => `It was ${article(`${random.pick(weathers)} day`)} in the ${cast.place()}.`,
+      () => `"I am ${random.pick(feelings)}," said ${cast.person()}.`,
+      () => `The day was ${random.pick(weathers)}.`,
+      () => `Then it was ${random.pick(times)}.`
+    ])()
+  )
 }
 
-const story = (random: Random): Document => {
-  const cast = makeCast(random, 2 + random.below(2))
+const story = (random: Random, roles: boolean): Document => {
+  const cast = makeCast(random, 2 + random.below(2), roles)
   const events = Array.from({ length: 2 + random.below(3) }, () => anEvent(cast))
   let text = random.chance(0.5) ? mood(cast) + " " : ""
   for (const event of events) {
@@ -394,8 +413,8 @@ const story = (random: Random): Document => {
 }
 
 /** The same event in two or three wordings. */
-const retelling = (random: Random): Document => {
-  const cast = makeCast(random, 3)
+const retelling = (random: Random, roles: boolean): Document => {
+  const cast = makeCast(random, 3, roles)
   const event = anEvent(cast)
   const told = Array.from({ length: 2 + random.below(2) }, () => random.pick(event.told))
   return [
@@ -408,8 +427,8 @@ const retelling = (random: Random): Document => {
 }
 
 /** An event as a card of fields, in some order. */
-const card = (random: Random): Document => {
-  const cast = makeCast(random, 3)
+const card = (random: Random, roles: boolean): Document => {
+  const cast = makeCast(random, 3, roles)
   const event = anEvent(cast)
   const fields = event.fields.slice()
   for (let i = fields.length - 1; i > 0; i--) {
@@ -487,7 +506,7 @@ const sums = (random: Random): Document => {
 }
 
 const general = (random: Random): readonly [question: string, answer: string] => {
-  const [role, deed, saying] = random.pick(roles)
+  const [role, deed, saying] = random.pick(professions)
   const time = random.pick(times)
   const who = random.pick(names)
   const colour = random.pick(colours)
@@ -515,11 +534,11 @@ const people = (random: Random): Document => {
 }
 
 /** A chat, cut into pieces as the role renderer of the cookbook cuts it. */
-const chat = (random: Random): Document => {
+const chat = (random: Random, roles: boolean): Document => {
   const pieces: Array<string> = []
   const turn = (user: string, assistant: string) =>
     pieces.push("user:", ` ${user}\n\n`, "assistant:", ` ${assistant}\n\n`)
-  const cast = makeCast(random, 3)
+  const cast = makeCast(random, 3, roles)
   const rounds = 1 + random.below(3)
   for (let i = 0; i < rounds; i++) {
     const event = anEvent(cast)
@@ -544,7 +563,7 @@ const chat = (random: Random): Document => {
   return pieces
 }
 
-const kinds: ReadonlyArray<readonly [weight: number, make: (random: Random) => Document]> = [
+const kinds: ReadonlyArray<readonly [weight: number, make: (random: Random, roles: boolean) => Document]> = [
   [24, story],
   [16, retelling],
   [12, card],
@@ -556,12 +575,15 @@ const kinds: ReadonlyArray<readonly [weight: number, make: (random: Random) => D
 
 const total = kinds.reduce((sum, [weight]) => sum + weight, 0)
 
-/** The next document. */
-export const document = (random: Random): Document => {
+/**
+ * The next document. With `roles` people are sometimes called by what they are, `the happy baker`, so that phrases of
+ * several words have to be found and said again, too.
+ */
+export const document = (random: Random, options: { readonly roles: boolean }): Document => {
   let left = random.next() * total
   for (const [weight, make] of kinds) {
     left -= weight
-    if (left < 0) return make(random)
+    if (left < 0) return make(random, options.roles)
   }
-  return chat(random)
+  return chat(random, options.roles)
 }

@@ -38,7 +38,7 @@ export const numbers = words("two three four five six seven eight nine ten eleve
 export const times = words("dawn dusk midday midnight morning night noon sunrise sunset evening")
 
 /** Who, and what that person does and says. */
-export const roles: ReadonlyArray<readonly [role: string, deed: string, saying: string]> = [
+export const professions: ReadonlyArray<readonly [role: string, deed: string, saying: string]> = [
   ["baker", "bakes bread", "the bread is warm"],
   ["farmer", "feeds the cows", "the hay is dry"],
   ["teacher", "teaches the children", "please sit down"],

@@ -15,6 +15,7 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as FullTraining from "../src/FullTraining.js"
 import * as Llama from "../src/Llama.js"
+import * as ShippedModel from "../src/ShippedModel.js"
 import { endOfText, learn, makeEncoder, toTokenizerJson } from "./bpe.js"
 import { document, drill, makeRandom, type Random } from "./corpus.js"
 import { encodeFloat16 } from "./float16.js"
@@ -51,6 +52,8 @@ const totalSteps = stages[stages.length - 1]!.until
 const warmUp = 100
 const highestRate = 1.5e-3
 const drillSteps = 1200
+/** People are called by their names alone until copying single words is learnt. */
+const rolesFrom = 2400
 
 const learningRate = (step: number): number =>
   step < warmUp
@@ -65,7 +68,7 @@ const say = (line: string) => process.stdout.write(line + "\n")
 const learnVocabulary = () => {
   const random = makeRandom(seed)
   const pieces = function*() {
-    for (let i = 0; i < 30000; i++) yield* document(random)
+    for (let i = 0; i < 30000; i++) yield* document(random, { roles: false })
   }
   return learn(pieces(), config.vocabularySize)
 }
@@ -74,13 +77,18 @@ const vocabulary = learnVocabulary()
 const encode = makeEncoder(vocabulary)
 
 /** Rows of whole documents, each row beginning with one; the last document of a row is cut. */
-const makeBatch = (random: Random, rows: number, length: number, drills: number): FullTraining.Batch => {
+const makeBatch = (
+  random: Random,
+  rows: number,
+  length: number,
+  mixture: { readonly drills: number; readonly roles: boolean }
+): FullTraining.Batch => {
   const tokens = new Int32Array(rows * length)
   const targets = new Int32Array(rows * length)
   for (let row = 0; row < rows; row++) {
     const text: Array<number> = []
     while (text.length <= length) {
-      const pieces = random.chance(drills) ? drill(random) : document(random)
+      const pieces = random.chance(mixture.drills) ? drill(random) : document(random, mixture)
       for (const piece of pieces) for (const token of encode(piece)) text.push(token)
       text.push(0)
     }
@@ -94,10 +102,13 @@ const makeBatch = (random: Random, rows: number, length: number, drills: number)
 
 const batchOfStep = (step: number): FullTraining.Batch => {
   const { length, rows } = stages.find((stage) => step < stage.until)!
-  return makeBatch(makeRandom(Math.imul(seed, 0x9e3779b1) + step * 2654435761), rows, length, drillShare(step))
+  return makeBatch(makeRandom(Math.imul(seed, 0x9e3779b1) + step * 2654435761), rows, length, {
+    drills: drillShare(step),
+    roles: step >= rolesFrom
+  })
 }
 
-const heldOut = makeBatch(makeRandom(-1), 32, contextLength, 0)
+const heldOut = makeBatch(makeRandom(-1), 32, contextLength, { drills: 0, roles: false })
 
 const initialWeights = (): Map<string, Float32Array> => {
   const random = makeRandom(seed + 1)
@@ -177,6 +188,7 @@ const writeModel = (run: Run) => {
   write(
     "config.json",
     json({
+      _name_or_path: ShippedModel.name,
       architectures: ["Qwen3ForCausalLM"],
       model_type: "qwen3",
       vocab_size: config.vocabularySize,

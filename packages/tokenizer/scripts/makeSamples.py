@@ -6,7 +6,7 @@ import json
 import pathlib
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 fixtures = pathlib.Path(__file__).parent.parent / "test" / "fixtures"
 
@@ -49,6 +49,23 @@ newer = pre_tokenizers.Sequence([
     pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
 ])
 
+
+
+def write_samples(fast, folder):
+    encoded = [
+        {
+            "text": sample,
+            # Special tokens that a text spells out are parsed, as everywhere in Python, …
+            "parsed": fast(sample, add_special_tokens=False).input_ids,
+            # … or taken as plain text.
+            "plain": fast(sample, add_special_tokens=False, split_special_tokens=True).input_ids,
+        }
+        for sample in samples
+    ]
+    folder.mkdir(exist_ok=True)
+    (folder / "samples.json").write_text(json.dumps(encoded, indent=1) + "\n")
+
+
 for name, pre_tokenizer in [("gpt2", gpt2), ("newer", newer)]:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer
@@ -65,14 +82,8 @@ for name, pre_tokenizer in [("gpt2", gpt2), ("newer", newer)]:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|begin|>", eos_token="<|endoftext|>")
     folder = fixtures / name
     fast.save_pretrained(folder)
-    encoded = [
-        {
-            "text": sample,
-            # Special tokens that a text spells out are parsed, as everywhere in Python, …
-            "parsed": fast(sample, add_special_tokens=False).input_ids,
-            # … or taken as plain text.
-            "plain": fast(sample, add_special_tokens=False, split_special_tokens=True).input_ids,
-        }
-        for sample in samples
-    ]
-    (folder / "samples.json").write_text(json.dumps(encoded, indent=1) + "\n")
+    write_samples(fast, folder)
+
+# The tokenizer of the model that ships, which the engine package keeps.
+shipped = pathlib.Path(__file__).parents[2] / "engine" / "model"
+write_samples(AutoTokenizer.from_pretrained(shipped), fixtures / "shipped")

@@ -9,6 +9,12 @@ import * as Tokenizer from "../src/Tokenizer.js"
 
 const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url))
 
+const folders = {
+  gpt2: fixture("gpt2"),
+  newer: fixture("newer"),
+  shipped: fileURLToPath(new URL("../../engine/model", import.meta.url))
+}
+
 const tokenizerOf = (folder: string) =>
   Tokenizer.Tokenizer.pipe(
     Effect.provide(Tokenizer.layerFolder(folder)),
@@ -38,10 +44,10 @@ const minimal = {
   added_tokens: [{ id: 5, content: "<end>", special: true }]
 }
 
-for (const name of ["gpt2", "newer"]) {
+for (const [name, folder] of Object.entries(folders)) {
   it.effect(`agrees with the Python library on stored samples (${name})`, () =>
     Effect.gen(function*() {
-      const tokenizer = yield* tokenizerOf(fixture(name))
+      const tokenizer = yield* tokenizerOf(folder)
       for (const sample of decodeSamples(readFileSync(`${fixture(name)}/samples.json`, "utf8"))) {
         assert.deepStrictEqual(Array.from(tokenizer.encode(sample.text)), sample.plain, JSON.stringify(sample.text))
         assert.deepStrictEqual(
@@ -54,7 +60,7 @@ for (const name of ["gpt2", "newer"]) {
 
   it.effect(`gives back every text it encodes (${name})`, () =>
     Effect.gen(function*() {
-      const tokenizer = yield* tokenizerOf(fixture(name))
+      const tokenizer = yield* tokenizerOf(folder)
       FastCheck.assert(
         FastCheck.property(FastCheck.string({ unit: "grapheme", maxLength: 40 }), (text) => {
           assert.strictEqual(tokenizer.decode(tokenizer.encode(text)), text)
@@ -64,7 +70,7 @@ for (const name of ["gpt2", "newer"]) {
 
   it.effect(`encodes the pieces of a text to tokens that decode to the whole (${name})`, () =>
     Effect.gen(function*() {
-      const tokenizer = yield* tokenizerOf(fixture(name))
+      const tokenizer = yield* tokenizerOf(folder)
       FastCheck.assert(
         FastCheck.property(FastCheck.string({ maxLength: 20 }), FastCheck.string({ maxLength: 20 }), (left, right) => {
           const tokens = [...tokenizer.encode(left), ...tokenizer.encode(right)]
