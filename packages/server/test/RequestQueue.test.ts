@@ -70,6 +70,11 @@ describe("RequestQueue", () => {
       assert.deepStrictEqual(yield* settled, [])
       assert.strictEqual(yield* submit(1, { fingerprint: "mended" }), "Accepted")
       assert.deepStrictEqual(yield* settled, ["ran 1", "ran 2"])
+      yield* queue.reject(4)
+      yield* submit(4)
+      yield* submit(5)
+      yield* submit(3)
+      assert.deepStrictEqual(yield* settled, ["ran 1", "ran 2", "ran 3", "ran 4", "ran 5"])
     }))
 
   it.scoped("passes over a refused number when a later one arrives, and does not take it any more", () =>
