@@ -2,6 +2,7 @@
  * Generation: a prompt is computed once, its cache is copied for each sample, and all samples then grow together, a
  * token at a time.
  */
+import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
 import * as Sampler from "@effect-tinker/server/Sampler"
 import type { Tensor } from "onnxruntime-node"
@@ -24,6 +25,8 @@ export interface Decoder {
     readonly request: Engine.SampleRequest
     /** The text of tokens, for stop strings; special tokens included. */
     readonly decode: (tokens: ReadonlyArray<number>) => string
+    /** Ends the work before the next token, by rejecting. */
+    readonly signal?: AbortSignal | undefined
   }) => Promise<Engine.SampleResult>
 }
 
@@ -73,7 +76,7 @@ export const make = (options: {
   }
 
   return {
-    sample: async ({ adapter, decode, request }) => {
+    sample: async ({ adapter, decode, request, signal }) => {
       const compiled = await session(adapter?.lora ?? Lora.none)
       const capacity = Math.min(request.prompt.length + request.maxTokens, options.maxContextLength)
       const tables = Llama.rotaryTables(config, capacity)
@@ -85,6 +88,7 @@ export const make = (options: {
         sin: runtime.float32(tables.sin, [capacity, half])
       }
       const advance: Advance = async (cache, tokens, position, rows) => {
+        signal?.throwIfAborted()
         const length = tokens.length / cache.rows
         const positions = Int32Array.from(tokens, (_, i) => position + (i % length))
         const shape = [cache.rows, config.keyValueHeads, capacity, config.headDim]
@@ -198,8 +202,15 @@ const generate = async (
 
   const take = (sample: Growing, logits: Float32Array): void => {
     const token = Sampler.choose(logits, request, sample.random)
+    const logprob = Sampler.logprobAt(logits, token)
+    if (!Number.isFinite(logprob)) {
+      throw new EngineError({
+        reason: "NonFinite",
+        description: `the log-probability of a sampled token is ${logprob}`
+      })
+    }
     sample.tokens.push(token)
-    sample.logprobs.push(Sampler.logprobAt(logits, token))
+    sample.logprobs.push(logprob)
     if (stops.has(token) || completesText(sample.tokens, request.stopStrings, decode)) sample.stopReason = "stop"
     else if (sample.tokens.length >= limit) sample.stopReason = "length"
   }

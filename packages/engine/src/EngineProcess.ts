@@ -11,7 +11,7 @@ import { fork } from "node:child_process"
 import type { ChildProcess } from "node:child_process"
 import { createRequire } from "node:module"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import type { Methods, Reply } from "./internal/engineMessages.js"
+import type { Cancel, Methods, Reply } from "./internal/engineMessages.js"
 
 /**
  * @since 0.1.0
@@ -19,7 +19,10 @@ import type { Methods, Reply } from "./internal/engineMessages.js"
  */
 export interface EngineProcess {
   readonly pid: number | undefined
-  /** Asks the child and waits for its answer. Interrupting the wait does not stop what the child is doing. */
+  /**
+   * Asks the child and waits for its answer. Interrupted, the child drops the call, or ends it at the next opportunity
+   * with nothing changed; what it has just finished stays done.
+   */
   readonly call: <Method extends keyof Methods>(
     method: Method,
     ...args: Parameters<Methods[Method]>
@@ -120,7 +123,10 @@ const start = (entry: URL): Started => {
       child.send({ id, method, args }, (cause) => {
         if (cause !== null) die(unavailable("cannot be reached", cause))
       })
-      return Effect.sync(() => void pending.delete(id))
+      return Effect.sync(() => {
+        // Without an answer, and without a complaint, if the child has gone meanwhile.
+        if (pending.delete(id)) child.send({ cancel: id } satisfies Cancel, () => {})
+      })
     })
 
   return {

@@ -2,7 +2,8 @@
  * One base model, its adapters and its samplers, in this process. Every call holds the thread until it is done, so a
  * program that must go on meanwhile uses {@link LlamaEngine}, which runs this in a child.
  *
- * Methods are those of the `Engine` contract, with promises: they reject with an `EngineError`.
+ * Methods are those of the `Engine` contract, with promises: they reject with an `EngineError`. A signal ends the long ones
+ * between two runs of the graph, and then they have changed nothing.
  */
 import * as AdamW from "@effect-tinker/server/AdamW"
 import { EngineError } from "@effect-tinker/server/Engine"
@@ -30,7 +31,8 @@ export interface LocalEngine {
       readonly data: ReadonlyArray<Engine.TrainingDatum>
       readonly loss: Engine.Loss
       readonly gradient: boolean
-    }
+    },
+    signal?: AbortSignal
   ) => Promise<Engine.LossResult>
   readonly optimStep: (modelId: string, params: Engine.AdamWParams) => Promise<Engine.OptimStepResult>
   readonly snapshot: (modelId: string) => Promise<Engine.Snapshot>
@@ -44,7 +46,11 @@ export interface LocalEngine {
     samplerId: string,
     options: { readonly baseModel: string; readonly snapshot?: Engine.Snapshot | undefined }
   ) => Promise<void>
-  readonly sample: (samplerId: string, request: Engine.SampleRequest) => Promise<Engine.SampleResult>
+  readonly sample: (
+    samplerId: string,
+    request: Engine.SampleRequest,
+    signal?: AbortSignal
+  ) => Promise<Engine.SampleResult>
   readonly unloadSampler: (samplerId: string) => Promise<void>
 }
 
@@ -131,7 +137,7 @@ export const make = (options: {
       })
     },
 
-    forwardBackward: async (modelId, { data, gradient, loss }) => {
+    forwardBackward: async (modelId, { data, gradient, loss }, signal) => {
       const trained = model(modelId)
       data.forEach((datum, i) => checkDatum(datum, i, description))
       const { gradients, ...result } = await training.run({
@@ -139,7 +145,8 @@ export const make = (options: {
         adapter: trained.adapter,
         data,
         loss,
-        gradient
+        gradient,
+        signal
       })
       if (gradient) {
         trained.gradient ??= new Map()
@@ -214,7 +221,7 @@ export const make = (options: {
       })
     },
 
-    sample: async (samplerId, request) => {
+    sample: async (samplerId, request, signal) => {
       const sampler = samplers.get(samplerId)
       if (sampler === undefined) throw unknown(`there is no sampler ${samplerId}`)
       checkRequest(request, description)
@@ -222,7 +229,7 @@ export const make = (options: {
       if (request.stopStrings.length > 0 && decode === undefined) {
         throw invalid(`${description.name} has no tokenizer.json, so stops must be tokens, not texts`)
       }
-      return decoder.sample({ adapter: sampler.adapter, request, decode: decode ?? (() => "") })
+      return decoder.sample({ adapter: sampler.adapter, request, decode: decode ?? (() => ""), signal })
     },
 
     unloadSampler: async (samplerId) => {

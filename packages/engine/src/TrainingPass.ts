@@ -28,6 +28,8 @@ export interface TrainingPass {
     readonly data: ReadonlyArray<Engine.TrainingDatum>
     readonly loss: Engine.Loss
     readonly gradient: boolean
+    /** Ends the work before the next batch, by rejecting. */
+    readonly signal?: AbortSignal | undefined
   }) => Promise<Engine.LossResult & { readonly gradients: ReadonlyMap<string, Float32Array> }>
 }
 
@@ -56,7 +58,7 @@ export const make = (options: {
   }
 
   return {
-    run: async ({ adapter, data, gradient, loss, lora }) => {
+    run: async ({ adapter, data, gradient, loss, lora, signal }) => {
       const compiled = await session(lora, gradient)
       const shapes = Lora.shapes(config, lora, lora.rank)
       const adapters = Object.fromEntries(
@@ -67,6 +69,7 @@ export const make = (options: {
       const gradients = new Map<string, Float32Array>()
 
       for (const batch of batches(data, (length) => options.maxActivationBytes / bytesPerToken(config, length))) {
+        signal?.throwIfAborted()
         const results = await compiled.run({ ...constants, ...inputs(runtime, config, data, batch, loss) })
         const logprobs = results["logprobs"]!.data as Float32Array
         const losses = results["losses"]!.data as Float32Array

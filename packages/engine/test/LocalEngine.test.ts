@@ -423,6 +423,26 @@ describe("sampling", () => {
     assert.strictEqual((await failure(engine.sample("sampler", empty))).reason, "InvalidRequest")
   })
 
+  it("refuses to sample from an adapter whose logits overflow", async () => {
+    const engine = await make()
+    const { weights, ...rest } = hashedSnapshot(config, 4)
+    const huge = new Map(Array.from(weights, ([name, { data, shape }]) => [
+      name,
+      { shape, data: data.map((value) => value * 1e20) }
+    ]))
+    await engine.createSampler("sampler", { baseModel: "base", snapshot: { ...rest, weights: huge } })
+    assert.strictEqual((await failure(engine.sample("sampler", request))).reason, "NonFinite")
+  })
+
+  it("ends between two tokens when it is told to", async () => {
+    const engine = await makeTrained()
+    const controller = new AbortController()
+    const sampling = engine.sample("sampler", { ...request, maxTokens: 400 }, controller.signal)
+    controller.abort(new Error("no longer wanted"))
+    const error = await sampling.then(() => undefined, (error: unknown) => error)
+    assert.strictEqual(String(error), "Error: no longer wanted")
+  })
+
   it("draws as many samples as asked, in groups when their caches would not fit together", async () => {
     const roomy = await (await makeTrained()).sample("sampler", { ...request, numSamples: 7 })
     const tight = await (await makeTrained({ maxActivationBytes: 1 })).sample("sampler", { ...request, numSamples: 7 })

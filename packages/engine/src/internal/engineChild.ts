@@ -10,7 +10,7 @@ import * as Path from "node:path"
 import * as LocalEngine from "../LocalEngine.js"
 import * as ModelFolder from "../ModelFolder.js"
 import * as OnnxRuntime from "../OnnxRuntime.js"
-import type { Reply, Request, StartOptions } from "./engineMessages.js"
+import type { Cancel, Reply, Request, StartOptions } from "./engineMessages.js"
 
 let engine: LocalEngine.LocalEngine | undefined
 
@@ -41,16 +41,17 @@ const decoder = (file: string) => {
   }
 }
 
-const answer = async (request: Request): Promise<unknown> => {
+const answer = async (request: Request, signal: AbortSignal): Promise<unknown> => {
+  signal.throwIfAborted()
   if (request.method === "start") return start(request.args[0])
   const method = engine?.[request.method] as ((...args: ReadonlyArray<unknown>) => Promise<unknown>) | undefined
   if (method === undefined) throw new Error(`${request.method} before start`)
-  return method(...request.args)
+  return method(...request.args, signal)
 }
 
-const reply = async (request: Request): Promise<Reply> => {
+const reply = async (request: Request, signal: AbortSignal): Promise<Reply> => {
   try {
-    return { id: request.id, value: await answer(request) }
+    return { id: request.id, value: await answer(request, signal) }
   } catch (error) {
     if (error instanceof EngineError) {
       return { id: request.id, failure: { reason: error.reason, description: error.description } }
@@ -64,10 +65,19 @@ const reply = async (request: Request): Promise<Reply> => {
 process.on("SIGINT", () => {})
 process.on("disconnect", () => process.exit(0))
 
+// Messages are read between two runs of a graph too, so a cancellation arrives while its request is being computed.
 let queue: Promise<void> = Promise.resolve()
-process.on("message", (request: Request) => {
+const controllers = new Map<number, AbortController>()
+process.on("message", (message: Request | Cancel) => {
+  if ("cancel" in message) {
+    controllers.get(message.cancel)?.abort()
+    return
+  }
+  const controller = new AbortController()
+  controllers.set(message.id, controller)
   queue = queue.then(async () => {
-    const message = await reply(request)
-    if (process.connected) process.send!(message)
+    const answered = await reply(message, controller.signal)
+    controllers.delete(message.id)
+    if (process.connected) process.send!(answered)
   })
 })

@@ -21,6 +21,11 @@ export type Request = {
   }
 }[keyof Methods]
 
+/** The one who asked no longer waits. */
+export interface Cancel {
+  readonly cancel: number
+}
+
 export interface Reply {
   readonly id: number
   readonly value?: unknown
