@@ -97,7 +97,7 @@ const one = (w: Words) => `${pick(w.colours)} ${pick(w.singular)}`
 const says = (role: string, time: string) =>
   [`What does the ${role} say at ${time}?`, `${role}, ${time}`, `the ${role}`] as const
 
-const templates: Readonly<Record<string, Template>> = {
+const templates = {
   put: (w) => {
     const [who, what, where] = [pick(w.names), several(w), pick(w.places)]
     return [`${who} put ${what} in the ${where}.`, `${what}, ${where}`, who]
@@ -141,7 +141,7 @@ const templates: Readonly<Record<string, Template>> = {
     const speakers = [pick(w.roles), `${pick(w.moods)} ${pick(w.roles)}`, `${pick(w.colours)} ${pick(w.animals)}`]
     return says(pick(speakers), pick(w.times))
   }
-}
+} satisfies Readonly<Record<string, Template>>
 
 const passive: Readonly<Record<string, Template>> = {
   "was put": (w) => {
@@ -196,8 +196,9 @@ const shuffle = <A>(lines: Array<A>): Array<A> => {
   return lines
 }
 
+/** Templates take turns, so that the first lines of a file show several. */
 const chats = (from: Readonly<Record<string, Template>>, words: Words, each: number) =>
-  Object.entries(from).flatMap(([template, make]) => Array.from({ length: each }, () => chat(template, make, words)))
+  Array.from({ length: each }, () => Object.entries(from).map(([name, make]) => chat(name, make, words))).flat()
 
 const write = (file: string, lines: ReadonlyArray<object>) =>
   Fs.writeFileSync(
@@ -209,11 +210,11 @@ const write = (file: string, lines: ReadonlyArray<object>) =>
 const firstQuestion = chat("says", () => says("lighthouse keeper", "dusk"), fresh)
 
 write("train.jsonl", shuffle(chats(templates, familiar, 40)))
+const { says: _, ...others } = templates
 write("heldout.jsonl", [
   firstQuestion,
   ...chats(templates, familiar, 10),
-  ...Object.entries(templates).flatMap(([template, make]) =>
-    Array.from({ length: template === "says" ? 9 : 10 }, () => chat(template, make, fresh))
-  )
+  ...chats(others, fresh, 10),
+  ...chats({ says: templates.says }, fresh, 9)
 ])
 write("heldout-family.jsonl", [...chats(passive, familiar, 10), ...chats(passive, fresh, 5)])

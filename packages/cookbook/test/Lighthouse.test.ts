@@ -42,20 +42,18 @@ it.effect("never trains on the family of templates that is held out", () =>
     for (const chat of family) assert.match(said(chat), /\b(was|were) \w+ .*by /)
   }))
 
-it.effect("marks as fresh the held-out lines whose words are not in the lines to learn from", () =>
+it.effect("marks as fresh the held-out lines whose words, numbers aside, are not in the lines to learn from", () =>
   Effect.gen(function*() {
     const { heldOut, train } = yield* files
     const fixed = new Set(
-      "a an and at by coins does for from gave in lost mended met near of put saw slept say the to was were what"
-        .split(" ")
+      ("a an and at bought by carried coins does for from gave in lost mended met near of put saw slept say the to what "
+        + "two three four five six seven eight nine ten eleven twelve").split(" ")
     )
     const words = (chat: ChatDataset.Chat) =>
       said(chat).match(/\w+/g)!.map((word) => word.toLowerCase()).filter((word) => !fixed.has(word))
     const known = new Set(train.flatMap(words))
-    const isVerb = new Set(["bought", "carried"])
     for (const chat of heldOut) {
-      const open = words(chat).filter((word) => !isVerb.has(word))
-      assert.strictEqual(open.every((word) => !known.has(word)), chat.metadata["fresh"], said(chat))
+      assert.strictEqual(words(chat).every((word) => !known.has(word)), chat.metadata["fresh"], said(chat))
     }
     assert.strictEqual(heldOut.filter((chat) => chat.metadata["fresh"] === true).length, 100)
   }))
