@@ -1,6 +1,7 @@
 /**
  * The edge of the world: runs a program, says in one line why it failed, and sets the exit code.
  */
+import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
@@ -44,6 +45,10 @@ export const explain = (cause: Cause.Cause<unknown>): string => {
 const messageOf = (failure: unknown): string =>
   Predicate.hasProperty(failure, "message") ? String(failure.message) : String(failure)
 
+/** Wrong options are explained where the command line is read, with their help. */
+const isExplained = (cause: Cause.Cause<unknown>): boolean =>
+  Array.from(Cause.failures(cause)).some(ValidationError.isValidationError)
+
 /**
  * @since 0.1.0
  * @category utils
@@ -51,7 +56,7 @@ const messageOf = (failure: unknown): string =>
 export const run = (program: Effect.Effect<void, unknown, NodeContext.NodeContext>): void =>
   program.pipe(
     Effect.tapErrorCause((cause) =>
-      Cause.isInterruptedOnly(cause)
+      Cause.isInterruptedOnly(cause) || isExplained(cause)
         ? Effect.void
         : Effect.sync(() => process.stderr.write(`${explain(cause)}\n`))
     ),

@@ -157,7 +157,10 @@ const readBytes = (file: string): Uint8Array => {
   try {
     return Fs.readFileSync(file)
   } catch (cause) {
-    throw unsupported(`${file} cannot be read`, cause)
+    throw unsupported(
+      `${file} cannot be read. A model's folder has config.json and model.safetensors, as Hugging Face writes them.`,
+      cause
+    )
   }
 }
 
