@@ -48,22 +48,23 @@ export const make: (
 ) => Effect.Effect<Engine.Service, Engine.EngineError, Scope.Scope> = Effect.fn("LlamaEngine.make")(
   function*(folders, options = {}) {
     const descriptions = yield* Effect.forEach(folders, ModelFolder.describe)
-    const processes = new Map<string, EngineProcess.EngineProcess>()
-    for (const { folder, name, parameterCount } of descriptions) {
-      if (processes.has(name)) {
-        return yield* new Engine.EngineError({
-          reason: "UnsupportedModel",
-          description: `two folders hold a model named ${name}: set _name_or_path in one's config.json`
-        })
-      }
+    const twice = descriptions.find(({ name }, i) => descriptions.findIndex((other) => other.name === name) < i)
+    if (twice !== undefined) {
+      return yield* new Engine.EngineError({
+        reason: "UnsupportedModel",
+        description: `two folders hold a model named ${twice.name}: set _name_or_path in one's config.json`
+      })
+    }
+    const start = Effect.fnUntraced(function*({ folder, name, parameterCount }: ModelFolder.Description) {
       const child = yield* EngineProcess.make()
       yield* child.call("start", {
         folder,
         threads: options.threads ?? Math.min(8, availableParallelism()),
         maxActivationBytes: options.maxActivationBytes ?? Math.max(64 * 2 ** 20, 4 * parameterCount)
       })
-      processes.set(name, child)
-    }
+      return [name, child] as const
+    })
+    const processes = new Map(yield* Effect.forEach(descriptions, start, { concurrency: "unbounded" }))
 
     const models = new Map<string, EngineProcess.EngineProcess>()
     const samplers = new Map<string, EngineProcess.EngineProcess>()

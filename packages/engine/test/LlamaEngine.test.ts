@@ -167,14 +167,6 @@ describe("the child process", { timeout: 60_000 }, () => {
       assert.strictEqual(later.reason, "Unavailable")
     }))
 
-  it.scoped("ignores an interrupt from the keyboard", () =>
-    Effect.gen(function*() {
-      const child = yield* EngineProcess.make()
-      yield* child.call("start", start)
-      process.kill(child.pid!, "SIGINT")
-      yield* child.call("createModel", "model", { baseModel: "one", lora })
-    }))
-
   it.scoped("that cannot start fails every call with what it said last", () =>
     Effect.gen(function*() {
       const entry = new URL("./fixtures/throwingEntry.ts", import.meta.url)
@@ -184,10 +176,11 @@ describe("the child process", { timeout: 60_000 }, () => {
       assert.include(error.message, "no binary for this platform")
     }))
 
-  it.scoped("drops an interrupted call, which then has changed nothing, and answers the next", () =>
+  it.scoped("outlives an interrupt from the keyboard, and drops an interrupted call with nothing changed", () =>
     Effect.gen(function*() {
       const child = yield* EngineProcess.make()
       yield* child.call("start", { ...start, maxActivationBytes: 1 })
+      process.kill(child.pid!, "SIGINT")
       yield* child.call("createModel", "model", { baseModel: "one", lora })
       yield* child.call("createSampler", "sampler", { baseModel: "one" })
       // Each would take long: a batch a sequence, and caches that fit one at a time.
