@@ -6,7 +6,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { Answer } from "./FineTune.js"
 
 /**
  * @since 0.1.0
@@ -25,6 +24,17 @@ export interface Service {
   readonly step: (step: Supervised.Step) => Effect.Effect<void>
   /** Where the newest checkpoint is, and of how many steps; none before the first. */
   readonly kept: Effect.Effect<{ readonly path: string; readonly steps: number } | undefined>
+}
+
+/**
+ * What a model said.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Answer {
+  readonly question: string
+  readonly text: string
 }
 
 /**

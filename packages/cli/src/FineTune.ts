@@ -15,12 +15,6 @@ import * as Display from "./Display.js"
 import type { Lessons } from "./Lessons.js"
 
 /** @since 0.1.0 @category models */
-export interface Answer {
-  readonly question: string
-  readonly text: string
-}
-
-/** @since 0.1.0 @category models */
 export interface Plan {
   readonly lessons: Lessons
   readonly steps: number
@@ -33,7 +27,7 @@ const ask = (sampling: SamplingClient.Service, { prompts }: Lessons) =>
   Effect.map(
     ExactAnswers.measure(sampling, prompts),
     ({ answers }) =>
-      answers.map(({ chat, given }): Answer => ({ question: chat.messages.at(-2)?.content ?? "", text: given }))
+      answers.map(({ chat, given }): Display.Answer => ({ question: chat.messages.at(-2)?.content ?? "", text: given }))
   )
 
 /** @since 0.1.0 @category constructors */

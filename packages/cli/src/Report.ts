@@ -1,7 +1,7 @@
 /**
  * The report of a run: one HTML page that needs nothing else, with the loss curve and the answers before and after.
  */
-import type { Answer } from "./FineTune.js"
+import type { Answer } from "./Display.js"
 
 /**
  * @since 0.1.0

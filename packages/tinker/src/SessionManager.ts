@@ -58,9 +58,9 @@ export const make: Effect.Effect<
   const config = yield* TinkerConfig.TinkerConfig
   const scope = yield* Effect.scope
 
-  const create = Effect.gen(function*() {
-    yield* clientConfig.get
-    const session = yield* RetryPolicy.retry(
+  const request = Effect.zipRight(
+    clientConfig.get,
+    RetryPolicy.retry(
       api.createSession({
         tags: config.tags,
         userMetadata: config.userMetadata,
@@ -70,11 +70,17 @@ export const make: Effect.Effect<
         type: "create_session"
       })
     )
-    yield* logMessages(session)
-    yield* Scope.addFinalizerExit(scope, (exit) => finish(api, session.sessionId, exit))
-    yield* Effect.forkIn(heartbeats(api, session.sessionId, config.heartbeatInterval), scope)
-    return session.sessionId
-  }).pipe(Effect.uninterruptible)
+  )
+
+  // Between the server's answer and the finalizer nothing may interrupt, or nobody would finish the session.
+  const create = Effect.uninterruptibleMask((restore) =>
+    Effect.tap(restore(request), (session) =>
+      Effect.all([
+        logMessages(session),
+        Scope.addFinalizerExit(scope, (exit) => finish(api, session.sessionId, exit)),
+        Effect.forkIn(heartbeats(api, session.sessionId, config.heartbeatInterval), scope)
+      ], { discard: true }))
+  ).pipe(Effect.map((session) => session.sessionId))
 
   return SessionManager.of({
     sessionId: yield* cachedSuccess(create),

@@ -1,7 +1,7 @@
 import { Faults } from "@effect-tinker/server"
 import type { HttpClientRequest } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
-import { Effect, Exit, FiberId, Layer, Logger, Redacted, Scope, TestClock } from "effect"
+import { Effect, Exit, Fiber, FiberId, Layer, Logger, Redacted, Scope, TestClock } from "effect"
 import { ServiceClient } from "effect-tinker"
 import { client } from "./fixture.js"
 
@@ -22,6 +22,18 @@ it.effect("makes no session until something is trained or sampled, and then one"
     yield* Effect.all([createSampling, createSampling, createSampling], { concurrency: "unbounded" })
     assert.strictEqual(yield* count("create_session"), 1)
     assert.strictEqual(yield* count("client/config"), 1)
+  }).pipe(Effect.provide(client())))
+
+it.effect("gives up at once when it is interrupted while the server is in trouble, and tries again later", () =>
+  Effect.gen(function*() {
+    const faults = yield* Faults.Faults
+    yield* faults.plan({ path: "create_session", fault: Faults.answer(503), times: 3 })
+    const impatient = yield* Effect.fork(createSampling)
+    yield* TestClock.adjust("100 millis")
+    yield* Fiber.interrupt(impatient)
+    const patient = yield* Effect.fork(createSampling)
+    yield* TestClock.adjust("1 minute")
+    assert.strictEqual((yield* Fiber.join(patient)).baseModel, "bigram")
   }).pipe(Effect.provide(client())))
 
 it.effect("beats every ten seconds, through failures of single beats", () =>
