@@ -91,7 +91,7 @@ export class Graph {
   }
 
   /** Numbers that are part of the model, of the graph's element type. */
-  weight(name: string, shape: ReadonlyArray<number>, data: Float32Array | Float64Array): Tensor {
+  constant(name: string, shape: ReadonlyArray<number>, data: Float32Array | Float64Array): Tensor {
     const typed = this.float === "float64"
       ? data instanceof Float64Array ? data : Float64Array.from(data)
       : data instanceof Float32Array
@@ -101,7 +101,7 @@ export class Graph {
   }
 
   scalar(value: number): Tensor {
-    return this.weight(`scalar:${value}`, [], Float64Array.of(value))
+    return this.constant(`scalar:${value}`, [], Float64Array.of(value))
   }
 
   integers(values: ReadonlyArray<number>): Tensor {

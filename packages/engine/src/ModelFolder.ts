@@ -73,6 +73,7 @@ export const describeSync = (folder: string): Description => {
   fields.must("mlp_bias", [false, undefined])
   fields.must("use_sliding_window", [false, undefined])
   fields.must("partial_rotary_factor", [1, undefined])
+  fields.must("rope_interleaved", [false, undefined])
   fields.must("quantization_config", [undefined])
 
   const hiddenSize = fields.count("hidden_size")

@@ -29,7 +29,7 @@ export interface Node {
   readonly domain: string
   readonly inputs: ReadonlyArray<string>
   readonly outputs: ReadonlyArray<string>
-  /** An integer number is written as an integer unless it stands in `floats`. */
+  /** Attributes, by kind. */
   readonly integers: Readonly<Record<string, number | ReadonlyArray<number>>>
   readonly floats: Readonly<Record<string, number>>
   readonly strings: Readonly<Record<string, string>>

@@ -145,8 +145,8 @@ describe("the gradient of an operator equals finite differences", () => {
       build: (graph, input) => {
         const angles = Array.from({ length: 6 }, (_, i) => hashed(7, i))
         return Operators.rope(graph, input("x"), {
-          cos: graph.weight("cos", [3, 2], Float64Array.from(angles, Math.cos)),
-          sin: graph.weight("sin", [3, 2], Float64Array.from(angles, Math.sin)),
+          cos: graph.constant("cos", [3, 2], Float64Array.from(angles, Math.cos)),
+          sin: graph.constant("sin", [3, 2], Float64Array.from(angles, Math.sin)),
           positions: graph.integers([0]),
           batch: graph.shapeOf(input("tokens"))
         })
@@ -182,7 +182,7 @@ describe("the gradient of an operator equals finite differences", () => {
       inputs: { x: [3, 4] },
       fixed: { targets: { shape: [3], data: [5, 1, 1] } },
       build: (graph, input) => {
-        const weight = graph.weight("frozen", [6, 4], Float64Array.from({ length: 24 }, (_, i) => hashed(3, i)))
+        const weight = graph.constant("frozen", [6, 4], Float64Array.from({ length: 24 }, (_, i) => hashed(3, i)))
         return VocabularyHead.logprobs(graph, input("x"), { weight }, input("targets"))
       }
     }))

@@ -73,6 +73,7 @@ describe("describing a folder", () => {
     hidden_act: "gelu",
     attention_bias: true,
     mlp_bias: true,
+    rope_interleaved: true,
     hidden_size: "wide",
     num_hidden_layers: 1.5,
     vocab_size: undefined,
