@@ -1,15 +1,11 @@
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 
-const hex = (length: number) =>
-  Effect.map(
-    Effect.replicateEffect(Random.nextIntBetween(0, 16), length),
-    (digits) => digits.map((digit) => digit.toString(16)).join("")
-  )
+const word = Random.nextIntBetween(0, 2 ** 32)
 
 /** A random (version 4) UUID from Effect's `Random`, so that tests can fix it. */
-export const uuid: Effect.Effect<string> = Effect.gen(function*() {
-  const variant = yield* Random.nextIntBetween(8, 12)
-  const [a, b, c, d, e] = yield* Effect.all([hex(8), hex(4), hex(3), hex(3), hex(12)])
-  return `${a}-${b}-4${c}-${variant.toString(16)}${d}-${e}`
+export const uuid: Effect.Effect<string> = Effect.map(Effect.all([word, word, word, word]), (words) => {
+  const hex = words.map((word) => word.toString(16).padStart(8, "0")).join("")
+  const variant = (8 + (parseInt(hex[16]!, 16) & 3)).toString(16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20)}`
 })
