@@ -19,6 +19,7 @@ import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as EventLoop from "../packages/cli/src/EventLoop.js"
+import * as Main from "../packages/cli/src/Main.js"
 import { makeRandomLlama } from "../packages/engine/scripts/makeRandomLlama.js"
 import { config } from "./trainGraph.js"
 
@@ -155,4 +156,4 @@ const program = Effect.gen(function*() {
   if (!best.has("PyTorch eager")) console.log("PyTorch: no torch found; name a Python that has it in PYTHON")
 })
 
-await Effect.runPromise(program.pipe(Effect.scoped))
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.withScheduler(Main.patient)))

@@ -8,6 +8,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
+import * as Scheduler from "effect/Scheduler"
 import { realpathSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
@@ -50,6 +51,15 @@ const isExplained = (cause: Cause.Cause<unknown>): boolean =>
   Array.from(Cause.failures(cause)).some(ValidationError.isValidationError)
 
 /**
+ * Returns to Node's event loop after each round of fibers. The default does so after thousands, so that a burst of work
+ * keeps timers and sockets waiting.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const patient = Scheduler.makeBatched((task) => void setImmediate(task))
+
+/**
  * @since 0.1.0
  * @category utils
  */
@@ -61,6 +71,7 @@ export const run = (program: Effect.Effect<void, unknown, NodeContext.NodeContex
         : Effect.sync(() => process.stderr.write(`${explain(cause)}\n`))
     ),
     Effect.provide(NodeContext.layer),
+    Effect.withScheduler(patient),
     NodeRuntime.runMain({
       disableErrorReporting: true,
       disablePrettyLogger: true,

@@ -20,7 +20,7 @@ export interface Options {
   readonly threads?: number | undefined
   /**
    * What the activations of one batch, or the caches of samples that grow together, may take, in bytes. Sequences beyond
-   * it wait for the next batch; one sequence is never divided. Default: as much as the weights, at least 64 MiB.
+   * it wait for the next batch; one sequence is never divided. Default: as much as the weights, at least 256 MiB.
    */
   readonly maxActivationBytes?: number | undefined
 }
@@ -60,7 +60,7 @@ export const make: (
       yield* child.call("start", {
         folder,
         threads: options.threads ?? Math.min(8, availableParallelism()),
-        maxActivationBytes: options.maxActivationBytes ?? Math.max(64 * 2 ** 20, 4 * parameterCount)
+        maxActivationBytes: options.maxActivationBytes ?? Math.max(256 * 2 ** 20, 4 * parameterCount)
       })
       return [name, child] as const
     })

@@ -6,11 +6,15 @@ import { EngineError } from "@effect-tinker/server/Engine"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 import * as Path from "node:path"
 import * as LocalEngine from "../LocalEngine.js"
 import * as ModelFolder from "../ModelFolder.js"
 import * as OnnxRuntime from "../OnnxRuntime.js"
 import type { Cancel, Reply, Request, StartOptions } from "./engineMessages.js"
+
+// Where it competes for a core with the process that asked, that one goes first: it has heartbeats to send.
+Os.setPriority(Os.constants.priority.PRIORITY_BELOW_NORMAL)
 
 let engine: LocalEngine.LocalEngine | undefined
 
