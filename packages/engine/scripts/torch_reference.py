@@ -1,6 +1,7 @@
 """Writes the reference values of test/PyTorch.test.ts: models of transformers with LoRA added by hand, run in PyTorch.
 
-Weights and data are hashes of their place (see test/internal/numbers.ts), so only results are stored. Needs torch and
+Weights and data are hashes of their place (see test/internal/numbers.ts), so only results are stored; the weights of
+`shipped` are those of the folder that ships. Needs torch and
 transformers; run with: python packages/engine/scripts/torch_reference.py
 """
 
@@ -12,9 +13,18 @@ import pathlib
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
-FIXTURES = pathlib.Path(__file__).parent.parent / "test" / "fixtures"
+PACKAGE = pathlib.Path(__file__).parent.parent
+FIXTURES = PACKAGE / "test" / "fixtures"
 
 
 def hashed(stream, size):
@@ -78,7 +88,7 @@ def modules(layers):
     yield "lm_head"
 
 
-def build(flavour, shape, rank):
+def build(flavour, shape, rank, folder):
     kinds = {
         "llama": (LlamaConfig, LlamaForCausalLM),
         "qwen2": (Qwen2Config, Qwen2ForCausalLM),
@@ -113,6 +123,8 @@ def build(flavour, shape, rank):
         with torch.no_grad():
             parameter.copy_(torch.from_numpy(array(stream, parameter.numel(), bound, center)).view_as(parameter))
         parameter.requires_grad_(False)
+    if folder is not None:
+        model.load_state_dict(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict())
     adapted = {}
     for k, name in enumerate(modules(shape["layers"])):
         parent, _, child = name.rpartition(".")
@@ -154,8 +166,8 @@ def token_losses(kind, lp, sequence):
     return -w * torch.minimum(ratio * a, ratio.clamp(0.8, 1.2) * a)
 
 
-def reference(name, flavour, shape, rank, lengths, stored):
-    model, adapted = build(flavour, shape, rank)
+def reference(name, flavour, shape, rank, lengths, stored, folder=None):
+    model, adapted = build(flavour, shape, rank, folder)
     data = list(sequences(lengths, shape["vocabularySize"]))
     with torch.no_grad():
         result = {"logprobs": [text(logprobs(model, sequence)) for sequence in data], "losses": {}}
@@ -217,3 +229,20 @@ if __name__ == "__main__":
     reference("qwen3", "qwen3", {**SMALL, "queryKeyNorm": True, "headDim": 16}, 4, [7, 12, 1], everything)
     some = ("layers.0.self_attn.q_proj", "layers.3.mlp.down_proj")
     reference("tiny", "llama", TINY, 4, [24, 17, 40], lambda key: any(part in key for part in some))
+
+    shipped = json.loads((PACKAGE / "model" / "config.json").read_text())
+    shape = {
+        "vocabularySize": shipped["vocab_size"],
+        "hiddenSize": shipped["hidden_size"],
+        "intermediateSize": shipped["intermediate_size"],
+        "layers": shipped["num_hidden_layers"],
+        "heads": shipped["num_attention_heads"],
+        "keyValueHeads": shipped["num_key_value_heads"],
+        "headDim": shipped["head_dim"],
+        "normEpsilon": shipped["rms_norm_eps"],
+        "ropeTheta": shipped["rope_theta"],
+        "tiedEmbeddings": shipped["tie_word_embeddings"],
+        "attentionBias": shipped["attention_bias"],
+        "queryKeyNorm": True,
+    }
+    reference("shipped", "qwen3", shape, 4, [24, 17, 40], lambda key: any(part in key for part in some), PACKAGE / "model")

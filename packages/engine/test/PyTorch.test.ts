@@ -2,7 +2,9 @@ import type { Engine } from "@effect-tinker/server"
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import * as Llama from "../src/Llama.js"
+import * as ModelFolder from "../src/ModelFolder.js"
 import * as OnnxRuntime from "../src/OnnxRuntime.js"
+import * as ShippedModel from "../src/ShippedModel.js"
 import * as TrainingPass from "../src/TrainingPass.js"
 import { adam, hashedSnapshot, localEngine, maxDifference } from "./internal/localEngine.js"
 import { hashedArray, hashedTokens, hashedWeights } from "./internal/numbers.js"
@@ -43,6 +45,8 @@ const sequences = ({ lengths, shape }: Reference): ReadonlyArray<Engine.Training
     }
   })
 
+const shippedWeights = () => ModelFolder.weightsSync(ModelFolder.describeSync(ShippedModel.folder))
+
 const losses: ReadonlyArray<Engine.Loss> = [
   { _tag: "cross_entropy" },
   { _tag: "importance_sampling" },
@@ -51,10 +55,10 @@ const losses: ReadonlyArray<Engine.Loss> = [
 
 const norm = (array: ArrayLike<number>): number => Math.hypot(...Array.from(array))
 
-for (const name of ["qwen2", "qwen3", "tiny"]) {
+for (const name of ["qwen2", "qwen3", "tiny", "shipped"]) {
   const reference = read(name)
   const { rank, shape } = reference
-  const weights = hashedWeights(Llama.weightShapes(shape))
+  const weights = name === "shipped" ? shippedWeights() : hashedWeights(Llama.weightShapes(shape))
   const data = sequences(reference)
 
   describe(`${name}, against PyTorch`, () => {
