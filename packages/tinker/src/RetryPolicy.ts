@@ -8,10 +8,18 @@ import { uuid } from "./internal/uuid.js"
 import * as TinkerError from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
-const zero = Duration.zero
-
 const retryAfter = (error: TinkerError.TinkerError): Duration.Duration =>
-  error._tag === "ApiStatusError" ? error.retryAfter ?? zero : zero
+  (error._tag === "ApiStatusError" ? error.retryAfter : undefined) ?? Duration.zero
+
+/** Doubling from `first` to `longest`, jittered, never earlier than the server's `retry-after`, while it may help. */
+const backoff = (first: Duration.DurationInput, longest: Duration.DurationInput) =>
+  Schedule.exponential(first).pipe(
+    Schedule.union(Schedule.spaced(longest)),
+    Schedule.jittered,
+    Schedule.intersect(Schedule.identity<TinkerError.TinkerError>()),
+    Schedule.modifyDelay(([, error], delay) => Duration.max(delay, retryAfter(error))),
+    Schedule.whileInput(TinkerError.isRetryable)
+  )
 
 /**
  * Half a second, doubling, never more than ten seconds apart, jittered, for at most five minutes; never earlier than the
@@ -22,12 +30,7 @@ const retryAfter = (error: TinkerError.TinkerError): Duration.Duration =>
  * @since 0.1.0
  * @category models
  */
-export const transient: Schedule.Schedule<unknown, TinkerError.TinkerError> = Schedule.exponential("500 millis").pipe(
-  Schedule.union(Schedule.spaced("10 seconds")),
-  Schedule.jittered,
-  Schedule.intersect(Schedule.identity<TinkerError.TinkerError>()),
-  Schedule.modifyDelay(([, error], delay) => Duration.max(delay, retryAfter(error))),
-  Schedule.whileInput(TinkerError.isRetryable),
+export const transient: Schedule.Schedule<unknown, TinkerError.TinkerError> = backoff("500 millis", "10 seconds").pipe(
   Schedule.upTo("5 minutes")
 )
 
@@ -52,12 +55,7 @@ export const firstContact: Schedule.Schedule<unknown, TinkerError.TinkerError> =
  * @since 0.1.0
  * @category models
  */
-export const poll: Schedule.Schedule<unknown, TinkerError.TinkerError> = Schedule.exponential("1 second").pipe(
-  Schedule.union(Schedule.spaced("30 seconds")),
-  Schedule.jittered,
-  Schedule.intersect(Schedule.identity<TinkerError.TinkerError>()),
-  Schedule.modifyDelay(([, error], delay) => Duration.max(delay, retryAfter(error))),
-  Schedule.whileInput(TinkerError.isRetryable),
+export const poll: Schedule.Schedule<unknown, TinkerError.TinkerError> = backoff("1 second", "30 seconds").pipe(
   Schedule.upTo("10 minutes")
 )
 
