@@ -2,8 +2,9 @@
  * Everything on this machine: a model folder, its engine in a process of its own, and the server in this one.
  */
 import * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
+import * as ModelFolder from "@effect-tinker/engine/ModelFolder"
 import * as CheckpointStore from "@effect-tinker/server/CheckpointStore"
-import * as Engine from "@effect-tinker/server/Engine"
+import type { EngineError } from "@effect-tinker/server/Engine"
 import type { ServerError } from "@effect-tinker/server/ServerError"
 import * as TinkerServer from "@effect-tinker/server/TinkerServer"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
@@ -15,7 +16,6 @@ import * as Tinker from "effect-tinker/Tinker"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as BaseModel from "./BaseModel.js"
-import { UsageError } from "./UsageError.js"
 
 /**
  * Trains the model in `modelFolder`, a Hugging Face folder, and keeps checkpoints in `checkpointFolder`.
@@ -28,7 +28,7 @@ export const layer = (options: {
   readonly checkpointFolder: string
 }): Layer.Layer<
   ServiceClient.ServiceClient | Tokenizer.Tokenizer | BaseModel.BaseModel,
-  Engine.EngineError | TokenizerError | ServerError | UsageError,
+  EngineError | TokenizerError | ServerError,
   FileSystem.FileSystem | Path.Path
 > =>
   Layer.mergeAll(
@@ -43,14 +43,12 @@ export const layer = (options: {
   )
 
 const baseModel = (folder: string) =>
-  Effect.flatMap(Engine.Engine, ({ baseModels }) => {
-    const model = baseModels[0]
-    return model === undefined
-      ? new UsageError({ description: `there is no model in ${folder}` })
-      : Effect.succeed(BaseModel.BaseModel.of({
-        name: model.name,
-        maxContextLength: model.maxContextLength,
-        description: `${model.name} (${model.architecture}, ${model.vocabularySize} tokens in its vocabulary, `
-          + `context ${model.maxContextLength}), on this machine`
-      }))
+  Effect.map(ModelFolder.describe(folder), (model) => {
+    const millions = (model.parameterCount / 1e6).toPrecision(3)
+    return BaseModel.BaseModel.of({
+      name: model.name,
+      maxContextLength: model.maxContextLength,
+      description: `${model.name} (${model.architecture}, ${millions} million parameters, vocabulary of `
+        + `${model.config.vocabularySize}, context of ${model.maxContextLength} tokens), on this machine`
+    })
   })

@@ -1,6 +1,7 @@
 /**
  * The quickstart: fine-tunes a small language model, on this machine or at a service, and shows what it learned.
  */
+import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
 import * as Command from "@effect/cli/Command"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -73,11 +74,10 @@ const quickstart = (options: QuickstartOptions.QuickstartOptions, out: string) =
     yield* display.line(`Checkpoint: ${kept?.path ?? "none"}`)
     yield* display.line(`Report:     ${report}`)
     if (options.where._tag === "Local") {
-      const model = options.where.modelFolder
+      const { modelFolder } = options.where
+      const model = modelFolder === ShippedModel.folder ? "" : ` --model ${modelFolder}`
       yield* display.line(
-        `\nTo go on from it, start the server:\n  npm run serve -- --port 8787 --model ${model} --data ${
-          checkpoints(out)
-        }\n`
+        `\nTo go on from it, start the server:\n  npm run serve -- --port 8787${model} --data ${checkpoints(out)}\n`
           + "and in your program, with TINKER_BASE_URL=http://127.0.0.1:8787:\n"
           + `  service.createTrainingClientFromStateWithOptimizer("${kept?.path}")`
       )
