@@ -1,7 +1,8 @@
-import { FileSystem } from "@effect/platform"
-import { NodeContext } from "@effect/platform-node"
+import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
+import { FileSystem, HttpServer } from "@effect/platform"
+import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
-import { ConfigProvider, Effect } from "effect"
+import { ConfigProvider, Effect, Layer } from "effect"
 import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -38,6 +39,29 @@ it.scopedLive("fine-tunes any supported folder, saves, and reports", () => {
     assert.isTrue(saved.some((file) => file.endsWith("step-000003/state.safetensors")), saved.join(" "))
     assert.isFalse(saved.some((file) => file.split("/").some((part) => part.startsWith("."))), saved.join(" "))
   }).pipe(Effect.provide([NodeContext.layer, layer]))
+}, 60_000)
+
+it.scopedLive("is the same against a service, whose first trainable model it takes", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    const out = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/run`
+    const { address } = yield* HttpServer.HttpServer
+    const baseUrl = address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}` : ""
+    yield* Effect.withConfigProvider(
+      start("--remote", "--tokenizer", model, "--steps", "2", "--out", out),
+      ConfigProvider.fromMap(new Map([["TINKER_BASE_URL", baseUrl], ["TINKER_API_KEY", "tml-right"]]))
+    )
+    assert.include(text(), "Base model: first")
+    assert.match(text(), /Checkpoint: tinker:\/\/\S+:train:0\/weights\/step-000002/)
+  }).pipe(Effect.provide([
+    TinkerServer.layer({ apiKeys: ["tml-right"] }).pipe(
+      Layer.provide(BigramEngine.layer({ baseModels: ["first", "second"], vocabularySize: 264 })),
+      Layer.provide(CheckpointStore.layerMemory),
+      Layer.provideMerge(NodeHttpServer.layerTest)
+    ),
+    NodeContext.layer,
+    layer
+  ]))
 }, 60_000)
 
 /** What a user reads when the quickstart cannot begin. */

@@ -1,0 +1,55 @@
+import { ShippedModel } from "@effect-tinker/engine"
+import { TinkerNode } from "@effect-tinker/node"
+import { assert, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { ServiceClient, Tinker } from "effect-tinker"
+import { spawn } from "node:child_process"
+
+const entry = new URL("../src/serve.ts", import.meta.url).pathname
+
+const serve = (...args: ReadonlyArray<string>) =>
+  Effect.acquireRelease(
+    Effect.sync(() => spawn("node", ["--import", "tsx", entry, ...args])),
+    (child) =>
+      Effect.async<void>((resume) => {
+        if (child.exitCode !== null) return resume(Effect.void)
+        child.once("exit", () => resume(Effect.void))
+        child.kill("SIGINT")
+      })
+  )
+
+/** Everything written to a stream of the child until `pattern` matches, or until it ends. */
+const readUntil = (stream: NodeJS.ReadableStream, pattern: RegExp) =>
+  Effect.async<string>((resume) => {
+    let text = ""
+    stream.on("data", (chunk: Buffer) => {
+      text += chunk.toString()
+      if (pattern.test(text)) resume(Effect.succeed(text))
+    })
+    stream.on("end", () => resume(Effect.succeed(text)))
+  })
+
+it.scopedLive(
+  "says where it listens when it is ready, on this machine alone, and serves the shipped model",
+  () =>
+    Effect.gen(function*() {
+      const child = yield* serve("--port", "0")
+      const line = yield* readUntil(child.stdout, /\n/)
+      assert.match(line, /^listening on http:\/\/127\.0\.0\.1:\d+\n$/)
+      const client = Tinker.layer({ baseUrl: line.replace("listening on ", "").trim() }).pipe(
+        Layer.provide(TinkerNode.layer)
+      )
+      const { supportedModels } = yield* Effect.provide(
+        Effect.flatMap(ServiceClient.ServiceClient, (service) => service.getServerCapabilities),
+        client
+      )
+      assert.deepStrictEqual(supportedModels.map((model) => model.modelName), [ShippedModel.name])
+    }),
+  60_000
+)
+
+it.scopedLive("says what is wrong with a folder that is no model", () =>
+  Effect.gen(function*() {
+    const child = yield* serve("--port", "0", "--model", "/nonexistent")
+    assert.include(yield* readUntil(child.stderr, /\n/), "error: /nonexistent/config.json")
+  }), 60_000)
