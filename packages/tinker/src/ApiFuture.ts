@@ -2,6 +2,7 @@
  * A request that the server has accepted: its result, and what is happening to it meanwhile.
  */
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -55,7 +56,13 @@ export interface ApiFuture<out A> {
 export type State =
   | { readonly _tag: "submitted" }
   | { readonly _tag: "active"; readonly reason: string | undefined }
-  | { readonly _tag: "paused"; readonly queueState: FuturesApi.QueueState; readonly reason: string | undefined }
+  | {
+    readonly _tag: "paused"
+    readonly queueState: FuturesApi.QueueState
+    readonly reason: string | undefined
+    /** When the server first said so. */
+    readonly since: DateTime.Utc
+  }
   | { readonly _tag: "done" }
   | { readonly _tag: "failed"; readonly error: TinkerError }
 
@@ -177,7 +184,9 @@ export const retrieve = <A>(
       )
       switch (reply._tag) {
         case "Pending": {
-          if (reply.queueState !== undefined || reply.reason !== undefined) yield* report(toState(reply))
+          if (reply.queueState !== undefined || reply.reason !== undefined) {
+            yield* report(toState(reply, yield* DateTime.now))
+          }
           yield* pace(asked)
           continue
         }
@@ -226,10 +235,10 @@ const isEmptyBadRequest = (error: TinkerError): boolean =>
 const pace = (asked: number): Effect.Effect<void> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sleep(Duration.millis(Math.max(0, asked + 100 - now))))
 
-const toState = (reply: FuturesApi.Pending): State =>
-  reply.queueState === "paused_capacity" || reply.queueState === "paused_rate_limit" || reply.queueState === "unknown"
-    ? { _tag: "paused", queueState: reply.queueState, reason: reply.reason }
-    : { _tag: "active", reason: reply.reason }
+const toState = ({ queueState, reason }: FuturesApi.Pending, now: DateTime.Utc): State =>
+  queueState === undefined || queueState === "active"
+    ? { _tag: "active", reason }
+    : { _tag: "paused", queueState, reason, since: now }
 
 const sameState = (a: State, b: State): boolean => {
   if (a._tag === "paused" && b._tag === "paused") return a.queueState === b.queueState && a.reason === b.reason

@@ -1,6 +1,6 @@
 import { Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
-import { Chunk, Deferred, Effect, Fiber, Stream, TestClock } from "effect"
+import { Chunk, DateTime, Deferred, Effect, Fiber, Stream, TestClock } from "effect"
 import { AdamParams, ApiFuture, Datum, ModelInput, SamplingParams, ServiceClient, TensorData } from "effect-tinker"
 import type { TinkerError } from "effect-tinker"
 import { adam, client, datum, reinforcement } from "./fixture.js"
@@ -166,7 +166,8 @@ it.effect("tells every observer of a paused queue, why, and of the end", () =>
     const late = yield* Stream.runCollect(future.states)
     const expected: ReadonlyArray<ApiFuture.State> = [
       { _tag: "submitted" },
-      { _tag: "paused", queueState: "paused_capacity", reason: "no GPU is free" },
+      // The server answers the first question after twenty seconds.
+      { _tag: "paused", queueState: "paused_capacity", reason: "no GPU is free", since: DateTime.unsafeMake(20_000) },
       { _tag: "done" }
     ]
     const withoutActive = (states: Chunk.Chunk<ApiFuture.State>) =>
