@@ -6,7 +6,8 @@ import { assert, it } from "@effect/vitest"
 import { Console, Effect, Layer } from "effect"
 import { Tinker } from "effect-tinker"
 import { readFileSync } from "node:fs"
-import { program } from "../examples/trainThenSample.js"
+import * as FirstProgram from "../examples/firstProgram.js"
+import * as TrainThenSample from "../examples/trainThenSample.js"
 
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8")
 
@@ -19,28 +20,44 @@ const byteTokenizer = Layer.succeed(Tokenizer.Tokenizer, {
   tokenId: () => undefined
 })
 
-it("the README shows the example as it is", () => {
-  assert.include(read("../../../README.md"), `\`\`\`ts\n${read("../examples/trainThenSample.ts")}\`\`\``)
-})
+for (
+  const [readme, example] of [["../../../README.md", "trainThenSample"], ["../README.md", "firstProgram"]] as const
+) {
+  it(`${readme} shows ${example} as it is`, () => {
+    assert.include(read(readme), `\`\`\`ts\n${read(`../examples/${example}.ts`)}\`\`\``)
+  })
+}
 
-it.effect("trains and then samples", () =>
+/** The lines that a program writes, against a server in this process. */
+const linesOf = <E, R>(program: Effect.Effect<void, E, R>) =>
   Effect.gen(function*() {
     const lines: Array<string> = []
-    const quiet = { ...(yield* Console.consoleWith(Effect.succeed)) }
+    const console = { ...(yield* Console.consoleWith(Effect.succeed)) }
     yield* Effect.withConsole(program, {
-      ...quiet,
+      ...console,
       log: (...words) => Effect.sync(() => void lines.push(words.join(" ")))
     })
+    return lines
+  })
+
+const server = (baseModel: string) =>
+  Tinker.layer().pipe(
+    Layer.provide(TinkerServer.layerClient),
+    Layer.provide(BigramEngine.layer({ baseModels: [baseModel] }))
+  )
+
+it.effect("firstProgram makes a step and saves", () =>
+  Effect.gen(function*() {
+    const lines = yield* linesOf(FirstProgram.program)
+    assert.match(lines.join("\n"), /^loss \d+\.\d+, saved tinker:\/\/.*\/weights\/first$/)
+  }).pipe(Effect.provide(server("Qwen/Qwen3-8B"))))
+
+it.effect("trainThenSample trains and then samples", () =>
+  Effect.gen(function*() {
+    const lines = yield* linesOf(TrainThenSample.program)
     const losses = lines.flatMap((line) => /: (\S+) nats\/token/.exec(line)?.[1] ?? []).map(Number)
     assert.strictEqual(losses.length, 100)
     assert.isBelow(losses.at(-1)!, losses[0]!)
     assert.match(lines[0]!, /^before: /)
     assert.match(lines.at(-1)!, /^saved tinker:\/\/.*\/weights\/final$/)
-  }).pipe(Effect.provide([
-    Tinker.layer().pipe(
-      Layer.provide(TinkerServer.layerClient),
-      Layer.provide(BigramEngine.layer({ baseModels: [ShippedModel.name] }))
-    ),
-    byteTokenizer,
-    NodeContext.layer
-  ])), 30_000)
+  }).pipe(Effect.provide([server(ShippedModel.name), byteTokenizer, NodeContext.layer])), 30_000)
