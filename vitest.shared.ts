@@ -4,6 +4,9 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     sequence: { concurrent: true },
+    // A busy machine is no failure.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     setupFiles: [new URL("./vitest.setup.ts", import.meta.url).pathname]
   }
 })

@@ -18,7 +18,7 @@ const model = mkdtempSync(join(tmpdir(), "random-qwen3-"))
 
 beforeAll(() => {
   execFileSync("node", ["--import", "tsx", script, model, "qwen3", "64", "1"])
-}, 60_000)
+})
 
 afterAll(() => rmSync(model, { recursive: true }))
 
@@ -39,7 +39,7 @@ it.scopedLive("fine-tunes any supported folder, saves, and reports", () => {
     assert.isTrue(saved.some((file) => file.endsWith("step-000003/state.safetensors")), saved.join(" "))
     assert.isFalse(saved.some((file) => file.split("/").some((part) => part.startsWith("."))), saved.join(" "))
   }).pipe(Effect.provide([NodeContext.layer, layer]))
-}, 60_000)
+})
 
 it.scopedLive("is the same against a service, whose first trainable model it takes", () => {
   const { layer, text } = recording(false)
@@ -62,7 +62,7 @@ it.scopedLive("is the same against a service, whose first trainable model it tak
     NodeContext.layer,
     layer
   ]))
-}, 60_000)
+})
 
 /** What a user reads when the quickstart cannot begin. */
 const complaint = (...args: ReadonlyArray<string>) =>
@@ -100,7 +100,7 @@ for (const [what, content, parts] of data) {
       assert.strictEqual(said.split("\n").length, 1, said)
       assert.notInclude(text(), "step ")
     }).pipe(Effect.provide([NodeContext.layer, layer]))
-  }, 60_000)
+  })
 }
 
 it.scopedLive("says that a folder is no model, or of an architecture it does not know", () =>
@@ -112,7 +112,7 @@ it.scopedLive("says that a folder is no model, or of an architecture it does not
     const config = yield* files.readFileString(`${model}/config.json`)
     yield* files.writeFileString(`${empty}/config.json`, config.replace("Qwen3ForCausalLM", "MambaForCausalLM"))
     assert.include(yield* complaint("--model", empty), "MambaForCausalLM")
-  }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])), 60_000)
+  }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])))
 
 it.scopedLive("says that a service wants a key, and sends nothing without one", () =>
   Effect.gen(function*() {
@@ -121,4 +121,4 @@ it.scopedLive("says that a service wants a key, and sends nothing without one", 
       ConfigProvider.fromMap(new Map([["TINKER_BASE_URL", "https://example.invalid"]]))
     )
     assert.include(said, "TINKER_API_KEY")
-  }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])), 60_000)
+  }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])))

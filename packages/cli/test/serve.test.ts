@@ -52,4 +52,4 @@ it.scopedLive("says what is wrong with a folder that is no model", () =>
   Effect.gen(function*() {
     const child = yield* serve("--port", "0", "--model", "/nonexistent")
     assert.include(yield* readUntil(child.stderr, /\n/), "error: /nonexistent/config.json")
-  }), 60_000)
+  }))

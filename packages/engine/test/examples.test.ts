@@ -29,4 +29,4 @@ it.scoped("memorize: a random model learns the sentence from its first words", (
     )
     assert.strictEqual(text, "The lamp on the hill is green tonight.")
     assert.strictEqual(printed.length, 31)
-  }), 60_000)
+  }))

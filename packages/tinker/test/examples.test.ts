@@ -60,4 +60,4 @@ it.effect("trainThenSample trains and then samples", () =>
     assert.isBelow(losses.at(-1)!, losses[0]!)
     assert.match(lines[0]!, /^before: /)
     assert.match(lines.at(-1)!, /^saved tinker:\/\/.*\/weights\/final$/)
-  }).pipe(Effect.provide([server(ShippedModel.name), byteTokenizer, NodeContext.layer])), 30_000)
+  }).pipe(Effect.provide([server(ShippedModel.name), byteTokenizer, NodeContext.layer])))
