@@ -13,8 +13,11 @@ import * as ModelFolder from "../ModelFolder.js"
 import * as OnnxRuntime from "../OnnxRuntime.js"
 import type { Cancel, Reply, Request, StartOptions } from "./engineMessages.js"
 
+/** Between "below normal" (10) and "low" (19): the rest of a busy machine leaves it something. */
+const niceness = 15
+
 // Where it competes for a core with the process that asked, that one goes first: it has heartbeats to send.
-Os.setPriority(Os.constants.priority.PRIORITY_BELOW_NORMAL)
+Os.setPriority(niceness)
 
 let engine: LocalEngine.LocalEngine | undefined
 
