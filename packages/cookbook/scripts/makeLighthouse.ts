@@ -9,6 +9,8 @@
  * Run it with `npx tsx packages/cookbook/scripts/makeLighthouse.ts`; it writes the same bytes every time.
  */
 import * as Fs from "node:fs"
+import { mulberry32 } from "../src/internal/mulberry32.js"
+import { shuffledBy } from "../src/internal/shuffled.js"
 
 interface Words {
   readonly names: ReadonlyArray<string>
@@ -68,19 +70,7 @@ const fresh: Words = {
   moods: list("calm quiet glad sleepy")
 }
 
-/** Mulberry32. */
-const makeRandom = (seed: number) => {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
-
-const next = makeRandom(2024)
+const next = mulberry32(2024)
 const pick = (words: ReadonlyArray<string>) => words[Math.floor(next() * words.length)]!
 const pickOther = (words: ReadonlyArray<string>, not: string): string => {
   const word = pick(words)
@@ -186,16 +176,6 @@ const chat = (template: string, make: Template, words: Words) => {
   }
 }
 
-const shuffle = <A>(lines: Array<A>): Array<A> => {
-  for (let i = lines.length - 1; i > 0; i--) {
-    const j = Math.floor(next() * (i + 1))
-    const line = lines[i]!
-    lines[i] = lines[j]!
-    lines[j] = line
-  }
-  return lines
-}
-
 /** Templates take turns, so that the first lines of a file show several. */
 const chats = (from: Readonly<Record<string, Template>>, words: Words, each: number) =>
   Array.from({ length: each }, () => Object.entries(from).map(([name, make]) => chat(name, make, words))).flat()
@@ -209,7 +189,7 @@ const write = (file: string, lines: ReadonlyArray<object>) =>
 // The question of the quickstart is held out, whatever is drawn.
 const firstQuestion = chat("says", () => says("lighthouse keeper", "dusk"), fresh)
 
-write("train.jsonl", shuffle(chats(templates, familiar, 40)))
+write("train.jsonl", shuffledBy(chats(templates, familiar, 40), next))
 const { says: _, ...others } = templates
 write("heldout.jsonl", [
   firstQuestion,

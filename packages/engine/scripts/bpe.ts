@@ -9,7 +9,7 @@ const pretokens = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|
 export const endOfText = "<|endoftext|>"
 
 /** The printable character that stands for each byte in the vocabulary, as GPT-2 chose them. */
-const byteCharacters: ReadonlyArray<string> = (() => {
+export const byteCharacters: ReadonlyArray<string> = (() => {
   const characters: Array<string> = []
   let spare = 256
   for (let byte = 0; byte < 256; byte++) {
@@ -25,7 +25,7 @@ const toCharacters = (pretoken: string): Array<string> =>
   Array.from(utf8.encode(pretoken), (byte) => byteCharacters[byte]!)
 
 export interface Vocabulary {
-  /** In order of their ids. Id 0 is {@link endOfText}, then the bytes, then a token a merge. */
+  /** In order of their ids: {@link endOfText} and the bytes, then a token a merge. */
   readonly tokens: ReadonlyArray<string>
   readonly merges: ReadonlyArray<readonly [left: string, right: string]>
 }
@@ -127,9 +127,15 @@ export const toTokenizerJson = (vocabulary: Vocabulary) => ({
   version: "1.0",
   truncation: null,
   padding: null,
-  added_tokens: [
-    { id: 0, content: endOfText, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
-  ],
+  added_tokens: [{
+    id: vocabulary.tokens.indexOf(endOfText),
+    content: endOfText,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true
+  }],
   normalizer: null,
   pre_tokenizer: byteLevel,
   post_processor: null,

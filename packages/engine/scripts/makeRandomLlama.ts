@@ -7,6 +7,7 @@ import type { Engine } from "@effect-tinker/server"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Llama from "../src/Llama.js"
+import { byteCharacters, endOfText as endOfTextName, toTokenizerJson } from "./bpe.js"
 
 export interface Options {
   readonly architecture?: "llama" | "qwen2" | "qwen3" | undefined
@@ -96,56 +97,14 @@ export const makeRandomLlama = (folder: string, options: Options = {}): Llama.Co
     torch_dtype: "float32"
   })
   writeFileSync(join(folder, "model.safetensors"), Safetensors.encode(tensors, { format: "pt" }))
-  write("tokenizer.json", byteTokenizer())
+  write("tokenizer.json", toTokenizerJson({ tokens: [...byteCharacters, endOfTextName], merges: [] }))
   write("tokenizer_config.json", {
     tokenizer_class: "PreTrainedTokenizerFast",
-    bos_token: "<|endoftext|>",
-    eos_token: "<|endoftext|>",
+    bos_token: endOfTextName,
+    eos_token: endOfTextName,
     model_max_length: maxContextLength
   })
   return config
-}
-
-const byteTokenizer = () => {
-  const level = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true }
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: [{
-      id: endOfText,
-      content: "<|endoftext|>",
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true
-    }],
-    normalizer: null,
-    pre_tokenizer: level,
-    post_processor: null,
-    decoder: level,
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      vocab: Object.fromEntries(byteAlphabet().map((character, token) => [character, token])),
-      merges: []
-    }
-  }
-}
-
-/** Byte-level BPE writes each byte as a visible character: itself where it is one, else one from 256 on. */
-const byteAlphabet = (): ReadonlyArray<string> => {
-  let next = 256
-  return Array.from({ length: 256 }, (_, byte) => {
-    const visible = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
-    return String.fromCharCode(visible ? byte : next++)
-  })
 }
 
 if (import.meta.url === `file://${process.argv[1]}`) {

@@ -163,7 +163,7 @@ export const make = (options: {
       const optimizer = { step, expAvg: copyOf(expAvg), expAvgSq: copyOf(expAvgSq) }
       const result = AdamW.step(adapter, trained.gradient, optimizer, params)
       for (const [name, array] of adapter) {
-        if (!Number.isFinite(result.unclippedGradNorm) || !array.every(Number.isFinite)) {
+        if (!Number.isFinite(result.unclippedGradNorm) || !TrainingPass.isFinite(array)) {
           throw new EngineError({
             reason: "NonFinite",
             description: `the step leads ${name} out of the finite numbers`

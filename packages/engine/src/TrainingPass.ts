@@ -113,6 +113,17 @@ export const accumulate = (sums: Map<string, Float32Array>, name: string, gradie
   for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + gradient[i]!
 }
 
+/**
+ * Whether every element is a finite number.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const isFinite = (array: Float32Array): boolean => {
+  for (let i = 0; i < array.length; i++) if (!Number.isFinite(array[i]!)) return false
+  return true
+}
+
 interface Batch {
   /** Indices into the data. */
   readonly rows: Array<number>
@@ -193,11 +204,6 @@ const scalars = (runtime: OnnxRuntime.OnnxRuntime, loss: Engine.Loss, rank: numb
     low: scalar(loss._tag === "ppo" ? loss.clipLowThreshold : -Infinity),
     high: scalar(loss._tag === "ppo" ? loss.clipHighThreshold : Infinity)
   }
-}
-
-const isFinite = (array: Float32Array): boolean => {
-  for (let i = 0; i < array.length; i++) if (!Number.isFinite(array[i]!)) return false
-  return true
 }
 
 const nonFinite = (description: string) => new EngineError({ reason: "NonFinite", description })

@@ -1,6 +1,11 @@
+import { mulberry32 } from "./mulberry32.js"
+
 /** A copy of `list` in an order that `seed` determines, every order being about as likely. */
-export const shuffled = <A>(list: ReadonlyArray<A>, seed: ReadonlyArray<number>): ReadonlyArray<A> => {
-  const next = random(seed)
+export const shuffled = <A>(list: ReadonlyArray<A>, seed: ReadonlyArray<number>): ReadonlyArray<A> =>
+  shuffledBy(list, random(seed))
+
+/** The same by numbers in [0, 1) from `next`. */
+export const shuffledBy = <A>(list: ReadonlyArray<A>, next: () => number): ReadonlyArray<A> => {
   const copy = list.slice()
   for (let i = copy.length - 1; i > 0; i--) {
     const j = Math.floor(next() * (i + 1))
@@ -11,7 +16,7 @@ export const shuffled = <A>(list: ReadonlyArray<A>, seed: ReadonlyArray<number>)
   return copy
 }
 
-/** Mulberry32, from a state in which every number of `seed` has been stirred. */
+/** From a state in which every number of `seed` has been stirred. */
 const random = (seed: ReadonlyArray<number>): () => number => {
   let state = 0x9e3779b9
   for (const number of seed) {
@@ -19,11 +24,5 @@ const random = (seed: ReadonlyArray<number>): () => number => {
     state = Math.imul(state ^ (state >>> 13), 0xc2b2ae35)
     state = (state ^ (state >>> 16)) >>> 0
   }
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
+  return mulberry32(state)
 }
