@@ -24,10 +24,9 @@ export const prepare = (
     const path = yield* Path.Path
     const probe = path.join(folder, ".room")
     yield* files.makeDirectory(folder, { recursive: true })
-    yield* Effect.acquireUseRelease(
-      Effect.void,
-      () => files.writeFile(probe, new Uint8Array(needed)),
-      () => Effect.ignore(files.remove(probe, { force: true }))
+    yield* Effect.ensuring(
+      files.writeFile(probe, new Uint8Array(needed)),
+      Effect.ignore(files.remove(probe, { force: true }))
     )
     return folder
   }).pipe(Effect.mapError((cause) =>

@@ -44,17 +44,18 @@ const quickstart = (options: QuickstartOptions.QuickstartOptions, out: string) =
         Effect.onInterrupt(() => sayWhatIsKept(out))
       )
     const pause = yield* longestPause
-    const seconds = ((yield* Clock.currentTimeMillis) - startedAt) / 1000
+    const seconds = (((yield* Clock.currentTimeMillis) - startedAt) / 1000).toFixed(0)
+    const loss = `${result.lossBefore.nllPerToken.toFixed(3)} → ${result.lossAfter.nllPerToken.toFixed(3)}`
 
     const report = (yield* Path.Path).join(out, "report.html")
     const facts = [
       ["Base model", base.description],
       ["Lessons", lessons.name],
-      ["Held-out loss before and after, nats/token", lossText(result, " → ")],
+      ["Held-out loss before and after, nats/token", loss],
       ["Steps", String(result.steps.length)],
       ["LoRA rank", String(options.rank)],
       ["Learning rate", String(options.learningRate)],
-      ["Seconds", seconds.toFixed(0)]
+      ["Seconds", seconds]
     ] as const
     yield* Effect.flatMap(FileSystem.FileSystem, (files) =>
       files.writeFileString(
@@ -69,31 +70,21 @@ const quickstart = (options: QuickstartOptions.QuickstartOptions, out: string) =
       ))
 
     const kept = yield* display.kept
-    yield* display.line(`Held-out loss: ${lossText(result, " → ")} nats/token, in ${seconds.toFixed(0)} s`)
+    yield* display.line(`Held-out loss: ${loss} nats/token, in ${seconds} s`)
     yield* display.line(`This process was never busy for longer than ${pause.toFixed(0)} ms after the first step\n`)
     yield* display.line(`Checkpoint: ${kept?.path ?? "none"}`)
     yield* display.line(`Report:     ${report}`)
-    if (options.where._tag === "Local") {
-      const { modelFolder } = options.where
-      const model = modelFolder === ShippedModel.folder ? "" : ` --model ${modelFolder}`
-      yield* display.line(
-        `\nTo go on from it, start the server:\n  npm run serve -- --port 8787${model} --data ${checkpoints(out)}\n`
-          + "and in your program, with TINKER_BASE_URL=http://127.0.0.1:8787:\n"
-          + `  service.createTrainingClientFromStateWithOptimizer("${kept?.path}")`
-      )
-    } else {
-      yield* display.line(
-        `\nTo go on from it:\n  service.createTrainingClientFromStateWithOptimizer("${kept?.path}")`
-      )
-    }
+    yield* display.line(
+      `\n${howToGoOn(options.where, out)}\n  service.createTrainingClientFromStateWithOptimizer("${kept?.path}")`
+    )
   }).pipe(Effect.scoped)
 
-const lossText = (
-  { lossAfter, lossBefore }: { readonly lossBefore: Loss; readonly lossAfter: Loss },
-  separator: string
-): string => lossBefore.nllPerToken.toFixed(3) + separator + lossAfter.nllPerToken.toFixed(3)
-
-type Loss = { readonly nllPerToken: number }
+const howToGoOn = (where: QuickstartOptions.Where, out: string): string => {
+  if (where._tag === "Remote") return "To go on from it:"
+  const model = where.modelFolder === ShippedModel.folder ? "" : ` --model ${where.modelFolder}`
+  return `To go on from it, start the server:\n  npm run serve -- --port 8787${model} --data ${checkpoints(out)}\n`
+    + "and in your program, with TINKER_BASE_URL=http://127.0.0.1:8787:"
+}
 
 const checkpoints = (out: string): string => `${out}/checkpoints`
 

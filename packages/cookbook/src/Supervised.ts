@@ -264,7 +264,7 @@ const finish = Effect.fnUntraced(function*({ batch, gradients, learningRate, sav
   const { metrics } = yield* update.await
   const checkpoint = saving === undefined ? undefined : (yield* saving.await).path
   let tokens = 0
-  for (const datum of batch.data) tokens += ModelInput.toTokens(datum.modelInput)?.length ?? 0
+  for (const datum of batch.data) tokens += ModelInput.textLength(datum.modelInput) ?? 0
   return {
     step: batch.step,
     totalSteps: batch.totalSteps,

@@ -132,6 +132,8 @@ export const FutureRetrieveRequest = Schema.Struct({
   )
 })
 
+const encodeRequest = Schema.encodeSync(FutureRetrieveRequest)
+
 /** Longer than any server should hold the question. Source: the Python SDK 0.38.0. */
 const pollTimeout = Duration.seconds(45)
 
@@ -155,10 +157,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
             "x-tinker-request-iteration": String(options.iteration),
             "x-tinker-request-type": options.requestType
           },
-          body: TinkerHttpClient.jsonBody({
-            request_id: options.requestId,
-            allow_metadata_only: options.allowMetadataOnly
-          })
+          body: TinkerHttpClient.jsonBody(encodeRequest(options))
         }).pipe(
           Effect.flatMap((response) => readReply(operation, response)),
           // A server that holds longer than our timeout is still at work.

@@ -75,11 +75,11 @@ export const validate = (
   if (data.length === 0) return wrong("data", "there is no datum; pass at least one.")
   for (let i = 0; i < data.length; i++) {
     const datum = data[i]!
-    const tokens = ModelInput.toTokens(datum.modelInput)
+    const length = ModelInput.textLength(datum.modelInput)
     if (datum.modelInput.chunks.some((chunk) => chunk.type === "image_asset_pointer")) {
       return wrong(`data[${i}].modelInput`, "an image asset pointer cannot be trained on; send the image itself.")
     }
-    if (tokens !== undefined && tokens.length === 0) return wrong(`data[${i}].modelInput`, "there are no tokens.")
+    if (length === 0) return wrong(`data[${i}].modelInput`, "there are no tokens.")
     for (const name of required[lossFn] ?? []) {
       if (datum.lossFnInputs[name] === undefined) {
         return wrong(`data[${i}].lossFnInputs.${name}`, `missing, and the loss ${lossFn} needs it.`)
@@ -95,8 +95,8 @@ export const validate = (
           return wrong(field, `has ${tensor.data.length} elements, and its shape [${tensor.shape}] says ${size}.`)
         }
       }
-      if (dtype !== undefined && tokens !== undefined && tensor.shape[0] !== tokens.length) {
-        return wrong(field, `has shape [${tensor.shape}], and the model input has ${tokens.length} tokens.`)
+      if (dtype !== undefined && length !== undefined && tensor.shape[0] !== length) {
+        return wrong(field, `has shape [${tensor.shape}], and the model input has ${length} tokens.`)
       }
       if (tensor.dtype === "float32") {
         const position = firstNonFinite(tensor.data)

@@ -88,17 +88,29 @@ export const fromTokens = (tokens: Int32Array | ReadonlyArray<number>): ModelInp
 })
 
 /**
+ * The number of tokens, or `undefined` when a chunk is no text: the server counts those for itself.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const textLength = (input: ModelInput): number | undefined => {
+  let length = 0
+  for (const chunk of input.chunks) {
+    if (chunk.type !== "encoded_text") return undefined
+    length += chunk.tokens.length
+  }
+  return length
+}
+
+/**
  * All tokens in order, or `undefined` when a chunk is no text.
  *
  * @since 0.1.0
  * @category utils
  */
 export const toTokens = (input: ModelInput): Int32Array | undefined => {
-  let length = 0
-  for (const chunk of input.chunks) {
-    if (chunk.type !== "encoded_text") return undefined
-    length += chunk.tokens.length
-  }
+  const length = textLength(input)
+  if (length === undefined) return undefined
   const tokens = new Int32Array(length)
   let offset = 0
   for (const chunk of input.chunks) {

@@ -124,7 +124,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
   (http) => {
     const getInfo = post(http, "get_info", GetInfoRequest, GetInfoResponse)
     return ModelsApi.of({
-      createModel: (request) => post(http, "create_model", CreateModelRequest, UntypedFuture)(request),
+      createModel: post(http, "create_model", CreateModelRequest, UntypedFuture),
       getInfo: (modelId) => getInfo({ modelId, type: "get_info" })
     })
   }

@@ -121,7 +121,7 @@ export const make = (options: {
 const validate = (call: SampleOptions): Effect.Effect<void, InvalidInputError> => {
   const wrong = (field: string, description: string) =>
     new InvalidInputError({ operation: "SamplingClient.sample", field, description })
-  if (ModelInputs.toTokens(call.prompt)?.length === 0) return wrong("prompt", "there are no tokens.")
+  if (ModelInputs.textLength(call.prompt) === 0) return wrong("prompt", "there are no tokens.")
   const { numSamples = 1, topkPromptLogprobs = 0 } = call
   if (!(Number.isInteger(numSamples) && numSamples >= 1)) {
     return wrong("numSamples", `is ${numSamples}; it must be a whole number, 1 or more.`)

@@ -228,20 +228,24 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     const heartbeat = post(http, "session_heartbeat", SessionHeartbeatRequest, Schema.Unknown)
     const finish = post(http, "finish_session", FinishSessionRequest, Schema.Unknown)
     return ServiceApi.of({
-      clientConfig: (request) => post(http, "client/config", ClientConfigRequest, ClientConfigResponse)(request),
+      clientConfig: post(http, "client/config", ClientConfigRequest, ClientConfigResponse),
       getServerCapabilities: http.json(
         { operation: "get_server_capabilities", method: "GET", path: "/api/v1/get_server_capabilities" },
         GetServerCapabilitiesResponse
       ),
-      createSession: (request) => post(http, "create_session", CreateSessionRequest, CreateSessionResponse)(request),
+      createSession: post(http, "create_session", CreateSessionRequest, CreateSessionResponse),
       sessionHeartbeat: (sessionId) =>
         Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, { timeout: Duration.seconds(10) })),
       finishSession: (sessionId, type, detail) =>
         Effect.asVoid(
           finish({ reason: { type }, detail: detail ?? null }, { path: `/api/v1/sessions/${sessionId}/finish` })
         ),
-      createSamplingSession: (request) =>
-        post(http, "create_sampling_session", CreateSamplingSessionRequest, CreateSamplingSessionResponse)(request),
+      createSamplingSession: post(
+        http,
+        "create_sampling_session",
+        CreateSamplingSessionRequest,
+        CreateSamplingSessionResponse
+      ),
       getSampler: (samplerId) =>
         http.json(
           { operation: "get_sampler", method: "GET", path: `/api/v1/samplers/${samplerId}` },

@@ -1,7 +1,6 @@
 /**
  * Numbers with a dtype and a shape, row-major, over a typed array. Nothing is checked per element.
  */
-import * as Predicate from "effect/Predicate"
 
 /**
  * @since 0.1.0
@@ -109,11 +108,3 @@ export const toInt32Array = (tensor: Int64Tensor): Int32Array => {
 export const byteLength = (tensor: TensorData): number =>
   tensor.data.byteLength
   + (tensor.sparse === undefined ? 0 : tensor.sparse.crowIndices.byteLength + tensor.sparse.colIndices.byteLength)
-
-/**
- * @since 0.1.0
- * @category guards
- */
-export const isTensorData = (u: unknown): u is TensorData =>
-  Predicate.hasProperty(u, "dtype") && Predicate.hasProperty(u, "data")
-  && (u.dtype === "float32" ? u.data instanceof Float32Array : u.dtype === "int64" && u.data instanceof BigInt64Array)

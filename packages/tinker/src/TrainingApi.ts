@@ -122,7 +122,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
           }),
           (response) => decodeJson("forward_backward", response.body, UntypedFuture)
         ),
-      optimStep: (request) => post(http, "optim_step", OptimStepRequest, UntypedFuture)(request)
+      optimStep: post(http, "optim_step", OptimStepRequest, UntypedFuture)
     })
 )
 

@@ -141,10 +141,9 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
   TinkerHttpClient.TinkerHttpClient,
   (http) =>
     WeightsApi.of({
-      saveWeights: (request) => post(http, "save_weights", SaveWeightsRequest, UntypedFuture)(request),
-      saveWeightsForSampler: (request) =>
-        post(http, "save_weights_for_sampler", SaveWeightsForSamplerRequest, UntypedFuture)(request),
-      loadWeights: (request) => post(http, "load_weights", LoadWeightsRequest, UntypedFuture)(request)
+      saveWeights: post(http, "save_weights", SaveWeightsRequest, UntypedFuture),
+      saveWeightsForSampler: post(http, "save_weights_for_sampler", SaveWeightsForSamplerRequest, UntypedFuture),
+      loadWeights: post(http, "load_weights", LoadWeightsRequest, UntypedFuture)
     })
 )
 
