@@ -9,8 +9,10 @@
  * | `ApiResponseValidationError` | the response does not fit its schema | report: client and server disagree |
  * | `RequestFailedError` | accepted, then failed on the server | fix the data (`user`), or try again |
  * | `InvalidInputError` | rejected here, before anything was sent | fix the call |
+ * | `SessionClosedError` | the session is over | make a new client, go on from a checkpoint |
  */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 
@@ -37,6 +39,20 @@ export type TinkerError =
   | ApiResponseValidationError
   | RequestFailedError
   | InvalidInputError
+  | SessionClosedError
+
+/** How often a request was sent before its failure was passed on, and how long that took. Absent for a single attempt. */
+const attempted = {
+  attempts: Schema.optional(Schema.Int),
+  elapsed: Schema.optional(Schema.DurationFromMillis)
+}
+
+const afterAttempts = (
+  error: { readonly attempts?: number | undefined; readonly elapsed?: Duration.Duration | undefined }
+) =>
+  error.attempts === undefined || error.elapsed === undefined
+    ? ""
+    : ` (${error.attempts} attempts in ${Duration.format(error.elapsed)})`
 
 /**
  * No response arrived: the address is wrong, nothing listens there, or the connection broke.
@@ -49,12 +65,13 @@ export class ApiConnectionError
     operation: Schema.String,
     url: Schema.String,
     description: Schema.String,
-    cause: Schema.optional(Schema.Defect)
+    cause: Schema.optional(Schema.Defect),
+    ...attempted
   })
 {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
-    return `${this.operation}: no response from ${this.url} (${this.description}). `
+    return `${this.operation}: no response from ${this.url} (${this.description})${afterAttempts(this)}. `
       + "Check that the server is running there, and TINKER_BASE_URL."
   }
 }
@@ -114,30 +131,66 @@ export class ApiStatusError extends Schema.TaggedError<ApiStatusError>("effect-t
     /** What the server said, shortened. */
     detail: Schema.String,
     /** How long the server asked to wait. */
-    retryAfter: Schema.optional(Schema.DurationFromMillis)
+    retryAfter: Schema.optional(Schema.DurationFromMillis),
+    /** Whether the server itself said that the request should be sent again, or should not. */
+    shouldRetry: Schema.optional(Schema.Boolean),
+    /** Of the request whose result was asked for. */
+    requestId: Schema.optional(Schema.String),
+    ...attempted
   }
 ) {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
     const said = this.detail === "" ? "" : `: ${this.detail}`
-    return `${this.operation}: the server answered ${this.status} (${this.reason})${said}. ${advice[this.reason]}`
+    return `${this.operation}: the server answered ${this.status} (${this.reason})${said}${afterAttempts(this)}. `
+      + advice[this.reason]
   }
 }
 
 /**
- * A deadline of ours passed. `deadline` is how long was waited.
+ * @since 0.1.0
+ * @category models
+ */
+export const TimeoutReason = Schema.Literal("request", "waiting", "stuck")
+
+/**
+ * A deadline of ours passed. `deadline` is how long was waited, `reason` what for:
+ *
+ * - `request`: the answer to one HTTP request
+ * - `waiting`: the result of an accepted request, as long as `WaitingPolicy` allowed
+ * - `stuck`: the same, while the server reported no progress
  *
  * @since 0.1.0
  * @category errors
  */
 export class ApiTimeoutError extends Schema.TaggedError<ApiTimeoutError>("effect-tinker/ApiTimeoutError")(
   "ApiTimeoutError",
-  { operation: Schema.String, deadline: Schema.DurationFromMillis }
+  {
+    operation: Schema.String,
+    reason: TimeoutReason,
+    deadline: Schema.DurationFromMillis,
+    /** Of the accepted request. */
+    requestId: Schema.optional(Schema.String),
+    /** What the server last said of the accepted request. */
+    state: Schema.optional(Schema.String),
+    ...attempted
+  }
 ) {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
-    return `${this.operation}: no answer within ${Duration.format(this.deadline)}. `
-      + "Try again, or allow more time (option requestTimeout)."
+    const within = Duration.format(this.deadline)
+    const request = `request ${this.requestId ?? ""} (${this.state ?? "submitted"})`
+    switch (this.reason) {
+      case "request":
+        return `${this.operation}: no answer within ${within}${afterAttempts(this)}. `
+          + "Try again, or allow more time (option requestTimeout)."
+      case "waiting":
+        return `${this.operation}: ${request} has no result after ${within}. `
+          + "It may still run on the server; wait longer with WaitingPolicy, or go on from a checkpoint."
+      case "stuck":
+        return `${this.operation}: ${request} made no progress for ${within}. `
+          + "It may still run on the server; report its id, or go on from a checkpoint."
+    }
   }
 }
 
@@ -150,12 +203,24 @@ export class ApiTimeoutError extends Schema.TaggedError<ApiTimeoutError>("effect
 export class ApiResponseValidationError
   extends Schema.TaggedError<ApiResponseValidationError>("effect-tinker/ApiResponseValidationError")(
     "ApiResponseValidationError",
-    { operation: Schema.String, description: Schema.String, cause: Schema.optional(Schema.Defect) }
+    {
+      operation: Schema.String,
+      description: Schema.String,
+      /** Of the response. */
+      status: Schema.optional(Schema.Int),
+      path: Schema.optional(Schema.String),
+      /** Of the request whose result was asked for. */
+      requestId: Schema.optional(Schema.String),
+      /** What arrived; hidden from logs, since it may hold samples. */
+      body: Schema.optional(Schema.RedactedFromSelf(Schema.Uint8ArrayFromSelf)),
+      cause: Schema.optional(Schema.Defect)
+    }
   )
 {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
-    return `${this.operation}: the answer could not be read: ${this.description}. `
+    const where = this.path === undefined ? "" : ` (${this.status ?? "no status"} from ${this.path})`
+    return `${this.operation}: the answer could not be read${where}: ${this.description}. `
       + "Check that the base URL is that of a Tinker server; if it is, please report this."
   }
 }
@@ -183,20 +248,85 @@ export class RequestFailedError extends Schema.TaggedError<RequestFailedError>("
 }
 
 /**
- * The call was refused here, and nothing was sent. `field` names what to fix.
+ * One thing to fix: where it is, e.g. `data[3].lossFnInputs.weights`, and what is wrong with it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Issue = Schema.Struct({ field: Schema.String, description: Schema.String })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Issue = typeof Issue.Type
+
+/**
+ * The call was refused here, and nothing was sent. `field` names what to fix first, `others` what to fix besides.
  *
  * @since 0.1.0
  * @category errors
  */
 export class InvalidInputError extends Schema.TaggedError<InvalidInputError>("effect-tinker/InvalidInputError")(
   "InvalidInputError",
-  { operation: Schema.String, field: Schema.String, description: Schema.String }
+  {
+    operation: Schema.String,
+    ...Issue.fields,
+    others: Schema.optionalWith(Schema.Array(Issue), { default: () => [] })
+  }
 ) {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
-    return `${this.operation}: ${this.field}: ${this.description}`
+    const told = this.others.slice(0, mostIssuesTold).map((issue) => `\n  ${issue.field}: ${issue.description}`)
+    const rest = this.others.length - told.length
+    return `${this.operation}: ${this.field}: ${this.description}${told.join("")}${
+      rest > 0 ? `\n  and ${rest} more` : ""
+    }`
   }
 }
+
+const mostIssuesTold = 9
+
+/**
+ * Fails with all issues at once, if there are any.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const failOnIssues = (
+  operation: string,
+  issues: ReadonlyArray<Issue>
+): Effect.Effect<void, InvalidInputError> =>
+  issues.length === 0
+    ? Effect.void
+    : new InvalidInputError({ operation, ...issues[0]!, others: issues.slice(1) })
+
+/**
+ * The session is over: `closed` by this client, `finished` by whoever ended it, or `lost` by the server.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SessionClosedError extends Schema.TaggedError<SessionClosedError>("effect-tinker/SessionClosedError")(
+  "SessionClosedError",
+  {
+    operation: Schema.String,
+    reason: Schema.Literal("closed", "finished", "lost"),
+    sessionId: Schema.optional(Schema.String)
+  }
+) {
+  readonly [TypeId]: TypeId = TypeId
+  override get message() {
+    const session = this.sessionId === undefined ? "the session" : `the session ${this.sessionId}`
+    return `${this.operation}: ${session} ${sessionEnds[this.reason]}. Make a new client and go on from a checkpoint.`
+  }
+}
+
+const sessionEnds = {
+  closed: "was closed by this client",
+  finished: "is finished",
+  lost: "is no longer known to the server"
+} as const
 
 /**
  * @since 0.1.0
@@ -242,19 +372,53 @@ const retryableReasons: ReadonlySet<StatusReason> = new Set(["RequestTimeout", "
 /**
  * Whether sending the same request again may succeed. The only place that decides.
  *
+ * | error | sent again |
+ * | --- | --- |
+ * | `ApiConnectionError` | yes |
+ * | `ApiTimeoutError` | of reason `request` |
+ * | `ApiStatusError` | as its header `x-should-retry` says; without one 408, 429 and 5xx |
+ * | every other | no |
+ *
+ * 409 is final: what exists already exists after a minute too.
+ *
  * @since 0.1.0
  * @category guards
  */
 export const isRetryable = (error: TinkerError): boolean => {
   switch (error._tag) {
     case "ApiConnectionError":
-    case "ApiTimeoutError":
       return true
+    case "ApiTimeoutError":
+      return error.reason === "request"
     case "ApiStatusError":
-      return retryableReasons.has(error.reason)
+      return error.shouldRetry ?? retryableReasons.has(error.reason)
     case "ApiResponseValidationError":
     case "RequestFailedError":
     case "InvalidInputError":
+    case "SessionClosedError":
+      return false
+  }
+}
+
+/**
+ * Whether the caller is at fault: a status from 400 to 499 other than 408 and 429, input refused here, or a failure that
+ * the server puts in the category `user`.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isUserError = (error: TinkerError): boolean => {
+  switch (error._tag) {
+    case "ApiStatusError":
+      return error.status >= 400 && error.status < 500 && error.status !== 408 && error.status !== 429
+    case "RequestFailedError":
+      return error.category === "user"
+    case "InvalidInputError":
+      return true
+    case "ApiConnectionError":
+    case "ApiTimeoutError":
+    case "ApiResponseValidationError":
+    case "SessionClosedError":
       return false
   }
 }
@@ -268,6 +432,7 @@ export const isRetryable = (error: TinkerError): boolean => {
 export const isDefinitelyRefused = (error: TinkerError): boolean => {
   switch (error._tag) {
     case "InvalidInputError":
+    case "SessionClosedError":
       return true
     case "ApiStatusError":
       return error.status >= 400 && error.status < 500 && !undecidedStatuses.has(error.status)

@@ -170,7 +170,7 @@ export const make: Effect.Effect<
       }),
       Effect.timeoutFail({
         duration: timeout,
-        onTimeout: () => new ApiTimeoutError({ operation: request.operation, deadline: timeout })
+        onTimeout: () => new ApiTimeoutError({ operation: request.operation, reason: "request", deadline: timeout })
       }),
       Effect.locallyWith(Headers.currentRedactedNames, (names) => names.concat("x-api-key"))
     )
