@@ -17,13 +17,20 @@ import type { Gate } from "./RequestQueue.js"
 export class Faults extends Context.Tag("@effect-tinker/server/Faults")<Faults, Service>() {}
 
 /**
- * What happens to a request:
+ * What happens to a request. Does nothing of what was asked:
  *
- * - `Answer`: the server answers this, and does nothing
+ * - `Answer`: the server answers this
  * - `Drop`: the connection breaks before the server has seen the request
- * - `LoseAnswer`: the server does what it was asked, and then the connection breaks
- * - `FailFuture`: the server accepts the request, does nothing, and reports later that it failed
- * - `Delay`: the server begins only after this time
+ * - `FailFuture`: the server accepts the request, and reports later that it failed
+ *
+ * Does what was asked:
+ *
+ * - `Delay`: only after this time
+ * - `DelayAnswer`: at once, and answers after this time
+ * - `LoseAnswer`: the connection breaks without an answer
+ * - `Truncate`: the answer's body ends early and looks complete; `bytes` of it are kept, or half
+ * - `BreakBody`: headers and half of the body arrive, then the connection breaks
+ * - `Duplicate`: twice, one after the other; the second answer is the one that arrives
  *
  * @since 0.1.0
  * @category models
@@ -33,28 +40,47 @@ export type Fault =
     readonly _tag: "Answer"
     readonly status: number
     readonly headers: Readonly<Record<string, string>>
+    /** A text is sent as it is, anything else as JSON. */
     readonly body: unknown
+    /** Of a text. */
+    readonly contentType: string
   }
   | { readonly _tag: "Drop" }
   | { readonly _tag: "LoseAnswer" }
+  | { readonly _tag: "Truncate"; readonly bytes: number | undefined }
+  | { readonly _tag: "BreakBody" }
+  | { readonly _tag: "Duplicate" }
   | { readonly _tag: "FailFuture"; readonly outcome: Failed }
   | { readonly _tag: "Delay"; readonly duration: Duration.DurationInput }
+  | { readonly _tag: "DelayAnswer"; readonly duration: Duration.DurationInput }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Plan {
+  /**
+   * What follows `/api/v1/`, e.g. `optim_step` or `sessions/:id/finish`; or {@link anyPath}, which is any request but
+   * `session_heartbeat`, and counts them all.
+   */
+  readonly path: string
+  readonly fault: Fault
+  /** Which request to the path from now on, 1 being the next, the default. */
+  readonly nth?: number | undefined
+  /** How many requests in a row. Default 1. */
+  readonly times?: number | undefined
+}
 
 /**
  * @since 0.1.0
  * @category models
  */
 export interface Service {
-  /**
-   * Makes the `nth` request from now on to `path` fail, 1 being the next (the default), and the following ones too when
-   * `times` is more than 1. `path` is what follows `/api/v1/`, e.g. `optim_step`.
-   */
-  readonly plan: (options: {
-    readonly path: string
-    readonly fault: Fault
-    readonly nth?: number | undefined
-    readonly times?: number | undefined
-  }) => Effect.Effect<void>
+  /** Makes a request fail. When several plans fit one request, the oldest counts. */
+  readonly plan: (plan: Plan) => Effect.Effect<void>
+
+  /** Plans that no request has met so far: a test that expects its faults to happen expects this to be empty. */
+  readonly unused: Effect.Effect<ReadonlyArray<Plan>>
 
   /**
    * Holds the queue of a model, or all queues when none is named, until {@link Service.resumeQueue}. A request that runs
@@ -69,25 +95,53 @@ export interface Service {
   /** How often each path was requested so far. */
   readonly requestCounts: Effect.Effect<ReadonlyMap<string, number>>
 
+  /** From now on, no token that the server has issued is valid any more. */
+  readonly revokeTokens: Effect.Effect<void>
+
+  /** Settings, under their names on the wire, over those that the server would answer `client/dynamic_config` with. */
+  readonly setDynamicConfig: (settings: Readonly<Record<string, unknown>>) => Effect.Effect<void>
+
   /** The fault that the plan has for this request, which thereby is counted. For the server. */
   readonly next: (path: string) => Effect.Effect<Fault | undefined>
 
   /** What holds the queue of a model. For the server. */
   readonly gate: (modelId: string) => Gate
+
+  /** How often tokens were revoked. For the server. */
+  readonly revocations: Effect.Effect<number>
+
+  /** What {@link Service.setDynamicConfig} was given last. For the server. */
+  readonly dynamicConfig: Effect.Effect<Readonly<Record<string, unknown>>>
 }
 
 /**
+ * Stands for every path in a plan.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const anyPath = "*"
+
+/**
+ * An answer as a server or something before it may give. A body that is a text goes out as it is, with the content type
+ * `text/plain` unless told otherwise; an empty one has length 0. Any other body is sent as JSON.
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const answer = (
   status: number,
-  options?: { readonly headers?: Readonly<Record<string, string>> | undefined; readonly body?: unknown }
+  options?: {
+    readonly headers?: Readonly<Record<string, string>> | undefined
+    readonly body?: unknown
+    readonly contentType?: string | undefined
+  }
 ): Fault => ({
   _tag: "Answer",
   status,
   headers: options?.headers ?? {},
-  body: options?.body ?? { detail: `a planned answer ${status}` }
+  body: options?.body ?? { detail: `a planned answer ${status}` },
+  contentType: options?.contentType ?? "text/plain"
 })
 
 /**
@@ -101,6 +155,28 @@ export const drop: Fault = { _tag: "Drop" }
  * @category constructors
  */
 export const loseAnswer: Fault = { _tag: "LoseAnswer" }
+
+/**
+ * Keeps so many bytes of the answer's body; half of them unless told otherwise.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const truncate = (bytes?: number): Fault => ({ _tag: "Truncate", bytes })
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const breakBody: Fault = { _tag: "BreakBody" }
+
+/**
+ * As by a proxy that repeats what it has sent already. It counts as one request.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const duplicate: Fault = { _tag: "Duplicate" }
 
 /**
  * Category `server` unless told otherwise.
@@ -119,12 +195,18 @@ export const failFuture = (error: string, category: Failed["category"] = "server
  */
 export const delay = (duration: Duration.DurationInput): Fault => ({ _tag: "Delay", duration })
 
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const delayAnswer = (duration: Duration.DurationInput): Fault => ({ _tag: "DelayAnswer", duration })
+
 interface Planned {
-  readonly path: string
-  readonly fault: Fault
+  readonly plan: Plan
   /** Numbers of the requests to the path, counted from the first ever. */
   readonly from: number
   readonly until: number
+  used: boolean
 }
 
 interface Pause {
@@ -141,6 +223,9 @@ const everyQueue = "*"
  */
 export const make: Effect.Effect<Service> = Effect.sync(() => {
   const counts = new Map<string, number>()
+  let countOfAny = 0
+  let revocations = 0
+  let dynamicConfig: Readonly<Record<string, unknown>> = {}
   const planned: Array<Planned> = []
   const pauses = new Map<string, Pause>()
   const pauseOf = (modelId: string) => pauses.get(modelId) ?? pauses.get(everyQueue)
@@ -154,11 +239,13 @@ export const make: Effect.Effect<Service> = Effect.sync(() => {
     })
 
   return {
-    plan: ({ fault, nth = 1, path, times = 1 }) =>
+    plan: (plan) =>
       Effect.sync(() => {
-        const from = (counts.get(path) ?? 0) + nth
-        planned.push({ path, fault, from, until: from + times })
+        const { nth = 1, path, times = 1 } = plan
+        const from = (path === anyPath ? countOfAny : counts.get(path) ?? 0) + nth
+        planned.push({ plan, from, until: from + times, used: false })
       }),
+    unused: Effect.sync(() => planned.filter(({ used }) => !used).map(({ plan }) => plan)),
     pauseQueue: ({ modelId, reason, state }) =>
       Effect.gen(function*() {
         yield* resumeQueue({ modelId })
@@ -170,8 +257,26 @@ export const make: Effect.Effect<Service> = Effect.sync(() => {
       Effect.sync(() => {
         const count = (counts.get(path) ?? 0) + 1
         counts.set(path, count)
-        return planned.find((plan) => plan.path === path && plan.from <= count && count < plan.until)?.fault
+        // Heartbeats come whenever time passes, and would make the numbers of other requests hard to foresee.
+        const isCounted = path !== "session_heartbeat"
+        if (isCounted) countOfAny += 1
+        const met = planned.find(({ from, plan, until }) => {
+          if (plan.path === path) return from <= count && count < until
+          return isCounted && plan.path === anyPath && from <= countOfAny && countOfAny < until
+        })
+        if (met === undefined) return undefined
+        met.used = true
+        return met.plan.fault
       }),
+    revokeTokens: Effect.sync(() => {
+      revocations += 1
+    }),
+    revocations: Effect.sync(() => revocations),
+    setDynamicConfig: (settings) =>
+      Effect.sync(() => {
+        dynamicConfig = settings
+      }),
+    dynamicConfig: Effect.sync(() => dynamicConfig),
     gate: (modelId) => {
       const open: Effect.Effect<void> = Effect.suspend(() => {
         const pause = pauseOf(modelId)

@@ -10,9 +10,7 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import type { HttpMethod } from "@effect/platform/HttpMethod"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
-import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -20,8 +18,11 @@ import type * as Scope from "effect/Scope"
 import type { CheckpointStore } from "./CheckpointStore.js"
 import type { Engine } from "./Engine.js"
 import * as Faults from "./Faults.js"
+import * as Authentication from "./internal/authentication.js"
 import * as Http from "./internal/http.js"
 import * as ModelRoutes from "./internal/modelRoutes.js"
+import * as PlannedFault from "./internal/plannedFault.js"
+import { ConnectionDropped } from "./internal/plannedFault.js"
 import * as SamplingRoutes from "./internal/samplingRoutes.js"
 import * as ServerState from "./internal/serverState.js"
 import * as SessionRoutes from "./internal/sessionRoutes.js"
@@ -34,10 +35,20 @@ export interface Options {
   /** Keys that clients may have. Without this option every client is welcome, with or without a key. */
   readonly apiKeys?: ReadonlyArray<string> | undefined
   /**
+   * Clients exchange their key for a token, a JWT with a lifetime in whole seconds, and show that instead. Without this
+   * option they show the key itself.
+   */
+  readonly jwt?: { readonly lifetime: Duration.DurationInput } | undefined
+  /**
    * Settings for clients, under their names on the wire, over those that the server sends anyway; e.g.
    * `{ fwdbwd_max_chunk_len: 2 }`.
    */
   readonly clientConfig?: Readonly<Record<string, unknown>> | undefined
+  /**
+   * Settings that clients ask for again and again, likewise; e.g. `{ refresh_interval_sec: 10 }`. A test changes them
+   * by `Faults.setDynamicConfig`.
+   */
+  readonly dynamicConfig?: Readonly<Record<string, unknown>> | undefined
   /** How long a question for a result is held before the answer is "not yet". Default 20 seconds. */
   readonly holdTime?: Duration.DurationInput | undefined
   /** How long results are kept. Default one hour. */
@@ -46,13 +57,7 @@ export interface Options {
   readonly maxUnannouncedBytes?: number | undefined
 }
 
-/**
- * A planned fault: the connection is to break without an answer.
- *
- * @since 0.1.0
- * @category errors
- */
-export class ConnectionDropped extends Data.TaggedError("ConnectionDropped") {}
+export { ConnectionDropped }
 
 /**
  * The routes, with a server's whole state in the scope. Faults are those of the `Faults` service, if there is one.
@@ -65,26 +70,44 @@ export const make = (
 ): Effect.Effect<HttpApp.Default<ConnectionDropped>, never, Engine | CheckpointStore | Scope.Scope> =>
   Effect.gen(function*() {
     const state = yield* ServerState.make(options)
-    const faults = yield* Effect.serviceOption(Faults.Faults)
-    const sessions = SessionRoutes.make(state, { ...SessionRoutes.defaultClientConfig, ...options.clientConfig })
+    const faults = Option.getOrUndefined(yield* Effect.serviceOption(Faults.Faults))
+    const authentication = Authentication.make({
+      keys: options.apiKeys,
+      lifetime: options.jwt?.lifetime,
+      revocations: faults?.revocations ?? Effect.succeed(0)
+    })
+    const sessions = SessionRoutes.make(state, {
+      clientConfig: {
+        ...SessionRoutes.defaultClientConfig,
+        pjwt_auth_enabled: options.jwt !== undefined,
+        ...options.clientConfig
+      },
+      dynamicConfig: Effect.map(
+        faults?.dynamicConfig ?? Effect.succeed({}),
+        (planned) => ({ ...SessionRoutes.defaultDynamicConfig, ...options.dynamicConfig, ...planned })
+      )
+    })
     const models = ModelRoutes.make(state)
     const sampling = SamplingRoutes.make(state)
-    const keys = options.apiKeys === undefined ? undefined : new Set(options.apiKeys)
 
-    const route = (method: HttpMethod, path: `/${string}`, handler: Http.Handler, open = false) =>
+    const route = (
+      method: HttpMethod,
+      path: `/${string}`,
+      handler: Http.Handler,
+      access: Authentication.Access = "session"
+    ) =>
       HttpRouter.makeRoute(
         method,
         `/api/v1${path}`,
         Effect.gen(function*() {
           const request = yield* HttpServerRequest.HttpServerRequest
-          const fault = Option.isNone(faults) ? undefined : yield* faults.value.next(path.slice(1))
-          if (fault?._tag === "Drop") return yield* new ConnectionDropped()
-          if (fault?._tag === "Answer") {
-            return HttpServerResponse.setHeaders(Http.json(fault.body, fault.status), fault.headers)
-          }
-          if (fault?._tag === "Delay") yield* Effect.sleep(fault.duration)
-          const response = yield* (open ? Effect.void : authenticate(keys, request.headers["x-api-key"])).pipe(
-            Effect.zipRight(receive(request, fault)),
+          const fault = faults === undefined ? undefined : yield* faults.next(path.slice(1))
+          // A body can be read once, so a request that is to arrive twice is remembered.
+          const received = fault?._tag === "Duplicate"
+            ? yield* Effect.cached(receive(request, fault))
+            : receive(request, fault)
+          const answer = authentication.check(access, request.headers["x-api-key"]).pipe(
+            Effect.zipRight(received),
             Effect.flatMap(handler),
             Effect.catchTag("Refusal", (refusal) => Effect.succeed(Http.refusal(refusal))),
             Effect.catchAllDefect((defect) =>
@@ -94,13 +117,14 @@ export const make = (
               )
             )
           )
-          return fault?._tag === "LoseAnswer" ? yield* new ConnectionDropped() : response
+          return yield* PlannedFault.apply(fault, answer)
         })
       )
 
     return HttpRouter.fromIterable([
-      route("GET", "/healthz", sessions.healthz, true),
-      route("POST", "/client/config", sessions.config),
+      route("GET", "/healthz", sessions.healthz, "open"),
+      route("POST", "/client/config", sessions.config, "key"),
+      route("POST", "/auth/token", authentication.exchange, "key"),
       route("POST", "/client/dynamic_config", sessions.dynamicConfig),
       route("GET", "/get_server_capabilities", sessions.getServerCapabilities),
       route("POST", "/create_session", sessions.createSession),
@@ -128,14 +152,6 @@ export const make = (
       )
     )
   })
-
-const authenticate = (
-  keys: ReadonlySet<string> | undefined,
-  key: string | undefined
-): Effect.Effect<void, Http.Refusal> => {
-  if (keys === undefined || (key !== undefined && keys.has(key))) return Effect.void
-  return Http.refuse(401, key === undefined ? "the API key is missing" : "the API key is not known here")
-}
 
 const receive = (
   request: HttpServerRequest.HttpServerRequest,

@@ -12,9 +12,9 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as TinkerConfig from "effect-tinker/TinkerConfig"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
 import * as CheckpointStore from "./CheckpointStore.js"
 import type * as Engine from "./Engine.js"
+import { breakConnection } from "./internal/plannedFault.js"
 import * as TinkerProtocol from "./TinkerProtocol.js"
 
 /**
@@ -29,7 +29,10 @@ export const layer = (
   Layer.unwrapScoped(
     Effect.map(TinkerProtocol.make(options), (app) =>
       HttpServer.serve(
-        Effect.catchTag(app, "ConnectionDropped", () => breakConnection)
+        // There is no answer for "no answer".
+        Effect.catchTag(app, "ConnectionDropped", () =>
+          Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+            breakConnection(request, Effect.interrupt)))
       ))
   )
 
@@ -93,13 +96,3 @@ const bodyOf = (
 
 const transportError = (request: HttpClientRequest.HttpClientRequest, description: string) =>
   new HttpClientError.RequestError({ request, reason: "Transport", description })
-
-/** There is no answer for "no answer", so the socket below has to go; then the server interrupts this fiber. */
-const breakConnection = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ source }) => {
-  const socket = Predicate.hasProperty(source, "socket") ? source.socket : undefined
-  if (Predicate.hasProperty(socket, "destroy") && typeof socket.destroy === "function") {
-    socket.destroy()
-    return Effect.never
-  }
-  return Effect.interrupt
-})

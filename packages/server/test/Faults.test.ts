@@ -113,4 +113,106 @@ describe("Faults", () => {
       assert.property((yield* Wire.result(submitted[0]!)).body, "model_id")
       assert.property((yield* Wire.result(submitted[1]!)).body, "sequences")
     }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("answers with any text, also an empty one, as a proxy would", () =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      const page = "<html>bad gateway</html>"
+      yield* faults.plan({ path: "healthz", fault: Faults.answer(502, { body: page, contentType: "text/html" }) })
+      yield* faults.plan({ path: "healthz", nth: 2, fault: Faults.answer(400, { body: "" }) })
+      const html = yield* Wire.get("healthz")
+      assert.deepStrictEqual([html.status, html.headers["content-type"]], [502, "text/html"])
+      assert.strictEqual(Wire.textOf(html.bytes), page)
+      const empty = yield* Wire.get("healthz")
+      assert.deepStrictEqual([empty.status, empty.headers["content-length"], empty.bytes.length], [400, "0", 0])
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("cuts an answer short so that it still looks complete", () =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      const { modelId } = yield* Wire.readyModel
+      const whole = yield* Wire.forwardBackward(modelId, 1)
+      const expected = yield* Wire.result(whole, { protobuf: true })
+      yield* faults.plan({ path: "retrieve_future", fault: Faults.truncate() })
+      yield* faults.plan({ path: "optim_step", fault: Faults.truncate(5) })
+      const half = yield* Wire.result(whole, { protobuf: true })
+      assert.deepStrictEqual(half.bytes, expected.bytes.slice(0, expected.bytes.length >> 1))
+      assert.strictEqual(half.headers["content-type"], "application/x-protobuf")
+      assert.strictEqual(half.headers["content-length"], String(half.bytes.length))
+      const json = yield* Wire.optimStep(modelId, 2)
+      assert.deepStrictEqual([json.status, Wire.textOf(json.bytes)], [200, "{\"req"])
+      // It was done all the same.
+      assert.strictEqual((yield* Wire.forwardBackward(modelId, 2)).status, 400)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("breaks the connection in the middle of the answer's body, after the work", () =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      const { modelId } = yield* Wire.readyModel
+      yield* faults.plan({ path: "optim_step", fault: Faults.breakBody })
+      const error = yield* Effect.flip(Wire.optimStep(modelId, 1))
+      assert.strictEqual(error._tag, "ResponseError")
+      assert.strictEqual((yield* Wire.forwardBackward(modelId, 1)).status, 400)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("does the work at once and answers later", () =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      const { modelId } = yield* Wire.readyModel
+      yield* faults.plan({ path: "optim_step", fault: Faults.delayAnswer("1 minute") })
+      const slow = yield* Effect.fork(Wire.optimStep(modelId, 1))
+      yield* TestClock.adjust("59 seconds")
+      assert.strictEqual((yield* Fiber.poll(slow))._tag, "None")
+      assert.property((yield* Wire.result(yield* Wire.optimStep(modelId, 1))).body, "metrics")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(slow)).status, 200)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("delivers a request twice, and the client sees the second answer", () =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      const { modelId } = yield* Wire.readyModel
+      yield* faults.plan({ path: "save_weights", fault: Faults.duplicate })
+      yield* faults.plan({ path: "create_sampling_session", fault: Faults.duplicate })
+      const saved = yield* Wire.post("save_weights", { model_id: modelId, seq_id: 1, path: "one" })
+      assert.property((yield* Wire.result(saved)).body, "path")
+      assert.strictEqual((yield* faults.requestCounts).get("save_weights"), 1)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("plans for any request, heartbeats left out", () =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      const sessionId = yield* Wire.createSession
+      yield* faults.plan({ path: Faults.anyPath, nth: 2, times: 2, fault: Faults.answer(503) })
+      const replies = [
+        yield* Wire.get("healthz"),
+        yield* heartbeat(sessionId),
+        yield* Wire.createSampler(sessionId),
+        yield* heartbeat(sessionId),
+        yield* Wire.get("healthz"),
+        yield* Wire.get("healthz")
+      ]
+      assert.deepStrictEqual(replies.map(({ status }) => status), [200, 200, 503, 200, 503, 200])
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("tells which plans no request has met", () =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      const never = { path: "optim_step", fault: Faults.drop, nth: 2 }
+      yield* faults.plan({ path: "healthz", times: 3, fault: Faults.answer(503) })
+      yield* faults.plan(never)
+      assert.lengthOf(yield* faults.unused, 2)
+      yield* Wire.get("healthz")
+      assert.deepStrictEqual(yield* faults.unused, [never])
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("changes the settings that clients ask for again and again, while the server runs", () =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      const ask = Effect.map(Wire.post("client/dynamic_config", { sdk_version: "0.38.0" }), ({ body }) => body)
+      const first = { refresh_interval_sec: 300, sample_cancel_enabled: false, sample_cancel_max_batch_size: 64 }
+      assert.deepStrictEqual(yield* ask, first)
+      yield* faults.setDynamicConfig({ refresh_interval_sec: 10 })
+      assert.deepStrictEqual(yield* ask, { ...first, refresh_interval_sec: 10 })
+    }).pipe(Effect.provide(Wire.server({ protocol: { dynamicConfig: { sample_cancel_enabled: false } } }))))
 })

@@ -1,4 +1,4 @@
-import { FetchHttpClient, FileSystem, HttpClient, HttpServer } from "@effect/platform"
+import { FetchHttpClient, FileSystem, HttpClient, HttpClientRequest, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
@@ -100,6 +100,29 @@ describe("TinkerServer", () => {
       const error = yield* Effect.flip(client.get("/api/v1/healthz"))
       assert.strictEqual(error._tag, "RequestError")
       assert.strictEqual((yield* client.get("/api/v1/healthz")).status, 200)
+    }).pipe(Effect.provide(onPort)))
+
+  it.scopedLive("cuts, breaks and repeats on a port what it would in process", () =>
+    Effect.gen(function*() {
+      const client = yield* HttpClient.HttpClient
+      const faults = yield* Faults.Faults
+      const createSession = HttpClientRequest.post("/api/v1/create_session").pipe(
+        HttpClientRequest.bodyUnsafeJson({ tags: [], sdk_version: "0.38.0" }),
+        client.execute
+      )
+      const plan = (fault: Faults.Fault) => faults.plan({ path: "create_session", fault })
+      yield* plan(Faults.truncate())
+      const half = yield* createSession
+      const text = yield* half.text
+      assert.strictEqual(half.headers["content-length"], String(text.length))
+      assert.match(text, /^\{"session_id":"[^}]*$/)
+      yield* plan(Faults.breakBody)
+      const broken = yield* createSession
+      assert.strictEqual(broken.status, 200)
+      assert.strictEqual((yield* Effect.flip(broken.text))._tag, "ResponseError")
+      yield* plan(Faults.duplicate)
+      assert.property(yield* (yield* createSession).json, "session_id")
+      assert.deepStrictEqual(yield* faults.unused, [])
     }).pipe(Effect.provide(onPort)))
 })
 

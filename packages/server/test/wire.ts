@@ -18,7 +18,7 @@ export const server = (options?: {
 export interface Reply {
   readonly status: number
   readonly headers: Readonly<Record<string, string | undefined>>
-  /** JSON, or undefined when it is protobuf. */
+  /** JSON, or an empty record when it is not. */
   readonly body: Record<string, unknown>
   readonly bytes: Uint8Array
 }
@@ -31,12 +31,20 @@ const read = (response: HttpClientResponse.HttpClientResponse) =>
     return {
       status: response.status,
       headers: response.headers,
-      body: response.headers["content-type"]?.includes("json") === true
-        ? JSON.parse(new TextDecoder().decode(bytes))
-        : {},
+      body: response.headers["content-type"]?.includes("json") === true ? parse(bytes) : {},
       bytes
     }
   })
+
+const parse = (bytes: Uint8Array): Record<string, unknown> => {
+  try {
+    return JSON.parse(textOf(bytes)) as Record<string, unknown>
+  } catch {
+    return {}
+  }
+}
+
+export const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
 const url = (path: string) => `http://tinker/api/v1/${path}`
 

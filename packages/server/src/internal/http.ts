@@ -10,9 +10,11 @@ import type { Fault } from "../Faults.js"
 export class Refusal extends Data.TaggedError("Refusal")<{
   readonly status: number
   readonly detail: unknown
+  readonly headers: Readonly<Record<string, string>> | undefined
 }> {}
 
-export const refuse = (status: number, detail: unknown) => new Refusal({ status, detail })
+export const refuse = (status: number, detail: unknown, headers?: Readonly<Record<string, string>>) =>
+  new Refusal({ status, detail, headers })
 
 /** A request with its whole body, as handlers see it. */
 export interface Received {
@@ -41,7 +43,10 @@ export const protobuf = (bytes: Uint8Array): HttpServerResponse.HttpServerRespon
 
 export const protobufType = "application/x-protobuf"
 
-export const refusal = ({ detail, status }: Refusal): HttpServerResponse.HttpServerResponse => json({ detail }, status)
+export const refusal = ({ detail, headers, status }: Refusal): HttpServerResponse.HttpServerResponse => {
+  const answer = json({ detail }, status)
+  return headers === undefined ? answer : HttpServerResponse.setHeaders(answer, headers)
+}
 
 /** The body as JSON. Sequence numbers of copied samplers are larger than a number can hold, so they become strings. */
 export const parseJson = (body: Uint8Array): Effect.Effect<unknown, Refusal> =>

@@ -5,19 +5,22 @@ import * as Effect from "effect/Effect"
 import * as Http from "./http.js"
 import { requireSession, type ServerState } from "./serverState.js"
 
-export const make = (state: ServerState, clientConfig: Readonly<Record<string, unknown>>) => {
+export const make = (
+  state: ServerState,
+  settings: {
+    readonly clientConfig: Readonly<Record<string, unknown>>
+    readonly dynamicConfig: Effect.Effect<Readonly<Record<string, unknown>>>
+  }
+) => {
   const createSessionResponse = Http.encode(ServiceApi.CreateSessionResponse)
   const capabilities = Http.encode(ServiceApi.GetServerCapabilitiesResponse)
 
   const healthz: Http.Handler = () => Effect.succeed(Http.json({ status: "ok" }))
 
   const config: Http.Handler = (request) =>
-    Effect.as(Http.decodeBody(ServiceApi.ClientConfigRequest, request), Http.json(clientConfig))
+    Effect.as(Http.decodeBody(ServiceApi.ClientConfigRequest, request), Http.json(settings.clientConfig))
 
-  const dynamicConfig: Http.Handler = () =>
-    Effect.succeed(
-      Http.json({ refresh_interval_sec: 300, sample_cancel_enabled: true, sample_cancel_max_batch_size: 64 })
-    )
+  const dynamicConfig: Http.Handler = () => Effect.map(settings.dynamicConfig, (config) => Http.json(config))
 
   const getServerCapabilities: Http.Handler = () =>
     Effect.succeed(capabilities({
@@ -66,4 +69,11 @@ export const defaultClientConfig = {
   fwdbwd_max_chunk_len: 1024,
   fwdbwd_max_chunk_bytes_count: 5_000_000,
   create_model_via_load_weights: true
+}
+
+/** The same for settings that may change. */
+export const defaultDynamicConfig = {
+  refresh_interval_sec: 300,
+  sample_cancel_enabled: true,
+  sample_cancel_max_batch_size: 64
 }
