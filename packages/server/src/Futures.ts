@@ -71,8 +71,14 @@ export type Reply =
  * @category models
  */
 export interface Service {
-  /** Notes that a request was accepted. `queue` says what it waits for. */
-  readonly submit: (requestId: string, queue: Effect.Effect<QueueState>) => Effect.Effect<void>
+  /** How long a question is held. */
+  readonly holdTime: Duration.Duration
+  /** Notes that a request was accepted. `queue` says what it waits for; `announce` is told the outcome when it is there. */
+  readonly submit: (
+    requestId: string,
+    queue: Effect.Effect<QueueState>,
+    announce?: (outcome: Outcome) => Effect.Effect<void>
+  ) => Effect.Effect<void>
   /** Gives a request its outcome. Only the first one counts. */
   readonly complete: (requestId: string, outcome: Outcome) => Effect.Effect<void>
   /** Waits for the outcome of a request, not longer than the hold time. None when there is no such request. */
@@ -80,6 +86,8 @@ export interface Service {
     requestId: string,
     options: { readonly allowMetadataOnly: boolean }
   ) => Effect.Effect<Option.Option<Reply>>
+  /** Lets go of an outcome that its owner has received. */
+  readonly forget: (requestId: string) => Effect.Effect<void>
 }
 
 /**
@@ -101,6 +109,7 @@ export interface Options {
 interface Entry {
   readonly outcome: Deferred.Deferred<Outcome>
   readonly queue: Effect.Effect<QueueState>
+  readonly announce: ((outcome: Outcome) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -122,11 +131,13 @@ export const make = (options: Options = {}): Service => {
   })
 
   return {
-    submit: (requestId, queue) =>
+    holdTime,
+    submit: (requestId, queue, announce) =>
       Effect.gen(function*() {
         yield* forgetOld
         // Registered again when it runs: whoever waits already must not be left with an outcome that never comes.
-        if (!entries.has(requestId)) entries.set(requestId, { outcome: yield* Deferred.make<Outcome>(), queue })
+        if (entries.has(requestId)) return
+        entries.set(requestId, { outcome: yield* Deferred.make<Outcome>(), queue, announce })
       }),
     complete: (requestId, outcome) =>
       Effect.gen(function*() {
@@ -134,6 +145,7 @@ export const make = (options: Options = {}): Service => {
         if (entry === undefined || entry === "expired") return
         if (yield* Deferred.succeed(entry.outcome, outcome)) {
           completed.push({ requestId, at: yield* Clock.currentTimeMillis })
+          if (entry.announce !== undefined) yield* entry.announce(outcome)
         }
       }),
     retrieve: (requestId, { allowMetadataOnly }) =>
@@ -148,6 +160,12 @@ export const make = (options: Options = {}): Service => {
         return Option.some<Reply>(
           allowMetadataOnly && size > maxUnannouncedBytes ? { _tag: "Large", size } : outcome.value
         )
+      }),
+    forget: (requestId) =>
+      Effect.gen(function*() {
+        const entry = entries.get(requestId)
+        if (entry === undefined || entry === "expired") return
+        if (yield* Deferred.isDone(entry.outcome)) entries.set(requestId, "expired")
       })
   }
 }

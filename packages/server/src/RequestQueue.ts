@@ -45,6 +45,8 @@ export type Submission = "Accepted" | "Duplicate" | "Conflict" | "Passed" | "Clo
  */
 export interface Service {
   readonly submit: (job: Job) => Effect.Effect<Submission>
+  /** Whether a request with this number is here or was. */
+  readonly knows: (seqId: number) => Effect.Effect<boolean>
   /** Notes that the request with this number was refused. */
   readonly reject: (seqId: number) => Effect.Effect<void>
   /** What jobs that have not run are waiting for. */
@@ -141,6 +143,7 @@ export const make = (options: {
           advance()
           return Effect.as(start, "Accepted" as const)
         }),
+      knows: (seqId) => Effect.sync(() => records.get(seqId)?.fingerprint !== undefined),
       reject: (seqId) =>
         Effect.sync(() => {
           if (seqId >= next && !records.has(seqId)) rejected.add(seqId)

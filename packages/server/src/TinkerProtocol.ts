@@ -2,8 +2,8 @@
  * The Tinker protocol over HTTP: sessions, models, training, sampling and checkpoints, in JSON and protobuf, as the public
  * Python SDK 0.38.0 speaks it. What computes is an `Engine`.
  *
- * An error has a JSON body `{"detail": …}`. What cannot ever succeed is never answered with 408, 409, 429 or 5xx, which
- * clients repeat for minutes. A request whose data are wrong is accepted, and fails later with category `user`, so that
+ * An error has a JSON body `{"detail": …}`. What cannot ever succeed is never answered with 408, 429 or 5xx, which
+ * clients repeat for minutes; 409 says that a name is taken. A request whose data are wrong is accepted, and fails later with category `user`, so that
  * the numbers of a model's requests have no gaps.
  */
 import type * as HttpApp from "@effect/platform/HttpApp"
@@ -26,6 +26,8 @@ import { ConnectionDropped } from "./internal/plannedFault.js"
 import * as SamplingRoutes from "./internal/samplingRoutes.js"
 import * as ServerState from "./internal/serverState.js"
 import * as SessionRoutes from "./internal/sessionRoutes.js"
+import * as TrainingRunRoutes from "./internal/trainingRunRoutes.js"
+import * as WeightsRoutes from "./internal/weightsRoutes.js"
 
 /**
  * @since 0.1.0
@@ -49,6 +51,12 @@ export interface Options {
    * by `Faults.setDynamicConfig`.
    */
   readonly dynamicConfig?: Readonly<Record<string, unknown>> | undefined
+  /** False: neither takes nor gives protobuf, as servers of the protocol's beginning. Default true. */
+  readonly protobuf?: boolean | undefined
+  /** False: weights are loaded into a model that exists, and a request to make one by loading is refused. Default true. */
+  readonly createByLoading?: boolean | undefined
+  /** False: the answer to a sample's submission does not name its sequences. Default true. */
+  readonly sampleSequenceIds?: boolean | undefined
   /** How long a question for a result is held before the answer is "not yet". Default 20 seconds. */
   readonly holdTime?: Duration.DurationInput | undefined
   /** How long results are kept. Default one hour. */
@@ -80,6 +88,7 @@ export const make = (
       clientConfig: {
         ...SessionRoutes.defaultClientConfig,
         pjwt_auth_enabled: options.jwt !== undefined,
+        create_model_via_load_weights: state.dialect.createByLoading,
         ...options.clientConfig
       },
       dynamicConfig: Effect.map(
@@ -88,6 +97,8 @@ export const make = (
       )
     })
     const models = ModelRoutes.make(state)
+    const weights = WeightsRoutes.make(state, authentication.isKey)
+    const runs = TrainingRunRoutes.make(state)
     const sampling = SamplingRoutes.make(state)
 
     const route = (
@@ -135,15 +146,21 @@ export const make = (
       route("POST", "/get_info", models.getInfo),
       route("POST", "/unload_model", models.unloadModel),
       route("POST", "/forward_backward", models.forwardBackward),
+      route("POST", "/forward", models.forward),
       route("POST", "/optim_step", models.optimStep),
-      route("POST", "/save_weights", models.saveWeights),
-      route("POST", "/save_weights_for_sampler", models.saveWeightsForSampler),
-      route("POST", "/load_weights", models.loadWeights),
-      route("POST", "/weights_info", models.weightsInfo),
+      route("POST", "/save_weights", weights.saveWeights),
+      route("POST", "/save_weights_for_sampler", weights.saveWeightsForSampler),
+      route("POST", "/save_weights_external", weights.saveWeightsExternal),
+      route("POST", "/load_weights", weights.loadWeights),
+      route("POST", "/weights_info", weights.weightsInfo),
+      route("GET", "/training_runs/:id", runs.getTrainingRun),
+      route("GET", "/training_runs/:id/checkpoints", runs.listCheckpoints),
       route("POST", "/create_sampling_session", sampling.createSamplingSession),
+      route("POST", "/join_sampling_session", sampling.joinSamplingSession),
       route("GET", "/samplers/:id", sampling.getSampler),
       route("POST", "/asample", sampling.asample),
       route("POST", "/retrieve_future", sampling.retrieveFuture),
+      route("POST", "/retrieve_futures", sampling.retrieveFutures),
       route("POST", "/cancel_future", sampling.cancelFuture)
     ]).pipe(
       Effect.catchTag(

@@ -171,12 +171,11 @@ describe("Faults", () => {
   it.effect("delivers a request twice, and the client sees the second answer", () =>
     Effect.gen(function*() {
       const faults = yield* Faults.Faults
-      const { modelId } = yield* Wire.readyModel
-      yield* faults.plan({ path: "save_weights", fault: Faults.duplicate })
-      yield* faults.plan({ path: "create_sampling_session", fault: Faults.duplicate })
-      const saved = yield* Wire.post("save_weights", { model_id: modelId, seq_id: 1, path: "one" })
-      assert.property((yield* Wire.result(saved)).body, "path")
-      assert.strictEqual((yield* faults.requestCounts).get("save_weights"), 1)
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
+      yield* faults.plan({ path: "join_sampling_session", fault: Faults.duplicate })
+      const { body } = yield* Wire.post("join_sampling_session", { sampling_session_id: id })
+      assert.strictEqual(body.client_counter, 2)
+      assert.strictEqual((yield* faults.requestCounts).get("join_sampling_session"), 1)
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("plans for any request, heartbeats left out", () =>

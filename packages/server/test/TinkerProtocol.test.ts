@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import { ModelInput, SamplingApi, TensorData, TrainingApi } from "effect-tinker"
+import { CheckpointStore, Faults } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const failure = (reply: Wire.Reply) => {
@@ -234,7 +235,8 @@ describe("TinkerProtocol: training", () => {
     Effect.gen(function*() {
       const { modelId } = yield* Wire.readyModel
       assert.strictEqual((yield* Wire.postBytes("forward_backward", new Uint8Array([255, 1]))).status, 422)
-      assert.strictEqual((yield* Wire.post("forward_backward", {})).status, 415)
+      assert.strictEqual((yield* Wire.post("forward_backward", {})).status, 422)
+      assert.strictEqual((yield* Wire.postBytes("forward_backward", new Uint8Array(0), "text/plain")).status, 415)
       assert.strictEqual((yield* Wire.forwardBackward(modelId, 0)).status, 422)
       assert.strictEqual((yield* Wire.forwardBackward("no model", 1)).status, 404)
       const unreadable = { model_id: modelId, seq_id: 1, adam_params: { learning_rate: "fast" } }
@@ -365,6 +367,23 @@ describe("TinkerProtocol: sampling", () => {
       ])
     }).pipe(Effect.provide(Wire.server())))
 
+  it.effect("leaves the sequences without names when told so", () =>
+    Effect.gen(function*() {
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
+      const submitted = yield* Wire.sample(id)
+      assert.deepStrictEqual(submitted.body, { request_id: `${id}:0` })
+      assert.deepStrictEqual((yield* Wire.sample(id)).body, submitted.body)
+    }).pipe(Effect.provide(Wire.server({ protocol: { sampleSequenceIds: false } }))))
+
+  it.effect("numbers the clients that join a sampling session", () =>
+    Effect.gen(function*() {
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
+      const join = (id: unknown) => Wire.post("join_sampling_session", { sampling_session_id: id })
+      assert.strictEqual((yield* join(id)).body.client_counter, 1)
+      assert.strictEqual((yield* join(id)).body.client_counter, 2)
+      assert.strictEqual((yield* join("other")).status, 404)
+    }).pipe(Effect.provide(Wire.server())))
+
   it.effect("says what a sampler samples from", () =>
     Effect.gen(function*() {
       const { body: { sampling_session_id: id } } = yield* Wire.createSampler(yield* Wire.createSession)
@@ -477,11 +496,114 @@ describe("TinkerProtocol: checkpoints", () => {
       assert.strictEqual(path, `tinker://${modelId}/weights/one`)
       const save = (seqId: number, options: Record<string, unknown>) =>
         Effect.flatMap(Wire.post("save_weights", { model_id: modelId, seq_id: seqId, ...options }), Wire.result)
-      assert.include(failure(yield* save(4, { path: "one" })).error, "exists already")
-      assert.strictEqual((yield* save(5, { path: "one", overwrite: true })).body.path, path)
-      assert.strictEqual((yield* save(6, {})).body.path, `tinker://${modelId}/weights/000006`)
-      assert.strictEqual(failure(yield* save(7, { path: "../up" })).category, "user")
-      assert.strictEqual(failure(yield* save(8, { path: "two", ttl_seconds: 0 })).category, "user")
+      const again = yield* Wire.post("save_weights", { model_id: modelId, seq_id: 4, path: "one" })
+      assert.deepStrictEqual([again.status, again.body.detail], [409, `the checkpoint ${path} exists already`])
+      // The number is free again.
+      assert.strictEqual((yield* save(4, { path: "one", overwrite: true })).body.path, path)
+      assert.strictEqual((yield* save(5, {})).body.path, `tinker://${modelId}/weights/000005`)
+      assert.strictEqual(failure(yield* save(6, { path: "../up" })).category, "user")
+      assert.strictEqual(failure(yield* save(7, { path: "two", ttl_seconds: 0 })).category, "user")
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("takes a save that is sent again for the same, though its name is taken by then", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* trained
+      const sent = { model_id: modelId, seq_id: 3, path: "one", user_metadata: { a: "b" } }
+      const again = yield* Wire.post("save_weights", sent)
+      assert.strictEqual(again.status, 200)
+      assert.strictEqual((yield* Wire.result(again)).body.type, "save_weights")
+      for (const kind of ["save_weights_for_sampler", "save_weights_external"]) {
+        const seqId = kind === "save_weights_external" ? 5 : 4
+        const save = (seqId: number) => Wire.post(kind, { model_id: modelId, seq_id: seqId, path: "one" })
+        const first = yield* save(seqId)
+        assert.property((yield* Wire.result(first)).body, "path")
+        assert.deepStrictEqual((yield* save(seqId)).body, first.body)
+        assert.strictEqual((yield* save(seqId + 1)).status, 409)
+      }
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("fails the second of two saves that wait with one name", () =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      const { modelId } = yield* Wire.readyModel
+      yield* faults.pauseQueue({ state: "paused_capacity" })
+      const save = (seqId: number) => Wire.post("save_weights", { model_id: modelId, seq_id: seqId, path: "one" })
+      const replies = [yield* save(1), yield* save(2)]
+      yield* faults.resumeQueue()
+      assert.property((yield* Wire.result(replies[0]!)).body, "path")
+      assert.strictEqual(failure(yield* Wire.result(replies[1]!)).category, "user")
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("saves an adapter for other programs, with its size, and does not encrypt it", () =>
+    Effect.gen(function*() {
+      const store = yield* CheckpointStore.CheckpointStore
+      const { modelId } = yield* trained
+      const save = (seqId: number, options: Record<string, unknown>) =>
+        Effect.flatMap(
+          Wire.post("save_weights_external", { model_id: modelId, seq_id: seqId, path: "out", ...options }),
+          Wire.result
+        )
+      const refused = failure(yield* save(4, { age_encryption_recipients: ["age1someone"] }))
+      assert.deepStrictEqual([refused.category, refused.error.includes("does not encrypt")], ["user", true])
+      const { body } = yield* save(5, { age_encryption_recipients: [] })
+      const path = `tinker://${modelId}/external_weights/out`
+      assert.deepStrictEqual(body, { path, size_bytes: 256 * 256 * 4, type: "save_weights_external" })
+      const saved = (yield* store.list).map((info) => info.path.checkpointType)
+      assert.deepStrictEqual(saved, ["training", "external"])
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("lists a run's checkpoints and tells what is known of the run", () =>
+    Effect.gen(function*() {
+      const sessionId = yield* Wire.createSession
+      const metadata = { user_metadata: { purpose: "test", step: 1 } }
+      const modelId = String((yield* Wire.createModel(sessionId, metadata)).body.model_id)
+      const other = yield* Wire.createModel(sessionId, { model_seq_id: 1 })
+      yield* Wire.result(other)
+      yield* TestClock.adjust("1 minute")
+      const send = (path: string, options: Record<string, unknown>) =>
+        Effect.flatMap(Wire.post(path, { model_id: modelId, ...options }), Wire.result)
+      yield* send("save_weights", { seq_id: 1, path: "one", ttl_seconds: 3600, user_metadata: { a: "b" } })
+      yield* TestClock.adjust("1 minute")
+      yield* send("save_weights_for_sampler", { seq_id: 2, path: "two" })
+      const checkpoints = (yield* Wire.get(`training_runs/${modelId}/checkpoints`)).body
+      const bytes = 256 * 256 * 4
+      const first = {
+        checkpoint_id: "weights/one",
+        checkpoint_type: "training",
+        time: "1970-01-01T00:01:00.000Z",
+        tinker_path: `tinker://${modelId}/weights/one`,
+        size_bytes: bytes,
+        public: false,
+        user_metadata: { a: "b" },
+        expires_at: "1970-01-01T01:01:00.000Z"
+      }
+      const second = {
+        checkpoint_id: "sampler_weights/two",
+        checkpoint_type: "sampler",
+        time: "1970-01-01T00:02:00.000Z",
+        tinker_path: `tinker://${modelId}/sampler_weights/two`,
+        size_bytes: bytes,
+        public: false,
+        user_metadata: {},
+        expires_at: null
+      }
+      assert.deepStrictEqual(checkpoints, { checkpoints: [first, second], cursor: null })
+      assert.deepStrictEqual((yield* Wire.get(`training_runs/${modelId}?access_scope=owned`)).body, {
+        training_run_id: modelId,
+        base_model: "bigram",
+        model_owner: "local",
+        is_lora: true,
+        corrupted: false,
+        lora_rank: 8,
+        last_request_time: "1970-01-01T00:02:00.000Z",
+        last_checkpoint: first,
+        last_sampler_checkpoint: second,
+        user_metadata: { purpose: "test", step: "1" }
+      })
+      const empty = yield* Wire.get(`training_runs/${sessionId}:train:1/checkpoints`)
+      assert.deepStrictEqual(empty.body.checkpoints, [])
+      assert.strictEqual((yield* Wire.get("training_runs/none")).status, 404)
+      assert.strictEqual((yield* Wire.get("training_runs/none/checkpoints")).status, 404)
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("tells what a checkpoint is", () =>
@@ -541,6 +663,55 @@ describe("TinkerProtocol: checkpoints", () => {
       assert.include(yield* load(modelId, 4, path), "first request")
       yield* Wire.createModel(sessionId, { model_seq_id: 1, lora_config: { rank: 4 } })
       assert.include(yield* load(`${sessionId}:train:1`, 1, path), "rank 8")
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("refuses to make a model by loading when told so, and loads into one that exists", () =>
+    Effect.gen(function*() {
+      const { path, sessionId } = yield* trained
+      const load = (where: Record<string, unknown>) => Wire.post("load_weights", { path, optimizer: true, ...where })
+      const refused = yield* load({ session_id: sessionId, model_seq_id: 1 })
+      assert.strictEqual(refused.status, 400)
+      assert.include(String(refused.body.detail), "model_id")
+      const { body } = yield* Wire.createModel(sessionId, { model_seq_id: 1 })
+      assert.property((yield* Wire.result(yield* load({ model_id: body.model_id, seq_id: 1 }))).body, "path")
+      const config = yield* Wire.post("client/config", { sdk_version: "0.38.0" })
+      assert.isFalse(config.body.create_model_via_load_weights)
+    }).pipe(Effect.provide(Wire.server({ protocol: { createByLoading: false } }))))
+
+  it.effect("takes a key of its own for the weights of another account, and no other", () =>
+    Effect.gen(function*() {
+      const key = { "x-api-key": "tml-one" }
+      const post = (path: string, body: unknown) => Wire.post(path, body, key)
+      const sessionId = (yield* post("create_session", { tags: [], sdk_version: "0.38.0" })).body.session_id
+      const model = { session_id: sessionId, base_model: "bigram", lora_config: { rank: 8 } }
+      const first = (yield* post("create_model", { ...model, model_seq_id: 0 })).body.model_id
+      const second = (yield* post("create_model", { ...model, model_seq_id: 1 })).body.model_id
+      const saved = yield* post("save_weights", { model_id: first, seq_id: 1, path: "one" })
+      const { body: { path } } = yield* post("retrieve_future", { request_id: saved.body.request_id })
+      const statuses = (token: string) =>
+        Effect.map(
+          Effect.forEach(
+            [{ session_id: sessionId, model_seq_id: 2 }, { model_id: second, seq_id: 1 }],
+            (where) => post("load_weights", { ...where, path, optimizer: false, weights_access_token: token })
+          ),
+          (replies) => replies.map((reply) => reply.status)
+        )
+      assert.deepStrictEqual(yield* statuses("tml-three"), [403, 403])
+      assert.deepStrictEqual(yield* statuses("tml-two"), [200, 200])
+    }).pipe(Effect.provide(Wire.server({ protocol: { apiKeys: ["tml-one", "tml-two"] } }))))
+
+  it.effect("takes weights in flight for a snapshot, without a name alone", () =>
+    Effect.gen(function*() {
+      const { modelId, sessionId } = yield* trained
+      const save = (seqId: number, options: Record<string, unknown>) =>
+        Effect.flatMap(
+          Wire.post("save_weights_for_sampler", { model_id: modelId, seq_id: seqId, ...options }),
+          Wire.result
+        )
+      const unnamed = yield* save(4, { sampling_session_seq_id: 0, kind: "inflight" })
+      assert.strictEqual(unnamed.body.sampling_session_id, `${sessionId}:sample:0`)
+      assert.strictEqual(failure(yield* save(5, { path: "one", kind: "inflight" })).category, "user")
+      assert.strictEqual(failure(yield* save(6, { path: "one", kind: "other" })).category, "user")
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("samples from named and unnamed saves, which later steps do not change", () =>

@@ -59,9 +59,15 @@ export const post = (path: string, body: unknown, headers: Record<string, string
     Effect.flatMap(read)
   )
 
-export const postBytes = (path: string, bytes: Uint8Array): Call =>
+export const postBytes = (
+  path: string,
+  bytes: Uint8Array,
+  contentType = "application/x-protobuf",
+  headers: Record<string, string> = {}
+): Call =>
   HttpClientRequest.post(url(path)).pipe(
-    HttpClientRequest.bodyUint8Array(bytes, "application/x-protobuf"),
+    HttpClientRequest.bodyUint8Array(bytes, contentType),
+    HttpClientRequest.setHeaders(headers),
     HttpClient.execute,
     Effect.flatMap(read)
   )
@@ -103,23 +109,26 @@ export const datum = (text: string, inputs: Record<string, TensorData.TensorData
   return { modelInput, lossFnInputs: { ...lossFnInputs, ...inputs } }
 }
 
-export const forwardBackward = (
+export const passBytes = (
   modelId: string,
   seqId: number,
   options: Partial<TrainingApi.ForwardBackwardRequest> = {}
-): Call =>
-  postBytes(
-    "forward_backward",
-    TrainingApi.encodeForwardBackwardRequest({
-      modelId,
-      seqId,
-      data: [datum("hello")],
-      lossFn: "cross_entropy",
-      lossFnConfig: {},
-      forwardOnly: false,
-      ...options
-    })
-  )
+): Uint8Array =>
+  TrainingApi.encodeForwardBackwardRequest({
+    modelId,
+    seqId,
+    data: [datum("hello")],
+    lossFn: "cross_entropy",
+    lossFnConfig: {},
+    forwardOnly: false,
+    ...options
+  })
+
+export const forwardBackward = (
+  modelId: string,
+  seqId: number,
+  options?: Partial<TrainingApi.ForwardBackwardRequest>
+): Call => postBytes("forward_backward", passBytes(modelId, seqId, options))
 
 export const optimStep = (modelId: string, seqId: number, adamParams: Record<string, number> = {}): Call =>
   post("optim_step", { model_id: modelId, seq_id: seqId, adam_params: { learning_rate: 0.1, ...adamParams } })

@@ -1,31 +1,28 @@
-/** Handlers of models, training and checkpoints. */
+/** Handlers of models and their training. */
 import * as AdamParams from "effect-tinker/AdamParams"
-import type { ModelId } from "effect-tinker/Identifiers"
 import * as ModelsApi from "effect-tinker/ModelsApi"
 import * as TensorData from "effect-tinker/TensorData"
-import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as TrainingApi from "effect-tinker/TrainingApi"
-import * as WeightsApi from "effect-tinker/WeightsApi"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import type * as CheckpointStore from "../CheckpointStore.js"
 import type { LossResult } from "../Engine.js"
 import type { Completed } from "../Futures.js"
 import * as Http from "./http.js"
+import * as ModelQueue from "./modelQueue.js"
 import * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
+import * as TrainingJson from "./trainingJson.js"
+import * as Zstd from "./zstd.js"
 
 export const make = (state: State.ServerState) => {
-  const { engine, store } = state
+  const { engine } = state
 
   const createModel: Http.Handler = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(ModelsApi.CreateModelRequest, request)
       const session = yield* State.requireSession(state, wanted.sessionId)
       const baseModel = yield* State.requireBaseModel(state, wanted.baseModel)
-      yield* requireAdamW(wanted.optimizerConfig)
+      yield* ModelQueue.requireAdamW(wanted.optimizerConfig)
       const { rank, seed, trainAttn, trainMlp, trainUnembed } = wanted.loraConfig
       if (!Number.isInteger(rank) || rank < 1 || rank > baseModel.maxRank) {
         return yield* Http.refuse(
@@ -45,11 +42,12 @@ export const make = (state: State.ServerState) => {
         modelSeqId: wanted.modelSeqId,
         baseModel,
         lora,
+        userMetadata: wanted.userMetadata,
         request,
         work: (modelId) =>
           Effect.as(
             engine.createModel(modelId, { baseModel: baseModel.name, lora }),
-            completed({ model_id: modelId, type: "create_model" })
+            ModelQueue.completed({ model_id: modelId, type: "create_model" })
           )
       })
     })
@@ -79,55 +77,52 @@ export const make = (state: State.ServerState) => {
       const requestId = `${modelId}:unload`
       yield* State.unloadModel(model)
       yield* state.futures.submit(requestId, model.queue.state)
-      yield* state.futures.complete(requestId, completed({ model_id: modelId, type: "unload_model" }))
+      yield* state.futures.complete(requestId, ModelQueue.completed({ model_id: modelId, type: "unload_model" }))
       return State.accepted(requestId, modelId)
-    })
-
-  /** Puts a request into the queue of the model that it names; one that cannot be read frees its number. */
-  const submit = <A extends { readonly modelId: ModelId; readonly seqId: number }, I>(
-    schema: Schema.Schema<A, I>,
-    work: (request: A, model: State.Model) => State.Work
-  ): Http.Handler =>
-  (request) =>
-    Effect.gen(function*() {
-      const value = yield* Http.parseJson(request.body)
-      const wanted = yield* Effect.tapError(Http.decode(schema, value), () => reject(value))
-      const model = yield* State.requireModel(state, wanted.modelId)
-      yield* requireSeqId(wanted.seqId)
-      return yield* State.submit(state, model, { seqId: wanted.seqId, request, work: work(wanted, model) })
-    })
-
-  const reject = (value: unknown) =>
-    Effect.suspend(() => {
-      const modelId = Predicate.hasProperty(value, "model_id") ? value.model_id : undefined
-      const seqId = Predicate.hasProperty(value, "seq_id") ? value.seq_id : undefined
-      const model = typeof modelId === "string" ? state.models.get(modelId) : undefined
-      return model !== undefined && typeof seqId === "number" ? model.queue.reject(seqId) : Effect.void
     })
 
   const forwardBackward: Http.Handler = (request) =>
     Effect.gen(function*() {
-      if (request.headers["content-type"]?.includes(Http.protobufType) !== true) {
-        return yield* Http.refuse(415, `forward_backward takes ${Http.protobufType}`)
+      const body = yield* plainBody(request)
+      const contentType = request.headers["content-type"] ?? ""
+      if (contentType.includes(Http.protobufType) && state.dialect.protobuf) {
+        const wanted = yield* Effect.try({
+          try: () => TrainingApi.decodeForwardBackwardRequest(body),
+          catch: (error) =>
+            Http.refuse(
+              422,
+              `the body is no forward_backward request: ${error instanceof Error ? error.message : String(error)}`
+            )
+        })
+        return yield* pass(wanted, { ...request, body })
       }
-      if (request.headers["content-encoding"] !== undefined) {
-        return yield* Http.refuse(415, "forward_backward takes bodies that are not compressed")
+      if (contentType.includes("application/json")) {
+        return yield* passInJson(TrainingJson.decodeForwardBackward, { ...request, body })
       }
-      const wanted = yield* Effect.try({
-        try: () => TrainingApi.decodeForwardBackwardRequest(request.body),
-        catch: (error) =>
-          Http.refuse(
-            422,
-            `the body is no forward_backward request: ${error instanceof Error ? error.message : String(error)}`
-          )
-      })
+      const taken = state.dialect.protobuf ? `${Http.protobufType} or application/json` : "application/json"
+      return yield* Http.refuse(415, `forward_backward takes ${taken}`)
+    })
+
+  const forward: Http.Handler = (request) => passInJson(TrainingJson.decodeForward, request)
+
+  const passInJson = (
+    decode: (value: unknown) => Effect.Effect<TrainingApi.ForwardBackwardRequest, Http.Refusal>,
+    request: Http.Received
+  ) =>
+    Effect.gen(function*() {
+      const value = yield* Http.parseJson(request.body)
+      return yield* pass(yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
+    })
+
+  const pass = (wanted: TrainingApi.ForwardBackwardRequest, request: Http.Received) =>
+    Effect.gen(function*() {
       const model = yield* State.requireModel(state, wanted.modelId)
-      yield* requireSeqId(wanted.seqId)
+      yield* ModelQueue.requireSeqId(wanted.seqId)
       return yield* State.submit(state, model, {
         seqId: wanted.seqId,
         request,
         work: Effect.gen(function*() {
-          const pass = yield* orUserError(TrainingData.make(wanted, model.baseModel))
+          const pass = yield* ModelQueue.orUserError(TrainingData.make(wanted, model.baseModel))
           return passResult(
             yield* engine.forwardBackward(model.id, { ...pass, gradient: !wanted.forwardOnly })
           )
@@ -135,152 +130,19 @@ export const make = (state: State.ServerState) => {
       })
     })
 
-  const optimStep = submit(TrainingApi.OptimStepRequest, ({ adamParams }, model) =>
-    Effect.gen(function*() {
-      const invalid = AdamParams.firstInvalid(adamParams)
-      if (invalid !== undefined) return yield* userError(`adam_params: ${invalid.field} ${invalid.description}`)
-      const { unclippedGradNorm } = yield* engine.optimStep(model.id, adamParams)
-      return completed({ metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } })
-    }))
-
-  const save = (
-    model: State.Model,
-    checkpointType: TinkerPath.CheckpointType,
-    name: string,
-    options: CheckpointStore.SaveOptions
-  ) =>
-    Effect.gen(function*() {
-      const path: TinkerPath.TinkerPath = { trainingRunId: model.id as ModelId, checkpointType, name }
-      yield* store.save(path, yield* engine.snapshot(model.id), options)
-      return TinkerPath.format(path)
-    })
-
-  const saveWeights = submit(WeightsApi.SaveWeightsRequest, (wanted, model) =>
-    Effect.gen(function*() {
-      yield* checkTtl(wanted.ttlSeconds)
-      const path = yield* save(model, "training", wanted.path ?? nameOf(wanted.seqId), wanted)
-      return completed({ path, type: "save_weights" })
-    }))
-
-  const saveWeightsForSampler = submit(
-    WeightsApi.SaveWeightsForSamplerRequest,
-    (wanted, model) =>
+  const optimStep = ModelQueue.handler(state, TrainingApi.OptimStepRequest, {
+    work: ({ adamParams }, model) =>
       Effect.gen(function*() {
-        yield* checkTtl(wanted.ttlSeconds)
-        if (wanted.samplingSessionSeqId === undefined) {
-          const path = yield* save(model, "sampler", wanted.path ?? nameOf(wanted.seqId), wanted)
-          return completed({ path, type: "save_weights_for_sampler" })
+        const invalid = AdamParams.firstInvalid(adamParams)
+        if (invalid !== undefined) {
+          return yield* ModelQueue.userError(`adam_params: ${invalid.field} ${invalid.description}`)
         }
-        if (wanted.path !== undefined) return yield* userError("either path or sampling_session_seq_id, not both")
-        const id = State.samplerId(model.session, wanted.samplingSessionSeqId)
-        yield* State.createSampler(state, {
-          id,
-          session: model.session,
-          baseModel: model.baseModel,
-          modelPath: undefined,
-          snapshot: yield* engine.snapshot(model.id)
-        })
-        return completed({ path: null, sampling_session_id: id, type: "save_weights_for_sampler" })
+        const { unclippedGradNorm } = yield* engine.optimStep(model.id, adamParams)
+        return ModelQueue.completed({ metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } })
       })
-  )
+  })
 
-  const checkpointAt = (path: string) =>
-    Effect.gen(function*() {
-      const parsed = TinkerPath.parse(path)
-      if (Either.isLeft(parsed)) return yield* Http.refuse(400, parsed.left.description)
-      return yield* Effect.catchTag(store.info(parsed.right), "ServerError", (error) =>
-        Http.refuse(error.reason === "NotFound" ? 404 : 500, error.description))
-    })
-
-  /** Into a model that has done nothing yet. */
-  const loadIntoModel = submit(LoadIntoModelRequest, (wanted, model) =>
-    Effect.gen(function*() {
-      if (wanted.seqId !== 1) {
-        return yield* userError(
-          `weights can be loaded by the first request of a model alone, and this is number ${wanted.seqId}`
-        )
-      }
-      const path = yield* orUserError(Either.mapLeft(TinkerPath.parse(wanted.path), (error) => error.description))
-      if (path.checkpointType !== "training") {
-        return yield* userError(
-          `${wanted.path} is a ${path.checkpointType} checkpoint; training goes on from weights alone`
-        )
-      }
-      const snapshot = yield* store.load(path)
-      if (snapshot.baseModel !== model.baseModel.name) {
-        return yield* userError(`the checkpoint is of ${snapshot.baseModel}, the model of ${model.baseModel.name}`)
-      }
-      if (snapshot.lora.rank !== model.lora.rank) {
-        return yield* userError(`the checkpoint has rank ${snapshot.lora.rank}, the model rank ${model.lora.rank}`)
-      }
-      yield* engine.restore(model.id, snapshot, { optimizer: wanted.optimizer })
-      return completed({ path: wanted.path, model_id: model.id, type: "load_weights" })
-    }))
-
-  /** Makes the model by the same request. */
-  const createByLoading = (wanted: typeof CreateByLoadingRequest.Type, request: Http.Received) =>
-    Effect.gen(function*() {
-      const session = yield* State.requireSession(state, wanted.sessionId)
-      const { baseModel: name, lora, path } = yield* checkpointAt(wanted.path)
-      if (path.checkpointType !== "training") {
-        return yield* Http.refuse(
-          400,
-          `${wanted.path} is a ${path.checkpointType} checkpoint; training goes on from weights alone`
-        )
-      }
-      const baseModel = yield* State.requireBaseModel(state, name)
-      if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
-        return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
-      }
-      yield* requireAdamW(wanted.optimizerConfig)
-      return yield* State.createModel(state, {
-        session,
-        modelSeqId: wanted.modelSeqId,
-        baseModel,
-        lora,
-        request,
-        work: (modelId) =>
-          Effect.gen(function*() {
-            yield* engine.restore(modelId, yield* store.load(path), { optimizer: wanted.optimizer })
-            return completed({ path: wanted.path, model_id: modelId, type: "load_weights" })
-          })
-      })
-    })
-
-  const loadWeights: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const value = yield* Http.parseJson(request.body)
-      return Predicate.hasProperty(value, "session_id")
-        ? yield* createByLoading(yield* Http.decode(CreateByLoadingRequest, value), request)
-        : yield* loadIntoModel(request)
-    })
-
-  const weightsInfo: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const { tinker_path } = yield* Http.decodeBody(WeightsInfoRequest, request)
-      const { baseModel, lora } = yield* checkpointAt(tinker_path)
-      return Http.json({
-        base_model: baseModel,
-        optimizer_config: { type: "adamw" },
-        is_lora: true,
-        lora_rank: lora.rank,
-        train_unembed: lora.trainUnembed,
-        train_mlp: lora.trainMlp,
-        train_attn: lora.trainAttn
-      })
-    })
-
-  return {
-    createModel,
-    getInfo,
-    unloadModel,
-    forwardBackward,
-    optimStep,
-    saveWeights,
-    saveWeightsForSampler,
-    loadWeights,
-    weightsInfo
-  }
+  return { createModel, getInfo, unloadModel, forwardBackward, forward, optimStep }
 }
 
 const getInfoResponse = Http.encode(ModelsApi.GetInfoResponse)
@@ -289,43 +151,19 @@ const UnloadModelRequest = Schema.Struct({
   modelId: Schema.propertySignature(Schema.String).pipe(Schema.fromKey("model_id"))
 })
 
-const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })
-
-const LoadIntoModelRequest = Schema.Struct({
-  ...WeightsApi.LoadWeightsRequest.fields,
-  modelId: WeightsApi.SaveWeightsRequest.fields.modelId,
-  seqId: WeightsApi.SaveWeightsRequest.fields.seqId
-})
-
-const CreateByLoadingRequest = Schema.Struct({
-  ...WeightsApi.LoadWeightsRequest.fields,
-  sessionId: ModelsApi.CreateModelRequest.fields.sessionId,
-  modelSeqId: ModelsApi.CreateModelRequest.fields.modelSeqId
-})
-
-const completed = (value: unknown): Completed => ({ _tag: "Completed", json: () => value })
-
-const userError = (detail: string) => new State.UserError({ detail })
-
-const orUserError = <A>(either: Either.Either<A, string>): Effect.Effect<A, State.UserError> =>
-  Effect.mapError(either, userError)
-
-/** 0 is what a protobuf message without the field says. */
-const requireSeqId = (seqId: number): Effect.Effect<void, Http.Refusal> =>
-  seqId >= 1 ? Effect.void : Http.refuse(422, `seq_id is ${seqId}; requests of a model are numbered from 1`)
-
-const requireAdamW = (config: { readonly type: string } | undefined): Effect.Effect<void, Http.Refusal> =>
-  config === undefined || config.type === "adamw"
-    ? Effect.void
-    : Http.refuse(400, `this server has the optimizer adamw alone, not ${config.type}`)
-
-const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, State.UserError> =>
-  ttlSeconds === undefined || ttlSeconds > 0
-    ? Effect.void
-    : userError(`ttl_seconds is ${ttlSeconds}; it must be more than 0`)
-
-/** The name of a checkpoint that was given none. */
-const nameOf = (seqId: number): string => String(seqId).padStart(6, "0")
+/** The body as it was before the client compressed it. */
+const plainBody = ({ body, headers }: Http.Received): Effect.Effect<Uint8Array, Http.Refusal> => {
+  const encoding = headers["content-encoding"] ?? "identity"
+  if (encoding === "identity") return Effect.succeed(body)
+  if (encoding !== "zstd") return Http.refuse(415, `bodies may be compressed with zstd, not with ${encoding}`)
+  return Effect.try({
+    try: () => Zstd.inflate(body),
+    catch: (error) =>
+      error instanceof Zstd.TooLarge
+        ? Http.refuse(413, `the body is too large: ${error.message}`)
+        : Http.refuse(422, `the body is no zstd: ${error instanceof Error ? error.message : String(error)}`)
+  })
+}
 
 const passResult = (result: LossResult): Completed => {
   const output = {

@@ -6,13 +6,16 @@ import * as SamplingApi from "effect-tinker/SamplingApi"
 import * as SamplingParams from "effect-tinker/SamplingParams"
 import * as ServiceApi from "effect-tinker/ServiceApi"
 import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 import type * as Engine from "../Engine.js"
 import type { Completed, Failed } from "../Futures.js"
+import * as Completions from "./completions.js"
 import * as Http from "./http.js"
 import * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
@@ -58,13 +61,21 @@ export const make = (state: State.ServerState) => {
       ({ baseModel, id, modelPath }) => getSamplerResponse({ samplerId: id, baseModel: baseModel.name, modelPath })
     )
 
+  const joinSamplingSession: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const wanted = yield* Http.decodeBody(JoinSamplingSessionRequest, request)
+      const sampler = yield* State.requireSampler(state, wanted.sampling_session_id)
+      sampler.joinedClients += 1
+      return Http.json({ client_counter: sampler.joinedClients, type: "join_sampling_session" })
+    })
+
   const asample: Http.Handler = (request) =>
     Effect.gen(function*() {
       const value = yield* Http.parseJson(request.body)
       const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined
       // What a number cannot hold is a string here, and only its text matters.
       const wanted = yield* Http.decode(SamplingApi.SampleRequest, { ...(value as object), seq_id: undefined })
-      if (wanted.samplingSessionId === undefined || seqId === undefined) {
+      if (wanted.samplingSessionId === undefined || seqId === undefined || !/^\d+$/.test(seqId)) {
         return yield* Http.refuse(422, "sampling_session_id and seq_id are needed")
       }
       if (wanted.numSamples < 1 || wanted.numSamples > maxSamples) {
@@ -72,17 +83,29 @@ export const make = (state: State.ServerState) => {
       }
       const sampler = yield* State.requireSampler(state, wanted.samplingSessionId)
       const fingerprint = Http.fingerprint(request.body)
+      const accepted = (ticket: State.SampleTicket) =>
+        State.accepted(ticket.requestId, undefined, state.dialect.sampleSequenceIds ? ticket.sequenceIds : undefined)
       const existing = sampler.requests.get(seqId)
       if (existing !== undefined) {
         return existing.fingerprint === fingerprint
-          ? State.accepted(existing.requestId, undefined, existing.sequenceIds)
+          ? accepted(existing)
           : yield* Http.refuse(400, `request ${seqId} of this sampler was another one`)
       }
       const requestId = `${sampler.id}:${seqId}`
       const sequenceIds = Array.from({ length: wanted.numSamples }, (_, i) => `${requestId}:${i}`)
-      sampler.requests.set(seqId, { fingerprint, requestId, sequenceIds })
+      const ticket = { fingerprint, requestId, sequenceIds }
+      sampler.requests.set(seqId, ticket)
       const gate = state.gate(sampler.id)
-      yield* futures.submit(requestId, Effect.map(gate.state, (queue) => queue ?? { state: "active" }))
+      yield* futures.submit(
+        requestId,
+        Effect.map(gate.state, (queue) => queue ?? { state: "active" }),
+        (outcome) =>
+          sampler.completions.add(Completions.cloneOf(seqId), {
+            requestId,
+            isFailed: outcome._tag === "Failed",
+            size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
+          })
+      )
       const work = sample(sampler, wanted, value, sequenceIds)
       const fiber = yield* State.settle(state, requestId, Effect.zipRight(gate.open, State.planned(request, work)))
         .pipe(
@@ -92,7 +115,7 @@ export const make = (state: State.ServerState) => {
           Effect.forkIn(sampler.session.scope)
         )
       state.sampling.set(requestId, fiber)
-      return State.accepted(requestId, undefined, sequenceIds)
+      return accepted(ticket)
     })
 
   const sample = (
@@ -152,10 +175,35 @@ export const make = (state: State.ServerState) => {
         case "Failed":
           return Http.json({ error: reply.value.error, category: reply.value.category })
         case "Completed":
-          return reply.value.bytes !== undefined && Http.acceptsProtobuf(request)
+          return reply.value.bytes !== undefined && state.dialect.protobuf && Http.acceptsProtobuf(request)
             ? Http.protobuf(reply.value.bytes)
             : Http.json(reply.value.json())
       }
+    })
+
+  const retrieveFutures: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const wanted = yield* Http.decodeBody(FuturesRetrieveRequest, request)
+      const sampler = yield* State.requireSampler(state, wanted.target.sampling_session_id)
+      for (const requestId of wanted.retrieved_request_ids) {
+        if (requestId.startsWith(`${sampler.id}:`)) yield* futures.forget(requestId)
+      }
+      const holdTime = wanted.timeout === undefined
+        ? futures.holdTime
+        : Duration.min(futures.holdTime, Duration.seconds(wanted.timeout))
+      const { completions, cursor } = yield* sampler.completions.after(
+        wanted.target.cloned_sampler_id,
+        wanted.prev_cursor,
+        holdTime
+      )
+      return Http.json({
+        cursor,
+        completions: completions.map(({ isFailed, requestId, size }) =>
+          isFailed
+            ? { state: "failed", request_id: requestId }
+            : { state: "finished", request_id: requestId, response_payload_uncompressed_size: size }
+        )
+      })
     })
 
   /** Stops a sample. For any other request, known or not, nothing happens. */
@@ -167,8 +215,30 @@ export const make = (state: State.ServerState) => {
       return Http.json({})
     })
 
-  return { createSamplingSession, getSampler, asample, retrieveFuture, cancelFuture }
+  return {
+    createSamplingSession,
+    joinSamplingSession,
+    getSampler,
+    asample,
+    retrieveFuture,
+    retrieveFutures,
+    cancelFuture
+  }
 }
+
+const JoinSamplingSessionRequest = Schema.Struct({ sampling_session_id: Schema.String })
+
+const FuturesRetrieveRequest = Schema.Struct({
+  target: Schema.Struct({
+    type: Schema.Literal("sampling_session"),
+    sampling_session_id: Schema.String,
+    cloned_sampler_id: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 })
+  }),
+  prev_cursor: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 }),
+  /** Seconds. */
+  timeout: Schema.optionalWith(Schema.NonNegative, { nullable: true }),
+  retrieved_request_ids: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] })
+})
 
 const createSamplingSessionResponse = Http.encode(ServiceApi.CreateSamplingSessionResponse)
 

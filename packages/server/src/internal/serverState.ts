@@ -1,6 +1,7 @@
 /** What a running server knows: models, samplers and the requests on their way. Shared by the handlers. */
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
@@ -16,6 +17,7 @@ import * as Futures from "../Futures.js"
 import * as RequestQueue from "../RequestQueue.js"
 import type { ServerError } from "../ServerError.js"
 import * as Sessions from "../Sessions.js"
+import * as Completions from "./completions.js"
 import * as Http from "./http.js"
 
 export interface Model {
@@ -24,9 +26,12 @@ export interface Model {
   readonly scope: Scope.CloseableScope
   readonly baseModel: Engine.BaseModel
   readonly lora: Engine.LoraSpec
+  readonly userMetadata: Readonly<Record<string, unknown>> | undefined
   /** Of the request that made it. */
   readonly fingerprint: string
   readonly queue: RequestQueue.Service
+  /** Milliseconds since the epoch. */
+  lastRequestAt: number
   unloaded: boolean
 }
 
@@ -37,6 +42,9 @@ export interface Sampler {
   readonly modelPath: string | undefined
   /** By sequence number. */
   readonly requests: Map<string, SampleTicket>
+  readonly completions: Completions.Completions
+  /** Clients that have joined the one which made it. */
+  joinedClients: number
 }
 
 export interface SampleTicket {
@@ -52,7 +60,18 @@ export type WorkError = UserError | Engine.EngineError | ServerError
 
 export type Work = Effect.Effect<Futures.Completed, WorkError>
 
+/** What the server speaks. Other and older servers speak less. */
+export interface Dialect {
+  /** Protobuf, beside JSON. */
+  readonly protobuf: boolean
+  /** Models that are made by loading weights. */
+  readonly createByLoading: boolean
+  /** Ids of sequences in the answer to the submission of a sample. */
+  readonly sampleSequenceIds: boolean
+}
+
 export interface ServerState {
+  readonly dialect: Dialect
   readonly engine: Engine.Service
   readonly store: CheckpointStore.Service
   readonly sessions: Sessions.Service
@@ -65,11 +84,16 @@ export interface ServerState {
 }
 
 export const make = (
-  options: Futures.Options
+  options: Futures.Options & { readonly [Name in keyof Dialect]?: boolean | undefined }
 ): Effect.Effect<ServerState, never, Engine.Engine | CheckpointStore.CheckpointStore | Scope.Scope> =>
   Effect.gen(function*() {
     const faults = yield* Effect.serviceOption(Faults.Faults)
     return {
+      dialect: {
+        protobuf: options.protobuf ?? true,
+        createByLoading: options.createByLoading ?? true,
+        sampleSequenceIds: options.sampleSequenceIds ?? true
+      },
       engine: yield* Engine.Engine,
       store: yield* CheckpointStore.CheckpointStore,
       sessions: yield* Sessions.make,
@@ -138,12 +162,13 @@ export const createModel = (
     readonly modelSeqId: number
     readonly baseModel: Engine.BaseModel
     readonly lora: Engine.LoraSpec
+    readonly userMetadata: Readonly<Record<string, unknown>> | undefined
     readonly request: Http.Received
     readonly work: (modelId: string) => Work
   }
 ): Effect.Effect<HttpServerResponse, Http.Refusal> =>
   Effect.gen(function*() {
-    const { baseModel, lora, request, session } = options
+    const { baseModel, lora, request, session, userMetadata } = options
     const id = `${session.id}:train:${options.modelSeqId}`
     const fingerprint = Http.fingerprint(request.body)
     const existing = state.models.get(id)
@@ -155,7 +180,18 @@ export const createModel = (
     const scope = yield* Scope.fork(session.scope, ExecutionStrategy.sequential)
     yield* Scope.addFinalizer(scope, Effect.ignoreLogged(state.engine.unloadModel(id)))
     const queue = yield* Scope.extend(RequestQueue.make({ first: 0, gate: state.gate(id) }), scope)
-    const model: Model = { id, session, scope, baseModel, lora, fingerprint, queue, unloaded: false }
+    const model: Model = {
+      id,
+      session,
+      scope,
+      baseModel,
+      lora,
+      userMetadata,
+      fingerprint,
+      queue,
+      lastRequestAt: yield* Clock.currentTimeMillis,
+      unloaded: false
+    }
     state.models.set(id, model)
     return yield* submit(state, model, { seqId: 0, request, work: options.work(id) })
   })
@@ -166,14 +202,24 @@ export const samplerId = (session: Sessions.Session, seqId: number): string => `
 /** Makes a sampler; one that is there already stays as it is. */
 export const createSampler = (
   state: ServerState,
-  options: Omit<Sampler, "requests"> & { readonly snapshot: Engine.Snapshot | undefined }
+  options: Pick<Sampler, "id" | "session" | "baseModel" | "modelPath"> & {
+    readonly snapshot: Engine.Snapshot | undefined
+  }
 ): Effect.Effect<void, Engine.EngineError> =>
   Effect.gen(function*() {
     const { baseModel, id, modelPath, session, snapshot } = options
     if (state.samplers.has(id)) return
     yield* state.engine.createSampler(id, { baseModel: baseModel.name, snapshot })
     const requests = new Map<string, SampleTicket>()
-    state.samplers.set(id, { id, session, baseModel, modelPath, requests })
+    state.samplers.set(id, {
+      id,
+      session,
+      baseModel,
+      modelPath,
+      requests,
+      completions: Completions.make(),
+      joinedClients: 0
+    })
     yield* Scope.addFinalizer(
       session.scope,
       Effect.zipRight(Effect.sync(() => requests.clear()), Effect.ignoreLogged(state.engine.unloadSampler(id)))
@@ -186,14 +232,23 @@ export const unloadModel = (model: Model): Effect.Effect<void> =>
     return Scope.close(model.scope, Exit.void)
   })
 
-/** Puts a request into its model's queue. */
+/** Puts a request into its model's queue, if it is one that is there already or `admit` has nothing against it. */
 export const submit = (
   state: ServerState,
   model: Model,
-  options: { readonly seqId: number; readonly request: Http.Received; readonly work: Work }
+  options: {
+    readonly seqId: number
+    readonly request: Http.Received
+    readonly work: Work
+    readonly admit?: Effect.Effect<void, Http.Refusal> | undefined
+  }
 ): Effect.Effect<HttpServerResponse, Http.Refusal> =>
   Effect.gen(function*() {
-    const { request, seqId, work } = options
+    const { admit, request, seqId, work } = options
+    model.lastRequestAt = yield* Clock.currentTimeMillis
+    if (admit !== undefined && !(yield* model.queue.knows(seqId))) {
+      yield* Effect.tapError(admit, () => model.queue.reject(seqId))
+    }
     const requestId = `${model.id}:${seqId}`
     const register = state.futures.submit(requestId, model.queue.state)
     const submission = yield* model.queue.submit({

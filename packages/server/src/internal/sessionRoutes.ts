@@ -62,13 +62,11 @@ export const make = (
 
 /** What a server tells its clients unless told otherwise. Meanings and defaults: the Python SDK 0.38.0. */
 export const defaultClientConfig = {
-  pjwt_auth_enabled: false,
   credential_default_source: "api_key",
   parallel_fwdbwd_chunks: true,
   proto_compress_fwdbwd: false,
   fwdbwd_max_chunk_len: 1024,
-  fwdbwd_max_chunk_bytes_count: 5_000_000,
-  create_model_via_load_weights: true
+  fwdbwd_max_chunk_bytes_count: 5_000_000
 }
 
 /** The same for settings that may change. */

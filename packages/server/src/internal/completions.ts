@@ -1,0 +1,67 @@
+/**
+ * Which samples of a sampling session are done, in the order in which that happened, for clients that ask for many at
+ * once. Each copy of a client has an order of its own.
+ */
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+
+export interface Completion {
+  readonly requestId: string
+  readonly isFailed: boolean
+  /** Of the result, in bytes, where it is known. */
+  readonly size: number | undefined
+}
+
+export interface Completions {
+  readonly add: (clone: number, completion: Completion) => Effect.Effect<void>
+  /** What was completed after the cursor; waits, but not longer than the time, while that is nothing. */
+  readonly after: (
+    clone: number,
+    cursor: number,
+    holdTime: Duration.DurationInput
+  ) => Effect.Effect<{ readonly cursor: number; readonly completions: ReadonlyArray<Completion> }>
+}
+
+interface Channel {
+  readonly completions: Array<Completion>
+  /** Whoever waits for the next completion. */
+  next: Deferred.Deferred<void> | undefined
+}
+
+export const make = (): Completions => {
+  const channels = new Map<number, Channel>()
+  const channelOf = (clone: number): Channel => {
+    const existing = channels.get(clone)
+    if (existing !== undefined) return existing
+    const channel: Channel = { completions: [], next: undefined }
+    channels.set(clone, channel)
+    return channel
+  }
+
+  return {
+    add: (clone, completion) =>
+      Effect.suspend(() => {
+        const channel = channelOf(clone)
+        channel.completions.push(completion)
+        const { next } = channel
+        channel.next = undefined
+        return next === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(next, undefined))
+      }),
+    after: (clone, cursor, holdTime) =>
+      Effect.suspend(() => {
+        const channel = channelOf(clone)
+        const answer = Effect.sync(() => ({
+          cursor: Math.max(cursor, channel.completions.length),
+          completions: channel.completions.slice(cursor)
+        }))
+        if (channel.completions.length > cursor) return answer
+        channel.next ??= Deferred.unsafeMake<void>(FiberId.none)
+        return Effect.zipRight(Effect.timeoutOption(Deferred.await(channel.next), holdTime), answer)
+      })
+  }
+}
+
+/** The copy of a client that numbers its samples so: each has a billion numbers. */
+export const cloneOf = (seqId: string): number => seqId.length > 9 ? Number(seqId.slice(0, -9)) : 0

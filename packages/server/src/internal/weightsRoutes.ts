@@ -1,0 +1,236 @@
+/** Handlers of checkpoints that models make and are made of. */
+import type { ModelId } from "effect-tinker/Identifiers"
+import * as ModelsApi from "effect-tinker/ModelsApi"
+import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as WeightsApi from "effect-tinker/WeightsApi"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type * as CheckpointStore from "../CheckpointStore.js"
+import * as Http from "./http.js"
+import * as ModelQueue from "./modelQueue.js"
+import * as State from "./serverState.js"
+
+export const make = (state: State.ServerState, isKey: (key: string) => boolean) => {
+  const { engine, store } = state
+
+  const pathOf = (
+    model: State.Model,
+    checkpointType: TinkerPath.CheckpointType,
+    wanted: { readonly path?: string | undefined; readonly seqId: number }
+  ): TinkerPath.TinkerPath => ({
+    trainingRunId: model.id as ModelId,
+    checkpointType,
+    name: wanted.path ?? String(wanted.seqId).padStart(6, "0")
+  })
+
+  const save = (model: State.Model, path: TinkerPath.TinkerPath, options: CheckpointStore.SaveOptions) =>
+    Effect.gen(function*() {
+      yield* checkTtl(options.ttlSeconds)
+      return yield* store.save(path, yield* engine.snapshot(model.id), options)
+    })
+
+  /** A save that waits may still take the name before this one: that becomes known when it runs. */
+  const requireFree = (path: TinkerPath.TinkerPath): Effect.Effect<void, Http.Refusal> =>
+    Effect.matchEffect(store.info(path), {
+      onFailure: () => Effect.void,
+      onSuccess: () => Http.refuse(409, `the checkpoint ${TinkerPath.format(path)} exists already`)
+    })
+
+  const saveWeights = ModelQueue.handler(state, WeightsApi.SaveWeightsRequest, {
+    work: (wanted, model) =>
+      Effect.map(
+        save(model, pathOf(model, "training", wanted), wanted),
+        ({ path }) => ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights" })
+      ),
+    admit: (wanted, model) => wanted.overwrite ? Effect.void : requireFree(pathOf(model, "training", wanted))
+  })
+
+  const saveWeightsForSampler = ModelQueue.handler(state, WeightsApi.SaveWeightsForSamplerRequest, {
+    work: (wanted, model) =>
+      Effect.gen(function*() {
+        if (wanted.kind !== "snapshot" && wanted.kind !== "inflight") {
+          return yield* ModelQueue.userError(`kind is ${wanted.kind}; it must be snapshot or inflight`)
+        }
+        if (wanted.samplingSessionSeqId === undefined) {
+          if (wanted.kind === "inflight") return yield* ModelQueue.userError("weights of kind inflight have no name")
+          const { path } = yield* save(model, pathOf(model, "sampler", wanted), wanted)
+          return ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights_for_sampler" })
+        }
+        yield* checkTtl(wanted.ttlSeconds)
+        if (wanted.path !== undefined) {
+          return yield* ModelQueue.userError("either path or sampling_session_seq_id, not both")
+        }
+        const id = State.samplerId(model.session, wanted.samplingSessionSeqId)
+        yield* State.createSampler(state, {
+          id,
+          session: model.session,
+          baseModel: model.baseModel,
+          modelPath: undefined,
+          // Weights in flight are these or newer ones, so these alone will do.
+          snapshot: yield* engine.snapshot(model.id)
+        })
+        return ModelQueue.completed({ path: null, sampling_session_id: id, type: "save_weights_for_sampler" })
+      }),
+    admit: (wanted, model) =>
+      wanted.samplingSessionSeqId === undefined ? requireFree(pathOf(model, "sampler", wanted)) : Effect.void
+  })
+
+  const saveWeightsExternal = ModelQueue.handler(state, SaveWeightsExternalRequest, {
+    work: (wanted, model) =>
+      Effect.gen(function*() {
+        if (wanted.ageEncryptionRecipients !== undefined && wanted.ageEncryptionRecipients.length > 0) {
+          return yield* ModelQueue.userError("this server does not encrypt: age_encryption_recipients must be left out")
+        }
+        const { path, sizeBytes } = yield* save(model, pathOf(model, "external", wanted), wanted)
+        return ModelQueue.completed({
+          path: TinkerPath.format(path),
+          size_bytes: sizeBytes,
+          type: "save_weights_external"
+        })
+      }),
+    admit: (wanted, model) => requireFree(pathOf(model, "external", wanted))
+  })
+
+  /** Another account's checkpoints would need its key; here every checkpoint is everybody's. */
+  const checkToken = (token: string | undefined): Effect.Effect<void, Http.Refusal> =>
+    token === undefined || isKey(token)
+      ? Effect.void
+      : Http.refuse(403, "weights_access_token is no key of this server")
+
+  const checkpointAt = (path: string) =>
+    Effect.gen(function*() {
+      const parsed = TinkerPath.parse(path)
+      if (Either.isLeft(parsed)) return yield* Http.refuse(400, parsed.left.description)
+      return yield* Effect.catchTag(store.info(parsed.right), "ServerError", (error) =>
+        Http.refuse(error.reason === "NotFound" ? 404 : 500, error.description))
+    })
+
+  /** Into a model that has done nothing yet. */
+  const loadIntoModel = ModelQueue.handler(state, LoadIntoModelRequest, {
+    work: (wanted, model) =>
+      Effect.gen(function*() {
+        if (wanted.seqId !== 1) {
+          return yield* ModelQueue.userError(
+            `weights can be loaded by the first request of a model alone, and this is number ${wanted.seqId}`
+          )
+        }
+        const path = yield* ModelQueue.orUserError(
+          Either.mapLeft(TinkerPath.parse(wanted.path), (error) => error.description)
+        )
+        if (path.checkpointType !== "training") {
+          return yield* ModelQueue.userError(
+            `${wanted.path} is a ${path.checkpointType} checkpoint; training goes on from weights alone`
+          )
+        }
+        const snapshot = yield* store.load(path)
+        if (snapshot.baseModel !== model.baseModel.name) {
+          return yield* ModelQueue.userError(
+            `the checkpoint is of ${snapshot.baseModel}, the model of ${model.baseModel.name}`
+          )
+        }
+        if (snapshot.lora.rank !== model.lora.rank) {
+          return yield* ModelQueue.userError(
+            `the checkpoint has rank ${snapshot.lora.rank}, the model rank ${model.lora.rank}`
+          )
+        }
+        yield* engine.restore(model.id, snapshot, { optimizer: wanted.optimizer })
+        return ModelQueue.completed({ path: wanted.path, model_id: model.id, type: "load_weights" })
+      }),
+    admit: (wanted) => checkToken(wanted.weightsAccessToken)
+  })
+
+  /** Makes the model by the same request. */
+  const createByLoading = (wanted: typeof CreateByLoadingRequest.Type, request: Http.Received) =>
+    Effect.gen(function*() {
+      if (!state.dialect.createByLoading) {
+        return yield* Http.refuse(
+          400,
+          "this server loads weights into a model that exists: model_id and seq_id are needed"
+        )
+      }
+      yield* checkToken(wanted.weightsAccessToken)
+      const session = yield* State.requireSession(state, wanted.sessionId)
+      const { baseModel: name, lora, path } = yield* checkpointAt(wanted.path)
+      if (path.checkpointType !== "training") {
+        return yield* Http.refuse(
+          400,
+          `${wanted.path} is a ${path.checkpointType} checkpoint; training goes on from weights alone`
+        )
+      }
+      const baseModel = yield* State.requireBaseModel(state, name)
+      if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
+        return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
+      }
+      yield* ModelQueue.requireAdamW(wanted.optimizerConfig)
+      return yield* State.createModel(state, {
+        session,
+        modelSeqId: wanted.modelSeqId,
+        baseModel,
+        lora,
+        userMetadata: wanted.userMetadata,
+        request,
+        work: (modelId) =>
+          Effect.gen(function*() {
+            yield* engine.restore(modelId, yield* store.load(path), { optimizer: wanted.optimizer })
+            return ModelQueue.completed({ path: wanted.path, model_id: modelId, type: "load_weights" })
+          })
+      })
+    })
+
+  const loadWeights: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const value = yield* Http.parseJson(request.body)
+      return Predicate.hasProperty(value, "session_id")
+        ? yield* createByLoading(yield* Http.decode(CreateByLoadingRequest, value), request)
+        : yield* loadIntoModel(request)
+    })
+
+  const weightsInfo: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { tinker_path } = yield* Http.decodeBody(WeightsInfoRequest, request)
+      const { baseModel, lora } = yield* checkpointAt(tinker_path)
+      return Http.json({
+        base_model: baseModel,
+        optimizer_config: { type: "adamw" },
+        is_lora: true,
+        lora_rank: lora.rank,
+        train_unembed: lora.trainUnembed,
+        train_mlp: lora.trainMlp,
+        train_attn: lora.trainAttn
+      })
+    })
+
+  return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo }
+}
+
+const SaveWeightsExternalRequest = Schema.Struct({
+  modelId: WeightsApi.SaveWeightsRequest.fields.modelId,
+  seqId: WeightsApi.SaveWeightsRequest.fields.seqId,
+  ttlSeconds: WeightsApi.SaveWeightsRequest.fields.ttlSeconds,
+  userMetadata: WeightsApi.SaveWeightsRequest.fields.userMetadata,
+  path: Schema.String,
+  ageEncryptionRecipients: Schema.optionalWith(Schema.Array(Schema.String), { nullable: true }).pipe(
+    Schema.fromKey("age_encryption_recipients")
+  )
+})
+
+const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })
+
+const LoadIntoModelRequest = Schema.Struct({
+  ...WeightsApi.LoadWeightsRequest.fields,
+  modelId: WeightsApi.SaveWeightsRequest.fields.modelId,
+  seqId: WeightsApi.SaveWeightsRequest.fields.seqId
+})
+
+const CreateByLoadingRequest = Schema.Struct({
+  ...WeightsApi.LoadWeightsRequest.fields,
+  sessionId: ModelsApi.CreateModelRequest.fields.sessionId,
+  modelSeqId: ModelsApi.CreateModelRequest.fields.modelSeqId
+})
+
+const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, State.UserError> =>
+  ttlSeconds === undefined || ttlSeconds > 0
+    ? Effect.void
+    : ModelQueue.userError(`ttl_seconds is ${ttlSeconds}; it must be more than 0`)
