@@ -1,6 +1,14 @@
 /**
- * Numbers with a dtype and a shape, row-major, over a typed array. Nothing is checked per element.
+ * Numbers with a dtype and a shape, row-major, over a typed array. Nothing is checked per element unless it has to be
+ * converted.
  */
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { forEachStored, sparseFault, sparsePattern } from "./internal/sparse.js"
+import { tensorFromJson, tensorToJson } from "./internal/tensorJson.js"
+import { flatten, toFloat32, toInt64, truncate, widen, widenBfloat16 } from "./internal/tensorValues.js"
+import type { Issue } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -33,7 +41,8 @@ export interface Int64Tensor {
 }
 
 /**
- * Compressed sparse rows of a matrix: `crowIndices` `[rows + 1] int64`, `colIndices` `[stored] int64`.
+ * Compressed sparse rows of a matrix: `crowIndices` `[rows + 1] int64`, `colIndices` `[stored] int64`. The columns of a
+ * row rise.
  *
  * @since 0.1.0
  * @category models
@@ -44,7 +53,39 @@ export interface SparseIndices {
 }
 
 /**
- * Floats. The shape is `[data.length]` unless given.
+ * @since 0.1.0
+ * @category models
+ */
+export type DType = TensorData["dtype"]
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Uint16Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+
+/**
+ * Numbers in arrays, as deep as the tensor has dimensions.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type NestedNumbers = ReadonlyArray<number | NestedNumbers>
+
+/**
+ * Floats. The shape is `[data.length]` unless given. A `Float32Array` is kept as it is. A plain number beyond the largest
+ * float32 becomes infinite, which no training request accepts; {@link fromArray} says so at once.
  *
  * @since 0.1.0
  * @category constructors
@@ -59,8 +100,8 @@ export const float32 = (
 })
 
 /**
- * Integers. The shape is `[data.length]` unless given. Plain numbers and int32 arrays are copied, a `BigInt64Array` is
- * kept as it is.
+ * Integers. The shape is `[data.length]` unless given. A `BigInt64Array` is kept as it is, the others are copied. The
+ * fractions of plain numbers are dropped; {@link fromArray} refuses them.
  *
  * @since 0.1.0
  * @category constructors
@@ -70,20 +111,150 @@ export const int64 = (
   shape: ReadonlyArray<number> = [data.length]
 ): Int64Tensor => ({
   dtype: "int64",
-  data: data instanceof BigInt64Array ? data : widen(data instanceof Int32Array ? data : Int32Array.from(data)),
+  data: data instanceof BigInt64Array ? data : data instanceof Int32Array ? widen(data) : truncate(data),
   shape
 })
 
-/** Sign-extends through an int32 view, an order of magnitude faster than making a bigint of each element. */
-const widen = (data: Int32Array): BigInt64Array => {
-  const wide = new BigInt64Array(data.length)
-  const words = new Int32Array(wide.buffer)
-  for (let i = 0; i < data.length; i++) {
-    const value = data[i]!
-    words[2 * i] = value
-    words[2 * i + 1] = value >> 31
+/**
+ * Floats from the bits of bfloat16 numbers, `[elements] uint16`. Widening them loses nothing.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const bfloat16 = (bits: Uint16Array, shape: ReadonlyArray<number> = [bits.length]): Float32Tensor => ({
+  dtype: "float32",
+  data: widenBfloat16(bits),
+  shape
+})
+
+/**
+ * A tensor from numbers of any kind. An array of the dtype's own kind is kept as it is.
+ *
+ * Left, when an element does not fit the dtype (a float beyond float32, a fraction or an unsigned number beyond int64
+ * among integers), when nested arrays are ragged, or when a plain list comes without a dtype.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromArray = (
+  values: TypedArray | NestedNumbers,
+  options: {
+    /** Default: `float32` for typed arrays of floats, `int64` for those of integers. Plain lists need it. */
+    readonly dtype?: DType | undefined
+    /** Default: `[values.length]`, or that of the nested arrays. */
+    readonly shape?: ReadonlyArray<number> | undefined
+    /** What an issue calls the values. Default `values`. */
+    readonly field?: string | undefined
+  } = {}
+): Either.Either<TensorData, Issue> => {
+  const wrong = (description: string) => Either.left({ field: options.field ?? "values", description })
+  const nested = ArrayBuffer.isView(values) ? { values, shape: [values.length] } : flatten(values)
+  if (typeof nested === "string") return wrong(nested)
+  const dtype = options.dtype ?? (ArrayBuffer.isView(values) ? naturalDtype(values) : undefined)
+  if (dtype === undefined) return wrong("is a plain list; say whether it is float32 or int64.")
+  const shape = options.shape ?? nested.shape
+  if (elementCount(shape) !== nested.values.length) {
+    return wrong(`has ${nested.values.length} elements, and its shape [${shape}] says ${elementCount(shape)}.`)
   }
-  return wide
+  if (dtype === "float32") {
+    const data = toFloat32(nested.values)
+    return typeof data === "string" ? wrong(data) : Either.right({ dtype, data, shape })
+  }
+  const data = toInt64(nested.values)
+  return typeof data === "string" ? wrong(data) : Either.right({ dtype, data, shape })
+}
+
+const naturalDtype = (values: TypedArray): DType =>
+  values instanceof Float32Array || values instanceof Float64Array ? "float32" : "int64"
+
+/**
+ * The same matrix without its zeros, if that is smaller: when `rows + 1 + 2 stored < rows columns`. Every other tensor is
+ * given back as it is.
+ *
+ * Source of the rule: the Python SDK 0.38.0.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const toSparse = (tensor: TensorData): TensorData => {
+  if (tensor.sparse !== undefined || tensor.shape.length !== 2) return tensor
+  const [rows, columns] = [tensor.shape[0]!, tensor.shape[1]!]
+  if (rows * columns !== tensor.data.length) return tensor
+  const pattern = sparsePattern(tensor.data, rows, columns)
+  if (pattern === undefined) return tensor
+  const { positions, sparse } = pattern
+  const { shape } = tensor
+  if (tensor.dtype === "float32") {
+    const data = new Float32Array(positions.length)
+    for (let i = 0; i < data.length; i++) data[i] = tensor.data[positions[i]!]!
+    return { dtype: "float32", data, shape, sparse }
+  }
+  const data = new BigInt64Array(positions.length)
+  for (let i = 0; i < data.length; i++) data[i] = tensor.data[positions[i]!]!
+  return { dtype: "int64", data, shape, sparse }
+}
+
+/**
+ * The same tensor with all its elements; those that a sparse one leaves out are `padValue`, 0 by default. Left, when the
+ * indices of a sparse tensor contradict each other.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const toDense = (tensor: TensorData, padValue: number = 0): Either.Either<TensorData, Issue> => {
+  const { sparse, shape } = tensor
+  if (sparse === undefined) return Either.right(tensor)
+  const fault = sparseFault(tensor)
+  if (fault !== undefined) return Either.left({ field: "tensor", description: fault })
+  const [rows, columns] = [shape[0]!, shape[1]!]
+  if (tensor.dtype === "float32") {
+    const data = new Float32Array(rows * columns).fill(padValue)
+    forEachStored(sparse, columns, (stored, position) => data[position] = tensor.data[stored]!)
+    return Either.right({ dtype: "float32", data, shape })
+  }
+  if (!Number.isSafeInteger(padValue)) {
+    return Either.left({ field: "padValue", description: `is ${padValue}; it must be a whole number.` })
+  }
+  const data = new BigInt64Array(rows * columns).fill(BigInt(padValue))
+  forEachStored(sparse, columns, (stored, position) => data[position] = tensor.data[stored]!)
+  return Either.right({ dtype: "int64", data, shape })
+}
+
+/**
+ * The elements in arrays, as deep as the shape is long; a number alone for shape `[]`. Left, when an integer is beyond
+ * 2^53 - 1 and would change as a number, or when shape, indices and elements contradict each other.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const toNested = (
+  tensor: TensorData,
+  options: { readonly padValue?: number | undefined } = {}
+): Either.Either<NestedNumbers | number, Issue> =>
+  Either.flatMap(toDense(tensor, options.padValue), ({ data, shape }) => {
+    if (elementCount(shape) !== data.length) {
+      return Either.left({
+        field: "tensor",
+        description: `has ${data.length} elements, and its shape [${shape}] says ${elementCount(shape)}.`
+      })
+    }
+    const numbers = Array.from<number | bigint, number>(data, Number)
+    const unsafe = data instanceof BigInt64Array ? numbers.findIndex((n) => !Number.isSafeInteger(n)) : -1
+    return unsafe < 0 ? Either.right(nest(numbers, shape, 0, 0)) : Either.left({
+      field: "tensor",
+      description: `is ${data[unsafe]} at ${unsafe}, which no number holds exactly; read its data.`
+    })
+  })
+
+const nest = (
+  numbers: ReadonlyArray<number>,
+  shape: ReadonlyArray<number>,
+  depth: number,
+  offset: number
+): NestedNumbers | number => {
+  if (depth === shape.length) return numbers[offset]!
+  const stride = elementCount(shape.slice(depth + 1))
+  return Array.from({ length: shape[depth]! }, (_, i) => nest(numbers, shape, depth + 1, offset + i * stride))
 }
 
 /**
@@ -100,6 +271,18 @@ export const toInt32Array = (tensor: Int64Tensor): Int32Array => {
 }
 
 /**
+ * Elements of a dense tensor of this shape; 1 for `[]`.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const elementCount = (shape: ReadonlyArray<number>): number => {
+  let count = 1
+  for (const dimension of shape) count *= dimension
+  return count
+}
+
+/**
  * Bytes that the elements and indices take.
  *
  * @since 0.1.0
@@ -108,3 +291,29 @@ export const toInt32Array = (tensor: Int64Tensor): Int32Array => {
 export const byteLength = (tensor: TensorData): number =>
   tensor.data.byteLength
   + (tensor.sparse === undefined ? 0 : tensor.sparse.crowIndices.byteLength + tensor.sparse.colIndices.byteLength)
+
+/**
+ * The JSON form: the elements as a list of numbers, NaN as null. An integer beyond 2^53 - 1 has none.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const TensorDataFromJson: Schema.Schema<TensorData, unknown> = Schema.transformOrFail(
+  Schema.Unknown,
+  Schema.declare((u): u is TensorData => typeof u === "object" && u !== null && "dtype" in u && "data" in u, {
+    identifier: "TensorData"
+  }),
+  {
+    strict: true,
+    decode: (value, _, ast) =>
+      ParseResult.try({
+        try: () => tensorFromJson(value, "tensor"),
+        catch: (error) => new ParseResult.Type(ast, value, (error as Error).message)
+      }),
+    encode: (tensor, _, ast) =>
+      ParseResult.try({
+        try: () => tensorToJson(tensor, "tensor"),
+        catch: (error) => new ParseResult.Type(ast, tensor, (error as Error).message)
+      })
+  }
+)
