@@ -1,8 +1,12 @@
 /**
  * What a model reads: chunks of tokens, images or audio, in order.
  */
+import * as Either from "effect/Either"
+import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
-import { Tokens } from "./internal/tokens.js"
+import { dmelShape } from "./internal/dmelShape.js"
+import { int32OrNone, Tokens } from "./internal/tokens.js"
+import type { Issue } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -78,14 +82,110 @@ export const ModelInput = Schema.Struct({ chunks: Schema.Array(ModelInputChunk) 
 export type ModelInput = typeof ModelInput.Type
 
 /**
- * Tokens as one chunk.
+ * No chunk yet.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const fromTokens = (tokens: Int32Array | ReadonlyArray<number>): ModelInput => ({
-  chunks: [{ type: "encoded_text", tokens: tokens instanceof Int32Array ? tokens : Int32Array.from(tokens) }]
+export const empty: ModelInput = { chunks: [] }
+
+/**
+ * Tokens as one chunk. An `Int32Array` is kept as it is; a plain number that is no 32-bit integer becomes -1, which no
+ * request accepts.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromTokens = (tokens: Int32Array | ReadonlyArray<number>): ModelInput => ({ chunks: [textOf(tokens)] })
+
+const textOf = (tokens: Int32Array | ReadonlyArray<number>): ModelInputChunk => ({
+  type: "encoded_text",
+  tokens: tokens instanceof Int32Array ? tokens : Int32Array.from(tokens, int32OrNone)
 })
+
+/**
+ * A new input with one more chunk at its end, which stays a chunk of its own.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const append: {
+  (chunk: ModelInputChunk): (self: ModelInput) => ModelInput
+  (self: ModelInput, chunk: ModelInputChunk): ModelInput
+} = dual(2, (self: ModelInput, chunk: ModelInputChunk): ModelInput => ({ chunks: [...self.chunks, chunk] }))
+
+/**
+ * A new input with more tokens at its end. They join the last chunk when that is text.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const appendTokens: {
+  (tokens: Int32Array | ReadonlyArray<number>): (self: ModelInput) => ModelInput
+  (self: ModelInput, tokens: Int32Array | ReadonlyArray<number>): ModelInput
+} = dual(
+  2,
+  (self: ModelInput, tokens: Int32Array | ReadonlyArray<number>): ModelInput => {
+    const last = self.chunks.at(-1)
+    return last?.type === "encoded_text"
+      ? { chunks: [...self.chunks.slice(0, -1), joined([last, textOf(tokens)])] }
+      : append(self, textOf(tokens))
+  }
+)
+
+/**
+ * The same input with neighbouring chunks of text made one. Some servers read the first chunk alone.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const joinText = (input: ModelInput): ModelInput => {
+  const chunks: Array<ModelInputChunk> = []
+  for (let i = 0; i < input.chunks.length;) {
+    let end = i + 1
+    if (input.chunks[i]!.type === "encoded_text") { while (input.chunks[end]?.type === "encoded_text") end++ }
+    chunks.push(end === i + 1 ? input.chunks[i]! : joined(input.chunks.slice(i, end)))
+    i = end
+  }
+  return chunks.length === input.chunks.length ? input : { chunks }
+}
+
+const joined = (chunks: ReadonlyArray<ModelInputChunk>): ModelInputChunk => ({
+  type: "encoded_text",
+  tokens: toTokens({ chunks }) ?? new Int32Array(0)
+})
+
+/**
+ * Tokens that the chunks take of the context. Left, when an image does not say how many it expects, or when audio cannot
+ * be read. The server counts images for itself and may refuse another number.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const length = (input: ModelInput): Either.Either<number, Issue> => {
+  let sum = 0
+  for (let i = 0; i < input.chunks.length; i++) {
+    const counted = chunkLength(input.chunks[i]!)
+    if (Either.isLeft(counted)) return Either.left({ field: `chunks[${i}]`, description: counted.left })
+    sum += counted.right
+  }
+  return Either.right(sum)
+}
+
+const chunkLength = (chunk: ModelInputChunk): Either.Either<number, string> => {
+  switch (chunk.type) {
+    case "encoded_text":
+      return Either.right(chunk.tokens.length)
+    case "image":
+    case "image_asset_pointer":
+      return Either.fromNullable(chunk.expectedTokens, () => "is an image without expectedTokens.")
+    case "dmel":
+      return Either.flatMap(
+        dmelShape(chunk.dmel),
+        (shape) => Either.fromNullable(shape[0], () => "is audio without dimensions.")
+      )
+  }
+}
 
 /**
  * The number of tokens, or `undefined` when a chunk is no text: the server counts those for itself.

@@ -30,3 +30,6 @@ export const Tokens: Schema.Schema<Int32Array, ReadonlyArray<number>> = Schema.t
     encode: (tokens) => ParseResult.succeed(Array.from(tokens))
   }
 )
+
+/** No request accepts a negative token, so a number that would otherwise turn into another token stays visible. */
+export const int32OrNone = (token: number): number => (token | 0) === token ? token : -1
