@@ -1,9 +1,15 @@
 /**
  * One training example: what the model reads, and what its loss needs, aligned position by position.
  */
+import * as Either from "effect/Either"
+import { dual } from "effect/Function"
+import { inputDtypes } from "./internal/lossInputs.js"
+import { provenanceIssues } from "./internal/provenance.js"
 import type { ModelInput } from "./ModelInput.js"
 import * as ModelInputs from "./ModelInput.js"
 import * as TensorData from "./TensorData.js"
+import { InvalidInputError } from "./TinkerError.js"
+import type { Issue } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -54,6 +60,88 @@ export const fromTokens = (tokens: Int32Array, weights: Float32Array): Datum => 
     weights: TensorData.float32(weights.subarray(1))
   }
 })
+
+/**
+ * A datum whose loss inputs are numbers of any kind. The name of an input decides its dtype: `targetTokens` is int64;
+ * `weights`, `advantages`, `logprobs`, `clipLowThreshold`, `clipHighThreshold` and `sequenceRatioMask` are float32. Under
+ * any other name a typed array keeps its own kind, and a plain list is refused. A tensor stays as it is, a list in lists
+ * keeps its shape.
+ *
+ * Left, with everything that does not fit.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromInputs = (options: {
+  readonly modelInput: ModelInput
+  readonly lossFnInputs: Readonly<
+    Record<string, TensorData.TensorData | TensorData.TypedArray | TensorData.NestedNumbers>
+  >
+  /** What the error calls the datum, e.g. `data[3]`. Default `datum`. */
+  readonly name?: string | undefined
+}): Either.Either<Datum, InvalidInputError> => {
+  const lossFnInputs: Record<string, TensorData.TensorData> = {}
+  const issues: Array<Issue> = []
+  for (const [key, value] of Object.entries(options.lossFnInputs)) {
+    const field = `${options.name ?? "datum"}.lossFnInputs.${key}`
+    const tensor = toTensor(value, key, field)
+    if (Either.isLeft(tensor)) issues.push(tensor.left)
+    else lossFnInputs[key] = tensor.right
+  }
+  return issues.length === 0
+    ? Either.right({ modelInput: options.modelInput, lossFnInputs })
+    : invalid("Datum.fromInputs", issues)
+}
+
+const toTensor = (
+  value: TensorData.TensorData | TensorData.TypedArray | TensorData.NestedNumbers,
+  key: string,
+  field: string
+): Either.Either<TensorData.TensorData, Issue> => {
+  if (!ArrayBuffer.isView(value) && !Array.isArray(value)) {
+    return typeof value === "object" && value !== null && "dtype" in value
+      ? Either.right(value)
+      : Either.left({ field, description: "is neither a tensor nor an array." })
+  }
+  const dtype = inputDtypes.get(key)
+  return dtype === undefined && Array.isArray(value)
+    ? Either.left({
+      field,
+      description: `is a plain list under a name that is not known (${
+        Array.from(inputDtypes.keys()).join(", ")
+      }); pass a tensor.`
+    })
+    : TensorData.fromArray(value, { dtype, field })
+}
+
+const invalid = (operation: string, issues: ReadonlyArray<Issue>): Either.Either<never, InvalidInputError> =>
+  Either.left(new InvalidInputError({ operation, ...issues[0]!, others: issues.slice(1) }))
+
+/**
+ * The same datum with where its tokens come from. The spans of `modelInput` stand for its tokens in order, those of
+ * `lossFnInputs` for the targets, `[targets]`: their lengths add up to exactly that many. Left, when they do not, or when a
+ * sequence has no id.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withProvenance: {
+  (spans: Provenance): (self: Datum) => Either.Either<Datum, InvalidInputError>
+  (self: Datum, spans: Provenance): Either.Either<Datum, InvalidInputError>
+} = dual(2, (self: Datum, spans: Provenance): Either.Either<Datum, InvalidInputError> => {
+  const datum: Datum = { ...self, modelInputSpans: spans.modelInput, lossFnInputSpans: spans.lossFnInputs }
+  const issues = provenanceIssues(datum, "datum")
+  return issues.length === 0 ? Either.right(datum) : invalid("Datum.withProvenance", issues)
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Provenance {
+  readonly modelInput: ReadonlyArray<ProvenanceSpan>
+  readonly lossFnInputs: ReadonlyArray<ProvenanceSpan>
+}
 
 /**
  * Bytes of the datum in a training request, by which calls are split into chunks.

@@ -5,7 +5,8 @@ const toWire = new Map([
   ["clipHighThreshold", "clip_high_threshold"],
   ["sequenceRatioMask", "sequence_ratio_mask"],
   ["elementwiseLoss", "elementwise_loss"],
-  ["klCoeff", "kl_coeff"]
+  ["klCoeff", "kl_coeff"],
+  ["lossId", "loss_id"]
 ])
 
 const fromWire = new Map(Array.from(toWire, ([name, wire]) => [wire, name]))
