@@ -1,12 +1,10 @@
 /** Numbers as the wire has them: raw little-endian arrays. Copies, because a view into a message need not be aligned. */
 
-const aligned = (bytes: Uint8Array, itemSize: number, what: string): ArrayBuffer => {
+const aligned = (bytes: Uint8Array, itemSize: number, what: string): ArrayBufferLike => {
   if (bytes.byteLength % itemSize !== 0) {
-    throw new RangeError(`${what} has ${bytes.byteLength} bytes, no multiple of ${itemSize}`)
+    throw new Error(`${what} has ${bytes.byteLength} bytes, no multiple of ${itemSize}`)
   }
-  const copy = new Uint8Array(bytes.byteLength)
-  copy.set(bytes)
-  return copy.buffer
+  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
 }
 
 export const toFloat32Array = (bytes: Uint8Array, what: string) => new Float32Array(aligned(bytes, 4, what))
@@ -19,3 +17,5 @@ export const toBigInt64Array = (bytes: Uint8Array, what: string) => new BigInt64
 
 export const fromArray = (array: Float32Array | Int32Array | BigInt64Array): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+
+export const noBytes: Uint8Array = new Uint8Array(0)
