@@ -4,6 +4,7 @@
  */
 import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
+import * as PromptScores from "@effect-tinker/server/PromptScores"
 import * as Sampler from "@effect-tinker/server/Sampler"
 import type { Tensor } from "onnxruntime-node"
 import * as DecodingGraph from "./DecodingGraph.js"
@@ -118,7 +119,7 @@ export const make = (options: {
         const count = Math.min(group, request.numSamples - first)
         sequences.push(...await generate(advance, request, decode, prompt, { first, count, capacity }))
       }
-      return { sequences, promptLogprobs: prompt.logprobs, topkPromptLogprobs: prompt.topk }
+      return { sequences, ...prompt.scores }
     }
   }
 }
@@ -141,8 +142,7 @@ interface Prompt {
   readonly cache: Cache
   /** `[V]`, of the token after the prompt. */
   readonly logits: Float32Array
-  readonly logprobs: Float32Array | undefined
-  readonly topk: Engine.TopkLogprobs | undefined
+  readonly scores: PromptScores.PromptScores["result"]
 }
 
 const promptChunk = 256
@@ -153,39 +153,26 @@ const prefill = async (
   request: Engine.SampleRequest,
   cache: Cache
 ): Promise<Prompt> => {
-  const { prompt, topkPromptLogprobs: k } = request
-  const scored = request.promptLogprobs || k > 0
-  const logprobs = new Float32Array(prompt.length).fill(NaN)
-  const tokenIds = new Int32Array(prompt.length * k)
-  const topLogprobs = new Float32Array(prompt.length * k).fill(-99999)
+  const { prompt } = request
+  const scores = PromptScores.make(request)
   let logits: Float32Array = new Float32Array(0)
   for (let start = 0; start < prompt.length; start += promptChunk) {
     const tokens = prompt.subarray(start, start + promptChunk)
-    const rows = scored ? Array.from(tokens, (_, i) => i) : [tokens.length - 1]
+    const rows = scores.isWanted ? Array.from(tokens, (_, i) => i) : [tokens.length - 1]
     logits = await advance(cache, tokens, start, rows)
-    if (!scored) continue
+    if (!scores.isWanted) continue
     for (let i = 0; i < tokens.length && start + i + 1 < prompt.length; i++) {
-      const row = logits.subarray(i * config.vocabularySize, (i + 1) * config.vocabularySize)
-      const position = start + i + 1
-      logprobs[position] = Sampler.logprobAt(row, prompt[position]!)
-      if (k === 0) continue
-      const best = Sampler.topk(row, k)
-      tokenIds.set(best.tokenIds, position * k)
-      topLogprobs.set(best.logprobs, position * k)
+      scores.add(start + i + 1, logits.subarray(i * config.vocabularySize, (i + 1) * config.vocabularySize))
     }
   }
-  return {
-    cache,
-    logits: logits.slice(-config.vocabularySize),
-    logprobs: request.promptLogprobs ? logprobs : undefined,
-    topk: k > 0 ? { k, length: prompt.length, tokenIds, logprobs: topLogprobs } : undefined
-  }
+  return { cache, logits: logits.slice(-config.vocabularySize), scores: scores.result }
 }
 
 interface Growing {
   readonly random: () => number
   readonly tokens: Array<number>
   readonly logprobs: Array<number>
+  readonly best: Array<ReturnType<typeof Sampler.topk>>
   stopReason: "stop" | "length" | undefined
 }
 
@@ -198,6 +185,7 @@ const generate = async (
 ): Promise<ReadonlyArray<Engine.SampledSequence>> => {
   const stops = new Set(request.stopTokens)
   const vocabulary = prompt.logits.length
+  const k = request.topkSampleLogprobs ?? 0
   const limit = capacity - request.prompt.length
 
   const take = (sample: Growing, logits: Float32Array): void => {
@@ -211,6 +199,7 @@ const generate = async (
     }
     sample.tokens.push(token)
     sample.logprobs.push(logprob)
+    if (k > 0) sample.best.push(Sampler.topk(logits, k))
     if (stops.has(token) || completesText(sample.tokens, request.stopStrings, decode)) sample.stopReason = "stop"
     else if (sample.tokens.length >= limit) sample.stopReason = "length"
   }
@@ -219,6 +208,7 @@ const generate = async (
     random: Sampler.makeRandom(request.seed + first + i),
     tokens: [],
     logprobs: [],
+    best: [],
     stopReason: limit > 0 ? undefined : "length"
   }))
   for (const sample of samples) if (sample.stopReason === undefined) take(sample, prompt.logits)
@@ -240,9 +230,10 @@ const generate = async (
     active = active.filter(({ stopReason }) => stopReason === undefined)
   }
 
-  return samples.map(({ logprobs, stopReason, tokens }) => ({
+  return samples.map(({ best, logprobs, stopReason, tokens }) => ({
     tokens: Int32Array.from(tokens),
     logprobs: Float32Array.from(logprobs),
+    topkLogprobs: k > 0 ? Sampler.joinTopk(k, best) : undefined,
     stopReason: stopReason!
   }))
 }

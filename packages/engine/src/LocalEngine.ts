@@ -8,6 +8,7 @@
 import * as AdamW from "@effect-tinker/server/AdamW"
 import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
+import * as PromptScores from "@effect-tinker/server/PromptScores"
 import * as Decoder from "./Decoder.js"
 import * as Lora from "./Lora.js"
 import type * as ModelFolder from "./ModelFolder.js"
@@ -280,6 +281,8 @@ const checkRequest = (
   }
   if (!(request.temperature >= 0)) throw invalid(`temperature ${request.temperature} is negative`)
   checkTokens(request.prompt, config.vocabularySize, "the prompt")
+  const wrong = PromptScores.firstInvalid(request, config.vocabularySize)
+  if (wrong !== undefined) throw invalid(wrong)
 }
 
 const checkTokens = (tokens: Int32Array, vocabulary: number, what: string): void => {

@@ -366,6 +366,47 @@ describe("sampling", () => {
     assert.strictEqual(greedy.sequences[0]!.tokens[0], tokenIds[5 * 40])
   })
 
+  it("scores chosen and drawn tokens of the prompt, and the best at each token of an answer", async () => {
+    const engine = await makeTrained()
+    const vocabulary = 40
+    const { promptAltTokens, sequences, targetPromptLogprobs, topkPromptLogprobs } = await engine.sample("sampler", {
+      ...request,
+      temperature: 0,
+      topkPromptLogprobs: vocabulary,
+      topkSampleLogprobs: 2,
+      promptAltTokensK: 1,
+      targetPromptLogprobs: {
+        offsets: Int32Array.of(0, 2, 2, 2, 2, 3),
+        tokens: Int32Array.of(request.prompt[1]!, -1, 3)
+      }
+    })
+    const logprob = (position: number, token: number) => {
+      const row = topkPromptLogprobs!.tokenIds.subarray(position * vocabulary, (position + 1) * vocabulary)
+      return topkPromptLogprobs!.logprobs[position * vocabulary + row.indexOf(token)]
+    }
+    assert.deepStrictEqual(Array.from(targetPromptLogprobs!), [logprob(1, request.prompt[1]!), 0, logprob(5, 3)])
+    assert.strictEqual(promptAltTokens!.tokens.length, 5)
+    for (let position = 1; position < 6; position++) {
+      assert.strictEqual(promptAltTokens!.tokens[position - 1], topkPromptLogprobs!.tokenIds[position * vocabulary])
+      assert.strictEqual(promptAltTokens!.logprobs[position - 1], topkPromptLogprobs!.logprobs[position * vocabulary])
+    }
+    const [{ logprobs, tokens, topkLogprobs }] = sequences as [Engine.SampledSequence]
+    assert.deepStrictEqual([topkLogprobs!.k, topkLogprobs!.length], [2, tokens.length])
+    assert.deepStrictEqual(topkLogprobs!.tokenIds.filter((_, i) => i % 2 === 0), tokens)
+    assert.deepStrictEqual(topkLogprobs!.logprobs.filter((_, i) => i % 2 === 0), logprobs)
+  })
+
+  it("refuses targets that do not fit the prompt or the vocabulary", async () => {
+    const engine = await makeTrained()
+    for (const [offsets, tokens] of [[[0, 1], [1]], [[0, 1, 1, 1, 1, 1], [40]]] as const) {
+      const error = await engine.sample("sampler", {
+        ...request,
+        targetPromptLogprobs: { offsets: Int32Array.from(offsets), tokens: Int32Array.from(tokens) }
+      }).then(() => undefined, (error: unknown) => error)
+      assert.strictEqual((error as Engine.EngineError).reason, "InvalidRequest")
+    }
+  })
+
   it("repeats itself at temperature 0 and with the same seed; sample i uses the seed plus i", async () => {
     const engine = await makeTrained()
     const sample = async (change: Partial<Engine.SampleRequest>) =>

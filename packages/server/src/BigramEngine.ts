@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as AdamW from "./AdamW.js"
 import * as Engine from "./Engine.js"
+import * as PromptScores from "./PromptScores.js"
 import * as Sampler from "./Sampler.js"
 
 /**
@@ -268,6 +269,8 @@ const checkPrompt = (request: Engine.SampleRequest, baseModel: Engine.BaseModel)
   if (outside !== undefined) {
     throw failure("InvalidRequest", `the prompt has token ${outside}, and the vocabulary ${vocabularySize}`)
   }
+  const wrong = PromptScores.firstInvalid(request, vocabularySize)
+  if (wrong !== undefined) throw failure("InvalidRequest", wrong)
 }
 
 /** One datum's loss; its gradient by the table is added to `added`. */
@@ -309,10 +312,12 @@ const sample = (table: Float32Array, vocabulary: number, request: Engine.SampleR
   const { prompt } = request
   const sequences: Array<Engine.SampledSequence> = []
   const stopBytes = request.stopStrings.map((stop) => new TextEncoder().encode(stop))
+  const k = request.topkSampleLogprobs ?? 0
   for (let i = 0; i < request.numSamples; i++) {
     const random = Sampler.makeRandom(request.seed + i)
     const tokens: Array<number> = []
     const logprobs: Array<number> = []
+    const best: Array<ReturnType<typeof Sampler.topk>> = []
     let last = prompt[prompt.length - 1]!
     let stopped = false
     while (!stopped && tokens.length < request.maxTokens) {
@@ -320,45 +325,21 @@ const sample = (table: Float32Array, vocabulary: number, request: Engine.SampleR
       last = Sampler.choose(logits, request, random)
       tokens.push(last)
       logprobs.push(Sampler.logprobAt(logits, last))
+      if (k > 0) best.push(Sampler.topk(logits, k))
       stopped = request.stopTokens.includes(last) || stopBytes.some((stop) => endsWith(tokens, stop))
     }
     sequences.push({
       tokens: Int32Array.from(tokens),
       logprobs: Float32Array.from(logprobs),
+      topkLogprobs: k > 0 ? Sampler.joinTopk(k, best) : undefined,
       stopReason: stopped ? "stop" : "length"
     })
   }
-  return {
-    sequences,
-    promptLogprobs: request.promptLogprobs ? promptLogprobs(table, vocabulary, prompt) : undefined,
-    topkPromptLogprobs: request.topkPromptLogprobs > 0
-      ? topkPromptLogprobs(table, vocabulary, prompt, request.topkPromptLogprobs)
-      : undefined
+  const scores = PromptScores.make(request)
+  if (scores.isWanted) {
+    for (let t = 1; t < prompt.length; t++) scores.add(t, row(table, vocabulary, prompt[t - 1]!))
   }
-}
-
-const promptLogprobs = (table: Float32Array, vocabulary: number, prompt: Int32Array): Float32Array => {
-  const logprobs = new Float32Array(prompt.length).fill(NaN)
-  for (let t = 1; t < prompt.length; t++) {
-    logprobs[t] = Sampler.logprobAt(row(table, vocabulary, prompt[t - 1]!), prompt[t]!)
-  }
-  return logprobs
-}
-
-const topkPromptLogprobs = (
-  table: Float32Array,
-  vocabulary: number,
-  prompt: Int32Array,
-  k: number
-): Engine.TopkLogprobs => {
-  const tokenIds = new Int32Array(prompt.length * k)
-  const logprobs = new Float32Array(prompt.length * k).fill(-99999)
-  for (let t = 1; t < prompt.length; t++) {
-    const best = Sampler.topk(row(table, vocabulary, prompt[t - 1]!), k)
-    tokenIds.set(best.tokenIds, t * k)
-    logprobs.set(best.logprobs, t * k)
-  }
-  return { k, length: prompt.length, tokenIds, logprobs }
+  return { sequences, ...scores.result }
 }
 
 const row = (table: Float32Array, vocabulary: number, token: number): Float32Array =>

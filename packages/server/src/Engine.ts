@@ -222,6 +222,28 @@ export interface SampleRequest {
   readonly promptLogprobs: boolean
   /** Number of most probable tokens to report at each prompt position. */
   readonly topkPromptLogprobs: number
+  /** Number of most probable tokens to report at each position of an answer. Default 0. */
+  readonly topkSampleLogprobs?: number | undefined
+  /** Tokens to report the log-probabilities of at prompt positions, whatever stands there. */
+  readonly targetPromptLogprobs?: PromptTargets | undefined
+  /**
+   * Number of tokens to draw at each prompt position but the first, independently, from the whole vocabulary at the
+   * request's temperature. Default 0.
+   */
+  readonly promptAltTokensK?: number | undefined
+}
+
+/**
+ * Row i, `tokens[offsets[i]]` up to before `tokens[offsets[i + 1]]`, belongs to prompt position i + 1. A token of -1
+ * stands for none.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PromptTargets {
+  /** `[prompt] int32`. */
+  readonly offsets: Int32Array
+  readonly tokens: Int32Array
 }
 
 /**
@@ -233,6 +255,10 @@ export interface SampleResult {
   /** `[prompt] float32`, nats, at temperature 1; NaN at position 0, which nothing precedes. */
   readonly promptLogprobs: Float32Array | undefined
   readonly topkPromptLogprobs: TopkLogprobs | undefined
+  /** `float32`, nats, one for each of the request's target tokens; 0 where that is -1. */
+  readonly targetPromptLogprobs?: Float32Array | undefined
+  /** `[prompt - 1, k]`, row i for position i + 1; log-probabilities in nats at temperature 1. */
+  readonly promptAltTokens?: { readonly tokens: Int32Array; readonly logprobs: Float32Array } | undefined
 }
 
 /**
@@ -243,6 +269,8 @@ export interface SampledSequence {
   readonly tokens: Int32Array
   /** `[tokens] float32`, nats, at temperature 1 over the whole vocabulary, whatever the sampling parameters. */
   readonly logprobs: Float32Array
+  /** The most probable tokens where each token was chosen. Only if asked for. */
+  readonly topkLogprobs?: TopkLogprobs | undefined
   readonly stopReason: "stop" | "length"
 }
 

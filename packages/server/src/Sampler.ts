@@ -2,6 +2,7 @@
  * Choosing tokens from logits, and their log-probabilities. All logits are `[vocabulary] float32`; all log-probabilities
  * are natural logarithms at temperature 1 over the whole vocabulary.
  */
+import type { TopkLogprobs } from "./Engine.js"
 
 /**
  * How a token is chosen.
@@ -127,6 +128,46 @@ export const topk = (
   const logprobs = new Float32Array(tokenIds.length)
   for (let i = 0; i < tokenIds.length; i++) logprobs[i] = logits[tokenIds[i]!]! - total
   return { tokenIds, logprobs }
+}
+
+/**
+ * Room for the `k` most probable tokens of `length` positions, without any yet.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const emptyTopk = (length: number, k: number): TopkLogprobs => ({
+  k,
+  length,
+  tokenIds: new Int32Array(length * k),
+  logprobs: new Float32Array(length * k).fill(-99999)
+})
+
+/**
+ * Puts the most probable tokens of a position into their row.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const setTopk = ({ k, logprobs, tokenIds }: TopkLogprobs, position: number, logits: Float32Array): void => {
+  const best = topk(logits, k)
+  tokenIds.set(best.tokenIds, position * k)
+  logprobs.set(best.logprobs, position * k)
+}
+
+/**
+ * Rows collected while a sequence of unknown length grew, each from {@link topk} with the same `k`.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const joinTopk = (k: number, rows: ReadonlyArray<ReturnType<typeof topk>>): TopkLogprobs => {
+  const joined = emptyTopk(rows.length, k)
+  rows.forEach((row, i) => {
+    joined.tokenIds.set(row.tokenIds, i * k)
+    joined.logprobs.set(row.logprobs, i * k)
+  })
+  return joined
 }
 
 /** The `k` tokens with the largest logits, best first. */

@@ -10,6 +10,8 @@ export * as Faults from "./Faults.js"
 
 export * as Futures from "./Futures.js"
 
+export * as PromptScores from "./PromptScores.js"
+
 export * as RequestQueue from "./RequestQueue.js"
 
 export * as Safetensors from "./Safetensors.js"

@@ -420,7 +420,6 @@ describe("TinkerProtocol: sampling", () => {
       assert.include(yield* error(tokens([300])), "token 300")
       assert.include(yield* error(tokens(new Array(1024).fill(1))), "fills the context")
       assert.include(yield* error({ sampling_params: { temperature: -1 } }), "temperature")
-      assert.include(yield* error({ topk_sample_logprobs: 3 }), "topk_sample_logprobs")
       assert.include(
         yield* error({ prompt: { chunks: [{ type: "image_asset_pointer", location: "x", format: "png" }] } }),
         "text alone"

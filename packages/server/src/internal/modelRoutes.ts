@@ -180,16 +180,10 @@ const passResult = (result: LossResult): Completed => {
     json: () => ({
       loss_fn_output_type: output.lossFnOutputType,
       loss_fn_outputs: output.lossFnOutputs.map(({ elementwiseLoss, logprobs }) => ({
-        logprobs: tensorJson(logprobs),
-        elementwise_loss: tensorJson(elementwiseLoss)
+        logprobs: TrainingJson.tensorJson(logprobs),
+        elementwise_loss: TrainingJson.tensorJson(elementwiseLoss)
       })),
       metrics: output.metrics
     })
   }
 }
-
-const tensorJson = (tensor: TensorData.Float32Tensor) => ({
-  data: Array.from(tensor.data),
-  dtype: tensor.dtype,
-  shape: tensor.shape
-})

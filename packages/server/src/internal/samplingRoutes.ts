@@ -17,8 +17,10 @@ import type * as Engine from "../Engine.js"
 import type { Completed, Failed } from "../Futures.js"
 import * as Completions from "./completions.js"
 import * as Http from "./http.js"
+import * as SampleScores from "./sampleScores.js"
 import * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
+import { tensorJson } from "./trainingJson.js"
 
 export const make = (state: State.ServerState) => {
   const { engine, futures, store } = state
@@ -74,7 +76,8 @@ export const make = (state: State.ServerState) => {
       const value = yield* Http.parseJson(request.body)
       const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined
       // What a number cannot hold is a string here, and only its text matters.
-      const wanted = yield* Http.decode(SamplingApi.SampleRequest, { ...(value as object), seq_id: undefined })
+      const wanted = yield* Http.decode(SampleRequest, { ...(value as object), seq_id: undefined })
+      const scores = yield* SampleScores.decode(value)
       if (wanted.samplingSessionId === undefined || seqId === undefined || !/^\d+$/.test(seqId)) {
         return yield* Http.refuse(422, "sampling_session_id and seq_id are needed")
       }
@@ -106,7 +109,7 @@ export const make = (state: State.ServerState) => {
             size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
           })
       )
-      const work = sample(sampler, wanted, value, sequenceIds)
+      const work = sample(sampler, wanted, scores, sequenceIds)
       const fiber = yield* State.settle(state, requestId, Effect.zipRight(gate.open, State.planned(request, work)))
         .pipe(
           Effect.onInterrupt(() => futures.complete(requestId, cancelled)),
@@ -120,15 +123,13 @@ export const make = (state: State.ServerState) => {
 
   const sample = (
     sampler: State.Sampler,
-    wanted: SamplingApi.SampleRequest,
-    value: unknown,
+    wanted: typeof SampleRequest.Type,
+    scores: SampleScores.SampleScores,
     sequenceIds: ReadonlyArray<string>
   ): State.Work =>
     Effect.gen(function*() {
       const { baseModel } = sampler
       const params = wanted.samplingParams
-      const unsupported = unsupportedOptions.find((name) => isAsked(value, name))
-      if (unsupported !== undefined) return yield* userError(`this server does not compute ${unsupported}`)
       const invalid = SamplingParams.firstInvalid(params)
       if (invalid !== undefined) return yield* userError(`sampling_params: ${invalid.field} ${invalid.description}`)
       const prompt = yield* Effect.mapError(TrainingData.tokensOf(wanted.prompt, baseModel), userError)
@@ -149,10 +150,11 @@ export const make = (state: State.ServerState) => {
         seed: params.seed === undefined ? yield* State.randomSeed : ((params.seed % maxSeed) + maxSeed) % maxSeed,
         stopTokens: [...(stop ?? []).filter((stop) => typeof stop === "number"), ...eosTokens],
         stopStrings: (stop ?? []).filter((stop) => typeof stop === "string"),
-        promptLogprobs: wanted.promptLogprobs,
-        topkPromptLogprobs: wanted.topkPromptLogprobs
+        ...(yield* Effect.mapError(SampleScores.forEngine(scores, prompt, baseModel), userError))
       })
-      return sampleResult(result, sequenceIds)
+      const missing = SampleScores.missing(scores, result)
+      if (missing !== undefined) return yield* userError(`the engine of this server does not compute ${missing}`)
+      return sampleResult(result, SampleScores.answerOf(scores, prompt.length, result), sequenceIds)
     })
 
   const retrieveFuture: Http.Handler = (request) =>
@@ -240,6 +242,11 @@ const FuturesRetrieveRequest = Schema.Struct({
   retrieved_request_ids: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] })
 })
 
+/** Without what {@link SampleScores} reads. */
+const SampleRequest = SamplingApi.SampleRequest.pipe(
+  Schema.pick("numSamples", "prompt", "samplingParams", "samplingSessionId")
+)
+
 const createSamplingSessionResponse = Http.encode(ServiceApi.CreateSamplingSessionResponse)
 
 const getSamplerResponse = Http.encode(ServiceApi.GetSamplerResponse)
@@ -254,27 +261,18 @@ const cancelled: Failed = { _tag: "Failed", error: "the sample was cancelled", c
 
 const userError = (detail: string) => new State.UserError({ detail })
 
-const unsupportedOptions = [
-  "topk_sample_logprobs",
-  "target_prompt_logprobs",
-  "prompt_alt_tokens_k",
-  "prompt_logprobs_last_n"
-]
-
-const isAsked = (value: unknown, name: string): boolean => {
-  const option = Predicate.isRecord(value) ? value[name] : undefined
-  return option !== undefined && option !== null && option !== 0
-}
-
-const sampleResult = (result: Engine.SampleResult, sequenceIds: ReadonlyArray<string>): Completed => {
+const sampleResult = (
+  result: Engine.SampleResult,
+  prompt: SampleScores.PromptAnswer,
+  sequenceIds: ReadonlyArray<string>
+): Completed => {
   const response: SampleResponse.SampleResponse = {
     sequences: result.sequences.map((sequence, i) => ({
       ...sequence,
       sequenceId: sequenceIds[i] ?? "",
-      topkLogprobs: undefined
+      topkLogprobs: sequence.topkLogprobs
     })),
-    promptLogprobs: result.promptLogprobs,
-    topkPromptLogprobs: result.topkPromptLogprobs,
+    ...prompt,
     promptCacheHitTokens: 0
   }
   return {
@@ -285,15 +283,21 @@ const sampleResult = (result: Engine.SampleResult, sequenceIds: ReadonlyArray<st
 }
 
 const sampleJson = (response: SampleResponse.SampleResponse) => ({
-  sequences: response.sequences.map(({ logprobs, stopReason, tokens }) => ({
+  sequences: response.sequences.map(({ logprobs, stopReason, tokens, topkLogprobs }) => ({
     stop_reason: stopReason,
     tokens: Array.from(tokens),
-    logprobs: Array.from(logprobs ?? [])
+    logprobs: Array.from(logprobs ?? []),
+    topk_logprobs: topkLogprobs && topkJson(topkLogprobs)
   })),
   prompt_logprobs: response.promptLogprobs === undefined
     ? null
     : Array.from(response.promptLogprobs, (logprob) => Number.isNaN(logprob) ? null : logprob),
   topk_prompt_logprobs: response.topkPromptLogprobs === undefined ? null : topkJson(response.topkPromptLogprobs),
+  target_prompt_logprobs: response.targetPromptLogprobs && tensorJson(response.targetPromptLogprobs),
+  prompt_alt_tokens: response.promptAltTokens && {
+    tokens: tensorJson(response.promptAltTokens.tokens),
+    logprobs: tensorJson(response.promptAltTokens.logprobs)
+  },
   prompt_cache_hit_tokens: response.promptCacheHitTokens,
   type: "sample"
 })

@@ -113,3 +113,11 @@ const integersOf = (values: ReadonlyArray<unknown>, name: string): BigInt64Array
   }
   return integers
 }
+
+export const tensorJson = ({ data, dtype, shape, sparse }: TensorData.TensorData) => ({
+  data: Array.from<number | bigint, number>(data, Number),
+  dtype,
+  shape,
+  sparse_crow_indices: sparse && Array.from(sparse.crowIndices, Number),
+  sparse_col_indices: sparse && Array.from(sparse.colIndices, Number)
+})
