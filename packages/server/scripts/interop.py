@@ -4,6 +4,7 @@ Needs `pip install tinker==0.38.0`. Run anywhere: python packages/server/scripts
 It starts a server of its own (`serve.ts`, with the bigram engine) and stops it. Exit status 0 means that all went well.
 """
 
+import json
 import math
 import os
 import pathlib
@@ -141,14 +142,74 @@ def run() -> None:
     check("closes", True)
 
 
+def run_with_everything() -> None:
+    """Tokens instead of keys, compressed requests, one poll for many samples, copies of clients, every score."""
+    import pickle
+
+    import tinker
+    from tinker import types
+
+    service = tinker.ServiceClient()
+    training = service.create_lora_training_client(base_model="bigram", rank=8, user_metadata={"a": "b"}).result()
+    text = list(b"abcdefgh")
+    data = [datum(types, text, weights=[1.0] * 7)] * 100
+    before = training.forward_backward(data, "cross_entropy").result().metrics["loss:sum"]
+    training.optim_step(types.AdamParams(learning_rate=0.2)).result()
+    after = training.forward(data, "cross_entropy").result().metrics["loss:sum"]
+    check(f"learns from compressed requests, with a token ({before:.2f} to {after:.2f} nats)", after < before)
+
+    sampling = training.save_weights_and_get_sampling_client().result()
+    params = types.SamplingParams(max_tokens=3, temperature=1.0, seed=1)
+    prompt = types.ModelInput.from_ints(text)
+    many = [sampling.sample(prompt=prompt, num_samples=2, sampling_params=params) for _ in range(50)]
+    check("answers many samples by one poll", all(len(one.result().sequences) == 2 for one in many))
+    copy = pickle.loads(pickle.dumps(sampling))
+    answer = copy.sample(prompt=prompt, num_samples=1, sampling_params=params).result()
+    check("answers a copy of a client", len(answer.sequences[0].tokens) == 3)
+
+    wanted = types.TensorData(data=[98, -1] * 7, dtype="int64", shape=[7, 2])
+    answer = sampling.sample(
+        prompt=prompt, num_samples=1, sampling_params=params, include_prompt_logprobs=True,
+        topk_sample_logprobs=2, target_prompt_logprobs=wanted, prompt_alt_tokens_k=3, prompt_logprobs_last_n=2,
+    ).result()
+    check("scores the last tokens of the prompt alone", [p is None for p in answer.prompt_logprobs] == [True] * 6 + [False] * 2)
+    check("names the best tokens of an answer", [len(row) for row in answer.sequences[0].topk_logprobs] == [2] * 3)
+    scores = answer.target_prompt_logprobs
+    check("scores chosen tokens", list(scores.shape) == [7, 2] and scores.data[0] < 0 and scores.data[1] == 0)
+    check("draws other tokens", list(answer.prompt_alt_tokens.tokens.shape) == [7, 3])
+
+    path = training.save_weights_external("out", ttl_seconds=3600).result().path
+    check("exports an adapter", path.endswith("/external_weights/out"))
+    training.save_state("final", user_metadata={"c": "d"}).result()
+    rest = tinker.RestClient()
+    run_id = training.get_info().model_id
+    checkpoints = rest.list_checkpoints(run_id).result().checkpoints
+    check("lists both", [(c.checkpoint_type, c.expires_at is None) for c in checkpoints] == [("external", False), ("training", True)])
+    run = rest.get_training_run(run_id).result()
+    told = (run.user_metadata, run.last_checkpoint.user_metadata, run.last_checkpoint.checkpoint_id)
+    check("tells about the run", told == ({"a": "b"}, {"c": "d"}, "weights/final"))
+    service.close("success").result()
+
+
+EVERYTHING = {
+    "apiKeys": ["tml-test"],
+    "jwt": {"lifetime": "10 minutes"},
+    "clientConfig": {
+        "proto_compress_fwdbwd": True,
+        "sample_use_retrieve_futures": True,
+        "sample_join_sampling_session": True,
+    },
+}
+
+
 def check_quietly(condition: bool, what: str) -> None:
     if not condition:
         check(what, False)
 
 
-def main() -> None:
+def against_server(options: dict, program) -> None:
     server = subprocess.Popen(
-        ["node", "--import", "tsx", str(HERE / "serve.ts")],
+        ["node", "--import", "tsx", str(HERE / "serve.ts"), json.dumps(options)],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )
     try:
@@ -156,7 +217,7 @@ def main() -> None:
         if not address:
             sys.exit("the server did not start")
         os.environ["TINKER_BASE_URL"] = address
-        run()
+        program()
     finally:
         server.stdin.close()
         try:
@@ -166,4 +227,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    against_server({}, run)
+    against_server(EVERYTHING, run_with_everything)
