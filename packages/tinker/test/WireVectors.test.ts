@@ -1,12 +1,10 @@
 import { assert, it } from "@effect/vitest"
-import { SamplingApi, TensorData, TrainingApi } from "effect-tinker"
+import { FastCheck } from "effect"
+import { Datum, ModelInput, SamplingApi, TensorData, TrainingApi } from "effect-tinker"
+import { encodeForwardBackwardData } from "../src/internal/protobuf.js"
 
 const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, "hex"))
 const hex = (data: Uint8Array): string => Buffer.from(data).toString("hex")
-
-/** Protobuf leaves the order of map entries free; the bytes of equal messages are the same multiset. */
-const assertSameMessage = (actual: Uint8Array, expected: string) =>
-  assert.deepStrictEqual(Array.from(actual).sort(), Array.from(bytes(expected)).sort(), hex(actual))
 
 const crossEntropyRequest =
   "0a09533a747261696e3a3010011a640a100a0e0a0c01000000020000002c01000012300a0d7461726765745f746f6b656e73121f0a1802000000000000002c0100000000000004000000000000001802220103121e0a077765696768747312130a0c000000000000803f0000003f1801220103220d63726f73735f656e74726f7079"
@@ -81,7 +79,7 @@ const requests: ReadonlyArray<readonly [string, TrainingApi.ForwardBackwardReque
 
 for (const [name, request, vector] of requests) {
   it(`writes ${name} as the reference client does`, () => {
-    assertSameMessage(TrainingApi.encodeForwardBackwardRequest(request), vector)
+    assert.strictEqual(hex(TrainingApi.encodeForwardBackwardRequest(request)), vector)
   })
   it(`reads ${name} as the reference client writes it`, () => {
     assert.deepStrictEqual(TrainingApi.decodeForwardBackwardRequest(bytes(vector)), request)
@@ -163,3 +161,255 @@ it("names the field of a damaged message", () => {
   truncated[offsets] = 3
   assert.throws(() => TrainingApi.decodeForwardBackwardOutput(truncated), /logprobs/)
 })
+
+it("encodes data once and sends it again under other numbers", () => {
+  for (const [, { data, forwardOnly, lossFn, lossFnConfig, modelId, seqId }, vector] of requests) {
+    const encoded = encodeForwardBackwardData({ data, lossFn, lossFnConfig })
+    const first = encoded.withHead({ modelId, seqId, forwardOnly })
+    const other = encoded.withHead({ modelId: "another".repeat(40), seqId: 2 ** 31 - 1, forwardOnly: !forwardOnly })
+    const again = encoded.withHead({ modelId, seqId, forwardOnly })
+    assert.strictEqual(hex(first), vector)
+    assert.strictEqual(hex(again), vector)
+    assert.deepStrictEqual(TrainingApi.decodeForwardBackwardRequest(other), {
+      modelId: "another".repeat(40),
+      seqId: 2 ** 31 - 1,
+      data,
+      lossFn,
+      lossFnConfig,
+      forwardOnly: !forwardOnly
+    })
+  }
+})
+
+it("tells the size of a request before its number is known", () => {
+  const data = [Datum.fromTokens(new Int32Array(1001), new Float32Array(1001))]
+  const encoded = encodeForwardBackwardData({ data, lossFn: "cross_entropy", lossFnConfig: {} })
+  const sent = encoded.withHead({ modelId: "m", seqId: 1, forwardOnly: false })
+  assert.isAtLeast(encoded.byteLength, sent.byteLength)
+  assert.isBelow(encoded.byteLength, sent.byteLength + 200)
+})
+
+it("writes what the generated code reads, whatever names, sizes and numbers the request has", () => {
+  const tensor = FastCheck.oneof(
+    FastCheck.array(FastCheck.integer(), { maxLength: 200 }).map((values) => TensorData.int64(values)),
+    FastCheck.float32Array().map((values) => TensorData.float32(values)),
+    FastCheck.constant(TensorData.toSparse(TensorData.int64([0, 0, 0, 9, 0, 0, 0, 0], [2, 4])))
+  ).map((tensor) => ({ ...tensor, sparse: tensor.sparse }))
+  const span = FastCheck.record({
+    kind: FastCheck.constantFrom("prompt" as const, "sampled" as const),
+    sequenceId: FastCheck.fullUnicodeString(),
+    offset: FastCheck.nat(),
+    length: FastCheck.nat()
+  })
+  const name = FastCheck.fullUnicodeString().filter((name) => name !== "__proto__")
+  const request = FastCheck.record({
+    modelId: FastCheck.fullUnicodeString({ maxLength: 60 }),
+    seqId: FastCheck.nat(),
+    lossFn: FastCheck.fullUnicodeString(),
+    lossFnConfig: FastCheck.dictionary(name, FastCheck.oneof(FastCheck.double(), FastCheck.fullUnicodeString())),
+    forwardOnly: FastCheck.boolean(),
+    data: FastCheck.array(
+      FastCheck.record({
+        modelInput: FastCheck.array(FastCheck.int32Array({ maxLength: 80 }), { maxLength: 3 }).map((chunks) => ({
+          chunks: chunks.map((tokens) => ModelInput.fromTokens(tokens).chunks[0]!)
+        })),
+        lossFnInputs: FastCheck.dictionary(name, tensor, { maxKeys: 3 }),
+        modelInputSpans: FastCheck.array(span, { minLength: 1, maxLength: 2 }),
+        lossFnInputSpans: FastCheck.array(span, { minLength: 1, maxLength: 2 })
+      }),
+      { maxLength: 3 }
+    )
+  })
+  FastCheck.assert(
+    FastCheck.property(request, (request) => {
+      const read = TrainingApi.decodeForwardBackwardRequest(TrainingApi.encodeForwardBackwardRequest(request))
+      assert.deepStrictEqual(read, request)
+    }),
+    { numRuns: 100, seed: 7 }
+  )
+})
+
+it("refuses an image asset pointer, which has no such form", () => {
+  const pointer = { type: "image_asset_pointer", location: "x", format: "png" } as const
+  assert.throws(
+    () =>
+      encodeForwardBackwardData({
+        data: [{ modelInput: { chunks: [pointer] }, lossFnInputs: {} }],
+        lossFn: "ppo",
+        lossFnConfig: {}
+      }),
+    /asset pointer/
+  )
+})
+
+/** A field that holds bytes. */
+const field = (number: number, ...parts: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const content = Buffer.concat(parts)
+  assert.isBelow(content.length, 128)
+  return Buffer.concat([Uint8Array.of(8 * number + 2, content.length), content])
+}
+
+const number = (field: number, value: number) => Uint8Array.of(8 * field, value)
+
+const ascii = (text: string) => new TextEncoder().encode(text)
+
+const record = (dtype: number, data: Uint8Array, offsets: ReadonlyArray<bigint>, ...more: ReadonlyArray<Uint8Array>) =>
+  field(
+    2,
+    field(
+      2,
+      field(1, ascii("logprobs")),
+      field(2, field(1, data), field(2, new Uint8Array(BigInt64Array.from(offsets).buffer)), number(3, dtype), ...more)
+    )
+  )
+
+it("widens int32 to int64 and bfloat16 to float32, and cuts at the offsets of what is stored", () => {
+  const ints = record(3, new Uint8Array(Int32Array.of(1, -2, 3).buffer), [0n, 8n, 12n])
+  assert.deepStrictEqual(TrainingApi.decodeForwardBackwardOutput(ints).lossFnOutputs, [
+    { logprobs: { dtype: "int64", data: BigInt64Array.of(1n, -2n), shape: [2] } },
+    { logprobs: { dtype: "int64", data: BigInt64Array.of(3n), shape: [1] } }
+  ])
+  const halves = record(4, new Uint8Array(Uint16Array.of(0x3f80, 0xc020).buffer), [0n, 2n, 4n])
+  assert.deepStrictEqual(TrainingApi.decodeForwardBackwardOutput(halves).lossFnOutputs, [
+    { logprobs: { dtype: "float32", data: Float32Array.of(1), shape: [1] } },
+    { logprobs: { dtype: "float32", data: Float32Array.of(-2.5), shape: [1] } }
+  ])
+})
+
+it("reads records of different shapes and dtypes one after another", () => {
+  const floats = new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer)
+  const output = TrainingApi.decodeForwardBackwardOutput(Buffer.concat([
+    record(1, floats, [0n, 16n], field(4, Uint8Array.of(2))),
+    record(2, new Uint8Array(BigInt64Array.of(5n).buffer), [0n, 8n])
+  ]))
+  assert.deepStrictEqual(output.lossFnOutputs.map(({ logprobs }) => logprobs?.shape), [[2, 2], [1]])
+  assert.deepStrictEqual(output.lossFnOutputs.map(({ logprobs }) => logprobs?.dtype), ["float32", "int64"])
+})
+
+it("gives empty outputs for data whose fields were all left out, and none without records", () => {
+  const stripped = TrainingApi.decodeForwardBackwardOutput(field(2, number(3, 3)))
+  assert.deepStrictEqual(stripped.lossFnOutputs, [{}, {}, {}])
+  const empty = TrainingApi.decodeForwardBackwardOutput(
+    field(3, field(1, ascii("a:sum")), Uint8Array.of(0x11, ...new Uint8Array(8)))
+  )
+  assert.deepStrictEqual(empty, { lossFnOutputType: "ArrayRecord", lossFnOutputs: [], metrics: { "a:sum": 0 } })
+  assert.strictEqual(TrainingApi.decodeForwardBackwardOutput(field(1, ascii("mod:T"))).lossFnOutputType, "mod:T")
+})
+
+it("skips fields it does not know", () => {
+  const known = bytes(sampleResponse)
+  const unknown = Buffer.concat([
+    Uint8Array.of(0x78, 0xff, 0xff, 0x03),
+    Uint8Array.of(0x79, 1, 2, 3, 4, 5, 6, 7, 8),
+    Uint8Array.of(0x7d, 1, 2, 3, 4),
+    field(15, ascii("new"))
+  ])
+  assert.deepStrictEqual(
+    SamplingApi.decodeSampleResponse(Buffer.concat([unknown, known, unknown]), []),
+    SamplingApi.decodeSampleResponse(known, [])
+  )
+})
+
+it("reads a message that begins at an odd place of its memory", () => {
+  const shifted = Buffer.concat([Uint8Array.of(0), bytes(forwardBackwardOutput)]).subarray(1)
+  assert.deepStrictEqual(
+    TrainingApi.decodeForwardBackwardOutput(shifted),
+    TrainingApi.decodeForwardBackwardOutput(bytes(forwardBackwardOutput))
+  )
+})
+
+it("gives a sample without tokens empty ones, and an empty field of log-probabilities none", () => {
+  const [sequence] = SamplingApi.decodeSampleResponse(field(1, field(3)), []).sequences
+  assert.deepStrictEqual(sequence, {
+    sequenceId: "",
+    tokens: new Int32Array(0),
+    logprobs: undefined,
+    topkLogprobs: undefined,
+    stopReason: "stop"
+  })
+})
+
+it("keeps the numbers of a result when the memory of its message is used again", () => {
+  const message = bytes(sampleResponse)
+  const response = SamplingApi.decodeSampleResponse(message, [])
+  message.fill(0)
+  assert.deepStrictEqual(response.sequences[0]?.tokens, Int32Array.of(5, 6))
+})
+
+it("names the field of a message that makes no sense", () => {
+  const output = (message: Uint8Array) => () => TrainingApi.decodeForwardBackwardOutput(message)
+  const sample = (message: Uint8Array) => () => SamplingApi.decodeSampleResponse(message, [])
+  const eight = new Uint8Array(8)
+  assert.throws(output(record(1, eight, [0n, 3n])), /logprobs offsets has 3, no multiple of 4/)
+  assert.throws(output(record(1, eight, [0n, 12n])), /logprobs has offsets outside its 2 elements/)
+  assert.throws(output(record(1, eight, [0n, -4n])), /logprobs has offsets outside/)
+  assert.throws(output(record(1, eight, [8n, 4n])), /logprobs has offsets outside/)
+  assert.throws(output(record(1, eight.subarray(1), [0n])), /logprobs has 7 bytes, no multiple of 4/)
+  assert.throws(output(record(0, eight, [0n, 8n])), /logprobs has no known dtype/)
+  assert.throws(output(record(1, eight, [0n, 4n], field(4, Uint8Array.of(2)))), /logprobs has 1 elements in rows of 2/)
+  assert.throws(
+    output(field(2, number(3, 2), record(1, eight, [0n, 8n]).subarray(2))),
+    /logprobs has 1 entries for 2 data/
+  )
+  assert.throws(output(field(2, Uint8Array.of(0x18, 0xff, 0xff, 0xff, 0xff, 0x7f))), /num_datums is/)
+  assert.throws(output(field(3, field(1, ascii("__proto__")))), /__proto__/)
+  assert.throws(output(Uint8Array.of(0x0b)), /wire type 3/)
+  assert.throws(output(Uint8Array.of(0x00, 0x00)), /without a number/)
+  assert.throws(sample(field(1, number(1, 2))), /stop_reason 2 is unknown/)
+  assert.throws(sample(field(1, field(2, Uint8Array.of(1, 2, 3)))), /tokens has 3 bytes/)
+  assert.throws(sample(field(2, Uint8Array.of(1, 2, 3))), /prompt_logprobs has 3 bytes/)
+  assert.throws(sample(field(3, number(3, 2), number(4, 100))), /topk_prompt_logprobs has 0 tokens/)
+  assert.throws(
+    sample(field(5, field(1, eight), number(3, 1), field(4, Uint8Array.of(3)))),
+    /target_prompt_logprobs has 2/
+  )
+  assert.throws(sample(field(5, field(1, eight), number(3, 2))), /target_prompt_logprobs is no float tensor/)
+  assert.throws(sample(field(6)), /prompt_alt_tokens/)
+  assert.throws(sample(Uint8Array.of(0x20, ...new Uint8Array(10).fill(0xff))), /prompt_cache_hit_tokens/)
+  assert.throws(sample(Uint8Array.of(0x12, 50)), /prompt_logprobs ends early/)
+})
+
+const readers: ReadonlyArray<readonly [string, string, (message: Uint8Array) => unknown]> = [
+  ["the cross entropy request", crossEntropyRequest, TrainingApi.decodeForwardBackwardRequest],
+  ["the ppo request", ppoRequest + typedConfig, TrainingApi.decodeForwardBackwardRequest],
+  ["the request with spans", spansRequest, TrainingApi.decodeForwardBackwardRequest],
+  ["the sample", sampleResponse, (message) => SamplingApi.decodeSampleResponse(message, [])],
+  ["the scores", scoresResponse, (message) => SamplingApi.decodeSampleResponse(message, [])],
+  ["the output", forwardBackwardOutput, TrainingApi.decodeForwardBackwardOutput]
+]
+
+for (const [name, vector, read] of readers) {
+  const readOrError = (message: Uint8Array): string => {
+    try {
+      read(message)
+      return "read"
+    } catch (error) {
+      assert.instanceOf(error, Error)
+      assert.match((error as Error).message, /[a-z]+_?[a-z]+ /)
+      return "refused"
+    }
+  }
+
+  it(`reads or refuses ${name} wherever it is cut`, () => {
+    const message = bytes(vector)
+    const results = Array.from(message, (_, end) => readOrError(message.subarray(0, end)))
+    // Cut between two fields it is a whole message.
+    assert.include(results, "read")
+    assert.include(results, "refused")
+  })
+
+  it(`reads or refuses ${name} with any bytes changed`, () => {
+    const message = bytes(vector)
+    const change = FastCheck.tuple(FastCheck.nat(message.length - 1), FastCheck.nat(255))
+    let refused = 0
+    FastCheck.assert(
+      FastCheck.property(FastCheck.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
+        const damaged = message.slice()
+        for (const [position, value] of changes) damaged[position] = value
+        if (readOrError(damaged) === "refused") refused++
+      }),
+      { numRuns: 500, seed: 11 }
+    )
+    assert.isAbove(refused, 50)
+  })
+}
