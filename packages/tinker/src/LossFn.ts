@@ -1,10 +1,17 @@
 /**
  * The losses that the service computes, and what each needs of a datum. Every loss is a sum over tokens, in nats.
  */
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { Datum } from "./Datum.js"
+import { inputDtypes } from "./internal/lossInputs.js"
+import { provenanceIssues } from "./internal/provenance.js"
+import { firstNonFinite, firstOutside, firstOutsideInt64 } from "./internal/scan.js"
+import { sparseFault } from "./internal/sparse.js"
 import * as ModelInput from "./ModelInput.js"
 import type { TensorData } from "./TensorData.js"
+import { elementCount } from "./TensorData.js"
+import type { Issue } from "./TinkerError.js"
 import { InvalidInputError } from "./TinkerError.js"
 
 /**
@@ -16,14 +23,21 @@ import { InvalidInputError } from "./TinkerError.js"
  * | `importance_sampling` | `targetTokens`, `logprobs`, `advantages` | `-r A` |
  * | `ppo` | the same | `-min(r A, clip(r, clipLowThreshold, clipHighThreshold) A)` |
  *
- * The other names are computed by the hosted service; their formulas are its own. Any other string is passed on.
+ * The other names are computed by the hosted service; their formulas are its own. A name that is not listed here goes
+ * through {@link other}.
  *
  * Source: the losses pages of the Tinker documentation; PPO: Schulman et al. 2017, eq. 7.
  *
  * @since 0.1.0
  * @category models
  */
-export type LossFn =
+export type LossFn = KnownLossFn | OtherLossFn
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type KnownLossFn =
   | "cross_entropy"
   | "importance_sampling"
   | "ppo"
@@ -31,7 +45,17 @@ export type LossFn =
   | "dro"
   | "gspo"
   | "stable_reinforce"
-  | (string & {})
+
+/**
+ * A loss that this version does not know. Its inputs are checked as far as every loss agrees.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OtherLossFn {
+  readonly _tag: "OtherLossFn"
+  readonly name: string
+}
 
 /**
  * Settings of a loss, e.g. `{ clipLowThreshold: 0.8, clipHighThreshold: 1.2 }` of `ppo`, which are its defaults.
@@ -41,73 +65,233 @@ export type LossFn =
  */
 export type LossFnConfig = Readonly<Record<string, number | string>>
 
-const required: Readonly<Record<string, ReadonlyArray<string>>> = {
+/**
+ * A loss by a name that the service knows and this version does not.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const other = (name: string): OtherLossFn => ({ _tag: "OtherLossFn", name })
+
+/**
+ * The name on the wire.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const nameOf = (lossFn: LossFn): string => typeof lossFn === "string" ? lossFn : lossFn.name
+
+/** What every datum must have. The service alone knows what the last two need besides. */
+const required: Readonly<Record<KnownLossFn, ReadonlyArray<string>>> = {
   cross_entropy: ["targetTokens"],
   importance_sampling: ["targetTokens", "logprobs", "advantages"],
   ppo: ["targetTokens", "logprobs", "advantages"],
   cispo: ["targetTokens", "logprobs", "advantages"],
-  dro: ["targetTokens", "logprobs", "advantages"]
+  dro: ["targetTokens", "logprobs", "advantages"],
+  gspo: ["targetTokens"],
+  stable_reinforce: ["targetTokens"]
 }
 
-const dtypes: Readonly<Record<string, TensorData["dtype"]>> = {
-  targetTokens: "int64",
-  weights: "float32",
-  logprobs: "float32",
-  advantages: "float32",
-  clipLowThreshold: "float32",
-  clipHighThreshold: "float32",
-  sequenceRatioMask: "float32"
+const isKnown = (name: string): name is KnownLossFn => Object.hasOwn(required, name)
+
+/** Their formulas are the service's own, and so are the names of their inputs. */
+const openInputs: ReadonlySet<string> = new Set(["gspo", "stable_reinforce"])
+
+/** Many programs keep it beside the other inputs for their own use. */
+const ownInput = "mask"
+
+const mostTokens = 2 ** 31
+
+/**
+ * Everything that keeps the data of a pass from being sent, each with its place, e.g. `data[3].lossFnInputs.weights` or
+ * `lossFnConfig.klCoeff`; none when it can be sent. Looks at each number once.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const issues = (options: {
+  readonly lossFn: LossFn
+  readonly lossFnConfig?: LossFnConfig | undefined
+  readonly data: ReadonlyArray<Datum>
+  /** Every token must be less, if it is known. */
+  readonly vocabularySize?: number | undefined
+  /** Longest model input in tokens, if it is known. */
+  readonly maxContextLength?: number | undefined
+}): ReadonlyArray<Issue> => {
+  const found: Array<Issue> = []
+  const add: Add = (field, description) => {
+    found.push({ field, description })
+  }
+  checkName(options.lossFn, add)
+  checkConfig(options.lossFnConfig ?? {}, add)
+  if (options.data.length === 0) add("data", "there is no datum; pass at least one.")
+  const limits: Limits = {
+    tokens: Math.min(options.vocabularySize ?? mostTokens, mostTokens),
+    context: options.maxContextLength ?? Infinity
+  }
+  for (let i = 0; i < options.data.length; i++) {
+    const datum = options.data[i]!
+    const length = checkModelInput(datum, `data[${i}].modelInput`, limits, add)
+    checkInputs(datum, `data[${i}]`, options.lossFn, length, limits, add)
+    found.push(...provenanceIssues(datum, `data[${i}]`))
+  }
+  return found
+}
+
+type Add = (field: string, description: string) => void
+
+interface Limits {
+  readonly tokens: number
+  readonly context: number
+}
+
+const checkName = (lossFn: LossFn, add: Add): void => {
+  const name: unknown = typeof lossFn === "string" ? lossFn : lossFn?.name
+  if (name === "custom") {
+    add("lossFn", "custom names no loss by itself; pass the loss to forwardBackwardCustom.")
+  } else if (typeof name !== "string" || name === "") {
+    add("lossFn", "is no name of a loss.")
+  } else if (typeof lossFn === "string" && !isKnown(lossFn)) {
+    add(
+      "lossFn",
+      `${name} is not known. Known are ${Object.keys(required).join(", ")}; LossFn.other passes another name.`
+    )
+  }
+}
+
+const checkConfig = (config: LossFnConfig, add: Add): void => {
+  for (const [key, value] of Object.entries<unknown>(config)) {
+    if (typeof value === "string" || (typeof value === "number" && !Number.isNaN(value))) continue
+    const kind = typeof value === "number" ? "NaN" : value === null ? "null" : `of type ${typeof value}`
+    add(`lossFnConfig.${key}`, `is ${kind}; it must be a number or a text.`)
+  }
+}
+
+/** Its length, or nothing when only the server can tell. */
+const checkModelInput = (datum: Datum, field: string, limits: Limits, add: Add): number | undefined => {
+  const { chunks } = datum.modelInput
+  if (chunks.length === 0) add(field, "has no chunks.")
+  for (let i = 0; i < chunks.length; i++) {
+    const chunk = chunks[i]!
+    const place = `${field}.chunks[${i}]`
+    switch (chunk.type) {
+      case "encoded_text": {
+        if (chunk.tokens.length === 0) add(place, "has no tokens.")
+        const outside = firstOutside(chunk.tokens, limits.tokens)
+        if (outside >= 0) add(`${place}.tokens`, tokenRange(chunk.tokens[outside]!, outside, limits))
+        break
+      }
+      case "image_asset_pointer":
+        add(place, "is an image asset pointer, which cannot be trained on; send the image itself.")
+        break
+      case "image":
+        if (
+          chunk.expectedTokens !== undefined && !(Number.isInteger(chunk.expectedTokens) && chunk.expectedTokens >= 0)
+        ) {
+          add(`${place}.expectedTokens`, `is ${chunk.expectedTokens}; it must be a whole number, 0 or more.`)
+        }
+        break
+      case "dmel":
+        break
+    }
+  }
+  const length = Either.getOrUndefined(ModelInput.length(datum.modelInput))
+  if (length !== undefined && length > limits.context) {
+    add(field, `has ${length} tokens, and the context has ${limits.context}.`)
+  }
+  return length
+}
+
+const tokenRange = (token: number | bigint, position: number, limits: Limits): string =>
+  token < 0
+    ? `is ${token} at ${position}; a token is not negative.`
+    : `is ${token} at ${position}; the vocabulary has ${limits.tokens} tokens.`
+
+const checkInputs = (
+  datum: Datum,
+  name: string,
+  lossFn: LossFn,
+  length: number | undefined,
+  limits: Limits,
+  add: Add
+): void => {
+  const inputs = datum.lossFnInputs
+  const known = typeof lossFn === "string" && isKnown(lossFn) ? lossFn : undefined
+  for (const key of known === undefined ? [] : required[known]) {
+    if (inputs[key] === undefined) add(`${name}.lossFnInputs.${key}`, `is missing, and the loss ${known} needs it.`)
+  }
+  for (const [key, tensor] of Object.entries(inputs)) {
+    const field = `${name}.lossFnInputs.${key}`
+    const dtype = inputDtypes.get(key)
+    if (!isTensor(tensor)) {
+      add(field, "is no tensor; make one with TensorData.")
+      continue
+    }
+    if (dtype === undefined && known !== undefined && !openInputs.has(known) && key !== ownInput) {
+      add(field, `is not read by the loss ${known}; it reads ${Array.from(inputDtypes.keys()).join(", ")}.`)
+    }
+    if (dtype !== undefined && tensor.dtype !== dtype) add(field, `is ${tensor.dtype}; it must be ${dtype}.`)
+    const fault = shapeFault(tensor)
+      ?? (known === undefined || dtype === undefined ? undefined : alignmentFault(key, tensor, inputs, length))
+    if (fault !== undefined) add(field, fault)
+    if (tensor.dtype === "float32") {
+      const position = firstNonFinite(tensor.data)
+      if (position >= 0) add(field, `is ${tensor.data[position]} at ${position}; it must be finite.`)
+    } else if (key === "targetTokens") {
+      const position = firstOutsideInt64(tensor.data, limits.tokens)
+      if (position >= 0) add(field, tokenRange(tensor.data[position]!, position, limits))
+    }
+  }
+}
+
+const isTensor = (tensor: TensorData | undefined): tensor is TensorData =>
+  tensor !== undefined && tensor !== null && Array.isArray(tensor.shape)
+  && (tensor.dtype === "float32" ?
+    tensor.data instanceof Float32Array
+    : tensor.dtype === "int64" && tensor.data instanceof BigInt64Array)
+
+const shapeFault = (tensor: TensorData): string | undefined => {
+  if (tensor.shape.some((dimension) => !Number.isSafeInteger(dimension) || dimension < 0)) {
+    return `has shape [${tensor.shape}]; its dimensions must be whole numbers.`
+  }
+  if (tensor.sparse !== undefined) return sparseFault(tensor)
+  const size = elementCount(tensor.shape)
+  return size === tensor.data.length
+    ? undefined
+    : `has ${tensor.data.length} elements, and its shape [${tensor.shape}] says ${size}.`
+}
+
+/** One row for each position of the model input; weights are shaped as the targets, which may have several a position. */
+const alignmentFault = (
+  key: string,
+  tensor: TensorData,
+  inputs: Datum["lossFnInputs"],
+  length: number | undefined
+): string | undefined => {
+  const { shape } = tensor
+  if (shape.length !== 1 && shape.length !== 2) return `has shape [${shape}]; it must be [tokens] or [tokens, k].`
+  if (length !== undefined && shape[0] !== length) {
+    return `has shape [${shape}], and the model input has ${length} tokens.`
+  }
+  const targets = inputs.targetTokens?.shape
+  if (key === "weights" && targets !== undefined && String(targets) !== String(shape)) {
+    return `has shape [${shape}], and targetTokens [${targets}].`
+  }
+  return undefined
 }
 
 /**
- * The first thing wrong with the data of a call, naming the datum and the input; none when they can be sent.
+ * The first of {@link issues} as an error.
  *
  * @since 0.1.0
  * @category utils
  */
 export const validate = (
   operation: string,
-  lossFn: LossFn,
+  lossFn: LossFn | string,
   data: ReadonlyArray<Datum>
-): Option.Option<InvalidInputError> => {
-  const wrong = (field: string, description: string) =>
-    Option.some(new InvalidInputError({ operation, field, description }))
-  if (data.length === 0) return wrong("data", "there is no datum; pass at least one.")
-  for (let i = 0; i < data.length; i++) {
-    const datum = data[i]!
-    const length = ModelInput.textLength(datum.modelInput)
-    if (datum.modelInput.chunks.some((chunk) => chunk.type === "image_asset_pointer")) {
-      return wrong(`data[${i}].modelInput`, "an image asset pointer cannot be trained on; send the image itself.")
-    }
-    if (length === 0) return wrong(`data[${i}].modelInput`, "there are no tokens.")
-    for (const name of required[lossFn] ?? []) {
-      if (datum.lossFnInputs[name] === undefined) {
-        return wrong(`data[${i}].lossFnInputs.${name}`, `missing, and the loss ${lossFn} needs it.`)
-      }
-    }
-    for (const [name, tensor] of Object.entries(datum.lossFnInputs)) {
-      const field = `data[${i}].lossFnInputs.${name}`
-      const dtype = dtypes[name]
-      if (dtype !== undefined && tensor.dtype !== dtype) return wrong(field, `is ${tensor.dtype}; it must be ${dtype}.`)
-      if (tensor.sparse === undefined) {
-        const size = tensor.shape.reduce((product, n) => product * n, 1)
-        if (size !== tensor.data.length) {
-          return wrong(field, `has ${tensor.data.length} elements, and its shape [${tensor.shape}] says ${size}.`)
-        }
-      }
-      if (dtype !== undefined && length !== undefined && tensor.shape[0] !== length) {
-        return wrong(field, `has shape [${tensor.shape}], and the model input has ${length} tokens.`)
-      }
-      if (tensor.dtype === "float32") {
-        const position = firstNonFinite(tensor.data)
-        if (position >= 0) return wrong(field, `is ${tensor.data[position]} at ${position}; it must be finite.`)
-      }
-    }
-  }
-  return Option.none()
-}
-
-const firstNonFinite = (data: Float32Array): number => {
-  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return i
-  return -1
-}
+): Option.Option<InvalidInputError> =>
+  Option.map(
+    Option.fromNullable(issues({ lossFn: lossFn as LossFn, data })[0]),
+    (issue) => new InvalidInputError({ operation, ...issue })
+  )
