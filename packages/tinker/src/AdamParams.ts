@@ -2,6 +2,8 @@
  * Settings of one optimizer step. All may change from step to step.
  */
 import * as Schema from "effect/Schema"
+import { checkFields, decay, notNegative, positive } from "./internal/checkFields.js"
+import type { Issue } from "./TinkerError.js"
 
 /**
  * AdamW with decoupled weight decay. Every field is sent, so a change of the server's defaults changes no run.
@@ -27,28 +29,36 @@ export class AdamParams extends Schema.Class<AdamParams>("effect-tinker/AdamPara
 }) {}
 
 /**
+ * Nothing is checked here, so that nothing throws; see {@link issues}.
+ *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: ConstructorParameters<typeof AdamParams>[0] = {}): AdamParams => new AdamParams(options)
+export const make = (options: ConstructorParameters<typeof AdamParams>[0] = {}): AdamParams =>
+  new AdamParams(options, { disableValidation: true })
 
 /**
- * The first setting out of its range, with what it must be.
+ * Every setting out of its range and every field that is none. A learning rate of 0 is in range: such a step clears the
+ * gradients.
  *
  * @since 0.1.0
  * @category utils
  */
-export const firstInvalid = (
-  params: AdamParams
-): { readonly field: keyof AdamParams; readonly description: string } | undefined => {
-  const check = (field: keyof AdamParams, fits: boolean, range: string) =>
-    fits ? undefined : { field, description: `is ${params[field]}; it must be ${range}.` }
-  const positive = (n: number) => n >= 0 && n < Infinity
-  const decay = (n: number) => n >= 0 && n < 1
-  return check("learningRate", positive(params.learningRate), "a finite number, 0 or more")
-    ?? check("beta1", decay(params.beta1), "0 or more and less than 1")
-    ?? check("beta2", decay(params.beta2), "0 or more and less than 1")
-    ?? check("eps", positive(params.eps), "a finite number, 0 or more")
-    ?? check("weightDecay", positive(params.weightDecay), "a finite number, 0 or more")
-    ?? check("gradClipNorm", positive(params.gradClipNorm), "a finite number, 0 or more")
+export const issues = (params: AdamParams): ReadonlyArray<Issue> => checkFields(params, rules)
+
+const rules = {
+  learningRate: notNegative,
+  beta1: decay,
+  beta2: decay,
+  eps: positive,
+  weightDecay: notNegative,
+  gradClipNorm: notNegative
 }
+
+/**
+ * The first of {@link issues}.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const firstInvalid = (params: AdamParams): Issue | undefined => issues(params)[0]

@@ -2,6 +2,8 @@
  * The adapter that a model trains: its rank and the parts of the base model that get one.
  */
 import * as Schema from "effect/Schema"
+import { checkFields, flag, optional, whole, wholeFrom } from "./internal/checkFields.js"
+import type { Issue } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -21,7 +23,26 @@ export class LoraConfig extends Schema.Class<LoraConfig>("effect-tinker/LoraConf
 }) {}
 
 /**
+ * Nothing is checked here, so that nothing throws; see {@link issues}.
+ *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: ConstructorParameters<typeof LoraConfig>[0] = {}): LoraConfig => new LoraConfig(options)
+export const make = (options: ConstructorParameters<typeof LoraConfig>[0] = {}): LoraConfig =>
+  new LoraConfig(options, { disableValidation: true })
+
+/**
+ * Every setting out of its range and every field that is none.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const issues = (config: LoraConfig): ReadonlyArray<Issue> => checkFields(config, rules)
+
+const rules = {
+  rank: wholeFrom(1),
+  seed: optional(whole),
+  trainUnembed: flag,
+  trainMlp: flag,
+  trainAttn: flag
+}

@@ -2,6 +2,16 @@
  * How answers are drawn.
  */
 import * as Schema from "effect/Schema"
+import type { Rule } from "./internal/checkFields.js"
+import { checkFields, notNegative, optional, share, whole, wholeFrom } from "./internal/checkFields.js"
+import type { Issue } from "./TinkerError.js"
+
+/** Some servers refuse a bare text, so it is sent as a list of one. */
+const Stop = Schema.transform(
+  Schema.Union(Schema.String, Schema.Array(Schema.String), Schema.Array(Schema.Int)),
+  Schema.typeSchema(Schema.Union(Schema.String, Schema.Array(Schema.String), Schema.Array(Schema.Int))),
+  { strict: true, decode: (stop) => stop, encode: (stop) => typeof stop === "string" ? [stop] : stop }
+)
 
 /**
  * @since 0.1.0
@@ -16,9 +26,7 @@ export class SamplingParams extends Schema.Class<SamplingParams>("effect-tinker/
    * An answer ends with any of these texts or tokens, which is kept. Without it the model's own end tokens count; an
    * empty list turns those off too.
    */
-  stop: Schema.optional(
-    Schema.Union(Schema.String, Schema.Array(Schema.String), Schema.Array(Schema.Int))
-  ),
+  stop: Schema.optional(Stop),
   /** 0 takes the most probable token each time. Default 1. */
   temperature: Schema.optionalWith(Schema.Number, { default: () => 1 }),
   /** Number of most probable tokens to choose from; -1, the default, for all. */
@@ -28,27 +36,47 @@ export class SamplingParams extends Schema.Class<SamplingParams>("effect-tinker/
 }) {}
 
 /**
+ * Nothing is checked here, so that nothing throws; see {@link issues}.
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (options: ConstructorParameters<typeof SamplingParams>[0] = {}): SamplingParams =>
-  new SamplingParams(options)
+  new SamplingParams(options, { disableValidation: true })
 
 /**
- * The first parameter out of its range, with what it must be.
+ * Every parameter out of its range and every field that is none.
  *
  * @since 0.1.0
  * @category utils
  */
-export const firstInvalid = (
-  params: SamplingParams
-): { readonly field: keyof SamplingParams; readonly description: string } | undefined => {
-  const check = (field: keyof SamplingParams, fits: boolean, range: string) =>
-    fits ? undefined : { field, description: `is ${params[field]}; it must be ${range}.` }
-  const count = (n: number | undefined) => n === undefined || (Number.isInteger(n) && n >= 1)
-  return check("maxTokens", count(params.maxTokens), "a whole number, 1 or more")
-    ?? check("seed", params.seed === undefined || Number.isSafeInteger(params.seed), "a whole number")
-    ?? check("temperature", params.temperature >= 0 && params.temperature < Infinity, "a finite number, 0 or more")
-    ?? check("topK", Number.isInteger(params.topK) && params.topK >= -1, "-1 for all, or a whole number")
-    ?? check("topP", params.topP > 0 && params.topP <= 1, "more than 0 and at most 1")
+export const issues = (params: SamplingParams): ReadonlyArray<Issue> => checkFields(params, rules)
+
+const stop: Rule = {
+  fits: (value) =>
+    typeof value === "string"
+    || (Array.isArray(value)
+      && (value.every((item) => typeof item === "string") ||
+        value.every((item) => Number.isInteger(item) && item >= 0))),
+  must: "a text, a list of texts, or a list of token ids"
 }
+
+const rules = {
+  maxTokens: optional(wholeFrom(1)),
+  seed: optional(whole),
+  stop: optional(stop),
+  temperature: notNegative,
+  topK: {
+    fits: (value: unknown) => Number.isSafeInteger(value) && (value as number) >= -1,
+    must: "-1 for all, or a whole number"
+  },
+  topP: share
+}
+
+/**
+ * The first of {@link issues}.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const firstInvalid = (params: SamplingParams): Issue | undefined => issues(params)[0]

@@ -1,0 +1,64 @@
+import type { Issue } from "../TinkerError.js"
+
+/** Whether a value fits, and what it must be, as the end of a sentence. */
+export interface Rule {
+  readonly fits: (value: unknown) => boolean
+  readonly must: string
+}
+
+/** Everything in a value that its rules refuse, and every field that has no rule, which is most often a misspelt one. */
+export const checkFields = (value: object, rules: Readonly<Record<string, Rule>>): ReadonlyArray<Issue> => {
+  const issues: Array<Issue> = []
+  const fields = new Map<string, unknown>(Object.entries(value))
+  for (const [field, rule] of Object.entries(rules)) {
+    const given = fields.get(field)
+    if (!rule.fits(given)) issues.push({ field, description: `is ${show(given)}; it must be ${rule.must}.` })
+  }
+  for (const field of fields.keys()) {
+    if (!Object.hasOwn(rules, field)) {
+      issues.push({ field, description: `is no parameter; those are ${Object.keys(rules).join(", ")}.` })
+    }
+  }
+  return issues
+}
+
+const show = (value: unknown): string =>
+  typeof value === "number" || typeof value === "boolean" || value === undefined || value === null
+    ? String(value)
+    : Array.isArray(value)
+    ? "a list"
+    : `of type ${typeof value}`
+
+const isNumber = (value: unknown): value is number => typeof value === "number"
+
+export const notNegative: Rule = {
+  fits: (value) => isNumber(value) && value >= 0 && value < Infinity,
+  must: "a finite number, 0 or more"
+}
+
+export const positive: Rule = {
+  fits: (value) => isNumber(value) && value > 0 && value < Infinity,
+  must: "a finite number, more than 0"
+}
+
+/** Of a moving average. */
+export const decay: Rule = {
+  fits: (value) => isNumber(value) && value >= 0 && value < 1,
+  must: "0 or more and less than 1"
+}
+
+export const share: Rule = {
+  fits: (value) => isNumber(value) && value > 0 && value <= 1,
+  must: "more than 0 and at most 1"
+}
+
+export const wholeFrom = (least: number): Rule => ({
+  fits: (value) => Number.isSafeInteger(value) && (value as number) >= least,
+  must: `a whole number, ${least} or more`
+})
+
+export const whole: Rule = { fits: Number.isSafeInteger, must: "a whole number" }
+
+export const flag: Rule = { fits: (value) => typeof value === "boolean", must: "true or false" }
+
+export const optional = (rule: Rule): Rule => ({ ...rule, fits: (value) => value === undefined || rule.fits(value) })
