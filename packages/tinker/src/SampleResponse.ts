@@ -13,6 +13,8 @@ export interface SampleResponse {
   readonly promptLogprobs: Float32Array | undefined
   /** The most probable tokens at each prompt position. Only if asked for. */
   readonly topkPromptLogprobs: TopkLogprobs | undefined
+  /** The prompt position of the first entry of both. 0, unless only the last ones were asked for. */
+  readonly promptLogprobsOffset?: number | undefined
   /** Log-probabilities of tokens that the request named for each prompt position, in the request's shape; 0 where none. */
   readonly targetPromptLogprobs?: Float32Tensor | undefined
   /** Other tokens drawn for each prompt position, `[prompt - 1, k]`: row i belongs to position i + 1. */
@@ -62,19 +64,126 @@ export interface TopkLogprobs {
 export const noLogprob = -99999
 
 /**
- * The tokens at one position with their log-probabilities; empty where the server had none.
+ * @since 0.1.0
+ * @category models
+ */
+export type TopkRow = ReadonlyArray<readonly [token: number, logprob: number]>
+
+const isEmptyCell = (topk: TopkLogprobs, cell: number): boolean =>
+  topk.tokenIds[cell] === 0 && topk.logprobs[cell] === noLogprob
+
+/**
+ * The tokens at one position with their log-probabilities, without the empty cells at the end; none where the first cell
+ * is empty.
  *
  * @since 0.1.0
  * @category utils
  */
-export const topkAt = (
-  topk: TopkLogprobs,
-  position: number
-): ReadonlyArray<readonly [token: number, logprob: number]> => {
-  const row: Array<readonly [number, number]> = []
-  for (let i = position * topk.k; i < (position + 1) * topk.k; i++) {
-    if (topk.logprobs[i] === noLogprob) break
-    row.push([topk.tokenIds[i]!, topk.logprobs[i]!])
+export const topkAt = (topk: TopkLogprobs, position: number): TopkRow => {
+  const start = position * topk.k
+  let end = isEmptyCell(topk, start) ? start : start + topk.k
+  while (end > start && isEmptyCell(topk, end - 1)) end--
+  return Array.from({ length: end - start }, (_, i) => [topk.tokenIds[start + i]!, topk.logprobs[start + i]!] as const)
+}
+
+/**
+ * A row for each position, null where the server had none.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const topkRows = (topk: TopkLogprobs): ReadonlyArray<TopkRow | null> =>
+  Array.from({ length: topk.length }, (_, position) => {
+    const row = topkAt(topk, position)
+    return row.length === 0 ? null : row
+  })
+
+const lists = new WeakMap<Int32Array | Float32Array, ReadonlyArray<number>>()
+
+const nullableLists = new WeakMap<Float32Array, ReadonlyArray<number | null>>()
+
+const keptWith = <K extends object, V>(kept: WeakMap<K, V>, key: K, make: () => V): V => {
+  const value = kept.get(key) ?? make()
+  kept.set(key, value)
+  return value
+}
+
+/**
+ * The numbers of `tokens` or `logprobs` as a plain list, made when it is first asked for and kept with the array.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const toNumbers = (array: Int32Array | Float32Array): ReadonlyArray<number> =>
+  keptWith(lists, array, () => Array.from(array))
+
+/**
+ * Prompt log-probabilities as a plain list with null instead of NaN, made when it is first asked for and kept with the
+ * array.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const toNullableNumbers = (logprobs: Float32Array): ReadonlyArray<number | null> =>
+  keptWith(
+    nullableLists,
+    logprobs,
+    () => Array.from(logprobs, (logprob) => Number.isNaN(logprob) ? null : logprob)
+  )
+
+/**
+ * Prompt log-probabilities with one entry a prompt token. Some servers leave out the first token, which has none; then it
+ * gets NaN. Nothing for any other number of entries.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const alignPromptLogprobs = (logprobs: Float32Array, promptLength: number): Float32Array | undefined => {
+  if (logprobs.length === promptLength) return logprobs
+  if (logprobs.length !== promptLength - 1) return undefined
+  const aligned = new Float32Array(promptLength)
+  aligned[0] = NaN
+  aligned.set(logprobs, 1)
+  return aligned
+}
+
+/**
+ * The response with prompt log-probabilities of the last `count` positions alone, in memory of their own. `ignored` says
+ * that the server sent earlier ones as well, which was not asked of it.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const lastPromptLogprobs = (
+  response: SampleResponse,
+  count: number
+): { readonly response: SampleResponse; readonly ignored: boolean } => {
+  const { promptLogprobs, topkPromptLogprobs: topk } = response
+  const length = promptLogprobs?.length ?? topk?.length ?? 0
+  const first = Math.max(0, length - count)
+  if (first === 0) return { response, ignored: false }
+  // The first token of a prompt never has one.
+  const sentLogprobs = promptLogprobs !== undefined
+    && promptLogprobs.subarray(0, first).some((logprob) => !Number.isNaN(logprob))
+  const trimmed = topk === undefined ? undefined : lastRows(topk, count)
+  return {
+    response: {
+      ...response,
+      promptLogprobs: promptLogprobs?.slice(first),
+      topkPromptLogprobs: trimmed?.topk,
+      promptLogprobsOffset: (response.promptLogprobsOffset ?? 0) + first
+    },
+    ignored: sentLogprobs || trimmed?.ignored === true
   }
-  return row
+}
+
+const lastRows = (topk: TopkLogprobs, count: number) => {
+  const length = Math.min(count, topk.length)
+  const cells = (topk.length - length) * topk.k
+  let ignored = false
+  for (let cell = 0; cell < cells; cell++) if (!isEmptyCell(topk, cell)) ignored = true
+  return {
+    topk: { k: topk.k, length, tokenIds: topk.tokenIds.slice(cells), logprobs: topk.logprobs.slice(cells) },
+    ignored
+  }
 }
