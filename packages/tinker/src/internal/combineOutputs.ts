@@ -1,54 +1,84 @@
 import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
 
 /**
- * The output of a call from those of its chunks. The part of a metric's name after the colon says how its values are
- * joined; one chunk alone is passed on as it is.
+ * The output of a call from those of its chunks. The part of a metric's name after its last colon says how its values are
+ * joined; one chunk alone is passed on as it is. A metric that some chunks lack is joined over those that have it, and one
+ * whose reduction is not known keeps every value.
  */
 export const combineOutputs = (outputs: ReadonlyArray<ForwardBackwardOutput>): ForwardBackwardOutput => {
-  const first = outputs[0]!
-  if (outputs.length === 1) return first
-  const weights = outputs.map((output) => output.lossFnOutputs.length)
+  if (outputs.length === 1) return outputs[0]!
   const names = new Set(outputs.flatMap((output) => Object.keys(output.metrics)))
   const metrics: Record<string, number> = {}
   for (const name of names) {
-    const present = outputs.flatMap((output, i) => name in output.metrics ? [i] : [])
-    const values = present.map((i) => outputs[i]!.metrics[name]!)
-    Object.assign(metrics, reduce(name, values, present.map((i) => weights[i]!)))
+    const present = outputs.filter((output) => Object.hasOwn(output.metrics, name))
+    const values = present.map((output) => output.metrics[name]!)
+    const reduced = reduce(reductionOf(name), values, present.map((output) => output.lossFnOutputs.length))
+    if (reduced !== undefined) metrics[name] = reduced
+    else keepAll(name, values, names, metrics)
   }
   return {
-    lossFnOutputType: first.lossFnOutputType,
+    lossFnOutputType: outputs[0]?.lossFnOutputType ?? "",
     lossFnOutputs: outputs.flatMap((output) => output.lossFnOutputs),
     metrics
   }
 }
 
+const reductionOf = (name: string): string | undefined => {
+  const colon = name.lastIndexOf(":")
+  return colon < 0 ? undefined : name.slice(colon + 1)
+}
+
+/** Nothing for `unique`, and for reductions that are not known. */
 const reduce = (
-  name: string,
+  reduction: string | undefined,
   values: ReadonlyArray<number>,
   weights: ReadonlyArray<number>
-): Record<string, number> => {
-  switch (name.slice(name.lastIndexOf(":") + 1)) {
+): number | undefined => {
+  switch (reduction) {
     case "sum":
-      return { [name]: values.reduce((a, b) => a + b, 0) }
+      return sum(values)
     case "min":
-      return { [name]: Math.min(...values) }
+      return values.reduce((a, b) => Math.min(a, b))
     case "max":
-      return { [name]: Math.max(...values) }
+      return values.reduce((a, b) => Math.max(a, b))
     case "mean":
-      return { [name]: weightedMean(values, weights) }
+      return weightedMean(values, weights)
     case "slack":
-      return { [name]: Math.max(...values) - weightedMean(values, weights) }
+      return values.reduce((a, b) => Math.max(a, b)) - weightedMean(values, weights)
     case "hash2":
-      return { [name]: Number(BigInt.asUintN(64, values.reduce((sum, x) => sum + BigInt(Math.trunc(x)), 0n))) }
+      return values.every(Number.isFinite) ? hashSum(values) : NaN
     default:
-      // `unique`, and reductions that are not known: every chunk's value, so that nothing is lost.
-      return Object.fromEntries(values.map((value, i) => [i === 0 ? name : `${name}_${i}`, value]))
+      return undefined
   }
 }
 
+const sum = (values: ReadonlyArray<number>): number => values.reduce((a, b) => a + b, 0)
+
 /** Chunks without outputs weigh nothing, unless all are so. */
 const weightedMean = (values: ReadonlyArray<number>, weights: ReadonlyArray<number>): number => {
-  const total = weights.reduce((a, b) => a + b, 0)
-  const weight = (i: number) => total === 0 ? 1 / weights.length : weights[i]! / total
-  return values.reduce((sum, value, i) => sum + value * weight(i), 0)
+  const total = sum(weights)
+  return total === 0
+    ? sum(values) / values.length
+    : sum(values.map((value, i) => value * weights[i]!)) / total
+}
+
+/** Modulo 2^64. As a double it is rounded, as each value already was. */
+const hashSum = (values: ReadonlyArray<number>): number =>
+  Number(BigInt.asUintN(64, values.reduce((total, value) => total + BigInt(Math.trunc(value)), 0n)))
+
+/** The first value under the name, the others under the name with a number that no metric has. */
+const keepAll = (
+  name: string,
+  values: ReadonlyArray<number>,
+  names: ReadonlySet<string>,
+  metrics: Record<string, number>
+): void => {
+  let number = 0
+  values.forEach((value, i) => {
+    if (i > 0) {
+      do number++
+      while (names.has(`${name}_${number}`))
+    }
+    metrics[number === 0 ? name : `${name}_${number}`] = value
+  })
 }
