@@ -196,7 +196,7 @@ export const toSparse = (tensor: TensorData): TensorData => {
 
 /**
  * The same tensor with all its elements; those that a sparse one leaves out are `padValue`, 0 by default. Left, when the
- * indices of a sparse tensor contradict each other.
+ * indices of a sparse tensor contradict each other, or when it is too large.
  *
  * @since 0.1.0
  * @category combinators
@@ -207,6 +207,9 @@ export const toDense = (tensor: TensorData, padValue: number = 0): Either.Either
   const fault = sparseFault(tensor)
   if (fault !== undefined) return Either.left({ field: "tensor", description: fault })
   const [rows, columns] = [shape[0]!, shape[1]!]
+  if (rows * columns > mostElements) {
+    return Either.left({ field: "tensor", description: `has shape [${shape}], too large to have all its elements.` })
+  }
   if (tensor.dtype === "float32") {
     const data = new Float32Array(rows * columns).fill(padValue)
     forEachStored(sparse, columns, (stored, position) => data[position] = tensor.data[stored]!)
@@ -219,6 +222,9 @@ export const toDense = (tensor: TensorData, padValue: number = 0): Either.Either
   forEachStored(sparse, columns, (stored, position) => data[position] = tensor.data[stored]!)
   return Either.right({ dtype: "int64", data, shape })
 }
+
+/** Of one typed array, in every engine. */
+const mostElements = 2 ** 31 - 1
 
 /**
  * The elements in arrays, as deep as the shape is long; a number alone for shape `[]`. Left, when an integer is beyond

@@ -137,6 +137,16 @@ it("reports sparse indices that contradict each other", () => {
   assert.match(indices([0n, 1n, 2n], [0n, 1n], [2, 1, 2]), /is a matrix/)
 })
 
+it("reports a sparse matrix whose elements no array could hold", () => {
+  const huge: TensorData.TensorData = {
+    dtype: "float32",
+    data: new Float32Array(0),
+    shape: [1, 2 ** 40],
+    sparse: { crowIndices: new BigInt64Array(2), colIndices: new BigInt64Array(0) }
+  }
+  assert.match(fault(TensorData.toDense(huge)), /too large/)
+})
+
 it("gives nested arrays that make the same tensor again", () => {
   const nested = [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
   assert.deepStrictEqual(right(TensorData.toNested(right(TensorData.fromArray(nested, { dtype: "int64" })))), nested)
