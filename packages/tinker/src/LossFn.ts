@@ -170,13 +170,14 @@ const checkConfig = (config: LossFnConfig, add: Add): void => {
 /** Its length, or nothing when only the server can tell. */
 const checkModelInput = (datum: Datum, field: string, limits: Limits, add: Add): number | undefined => {
   const { chunks } = datum.modelInput
-  if (chunks.length === 0) add(field, "has no chunks.")
+  const length = Either.getOrUndefined(ModelInput.length(datum.modelInput))
+  if (length === 0) add(field, "has no tokens.")
   for (let i = 0; i < chunks.length; i++) {
     const chunk = chunks[i]!
     const place = `${field}.chunks[${i}]`
     switch (chunk.type) {
       case "encoded_text": {
-        if (chunk.tokens.length === 0) add(place, "has no tokens.")
+        if (chunk.tokens.length === 0 && length !== 0) add(place, "has no tokens.")
         const outside = firstOutside(chunk.tokens, limits.tokens)
         if (outside >= 0) add(`${place}.tokens`, tokenRange(chunk.tokens[outside]!, outside, limits))
         break
@@ -195,7 +196,6 @@ const checkModelInput = (datum: Datum, field: string, limits: Limits, add: Add):
         break
     }
   }
-  const length = Either.getOrUndefined(ModelInput.length(datum.modelInput))
   if (length !== undefined && length > limits.context) {
     add(field, `has ${length} tokens, and the context has ${limits.context}.`)
   }

@@ -153,7 +153,7 @@ export const make = (options: {
                   modelId,
                   seqId,
                   data,
-                  lossFn: call.lossFn,
+                  lossFn: LossFn.nameOf(call.lossFn),
                   lossFnConfig: call.lossFnConfig ?? {},
                   forwardOnly
                 }))

@@ -153,9 +153,10 @@ it("names a token that is negative, or beyond the vocabulary when that is known"
   assert.match(found([withChunks(text(1, 2, 7))], { vocabularySize: 7 })[0]!, /chunks\[0\]\.tokens: is 7 at 2/)
 })
 
-it("names an empty chunk of text, and a model input without chunks", () => {
+it("names an empty chunk of text, and a model input without any tokens", () => {
   assert.match(found([withChunks(text(1, 2, 3), text())])[0]!, /^data\[0\]\.modelInput\.chunks\[1\]: has no tokens/)
-  assert.match(found([withChunks()])[0]!, /^data\[0\]\.modelInput: has no chunks/)
+  assert.match(found([withChunks()])[0]!, /^data\[0\]\.modelInput: has no tokens/)
+  assert.match(found([withChunks(text())])[0]!, /^data\[0\]\.modelInput: has no tokens/)
 })
 
 it("names a model input longer than the context, when that is known", () => {

@@ -2,7 +2,7 @@ import { Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Chunk, DateTime, Deferred, Effect, Fiber, Stream, TestClock } from "effect"
 import { AdamParams, ApiFuture, Datum, ModelInput, SamplingParams, ServiceClient, TensorData } from "effect-tinker"
-import type { TinkerError } from "effect-tinker"
+import type { LossFn, TinkerError } from "effect-tinker"
 import { adam, client, datum, reinforcement } from "./fixture.js"
 
 const createModel = Effect.flatMap(
@@ -53,7 +53,7 @@ it.effect("computes importance_sampling and ppo, whose settings reach the server
   Effect.gen(function*() {
     const training = yield* createModel
     const data = [reinforcement(Float32Array.of(-9, -9, -9))]
-    const loss = (lossFn: string, lossFnConfig?: Record<string, number>) =>
+    const loss = (lossFn: LossFn.LossFn, lossFnConfig?: Record<string, number>) =>
       Effect.map(
         ApiFuture.flatten(training.forward({ data, lossFn, lossFnConfig })),
         (output) => output.metrics["loss:sum"]!
