@@ -5,7 +5,7 @@ import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 import { dmelShape } from "./internal/dmelShape.js"
-import { int32OrNone, Tokens } from "./internal/tokens.js"
+import { Tokens, toTokens as tokensOf } from "./internal/tokens.js"
 import type { Issue } from "./TinkerError.js"
 
 /**
@@ -100,7 +100,7 @@ export const fromTokens = (tokens: Int32Array | ReadonlyArray<number>): ModelInp
 
 const textOf = (tokens: Int32Array | ReadonlyArray<number>): ModelInputChunk => ({
   type: "encoded_text",
-  tokens: tokens instanceof Int32Array ? tokens : Int32Array.from(tokens, int32OrNone)
+  tokens: tokens instanceof Int32Array ? tokens : tokensOf(tokens)
 })
 
 /**
@@ -134,7 +134,8 @@ export const appendTokens: {
 )
 
 /**
- * The same input with neighbouring chunks of text made one. Some servers read the first chunk alone.
+ * The same input with neighbouring chunks of text made one, as training requests are sent. Some servers read the first
+ * chunk alone.
  *
  * @since 0.1.0
  * @category combinators

@@ -95,7 +95,7 @@ export const float32 = (
   shape: ReadonlyArray<number> = [data.length]
 ): Float32Tensor => ({
   dtype: "float32",
-  data: data instanceof Float32Array ? data : Float32Array.from(data),
+  data: data instanceof Float32Array ? data : new Float32Array(data),
   shape
 })
 

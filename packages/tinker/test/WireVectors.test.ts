@@ -210,9 +210,13 @@ it("writes what the generated code reads, whatever names, sizes and numbers the 
     forwardOnly: FastCheck.boolean(),
     data: FastCheck.array(
       FastCheck.record({
-        modelInput: FastCheck.array(FastCheck.int32Array({ maxLength: 80 }), { maxLength: 3 }).map((chunks) => ({
-          chunks: chunks.map((tokens) => ModelInput.fromTokens(tokens).chunks[0]!)
-        })),
+        modelInput: FastCheck.array(
+          FastCheck.oneof(
+            FastCheck.int32Array({ maxLength: 80 }).map((tokens) => ModelInput.fromTokens(tokens).chunks[0]!),
+            FastCheck.uint8Array().map((dmel) => ({ type: "dmel" as const, dmel }))
+          ),
+          { maxLength: 4 }
+        ).map((chunks) => ModelInput.joinText({ chunks })),
         lossFnInputs: FastCheck.dictionary(name, tensor, { maxKeys: 3 }),
         modelInputSpans: FastCheck.array(span, { minLength: 1, maxLength: 2 }),
         lossFnInputSpans: FastCheck.array(span, { minLength: 1, maxLength: 2 })
@@ -227,6 +231,24 @@ it("writes what the generated code reads, whatever names, sizes and numbers the 
     }),
     { numRuns: 100, seed: 7 }
   )
+})
+
+it("joins neighbouring chunks of text, of which some servers would read only the first", () => {
+  const datum = Datum.fromTokens(Int32Array.of(1, 2, 3), Float32Array.of(0, 1, 1))
+  const split: Datum.Datum = {
+    ...datum,
+    modelInput: { chunks: [...ModelInput.fromTokens([1]).chunks, ...ModelInput.fromTokens([2]).chunks] }
+  }
+  const sent = (data: ReadonlyArray<Datum.Datum>) =>
+    hex(TrainingApi.encodeForwardBackwardRequest({
+      modelId: "m",
+      seqId: 1,
+      data,
+      lossFn: "cross_entropy",
+      lossFnConfig: {},
+      forwardOnly: false
+    }))
+  assert.strictEqual(sent([split]), sent([datum]))
 })
 
 it("refuses an image asset pointer, which has no such form", () => {

@@ -4,6 +4,7 @@
  */
 import type { Datum, ProvenanceSpan } from "../Datum.js"
 import type { ModelInputChunk } from "../ModelInput.js"
+import { joinText } from "../ModelInput.js"
 import type { TensorData } from "../TensorData.js"
 import { fromArray } from "./bytes.js"
 import { fieldSize, packedSize, ProtobufWriter, textSize, varintSize } from "./protobufWriter.js"
@@ -34,19 +35,20 @@ export const encodeForwardBackwardData = (request: {
   readonly lossFn: string
   readonly lossFnConfig: Readonly<Record<string, number | string>>
 }): EncodedData => {
+  const data = request.data.map(withJoinedText)
   const settings = Object.entries(request.lossFnConfig).map(([name, value]) => [toWireName(name), value] as const)
   // Servers from before text settings read only the first map, so numbers go into both.
   const numbers = settings.filter((entry): entry is readonly [string, number] => typeof entry[1] === "number")
 
   let size = request.lossFn === "" ? 0 : fieldSize(textSize(request.lossFn))
-  for (const datum of request.data) size += fieldSize(datumSize(datum))
+  for (const datum of data) size += fieldSize(datumSize(datum))
   for (const [name] of numbers) size += fieldSize(fieldSize(textSize(name)) + doubleSize)
   let settingsSize = 0
   for (const [name, value] of settings) settingsSize += fieldSize(settingSize(name, value))
 
   const memory = new Uint8Array(headRoom + size + flagSize + settingsSize)
   const writer = new ProtobufWriter(memory, headRoom)
-  for (const datum of request.data) writeDatum(writer, datum)
+  for (const datum of data) writeDatum(writer, datum)
   if (request.lossFn !== "") writer.text(4, request.lossFn)
   for (const [name, value] of numbers) {
     writer.message(5, fieldSize(textSize(name)) + doubleSize)
@@ -74,6 +76,11 @@ export const encodeForwardBackwardData = (request: {
       return target.subarray(start, writer.position)
     }
   }
+}
+
+const withJoinedText = (datum: Datum): Datum => {
+  const modelInput = joinText(datum.modelInput)
+  return modelInput === datum.modelInput ? datum : { ...datum, modelInput }
 }
 
 const headSize = ({ modelId, seqId }: ForwardBackwardHead): number =>

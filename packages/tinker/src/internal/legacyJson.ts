@@ -5,7 +5,7 @@
 import * as Schema from "effect/Schema"
 import type { Datum } from "../Datum.js"
 import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
-import { ModelInput } from "../ModelInput.js"
+import { joinText, ModelInput } from "../ModelInput.js"
 import type { SampledSequence, SampleResponse, TopkLogprobs } from "../SampleResponse.js"
 import { noLogprob } from "../SampleResponse.js"
 import type { ForwardBackwardRequest } from "./protobuf.js"
@@ -39,7 +39,7 @@ const datumToJson = (datum: Datum, i: number) => {
     throw new Error(`data[${i}] has spans, which only protobuf carries`)
   }
   return {
-    model_input: encodeModelInput(datum.modelInput),
+    model_input: encodeModelInput(joinText(datum.modelInput)),
     loss_fn_inputs: Object.fromEntries(
       Object.entries(datum.lossFnInputs).map(([name, tensor]) => [
         toWireName(name),

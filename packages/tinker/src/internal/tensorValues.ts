@@ -6,16 +6,20 @@ import type { NestedNumbers, TypedArray } from "../TensorData.js"
 const isBigInts = (values: object): values is BigInt64Array | BigUint64Array =>
   values instanceof BigInt64Array || values instanceof BigUint64Array
 
-/** Sign-extends through an int32 view, an order of magnitude faster than making a bigint of each element. */
+/**
+ * Writes the low halves through an int32 view, an order of magnitude faster than making a bigint of each element. New
+ * memory is zero, and so are the high halves of all but negative numbers, which tokens are not.
+ */
 export const widen = (data: Int32Array): BigInt64Array => {
   const wide = new BigInt64Array(data.length)
   const words = new Int32Array(wide.buffer)
-  for (let i = 0, j = 0; i < data.length; i++, j += 2) {
+  let signs = 0
+  for (let i = 0; i < data.length; i++) {
     const value = data[i]!
-    words[j] = value
-    // The memory is zero already, and tokens are not negative.
-    if (value < 0) words[j + 1] = -1
+    words[2 * i] = value
+    signs |= value
   }
+  if (signs < 0) { for (let i = 0; i < data.length; i++) words[2 * i + 1] = data[i]! >> 31 }
   return wide
 }
 

@@ -32,4 +32,11 @@ export const Tokens: Schema.Schema<Int32Array, ReadonlyArray<number>> = Schema.t
 )
 
 /** No request accepts a negative token, so a number that would otherwise turn into another token stays visible. */
-export const int32OrNone = (token: number): number => (token | 0) === token ? token : -1
+export const toTokens = (numbers: ReadonlyArray<number>): Int32Array => {
+  const tokens = new Int32Array(numbers.length)
+  for (let i = 0; i < tokens.length; i++) {
+    const token = numbers[i]!
+    tokens[i] = (token | 0) === token ? token : -1
+  }
+  return tokens
+}
