@@ -154,7 +154,10 @@ export const make = (options: Options = {}): Service => {
         const entry = entries.get(requestId)
         if (entry === undefined) return Option.none()
         if (entry === "expired") return Option.some<Reply>({ _tag: "Expired" })
-        const outcome = yield* Effect.timeoutOption(Deferred.await(entry.outcome), holdTime)
+        const outcome = (yield* Deferred.isDone(entry.outcome))
+          // Without the fibers that a race with the clock needs.
+          ? Option.some(yield* Deferred.await(entry.outcome))
+          : yield* Effect.timeoutOption(Deferred.await(entry.outcome), holdTime)
         if (Option.isNone(outcome)) return Option.some<Reply>({ _tag: "Pending", queue: yield* entry.queue })
         const size = outcome.value._tag === "Completed" ? outcome.value.bytes?.byteLength ?? 0 : 0
         return Option.some<Reply>(

@@ -5,15 +5,14 @@ import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as TinkerConfig from "effect-tinker/TinkerConfig"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as CheckpointStore from "./CheckpointStore.js"
 import type * as Engine from "./Engine.js"
+import * as InProcess from "./internal/inProcess.js"
 import { breakConnection } from "./internal/plannedFault.js"
 import * as TinkerProtocol from "./TinkerProtocol.js"
 
@@ -69,26 +68,24 @@ export const layerClient: Layer.Layer<HttpClient.HttpClient | TinkerConfig.Defau
 
 const clientOf = (app: HttpApp.Default<TinkerProtocol.ConnectionDropped>): HttpClient.HttpClient =>
   HttpClient.make((request, url) =>
-    Effect.gen(function*() {
-      const received = HttpServerRequest.fromWeb(
-        new Request(url, { method: request.method, headers: request.headers, ...(yield* bodyOf(request)) })
-      )
-      const response = yield* Effect.scoped(app).pipe(
-        Effect.provideService(HttpServerRequest.HttpServerRequest, received),
-        Effect.mapError(() => transportError(request, "the connection broke"))
-      )
-      return HttpClientResponse.fromWeb(request, HttpServerResponse.toWeb(response))
-    })
+    Effect.flatMap(bodyOf(request), (body) =>
+      Effect.scoped(app).pipe(
+        Effect.provideService(HttpServerRequest.HttpServerRequest, InProcess.serverRequest(request, url, body)),
+        Effect.mapBoth({
+          onFailure: () => transportError(request, "the connection broke"),
+          onSuccess: (response) => InProcess.clientResponse(request, response)
+        })
+      ))
   )
 
 const bodyOf = (
   request: HttpClientRequest.HttpClientRequest
-): Effect.Effect<{ readonly body?: Uint8Array<ArrayBuffer> }, HttpClientError.RequestError> => {
+): Effect.Effect<Uint8Array, HttpClientError.RequestError> => {
   switch (request.body._tag) {
     case "Empty":
-      return Effect.succeed({})
+      return Effect.succeed(new Uint8Array(0))
     case "Uint8Array":
-      return Effect.succeed({ body: new Uint8Array(request.body.body) })
+      return Effect.succeed(request.body.body)
     default:
       return transportError(request, `a body of the kind ${request.body._tag} cannot be sent in process`)
   }

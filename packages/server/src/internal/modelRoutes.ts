@@ -131,8 +131,15 @@ export const make = (state: State.ServerState) => {
     })
 
   const optimStep = ModelQueue.handler(state, TrainingApi.OptimStepRequest, {
-    work: ({ adamParams }, model) =>
+    work: ({ adamParams, optimizerParams }, model) =>
       Effect.gen(function*() {
+        if (adamParams === undefined) {
+          return yield* ModelQueue.userError(
+            `this model has the optimizer adamw: adam_params are needed, not those of ${
+              optimizerParams?.type ?? "none"
+            }`
+          )
+        }
         const invalid = AdamParams.firstInvalid(adamParams)
         if (invalid !== undefined) {
           return yield* ModelQueue.userError(`adam_params: ${invalid.field} ${invalid.description}`)
