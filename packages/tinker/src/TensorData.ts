@@ -3,10 +3,7 @@
  * converted.
  */
 import * as Either from "effect/Either"
-import * as ParseResult from "effect/ParseResult"
-import * as Schema from "effect/Schema"
 import { forEachStored, sparseFault, sparsePattern } from "./internal/sparse.js"
-import { tensorFromJson, tensorToJson } from "./internal/tensorJson.js"
 import { flatten, toFloat32, toInt64, truncate, widen, widenBfloat16 } from "./internal/tensorValues.js"
 import type { Issue } from "./TinkerError.js"
 
@@ -297,29 +294,3 @@ export const elementCount = (shape: ReadonlyArray<number>): number => {
 export const byteLength = (tensor: TensorData): number =>
   tensor.data.byteLength
   + (tensor.sparse === undefined ? 0 : tensor.sparse.crowIndices.byteLength + tensor.sparse.colIndices.byteLength)
-
-/**
- * The JSON form: the elements as a list of numbers, NaN as null. An integer beyond 2^53 - 1 has none.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const TensorDataFromJson: Schema.Schema<TensorData, unknown> = Schema.transformOrFail(
-  Schema.Unknown,
-  Schema.declare((u): u is TensorData => typeof u === "object" && u !== null && "dtype" in u && "data" in u, {
-    identifier: "TensorData"
-  }),
-  {
-    strict: true,
-    decode: (value, _, ast) =>
-      ParseResult.try({
-        try: () => tensorFromJson(value, "tensor"),
-        catch: (error) => new ParseResult.Type(ast, value, (error as Error).message)
-      }),
-    encode: (tensor, _, ast) =>
-      ParseResult.try({
-        try: () => tensorToJson(tensor, "tensor"),
-        catch: (error) => new ParseResult.Type(ast, tensor, (error as Error).message)
-      })
-  }
-)

@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
-import { Either, Schema } from "effect"
+import { Either } from "effect"
 import { TensorData } from "effect-tinker"
+import { tensorFromJson, tensorToJson } from "../src/internal/tensorJson.js"
 
 const right = <A>(either: Either.Either<A, { readonly field: string; readonly description: string }>): A =>
   Either.getOrThrowWith(either, (issue) => new Error(`${issue.field} ${issue.description}`))
@@ -162,37 +163,29 @@ it("reports an integer that would change as a plain number", () => {
   assert.match(fault(TensorData.toNested(TensorData.int64(BigInt64Array.of(2n ** 53n + 1n)))), /9007199254740993 at 0/)
 })
 
-const json = Schema.decodeUnknownEither(TensorData.TensorDataFromJson)
-
 it("travels as JSON with its elements in a list, NaN as null, and sparse indices beside", () => {
   const sparse = TensorData.toSparse(TensorData.int64([0, 0, 0, 9, 0, 0, 0, 0], [2, 4]))
-  const encoded = Schema.encodeSync(TensorData.TensorDataFromJson)(sparse)
-  assert.deepStrictEqual(encoded, {
+  const json = tensorToJson(sparse, "tensor")
+  assert.deepStrictEqual(json, {
     data: [9],
     dtype: "int64",
     shape: [2, 4],
     sparse_crow_indices: [0, 1, 1],
     sparse_col_indices: [3]
   })
-  assert.deepStrictEqual(Either.getOrThrow(json(encoded)), sparse)
-  assert.deepStrictEqual(
-    Schema.encodeSync(TensorData.TensorDataFromJson)(TensorData.float32([NaN, 0.5])),
-    { data: [null, 0.5], dtype: "float32", shape: [2] }
-  )
-  assert.deepStrictEqual(
-    Either.getOrThrow(json({ data: [null, 0.5], dtype: "float32" })),
-    TensorData.float32([NaN, 0.5])
-  )
+  assert.deepStrictEqual(tensorFromJson(json, "tensor"), sparse)
+  const floats = TensorData.float32([NaN, 0.5])
+  assert.deepStrictEqual(tensorToJson(floats, "tensor"), { data: [null, 0.5], dtype: "float32", shape: [2] })
+  assert.deepStrictEqual(tensorFromJson({ data: [null, 0.5], dtype: "float32" }, "tensor"), floats)
 })
 
 it("names the field of JSON that is no tensor", () => {
-  const wrong = (value: unknown) =>
-    Either.match(json(value), { onLeft: (error) => error.message, onRight: () => "fits" })
-  assert.include(wrong({ data: [1], dtype: "bool" }), "dtype")
-  assert.include(wrong({ data: ["1"], dtype: "int64" }), "data[0]")
-  assert.include(wrong({ data: [1], dtype: "int64", shape: [2] }), "shape")
-  assert.include(wrong({ data: [1], dtype: "int64", shape: [1, 1], sparse_crow_indices: [0, 1] }), "sparse")
-  assert.include(wrong([]), "object")
+  const wrong = (value: unknown) => () => tensorFromJson(value, "weights")
+  assert.throws(wrong({ data: [1], dtype: "bool" }), /weights has no known dtype/)
+  assert.throws(wrong({ data: ["1"], dtype: "int64" }), /weights data\[0\]/)
+  assert.throws(wrong({ data: [1], dtype: "int64", shape: [2] }), /weights has 1 elements.*shape \[2\]/)
+  assert.throws(wrong({ data: [1], dtype: "int64", shape: [1, 1], sparse_crow_indices: [0, 1] }), /weights.*sparse/)
+  assert.throws(wrong([]), /weights is no object/)
 })
 
 it("counts the bytes of elements and indices", () => {
