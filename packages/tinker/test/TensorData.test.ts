@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Either } from "effect"
+import { Either, FastCheck } from "effect"
 import { TensorData } from "effect-tinker"
 import { tensorFromJson, tensorToJson } from "../src/internal/tensorJson.js"
 
@@ -107,6 +107,23 @@ it("leaves out the zeros of a matrix only when that is smaller, and puts them ba
   assert.strictEqual(TensorData.toSparse(even), even)
   const row = TensorData.float32(new Float32Array(50))
   assert.strictEqual(TensorData.toSparse(row), row)
+})
+
+it("gives every matrix back as it was after leaving out its zeros, and never makes it larger", () => {
+  const cells = FastCheck.oneof({ weight: 4, arbitrary: FastCheck.constant(0) }, FastCheck.integer())
+  const matrix = FastCheck.tuple(FastCheck.nat(12), FastCheck.nat(12)).chain(([rows, columns]) =>
+    FastCheck.array(cells, { minLength: rows * columns, maxLength: rows * columns }).map((values) => ({
+      values,
+      shape: [rows, columns]
+    }))
+  )
+  FastCheck.assert(FastCheck.property(matrix, ({ shape, values }) => {
+    for (const tensor of [TensorData.int64(values, shape), TensorData.float32(values, shape)]) {
+      const sparse = TensorData.toSparse(tensor)
+      assert.deepStrictEqual(right(TensorData.toDense(sparse)), tensor)
+      assert.isAtMost(sparse.data.length, tensor.data.length)
+    }
+  }))
 })
 
 it("expands a sparse matrix of integers with a chosen value for what it leaves out", () => {

@@ -1,4 +1,5 @@
 import { assert, it } from "@effect/vitest"
+import { FastCheck } from "effect"
 import { Datum } from "effect-tinker"
 import { chunkData } from "../src/internal/chunkData.js"
 
@@ -26,4 +27,20 @@ it("sends a datum over the limit alone, and never an empty request", () => {
   assert.deepStrictEqual(lengths([100], { maxLength: 10, maxBytes: 10 }), [[100]])
   assert.deepStrictEqual(lengths([1, 100, 2, 3], { maxLength: 10, maxBytes: 100 }), [[1], [100], [2, 3]])
   assert.deepStrictEqual(lengths([], { maxLength: 10, maxBytes: 10 }), [])
+})
+
+it("loses no datum, keeps their order, and holds both limits", () => {
+  const limits = { maxLength: 4, maxBytes: 500 }
+  FastCheck.assert(
+    FastCheck.property(FastCheck.array(FastCheck.integer({ min: 1, max: 40 })), (sizes) => {
+      const data = sizes.map(datum)
+      const chunks = chunkData(data, limits)
+      assert.deepStrictEqual(chunks.flat(), data)
+      for (const chunk of chunks) {
+        const bytes = chunk.reduce((sum, datum) => sum + Datum.byteLength(datum), 0)
+        assert.isTrue(chunk.length >= 1 && chunk.length <= limits.maxLength)
+        assert.isTrue(chunk.length === 1 || bytes <= limits.maxBytes)
+      }
+    })
+  )
 })

@@ -1,4 +1,5 @@
 import { assert, it } from "@effect/vitest"
+import { FastCheck } from "effect"
 import { TensorData } from "effect-tinker"
 import type { ForwardBackwardOutput } from "effect-tinker"
 import { combineOutputs } from "../src/internal/combineOutputs.js"
@@ -27,6 +28,27 @@ it("weighs means by the number of outputs, and slack is how far the greatest is 
   const metrics = combined(output({ "m:mean": 1, "s:slack": 1 }, 1), output({ "m:mean": 3, "s:slack": 3 }, 3))
   assert.deepStrictEqual(metrics, { "m:mean": 2.5, "s:slack": 0.5 })
   assert.closeTo(combined(output({ "m:mean": 0.5 }), output({ "m:mean": 0.6 }))["m:mean"]!, 0.55, 1e-12)
+})
+
+it("reduces the values of all data to the same, however they are split into chunks", () => {
+  const integers = FastCheck.array(FastCheck.integer({ min: -1000, max: 1000 }), { minLength: 1, maxLength: 8 })
+  const measured = (values: ReadonlyArray<number>) => {
+    const sum = values.reduce((a, b) => a + b, 0)
+    return output({
+      "a:sum": sum,
+      "a:mean": sum / values.length,
+      "a:min": Math.min(...values),
+      "a:max": Math.max(...values)
+    }, values.length)
+  }
+  FastCheck.assert(
+    FastCheck.property(FastCheck.array(integers, { minLength: 1, maxLength: 6 }), (chunks) => {
+      const metrics = combined(...chunks.map(measured))
+      for (const [name, value] of Object.entries(measured(chunks.flat()).metrics)) {
+        assert.closeTo(metrics[name]!, value, 1e-9)
+      }
+    })
+  )
 })
 
 it("takes the plain mean when no chunk has outputs", () => {
