@@ -48,9 +48,11 @@ describe("RequestQueue", () => {
 
   it.scoped("knows a request again, before, while and after it runs", () =>
     Effect.gen(function*() {
-      const { settled, submit } = yield* makeQueue()
+      const { queue, settled, submit } = yield* makeQueue()
       const go = yield* Deferred.make<void>()
+      assert.isFalse(yield* queue.knows(2))
       assert.strictEqual(yield* submit(2), "Accepted")
+      assert.isTrue(yield* queue.knows(2))
       assert.strictEqual(yield* submit(2), "Duplicate")
       assert.strictEqual(yield* submit(1, { run: Deferred.await(go) }), "Accepted")
       yield* settled
@@ -60,6 +62,10 @@ describe("RequestQueue", () => {
       assert.strictEqual(yield* submit(1), "Duplicate")
       assert.strictEqual(yield* submit(1, { fingerprint: "other" }), "Conflict")
       assert.deepStrictEqual(yield* settled, ["ran 1", "ran 2"])
+      assert.isTrue(yield* queue.knows(2))
+      yield* queue.reject(4)
+      yield* submit(5)
+      assert.isFalse(yield* queue.knows(4))
     }))
 
   it.scoped("takes a refused number again", () =>

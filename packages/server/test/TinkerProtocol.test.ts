@@ -231,6 +231,19 @@ describe("TinkerProtocol: training", () => {
       assert.deepStrictEqual(a, b)
     }).pipe(Effect.provide(Wire.server())))
 
+  it.effect("steps with the settings of its own optimizer alone", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const submitted = yield* Wire.post("optim_step", {
+        model_id: modelId,
+        seq_id: 1,
+        optimizer_params: { type: "dimuon", learning_rate: 0.1 }
+      })
+      const { category, error } = failure(yield* Wire.result(submitted))
+      assert.strictEqual(category, "user")
+      assert.include(error, "dimuon")
+    }).pipe(Effect.provide(Wire.server())))
+
   it.effect("refuses what it cannot read, without holding up the model", () =>
     Effect.gen(function*() {
       const { modelId } = yield* Wire.readyModel

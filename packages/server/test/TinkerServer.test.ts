@@ -1,7 +1,7 @@
 import { FetchHttpClient, FileSystem, HttpClient, HttpClientRequest, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import {
   AdamParams,
   ApiFuture,
@@ -77,6 +77,17 @@ describe("TinkerServer", () => {
       }).pipe(Effect.provide(process))
       assert.isBelow(again, first.loss)
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)))
+
+  it.effect("answers in process with a body that can be read in every way", () =>
+    Effect.gen(function*() {
+      const response = yield* HttpClient.get("http://anywhere/api/v1/healthz")
+      const chunks = yield* Stream.runCollect(response.stream)
+      const bytes = yield* response.arrayBuffer
+      for (const read of [...chunks, new Uint8Array(bytes)]) {
+        assert.strictEqual(new TextDecoder().decode(read), yield* response.text)
+      }
+      assert.deepStrictEqual(yield* response.json, { status: "ok" })
+    }).pipe(Effect.provide(Wire.server())))
 
   it.scopedLive("serves the same on a port", () =>
     Effect.gen(function*() {
