@@ -15,7 +15,8 @@ const tiers = [
   + "|ForwardBackwardOutput|SampleResponse",
   "TinkerConfig|Credentials|TinkerHttpClient|RetryPolicy",
   "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi",
-  "ClientConfig|SessionManager|ApiFuture|RequestSequence",
+  "ClientConfig|SessionManager|WaitingPolicy|DispatchLimiter|ApiFuture|RequestSequence|CompletionPoller|SampleCancellation"
+  + "|SamplerHandle|CustomLoss",
   "ServiceClient|TrainingClient|SamplingClient",
   "Tinker"
 ]

@@ -13,6 +13,7 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import type * as ServiceClient from "effect-tinker/ServiceClient"
 import * as Tinker from "effect-tinker/Tinker"
+import type { InvalidInputError } from "effect-tinker/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as BaseModel from "./BaseModel.js"
@@ -28,7 +29,7 @@ export const layer = (options: {
   readonly checkpointFolder: string
 }): Layer.Layer<
   ServiceClient.ServiceClient | Tokenizer.Tokenizer | BaseModel.BaseModel,
-  EngineError | TokenizerError | ServerError,
+  EngineError | TokenizerError | ServerError | InvalidInputError,
   FileSystem.FileSystem | Path.Path
 > =>
   Layer.mergeAll(

@@ -73,7 +73,7 @@ it.effect("on a virtual clock the session beats, a paused queue shows, and minut
     yield* TestClock.adjust("20 seconds")
     yield* faults.pauseQueue({ state: "paused_capacity", reason: "no GPU is free" })
     yield* TestClock.adjust("2 minutes")
-    assert.isTrue(states.some((state) => state._tag === "paused" && state.reason === "no GPU is free"))
+    assert.isTrue(states.some((state) => state._tag === "queued" && state.reason === "no GPU is free"))
     assert.strictEqual((yield* Fiber.poll(running))._tag, "None")
     yield* faults.resumeQueue()
     yield* TestClock.adjust("2 minutes")

@@ -1,1 +1,2 @@
 export * as TinkerNode from "./TinkerNode.js"
+export * as UndiciHttpClient from "./UndiciHttpClient.js"

@@ -6,16 +6,28 @@ import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Predicate from "effect/Predicate"
-import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Take from "effect/Take"
-import type * as FuturesApi from "./FuturesApi.js"
+import type { Budget } from "./DispatchLimiter.js"
+import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId } from "./Identifiers.js"
+import { malformed, type Origin } from "./internal/decodeJson.js"
+import * as StateCell from "./internal/stateCell.js"
 import * as RetryPolicy from "./RetryPolicy.js"
-import { ApiResponseValidationError, RequestFailedError, type TinkerError } from "./TinkerError.js"
+import {
+  ApiResponseValidationError,
+  ApiTimeoutError,
+  RequestFailedError,
+  SessionClosedError,
+  type TinkerError
+} from "./TinkerError.js"
+import * as TinkerHttpClient from "./TinkerHttpClient.js"
+import * as WaitingPolicy from "./WaitingPolicy.js"
 
 /**
  * @since 0.1.0
@@ -33,44 +45,57 @@ export type TypeId = typeof TypeId
  * @since 0.1.0
  * @category models
  */
-export interface ApiFuture<out A> {
+export interface ApiFuture<out A, out E = TinkerError> {
   readonly [TypeId]: TypeId
   /** One a chunk of the call. */
   readonly requestIds: ReadonlyArray<RequestId>
   /**
-   * The result, asked for once however often it is awaited. Interrupting ends this wait alone.
+   * The result, asked for once however often it is awaited. Interrupting ends this wait alone. `ApiStatusError` of reason
+   * `Expired` when the server no longer knows the request, `RequestFailedError` when it failed there, `ApiTimeoutError`
+   * by the `WaitingPolicy` of the call, `SessionClosedError` when the client is closed before.
    */
-  readonly await: Effect.Effect<A, TinkerError>
-  /** Everything that happened and happens, from `submitted` on; ends with `done` or `failed`. */
+  readonly await: Effect.Effect<A, E>
+  /** The present state and those that follow, to `done` or `failed`. */
   readonly states: Stream.Stream<State>
-  /** Stops asking for the result; whoever awaits it is interrupted. The server is not told. */
+  /** Stops asking for the result; whoever awaits it is interrupted. The server is not told: it runs what it accepted. */
   readonly cancel: Effect.Effect<void>
 }
 
 /**
- * What is known of a request. `active` and `paused` are the server's words: its queue moves, or stands still for `reason`.
+ * What is known of a request:
+ *
+ * - `submitted`: accepted, nothing else is known
+ * - `queued`: the server says that its queue stands still, and why
+ * - `running`: the server says that its queue moves
+ * - `paused`: the account has no credit
+ * - `retrying`: asking for the result failed, and is tried again
+ * - `stuck`: no progress was reported for as long as `WaitingPolicy` says
+ * - `done`, `failed`
  *
  * @since 0.1.0
  * @category models
  */
 export type State =
   | { readonly _tag: "submitted" }
-  | { readonly _tag: "active"; readonly reason: string | undefined }
   | {
-    readonly _tag: "paused"
+    readonly _tag: "queued"
     readonly queueState: FuturesApi.QueueState
     readonly reason: string | undefined
     /** When the server first said so. */
     readonly since: DateTime.Utc
   }
+  | { readonly _tag: "running"; readonly reason: string | undefined }
+  | { readonly _tag: "paused"; readonly reason: "billing"; readonly since: DateTime.Utc }
+  | { readonly _tag: "retrying"; readonly attempt: number; readonly error: TinkerError }
+  | { readonly _tag: "stuck"; readonly since: DateTime.Utc }
   | { readonly _tag: "done" }
-  | { readonly _tag: "failed"; readonly error: TinkerError }
+  | { readonly _tag: "failed"; readonly error: unknown }
 
 /**
  * @since 0.1.0
  * @category guards
  */
-export const isApiFuture = (u: unknown): u is ApiFuture<unknown> => Predicate.hasProperty(u, TypeId)
+export const isApiFuture = (u: unknown): u is ApiFuture<unknown, unknown> => Predicate.hasProperty(u, TypeId)
 
 /**
  * Submits and awaits in one go.
@@ -78,9 +103,20 @@ export const isApiFuture = (u: unknown): u is ApiFuture<unknown> => Predicate.ha
  * @since 0.1.0
  * @category combinators
  */
-export const flatten = <A, E, R>(
-  submit: Effect.Effect<ApiFuture<A>, E, R>
-): Effect.Effect<A, E | TinkerError, R> => Effect.flatMap(submit, (future) => future.await)
+export const flatten = <A, E2, E, R>(
+  submit: Effect.Effect<ApiFuture<A, E2>, E, R>
+): Effect.Effect<A, E | E2, R> => Effect.flatMap(submit, (future) => future.await)
+
+/**
+ * Awaits all, each with its result or its failure in its place.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const awaitAll = <A, E>(
+  futures: Iterable<ApiFuture<A, E>>
+): Effect.Effect<Array<Either.Either<A, E>>> =>
+  Effect.forEach(futures, (future) => Effect.either(future.await), { concurrency: "unbounded" })
 
 /**
  * One submitted request, and how its result is read.
@@ -94,164 +130,381 @@ export interface Submitted<A> {
   /** Named in errors, e.g. `TrainingClient.optimStep`. */
   readonly operation: string
   readonly decode: Decoder<A>
+  /** From the call to its acceptance, in seconds. */
+  readonly roundTrip?: number | undefined
+  /** Known to be there, with this many bytes. */
+  readonly finishedSize?: number | undefined
 }
 
 /**
- * Reads a result. Protobuf decoders throw an `Error` that names the field.
+ * Reads a result. Protobuf decoders throw an `Error` that names the field, and so may JSON decoders.
  *
  * @since 0.1.0
  * @category models
  */
-export type Decoder<A> =
-  | { readonly _tag: "Json"; readonly decode: (value: unknown) => Effect.Effect<A, TinkerError> }
-  | { readonly _tag: "Protobuf"; readonly decode: (bytes: Uint8Array) => A }
+export interface Decoder<A> {
+  /** Absent where results have no such form. */
+  readonly protobuf?: ((bytes: Uint8Array) => A) | undefined
+  readonly json: (value: unknown, origin: Origin) => Effect.Effect<A, TinkerError>
+}
 
 /**
- * Polls for the results of the chunks of one call in a fiber of the scope, and combines them in order.
+ * What waiting for results has in common within a client.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Waiting {
+  readonly futures: FuturesApi.Service
+  /** Bytes of large results on their way at once. */
+  readonly responseBudget: Budget
+  /** Who waits, e.g. `model S:train:0`, in warnings. */
+  readonly label: string
+  /** Logs a warning, unless this client did a moment ago. */
+  readonly warn: (message: string) => Effect.Effect<void>
+  /** Runs with each answer that is no result yet. */
+  readonly onPending?: ((reply: FuturesApi.Pending) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * A future, and the means to settle it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Pending<A, E> {
+  readonly future: ApiFuture<A, E>
+  readonly report: (state: State) => void
+  /** Runs what gives the result. Its end is the future's; `cancel` interrupts it. May be called for one part at a time. */
+  readonly settleWith: (work: Effect.Effect<A, E>) => Effect.Effect<void>
+  /** Runs a part of the work, which `cancel` interrupts; a failure is the future's, and there is no value then. */
+  readonly part: <B>(work: Effect.Effect<B, E>) => Effect.Effect<B | undefined>
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makePending = <A, E>(
+  operation: string,
+  requestIds: ReadonlyArray<RequestId>
+): Pending<A, E | TinkerError> => {
+  const result = Deferred.unsafeMake<A, E | TinkerError>(FiberId.none)
+  const states = StateCell.make<State>({ _tag: "submitted" }, sameState)
+  let cancelled = false
+  let running: Fiber.RuntimeFiber<unknown, unknown> | undefined
+
+  const settle = (exit: Exit.Exit<A, E | TinkerError>) =>
+    Effect.suspend(() => {
+      // Interrupted, but not by `cancel`: the scope of the client has closed.
+      const settled = Exit.isInterrupted(exit) && !cancelled
+        ? Exit.fail(new SessionClosedError({ operation, reason: "closed" }))
+        : exit
+      if (Exit.isSuccess(settled)) states.set({ _tag: "done" })
+      else if (settled.cause._tag === "Fail") states.set({ _tag: "failed", error: settled.cause.error })
+      states.end()
+      return Effect.asVoid(Deferred.done(result, settled))
+    })
+
+  const cancellable = <B>(work: Effect.Effect<B, E | TinkerError>) =>
+    Effect.withFiberRuntime<B, E | TinkerError>((fiber) => {
+      running = fiber
+      return cancelled ? Effect.interrupt : work
+    })
+
+  return {
+    future: {
+      [TypeId]: TypeId,
+      requestIds,
+      await: Deferred.await(result),
+      states: states.changes,
+      cancel: Effect.suspend(() => {
+        cancelled = true
+        return running === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(running))
+      })
+    },
+    report: states.set,
+    settleWith: (work) => Effect.asVoid(Effect.exit(Effect.onExit(cancellable(work), settle))),
+    part: (work) =>
+      Effect.fork(cancellable(work)).pipe(
+        Effect.flatMap(Fiber.await),
+        Effect.flatMap((exit) =>
+          Exit.isSuccess(exit)
+            ? Effect.succeed(exit.value)
+            : Effect.as(settle(Exit.failCause(exit.cause)), undefined)
+        )
+      )
+  }
+}
+
+/**
+ * Polls for the results of the chunks of one call in a fiber of the scope, and combines them in order. When one fails,
+ * the others are no longer asked for.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = <A, B>(
-  futures: FuturesApi.Service,
+  waiting: Waiting,
   scope: Scope.Scope,
   chunks: ReadonlyArray<Submitted<A>>,
   combine: (results: ReadonlyArray<A>) => B
 ): Effect.Effect<ApiFuture<B>> =>
-  Effect.gen(function*() {
-    const result = yield* Deferred.make<B, TinkerError>()
-    // Replayed to every subscriber, however late; a request passes through few states.
-    const history = yield* PubSub.unbounded<Take.Take<State>>({ replay: Infinity })
-    let last: State | undefined
-    const publish = (state: State): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        if (last !== undefined && sameState(last, state)) return Effect.void
-        last = state
-        return PubSub.publish(history, Take.of(state))
-      })
-    yield* publish({ _tag: "submitted" })
-
-    const fiber = yield* Effect.forEach(chunks, (chunk) => retrieve(futures, chunk, publish), {
-      concurrency: "unbounded"
-    }).pipe(
-      Effect.map(combine),
-      Effect.tap(() => publish({ _tag: "done" })),
-      Effect.tapError((error) => publish({ _tag: "failed", error })),
-      Effect.onExit((exit) => Effect.zipRight(PubSub.publish(history, Take.end), Deferred.done(result, exit))),
-      Effect.interruptible,
-      Effect.forkIn(scope)
+  Effect.suspend(() => {
+    const { future, report, settleWith } = makePending<B, TinkerError>(
+      chunks[0]!.operation,
+      chunks.map((chunk) => chunk.requestId)
     )
-
-    return {
-      [TypeId]: TypeId,
-      requestIds: chunks.map((chunk) => chunk.requestId),
-      await: Deferred.await(result),
-      states: Stream.flattenTake(Stream.fromPubSub(history)),
-      cancel: Effect.asVoid(Fiber.interrupt(fiber))
-    }
+    return Effect.as(
+      Effect.forkIn(
+        Effect.interruptible(settleWith(Effect.map(retrieveAll(waiting, chunks, report), combine))),
+        scope
+      ),
+      future
+    )
   })
 
 /**
- * Asks for one result until it is there.
+ * A future whose result is there.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const succeed = <A>(operation: string, value: A): Effect.Effect<ApiFuture<A>> => {
+  const { future, settleWith } = makePending<A, TinkerError>(operation, [])
+  return Effect.as(settleWith(Effect.succeed(value)), future)
+}
+
+/**
+ * Asks for several results at once.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const retrieveAll = <A>(
+  waiting: Waiting,
+  chunks: ReadonlyArray<Submitted<A>>,
+  report: (state: State) => void
+): Effect.Effect<ReadonlyArray<A>, TinkerError> =>
+  chunks.length === 1
+    ? Effect.map(retrieve(waiting, chunks[0]!, report), (result) => [result])
+    : Effect.forEach(chunks, (chunk) => retrieve(waiting, chunk, report), { concurrency: "unbounded" })
+
+/**
+ * Asks for one result until it is there, or the `WaitingPolicy` in force says otherwise.
  *
  * @since 0.1.0
  * @category utils
  */
 export const retrieve = <A>(
-  futures: FuturesApi.Service,
+  waiting: Waiting,
   submitted: Submitted<A>,
-  report: (state: State) => Effect.Effect<void>
+  report: (state: State) => void
 ): Effect.Effect<A, TinkerError> =>
-  Effect.gen(function*() {
-    const { decode, operation, requestId, requestType } = submitted
-    let allowMetadataOnly = true
-    let emptyBadRequests = 0
-    for (let iteration = 0;; iteration++) {
-      const asked = yield* Clock.currentTimeMillis
-      const reply = yield* futures.retrieve({
-        requestId,
-        requestType,
-        iteration,
-        allowMetadataOnly,
-        protobuf: decode._tag === "Protobuf"
-      }).pipe(
-        Effect.retry(RetryPolicy.poll),
-        Effect.catchIf(
-          // A 400 without a word comes from a proxy on the way, not from the service.
-          (error) => isEmptyBadRequest(error) && emptyBadRequests++ < mostEmptyBadRequests,
-          () => Effect.succeed<FuturesApi.Reply>({ _tag: "Pending", queueState: undefined, reason: undefined })
-        )
+  Effect.flatMap(WaitingPolicy.CurrentWaitingPolicy, (policy) =>
+    Effect.clockWith((clock) => {
+      const waiter = new Waiter(waiting, submitted, report, policy, clock.unsafeCurrentTimeMillis())
+      const retrieving = Effect.provideService(waiter.run, TinkerHttpClient.BillingObserver, {
+        paused: (since) => Effect.sync(() => waiter.report({ _tag: "paused", reason: "billing", since }))
+      })
+      return Duration.isFinite(policy.deadline)
+        ? Effect.timeoutFail(retrieving, {
+          duration: policy.deadline,
+          onTimeout: () => waiter.timeout("waiting", policy.deadline)
+        })
+        : retrieving
+    }))
+
+/** The wait for one result. A class, because thousands of them wait at once and each is stepped many times. */
+class Waiter<A> {
+  private readonly waiting: Waiting
+  private readonly submitted: Submitted<A>
+  private readonly reportState: (state: State) => void
+  private readonly policy: WaitingPolicy.WaitingPolicy
+  private iteration = 0
+  private allowMetadataOnly: boolean
+  private unexplained = 0
+  private state = "submitted"
+  /** When the server last reported progress. */
+  private progress: number
+  private stuck = false
+
+  constructor(
+    waiting: Waiting,
+    submitted: Submitted<A>,
+    reportState: (state: State) => void,
+    policy: WaitingPolicy.WaitingPolicy,
+    now: number
+  ) {
+    this.waiting = waiting
+    this.submitted = submitted
+    this.reportState = reportState
+    this.policy = policy
+    this.progress = now
+    this.allowMetadataOnly = (submitted.finishedSize ?? 0) === 0
+  }
+
+  readonly run: Effect.Effect<A, TinkerError> = Effect.suspend(() => {
+    const { finishedSize } = this.submitted
+    return finishedSize === undefined || finishedSize === 0 ? this.ask : this.askForLarge(finishedSize)
+  })
+
+  report(state: State): void {
+    this.state = describe(state)
+    this.reportState(state)
+  }
+
+  timeout(reason: "waiting" | "stuck", deadline: Duration.Duration): ApiTimeoutError {
+    const { operation, requestId } = this.submitted
+    return new ApiTimeoutError({ operation, reason, deadline, requestId, state: this.state })
+  }
+
+  private readonly ask: Effect.Effect<A, TinkerError> = Effect.suspend(() => {
+    const { decode, requestId, requestType, roundTrip } = this.submitted
+    return Effect.clockWith((clock) => {
+      const asked = clock.unsafeCurrentTimeMillis()
+      return Effect.flatMap(
+        RetryPolicy.retry(
+          this.waiting.futures.retrieve({
+            requestId,
+            requestType,
+            iteration: this.iteration++,
+            allowMetadataOnly: this.allowMetadataOnly,
+            protobuf: decode.protobuf !== undefined,
+            roundTrip,
+            timeout: this.pollTimeout(asked)
+          }),
+          { policy: "poll", onRetry: this.onRetry }
+        ),
+        (reply) => this.read(reply, asked)
       )
-      switch (reply._tag) {
-        case "Pending": {
-          if (reply.queueState !== undefined || reply.reason !== undefined) {
-            yield* report(toState(reply, yield* DateTime.now))
-          }
-          yield* pace(asked)
-          continue
-        }
-        case "MetadataOnly": {
-          if (!allowMetadataOnly) {
-            return yield* new ApiResponseValidationError({
-              operation,
-              description: `the result of ${requestId} was announced twice and not sent`
-            })
-          }
-          allowMetadataOnly = false
-          continue
-        }
-        case "Failed":
-          return yield* new RequestFailedError({
+    })
+  })
+
+  private read(reply: FuturesApi.Reply, asked: number): Effect.Effect<A, TinkerError> {
+    const { operation, requestId } = this.submitted
+    switch (reply._tag) {
+      case "Pending":
+        return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          this.notePending(reply, now)
+          const noted = this.waiting.onPending?.(reply) ?? Effect.void
+          return Effect.zipRight(Effect.all([noted, this.checkStuck(now), pace(asked, now)]), this.ask)
+        })
+      case "Unexplained":
+        return this.unexplained++ < mostUnexplained
+          ? Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.zipRight(pace(asked, now), this.ask))
+          : Effect.fail(reply.error)
+      case "MetadataOnly":
+        return this.allowMetadataOnly
+          ? this.askForLarge(reply.size)
+          : new ApiResponseValidationError({
             operation,
             requestId,
-            category: reply.category,
-            description: reply.description
+            description: "the result was announced twice and not sent"
           })
-        case "Json":
-          return decode._tag === "Json"
-            ? yield* decode.decode(reply.value)
-            : yield* new ApiResponseValidationError({
-              operation,
-              description: `the result of ${requestId} is JSON; protobuf was asked for`
-            })
-        case "Protobuf":
-          return decode._tag === "Protobuf"
-            ? yield* decodeBytes(operation, decode.decode, reply.bytes)
-            : yield* new ApiResponseValidationError({
-              operation,
-              description: `the result of ${requestId} is protobuf; JSON was asked for`
-            })
-      }
+      case "Failed":
+        return new RequestFailedError({
+          operation,
+          requestId,
+          category: reply.category,
+          description: reply.description
+        })
+      case "Json":
+        return this.decoded(reply.response, (origin) => this.submitted.decode.json(reply.value, origin))
+      case "Protobuf":
+        return this.decoded(reply.response, (origin) => {
+          const { protobuf } = this.submitted.decode
+          return protobuf === undefined
+            ? malformed(origin, "it is protobuf, and JSON was asked for")
+            : Effect.succeed(protobuf(reply.response.body))
+        })
     }
-  })
+  }
 
-/** Source: the Python SDK 0.38.0. */
-const mostEmptyBadRequests = 3
+  private decoded(
+    response: TinkerHttpClient.Response,
+    decode: (origin: Origin) => Effect.Effect<A, TinkerError>
+  ): Effect.Effect<A, TinkerError> {
+    const { operation, requestId } = this.submitted
+    const origin: Origin = { operation, requestId, response }
+    try {
+      return decode(origin)
+    } catch (cause) {
+      return malformed(origin, cause instanceof Error ? cause.message : "it is damaged", cause)
+    }
+  }
 
-const isEmptyBadRequest = (error: TinkerError): boolean =>
-  error._tag === "ApiStatusError" && error.reason === "BadRequest" && error.detail === ""
+  /** The result is there and large: its bytes are reserved until it is decoded. */
+  private askForLarge(size: number): Effect.Effect<A, TinkerError> {
+    this.allowMetadataOnly = false
+    return this.waiting.responseBudget.withPermits(size)(this.ask)
+  }
 
-/** The server is to hold the question; one that answers at once is asked ten times a second, not as fast as it answers. */
-const pace = (asked: number): Effect.Effect<void> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sleep(Duration.millis(Math.max(0, asked + 100 - now))))
+  private notePending(reply: FuturesApi.Pending, now: number): void {
+    if (reply.queueState === "active") {
+      this.progress = now
+      this.stuck = false
+      this.report({ _tag: "running", reason: reply.reason })
+    } else if (reply.queueState !== undefined || reply.reason !== undefined) {
+      const { reason, queueState = "unknown" } = reply
+      if (!this.stuck) this.report({ _tag: "queued", queueState, reason, since: DateTime.unsafeMake(now) })
+    }
+  }
 
-const toState = ({ queueState, reason }: FuturesApi.Pending, now: DateTime.Utc): State =>
-  queueState === undefined || queueState === "active"
-    ? { _tag: "active", reason }
-    : { _tag: "paused", queueState, reason, since: now }
+  private readonly onRetry = (attempt: number, error: TinkerError): Effect.Effect<void, TinkerError> => {
+    if (!this.stuck) this.report({ _tag: "retrying", attempt, error })
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => this.checkStuck(now))
+  }
 
-const sameState = (a: State, b: State): boolean => {
-  if (a._tag === "paused" && b._tag === "paused") return a.queueState === b.queueState && a.reason === b.reason
-  return a._tag === b._tag && !(a._tag === "active" && b._tag === "active" && a.reason !== b.reason)
+  private checkStuck(now: number): Effect.Effect<void, TinkerError> {
+    const { failsWhenStuck, stuckAfter } = this.policy
+    if (this.stuck || now - this.progress < Duration.toMillis(stuckAfter)) return Effect.void
+    if (failsWhenStuck) return this.timeout("stuck", stuckAfter)
+    this.stuck = true
+    const before = this.state
+    this.report({ _tag: "stuck", since: DateTime.unsafeMake(this.progress) })
+    const { operation, requestId } = this.submitted
+    return this.waiting.warn(
+      `${operation}: request ${requestId} of ${this.waiting.label} made no progress for ${Duration.format(stuckAfter)} `
+        + `(${before}). It is still waited for; WaitingPolicy.failWhenStuck ends such a wait`
+    )
+  }
+
+  /** A question is not held beyond the moment at which the request counts as stuck. */
+  private pollTimeout(now: number): Duration.Duration {
+    const left = Duration.toMillis(this.policy.stuckAfter) - (now - this.progress)
+    return this.policy.failsWhenStuck && left < Duration.toMillis(FuturesApi.pollTimeout)
+      ? Duration.millis(Math.max(left, shortestInterval))
+      : FuturesApi.pollTimeout
+  }
 }
 
-const decodeBytes = <A>(operation: string, decode: (bytes: Uint8Array) => A, bytes: Uint8Array) =>
-  Effect.try({
-    try: () => decode(bytes),
-    catch: (cause) =>
-      new ApiResponseValidationError({
-        operation,
-        description: cause instanceof Error ? cause.message : "the protobuf message is damaged",
-        cause
-      })
-  })
+/** Source: the Python SDK 0.38.0. */
+const mostUnexplained = 3
+
+/** In milliseconds: the server is to hold the question; one that answers at once is not asked as fast as it answers. */
+const shortestInterval = 100
+
+const pace = (asked: number, now: number): Effect.Effect<void> =>
+  now >= asked + shortestInterval ? Effect.void : Effect.sleep(asked + shortestInterval - now)
+
+const describe = (state: State): string => {
+  switch (state._tag) {
+    case "queued":
+      return `${state.queueState}${state.reason === undefined ? "" : `: ${state.reason}`}`
+    case "running":
+      return `active${state.reason === undefined ? "" : `: ${state.reason}`}`
+    case "paused":
+      return "no credit"
+    case "retrying":
+      return `asking for it failed: ${state.error.message}`
+    default:
+      return state._tag
+  }
+}
+
+const sameState = (a: State, b: State): boolean => {
+  if (a._tag === "queued" && b._tag === "queued") return a.queueState === b.queueState && a.reason === b.reason
+  if (a._tag === "running" && b._tag === "running") return a.reason === b.reason
+  return a._tag === b._tag && a._tag !== "retrying"
+}

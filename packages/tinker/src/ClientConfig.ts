@@ -1,15 +1,20 @@
 /**
- * The settings that the server sends to its clients, fetched at their first use and kept.
+ * The settings that the server sends to its clients: fetched before anything else, asked for again from time to time.
  */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Credentials from "./Credentials.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import type { TinkerError } from "./TinkerError.js"
+import { ApiResponseValidationError, type TinkerError } from "./TinkerError.js"
+import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
  * @since 0.1.0
@@ -22,7 +27,12 @@ export class ClientConfig extends Context.Tag("effect-tinker/ClientConfig")<Clie
  * @category models
  */
 export interface Service {
+  /** The settings; the first use fetches them. */
   readonly get: Effect.Effect<ServiceApi.ClientConfigResponse, TinkerError>
+  /** The settings as far as they are known, for limits that are read at every use. */
+  readonly current: () => ServiceApi.ClientConfigResponse
+  /** Asks for changes from now on until the scope closes. A client that only reads needs none. */
+  readonly refresh: Effect.Effect<void, never, Scope.Scope>
 }
 
 /**
@@ -33,26 +43,91 @@ export interface Service {
  */
 export const defaults: ServiceApi.ClientConfigResponse = Schema.decodeSync(ServiceApi.ClientConfigResponse)({})
 
+/** However short an interval the server asks for. Source: the Python SDK 0.38.0. */
+const shortestInterval = Duration.seconds(10)
+
 /**
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<Service, never, ServiceApi.ServiceApi> = Effect.gen(function*() {
+export const make: Effect.Effect<
+  Service,
+  never,
+  ServiceApi.ServiceApi | Credentials.Credentials | TinkerHttpClient.TinkerHttpClient
+> = Effect.gen(function*() {
   const api = yield* ServiceApi.ServiceApi
-  const fetch = RetryPolicy.retry(
-    api.clientConfig({ sdkVersion: TinkerConfig.protocolVersion }),
-    RetryPolicy.firstContact
-  ).pipe(
-    Effect.catchIf(
-      (error) => error._tag === "ApiStatusError" && error.reason === "NotFound",
-      () => Effect.succeed(defaults)
+  const credentials = yield* Credentials.Credentials
+  const http = yield* TinkerHttpClient.TinkerHttpClient
+  const request = { sdkVersion: TinkerConfig.protocolVersion }
+  let settings: ServiceApi.Settings = {}
+  let current = defaults
+
+  const merge = (operation: string, sent: ServiceApi.Settings) => {
+    const merged = { ...settings, ...sent }
+    return Either.match(decode(merged), {
+      onLeft: () =>
+        Effect.fail(
+          new ApiResponseValidationError({ operation, description: "a setting is not of the type that it should have" })
+        ),
+      onRight: (decoded) => {
+        settings = merged
+        current = decoded
+        return http.setBillingPause(Duration.seconds(decoded.billingPauseSeconds))
+      }
+    })
+  }
+
+  const fetch = Effect.gen(function*() {
+    const own = yield* credentials.own
+    const sent = yield* RetryPolicy.retry(api.clientConfig(request, own), { policy: "firstContact" }).pipe(
+      Effect.catchIf(isMissing, () => Effect.succeed<ServiceApi.Settings>({}))
+    )
+    yield* merge("client/config", sent)
+    if (current.pjwtAuthEnabled) {
+      yield* credentials.exchangeBy(api.authToken, {
+        preferCommand: current.credentialDefaultSource === "credential_cmd"
+      })
+    }
+    const changes = yield* RetryPolicy.retry(api.dynamicConfig(request)).pipe(
+      Effect.catchIf(isMissing, () => Effect.succeed<ServiceApi.Settings>({}))
+    )
+    yield* merge("client/dynamic_config", changes)
+    return current
+  })
+
+  // A failure keeps the last settings that were good.
+  const refreshOnce = Effect.flatMap(api.dynamicConfig(request), (sent) => merge("client/dynamic_config", sent)).pipe(
+    Effect.catchAll((error) => Effect.logDebug("the settings could not be asked for again", error.message))
+  )
+  const refreshing = Effect.forever(
+    Effect.zipRight(
+      Effect.suspend(() =>
+        Effect.sleep(Duration.max(Duration.seconds(current.refreshIntervalSeconds), shortestInterval))
+      ),
+      refreshOnce
     )
   )
-  return ClientConfig.of({ get: yield* cachedSuccess(fetch) })
+
+  const get = yield* cachedSuccess(fetch)
+  return ClientConfig.of({
+    get: Effect.map(get, () => current),
+    current: () => current,
+    refresh: Effect.asVoid(Effect.forkScoped(Effect.interruptible(refreshing)))
+  })
 })
 
 /**
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<ClientConfig, never, ServiceApi.ServiceApi> = Layer.effect(ClientConfig, make)
+export const layer: Layer.Layer<
+  ClientConfig,
+  never,
+  ServiceApi.ServiceApi | Credentials.Credentials | TinkerHttpClient.TinkerHttpClient
+> = Layer.effect(ClientConfig, make)
+
+const decode = Schema.decodeUnknownEither(ServiceApi.ClientConfigResponse)
+
+/** Some servers have no settings. */
+const isMissing = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && (error.status === 404 || error.status === 405)

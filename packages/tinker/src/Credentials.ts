@@ -1,13 +1,19 @@
 /**
- * The credential of each request.
+ * The credential of each request: a key, what a command prints, a stored key, or a short-lived token that the server gives
+ * in exchange for one of these.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { isJwt, readClaims } from "./internal/jwt.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { InvalidInputError } from "./TinkerError.js"
+import { InvalidInputError, type TinkerError } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -21,39 +27,240 @@ export class Credentials extends Context.Tag("effect-tinker/Credentials")<Creden
  */
 export interface Service {
   /**
-   * What goes into `X-API-Key`; none for a server on this machine when no key was given. Fails before anything is sent
-   * when the key is missing, or cannot be one of the hosted service's.
+   * What goes into `X-API-Key`: the token, once there is an exchange, else {@link Service.own}.
    */
-  readonly current: Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError>
+  readonly current: Effect.Effect<Option.Option<Redacted.Redacted>, TinkerError>
+
+  /**
+   * The user's own credential; none for a server on this machine when none was given. `InvalidInputError`, before anything
+   * is sent, when it is missing, expired, or cannot be one of the hosted service's.
+   */
+  readonly own: Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError>
+
+  /**
+   * From now on requests carry a token, which `exchange` gets for the user's own credential. It is renewed at about half
+   * its life, and on demand shortly before its end; all callers share one exchange.
+   *
+   * `preferCommand`: the credential command goes before a key.
+   */
+  readonly exchangeBy: (
+    exchange: (own: Option.Option<Redacted.Redacted>) => Effect.Effect<Redacted.Redacted, TinkerError>,
+    options: { readonly preferCommand: boolean }
+  ) => Effect.Effect<void>
+
+  /** Replaces a token that the server refused. False when there is no exchange, so that sending again is pointless. */
+  readonly renew: (refused: Option.Option<Redacted.Redacted>) => Effect.Effect<boolean, TinkerError>
+
+  /** Whether there is a credential to be had, without running a command. */
+  readonly present: Effect.Effect<boolean, InvalidInputError>
 }
 
 /**
+ * Runs a shell command that prints a credential. Only some runtimes can; `@effect-tinker/node` supplies it for Node.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class CredentialCommand extends Context.Tag("effect-tinker/Credentials/CredentialCommand")<CredentialCommand, {
+  readonly run: (command: string) => Effect.Effect<Redacted.Redacted, InvalidInputError>
+}>() {}
+
+/**
+ * Keys kept on this machine, the last resort. `@effect-tinker/node` supplies it for Node.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class StoredCredentials extends Context.Tag("effect-tinker/Credentials/StoredCredentials")<StoredCredentials, {
+  readonly defaultKey: Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError>
+}>() {}
+
+/** The output of a credential command is good for this long, or to the end of the token that it is. */
+const commandLifetime = Duration.minutes(1)
+
+/** Tokens are renewed on demand when this much, or a quarter of their life, is left. Source: the Python SDK 0.38.0. */
+const margin = Duration.seconds(60)
+
+/** A failed renewal ahead of time is tried again after this. Source: the Python SDK 0.38.0. */
+const renewalPause = Duration.seconds(60)
+
+/** However short a token lives, it is not renewed ahead of time more often than this. */
+const shortestRenewal = Duration.seconds(5)
+
+/**
+ * Fails when the given key cannot be right.
+ *
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<Service, never, TinkerConfig.TinkerConfig> = Effect.map(
-  TinkerConfig.TinkerConfig,
-  (config) => Credentials.of({ current: Effect.suspend(() => check(config)) })
+export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.TinkerConfig | Scope.Scope> = Effect.gen(
+  function*() {
+    const config = yield* TinkerConfig.TinkerConfig
+    const commands = yield* Effect.serviceOption(CredentialCommand)
+    const stored = yield* Effect.serviceOption(StoredCredentials)
+    const scope = yield* Effect.scope
+    const renewing = yield* Effect.makeSemaphore(1)
+
+    const key = config.apiKey
+    if (Option.isSome(key)) yield* Effect.zipRight(checkKey(config, key.value), checkLife("apiKey", key.value))
+
+    const fromCommand = Option.map(config.credentialCommand, (command) =>
+      Option.match(commands, {
+        onNone: () =>
+          wrong("credentialCommand", "commands cannot be run here. On Node provide TinkerNode.layer, or set a key."),
+        onSome: ({ run }) => run(command).pipe(Effect.tap((found) => checkLife("credentialCommand", found)))
+      }))
+    const command = Option.isNone(fromCommand)
+      ? undefined
+      : yield* Effect.cachedWithTTL(fromCommand.value, commandLifetime)
+
+    const fallback: Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError> = Effect.gen(function*() {
+      if (command !== undefined) return Option.some(yield* command)
+      const kept = Option.isNone(stored) ? Option.none() : yield* stored.value.defaultKey
+      if (Option.isSome(kept)) return kept
+      return isLoopback(config.baseUrl)
+        ? Option.none()
+        : yield* wrong("apiKey", "there is no API key. Set TINKER_API_KEY, or pass the option apiKey.")
+    })
+
+    const resolve = (preferCommand: boolean): Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError> => {
+      const keyIsJwt = Option.isSome(key) && isJwt(Redacted.value(key.value))
+      if (Option.isSome(key) && (keyIsJwt || !preferCommand || command === undefined)) {
+        return keyIsJwt ? Effect.as(checkLife("apiKey", key.value), key) : Effect.succeed(key)
+      }
+      return preferCommand && command === undefined && Option.isNone(key)
+        ? wrong("credentialCommand", "the server wants the output of a credential command. Set TINKER_CREDENTIAL_CMD.")
+        : fallback
+    }
+    const own = resolve(false)
+
+    let exchange: Effect.Effect<Redacted.Redacted, TinkerError> | undefined
+    let token: Token | undefined
+    let renewsAhead = false
+
+    const fetchToken = Effect.suspend(() => exchange!).pipe(
+      Effect.flatMap((value) =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          token = { value, receivedAt: now, lifetime: lifetimeOf(value) }
+          return value
+        })
+      ),
+      Effect.tap(() => {
+        if (renewsAhead) return Effect.void
+        renewsAhead = true
+        return Effect.forkIn(Effect.interruptible(renewAhead), scope)
+      })
+    )
+
+    const renewAhead: Effect.Effect<void> = Effect.gen(function*() {
+      while (token !== undefined) {
+        const current: Token = token
+        const share = yield* Random.nextRange(0.45, 0.55)
+        yield* Effect.sleep(
+          current.lifetime === undefined
+            ? renewalPause
+            : Duration.max(Duration.times(current.lifetime, share), shortestRenewal)
+        )
+        while (token === current) {
+          const failure = yield* renewing.withPermits(1)(
+            Effect.suspend(() => token === current ? Effect.asVoid(fetchToken) : Effect.void)
+          ).pipe(Effect.as(undefined), Effect.catchAll((error) => Effect.succeed(error)))
+          if (failure === undefined) break
+          if (failure._tag === "ApiStatusError" && failure.reason === "Authentication") {
+            // The next request asks for a token itself, and reports this to its caller.
+            renewsAhead = false
+            return
+          }
+          yield* Effect.logWarning("the token could not be renewed", failure.message)
+          yield* Effect.sleep(renewalPause)
+        }
+      }
+    }).pipe(Effect.annotateLogs("module", "Credentials"))
+
+    const currentToken = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      if (token !== undefined && remaining(token, now) > marginOf(token)) return Effect.succeed(token.value)
+      return renewing.withPermits(1)(Effect.suspend(() => {
+        if (token !== undefined && remaining(token, now) > marginOf(token)) return Effect.succeed(token.value)
+        return Effect.catchAll(fetchToken, (error) => {
+          const refused = error._tag === "ApiStatusError" && error.reason === "Authentication"
+          return !refused && token !== undefined && remaining(token, now) > 0
+            ? Effect.as(Effect.logWarning("the token could not be renewed", error.message), token.value)
+            : Effect.fail(error)
+        })
+      }))
+    })
+
+    return Credentials.of({
+      own,
+      current: Effect.suspend(() => exchange === undefined ? own : Effect.asSome(currentToken)),
+      exchangeBy: (by, { preferCommand }) =>
+        Effect.sync(() => {
+          exchange = Effect.flatMap(resolve(preferCommand), by)
+        }),
+      renew: (refused) =>
+        Effect.suspend(() =>
+          exchange === undefined || Option.isNone(refused)
+            ? Effect.succeed(false)
+            : renewing.withPermits(1)(
+              Effect.suspend(() => token?.value === refused.value ? Effect.asVoid(fetchToken) : Effect.void)
+            ).pipe(Effect.as(true))
+        ),
+      present: Effect.suspend(() => {
+        if (Option.isSome(key) || command !== undefined) return Effect.succeed(true)
+        return Option.isNone(stored) ? Effect.succeed(false) : Effect.map(stored.value.defaultKey, Option.isSome)
+      })
+    })
+  }
 )
 
 /**
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<Credentials, never, TinkerConfig.TinkerConfig> = Layer.effect(Credentials, make)
+export const layer: Layer.Layer<Credentials, InvalidInputError, TinkerConfig.TinkerConfig> = Layer.scoped(
+  Credentials,
+  make
+)
 
-const check = (config: TinkerConfig.Service): Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError> => {
-  const wrong = (description: string) =>
-    Effect.fail(new InvalidInputError({ operation: "Credentials", field: "apiKey", description }))
-  if (Option.isNone(config.apiKey)) {
-    return isLoopback(config.baseUrl)
-      ? Effect.succeed(config.apiKey)
-      : wrong("there is no API key. Set TINKER_API_KEY, or pass the option apiKey.")
-  }
-  const key = Redacted.value(config.apiKey.value)
-  return config.baseUrl === TinkerConfig.hosted && !/^(tml-|eyJ)/.test(key)
-    ? wrong("the API key is not one of Tinker's, which start with tml-. Check TINKER_API_KEY.")
-    : Effect.succeed(config.apiKey)
+interface Token {
+  readonly value: Redacted.Redacted
+  readonly receivedAt: number
+  /** Undefined when the token does not say. */
+  readonly lifetime: Duration.Duration | undefined
 }
+
+/** By the server's two times, so that a wrong clock here does no harm. */
+const lifetimeOf = (token: Redacted.Redacted): Duration.Duration | undefined => {
+  const claims = readClaims(Redacted.value(token))
+  return claims?.expiresAt === undefined || claims.issuedAt === undefined
+    ? undefined
+    : Duration.seconds(Math.max(0, claims.expiresAt - claims.issuedAt))
+}
+
+const remaining = (token: Token, now: number): number =>
+  token.receivedAt + Duration.toMillis(token.lifetime ?? Duration.times(margin, 2)) - now
+
+const marginOf = (token: Token): number =>
+  Math.min(Duration.toMillis(margin), Duration.toMillis(token.lifetime ?? margin) / 4)
+
+const wrong = (field: string, description: string) =>
+  Effect.fail(new InvalidInputError({ operation: "Credentials", field, description }))
+
+const checkKey = (config: TinkerConfig.Service, key: Redacted.Redacted): Effect.Effect<void, InvalidInputError> =>
+  config.baseUrl === TinkerConfig.hosted && !/^(tml-|eyJ)/.test(Redacted.value(key))
+    ? wrong("apiKey", "the API key is not one of Tinker's, which start with tml-. Check TINKER_API_KEY.")
+    : Effect.void
+
+const checkLife = (field: string, credential: Redacted.Redacted): Effect.Effect<void, InvalidInputError> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const text = Redacted.value(credential)
+    const expiresAt = isJwt(text) ? readClaims(text)?.expiresAt : undefined
+    return expiresAt !== undefined && expiresAt * 1000 <= now
+      ? wrong(
+        field,
+        `the credential is a token that expired at ${new Date(expiresAt * 1000).toISOString()}. Get a new one.`
+      )
+      : Effect.void
+  })
 
 const isLoopback = (url: string): boolean => /^https?:\/\/(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?(\/|$)/i.test(url)

@@ -1,15 +1,17 @@
 /**
- * The endpoint by which results of submitted requests are fetched: a long poll.
+ * Endpoints by which results of submitted requests are fetched: long polls, for one request or for all of a sampler.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { RequestId } from "./Identifiers.js"
-import { decodeValue, parseJson } from "./internal/decodeJson.js"
-import { field } from "./internal/wireField.js"
-import type { TinkerError } from "./TinkerError.js"
+import { RequestId, SamplingSessionId } from "./Identifiers.js"
+import { decodeValue, malformed, type Origin, parseJson } from "./internal/decodeJson.js"
+import { post } from "./internal/endpoint.js"
+import { field, literal, optional } from "./internal/wireField.js"
+import type { ApiStatusError, TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -25,6 +27,15 @@ export class FuturesApi extends Context.Tag("effect-tinker/FuturesApi")<FuturesA
 export interface Service {
   /** Asks once for the result of a request. The server holds the question for a while before it says {@link Pending}. */
   readonly retrieve: (options: RetrieveOptions) => Effect.Effect<Reply, TinkerError>
+
+  /** Asks for what a sampler has finished since `prevCursor`, and says which results may be thrown away. */
+  readonly retrieveMany: (
+    request: FuturesRetrieveRequest,
+    timeout: Duration.Duration
+  ) => Effect.Effect<FuturesRetrieveResponse, TinkerError>
+
+  /** Tells the server that nobody wants the result any more. */
+  readonly cancel: (requestId: RequestId) => Effect.Effect<void, TinkerError>
 }
 
 /**
@@ -40,6 +51,10 @@ export interface RetrieveOptions {
   readonly allowMetadataOnly: boolean
   /** Whether the result comes as protobuf. */
   readonly protobuf: boolean
+  /** From the call to its acceptance, in seconds; told with the first question. */
+  readonly roundTrip?: number | undefined
+  /** Default: as long as any server holds the question. */
+  readonly timeout?: Duration.Duration | undefined
 }
 
 /**
@@ -56,13 +71,15 @@ export type RequestType =
   | "Forward"
   | "ForwardBackward"
   | "OptimStep"
+  | "SaveWeightsExternal"
+  | "UnloadModel"
   | "Sample"
 
 /**
  * @since 0.1.0
  * @category models
  */
-export type Reply = Pending | MetadataOnly | Failed | Json | Protobuf
+export type Reply = Pending | MetadataOnly | Failed | Json | Protobuf | Unexplained
 
 /**
  * Still waiting or running. `queueState` is absent when the server said nothing of it.
@@ -110,6 +127,7 @@ export interface Failed {
 export interface Json {
   readonly _tag: "Json"
   readonly value: unknown
+  readonly response: TinkerHttpClient.Response
 }
 
 /**
@@ -118,8 +136,62 @@ export interface Json {
  */
 export interface Protobuf {
   readonly _tag: "Protobuf"
-  readonly bytes: Uint8Array
+  readonly response: TinkerHttpClient.Response
 }
+
+/**
+ * A 400 without a word of explanation, as proxies on the way give it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Unexplained {
+  readonly _tag: "Unexplained"
+  readonly error: ApiStatusError
+}
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FuturesRetrieveRequest = Schema.Struct({
+  target: Schema.Struct({
+    type: literal("sampling_session"),
+    samplingSessionId: field(SamplingSessionId, "sampling_session_id"),
+    /** 0 for the original client of the sampling session. */
+    clonedSamplerId: field(Schema.Number, "cloned_sampler_id")
+  }),
+  prevCursor: field(Schema.Number, "prev_cursor"),
+  /** 0 for an answer at once. */
+  timeout: Schema.optional(Schema.Number),
+  retrievedRequestIds: field(Schema.Array(Schema.String), "retrieved_request_ids")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type FuturesRetrieveRequest = typeof FuturesRetrieveRequest.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FuturesRetrieveResponse = Schema.Struct({
+  cursor: Schema.Number,
+  completions: Schema.Array(Schema.Struct({
+    state: Schema.String,
+    requestId: field(RequestId, "request_id"),
+    /** In bytes. */
+    size: optional(Schema.Number, "response_payload_uncompressed_size")
+  }))
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type FuturesRetrieveResponse = typeof FuturesRetrieveResponse.Type
 
 /**
  * @since 0.1.0
@@ -132,10 +204,15 @@ export const FutureRetrieveRequest = Schema.Struct({
   )
 })
 
-const encodeRequest = Schema.encodeSync(FutureRetrieveRequest)
+/**
+ * Longer than any server should hold the question. Source: the Python SDK 0.38.0.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const pollTimeout = Duration.seconds(45)
 
-/** Longer than any server should hold the question. Source: the Python SDK 0.38.0. */
-const pollTimeout = Duration.seconds(45)
+const cancelTimeout = Duration.seconds(30)
 
 /**
  * @since 0.1.0
@@ -143,29 +220,55 @@ const pollTimeout = Duration.seconds(45)
  */
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
-  (http) =>
-    FuturesApi.of({
+  (http) => {
+    const retrieveMany = post(http, "retrieve_futures", FuturesRetrieveRequest, FuturesRetrieveResponse, {
+      ofSession: true
+    })
+    return FuturesApi.of({
       retrieve: (options) => {
         const operation = `retrieve_future (${options.requestType} ${options.requestId})`
         return http.execute({
           operation,
           method: "POST",
           path: "/api/v1/retrieve_future",
-          timeout: pollTimeout,
-          headers: {
-            accept: options.protobuf ? "application/x-protobuf" : "application/json",
-            "x-tinker-request-iteration": String(options.iteration),
-            "x-tinker-request-type": options.requestType
-          },
-          body: TinkerHttpClient.jsonBody(encodeRequest(options))
+          timeout: options.timeout ?? pollTimeout,
+          ofSession: true,
+          headers: headersOf(options),
+          body: TinkerHttpClient.jsonBody({
+            request_id: options.requestId,
+            allow_metadata_only: options.allowMetadataOnly
+          })
         }).pipe(
-          Effect.flatMap((response) => readReply(operation, response)),
+          Effect.flatMap((response) => readReply({ operation, requestId: options.requestId, response })),
           // A server that holds longer than our timeout is still at work.
           Effect.catchTag("ApiTimeoutError", () => Effect.succeed(pending))
         )
-      }
+      },
+      retrieveMany: (request, timeout) => retrieveMany(request, { timeout }),
+      cancel: (requestId) =>
+        Effect.asVoid(http.request({
+          operation: "cancel_future",
+          method: "POST",
+          path: "/api/v1/cancel_future",
+          timeout: cancelTimeout,
+          body: TinkerHttpClient.jsonBody({ request_id: requestId })
+        }))
     })
+  }
 )
+
+const headersOf = (options: RetrieveOptions): Record<string, string> => {
+  const headers: Record<string, string> = {
+    // JSON comes from servers that know no other form.
+    accept: options.protobuf ? "application/x-protobuf, application/json" : "application/json",
+    "x-tinker-request-iteration": String(options.iteration),
+    "x-tinker-request-type": options.requestType
+  }
+  if (options.iteration === 0 && options.roundTrip !== undefined) {
+    headers["x-tinker-create-promise-roundtrip-time"] = String(options.roundTrip)
+  }
+  return headers
+}
 
 /**
  * @since 0.1.0
@@ -175,47 +278,62 @@ export const layer: Layer.Layer<FuturesApi, never, TinkerHttpClient.TinkerHttpCl
 
 const pending: Pending = { _tag: "Pending", queueState: undefined, reason: undefined }
 
-const Body = Schema.Struct({
-  type: Schema.optional(Schema.Unknown),
-  status: Schema.optional(Schema.Unknown),
-  queue_state: Schema.optional(Schema.Unknown),
-  queue_state_reason: Schema.optional(Schema.Unknown),
-  response_payload_size: Schema.optional(Schema.Unknown),
-  error: Schema.optional(Schema.Unknown),
-  category: Schema.optional(Schema.Unknown)
-})
+const Body = Schema.Record({ key: Schema.String, value: Schema.Unknown })
 
-const readReply = (operation: string, response: TinkerHttpClient.Response): Effect.Effect<Reply, TinkerError> => {
+const readReply = (origin: Origin): Effect.Effect<Reply, TinkerError> => {
+  const { requestId, response } = origin
   if (response.status === 408) {
-    return parseJson(operation, response.body).pipe(
-      Effect.flatMap((value) => decodeValue(operation, value, Body)),
+    return parseJson(origin).pipe(
+      Effect.flatMap((value) => decodeValue(origin, value, Body)),
       Effect.match({ onFailure: () => pending, onSuccess: toPending })
     )
   }
   if (response.status < 200 || response.status >= 300) {
-    return Effect.fail(TinkerHttpClient.statusError(operation, response))
+    const named = { operation: origin.operation, ...(requestId === undefined ? {} : { requestId }) }
+    return Effect.flatMap(
+      TinkerHttpClient.statusError(response, named),
+      (error) =>
+        response.status === 400 && !isExplained(response.body)
+          ? Effect.succeed<Reply>({ _tag: "Unexplained", error })
+          : Effect.fail(error)
+    )
   }
   if (response.headers["content-type"]?.includes("application/x-protobuf")) {
-    return Effect.succeed({ _tag: "Protobuf", bytes: response.body })
+    return Effect.succeed({ _tag: "Protobuf", response })
   }
-  return Effect.gen(function*() {
-    const value = yield* parseJson(operation, response.body)
-    const body = yield* decodeValue(operation, value, Body)
-    if (body.type === "try_again") return toPending(body)
-    if (body.status === "complete_metadata") {
-      return { _tag: "MetadataOnly", size: Number(body.response_payload_size ?? 0) }
+  return Effect.flatMap(parseJson(origin), (value) => {
+    if (!Predicate.isRecord(value)) return malformed(origin, "it is no JSON object")
+    if (value["type"] === "try_again") return Effect.succeed<Reply>(toPending(value))
+    if (value["status"] === "complete_metadata") {
+      return Effect.succeed<Reply>({ _tag: "MetadataOnly", size: Number(value["response_payload_size"] ?? 0) || 0 })
     }
-    if (body.error !== undefined) {
-      return { _tag: "Failed", category: category(body.category), description: String(body.error) }
+    if (value["error"] !== undefined && value["error"] !== null) {
+      return Effect.succeed<Reply>({
+        _tag: "Failed",
+        category: category(value["category"]),
+        description: typeof value["error"] === "string" ? value["error"] : JSON.stringify(value["error"])
+      })
     }
-    return { _tag: "Json", value }
+    return Effect.succeed<Reply>({ _tag: "Json", value, response })
   })
 }
 
-const toPending = (body: typeof Body.Type): Pending => ({
+/** Whether a server, rather than a proxy, wrote the body. */
+const isExplained = (body: Uint8Array): boolean => {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(body))
+    return Predicate.isRecord(value) && ["detail", "error", "error_message"].some((name) => name in value)
+  } catch {
+    return false
+  }
+}
+
+const toPending = (body: { readonly [key: string]: unknown }): Pending => ({
   _tag: "Pending",
-  queueState: body.queue_state === undefined || body.queue_state === null ? undefined : queueState(body.queue_state),
-  reason: typeof body.queue_state_reason === "string" ? body.queue_state_reason : undefined
+  queueState: body["queue_state"] === undefined || body["queue_state"] === null
+    ? undefined
+    : queueState(body["queue_state"]),
+  reason: typeof body["queue_state_reason"] === "string" ? body["queue_state_reason"] : undefined
 })
 
 const queueState = (value: unknown): QueueState =>

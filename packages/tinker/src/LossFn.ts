@@ -2,7 +2,6 @@
  * The losses that the service computes, and what each needs of a datum. Every loss is a sum over tokens, in nats.
  */
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
 import type { Datum } from "./Datum.js"
 import { inputDtypes } from "./internal/lossInputs.js"
 import { provenanceIssues } from "./internal/provenance.js"
@@ -12,7 +11,6 @@ import * as ModelInput from "./ModelInput.js"
 import type { TensorData } from "./TensorData.js"
 import { elementCount } from "./TensorData.js"
 import type { Issue } from "./TinkerError.js"
-import { InvalidInputError } from "./TinkerError.js"
 
 /**
  * With `p` the log-probability of the target, `q` the `logprobs` input, `A` the advantage, `w` the weight, `r = exp(p - q)`:
@@ -192,8 +190,11 @@ const checkModelInput = (datum: Datum, field: string, limits: Limits, add: Add):
           add(`${place}.expectedTokens`, `is ${chunk.expectedTokens}; it must be a whole number, 0 or more.`)
         }
         break
-      case "dmel":
+      case "dmel": {
+        const counted = ModelInput.length({ chunks: [chunk] })
+        if (Either.isLeft(counted)) add(place, counted.left.description)
         break
+      }
     }
   }
   if (length !== undefined && length > limits.context) {
@@ -279,19 +280,3 @@ const alignmentFault = (
   }
   return undefined
 }
-
-/**
- * The first of {@link issues} as an error.
- *
- * @since 0.1.0
- * @category utils
- */
-export const validate = (
-  operation: string,
-  lossFn: LossFn | string,
-  data: ReadonlyArray<Datum>
-): Option.Option<InvalidInputError> =>
-  Option.map(
-    Option.fromNullable(issues({ lossFn: lossFn as LossFn, data })[0]),
-    (issue) => new InvalidInputError({ operation, ...issue })
-  )

@@ -4,8 +4,10 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { ModelId, RequestId, SessionId } from "./Identifiers.js"
+import { decodeValue, parseJson } from "./internal/decodeJson.js"
 import { post } from "./internal/endpoint.js"
 import { field, literal, optional } from "./internal/wireField.js"
 import { LoraConfig } from "./LoraConfig.js"
@@ -25,6 +27,8 @@ export class ModelsApi extends Context.Tag("effect-tinker/ModelsApi")<ModelsApi,
 export interface Service {
   readonly createModel: (request: CreateModelRequest) => Effect.Effect<UntypedFuture, TinkerError>
   readonly getInfo: (modelId: ModelId) => Effect.Effect<GetInfoResponse, TinkerError>
+  /** Frees the model on the server. Some answer at once, without a request id. */
+  readonly unloadModel: (modelId: ModelId) => Effect.Effect<UnloadModelResponse, TinkerError>
 }
 
 /**
@@ -47,12 +51,58 @@ export const UntypedFuture = Schema.Struct({
 export type UntypedFuture = typeof UntypedFuture.Type
 
 /**
- * The optimizer of a model, fixed for its life. Other servers may know other types.
+ * The answer to a submission. Thousands come a second, so the usual form is read without a schema.
  *
  * @since 0.1.0
  * @category schemas
  */
-export const OptimizerConfig = Schema.Struct({ type: Schema.String })
+export const readSubmitted = (response: TinkerHttpClient.Response): Effect.Effect<UntypedFuture, TinkerError> => {
+  const origin = { operation: response.request.operation, response }
+  return Effect.flatMap(parseJson(origin), (value) => {
+    if (Predicate.isRecord(value)) {
+      const { model_id: modelId, request_id: requestId, sample_sequence_ids: ids } = value
+      const usual = typeof requestId === "string" && requestId !== ""
+        && (typeof modelId === "string" || modelId === undefined || modelId === null)
+        && (ids === undefined || ids === null || (Array.isArray(ids) && ids.every(Predicate.isString)))
+      if (usual) {
+        return Effect.succeed({
+          requestId: requestId as RequestId,
+          ...(typeof modelId === "string" ? { modelId } : {}),
+          ...(Array.isArray(ids) ? { sampleSequenceIds: ids } : {})
+        })
+      }
+    }
+    return decodeValue(origin, value, UntypedFuture)
+  })
+}
+
+/**
+ * The optimizer of a model, fixed for its life: `adamw`, `dimuon` with its version, or another that the server knows.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const OptimizerConfig = Schema.Struct({ type: Schema.String }, { key: Schema.String, value: Schema.Unknown })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type OptimizerConfig = typeof OptimizerConfig.Type
+
+/**
+ * The default.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const adamw: OptimizerConfig = { type: "adamw" }
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const dimuon: OptimizerConfig = { type: "dimuon", version: 1 }
 
 /**
  * @since 0.1.0
@@ -106,8 +156,31 @@ export const GetInfoResponse = Schema.Struct({
   isLora: optional(Schema.Boolean, "is_lora"),
   loraRank: optional(Schema.Int, "lora_rank"),
   modelName: optional(Schema.String, "model_name"),
-  optimizerConfig: optional(OptimizerConfig, "optimizer_config")
+  optimizerConfig: Schema.optionalWith(OptimizerConfig, { nullable: true, default: () => adamw }).pipe(
+    Schema.fromKey("optimizer_config")
+  )
 })
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const UnloadModelRequest = Schema.Struct({ modelId: field(ModelId, "model_id"), type: literal("unload_model") })
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const UnloadModelResponse = Schema.Struct({
+  requestId: optional(RequestId, "request_id"),
+  modelId: optional(Schema.String, "model_id")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type UnloadModelResponse = typeof UnloadModelResponse.Type
 
 /**
  * @since 0.1.0
@@ -122,10 +195,13 @@ export type GetInfoResponse = typeof GetInfoResponse.Type
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const getInfo = post(http, "get_info", GetInfoRequest, GetInfoResponse)
+    const ofSession = { ofSession: true }
+    const getInfo = post(http, "get_info", GetInfoRequest, GetInfoResponse, ofSession)
+    const unloadModel = post(http, "unload_model", UnloadModelRequest, UnloadModelResponse, ofSession)
     return ModelsApi.of({
-      createModel: post(http, "create_model", CreateModelRequest, UntypedFuture),
-      getInfo: (modelId) => getInfo({ modelId, type: "get_info" })
+      createModel: post(http, "create_model", CreateModelRequest, UntypedFuture, ofSession),
+      getInfo: (modelId) => getInfo({ modelId, type: "get_info" }),
+      unloadModel: (modelId) => unloadModel({ modelId, type: "unload_model" })
     })
   }
 )

@@ -1,47 +1,47 @@
 /**
- * Every schedule by which requests are sent again. Whether an error may be retried at all is `TinkerError.isRetryable`.
+ * Every schedule by which requests are sent again, one an operation. Whether an error may be retried at all is
+ * `TinkerError.isRetryable`.
  */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { dual } from "effect/Function"
 import * as Schedule from "effect/Schedule"
-import { uuid } from "./internal/uuid.js"
 import * as TinkerError from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
-const retryAfter = (error: TinkerError.TinkerError): Duration.Duration =>
-  (error._tag === "ApiStatusError" ? error.retryAfter : undefined) ?? Duration.zero
-
-/** Doubling from `first` to `longest`, jittered, never earlier than the server's `retry-after`, while it may help. */
-const backoff = (first: Duration.DurationInput, longest: Duration.DurationInput) =>
-  Schedule.exponential(first).pipe(
-    Schedule.union(Schedule.spaced(longest)),
-    Schedule.jittered,
-    Schedule.intersect(Schedule.identity<TinkerError.TinkerError>()),
-    Schedule.modifyDelay(([, error], delay) => Duration.max(delay, retryAfter(error))),
-    Schedule.whileInput(TinkerError.isRetryable)
-  )
-
 /**
- * Half a second, doubling, never more than ten seconds apart, jittered, for at most five minutes; never earlier than the
- * server's `retry-after`.
- *
- * Source of the figures: the Python SDK 0.38.0, whose two layers of retries this joins into one.
+ * What follows a failure that may pass: how long to wait, and when to give up.
  *
  * @since 0.1.0
  * @category models
  */
-export const transient: Schedule.Schedule<unknown, TinkerError.TinkerError> = backoff("500 millis", "10 seconds").pipe(
-  Schedule.upTo("5 minutes")
-)
+export type Policy = Schedule.Schedule<unknown, TinkerError.TinkerError>
+
+/** Doubling from `first` to `longest`, between 80 and 120 %, so that those who failed together do not return together. */
+const backoff = (first: Duration.DurationInput, longest: Duration.DurationInput) =>
+  Schedule.exponential(first).pipe(Schedule.union(Schedule.spaced(longest)), Schedule.jittered)
+
+/**
+ * Half a second, doubling, never more than ten seconds apart, jittered, for at most five minutes.
+ *
+ * Source of the figures: the Python SDK 0.38.0, whose two layers of retries this joins into one.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const transient: Policy = backoff("500 millis", "10 seconds").pipe(Schedule.upTo("5 minutes"))
 
 /**
  * As {@link transient}, but an address where nothing answers is given up after five seconds: at the first contact that is
  * a wrong address far more often than an outage.
  *
  * @since 0.1.0
- * @category models
+ * @category policies
  */
-export const firstContact: Schedule.Schedule<unknown, TinkerError.TinkerError> = transient.pipe(
+export const firstContact: Policy = transient.pipe(
   Schedule.intersect(Schedule.elapsed),
   Schedule.check((error: TinkerError.TinkerError, [, elapsed]) =>
     error._tag !== "ApiConnectionError" || Duration.lessThan(elapsed, "5 seconds")
@@ -49,29 +49,146 @@ export const firstContact: Schedule.Schedule<unknown, TinkerError.TinkerError> =
 )
 
 /**
- * For fetching a result: a second, doubling, never more than thirty seconds apart, jittered; gives up after ten minutes in
- * which no request got through.
+ * For fetching a result: a second, doubling, never more than thirty seconds apart, jittered, without end. How long a
+ * result is waited for is `WaitingPolicy`.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const poll: Policy = backoff("1 second", "30 seconds")
+
+/**
+ * For submitting a whole sample again, under a new number: half a second, doubling, never more than ten seconds apart,
+ * jittered, without end, as asking for samples is safe to repeat.
+ *
+ * Source of the figures: the Python SDK 0.38.0.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const sample: Policy = backoff("500 millis", "10 seconds")
+
+/**
+ * Never again.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const none: Policy = Schedule.stop
+
+/**
+ * Which policy each kind of operation has:
+ *
+ * - `firstContact`: the server's settings and capabilities
+ * - `request`: everything that is answered at once, and every submission
+ * - `poll`: fetching a result
+ * - `sample`: a sample that the server has lost, or whose fetching failed for good
  *
  * @since 0.1.0
  * @category models
  */
-export const poll: Schedule.Schedule<unknown, TinkerError.TinkerError> = backoff("1 second", "30 seconds").pipe(
-  Schedule.upTo("10 minutes")
+export interface Policies {
+  readonly firstContact: Policy
+  readonly request: Policy
+  readonly poll: Policy
+  readonly sample: Policy
+}
+
+/**
+ * The policies in force.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export class CurrentPolicies extends Context.Reference<CurrentPolicies>()("effect-tinker/RetryPolicy/CurrentPolicies", {
+  defaultValue: (): Policies => ({ firstContact, request: transient, poll, sample })
+}) {}
+
+/**
+ * Replaces policies for a region of code, e.g. `RetryPolicy.withPolicies({ request: Schedule.recurs(2) })`. They decide
+ * when and how often; what cannot succeed is not sent again by any policy, and never earlier than the server asks.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withPolicies: {
+  (policies: Partial<Policies>): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(effect: Effect.Effect<A, E, R>, policies: Partial<Policies>): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(effect: Effect.Effect<A, E, R>, policies: Partial<Policies>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(
+      CurrentPolicies,
+      (current) => Effect.provideService(effect, CurrentPolicies, { ...current, ...policies })
+    )
 )
 
 /**
- * Sends a request by a schedule, all attempts under one idempotency key, by which the server knows them for the same.
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetryOptions {
+  /** Default `request`. */
+  readonly policy?: keyof Policies | undefined
+  /** What is worth another attempt. Default: what `TinkerError.isRetryable` says. */
+  readonly when?: ((error: TinkerError.TinkerError) => boolean) | undefined
+  /** Runs before each attempt after the first, 2 being the second; a failure ends the attempts. */
+  readonly onRetry?:
+    | ((attempt: number, error: TinkerError.TinkerError) => Effect.Effect<void, TinkerError.TinkerError>)
+    | undefined
+}
+
+/**
+ * Sends a request by its policy, all attempts under one idempotency key, by which the server knows them for the same. The
+ * error of the last attempt tells how many there were.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const retry = <A, R>(
   attempt: Effect.Effect<A, TinkerError.TinkerError, R>,
-  schedule: Schedule.Schedule<unknown, TinkerError.TinkerError> = transient
+  options: RetryOptions = {}
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
-  Effect.flatMap(uuid, (idempotencyKey) => {
-    let retryCount = 0
-    return Effect.suspend(() =>
-      Effect.provideService(attempt, TinkerHttpClient.Attempt, { idempotencyKey, retryCount: retryCount++ })
-    ).pipe(Effect.retry(schedule))
+  Effect.suspend(() => {
+    const sharing: TinkerHttpClient.Sharing = { idempotencyKey: undefined, retryCount: 0, shared: true }
+    return Effect.provideService(
+      // The schedule is set up by the first failure: most requests have none.
+      Effect.catchAll(attempt, (error) =>
+        (options.when ?? TinkerError.isRetryable)(error)
+          ? again(attempt, options, error, sharing)
+          : Effect.fail(error)),
+      TinkerHttpClient.Attempt,
+      sharing
+    )
   })
+
+const again = <A, R>(
+  attempt: Effect.Effect<A, TinkerError.TinkerError, R>,
+  { onRetry, policy = "request", when = TinkerError.isRetryable }: RetryOptions,
+  first: TinkerError.TinkerError,
+  sharing: TinkerHttpClient.Sharing
+): Effect.Effect<A, TinkerError.TinkerError, R> =>
+  Effect.gen(function*() {
+    const policies = yield* CurrentPolicies
+    const driver = yield* Schedule.driver(policies[policy])
+    const started = yield* Clock.currentTimeMillis
+    let error = first
+    while (when(error)) {
+      const failed = yield* Clock.currentTimeMillis
+      if (Either.isLeft(yield* Effect.either(driver.next(error)))) break
+      const wait = failed + askedToWait(error) - (yield* Clock.currentTimeMillis)
+      if (wait > 0) yield* Effect.sleep(wait)
+      sharing.retryCount += 1
+      if (onRetry !== undefined) yield* onRetry(sharing.retryCount + 1, error)
+      const outcome = yield* Effect.either(attempt)
+      if (Either.isRight(outcome)) return outcome.right
+      error = outcome.left
+    }
+    return yield* Effect.fail(
+      TinkerError.withAttempts(error, sharing.retryCount + 1, (yield* Clock.currentTimeMillis) - started)
+    )
+  })
+
+/** In milliseconds. */
+const askedToWait = (error: TinkerError.TinkerError): number =>
+  error._tag === "ApiStatusError" && error.retryAfter !== undefined ? Duration.toMillis(error.retryAfter) : 0

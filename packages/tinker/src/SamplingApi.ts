@@ -6,11 +6,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { SamplingSessionId } from "./Identifiers.js"
-import { post } from "./internal/endpoint.js"
+import * as LegacyJson from "./internal/legacyJson.js"
 import * as Protobuf from "./internal/protobuf.js"
+import { TensorFromJson } from "./internal/tensorSchema.js"
 import { field, literal, optional } from "./internal/wireField.js"
 import { ModelInput } from "./ModelInput.js"
-import { UntypedFuture } from "./ModelsApi.js"
+import { readSubmitted, type UntypedFuture } from "./ModelsApi.js"
 import { SamplingParams } from "./SamplingParams.js"
 import type { TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
@@ -26,7 +27,8 @@ export class SamplingApi extends Context.Tag("effect-tinker/SamplingApi")<Sampli
  * @category models
  */
 export interface Service {
-  readonly asample: (request: SampleRequest) => Effect.Effect<UntypedFuture, TinkerError>
+  /** `body` is an encoded {@link SampleRequest}, so that attempts at the same request share one encoding. */
+  readonly asample: (body: TinkerHttpClient.Body) => Effect.Effect<UntypedFuture, TinkerError>
 }
 
 const count = (key: string, value: number) =>
@@ -44,12 +46,19 @@ export const SampleRequest = Schema.Struct({
   modelPath: optional(Schema.String, "model_path"),
   samplingSessionId: optional(SamplingSessionId, "sampling_session_id"),
   /** Needed with a sampling session. Sending the same number again asks for the same samples. */
-  seqId: optional(Schema.Number, "seq_id"),
+  seqId: optional(Schema.Union(Schema.Number, Schema.BigIntFromSelf), "seq_id"),
   promptLogprobs: Schema.optionalWith(Schema.Boolean, { default: () => false, nullable: true }).pipe(
     Schema.fromKey("prompt_logprobs")
   ),
   topkPromptLogprobs: count("topk_prompt_logprobs", 0),
   topkSampleLogprobs: count("topk_sample_logprobs", 0),
+  /** Tokens whose log-probabilities are wanted, `[prompt - 1, K] int64`; -1 for none. */
+  targetPromptLogprobs: optional(TensorFromJson, "target_prompt_logprobs"),
+  promptAltTokensK: count("prompt_alt_tokens_k", 0),
+  promptLogprobsLastN: optional(Schema.Int, "prompt_logprobs_last_n"),
+  recordStabilityInfo: Schema.optionalWith(Schema.Boolean, { default: () => false, nullable: true }).pipe(
+    Schema.fromKey("record_stability_info")
+  ),
   type: literal("sample")
 })
 
@@ -59,11 +68,81 @@ export const SampleRequest = Schema.Struct({
  */
 export type SampleRequest = typeof SampleRequest.Type
 
+const encodeFields = Schema.encodeSync(SampleRequest)
+const encodeChunks = Schema.encodeSync(ModelInput)
+
+/**
+ * Writes a request as JSON. Tokens, most of it, are written straight from their array, and a number larger than JavaScript's
+ * numbers stays exact.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const encodeSampleRequest = (request: SampleRequest): TinkerHttpClient.Body => {
+  const { prompt, seqId, ...fields } = request
+  const { prompt: _, ...rest } = encodeFields({ ...fields, prompt: noPrompt })
+  const number = seqId === undefined ? "" : `"seq_id":${seqId},`
+  return {
+    contentType: "application/json",
+    bytes: encoder.encode(`{${number}"prompt":${promptJson(prompt)},${JSON.stringify(rest).slice(1)}`)
+  }
+}
+
+const encoder = new TextEncoder()
+
+const noPrompt: ModelInput = { chunks: [] }
+
+const promptJson = (prompt: ModelInput): string =>
+  `{"chunks":[${
+    prompt.chunks.map((chunk) =>
+      chunk.type === "encoded_text"
+        ? `{"tokens":[${chunk.tokens.join(",")}],"type":"encoded_text"}`
+        : JSON.stringify(encodeChunks({ chunks: [chunk] }).chunks[0])
+    ).join(",")
+  }]}`
+
+/**
+ * Bytes of a sample request, as the server counts them: ten a token.
+ *
+ * Source: the Python SDK 0.38.0.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const estimateBytes = (prompt: ModelInput): number => {
+  let bytes = 0
+  for (const chunk of prompt.chunks) {
+    switch (chunk.type) {
+      case "encoded_text":
+        bytes += 10 * chunk.tokens.length
+        break
+      case "image":
+        bytes += chunk.data.byteLength
+        break
+      case "image_asset_pointer":
+        bytes += chunk.location.length
+        break
+      case "dmel":
+        bytes += chunk.dmel.byteLength
+        break
+    }
+  }
+  return bytes
+}
+
 /**
  * @since 0.1.0
  * @category schemas
  */
 export const encodeSampleResponse = Protobuf.encodeSampleResponse
+
+/**
+ * As {@link decodeSampleResponse}, from the JSON of servers without protobuf.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const decodeSampleResponseJson = LegacyJson.decodeSampleResponseJson
 
 /**
  * The ids of the sequences come with the answer to the submission. Throws an `Error` that names the field when the bytes
@@ -80,14 +159,25 @@ export const decodeSampleResponse = Protobuf.decodeSampleResponse
  */
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
-  (http) => {
-    const asample = post(http, "asample", SampleRequest, UntypedFuture)
-    return SamplingApi.of({
-      // Announces that 429 is understood as "slow down".
-      asample: (request) => asample(request, { headers: { "x-tinker-sampling-backpressure": "1" } })
+  (http) =>
+    SamplingApi.of({
+      asample: (body) =>
+        Effect.flatMap(
+          http.request({
+            operation: "asample",
+            method: "POST",
+            path: "/api/v1/asample",
+            headers,
+            body,
+            ofSession: true
+          }),
+          readSubmitted
+        )
     })
-  }
 )
+
+/** Announces that 429 is understood as "slow down". */
+const headers = { "x-tinker-sampling-backpressure": "1" }
 
 /**
  * @since 0.1.0

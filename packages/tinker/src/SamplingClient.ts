@@ -1,18 +1,34 @@
 /**
- * A model to ask. Its weights never change.
+ * A model to ask. Its weights never change, unless it was made of weights that training goes on to update.
  */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as ApiFuture from "./ApiFuture.js"
+import * as ClientConfig from "./ClientConfig.js"
+import * as CompletionPoller from "./CompletionPoller.js"
+import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
-import type { SamplingSessionId } from "./Identifiers.js"
+import type { RequestId, SamplingSessionId } from "./Identifiers.js"
+import { operation } from "./internal/operation.js"
+import * as ThrottledWarning from "./internal/throttledWarning.js"
 import type { ModelInput } from "./ModelInput.js"
 import * as ModelInputs from "./ModelInput.js"
 import * as RetryPolicy from "./RetryPolicy.js"
+import * as SampleCancellation from "./SampleCancellation.js"
 import type { SampleResponse } from "./SampleResponse.js"
+import * as SampleResponses from "./SampleResponse.js"
+import * as SamplerHandle from "./SamplerHandle.js"
 import * as SamplingApi from "./SamplingApi.js"
 import * as SamplingParams from "./SamplingParams.js"
-import { ApiResponseValidationError, InvalidInputError, type TinkerError } from "./TinkerError.js"
+import * as SessionManager from "./SessionManager.js"
+import type { Int64Tensor } from "./TensorData.js"
+import { ApiResponseValidationError, failOnIssues, isRetryable, type Issue, type TinkerError } from "./TinkerError.js"
+import * as WaitingPolicy from "./WaitingPolicy.js"
 
 /**
  * @since 0.1.0
@@ -29,7 +45,8 @@ export interface Service {
   readonly baseModel: string
 
   /**
-   * Answers to a prompt. A request that the server has lost is submitted again, so asking is safe to repeat.
+   * Answers to a prompt. A request that the server has lost is submitted again, so asking is safe to repeat. Interrupting
+   * tells the server, if it wants to know.
    *
    * `InvalidInputError` for a prompt without tokens or parameters out of range, before anything is sent.
    */
@@ -37,8 +54,27 @@ export interface Service {
 
   /**
    * Log-probability of each token of the prompt after those before it: `[prompt] float32`, nats, NaN at the first token.
+   * With `lastN` those of the last tokens alone, `[lastN] float32`.
    */
-  readonly computeLogprobs: (prompt: ModelInput) => Effect.Effect<Float32Array, TinkerError>
+  readonly computeLogprobs: (
+    prompt: ModelInput,
+    options?: { readonly lastN?: number | undefined }
+  ) => Effect.Effect<Float32Array, TinkerError>
+
+  /**
+   * Answers to many prompts, however many: no more are taken than are being answered. The first failure ends the stream,
+   * and interrupts the others, as does its consumer by stopping.
+   */
+  readonly sampleStream: <E, R>(
+    requests: Stream.Stream<SampleOptions, E, R>,
+    options?: SampleStreamOptions
+  ) => Stream.Stream<SampleResponse, TinkerError | E, R>
+
+  /**
+   * A text by which other processes can sample from the same, with `ServiceClient.createSamplingClientFromHandle`. It holds
+   * no credential.
+   */
+  readonly handle: Effect.Effect<string, TinkerError>
 }
 
 /**
@@ -54,85 +90,429 @@ export interface SampleOptions {
   readonly includePromptLogprobs?: boolean | undefined
   /** Also give this many most probable tokens at each prompt position. Default 0. */
   readonly topkPromptLogprobs?: number | undefined
+  /** Also give this many most probable tokens at each position of the answers. Default 0. */
+  readonly topkSampleLogprobs?: number | undefined
+  /** Also give the log-probabilities of these tokens at each prompt position but the first, `[prompt - 1, K]`; -1 for none. */
+  readonly targetPromptLogprobs?: Int64Tensor | undefined
+  /** Also draw this many other tokens for each prompt position but the first. Default 0. */
+  readonly promptAltTokensK?: number | undefined
+  /** Give prompt log-probabilities of the last positions alone. */
+  readonly promptLogprobsLastN?: number | undefined
 }
 
 /**
  * @since 0.1.0
- * @category constructors
+ * @category models
  */
-export const make = (options: {
+export interface SampleStreamOptions {
+  /** Most prompts being answered at once. Default 64. */
+  readonly concurrency?: number | undefined
+  /** Give answers as they come, rather than in the order of the prompts. Default false. */
+  readonly unordered?: boolean | undefined
+}
+
+/**
+ * How one sampling client sends again and waits, over `RetryPolicy` and `WaitingPolicy`. Plain data, so that it travels with
+ * a handle. Durations are in milliseconds.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetryConfig {
+  /** Most samples at once; the server's own limit holds beside it. Null for no limit of ours. */
+  readonly maxConnections?: number | null | undefined
+  /** A sample of which the server reports no progress for this long fails as stuck. */
+  readonly progressTimeout?: number | undefined
+  /** First delay. Default 500. */
+  readonly retryDelayBase?: number | undefined
+  /** Longest delay. Default 10,000. */
+  readonly retryDelayMax?: number | undefined
+  /** Delays vary by this share to either side. Default 0.25. */
+  readonly jitterFactor?: number | undefined
+  /** Attempts altogether. Default: no limit. */
+  readonly maxAttempts?: number | undefined
+  /** Default true. */
+  readonly enableRetryLogic?: boolean | undefined
+  /** Whether `progressTimeout` counts. Default true. */
+  readonly enableStuckDetection?: boolean | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Requirements =
+  | SamplingApi.SamplingApi
+  | FuturesApi.FuturesApi
+  | ClientConfig.ClientConfig
+  | DispatchLimiter.DispatchLimiter
+  | SampleCancellation.SampleCancellation
+  | SessionManager.SessionManager
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
   readonly samplingSessionId: SamplingSessionId
   readonly baseModel: string
-}): Effect.Effect<Service, never, SamplingApi.SamplingApi | FuturesApi.FuturesApi> =>
+  readonly retryConfig?: RetryConfig | undefined
+  /** Let the server record what some losses need to be stable. Default false. */
+  readonly recordStabilityInfo?: boolean | undefined
+  /** Sent with errors when a prompt does not fit, before it is sent; in tokens. */
+  readonly maxContextLength?: number | undefined
+  /** For a client made of a handle: the session that it was made in, and what tells its requests from others'. */
+  readonly restored?: {
+    readonly handle: SamplerHandle.SamplerHandle
+    readonly clone: Effect.Effect<bigint, TinkerError>
+  }
+}
+
+/**
+ * The client of a sampling session that exists.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options): Effect.Effect<Service, never, Requirements | Scope.Scope> =>
   Effect.gen(function*() {
+    const { baseModel, restored, samplingSessionId } = options
     const api = yield* SamplingApi.SamplingApi
     const futures = yield* FuturesApi.FuturesApi
-    let nextSeqId = 0
+    const clientConfig = yield* ClientConfig.ClientConfig
+    const limiter = yield* DispatchLimiter.DispatchLimiter
+    const cancellation = yield* SampleCancellation.SampleCancellation
+    const session = yield* SessionManager.SessionManager
+    const scope = yield* Scope.Scope
+    const warn = ThrottledWarning.make()
+    const waiting: ApiFuture.Waiting = {
+      futures,
+      responseBudget: limiter.responses,
+      label: `sampler ${samplingSessionId}`,
+      warn,
+      onPending: (reply) => onQueued(reply)
+    }
+    const recordStabilityInfo = options.recordStabilityInfo ?? false
+    const config = options.retryConfig ?? {}
+    const own = config.maxConnections === undefined || config.maxConnections === null
+      ? undefined
+      : DispatchLimiter.makeBudget(() => config.maxConnections!)
 
-    const submitOnce = (request: SamplingApi.SampleRequest): Effect.Effect<SampleResponse, TinkerError> =>
-      Effect.gen(function*() {
-        const seqId = nextSeqId++
-        const submitted = yield* RetryPolicy.retry(api.asample({ ...request, seqId }))
-        const ids = submitted.sampleSequenceIds
-          ?? Array.from({ length: request.numSamples }, (_, i) => `${submitted.requestId}:${i}`)
-        return yield* ApiFuture.retrieve(futures, {
-          requestId: submitted.requestId,
-          requestType: "Sample",
-          operation: "SamplingClient.sample",
-          decode: { _tag: "Protobuf", decode: (bytes) => SamplingApi.decodeSampleResponse(bytes, ids) }
-        }, () => Effect.void)
-      })
-
-    const sample = Effect.fn("SamplingClient.sample")(function*(call: SampleOptions) {
-      yield* validate(call)
-      const request: SamplingApi.SampleRequest = {
-        numSamples: call.numSamples ?? 1,
-        prompt: call.prompt,
-        samplingParams: withStopList(call.samplingParams),
-        samplingSessionId: options.samplingSessionId,
-        promptLogprobs: call.includePromptLogprobs ?? false,
-        topkPromptLogprobs: call.topkPromptLogprobs ?? 0,
-        topkSampleLogprobs: 0,
-        type: "sample"
-      }
-      return yield* Effect.retry(submitOnce(request), {
-        while: (error) => error._tag === "ApiStatusError" && error.reason === "Expired"
-      })
+    // A copy in another process counts from a number of its own, so that no two requests have the same.
+    const base = restored === undefined ? Effect.succeed(0n) : yield* Effect.cached(restored.clone)
+    let issued = 0
+    const nextSeqId = Effect.map(base, (base) => {
+      const number = issued++
+      return base === 0n ? number : base * cloneRange + BigInt(number)
     })
+    const poller = yield* Effect.cached(
+      Effect.flatMap(
+        base,
+        (clone) => CompletionPoller.make({ futures, samplingSessionId, clonedSamplerId: Number(clone), scope })
+      )
+    )
+
+    const submit = (call: SampleOptions, seqId: number | bigint) => {
+      const attempt = Effect.suspend(() => {
+        // Encoded when it is sent: thousands may wait for their turn.
+        const body = SamplingApi.encodeSampleRequest(requestOf(call, samplingSessionId, seqId, recordStabilityInfo))
+        return RetryPolicy.retry(api.asample(body), notRateLimited)
+      })
+      return limiter.submitSample(SamplingApi.estimateBytes(call.prompt), attempt)
+    }
+
+    const onQueued = (reply: FuturesApi.Pending) =>
+      reply.queueState === undefined || reply.queueState === "active"
+        ? Effect.void
+        : warn(`sampling from ${samplingSessionId} stands still: ${reply.reason ?? reasons[reply.queueState]}`)
+
+    const sampleOnce = (name: string, call: SampleOptions): Effect.Effect<SampleResponse, TinkerError> =>
+      Effect.flatMap(
+        nextSeqId,
+        (seqId) =>
+          Effect.uninterruptibleMask((restore) =>
+            Effect.flatMap(restore(submit(call, seqId)), (submitted) => {
+              const ids = submitted.sampleSequenceIds ?? localIds(submitted.requestId, call.numSamples ?? 1)
+              const wait = waitFor({
+                requestId: submitted.requestId,
+                requestType: "Sample",
+                operation: name,
+                roundTrip: 0,
+                decode: {
+                  protobuf: (bytes) => SamplingApi.decodeSampleResponse(bytes, ids),
+                  json: (value) => Effect.succeed(SamplingApi.decodeSampleResponseJson(value, ids))
+                }
+              })
+              return Effect.onInterrupt(restore(wait), () => cancellation.cancel(submitted.requestId))
+            })
+          )
+      )
+
+    const waitFor = (submitted: ApiFuture.Submitted<SampleResponse>): Effect.Effect<SampleResponse, TinkerError> => {
+      const observed = (finishedSize: number | undefined) =>
+        ApiFuture.retrieve(
+          waiting,
+          finishedSize === undefined ? submitted : { ...submitted, finishedSize },
+          ignoreState
+        )
+      return clientConfig.current().sampleUseRetrieveFutures
+        ? Effect.flatMap(
+          WaitingPolicy.CurrentWaitingPolicy,
+          (policy) =>
+            policy.failsWhenStuck || Duration.isFinite(policy.deadline)
+              ? observed(undefined)
+              : Effect.flatMap(poller, (poller) =>
+                Effect.flatMap(poller.finished(submitted.requestId, peek(submitted.requestId)), (size) =>
+                  Effect.tapBoth(observed(size), {
+                    onFailure: () =>
+                      poller.acknowledge(submitted.requestId),
+                    onSuccess: () =>
+                      poller.acknowledge(submitted.requestId)
+                  })))
+        )
+        : observed(undefined)
+    }
+
+    /** Asks once, for the state of the queue. */
+    const peek = (requestId: RequestId) =>
+      futures.retrieve({ requestId, requestType: "Sample", iteration: 0, allowMetadataOnly: true, protobuf: true })
+        .pipe(
+          Effect.flatMap((reply) => reply._tag === "Pending" ? onQueued(reply) : Effect.void),
+          Effect.ignore
+        )
+
+    const withPolicies = (effect: Effect.Effect<SampleResponse, TinkerError>, retries: boolean) => {
+      if (!retries || config.enableRetryLogic === false) {
+        return RetryPolicy.withPolicies(effect, { request: RetryPolicy.none, sample: RetryPolicy.none })
+      }
+      const patient = config.progressTimeout === undefined
+          || config.enableStuckDetection === false
+        ? effect
+        : WaitingPolicy.withWaitingPolicy(
+          effect,
+          WaitingPolicy.failWhenStuck(Duration.millis(config.progressTimeout))
+        )
+      return hasSchedule(config)
+        ? RetryPolicy.withPolicies(patient, { request: scheduleOf(config), sample: scheduleOf(config) })
+        : patient
+    }
+
+    const run = (name: string, call: SampleOptions, alwaysRetries: boolean) =>
+      Effect.suspend(() => {
+        const settings = clientConfig.current()
+        const retries = alwaysRetries || !settings.sampleNoRetries
+        const whole = RetryPolicy.retry(sampleOnce(name, call), lostSamples)
+        const ruled = withPolicies(
+          settings.sampleStuckDetection ? whole : WaitingPolicy.withWaitingPolicy(whole, WaitingPolicy.forever),
+          retries
+        )
+        const limited = own === undefined ? ruled : own.withPermits(1)(ruled)
+        return settings.sampleUseRetrieveFutures || !retries
+          ? limited
+          : limiter.samplesOf(samplingSessionId).withPermits(1)(limited)
+      })
+
+    const checked = (name: string, call: SampleOptions) => failOnIssues(name, issuesOf(call, options.maxContextLength))
+
+    const sample = (call: SampleOptions): Effect.Effect<SampleResponse, TinkerError> =>
+      Effect.flatMap(
+        checked(sampleName, call),
+        () => Effect.flatMap(run(sampleName, call, false), (response) => finish(sampleName, call, response, warn))
+      ).pipe(inSpan)
+    const inSpan = operation(sampleName, { samplingSessionId })
+
+    const computeLogprobs: Service["computeLogprobs"] = (prompt, { lastN } = {}) => {
+      const call: SampleOptions = {
+        prompt,
+        samplingParams: SamplingParams.make({ maxTokens: 1 }),
+        includePromptLogprobs: true,
+        promptLogprobsLastN: lastN
+      }
+      return checked(logprobsName, call).pipe(
+        Effect.zipRight(run(logprobsName, call, true)),
+        Effect.flatMap((response) => finish(logprobsName, call, response, warn)),
+        Effect.flatMap(({ promptLogprobs }) =>
+          promptLogprobs === undefined
+            ? new ApiResponseValidationError({
+              operation: logprobsName,
+              description: "the server sent no prompt log-probabilities"
+            })
+            : Effect.succeed(promptLogprobs)
+        ),
+        operation(logprobsName, { samplingSessionId })
+      )
+    }
 
     return SamplingClient.of({
-      samplingSessionId: options.samplingSessionId,
-      baseModel: options.baseModel,
+      samplingSessionId,
+      baseModel,
       sample,
-      computeLogprobs: (prompt) =>
-        Effect.flatMap(
-          sample({ prompt, samplingParams: SamplingParams.make({ maxTokens: 1 }), includePromptLogprobs: true }),
-          ({ promptLogprobs }) =>
-            promptLogprobs === undefined
-              ? new ApiResponseValidationError({
-                operation: "SamplingClient.computeLogprobs",
-                description: "the server sent no prompt log-probabilities"
-              })
-              : Effect.succeed(promptLogprobs)
-        )
+      computeLogprobs,
+      sampleStream: (requests, { concurrency = 64, unordered = false } = {}) =>
+        Stream.mapEffect(requests, sample, { concurrency, unordered }),
+      handle: restored === undefined
+        ? Effect.map(session.sessionId, (sessionId) =>
+          SamplerHandle.encode({
+            sessionId,
+            samplingSessionId,
+            baseModel,
+            recordStabilityInfo,
+            retryConfig: options.retryConfig
+          }))
+        : Effect.succeed(SamplerHandle.encode(restored.handle))
     })
   })
 
-const validate = (call: SampleOptions): Effect.Effect<void, InvalidInputError> => {
-  const wrong = (field: string, description: string) =>
-    new InvalidInputError({ operation: "SamplingClient.sample", field, description })
-  if (ModelInputs.textLength(call.prompt) === 0) return wrong("prompt", "there are no tokens.")
-  const { numSamples = 1, topkPromptLogprobs = 0 } = call
-  if (!(Number.isInteger(numSamples) && numSamples >= 1)) {
-    return wrong("numSamples", `is ${numSamples}; it must be a whole number, 1 or more.`)
-  }
-  if (!(Number.isInteger(topkPromptLogprobs) && topkPromptLogprobs >= 0)) {
-    return wrong("topkPromptLogprobs", `is ${topkPromptLogprobs}; it must be a whole number, 0 or more.`)
-  }
-  const invalid = SamplingParams.firstInvalid(call.samplingParams)
-  return invalid === undefined ? Effect.void : wrong(`samplingParams.${invalid.field}`, invalid.description)
+const ignoreState = () => {}
+
+const sampleName = "SamplingClient.sample"
+const logprobsName = "SamplingClient.computeLogprobs"
+
+/** Requests of a copy are numbered from its own number times this. Source: the Python SDK 0.38.0. */
+const cloneRange = 1_000_000_000n
+
+/** 429 is not for one sample to wait out, but for all. */
+const notRateLimited: RetryPolicy.RetryOptions = {
+  when: (error) => isRetryable(error) && !(error._tag === "ApiStatusError" && error.reason === "RateLimit")
 }
+
+/** The server no longer knows the request: it is submitted anew, under another number. */
+const lostSamples: RetryPolicy.RetryOptions = {
+  policy: "sample",
+  when: (error) => error._tag === "ApiStatusError" && error.reason === "Expired"
+}
+
+const reasons = {
+  active: "no reason is given",
+  paused_capacity: "the server is short of capacity",
+  paused_rate_limit: "concurrent sampler weights limit hit",
+  unknown: "no reason is given"
+} as const
+
+/** From servers that give none. */
+const localIds = (requestId: RequestId, count: number): ReadonlyArray<string> =>
+  Array.from({ length: count }, (_, i) => `${requestId}:${i}`)
+
+const requestOf = (
+  call: SampleOptions,
+  samplingSessionId: SamplingSessionId,
+  seqId: number | bigint,
+  recordStabilityInfo: boolean
+): SamplingApi.SampleRequest => ({
+  numSamples: call.numSamples ?? 1,
+  // Some servers read the first chunk alone.
+  prompt: ModelInputs.joinText(call.prompt),
+  samplingParams: withStopList(call.samplingParams),
+  samplingSessionId,
+  seqId,
+  promptLogprobs: call.includePromptLogprobs ?? false,
+  topkPromptLogprobs: call.topkPromptLogprobs ?? 0,
+  topkSampleLogprobs: call.topkSampleLogprobs ?? 0,
+  ...(call.targetPromptLogprobs === undefined ? {} : { targetPromptLogprobs: call.targetPromptLogprobs }),
+  promptAltTokensK: call.promptAltTokensK ?? 0,
+  ...(call.promptLogprobsLastN === undefined ? {} : { promptLogprobsLastN: call.promptLogprobsLastN }),
+  recordStabilityInfo,
+  type: "sample"
+})
 
 /** Some servers refuse a bare text. */
 const withStopList = (params: SamplingParams.SamplingParams): SamplingParams.SamplingParams =>
   typeof params.stop === "string" ? SamplingParams.make({ ...params, stop: [params.stop] }) : params
+
+/** What differs between servers is evened out, and what a server left out is told. */
+const finish = (
+  name: string,
+  call: SampleOptions,
+  response: SampleResponse,
+  warn: (message: string) => Effect.Effect<void>
+): Effect.Effect<SampleResponse, TinkerError> => {
+  const length = ModelInputs.textLength(call.prompt)
+  const { promptLogprobs } = response
+  const whole = length === undefined || promptLogprobs === undefined
+    ? response
+    : { ...response, promptLogprobs: SampleResponses.alignPromptLogprobs(promptLogprobs, length) ?? promptLogprobs }
+  if ((call.promptAltTokensK ?? 0) > 0 && response.promptAltTokens === undefined) {
+    return new ApiResponseValidationError({
+      operation: name,
+      description: "the server sent no alternative prompt tokens; it does not know promptAltTokensK",
+      // Hidden from logs, but not lost.
+      cause: Redacted.make(whole)
+    })
+  }
+  if (call.promptLogprobsLastN === undefined) return Effect.succeed(whole)
+  const { ignored, response: last } = SampleResponses.lastPromptLogprobs(whole, call.promptLogprobsLastN)
+  return ignored
+    ? Effect.as(warn("the server sent all prompt log-probabilities; it does not know promptLogprobsLastN"), last)
+    : Effect.succeed(last)
+}
+
+const issuesOf = (call: SampleOptions, maxContextLength: number | undefined): ReadonlyArray<Issue> => {
+  const found: Array<Issue> = []
+  const length = ModelInputs.textLength(call.prompt)
+  if (length === 0 || call.prompt.chunks.some((chunk) => chunk.type === "encoded_text" && chunk.tokens.length === 0)) {
+    found.push({ field: "prompt", description: "there are no tokens." })
+  }
+  if (length !== undefined && maxContextLength !== undefined && length >= maxContextLength) {
+    found.push({
+      field: "prompt",
+      description: `has ${length} tokens, and the context holds ${maxContextLength}, the answer included.`
+    })
+  }
+  for (const [i, chunk] of call.prompt.chunks.entries()) {
+    if (chunk.type === "encoded_text" && chunk.tokens.some((token) => token < 0)) {
+      found.push({ field: `prompt.chunks[${i}]`, description: "has a negative token." })
+    }
+  }
+  const whole = (field: keyof SampleOptions, value: number | undefined, least: number) => {
+    if (value !== undefined && !(Number.isInteger(value) && value >= least)) {
+      found.push({ field, description: `is ${value}; it must be a whole number, ${least} or more.` })
+    }
+  }
+  whole("numSamples", call.numSamples, 1)
+  whole("topkPromptLogprobs", call.topkPromptLogprobs, 0)
+  whole("topkSampleLogprobs", call.topkSampleLogprobs, 0)
+  whole("promptAltTokensK", call.promptAltTokensK, 0)
+  whole("promptLogprobsLastN", call.promptLogprobsLastN, 1)
+  const { promptLogprobsLastN: lastN, targetPromptLogprobs: targets } = call
+  if (lastN !== undefined && call.includePromptLogprobs !== true) {
+    found.push({ field: "promptLogprobsLastN", description: "needs includePromptLogprobs." })
+  }
+  if (lastN !== undefined && length !== undefined && lastN > length - 1) {
+    found.push({
+      field: "promptLogprobsLastN",
+      description: `is ${lastN}, and ${Math.max(0, length - 1)} tokens of the prompt have a log-probability.`
+    })
+  }
+  if (targets !== undefined) {
+    if (targets.dtype !== "int64" || targets.shape.length !== 2) {
+      found.push({ field: "targetPromptLogprobs", description: "must be an int64 matrix." })
+    } else if (length !== undefined && targets.shape[0] !== length - 1) {
+      found.push({
+        field: "targetPromptLogprobs",
+        description: `has ${targets.shape[0]} rows, and ${length - 1} tokens of the prompt have a log-probability.`
+      })
+    }
+  }
+  for (const issue of SamplingParams.issues(call.samplingParams)) {
+    found.push({ ...issue, field: `samplingParams.${issue.field}` })
+  }
+  return found
+}
+
+const hasSchedule = (config: RetryConfig): boolean =>
+  config.retryDelayBase !== undefined || config.retryDelayMax !== undefined || config.jitterFactor !== undefined
+  || config.maxAttempts !== undefined
+
+/** Defaults: those of the Python SDK 0.38.0. */
+const scheduleOf = (config: RetryConfig): RetryPolicy.Policy => {
+  const jitter = config.jitterFactor ?? 0.25
+  const longest = Duration.millis(config.retryDelayMax ?? 10_000)
+  const delays = Schedule.exponential(Duration.millis(config.retryDelayBase ?? 500)).pipe(
+    Schedule.union(Schedule.spaced(longest)),
+    Schedule.jitteredWith({ min: 1 - jitter, max: 1 + jitter }),
+    Schedule.modifyDelay((_, delay) => Duration.min(delay, longest))
+  )
+  return config.maxAttempts === undefined
+    ? delays
+    : Schedule.intersect(delays, Schedule.recurs(config.maxAttempts - 1))
+}

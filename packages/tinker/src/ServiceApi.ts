@@ -5,6 +5,8 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { SamplingSessionId, SessionId } from "./Identifiers.js"
 import { post } from "./internal/endpoint.js"
@@ -23,7 +25,18 @@ export class ServiceApi extends Context.Tag("effect-tinker/ServiceApi")<ServiceA
  * @category models
  */
 export interface Service {
-  readonly clientConfig: (request: ClientConfigRequest) => Effect.Effect<ClientConfigResponse, TinkerError>
+  /** The settings as they were sent; {@link ClientConfigResponse} reads them. */
+  readonly clientConfig: (
+    request: ClientConfigRequest,
+    credential: Option.Option<Redacted.Redacted>
+  ) => Effect.Effect<Settings, TinkerError>
+  /** Settings that may have changed since. */
+  readonly dynamicConfig: (request: ClientConfigRequest) => Effect.Effect<Settings, TinkerError>
+  /** Exchanges the user's credential for a token. */
+  readonly authToken: (credential: Option.Option<Redacted.Redacted>) => Effect.Effect<Redacted.Redacted, TinkerError>
+  readonly healthz: Effect.Effect<void, TinkerError>
+  /** As {@link Service.getServerCapabilities}, for the answer's status alone; want of credit is told at once. */
+  readonly checkAccess: Effect.Effect<void, TinkerError>
   readonly getServerCapabilities: Effect.Effect<GetServerCapabilitiesResponse, TinkerError>
   readonly createSession: (request: CreateSessionRequest) => Effect.Effect<CreateSessionResponse, TinkerError>
   readonly sessionHeartbeat: (sessionId: SessionId) => Effect.Effect<void, TinkerError>
@@ -35,6 +48,8 @@ export interface Service {
   readonly createSamplingSession: (
     request: CreateSamplingSessionRequest
   ) => Effect.Effect<CreateSamplingSessionResponse, TinkerError>
+  /** A number for a copy of a sampling client, by which its requests differ from those of the others. */
+  readonly joinSamplingSession: (samplingSessionId: SamplingSessionId) => Effect.Effect<number, TinkerError>
   /** What a sampling session samples from. */
   readonly getSampler: (samplerId: SamplingSessionId) => Effect.Effect<GetSamplerResponse, TinkerError>
 }
@@ -57,16 +72,49 @@ const setting = <A, I>(schema: Schema.Schema<A, I>, key: string, value: A) =>
   Schema.optionalWith(schema, { default: () => value, nullable: true }).pipe(Schema.fromKey(key))
 
 /**
- * Settings that the server dictates. Missing ones take the defaults of the Python SDK 0.38.0.
+ * Settings that the server dictates, at the start and when asked for changes. Missing ones take the defaults of the Python
+ * SDK 0.38.0.
  *
  * @since 0.1.0
  * @category schemas
  */
 export const ClientConfigResponse = Schema.Struct({
+  /** Requests carry a token that the credential is exchanged for. */
+  pjwtAuthEnabled: setting(Schema.Boolean, "pjwt_auth_enabled", false),
+  /** `credential_cmd`: the exchange takes what the credential command prints, rather than a key. */
+  credentialDefaultSource: setting(Schema.String, "credential_default_source", "api_key"),
+  /** Most estimated bytes of samples being submitted at once. */
+  sampleDispatchBytes: setting(Schema.Number, "sample_dispatch_bytes_semaphore_size", 10_485_760),
+  /** Most bytes of large results being fetched at once. */
+  inflightResponseBytes: setting(Schema.Number, "inflight_response_bytes_semaphore_size", 52_428_800),
+  /** The parts of one training call are submitted at once, rather than one after another. */
+  parallelFwdbwdChunks: setting(Schema.Boolean, "parallel_fwdbwd_chunks", true),
+  /** Training requests are compressed with zstd. */
+  protoCompressFwdbwd: setting(Schema.Boolean, "proto_compress_fwdbwd", false),
   /** Most data in one training request. */
   fwdbwdMaxChunkLen: setting(Schema.Int, "fwdbwd_max_chunk_len", 1024),
   /** Most estimated bytes in one training request. */
-  fwdbwdMaxChunkBytes: setting(Schema.Int, "fwdbwd_max_chunk_bytes_count", 5_000_000)
+  fwdbwdMaxChunkBytes: setting(Schema.Number, "fwdbwd_max_chunk_bytes_count", 5_000_000),
+  /** Most estimated bytes of training requests being submitted at once. */
+  fwdbwdDispatchBytes: setting(Schema.Number, "fwdbwd_dispatch_bytes_semaphore_size", 50_000_000),
+  /** How long a missing credit is waited for, in seconds. */
+  billingPauseSeconds: setting(Schema.Number, "billing_exception_max_pause_duration_sec", 3600),
+  /** A sample is submitted once, whatever happens. Log-probabilities of prompts are not concerned. */
+  sampleNoRetries: setting(Schema.Boolean, "sample_no_retries", false),
+  /** Samples may count as stuck. */
+  sampleStuckDetection: setting(Schema.Boolean, "sample_enable_stuck_detection", true),
+  /** Most samples of one sampling session at once. */
+  sampleMaxConcurrentRequests: setting(Schema.Number, "sample_max_concurrent_requests", 2000),
+  /** Finished samples are learnt of by one long poll a sampling session, rather than one each. */
+  sampleUseRetrieveFutures: setting(Schema.Boolean, "sample_use_retrieve_futures", false),
+  /** Copies of a sampling client ask the server for their range of numbers. */
+  sampleJoinSamplingSession: setting(Schema.Boolean, "sample_join_sampling_session", false),
+  /** How often these settings are asked for again, in seconds. */
+  refreshIntervalSeconds: setting(Schema.Number, "refresh_interval_sec", 300),
+  /** The server is told of samples that nobody wants any more. */
+  sampleCancelEnabled: setting(Schema.Boolean, "sample_cancel_enabled", false),
+  /** Most samples that the server is told of at once. */
+  sampleCancelMaxBatchSize: setting(Schema.Int, "sample_cancel_max_batch_size", 64)
 })
 
 /**
@@ -74,6 +122,26 @@ export const ClientConfigResponse = Schema.Struct({
  * @category models
  */
 export type ClientConfigResponse = typeof ClientConfigResponse.Type
+
+/**
+ * Settings by their names on the wire.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Settings = Schema.Record({ key: Schema.String, value: Schema.Unknown })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Settings = typeof Settings.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const AuthTokenResponse = Schema.Struct({ jwt: Schema.Redacted(Schema.NonEmptyString) })
 
 /**
  * @since 0.1.0
@@ -93,8 +161,28 @@ export const SupportedModel = Schema.Struct({
  * @category schemas
  */
 export const GetServerCapabilitiesResponse = Schema.Struct({
-  supportedModels: field(Schema.Array(SupportedModel), "supported_models")
+  /** Some servers give bare names. */
+  supportedModels: field(
+    Schema.Array(Schema.Union(
+      SupportedModel,
+      Schema.transform(Schema.String, Schema.typeSchema(SupportedModel), {
+        strict: true,
+        decode: (modelName) => ({ modelName }),
+        encode: ({ modelName = "" }) => modelName
+      })
+    )),
+    "supported_models"
+  )
 })
+
+/**
+ * Names of the models, in the server's order.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const modelNames = (capabilities: GetServerCapabilitiesResponse): ReadonlyArray<string> =>
+  capabilities.supportedModels.flatMap(({ modelName }) => modelName === undefined ? [] : [modelName])
 
 /**
  * @since 0.1.0
@@ -206,6 +294,21 @@ export type CreateSamplingSessionResponse = typeof CreateSamplingSessionResponse
  * @since 0.1.0
  * @category schemas
  */
+export const JoinSamplingSessionRequest = Schema.Struct({
+  samplingSessionId: field(SamplingSessionId, "sampling_session_id"),
+  type: literal("join_sampling_session")
+})
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const JoinSamplingSessionResponse = Schema.Struct({ clientCounter: field(Schema.Int, "client_counter") })
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
 export const GetSamplerResponse = Schema.Struct({
   samplerId: field(Schema.String, "sampler_id"),
   baseModel: field(Schema.String, "base_model"),
@@ -225,17 +328,24 @@ export type GetSamplerResponse = typeof GetSamplerResponse.Type
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
+    const ofSession = { ofSession: true }
     const heartbeat = post(http, "session_heartbeat", SessionHeartbeatRequest, Schema.Unknown)
     const finish = post(http, "finish_session", FinishSessionRequest, Schema.Unknown)
+    const clientConfig = post(http, "client/config", ClientConfigRequest, Settings)
+    const dynamicConfig = post(http, "client/dynamic_config", ClientConfigRequest, Settings)
+    const authToken = post(http, "auth/token", Schema.Struct({}), AuthTokenResponse)
+    const join = post(http, "join_sampling_session", JoinSamplingSessionRequest, JoinSamplingSessionResponse)
+    const get = <A, I>(operation: string, schema: Schema.Schema<A, I>, path = operation) =>
+      http.json({ operation, method: "GET", path: `/api/v1/${path}` }, schema)
     return ServiceApi.of({
-      clientConfig: post(http, "client/config", ClientConfigRequest, ClientConfigResponse),
-      getServerCapabilities: http.json(
-        { operation: "get_server_capabilities", method: "GET", path: "/api/v1/get_server_capabilities" },
-        GetServerCapabilitiesResponse
-      ),
-      createSession: post(http, "create_session", CreateSessionRequest, CreateSessionResponse),
-      sessionHeartbeat: (sessionId) =>
-        Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, { timeout: Duration.seconds(10) })),
+      clientConfig: (request, credential) => clientConfig(request, { credential }),
+      dynamicConfig: (request) => dynamicConfig(request, background),
+      authToken: (credential) => Effect.map(authToken({}, { credential }), ({ jwt }) => jwt),
+      healthz: Effect.asVoid(get("healthz", Schema.Struct({ status: Schema.Literal("ok") }))),
+      checkAccess: Effect.asVoid(http.request({ ...capabilities, pausesForBilling: false })),
+      getServerCapabilities: http.json(capabilities, GetServerCapabilitiesResponse),
+      createSession: post(http, "create_session", CreateSessionRequest, CreateSessionResponse, ofSession),
+      sessionHeartbeat: (sessionId) => Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, background)),
       finishSession: (sessionId, type, detail) =>
         Effect.asVoid(
           finish({ reason: { type }, detail: detail ?? null }, { path: `/api/v1/sessions/${sessionId}/finish` })
@@ -244,16 +354,24 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
         http,
         "create_sampling_session",
         CreateSamplingSessionRequest,
-        CreateSamplingSessionResponse
+        CreateSamplingSessionResponse,
+        ofSession
       ),
-      getSampler: (samplerId) =>
-        http.json(
-          { operation: "get_sampler", method: "GET", path: `/api/v1/samplers/${samplerId}` },
-          GetSamplerResponse
-        )
+      joinSamplingSession: (samplingSessionId) =>
+        Effect.map(join({ samplingSessionId, type: "join_sampling_session" }), ({ clientCounter }) => clientCounter),
+      getSampler: (samplerId) => get("get_sampler", GetSamplerResponse, `samplers/${samplerId}`)
     })
   }
 )
+
+const capabilities = {
+  operation: "get_server_capabilities",
+  method: "GET",
+  path: "/api/v1/get_server_capabilities"
+} as const
+
+/** What goes on beside the user's calls comes again soon, so it does not wait for long. */
+const background = { timeout: Duration.seconds(10), pausesForBilling: false }
 
 /**
  * @since 0.1.0

@@ -4,19 +4,27 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as ApiFuture from "./ApiFuture.js"
+import * as ClientConfig from "./ClientConfig.js"
+import * as Credentials from "./Credentials.js"
+import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import { ModelId, type SamplingSessionId } from "./Identifiers.js"
 import { decodeValue } from "./internal/decodeJson.js"
+import { operation } from "./internal/operation.js"
+import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as LoraConfig from "./LoraConfig.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as RetryPolicy from "./RetryPolicy.js"
+import * as SamplerHandle from "./SamplerHandle.js"
 import * as SamplingClient from "./SamplingClient.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
-import { InvalidInputError, type TinkerError } from "./TinkerError.js"
+import { failOnIssues, InvalidInputError, type Issue, type TinkerError } from "./TinkerError.js"
 import * as TrainingClient from "./TrainingClient.js"
 import * as WeightsApi from "./WeightsApi.js"
 
@@ -34,6 +42,17 @@ export interface Service {
   /** The models that the server has. Needs no session. */
   readonly getServerCapabilities: Effect.Effect<ServiceApi.GetServerCapabilitiesResponse, TinkerError>
 
+  /** Asks whether the server is there and well. */
+  readonly healthCheck: Effect.Effect<void, TinkerError>
+
+  /**
+   * Asks once whether the server lets this client in; fails at once if it does not, for want of credit too.
+   */
+  readonly checkAccess: Effect.Effect<void, TinkerError>
+
+  /** Whether there is a credential. Sends nothing, runs no command. */
+  readonly hasCredentials: Effect.Effect<boolean, TinkerError>
+
   /** Makes a model that answers as its base model does, ready to be trained. */
   readonly createLoraTrainingClient: (
     options: LoraTrainingOptions
@@ -42,7 +61,10 @@ export interface Service {
   /** Makes a model from the weights of a checkpoint, with a fresh optimizer. */
   readonly createTrainingClientFromState: (
     path: string,
-    options?: FromStateOptions
+    options?: FromStateOptions & {
+      /** Default: AdamW. */
+      readonly optimizer?: ModelsApi.OptimizerConfig | undefined
+    }
   ) => Effect.Effect<TrainingClient.Service, TinkerError>
 
   /** Makes a model from a checkpoint, going on exactly where it was saved. */
@@ -55,6 +77,30 @@ export interface Service {
   readonly createSamplingClient: (
     options: SamplingOptions
   ) => Effect.Effect<SamplingClient.Service, TinkerError>
+
+  /** A client of a sampling session that exists. Sends nothing but, without `baseModel`, one question for it. */
+  readonly getSamplingClient: (
+    samplingSessionId: SamplingSessionId,
+    options?: TrainingClient.SamplerOptions & { readonly baseModel?: string | undefined }
+  ) => Effect.Effect<SamplingClient.Service, TinkerError>
+
+  /**
+   * The client that `SamplingClient.handle` stands for, in this process: it samples in the session of the other, keeps that
+   * session alive, and numbers its requests apart.
+   */
+  readonly createSamplingClientFromHandle: (handle: string) => Effect.Effect<SamplingClient.Service, TinkerError>
+
+  /** The session of all these clients. */
+  readonly session: {
+    readonly states: Stream.Stream<SessionManager.State>
+    readonly messages: Effect.Effect<SessionManager.Messages | undefined>
+  }
+
+  /**
+   * Ends the session, telling the server why. Without it the end of the scope does, by how it ended; an earlier reason
+   * counts. Whatever is under way fails with `SessionClosedError`, as does every later call.
+   */
+  readonly close: (status: ServiceApi.FinishReason, detail?: string | undefined) => Effect.Effect<void, TinkerError>
 }
 
 /**
@@ -73,8 +119,12 @@ export interface LoraTrainingOptions {
   readonly trainMlp?: boolean | undefined
   /** Adapt the unembedding. Default true. */
   readonly trainUnembed?: boolean | undefined
+  /** Fixed for the life of the model. Default AdamW; `ModelsApi.dimuon` is another. */
+  readonly optimizer?: ModelsApi.OptimizerConfig | undefined
   /** Kept with the model. */
   readonly userMetadata?: Readonly<Record<string, unknown>> | undefined
+  /** Number of tokens that the model knows, if you know it: data beyond it are refused before they are sent. */
+  readonly vocabularySize?: number | undefined
 }
 
 /**
@@ -87,6 +137,8 @@ export interface FromStateOptions {
   readonly userMetadata?: Readonly<Record<string, unknown>> | undefined
   /** A credential of the account that owns the checkpoint. */
   readonly weightsAccessToken?: Redacted.Redacted | undefined
+  /** Number of tokens that the model knows, if you know it: data beyond it are refused before they are sent. */
+  readonly vocabularySize?: number | undefined
 }
 
 /**
@@ -94,14 +146,17 @@ export interface FromStateOptions {
  * @category models
  */
 export type SamplingOptions =
-  | { readonly baseModel: string; readonly modelPath?: string | undefined }
-  | { readonly modelPath: string; readonly baseModel?: string | undefined }
+  & TrainingClient.SamplerOptions
+  & (
+    | { readonly baseModel: string; readonly modelPath?: string | undefined }
+    | { readonly modelPath: string; readonly baseModel?: string | undefined }
+  )
 
 /**
  * @since 0.1.0
  * @category models
  */
-export type Requirements = TrainingClient.Requirements | ServiceApi.ServiceApi | ModelsApi.ModelsApi
+export type Requirements = TrainingClient.Requirements | Credentials.Credentials
 
 /**
  * @since 0.1.0
@@ -113,51 +168,73 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const weights = yield* WeightsApi.WeightsApi
   const futures = yield* FuturesApi.FuturesApi
   const session = yield* SessionManager.SessionManager
-  const scope = yield* Effect.scope
-  const context = yield* Effect.context<Requirements>()
+  const clientConfig = yield* ClientConfig.ClientConfig
+  const credentials = yield* Credentials.Credentials
+  const limiter = yield* DispatchLimiter.DispatchLimiter
+  const context = yield* Effect.context<Requirements | Scope.Scope>()
+  const warn = ThrottledWarning.make()
 
-  const trainingClient = (modelId: ModelId): Effect.Effect<TrainingClient.Service, TinkerError> =>
+  /** What the server said of its models, if it was asked. */
+  const known = new Map<string, typeof ServiceApi.SupportedModel.Type>()
+  /** Numbers of models as loading in one request would give them were refused by this server. */
+  let loadsInSteps = false
+
+  const capabilities = Effect.zipRight(clientConfig.get, api.getServerCapabilities).pipe(
+    Effect.tap(({ supportedModels }) =>
+      Effect.sync(() => {
+        for (const model of supportedModels) if (model.modelName !== undefined) known.set(model.modelName, model)
+      })
+    )
+  )
+
+  const trainingClient = (
+    modelId: ModelId,
+    options: { readonly baseModel?: string | undefined; readonly vocabularySize?: number | undefined },
+    firstSeqId = 1
+  ): Effect.Effect<TrainingClient.Service, TinkerError> =>
     Effect.gen(function*() {
-      const info = yield* RetryPolicy.retry(models.getInfo(modelId))
-      return yield* TrainingClient.make({ modelId, info }).pipe(
-        Effect.provide(Context.add(context, Scope.Scope, scope))
+      const info = yield* RetryPolicy.retry(models.getInfo(modelId)).pipe(
+        // Some servers know no such question.
+        Effect.catchIf(isMissing, () =>
+          Effect.succeed<ModelsApi.GetInfoResponse>({
+            modelId,
+            modelData: { modelName: options.baseModel },
+            optimizerConfig: ModelsApi.adamw
+          }))
+      )
+      const name = info.modelData.modelName ?? options.baseModel ?? ""
+      return yield* Effect.provide(
+        TrainingClient.make({
+          modelId,
+          info,
+          firstSeqId,
+          vocabularySize: options.vocabularySize,
+          maxContextLength: known.get(name)?.maxContextLength
+        }),
+        context
       )
     })
 
   /** Waits for a model to be there, in the caller's fiber: nobody else can want the result. */
-  const created = (operation: string, requestType: FuturesApi.RequestType, submitted: ModelsApi.UntypedFuture) =>
-    ApiFuture.retrieve(futures, {
-      requestId: submitted.requestId,
-      requestType,
-      operation,
-      decode: { _tag: "Json", decode: Effect.succeed }
-    }, () => Effect.void)
+  const created = <A>(
+    name: string,
+    requestType: FuturesApi.RequestType,
+    submitted: ModelsApi.UntypedFuture,
+    label: string,
+    json: ApiFuture.Decoder<A>["json"]
+  ) =>
+    ApiFuture.retrieve(
+      { futures, responseBudget: limiter.responses, label, warn },
+      { requestId: submitted.requestId, requestType, operation: name, decode: { json } },
+      () => {}
+    )
 
-  const createLoraTrainingClient = Effect.fn("ServiceClient.createLoraTrainingClient")(
-    function*(options: LoraTrainingOptions) {
-      const operation = "ServiceClient.createLoraTrainingClient"
-      const rank = options.rank ?? 32
-      if (!(Number.isInteger(rank) && rank >= 1)) {
-        return yield* new InvalidInputError({
-          operation,
-          field: "rank",
-          description: `is ${rank}; it must be a whole number, 1 or more.`
-        })
-      }
-      const loraConfig = LoraConfig.make({
-        rank,
-        seed: options.seed,
-        trainAttn: options.trainAttn ?? true,
-        trainMlp: options.trainMlp ?? true,
-        trainUnembed: options.trainUnembed ?? true
-      })
-      if (!(loraConfig.trainAttn || loraConfig.trainMlp || loraConfig.trainUnembed)) {
-        return yield* new InvalidInputError({
-          operation,
-          field: "trainAttn, trainMlp, trainUnembed",
-          description: "are all false, so there is nothing to train; set at least one."
-        })
-      }
+  const createModel = (
+    name: string,
+    options: Pick<LoraTrainingOptions, "baseModel" | "optimizer" | "userMetadata">,
+    loraConfig: LoraConfig.LoraConfig
+  ) =>
+    Effect.gen(function*() {
       const sessionId = yield* session.sessionId
       const modelSeqId = yield* session.nextModelSeqId
       const submitted = yield* RetryPolicy.retry(
@@ -167,19 +244,46 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           baseModel: options.baseModel,
           userMetadata: options.userMetadata,
           loraConfig,
-          optimizerConfig: { type: "adamw" },
+          optimizerConfig: options.optimizer ?? ModelsApi.adamw,
           type: "create_model"
         })
       )
-      const result = yield* created(operation, "CreateModel", submitted)
-      const { modelId } = yield* decodeValue(operation, result, ModelsApi.CreateModelResponse)
-      return yield* trainingClient(modelId)
-    }
-  )
+      const { modelId } = yield* created(
+        name,
+        "CreateModel",
+        submitted,
+        `a new model of ${options.baseModel}`,
+        (value, origin) => decodeValue(origin, value, ModelsApi.CreateModelResponse)
+      )
+      return modelId
+    })
 
-  const fromState = (operation: string, optimizer: boolean) =>
-    Effect.fn(operation)(function*(path: string, options: FromStateOptions = {}) {
-      yield* checkPath(operation, "path", path)
+  const createLoraTrainingClient = (options: LoraTrainingOptions) => {
+    const name = "ServiceClient.createLoraTrainingClient"
+    return Effect.gen(function*() {
+      const loraConfig = LoraConfig.make({
+        rank: options.rank ?? 32,
+        seed: options.seed,
+        trainAttn: options.trainAttn ?? true,
+        trainMlp: options.trainMlp ?? true,
+        trainUnembed: options.trainUnembed ?? true
+      })
+      const issues: Array<Issue> = [...LoraConfig.issues(loraConfig)]
+      if (known.get(options.baseModel)?.trainable === false) {
+        issues.push({ field: "baseModel", description: `${options.baseModel} cannot be trained on this server.` })
+      }
+      yield* failOnIssues(name, issues)
+      const modelId = yield* createModel(name, options, loraConfig)
+      return yield* trainingClient(modelId, options)
+    }).pipe(operation(name, { baseModel: options.baseModel }))
+  }
+
+  const loadToken = (options: FromStateOptions) =>
+    options.weightsAccessToken && Redacted.value(options.weightsAccessToken)
+
+  /** One request makes the model and loads it. */
+  const loadAtOnce = (name: string, path: string, optimizer: boolean, options: AnyFromState) =>
+    Effect.gen(function*() {
       const sessionId = yield* session.sessionId
       const modelSeqId = yield* session.nextModelSeqId
       const submitted = yield* RetryPolicy.retry(
@@ -190,47 +294,145 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           userMetadata: options.userMetadata,
           path,
           optimizer,
-          weightsAccessToken: options.weightsAccessToken && Redacted.value(options.weightsAccessToken),
+          optimizerConfig: optimizer ? undefined : options.optimizer,
+          weightsAccessToken: loadToken(options),
           type: "load_weights"
         })
       )
-      yield* created(operation, "LoadWeights", submitted)
       // The service derives the id in this way; its answer need not repeat it.
-      return yield* trainingClient(ModelId.make(`${sessionId}:train:${modelSeqId}`))
+      const modelId = ModelId.make(`${sessionId}:train:${modelSeqId}`)
+      yield* created(name, "LoadWeights", submitted, `model ${modelId}`, () => Effect.void)
+      return yield* trainingClient(modelId, options)
     })
 
-  const baseModelOf = (samplingSessionId: SamplingSessionId, options: SamplingOptions) =>
-    options.baseModel === undefined
-      ? Effect.map(RetryPolicy.retry(api.getSampler(samplingSessionId)), (sampler) => sampler.baseModel)
-      : Effect.succeed(options.baseModel)
-
-  const createSamplingClient = Effect.fn("ServiceClient.createSamplingClient")(function*(options: SamplingOptions) {
-    const operation = "ServiceClient.createSamplingClient"
-    if (options.modelPath !== undefined) yield* checkPath(operation, "modelPath", options.modelPath)
-    const sessionId = yield* session.sessionId
-    const samplingSessionSeqId = yield* session.nextSamplingSessionSeqId
-    const { samplingSessionId } = yield* RetryPolicy.retry(
-      api.createSamplingSession({
-        sessionId,
-        samplingSessionSeqId,
-        baseModel: options.baseModel,
-        modelPath: options.modelPath,
-        type: "create_sampling_session"
+  /** For servers that refuse the request above. The load is the model's request 1. */
+  const loadInSteps = (name: string, path: string, optimizer: boolean, options: AnyFromState) =>
+    Effect.gen(function*() {
+      const info = yield* RetryPolicy.retry(weights.weightsInfo(path, options.weightsAccessToken))
+      const baseModel = options.baseModel ?? info.baseModel
+      const loraConfig = LoraConfig.make({
+        rank: info.loraRank ?? 32,
+        trainAttn: info.trainAttn ?? true,
+        trainMlp: info.trainMlp ?? true,
+        trainUnembed: info.trainUnembed ?? true
       })
+      const modelId = yield* createModel(name, { ...options, baseModel }, loraConfig)
+      const submitted = yield* RetryPolicy.retry(
+        weights.loadWeights({
+          modelId,
+          seqId: 1,
+          path,
+          optimizer,
+          weightsAccessToken: loadToken(options),
+          type: "load_weights"
+        })
+      )
+      yield* created(name, "LoadWeights", submitted, `model ${modelId}`, () => Effect.void)
+      return yield* trainingClient(modelId, { ...options, baseModel }, 2)
+    })
+
+  const fromState = (name: string, optimizer: boolean) => (path: string, options: AnyFromState = {}) =>
+    Effect.gen(function*() {
+      yield* TrainingClient.checkPath(name, "path", path)
+      if (loadsInSteps) return yield* loadInSteps(name, path, optimizer, options)
+      return yield* Effect.catchIf(
+        loadAtOnce(name, path, optimizer, options),
+        mayMeanNoLoading,
+        (refusal) =>
+          loadInSteps(name, path, optimizer, options).pipe(
+            Effect.tap(() => {
+              loadsInSteps = true
+            }),
+            // Then it was not for the form of the request.
+            Effect.catchIf((error) => error._tag === "ApiStatusError", () => Effect.fail(refusal))
+          )
+      )
+    }).pipe(operation(name, { path }))
+
+  const samplingClient = (options: SamplingClient.Options) =>
+    Effect.provide(
+      SamplingClient.make({ ...options, maxContextLength: known.get(options.baseModel)?.maxContextLength }),
+      context
     )
-    const baseModel = yield* baseModelOf(samplingSessionId, options)
-    return yield* Effect.provide(SamplingClient.make({ samplingSessionId, baseModel }), context)
-  })
+
+  const baseModelOf = (samplingSessionId: SamplingSessionId, baseModel: string | undefined) =>
+    baseModel === undefined
+      ? RetryPolicy.retry(api.getSampler(samplingSessionId)).pipe(
+        Effect.map((sampler) => sampler.baseModel),
+        Effect.catchIf(isMissing, () => Effect.succeed(""))
+      )
+      : Effect.succeed(baseModel)
+
+  const getSamplingClient: Service["getSamplingClient"] = (samplingSessionId, { baseModel, ...options } = {}) =>
+    Effect.flatMap(
+      Effect.zipRight(clientConfig.get, baseModelOf(samplingSessionId, baseModel)),
+      (baseModel) => samplingClient({ samplingSessionId, baseModel, ...options })
+    )
+
+  const createSamplingClient = ({ baseModel, modelPath, ...options }: SamplingOptions) => {
+    const name = "ServiceClient.createSamplingClient"
+    return Effect.gen(function*() {
+      if (modelPath !== undefined) yield* TrainingClient.checkPath(name, "modelPath", modelPath)
+      if (modelPath === undefined && !baseModel) {
+        return yield* new InvalidInputError({
+          operation: name,
+          field: "baseModel, modelPath",
+          description: "are both missing; pass what to sample from."
+        })
+      }
+      const sessionId = yield* session.sessionId
+      const samplingSessionSeqId = yield* session.nextSamplingSessionSeqId
+      const { samplingSessionId } = yield* RetryPolicy.retry(
+        api.createSamplingSession({
+          sessionId,
+          samplingSessionSeqId,
+          baseModel,
+          modelPath,
+          type: "create_sampling_session"
+        })
+      )
+      return yield* getSamplingClient(samplingSessionId, { ...options, baseModel })
+    }).pipe(operation(name))
+  }
+
+  const createSamplingClientFromHandle = (text: string) =>
+    Effect.gen(function*() {
+      const handle = yield* SamplerHandle.decode(text)
+      const { baseModel, recordStabilityInfo, retryConfig, samplingSessionId, sessionId } = handle
+      const { sampleJoinSamplingSession } = yield* clientConfig.get
+      yield* session.keepAlive(sessionId)
+      const drawn = Random.nextIntBetween(1, 1_000_000_000)
+      const clone = sampleJoinSamplingSession
+        ? Effect.catchIf(RetryPolicy.retry(api.joinSamplingSession(samplingSessionId)), isMissing, () => drawn)
+        : drawn
+      return yield* samplingClient({
+        samplingSessionId,
+        baseModel,
+        recordStabilityInfo,
+        retryConfig,
+        restored: { handle, clone: Effect.map(clone, BigInt) }
+      })
+    }).pipe(operation("ServiceClient.createSamplingClientFromHandle"))
 
   return ServiceClient.of({
-    getServerCapabilities: RetryPolicy.retry(api.getServerCapabilities, RetryPolicy.firstContact),
+    getServerCapabilities: RetryPolicy.retry(capabilities, { policy: "firstContact" }),
+    healthCheck: RetryPolicy.retry(api.healthz, { policy: "firstContact" }),
+    checkAccess: RetryPolicy.withPolicies(
+      Effect.asVoid(Effect.zipRight(clientConfig.get, api.checkAccess)),
+      { firstContact: RetryPolicy.none, request: RetryPolicy.none }
+    ),
+    hasCredentials: credentials.present,
     createLoraTrainingClient,
     createTrainingClientFromState: fromState("ServiceClient.createTrainingClientFromState", false),
     createTrainingClientFromStateWithOptimizer: fromState(
       "ServiceClient.createTrainingClientFromStateWithOptimizer",
       true
     ),
-    createSamplingClient
+    createSamplingClient,
+    getSamplingClient,
+    createSamplingClientFromHandle,
+    session: { states: session.states, messages: session.messages },
+    close: session.close
   })
 })
 
@@ -240,12 +442,12 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
  */
 export const layer: Layer.Layer<ServiceClient, never, Requirements> = Layer.scoped(ServiceClient, make)
 
-/** Servers other than the hosted one write paths in other ways, so only the scheme is checked. */
-const checkPath = (operation: string, field: string, path: string): Effect.Effect<void, InvalidInputError> =>
-  path.startsWith("tinker://")
-    ? Effect.void
-    : new InvalidInputError({
-      operation,
-      field,
-      description: `${JSON.stringify(path)} is no checkpoint path. Pass what a save returned; it starts with tinker://.`
-    })
+interface AnyFromState extends FromStateOptions {
+  readonly optimizer?: ModelsApi.OptimizerConfig | undefined
+}
+
+const isMissing = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && (error.status === 404 || error.status === 405)
+
+const mayMeanNoLoading = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && (error.status === 400 || error.status === 422)

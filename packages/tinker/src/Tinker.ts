@@ -1,18 +1,22 @@
 /**
- * The whole client as one Layer, which needs nothing but an `HttpClient`.
+ * The whole client as one Layer, which needs nothing but an `HttpClient`. What a runtime may add beside it, such as stored
+ * credentials, is used if it is provided along.
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type { ConfigError } from "effect/ConfigError"
 import * as Layer from "effect/Layer"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
+import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import * as ModelsApi from "./ModelsApi.js"
+import * as SampleCancellation from "./SampleCancellation.js"
 import * as SamplingApi from "./SamplingApi.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as ServiceClient from "./ServiceClient.js"
 import * as SessionManager from "./SessionManager.js"
 import * as TinkerConfig from "./TinkerConfig.js"
+import type { InvalidInputError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 import * as TrainingApi from "./TrainingApi.js"
 import * as WeightsApi from "./WeightsApi.js"
@@ -26,33 +30,41 @@ const resources = Layer.mergeAll(
   FuturesApi.layer
 )
 
-const composed: Layer.Layer<ServiceClient.ServiceClient, never, HttpClient.HttpClient | TinkerConfig.TinkerConfig> =
-  ServiceClient.layer.pipe(
-    Layer.provide(SessionManager.layer),
-    Layer.provide(ClientConfig.layer),
-    Layer.provide(resources),
-    Layer.provide(TinkerHttpClient.layer),
-    Layer.provide(Credentials.layer)
-  )
+const mechanics = Layer.mergeAll(DispatchLimiter.layer, SampleCancellation.layer).pipe(
+  Layer.provideMerge(SessionManager.layer),
+  Layer.provideMerge(ClientConfig.layer)
+)
+
+const composed: Layer.Layer<
+  ServiceClient.ServiceClient,
+  InvalidInputError,
+  HttpClient.HttpClient | TinkerConfig.TinkerConfig
+> = ServiceClient.layer.pipe(
+  Layer.provide(mechanics),
+  Layer.provide(resources),
+  Layer.provide(TinkerHttpClient.layer),
+  Layer.provide(Credentials.layer)
+)
 
 /**
- * The client with settings given as values.
+ * The client with settings given as values. Fails when one of them cannot be right; sends nothing until it is used.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (
   options: TinkerConfig.Options = {}
-): Layer.Layer<ServiceClient.ServiceClient, never, HttpClient.HttpClient> =>
+): Layer.Layer<ServiceClient.ServiceClient, InvalidInputError, HttpClient.HttpClient> =>
   Layer.provide(composed, TinkerConfig.layer(options))
 
 /**
- * The client with settings from `TINKER_API_KEY`, `TINKER_BASE_URL`, `TINKER_TAGS` and `TINKER_PROJECT_ID`.
+ * The client with settings from the environment; see `TinkerConfig.layerFromEnv`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerFromEnv: Layer.Layer<ServiceClient.ServiceClient, ConfigError, HttpClient.HttpClient> = Layer.provide(
-  composed,
-  TinkerConfig.layerFromEnv
-)
+export const layerFromEnv: Layer.Layer<
+  ServiceClient.ServiceClient,
+  ConfigError | InvalidInputError,
+  HttpClient.HttpClient
+> = Layer.provide(composed, TinkerConfig.layerFromEnv)

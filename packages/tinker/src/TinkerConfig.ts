@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import { failOnIssues, type InvalidInputError, type Issue } from "./TinkerError.js"
 
 /**
  * What the rest of the package reads: defaults filled in.
@@ -18,10 +19,15 @@ import type * as Redacted from "effect/Redacted"
  */
 export interface Service {
   readonly apiKey: Option.Option<Redacted.Redacted>
+  readonly credentialCommand: Option.Option<string>
   /** Without a trailing slash. */
   readonly baseUrl: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly cloudflareAccess: CloudflareAccess
   readonly requestTimeout: Duration.Duration
+  readonly billingPause: Option.Option<Duration.Duration>
   readonly heartbeatInterval: Duration.Duration
+  readonly heartbeatFailureLimit: number
   readonly tags: ReadonlyArray<string>
   readonly userMetadata: Readonly<Record<string, string>>
   readonly projectId: Option.Option<string>
@@ -43,12 +49,22 @@ export class TinkerConfig extends Context.Tag("effect-tinker/TinkerConfig")<Tink
 export interface Options {
   /** Sent as `X-API-Key`. Environment: `TINKER_API_KEY`. A server on this machine needs none. */
   readonly apiKey?: Redacted.Redacted | undefined
+  /** A shell command that prints a credential, used without a key. Environment: `TINKER_CREDENTIAL_CMD`. */
+  readonly credentialCommand?: string | undefined
   /** Environment: `TINKER_BASE_URL`. Default: {@link DefaultBaseUrl}. */
   readonly baseUrl?: string | undefined
+  /** Sent with every request, over the client's own headers; the credential cannot be replaced so. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Environment: `CLOUDFLARE_ACCESS_CLIENT_ID`, `CLOUDFLARE_ACCESS_CLIENT_SECRET`. */
+  readonly cloudflareAccess?: Partial<CloudflareAccess> | undefined
   /** How long one HTTP request may take; waiting for a result is made of many. Default 60 seconds. */
   readonly requestTimeout?: Duration.DurationInput | undefined
+  /** How long 402 (no credit) is waited out. Default: what the server says, an hour if nothing. Zero fails at once. */
+  readonly billingPause?: Duration.DurationInput | undefined
   /** Time between heartbeats of a session. Default 10 seconds. */
   readonly heartbeatInterval?: Duration.DurationInput | undefined
+  /** After more failures in a row than this the heartbeats end, and the session counts as lost. Default: no limit. */
+  readonly heartbeatFailureLimit?: number | undefined
   /** Labels of the session. Environment: `TINKER_TAGS`, separated by commas. */
   readonly tags?: ReadonlyArray<string> | undefined
   /** Kept with the session. */
@@ -57,6 +73,17 @@ export interface Options {
   readonly projectId?: string | undefined
   /** Name of the session in listings. */
   readonly displayName?: string | undefined
+}
+
+/**
+ * Credentials of a proxy in front of the server, each sent if it is there.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CloudflareAccess {
+  readonly clientId: string | undefined
+  readonly clientSecret: Redacted.Redacted | undefined
 }
 
 /**
@@ -86,28 +113,41 @@ export const hosted = "https://tinker.thinkingmachines.dev/services/tinker-prod"
 export const protocolVersion = "0.38.0"
 
 /**
- * Fills in the defaults. An empty text counts as not given.
+ * Fills in the defaults; an empty text counts as not given. Fails with every option that cannot be right, unknown ones
+ * among them.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options): Effect.Effect<Service> =>
-  Effect.map(DefaultBaseUrl, (defaultBaseUrl) => ({
-    apiKey: Option.fromNullable(options.apiKey),
-    baseUrl: (options.baseUrl || defaultBaseUrl).replace(/\/+$/, ""),
-    requestTimeout: Duration.decode(options.requestTimeout ?? "60 seconds"),
-    heartbeatInterval: Duration.decode(options.heartbeatInterval ?? "10 seconds"),
-    tags: Array.from(new Set((options.tags ?? []).map((tag) => tag.trim()).filter((tag) => tag !== ""))),
-    userMetadata: options.userMetadata ?? {},
-    projectId: Option.fromNullable(options.projectId || undefined),
-    displayName: Option.fromNullable(options.displayName || undefined)
-  }))
+export const make = (options: Options): Effect.Effect<Service, InvalidInputError> =>
+  Effect.flatMap(DefaultBaseUrl, (defaultBaseUrl) => {
+    const baseUrl = (options.baseUrl || defaultBaseUrl).replace(/\/+$/, "")
+    return Effect.as(failOnIssues("TinkerConfig", issues(options, baseUrl)), {
+      apiKey: Option.fromNullable(options.apiKey),
+      credentialCommand: Option.fromNullable(options.credentialCommand || undefined),
+      baseUrl,
+      headers: options.headers ?? {},
+      cloudflareAccess: {
+        clientId: options.cloudflareAccess?.clientId || undefined,
+        clientSecret: options.cloudflareAccess?.clientSecret
+      },
+      requestTimeout: Duration.decode(options.requestTimeout ?? "60 seconds"),
+      billingPause: Option.map(Option.fromNullable(options.billingPause), Duration.decode),
+      heartbeatInterval: Duration.decode(options.heartbeatInterval ?? "10 seconds"),
+      heartbeatFailureLimit: options.heartbeatFailureLimit ?? Infinity,
+      tags: Array.from(new Set((options.tags ?? []).map((tag) => tag.trim()).filter((tag) => tag !== ""))),
+      userMetadata: options.userMetadata ?? {},
+      projectId: Option.fromNullable(options.projectId || undefined),
+      displayName: Option.fromNullable(options.displayName || undefined)
+    })
+  })
 
 /**
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options = {}): Layer.Layer<TinkerConfig> => Layer.effect(TinkerConfig, make(options))
+export const layer = (options: Options = {}): Layer.Layer<TinkerConfig, InvalidInputError> =>
+  Layer.effect(TinkerConfig, make(options))
 
 /**
  * The same options, each a `Config`.
@@ -115,26 +155,91 @@ export const layer = (options: Options = {}): Layer.Layer<TinkerConfig> => Layer
  * @since 0.1.0
  * @category layers
  */
-export const layerConfig = (options: Config.Config.Wrap<Options>): Layer.Layer<TinkerConfig, ConfigError> =>
+export const layerConfig = (
+  options: Config.Config.Wrap<Options>
+): Layer.Layer<TinkerConfig, ConfigError | InvalidInputError> =>
   Layer.effect(TinkerConfig, Effect.flatMap(Config.unwrap(options), make))
 
 const optional = <A>(config: Config.Config<A>) => Config.withDefault(config, undefined)
 
 const nonEmpty = (name: string) =>
-  Config.map(optional(Config.string(name)), (value) => value === "" ? undefined : value)
+  Config.map(optional(Config.string(name)), (value) => value?.trim() === "" ? undefined : value)
+
+const secret = (name: string) =>
+  Config.map(
+    Config.all([nonEmpty(name), optional(Config.redacted(name))]),
+    ([present, value]) => present === undefined ? undefined : value
+  )
 
 /**
- * `TINKER_API_KEY`, `TINKER_BASE_URL`, `TINKER_TAGS`, `TINKER_PROJECT_ID`.
+ * `TINKER_API_KEY`, `TINKER_CREDENTIAL_CMD`, `TINKER_BASE_URL`, `TINKER_TAGS`, `TINKER_PROJECT_ID`,
+ * `CLOUDFLARE_ACCESS_CLIENT_ID`, `CLOUDFLARE_ACCESS_CLIENT_SECRET`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerFromEnv: Layer.Layer<TinkerConfig, ConfigError> = layerConfig({
-  apiKey: Config.map(
-    Config.all([nonEmpty("TINKER_API_KEY"), optional(Config.redacted("TINKER_API_KEY"))]),
-    ([present, key]) => present === undefined ? undefined : key
-  ),
+export const layerFromEnv: Layer.Layer<TinkerConfig, ConfigError | InvalidInputError> = layerConfig({
+  apiKey: secret("TINKER_API_KEY"),
+  credentialCommand: nonEmpty("TINKER_CREDENTIAL_CMD"),
   baseUrl: nonEmpty("TINKER_BASE_URL"),
   tags: Config.map(nonEmpty("TINKER_TAGS"), (tags) => tags?.split(",")),
-  projectId: nonEmpty("TINKER_PROJECT_ID")
+  projectId: nonEmpty("TINKER_PROJECT_ID"),
+  cloudflareAccess: {
+    clientId: nonEmpty("CLOUDFLARE_ACCESS_CLIENT_ID"),
+    clientSecret: secret("CLOUDFLARE_ACCESS_CLIENT_SECRET")
+  }
 })
+
+const known: Readonly<Record<keyof Options, true>> = {
+  apiKey: true,
+  credentialCommand: true,
+  baseUrl: true,
+  headers: true,
+  cloudflareAccess: true,
+  requestTimeout: true,
+  billingPause: true,
+  heartbeatInterval: true,
+  heartbeatFailureLimit: true,
+  tags: true,
+  userMetadata: true,
+  projectId: true,
+  displayName: true
+}
+
+const issues = (options: Options, baseUrl: string): ReadonlyArray<Issue> => {
+  const found: Array<Issue> = []
+  for (const field of Object.keys(options)) {
+    if (!(field in known)) {
+      found.push({ field, description: `is no option. There are ${Object.keys(known).join(", ")}.` })
+    }
+  }
+  if (!/^https?:\/\/[^/?#]+/.test(baseUrl) || !URL.canParse(baseUrl)) {
+    found.push({
+      field: "baseUrl",
+      description: `${
+        JSON.stringify(baseUrl)
+      } is no address. Check TINKER_BASE_URL; it begins with https:// or http://.`
+    })
+  }
+  const duration = (field: "requestTimeout" | "billingPause" | "heartbeatInterval", atLeast: number) => {
+    const value = options[field]
+    if (value === undefined) return
+    const millis = Option.match(Duration.decodeUnknown(value), { onNone: () => NaN, onSome: Duration.toMillis })
+    if (!(millis >= atLeast)) {
+      found.push({ field, description: `must be a duration${atLeast > 0 ? " longer than zero" : ""}.` })
+    }
+  }
+  duration("requestTimeout", 1)
+  duration("billingPause", 0)
+  duration("heartbeatInterval", 1)
+  const limit = options.heartbeatFailureLimit
+  if (limit !== undefined && !(limit >= 1)) {
+    found.push({ field: "heartbeatFailureLimit", description: `is ${limit}; it must be 1 or more.` })
+  }
+  for (const name of Object.keys(options.headers ?? {})) {
+    if (name.toLowerCase() === "x-api-key") {
+      found.push({ field: `headers.${name}`, description: "cannot be replaced; pass the option apiKey." })
+    }
+  }
+  return found
+}

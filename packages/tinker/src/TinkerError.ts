@@ -296,10 +296,16 @@ const mostIssuesTold = 9
 export const failOnIssues = (
   operation: string,
   issues: ReadonlyArray<Issue>
-): Effect.Effect<void, InvalidInputError> =>
-  issues.length === 0
-    ? Effect.void
-    : new InvalidInputError({ operation, ...issues[0]!, others: issues.slice(1) })
+): Effect.Effect<void, InvalidInputError> => issues.length === 0 ? Effect.void : invalidInput(operation, issues)
+
+/**
+ * All issues, one at least, as one error.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const invalidInput = (operation: string, issues: ReadonlyArray<Issue>): InvalidInputError =>
+  new InvalidInputError({ operation, ...issues[0]!, others: issues.slice(1) })
 
 /**
  * The session is over: `closed` by this client, `finished` by whoever ended it, or `lost` by the server.
@@ -446,3 +452,27 @@ export const isDefinitelyRefused = (error: TinkerError): boolean => {
 
 /** Too Early may come while the request is already queued; the others are answered by proxies after forwarding. */
 const undecidedStatuses: ReadonlySet<number> = new Set([408, 409, 425, 429])
+
+/**
+ * The same error, telling how often the request was sent and how long that took, in milliseconds. Errors that are no
+ * failure of sending stay as they are.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const withAttempts = (error: TinkerError, attempts: number, elapsedMillis: number): TinkerError => {
+  const told = { attempts, elapsed: Duration.millis(elapsedMillis) }
+  switch (error._tag) {
+    case "ApiConnectionError":
+      return new ApiConnectionError({ ...error, ...told })
+    case "ApiStatusError":
+      return new ApiStatusError({ ...error, ...told })
+    case "ApiTimeoutError":
+      return new ApiTimeoutError({ ...error, ...told })
+    case "ApiResponseValidationError":
+    case "RequestFailedError":
+    case "InvalidInputError":
+    case "SessionClosedError":
+      return error
+  }
+}

@@ -1,22 +1,32 @@
 /**
- * The authenticated HTTP client of the service: one attempt a request, and the only place where HTTP failures become
+ * The authenticated HTTP client of the service: one request at a time, and the only place where HTTP failures become
  * `TinkerError`.
+ *
+ * Two answers are dealt with here, under the same idempotency key: a refused token is replaced and the request sent once
+ * more, and 402 (no credit) is waited out for as long as the server or the option `billingPause` says.
  */
-import * as Headers from "@effect/platform/Headers"
+import type * as Headers from "@effect/platform/Headers"
+import * as PlatformHeaders from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
+import * as DateTimes from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Credentials from "./Credentials.js"
+import * as Deadlines from "./internal/deadlines.js"
 import { decodeJson } from "./internal/decodeJson.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
 import { retryAfter } from "./internal/retryAfter.js"
+import { runtimeHeaders } from "./internal/runtimeHeaders.js"
 import { uuid } from "./internal/uuid.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import type { TinkerError } from "./TinkerError.js"
@@ -25,7 +35,8 @@ import {
   ApiStatusError,
   ApiTimeoutError,
   InvalidInputError,
-  reasonOfStatus
+  reasonOfStatus,
+  SessionClosedError
 } from "./TinkerError.js"
 
 /**
@@ -39,14 +50,20 @@ export class TinkerHttpClient extends Context.Tag("effect-tinker/TinkerHttpClien
  * @category models
  */
 export interface Service {
-  /** Sends a request once and returns whatever status came back, its body read whole. */
+  /** Sends a request and returns whatever status came back, its body read whole. */
   readonly execute: (request: Request) => Effect.Effect<Response, TinkerError>
 
-  /** Sends a request once. A status other than 2xx is an `ApiStatusError`. */
+  /** Sends a request. A status other than 2xx is an `ApiStatusError`. */
   readonly request: (request: Request) => Effect.Effect<Response, TinkerError>
 
-  /** Sends a request once and decodes its JSON answer. */
+  /** Sends a request and decodes its JSON answer. */
   readonly json: <A, I>(request: Request, schema: Schema.Schema<A, I>) => Effect.Effect<A, TinkerError>
+
+  /** How long 402 is waited out, unless the option `billingPause` says. */
+  readonly setBillingPause: (duration: Duration.Duration) => Effect.Effect<void>
+
+  /** The session is over: its requests on their way, and all later ones, fail at once. */
+  readonly endSession: (reason: SessionClosedError["reason"], sessionId: string | undefined) => Effect.Effect<void>
 }
 
 /**
@@ -63,6 +80,12 @@ export interface Request {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** Default: the option `requestTimeout`. */
   readonly timeout?: Duration.Duration | undefined
+  /** Sent instead of the current credential; such a request is not repeated when the credential is refused. */
+  readonly credential?: Option.Option<Redacted.Redacted> | undefined
+  /** Whether 402 is waited out. Default true. */
+  readonly pausesForBilling?: boolean | undefined
+  /** Whether the request makes no sense when the session is over. Default false. */
+  readonly ofSession?: boolean | undefined
 }
 
 /**
@@ -72,6 +95,7 @@ export interface Request {
 export interface Body {
   readonly contentType: "application/json" | "application/x-protobuf"
   readonly bytes: Uint8Array
+  readonly encoding?: "zstd" | undefined
 }
 
 /**
@@ -79,23 +103,99 @@ export interface Body {
  * @category models
  */
 export interface Response {
+  readonly request: Request
   readonly status: number
   readonly headers: Headers.Headers
   readonly body: Uint8Array
 }
 
 /**
- * What the attempts at one logical request share.
+ * What the attempts at one logical request share. The first attempt draws the key.
  *
  * @since 0.1.0
  * @category config
  */
 export class Attempt extends Context.Reference<Attempt>()("effect-tinker/TinkerHttpClient/Attempt", {
-  defaultValue: (): { readonly idempotencyKey: string | undefined; readonly retryCount: number } => ({
-    idempotencyKey: undefined,
-    retryCount: 0
-  })
+  defaultValue: (): Sharing => ({ idempotencyKey: undefined, retryCount: 0, shared: false })
 }) {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Sharing {
+  idempotencyKey: string | undefined
+  retryCount: number
+  /** False for the default, which every request without a retry policy sees. */
+  readonly shared: boolean
+}
+
+/**
+ * The public call on whose behalf requests are sent, e.g. `TrainingClient.optimStep`; the outermost one counts.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export class PublicCall extends Context.Reference<PublicCall>()("effect-tinker/TinkerHttpClient/PublicCall", {
+  defaultValue: (): { readonly name: string | undefined } => ({ name: undefined })
+}) {}
+
+/**
+ * Is told when a request waits for credit, and since when.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export class BillingObserver extends Context.Reference<BillingObserver>()(
+  "effect-tinker/TinkerHttpClient/BillingObserver",
+  {
+    defaultValue: (): { readonly paused: (since: DateTime.Utc) => Effect.Effect<void> } => ({
+      paused: () => Effect.void
+    })
+  }
+) {}
+
+/**
+ * Kinds of traffic that should not delay each other. Runtimes with pools of connections keep one a kind.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Traffic = "session" | "sample" | "train" | "poll" | "telemetry"
+
+/**
+ * @since 0.1.0
+ * @category utils
+ */
+export const trafficOf = (path: string): Traffic => {
+  if (path.endsWith("/retrieve_future")) return "poll"
+  if (path.endsWith("/asample")) return "sample"
+  return traffic.get(path.slice(path.lastIndexOf("/") + 1)) ?? "train"
+}
+
+const traffic: ReadonlyMap<string, Traffic> = new Map([
+  ["retrieve_futures", "poll"],
+  ["cancel_future", "session"],
+  ["session_heartbeat", "session"],
+  ["create_session", "session"],
+  ["create_sampling_session", "session"],
+  ["config", "session"],
+  ["dynamic_config", "session"],
+  ["token", "session"],
+  ["finish", "session"],
+  ["telemetry", "telemetry"]
+])
+
+/**
+ * Compresses request bodies. `@effect-tinker/node` supplies it for Node; without it they go out as they are, which servers
+ * take too.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class Zstd extends Context.Tag("effect-tinker/TinkerHttpClient/Zstd")<Zstd, {
+  readonly compress: (bytes: Uint8Array) => Effect.Effect<Uint8Array>
+}>() {}
 
 /**
  * A value as a JSON body. Fields that are `undefined` are left out.
@@ -105,8 +205,10 @@ export class Attempt extends Context.Reference<Attempt>()("effect-tinker/TinkerH
  */
 export const jsonBody = (value: unknown): Body => ({
   contentType: "application/json",
-  bytes: new TextEncoder().encode(JSON.stringify(value))
+  bytes: encoder.encode(JSON.stringify(value))
 })
+
+const encoder = new TextEncoder()
 
 /**
  * The `ApiStatusError` of a response.
@@ -114,16 +216,34 @@ export const jsonBody = (value: unknown): Body => ({
  * @since 0.1.0
  * @category constructors
  */
-export const statusError = (operation: string, response: Response): ApiStatusError =>
-  new ApiStatusError({
-    operation,
-    status: response.status,
-    reason: reasonOfStatus(response.status),
-    detail: readErrorDetail(response.body),
-    retryAfter: retryAfter(response.headers)
-  })
+export const statusError = (
+  response: Response,
+  options?: { readonly operation?: string; readonly requestId?: string }
+): Effect.Effect<ApiStatusError> =>
+  Effect.map(Clock.currentTimeMillis, (now) =>
+    new ApiStatusError({
+      operation: options?.operation ?? response.request.operation,
+      status: response.status,
+      reason: reasonOfStatus(response.status),
+      detail: readErrorDetail(response.body),
+      retryAfter: retryAfter(response.headers, now),
+      shouldRetry: shouldRetry.get(response.headers["x-should-retry"] ?? ""),
+      requestId: options?.requestId
+    }))
+
+const shouldRetry = new Map([["true", true], ["false", false]])
 
 const version = "0.1.0"
+
+/** Time between attempts while there is no credit, and between warnings of it. Source: the Python SDK 0.38.0. */
+const billingInterval = Duration.seconds(5)
+const billingWarnings = Duration.minutes(1)
+
+/** Until the server says otherwise. Source: the Python SDK 0.38.0. */
+const defaultBillingPause = Duration.hours(1)
+
+/** Source: the Fetch standard. */
+const mostRedirects = 20
 
 /**
  * @since 0.1.0
@@ -132,61 +252,188 @@ const version = "0.1.0"
 export const make: Effect.Effect<
   Service,
   never,
-  HttpClient.HttpClient | TinkerConfig.TinkerConfig | Credentials.Credentials
+  HttpClient.HttpClient | TinkerConfig.TinkerConfig | Credentials.Credentials | Scope.Scope
 > = Effect.gen(function*() {
   const client = yield* HttpClient.HttpClient
   const config = yield* TinkerConfig.TinkerConfig
   const credentials = yield* Credentials.Credentials
+  const deadlines = yield* Deadlines.make
+  const keyPrefix = yield* uuid
+  const { clientId, clientSecret } = config.cloudflareAccess
 
-  const execute = (request: Request): Effect.Effect<Response, TinkerError> => {
-    const timeout = request.timeout ?? config.requestTimeout
-    return Effect.gen(function*() {
-      const key = yield* credentials.current
-      const attempt = yield* Attempt
-      const headers: Record<string, string> = {
-        accept: "application/json",
-        "user-agent": `effect-tinker/${version}`,
-        "x-stainless-package-version": TinkerConfig.protocolVersion,
-        "x-stainless-retry-count": String(attempt.retryCount),
-        "x-stainless-read-timeout": String(Duration.toSeconds(timeout)),
-        ...request.headers
-      }
-      if (Option.isSome(key)) headers["x-api-key"] = Redacted.value(key.value)
-      if (request.method !== "GET") {
-        headers["x-idempotency-key"] = attempt.idempotencyKey ?? (yield* uuid)
-      }
-      const bare = HttpClientRequest.make(request.method)(config.baseUrl + request.path, { headers })
-      const response = yield* client.execute(
+  const fixedHeaders: Readonly<Record<string, string>> = {
+    accept: "application/json",
+    "user-agent": `effect-tinker/${version}`,
+    "x-stainless-package-version": TinkerConfig.protocolVersion,
+    ...runtimeHeaders()
+  }
+  const userHeaders: Record<string, string> = {
+    ...(clientId === undefined ? {} : { [cloudflareId]: clientId }),
+    ...(clientSecret === undefined ? {} : { [cloudflareSecret]: Redacted.value(clientSecret) })
+  }
+  for (const [name, value] of Object.entries(config.headers)) userHeaders[name.toLowerCase()] = value
+
+  let keys = 0
+  let billingPause = Option.getOrElse(config.billingPause, () => defaultBillingPause)
+  let lastBillingWarning = -Infinity
+  let ended: ((operation: string) => SessionClosedError) | undefined
+
+  const headersOf = (
+    request: Request,
+    attempt: Sharing,
+    call: string | undefined,
+    key: Option.Option<Redacted.Redacted>,
+    timeout: Duration.Duration
+  ): Record<string, string> => {
+    const headers: Record<string, string> = { ...fixedHeaders, ...userHeaders, ...request.headers }
+    headers["x-stainless-retry-count"] = String(attempt.retryCount)
+    headers["x-stainless-read-timeout"] = String(Duration.toSeconds(timeout))
+    if (call !== undefined) {
+      headers["x-sdk-version"] = TinkerConfig.protocolVersion
+      headers["x-sdk-method"] = call
+    }
+    if (Option.isSome(key)) headers["x-api-key"] = Redacted.value(key.value)
+    if (request.method !== "GET") {
+      headers["content-type"] = request.body?.contentType ?? "application/json"
+      if (request.body?.encoding !== undefined) headers["content-encoding"] = request.body.encoding
+      const drawn = attempt.idempotencyKey ?? `${keyPrefix}-${keys++}`
+      if (attempt.shared) attempt.idempotencyKey = drawn
+      headers["x-idempotency-key"] = drawn
+    }
+    return headers
+  }
+
+  const send = (
+    request: Request,
+    url: string,
+    headers: Record<string, string>,
+    redirects: number
+  ): Effect.Effect<Response, HttpClientError.HttpClientError> => {
+    const bare = HttpClientRequest.make(request.method)(url, { headers })
+    return Effect.flatMap(
+      client.execute(
         request.body === undefined
           ? bare
           : HttpClientRequest.bodyUint8Array(bare, request.body.bytes, request.body.contentType)
-      )
-      const body = yield* response.arrayBuffer
-      return { status: response.status, headers: response.headers, body: new Uint8Array(body) }
-    }).pipe(
-      Effect.catchTags({
-        RequestError: (error) => Effect.fail(fromRequestError(request.operation, config.baseUrl, error)),
-        ResponseError: (error) => Effect.fail(connectionLost(request.operation, config.baseUrl, error.cause ?? error))
-      }),
-      Effect.timeoutFail({
-        duration: timeout,
-        onTimeout: () => new ApiTimeoutError({ operation: request.operation, reason: "request", deadline: timeout })
-      }),
-      Effect.locallyWith(Headers.currentRedactedNames, (names) => names.concat("x-api-key"))
+      ),
+      (answer) =>
+        Effect.flatMap(answer.arrayBuffer, (body) => {
+          const response = { request, status: answer.status, headers: answer.headers, body: new Uint8Array(body) }
+          const next = redirects < mostRedirects ? redirect(request, url, response) : undefined
+          return next === undefined
+            ? Effect.succeed(response)
+            : send(next.request, next.url, next.sameOrigin ? headers : withoutCredentials(headers), redirects + 1)
+        })
     )
   }
+
+  const sendOnce = (
+    request: Request,
+    attempt: Sharing,
+    call: string | undefined,
+    key: Option.Option<Redacted.Redacted>
+  ): Effect.Effect<Response, TinkerError> => {
+    const timeout = request.timeout ?? config.requestTimeout
+    const sending = deadlines.within(
+      Effect.suspend(() =>
+        send(request, config.baseUrl + request.path, headersOf(request, attempt, call, key, timeout), 0)
+      ),
+      timeout,
+      () => new ApiTimeoutError({ operation: request.operation, reason: "request", deadline: timeout }),
+      request.ofSession === true
+    )
+    const caught = Effect.catchAll(
+      sending,
+      (error) => Effect.fail(asTinkerError(request.operation, config.baseUrl, error))
+    )
+    return clientSecret === undefined && request.headers?.[weightsToken] === undefined
+      ? caught
+      : Effect.locallyWith(
+        caught,
+        PlatformHeaders.currentRedactedNames,
+        (names) => names.concat("x-api-key", weightsToken, cloudflareSecret)
+      )
+  }
+
+  const withReplay = (
+    request: Request,
+    attempt: Sharing,
+    call: string | undefined
+  ): Effect.Effect<Response, TinkerError> => {
+    if (request.credential !== undefined) return sendOnce(request, attempt, call, request.credential)
+    return Effect.flatMap(
+      credentials.current,
+      (key) =>
+        Effect.flatMap(sendOnce(request, attempt, call, key), (response) =>
+          response.status !== 401
+            ? Effect.succeed(response)
+            : Effect.flatMap(credentials.renew(key), (renewed) =>
+              renewed
+                ? Effect.flatMap(credentials.current, (key) => sendOnce(request, attempt, call, key))
+                : Effect.succeed(response)))
+    )
+  }
+
+  const pauseForBilling = (request: Request, since: number, now: number) =>
+    Effect.gen(function*() {
+      if (now - lastBillingWarning >= Duration.toMillis(billingWarnings)) {
+        lastBillingWarning = now
+        yield* Effect.logWarning(
+          `${request.operation}: the server answered 402: there is no credit. Waiting for it since `
+            + `${Duration.format(Duration.millis(now - since))}, at most ${
+              Duration.format(billingPause)
+            }; add credit to go on`
+        )
+      }
+      yield* (yield* BillingObserver).paused(DateTimes.unsafeMake(since))
+      yield* Effect.sleep(billingInterval)
+    })
+
+  const withBillingPause = (
+    request: Request,
+    attempt: Sharing,
+    call: string | undefined,
+    since: number | undefined
+  ): Effect.Effect<Response, TinkerError> =>
+    Effect.flatMap(
+      withReplay(request, attempt, call),
+      (response) =>
+        response.status !== 402 || request.pausesForBilling === false
+          ? Effect.succeed(response)
+          : Effect.flatMap(Clock.currentTimeMillis, (now) => {
+            const first = since ?? now
+            return now - first >= Duration.toMillis(billingPause)
+              ? Effect.succeed(response)
+              : Effect.zipRight(pauseForBilling(request, first, now), withBillingPause(request, attempt, call, first))
+          })
+    )
+
+  const execute = (request: Request): Effect.Effect<Response, TinkerError> =>
+    Effect.contextWithEffect((context: Context.Context<never>) =>
+      ended !== undefined && request.ofSession === true
+        ? Effect.fail(ended(request.operation))
+        : withBillingPause(request, Context.get(context, Attempt), Context.get(context, PublicCall).name, undefined)
+    )
 
   const request = (options: Request): Effect.Effect<Response, TinkerError> =>
     Effect.flatMap(execute(options), (response) =>
       response.status >= 200 && response.status < 300
         ? Effect.succeed(response)
-        : Effect.fail(statusError(options.operation, response)))
+        : Effect.flatMap(statusError(response), Effect.fail))
 
   return TinkerHttpClient.of({
     execute,
     request,
-    json: (options, schema) =>
-      Effect.flatMap(request(options), (response) => decodeJson(options.operation, response.body, schema))
+    json: (options, schema) => Effect.flatMap(request(options), (response) => decodeJson(response, schema)),
+    setBillingPause: (duration) =>
+      Effect.sync(() => {
+        billingPause = Option.getOrElse(config.billingPause, () => duration)
+      }),
+    endSession: (reason, sessionId) =>
+      Effect.sync(() => {
+        ended ??= (operation) => new SessionClosedError({ operation, reason, sessionId })
+        deadlines.endMortals(ended("SessionManager"))
+      })
   })
 })
 
@@ -198,19 +445,64 @@ export const layer: Layer.Layer<
   TinkerHttpClient,
   never,
   HttpClient.HttpClient | TinkerConfig.TinkerConfig | Credentials.Credentials
-> = Layer.effect(TinkerHttpClient, make)
+> = Layer.scoped(TinkerHttpClient, make)
 
-const fromRequestError = (operation: string, url: string, error: HttpClientError.RequestError): TinkerError =>
-  error.reason === "InvalidUrl"
-    ? new InvalidInputError({
-      operation,
-      field: "baseUrl",
-      description: `${JSON.stringify(url)} is no address. Check TINKER_BASE_URL.`
-    })
-    : connectionLost(operation, url, error.cause ?? error)
+const cloudflareId = "cf-access-client-id"
+const cloudflareSecret = "cf-access-client-secret"
+const weightsToken = "x-tinker-weights-access-token"
+
+const withoutCredentials = (headers: Readonly<Record<string, string>>): Record<string, string> => {
+  const rest = { ...headers }
+  for (const name of ["x-api-key", cloudflareId, cloudflareSecret, weightsToken, "authorization", "cookie"]) {
+    delete rest[name]
+  }
+  return rest
+}
+
+/**
+ * Where a response sends its request, by the rules of browsers. What carries data never leaves its origin: an answer that
+ * wants that is passed on as it is.
+ */
+const redirect = (request: Request, url: string, response: Response) => {
+  const location = response.headers["location"]
+  if (!redirectStatuses.has(response.status) || location === undefined || !URL.canParse(location, url)) return undefined
+  const target = new URL(location, url)
+  const sameOrigin = target.origin === new URL(url).origin
+  const keepsMethod = response.status === 307 || response.status === 308
+  if (request.method !== "GET" && keepsMethod && !sameOrigin) return undefined
+  return {
+    url: target.href,
+    sameOrigin,
+    request: keepsMethod ? request : { ...request, method: "GET" as const, body: undefined }
+  }
+}
+
+const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+
+const asTinkerError = (
+  operation: string,
+  url: string,
+  error: HttpClientError.HttpClientError | TinkerError
+): TinkerError => {
+  switch (error._tag) {
+    case "RequestError":
+      return error.reason === "InvalidUrl"
+        ? new InvalidInputError({
+          operation,
+          field: "baseUrl",
+          description: `${JSON.stringify(url)} is no address. Check TINKER_BASE_URL.`
+        })
+        : connectionLost(operation, url, error.cause)
+    case "ResponseError":
+      return connectionLost(operation, url, error.cause)
+    default:
+      return error
+  }
+}
 
 const connectionLost = (operation: string, url: string, cause: unknown): ApiConnectionError =>
-  new ApiConnectionError({ operation, url, description: describe(cause), cause })
+  // Only errors go along: anything else may hold the request, and so the credential.
+  new ApiConnectionError({ operation, url, description: describe(cause), ...(cause instanceof Error ? { cause } : {}) })
 
 /** Runtimes bury the reason: an `Error` whose cause, or the causes of which, name it. */
 const describe = (cause: unknown): string => {

@@ -7,12 +7,13 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { AdamParams } from "./AdamParams.js"
 import { ModelId } from "./Identifiers.js"
-import { decodeJson } from "./internal/decodeJson.js"
 import { post } from "./internal/endpoint.js"
+import * as LegacyJson from "./internal/legacyJson.js"
 import * as Protobuf from "./internal/protobuf.js"
-import { field, literal } from "./internal/wireField.js"
+import { field, literal, optional } from "./internal/wireField.js"
 import { UntypedFuture } from "./ModelsApi.js"
-import type { TinkerError } from "./TinkerError.js"
+import { OptimizerParams } from "./OptimizerParams.js"
+import { InvalidInputError, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -26,9 +27,25 @@ export class TrainingApi extends Context.Tag("effect-tinker/TrainingApi")<Traini
  * @category models
  */
 export interface Service {
-  /** `body` is an encoded {@link ForwardBackwardRequest}, so that attempts at the same request share one encoding. */
-  readonly forwardBackward: (body: Uint8Array) => Effect.Effect<UntypedFuture, TinkerError>
+  /**
+   * Sends a pass as protobuf, or as JSON to a server that has refused protobuf: with 400, 415, 422 or 500, before it ever
+   * took any.
+   */
+  readonly forwardBackward: (pass: EncodedPass) => Effect.Effect<UntypedFuture, TinkerError>
   readonly optimStep: (request: OptimStepRequest) => Effect.Effect<UntypedFuture, TinkerError>
+}
+
+/**
+ * One training request, encoded, so that attempts at it share one encoding.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EncodedPass {
+  readonly forwardOnly: boolean
+  readonly protobuf: TinkerHttpClient.Body
+  /** Made when it is needed. Throws an `Error` that names what JSON cannot carry. */
+  readonly json: () => unknown
 }
 
 /**
@@ -43,6 +60,30 @@ export type ForwardBackwardRequest = Protobuf.ForwardBackwardRequest
  */
 export const encodeForwardBackwardRequest: (request: ForwardBackwardRequest) => Uint8Array =
   Protobuf.encodeForwardBackwardRequest
+
+/**
+ * Encodes the data of a request once, for a number that is known only when it is sent.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const encodeForwardBackwardData = Protobuf.encodeForwardBackwardData
+
+/**
+ * The JSON form of a request, for servers without protobuf. Throws an `Error` that names what it cannot carry.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const encodeForwardBackwardJson = LegacyJson.encodeForwardBackwardJson
+
+/**
+ * Throws an `Error` that names the field when the value is no such output.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const decodeForwardBackwardOutputJson = LegacyJson.decodeForwardBackwardOutputJson
 
 /**
  * Throws an `Error` that names the field when the bytes are no such request.
@@ -74,7 +115,9 @@ export const decodeForwardBackwardOutput = Protobuf.decodeForwardBackwardOutput
  * @category schemas
  */
 export const OptimStepRequest = Schema.Struct({
-  adamParams: field(AdamParams, "adam_params"),
+  /** Of Adam; every other optimizer has `optimizerParams`. */
+  adamParams: optional(AdamParams, "adam_params"),
+  optimizerParams: optional(OptimizerParams, "optimizer_params"),
   modelId: field(ModelId, "model_id"),
   seqId: field(Schema.Int, "seq_id"),
   type: literal("optim_step")
@@ -110,21 +153,51 @@ export type OptimStepResponse = typeof OptimStepResponse.Type
  */
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
-  (http) =>
-    TrainingApi.of({
-      forwardBackward: (bytes) =>
-        Effect.flatMap(
-          http.request({
+  (http) => {
+    // What the server is known to take.
+    let form: "protobuf" | "json" | undefined
+
+    const send = (path: string, body: TinkerHttpClient.Body) =>
+      http.json({ operation: path, method: "POST", path: `/api/v1/${path}`, body, ofSession: true }, UntypedFuture)
+
+    const sendJson = (pass: EncodedPass): Effect.Effect<UntypedFuture, TinkerError> =>
+      Effect.try({
+        try: () => TinkerHttpClient.jsonBody(pass.json()),
+        catch: (error) =>
+          new InvalidInputError({
             operation: "forward_backward",
-            method: "POST",
-            path: "/api/v1/forward_backward",
-            body: { contentType: "application/x-protobuf", bytes }
-          }),
-          (response) => decodeJson("forward_backward", response.body, UntypedFuture)
-        ),
-      optimStep: post(http, "optim_step", OptimStepRequest, UntypedFuture)
+            field: "data",
+            description: `${error instanceof Error ? error.message : String(error)}; this server takes only JSON.`
+          })
+      }).pipe(Effect.flatMap((body) => send(pass.forwardOnly ? "forward" : "forward_backward", body)))
+
+    return TrainingApi.of({
+      forwardBackward: (pass) => {
+        if (form === "json") return sendJson(pass)
+        const sent = send("forward_backward", pass.protobuf)
+        return form === "protobuf"
+          ? sent
+          : sent.pipe(
+            Effect.tap(() => {
+              form = "protobuf"
+            }),
+            Effect.catchIf((error) => form !== "protobuf" && mayMeanNoProtobuf(error), (refusal) =>
+              sendJson(pass).pipe(
+                Effect.tap(() => {
+                  form = "json"
+                }),
+                // Then it was not for the form.
+                Effect.mapError(() => refusal)
+              ))
+          )
+      },
+      optimStep: post(http, "optim_step", OptimStepRequest, UntypedFuture, { ofSession: true })
     })
+  }
 )
+
+const mayMeanNoProtobuf = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && [400, 415, 422, 500].includes(error.status)
 
 /**
  * @since 0.1.0

@@ -1,29 +1,51 @@
 /**
  * A LoRA model being trained. Its requests run on the server in the order in which they were made here.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as AdamParams from "./AdamParams.js"
 import * as ApiFuture from "./ApiFuture.js"
 import * as ClientConfig from "./ClientConfig.js"
-import type { Datum } from "./Datum.js"
+import * as CustomLoss from "./CustomLoss.js"
+import * as Datum from "./Datum.js"
+import * as DispatchLimiter from "./DispatchLimiter.js"
 import type { ForwardBackwardOutput } from "./ForwardBackwardOutput.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { ModelId } from "./Identifiers.js"
 import { chunkData } from "./internal/chunkData.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
+import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
+import { operation } from "./internal/operation.js"
+import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as LossFn from "./LossFn.js"
-import type { GetInfoResponse, UntypedFuture } from "./ModelsApi.js"
+import * as ModelInput from "./ModelInput.js"
+import * as ModelsApi from "./ModelsApi.js"
+import * as OptimizerParams from "./OptimizerParams.js"
 import * as RequestSequence from "./RequestSequence.js"
-import * as SamplingApi from "./SamplingApi.js"
+import * as RetryPolicy from "./RetryPolicy.js"
 import * as SamplingClient from "./SamplingClient.js"
+import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
-import { ApiResponseValidationError, InvalidInputError, type TinkerError } from "./TinkerError.js"
+import * as TensorData from "./TensorData.js"
+import {
+  ApiResponseValidationError,
+  ApiStatusError,
+  failOnIssues,
+  invalidInput,
+  InvalidInputError,
+  isDefinitelyRefused,
+  type Issue,
+  type TinkerError
+} from "./TinkerError.js"
+import * as TinkerHttpClient from "./TinkerHttpClient.js"
 import * as TrainingApi from "./TrainingApi.js"
 import * as WeightsApi from "./WeightsApi.js"
 
@@ -44,7 +66,7 @@ export interface Service {
   readonly modelId: ModelId
 
   /** What the server said of the model when it was made. */
-  readonly info: GetInfoResponse
+  readonly info: ModelsApi.GetInfoResponse
 
   /** The loss and log-probabilities of the data. Changes nothing. */
   readonly forward: (
@@ -56,26 +78,79 @@ export interface Service {
     options: PassOptions
   ) => Effect.Effect<ApiFuture.ApiFuture<ForwardBackwardOutput>, TinkerError>
 
-  /** Applies the accumulated gradient with Adam and clears it. */
+  /**
+   * As {@link Service.forwardBackward}, with a loss that is computed here, in two passes: the first gives log-probabilities,
+   * the second sends the gradient. Later calls run after the second. A loss that fails fails this call alone: `await` gives
+   * its error, or an `InvalidInputError` when it throws or its gradients do not fit. Inputs other than `targetTokens` and
+   * `weights` stay here, for the loss.
+   *
+   * Metric `loss:sum` is the custom loss; what the server calls so comes as `surrogate_loss:sum`.
+   */
+  readonly forwardBackwardCustom: <E = never, R = never>(options: {
+    readonly data: ReadonlyArray<Datum.Datum>
+    readonly lossFn: CustomLoss.CustomLoss<E, R>
+  }) => Effect.Effect<ApiFuture.ApiFuture<ForwardBackwardOutput, TinkerError | E>, TinkerError, R>
+
+  /** Applies the accumulated gradient with the model's optimizer and clears it. */
   readonly optimStep: (
-    adamParams: AdamParams.AdamParams
+    params: AdamParams.AdamParams | OptimizerParams.OptimizerParams
   ) => Effect.Effect<ApiFuture.ApiFuture<TrainingApi.OptimStepResponse>, TinkerError>
 
   /** Saves weights and optimizer state, from which training can go on. The result is the checkpoint's path. */
   readonly saveState: (
     options: SaveOptions & {
-      /** Replace a checkpoint of the same name. Default false. */
+      /** Replace a checkpoint of the same name, its metadata included. Default false: then a taken name is a `Conflict`. */
       readonly overwrite?: boolean | undefined
     }
   ) => Effect.Effect<ApiFuture.ApiFuture<WeightsApi.SaveWeightsResponse>, TinkerError>
+
+  /**
+   * Loads the weights of a checkpoint into this model. Servers allow that as its first request alone; prefer
+   * `ServiceClient.createTrainingClientFromState`.
+   */
+  readonly loadState: (
+    path: string,
+    options?: LoadOptions
+  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsApi.LoadWeightsResponse>, TinkerError>
+
+  /** As {@link Service.loadState}, with the optimizer's state. */
+  readonly loadStateWithOptimizer: (
+    path: string,
+    options?: LoadOptions
+  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsApi.LoadWeightsResponse>, TinkerError>
 
   /** Saves weights to sample from. The result is the checkpoint's path. */
   readonly saveWeightsForSampler: (
     options: SaveOptions
   ) => Effect.Effect<ApiFuture.ApiFuture<WeightsApi.SaveWeightsResponse>, TinkerError>
 
+  /** Saves weights in a form that can be downloaded and used elsewhere. The result is the checkpoint's path and size. */
+  readonly saveWeightsExternal: (
+    options: Omit<SaveOptions, "userMetadata"> & {
+      /** Encrypt the files for these age or SSH recipients, ten at most; their names then end in `.age`. */
+      readonly ageEncryptionRecipients?: string | ReadonlyArray<string> | undefined
+    }
+  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsApi.SaveWeightsExternalResponse>, TinkerError>
+
   /** A client that samples from the weights as they are now. They are kept by no name and end with the session. */
-  readonly saveWeightsAndGetSamplingClient: () => Effect.Effect<SamplingClient.Service, TinkerError>
+  readonly saveWeightsAndGetSamplingClient: (
+    options?: SamplerOptions & {
+      /**
+       * `inflight`: all such clients of a model share weights, which later saves of this kind replace, so that an answer
+       * may come from newer ones. Default `snapshot`: they never change.
+       */
+      readonly kind?: "snapshot" | "inflight" | undefined
+    }
+  ) => Effect.Effect<SamplingClient.Service, TinkerError>
+
+  /** A client that samples from a checkpoint, in the session of this model. */
+  readonly createSamplingClient: (
+    modelPath: string,
+    options?: SamplerOptions
+  ) => Effect.Effect<SamplingClient.Service, TinkerError>
+
+  /** Frees the model on servers that offer it; `NotFound` on others, which changes nothing. */
+  readonly unloadModel: Effect.Effect<void, TinkerError>
 }
 
 /**
@@ -83,7 +158,7 @@ export interface Service {
  * @category models
  */
 export interface PassOptions {
-  readonly data: ReadonlyArray<Datum>
+  readonly data: ReadonlyArray<Datum.Datum>
   readonly lossFn: LossFn.LossFn
   readonly lossFnConfig?: LossFn.LossFnConfig | undefined
 }
@@ -105,13 +180,44 @@ export interface SaveOptions {
  * @since 0.1.0
  * @category models
  */
+export interface LoadOptions {
+  /** A credential of the account that owns the checkpoint. */
+  readonly weightsAccessToken?: Redacted.Redacted | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface SamplerOptions {
+  readonly retryConfig?: SamplingClient.RetryConfig | undefined
+  readonly recordStabilityInfo?: boolean | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
 export type Requirements =
   | TrainingApi.TrainingApi
   | WeightsApi.WeightsApi
-  | SamplingApi.SamplingApi
-  | FuturesApi.FuturesApi
-  | ClientConfig.ClientConfig
-  | SessionManager.SessionManager
+  | ModelsApi.ModelsApi
+  | ServiceApi.ServiceApi
+  | SamplingClient.Requirements
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly modelId: ModelId
+  readonly info: ModelsApi.GetInfoResponse
+  /** Number of the next request. Default 1. */
+  readonly firstSeqId?: number | undefined
+  /** What is known of the base model, for checks before anything is sent. */
+  readonly vocabularySize?: number | undefined
+  readonly maxContextLength?: number | undefined
+}
 
 /**
  * The client of a model that exists. Results are polled for in the scope, and end with it.
@@ -119,84 +225,254 @@ export type Requirements =
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: {
-  readonly modelId: ModelId
-  readonly info: GetInfoResponse
-}): Effect.Effect<Service, never, Requirements | Scope.Scope> =>
+export const make = (options: Options): Effect.Effect<Service, never, Requirements | Scope.Scope> =>
   Effect.gen(function*() {
     const { info, modelId } = options
     const training = yield* TrainingApi.TrainingApi
     const weights = yield* WeightsApi.WeightsApi
+    const models = yield* ModelsApi.ModelsApi
+    const api = yield* ServiceApi.ServiceApi
     const futures = yield* FuturesApi.FuturesApi
     const clientConfig = yield* ClientConfig.ClientConfig
+    const limiter = yield* DispatchLimiter.DispatchLimiter
     const session = yield* SessionManager.SessionManager
-    const context = yield* Effect.context<Requirements>()
-    const scope = yield* Effect.scope
-    const sequence = RequestSequence.make(scope)
+    const zstd = yield* Effect.serviceOption(TinkerHttpClient.Zstd)
+    const context = yield* Effect.context<Requirements | Scope.Scope>()
+    const scope = yield* Scope.Scope
+    const waiting: ApiFuture.Waiting = {
+      futures,
+      responseBudget: limiter.responses,
+      label: `model ${modelId}`,
+      warn: ThrottledWarning.make()
+    }
 
-    const pass = (operation: string, forwardOnly: boolean) => (call: PassOptions) =>
-      sequence.run({
-        prepare: Effect.gen(function*() {
-          yield* Option.match(LossFn.validate(operation, call.lossFn, call.data), {
-            onNone: () => Effect.void,
-            onSome: Effect.fail
+    /** Encodes once; the number is put in front when the request is sent. */
+    const passRequest = (
+      pass: PassOptions,
+      forwardOnly: boolean
+    ): RequestSequence.Numbered<ModelsApi.UntypedFuture> => {
+      const { data, lossFnConfig = {} } = pass
+      const lossFn = LossFn.nameOf(pass.lossFn)
+      return (seqId, note) =>
+        limiter.training.withPermits(data.reduce((bytes, datum) => bytes + Datum.byteLength(datum), 0))(
+          Effect.suspend(() => {
+            const head = { modelId, seqId, forwardOnly }
+            const bytes = TrainingApi.encodeForwardBackwardData({ data, lossFn, lossFnConfig }).withHead(head)
+            const json = () => TrainingApi.encodeForwardBackwardJson({ ...head, data, lossFn, lossFnConfig })
+            return Effect.flatMap(compressed(bytes), (protobuf) =>
+              RetryPolicy.retry(
+                Effect.tapError(training.forwardBackward({ forwardOnly, protobuf, json }), (error) =>
+                  Effect.sync(() => note(error)))
+              ))
           })
-          const config = yield* clientConfig.get
-          return chunkData(call.data, { maxLength: config.fwdbwdMaxChunkLen, maxBytes: config.fwdbwdMaxChunkBytes })
-        }),
-        submit: (chunks, send) =>
-          Effect.gen(function*() {
-            const submitted: Array<ApiFuture.Submitted<ForwardBackwardOutput>> = []
-            for (const data of chunks) {
-              const { requestId } = yield* send((seqId) =>
-                training.forwardBackward(TrainingApi.encodeForwardBackwardRequest({
-                  modelId,
-                  seqId,
-                  data,
-                  lossFn: LossFn.nameOf(call.lossFn),
-                  lossFnConfig: call.lossFnConfig ?? {},
-                  forwardOnly
-                }))
-              )
-              submitted.push({
-                requestId,
-                requestType: forwardOnly ? "Forward" : "ForwardBackward",
-                operation,
-                decode: { _tag: "Protobuf", decode: TrainingApi.decodeForwardBackwardOutput }
+        )
+    }
+
+    const compressed = (bytes: Uint8Array): Effect.Effect<TinkerHttpClient.Body> =>
+      Option.isSome(zstd) && clientConfig.current().protoCompressFwdbwd
+        ? Effect.map(zstd.value.compress(bytes), (bytes) => ({ contentType, bytes, encoding: "zstd" }))
+        : Effect.succeed({ contentType, bytes })
+
+    /** Of a request that computes one token and changes nothing. */
+    const filler = passRequest({ data: [nothing], lossFn: "cross_entropy" }, true)
+
+    const sequence = RequestSequence.make({ scope, filler, first: options.firstSeqId })
+
+    const sendPasses = (
+      name: string,
+      chunks: ReadonlyArray<PassOptions>,
+      forwardOnly: boolean,
+      turn: RequestSequence.Turn,
+      started: number
+    ): Effect.Effect<ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>, TinkerError> => {
+      const requests = chunks.map((chunk) => passRequest(chunk, forwardOnly))
+      const partly = (error: TinkerError, accepted: number) =>
+        accepted === 0 ? error : withPartsTold(error, accepted, chunks.length, forwardOnly)
+      const sent = chunks.length > 1 && clientConfig.current().parallelFwdbwdChunks
+        ? turn.sendAll(requests, partly)
+        : Effect.forEach(requests, (request, i) => Effect.mapError(turn.send(request), (error) => partly(error, i)))
+      return Effect.zipWith(sent, Clock.currentTimeMillis, (accepted, now) =>
+        accepted.map(({ requestId }) => ({
+          requestId,
+          requestType: forwardOnly ? "Forward" : "ForwardBackward",
+          operation: name,
+          roundTrip: (now - started) / 1000,
+          decode: passDecoder
+        })))
+    }
+
+    const chunksOf = (pass: PassOptions): ReadonlyArray<PassOptions> => {
+      const settings = clientConfig.current()
+      return chunkData(pass.data, { maxLength: settings.fwdbwdMaxChunkLen, maxBytes: settings.fwdbwdMaxChunkBytes })
+        .map((data) => ({ ...pass, data }))
+    }
+
+    const checkPass = (name: string, call: PassOptions) =>
+      Effect.zipRight(
+        session.check(name),
+        Effect.suspend(() =>
+          failOnIssues(
+            name,
+            LossFn.issues({
+              ...call,
+              vocabularySize: options.vocabularySize,
+              maxContextLength: options.maxContextLength
+            })
+          )
+        )
+      )
+
+    const pass = (name: string, forwardOnly: boolean) => {
+      const inSpan = operation(name, { modelId })
+      return (call: PassOptions) =>
+        inSpan(sequence.run<number, ApiFuture.ApiFuture<ForwardBackwardOutput>>({
+          operation: name,
+          prepare: Effect.zipRight(checkPass(name, call), Clock.currentTimeMillis),
+          submit: (started, turn) =>
+            Effect.flatMap(sendPasses(name, chunksOf(call), forwardOnly, turn, started), (submitted) =>
+              ApiFuture.make(waiting, scope, submitted, combineOutputs))
+        }))
+    }
+
+    const forwardBackwardCustom: Service["forwardBackwardCustom"] = <E, R>(call: {
+      readonly data: ReadonlyArray<Datum.Datum>
+      readonly lossFn: CustomLoss.CustomLoss<E, R>
+    }) =>
+      Effect.contextWithEffect((environment: Context.Context<R>) => {
+        interface Accepted {
+          readonly submitted: ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>
+          readonly pending: ApiFuture.Pending<ForwardBackwardOutput, TinkerError | E>
+        }
+        const prepare = Effect.flatMap(
+          Effect.mapError(CustomPasses.forwardData(call.data), (issues) => invalidInput(customName, issues)),
+          (data) => Effect.as(checkPass(customName, { data, lossFn: "cross_entropy" }), data)
+        )
+        return sequence.run<readonly [ReadonlyArray<Datum.Datum>, number], Accepted>({
+          operation: customName,
+          prepare: Effect.zip(prepare, Clock.currentTimeMillis),
+          submit: ([data, started], turn) =>
+            Effect.map(
+              sendPasses(customName, chunksOf({ data, lossFn: "cross_entropy" }), true, turn, started),
+              (submitted) => ({
+                submitted,
+                pending: ApiFuture.makePending<ForwardBackwardOutput, TinkerError | E>(
+                  customName,
+                  submitted.map(({ requestId }) => requestId)
+                )
               })
-            }
-            return yield* ApiFuture.make(futures, scope, submitted, combineOutputs)
-          })
-      }).pipe(Effect.withSpan(operation, { attributes: { modelId }, captureStackTrace: false }))
+            ),
+          afterwards: ({ pending, submitted }, [data, started], turn) =>
+            Effect.gen(function*() {
+              const first = yield* pending.part(
+                Effect.gen(function*() {
+                  const output = combineOutputs(yield* ApiFuture.retrieveAll(waiting, submitted, pending.report))
+                  const logprobs = yield* logprobsOf(output, data)
+                  const result = yield* Effect.provide(computeLoss(call, logprobs), environment)
+                  yield* failOnIssues(customName, CustomLoss.issues(result, logprobs))
+                  return { result, data: CustomPasses.backwardData(data, result.gradients) }
+                })
+              )
+              if (first === undefined) return
+              // The boundaries of the first pass hold for the second.
+              let start = 0
+              const chunks = chunksOf({ data, lossFn: "cross_entropy" }).map((chunk): PassOptions => {
+                const part = first.data.slice(start, start += chunk.data.length)
+                return { ...chunk, data: part }
+              })
+              const second = yield* Effect.either(sendPasses(customName, chunks, false, turn, started))
+              yield* Effect.forkIn(
+                Effect.interruptible(pending.settleWith(
+                  Either.isLeft(second)
+                    ? Effect.fail(second.left)
+                    : Effect.map(ApiFuture.retrieveAll(waiting, second.right, pending.report), (outputs) => {
+                      const output = combineOutputs(outputs)
+                      const { loss, metrics = {} } = first.result
+                      return { ...output, metrics: CustomPasses.customLossMetrics(output.metrics, metrics, loss) }
+                    })
+                )),
+                scope
+              )
+            })
+        }).pipe(Effect.map(({ pending }) => pending.future), inCustomSpan)
+      })
+    const inCustomSpan = operation(customName, { modelId })
 
     /** A request that is not split, and whose result is JSON. */
     const single = <A, I>(request: {
       readonly operation: string
       readonly requestType: FuturesApi.RequestType
       readonly prepare: Effect.Effect<void, TinkerError>
-      readonly submit: (seqId: number) => Effect.Effect<UntypedFuture, TinkerError>
+      readonly submit: (seqId: number) => Effect.Effect<ModelsApi.UntypedFuture, TinkerError>
       readonly result: Schema.Schema<A, I>
-    }): Effect.Effect<ApiFuture.ApiFuture<A>, TinkerError> =>
-      sequence.run({
-        prepare: request.prepare,
-        submit: (_, send) =>
-          Effect.flatMap(send(request.submit), ({ requestId }) =>
-            ApiFuture.make(futures, scope, [{
-              requestId,
-              requestType: request.requestType,
-              operation: request.operation,
-              decode: { _tag: "Json", decode: (value) => decodeValue(request.operation, value, request.result) }
-            }], (results) => results[0]!))
-      }).pipe(Effect.withSpan(request.operation, { attributes: { modelId }, captureStackTrace: false }))
+      /** What to make of a refusal, when an earlier attempt may have been taken. */
+      readonly recover?: ((error: TinkerError) => Effect.Effect<A, TinkerError>) | undefined
+    }): Effect.Effect<ApiFuture.ApiFuture<A>, TinkerError> => {
+      const { operation: name, recover, requestType, result } = request
+      return operation(name, { modelId })(sequence.run<number, ApiFuture.ApiFuture<A>>({
+        operation: name,
+        prepare: Effect.zipRight(Effect.zipRight(session.check(name), request.prepare), Clock.currentTimeMillis),
+        submit: (started, turn) =>
+          turn.send((seqId, note) => {
+            let unknown = false
+            const sent = Effect.tapError(request.submit(seqId), (error) =>
+              Effect.sync(() => {
+                unknown ||= !isDefinitelyRefused(error) && !isConflict(error)
+                note(error)
+              }))
+            return RetryPolicy.retry(sent).pipe(
+              Effect.zip(Clock.currentTimeMillis),
+              Effect.flatMap(([{ requestId }, now]) =>
+                ApiFuture.make(waiting, scope, [{
+                  requestId,
+                  requestType,
+                  operation: name,
+                  roundTrip: (now - started) / 1000,
+                  decode: { json: (value, origin) => decodeValue(origin, value, result) }
+                }], (results) => results[0]!)
+              ),
+              Effect.catchAll((error) =>
+                recover === undefined || !unknown || !isConflict(error)
+                  ? Effect.fail(error)
+                  : Effect.flatMap(recover(error), (value) => ApiFuture.succeed(name, value))
+              )
+            )
+          })
+      }))
+    }
+
+    /** A save of ours whose answer was lost finds its own name taken when it is sent again. */
+    const savedAlready = (checkpointId: string) => (error: TinkerError) =>
+      Effect.flatMap(RetryPolicy.retry(weights.checkpointIds(modelId)), (ids) =>
+        ids.includes(checkpointId)
+          ? Effect.succeed({ path: `tinker://${modelId}/${checkpointId}` })
+          : Effect.fail(error))
+
+    const load = (name: string, optimizer: boolean) => (path: string, call: LoadOptions = {}) =>
+      single({
+        operation: name,
+        requestType: "LoadWeights",
+        prepare: checkPath(name, "path", path),
+        submit: (seqId) =>
+          weights.loadWeights({
+            modelId,
+            seqId,
+            path,
+            optimizer,
+            weightsAccessToken: call.weightsAccessToken && Redacted.value(call.weightsAccessToken),
+            type: "load_weights"
+          }),
+        result: WeightsApi.LoadWeightsResponse
+      })
 
     const saveForSampler = <A, I>(
-      operation: string,
+      name: string,
       prepare: Effect.Effect<void, TinkerError>,
       target: Partial<WeightsApi.SaveWeightsForSamplerRequest>,
-      result: Schema.Schema<A, I>
+      result: Schema.Schema<A, I>,
+      recover?: (error: TinkerError) => Effect.Effect<A, TinkerError>
     ) =>
       single({
-        operation,
+        operation: name,
         requestType: "SaveWeightsForSampler",
         prepare,
         submit: (seqId) =>
@@ -207,25 +483,39 @@ export const make = (options: {
             type: "save_weights_for_sampler",
             ...target
           }),
-        result
+        result,
+        recover
       })
+
+    const samplingClient = (samplingSessionId: SamplingClient.Options["samplingSessionId"], call: SamplerOptions) =>
+      Effect.provide(
+        SamplingClient.make({
+          samplingSessionId,
+          baseModel: info.modelData.modelName ?? info.modelName ?? "",
+          maxContextLength: options.maxContextLength,
+          ...call
+        }),
+        context
+      )
 
     return TrainingClient.of({
       modelId,
       info,
       forward: pass("TrainingClient.forward", true),
       forwardBackward: pass("TrainingClient.forwardBackward", false),
-      optimStep: (adamParams) =>
+      forwardBackwardCustom,
+      optimStep: (params) =>
         single({
-          operation: "TrainingClient.optimStep",
+          operation: stepName,
           requestType: "OptimStep",
-          prepare: Effect.suspend(() => {
-            const invalid = AdamParams.firstInvalid(adamParams)
-            return invalid === undefined
-              ? Effect.void
-              : new InvalidInputError({ operation: "TrainingClient.optimStep", ...invalid })
-          }),
-          submit: (seqId) => training.optimStep({ adamParams, modelId, seqId, type: "optim_step" }),
+          prepare: Effect.suspend(() => failOnIssues(stepName, stepIssues(params, info.optimizerConfig.type))),
+          submit: (seqId) =>
+            training.optimStep({
+              ...(params instanceof AdamParams.AdamParams ? { adamParams: params } : { optimizerParams: params }),
+              modelId,
+              seqId,
+              type: "optim_step"
+            }),
           result: TrainingApi.OptimStepResponse
         }),
       saveState: (call) =>
@@ -243,48 +533,227 @@ export const make = (options: {
               userMetadata: call.userMetadata,
               type: "save_weights"
             }),
-          result: WeightsApi.SaveWeightsResponse
+          result: WeightsApi.SaveWeightsResponse,
+          recover: savedAlready(`weights/${call.name}`)
         }),
+      loadState: load("TrainingClient.loadState", false),
+      loadStateWithOptimizer: load("TrainingClient.loadStateWithOptimizer", true),
       saveWeightsForSampler: (call) =>
         saveForSampler(
           "TrainingClient.saveWeightsForSampler",
           validateSave("TrainingClient.saveWeightsForSampler", call),
           { path: call.name, ttlSeconds: ttlSeconds(call), userMetadata: call.userMetadata },
-          WeightsApi.SaveWeightsResponse
+          WeightsApi.SaveWeightsResponse,
+          savedAlready(`sampler_weights/${call.name}`)
         ),
-      saveWeightsAndGetSamplingClient: () =>
+      saveWeightsExternal: (call) => {
+        const name = "TrainingClient.saveWeightsExternal"
+        const recipients = typeof call.ageEncryptionRecipients === "string"
+          ? [call.ageEncryptionRecipients]
+          : call.ageEncryptionRecipients
+        return single({
+          operation: name,
+          requestType: "SaveWeightsExternal",
+          prepare: Effect.zipRight(
+            validateSave(name, call),
+            Effect.suspend(() => failOnIssues(name, recipients === undefined ? [] : recipientIssues(recipients)))
+          ),
+          submit: (seqId) =>
+            weights.saveWeightsExternal({
+              modelId,
+              path: call.name,
+              seqId,
+              ttlSeconds: ttlSeconds(call),
+              ageEncryptionRecipients: recipients,
+              type: "save_weights_external"
+            }),
+          result: WeightsApi.SaveWeightsExternalResponse,
+          recover: savedAlready(`external_weights/${call.name}`)
+        })
+      },
+      saveWeightsAndGetSamplingClient: (call = {}) =>
         Effect.gen(function*() {
-          const operation = "TrainingClient.saveWeightsAndGetSamplingClient"
+          const name = "TrainingClient.saveWeightsAndGetSamplingClient"
+          const { kind = "snapshot", ...rest } = call
+          if ("name" in call) {
+            return yield* new InvalidInputError({
+              operation: name,
+              field: "name",
+              description: "is not kept; use saveWeightsForSampler for a checkpoint with a name."
+            })
+          }
           const samplingSessionSeqId = yield* session.nextSamplingSessionSeqId
           const { samplingSessionId } = yield* ApiFuture.flatten(
-            saveForSampler(operation, Effect.void, { samplingSessionSeqId }, WeightsApi.SaveWeightsForSamplerResponse)
+            saveForSampler(name, Effect.void, { samplingSessionSeqId, kind }, WeightsApi.SaveWeightsForSamplerResponse)
           )
           if (samplingSessionId === undefined) {
-            return yield* new ApiResponseValidationError({ operation, description: "there is no sampling session id" })
+            return yield* new ApiResponseValidationError({
+              operation: name,
+              description: "there is no sampling session id"
+            })
           }
-          const baseModel = info.modelData.modelName ?? info.modelName ?? ""
-          return yield* Effect.provide(SamplingClient.make({ samplingSessionId, baseModel }), context)
-        })
+          return yield* samplingClient(samplingSessionId, rest)
+        }),
+      createSamplingClient: (modelPath, call = {}) =>
+        Effect.gen(function*() {
+          const name = "TrainingClient.createSamplingClient"
+          yield* checkPath(name, "modelPath", modelPath)
+          const sessionId = yield* session.sessionId
+          const samplingSessionSeqId = yield* session.nextSamplingSessionSeqId
+          const { samplingSessionId } = yield* RetryPolicy.retry(
+            api.createSamplingSession({ sessionId, samplingSessionSeqId, modelPath, type: "create_sampling_session" })
+          )
+          return yield* samplingClient(samplingSessionId, call)
+        }),
+      unloadModel: Effect.gen(function*() {
+        const name = "TrainingClient.unloadModel"
+        const { requestId } = yield* RetryPolicy.retry(models.unloadModel(modelId))
+        if (requestId === undefined) return
+        yield* ApiFuture.retrieve(waiting, {
+          requestId,
+          requestType: "UnloadModel",
+          operation: name,
+          decode: { json: () => Effect.void }
+        }, () => {})
+      })
     })
   })
 
-const ttlSeconds = (call: SaveOptions): number | undefined =>
-  call.ttl === undefined ? undefined : Math.round(Duration.toSeconds(call.ttl))
+/**
+ * Servers other than the hosted one write paths in other ways, so only the scheme is checked.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const checkPath = (
+  name: string,
+  field: string,
+  path: string
+): Effect.Effect<void, InvalidInputError> =>
+  path.startsWith("tinker://")
+    ? Effect.void
+    : new InvalidInputError({
+      operation: name,
+      field,
+      description: `${JSON.stringify(path)} is no checkpoint path. Pass what a save returned; it starts with tinker://.`
+    })
 
-const validateSave = (operation: string, call: SaveOptions): Effect.Effect<void, InvalidInputError> =>
+const contentType = "application/x-protobuf"
+const customName = "TrainingClient.forwardBackwardCustom"
+const stepName = "TrainingClient.optimStep"
+
+const nothing: Datum.Datum = {
+  modelInput: ModelInput.fromTokens([0]),
+  lossFnInputs: { targetTokens: TensorData.int64([0]), weights: TensorData.float32([0]) }
+}
+
+const passDecoder: ApiFuture.Decoder<ForwardBackwardOutput> = {
+  protobuf: TrainingApi.decodeForwardBackwardOutput,
+  json: (value) => Effect.succeed(TrainingApi.decodeForwardBackwardOutputJson(value))
+}
+
+const isConflict = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.reason === "Conflict"
+
+/** The gradients of the parts that were accepted are in the model, which the caller must know. */
+const withPartsTold = (error: TinkerError, accepted: number, parts: number, forwardOnly: boolean): TinkerError => {
+  const told = `${accepted} of ${parts} parts of the call were accepted`
+    + (forwardOnly ? "" : ", and their gradients have been accumulated")
+  return error._tag === "ApiStatusError"
+    ? new ApiStatusError({ ...error, detail: error.detail === "" ? told : `${error.detail}; ${told}` })
+    : error
+}
+
+const computeLoss = <E, R>(
+  { data, lossFn }: { readonly data: ReadonlyArray<Datum.Datum>; readonly lossFn: CustomLoss.CustomLoss<E, R> },
+  logprobs: ReadonlyArray<Float32Array>
+): Effect.Effect<CustomLoss.Result, InvalidInputError | E, R> => {
+  const threw = (cause: unknown) =>
+    new InvalidInputError({
+      operation: customName,
+      field: "lossFn",
+      description: `threw ${cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)}`
+    })
+  return Effect.suspend((): Effect.Effect<CustomLoss.Result, InvalidInputError | E, R> => {
+    try {
+      const result = lossFn(logprobs, data)
+      return Effect.isEffect(result) ? result : Effect.succeed(result)
+    } catch (cause) {
+      return threw(cause)
+    }
+  }).pipe(Effect.catchAllDefect((defect) => threw(defect)))
+}
+
+const logprobsOf = (
+  output: ForwardBackwardOutput,
+  data: ReadonlyArray<Datum.Datum>
+): Effect.Effect<ReadonlyArray<Float32Array>, ApiResponseValidationError> => {
+  const logprobs: Array<Float32Array> = []
+  for (let i = 0; i < data.length; i++) {
+    const tensor = output.lossFnOutputs[i]?.logprobs
+    const wanted = TensorData.elementCount(data[i]!.lossFnInputs.targetTokens!.shape)
+    if (tensor?.dtype !== "float32" || tensor.data.length !== wanted) {
+      return new ApiResponseValidationError({
+        operation: customName,
+        description: `there are no ${wanted} log-probabilities for datum ${i}`
+      })
+    }
+    logprobs.push(tensor.data)
+  }
+  return Effect.succeed(logprobs)
+}
+
+const stepIssues = (
+  params: AdamParams.AdamParams | OptimizerParams.OptimizerParams,
+  family: string
+): ReadonlyArray<Issue> => {
+  const wanted = params instanceof AdamParams.AdamParams ? "adamw" : params.type
+  const issues = params instanceof AdamParams.AdamParams ? AdamParams.issues(params) : OptimizerParams.issues(params)
+  return wanted === family
+    ? issues
+    : [{ field: "params", description: `are of ${wanted}, and the model was made with ${family}.` }, ...issues]
+}
+
+const ttlSeconds = (call: { readonly ttl?: Duration.DurationInput | undefined }): number | undefined =>
+  call.ttl === undefined ? undefined : Duration.toSeconds(call.ttl)
+
+const validateSave = (
+  name: string,
+  call: Omit<SaveOptions, "userMetadata"> & { readonly userMetadata?: SaveOptions["userMetadata"] }
+): Effect.Effect<void, InvalidInputError> =>
   Effect.suspend(() => {
+    const found: Array<Issue> = []
     if (!/^[A-Za-z0-9._-]+$/.test(call.name)) {
-      return new InvalidInputError({
-        operation,
+      found.push({
         field: "name",
         description: `${JSON.stringify(call.name)} is no name of a checkpoint. Use letters, digits, -, _ and .`
       })
     }
     const ttl = ttlSeconds(call)
-    return ttl !== undefined && !(ttl >= 3600 && ttl <= tenYears)
-      ? new InvalidInputError({ operation, field: "ttl", description: "must be between an hour and ten years." })
-      : Effect.void
+    if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 3600 && ttl <= tenYears)) {
+      found.push({ field: "ttl", description: "must be whole seconds, between an hour and ten years." })
+    }
+    for (const [key, value] of Object.entries(call.userMetadata ?? {})) {
+      if (typeof value !== "string") {
+        found.push({ field: `userMetadata.${key}`, description: "must be a text." })
+      }
+    }
+    return failOnIssues(name, found)
   })
 
 /** In seconds. Source of the range: the Tinker documentation. */
 const tenYears = 10 * 365 * 24 * 3600
+
+/** Source of the number: the Python SDK 0.38.0. */
+const mostRecipients = 10
+
+const recipientIssues = (recipients: ReadonlyArray<string>): ReadonlyArray<Issue> => {
+  const field = "ageEncryptionRecipients"
+  if (recipients.length === 0 || recipients.length > mostRecipients) {
+    return [{ field, description: `has ${recipients.length} recipients; pass from 1 to ${mostRecipients}.` }]
+  }
+  return recipients.flatMap((recipient, i) =>
+    /^(age1[0-9a-z]+|ssh-(ed25519|rsa) \S+.*)$/.test(recipient)
+      ? []
+      : [{ field: `${field}[${i}]`, description: "is no age or SSH recipient; they begin with age1 or ssh-." }]
+  )
+}

@@ -4,6 +4,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { ModelId, SamplingSessionId, SessionId } from "./Identifiers.js"
 import { post } from "./internal/endpoint.js"
@@ -27,7 +29,15 @@ export interface Service {
   readonly saveWeightsForSampler: (
     request: SaveWeightsForSamplerRequest
   ) => Effect.Effect<UntypedFuture, TinkerError>
+  readonly saveWeightsExternal: (request: SaveWeightsExternalRequest) => Effect.Effect<UntypedFuture, TinkerError>
   readonly loadWeights: (request: LoadWeightsRequest) => Effect.Effect<UntypedFuture, TinkerError>
+  /** What a checkpoint was made of. `credential`: that of the account which owns it. */
+  readonly weightsInfo: (
+    tinkerPath: string,
+    credential?: Redacted.Redacted | undefined
+  ) => Effect.Effect<WeightsInfoResponse, TinkerError>
+  /** Ids of a model's checkpoints: kind and name. */
+  readonly checkpointIds: (modelId: ModelId) => Effect.Effect<ReadonlyArray<string>, TinkerError>
 }
 
 const StringMap = Schema.Record({ key: Schema.String, value: Schema.String })
@@ -95,6 +105,68 @@ export type SaveWeightsForSamplerRequest = typeof SaveWeightsForSamplerRequest.T
 export const SaveWeightsForSamplerResponse = Schema.Struct({
   path: Schema.optionalWith(Schema.String, { nullable: true }),
   samplingSessionId: optional(SamplingSessionId, "sampling_session_id")
+}).pipe(
+  Schema.filter(({ path, samplingSessionId }) => path !== undefined || samplingSessionId !== undefined)
+)
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SaveWeightsExternalRequest = Schema.Struct({
+  modelId: field(ModelId, "model_id"),
+  path: Schema.String,
+  seqId: field(Schema.Int, "seq_id"),
+  ttlSeconds: optional(Schema.Int, "ttl_seconds"),
+  ageEncryptionRecipients: optional(Schema.Array(Schema.String), "age_encryption_recipients"),
+  type: literal("save_weights_external")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type SaveWeightsExternalRequest = typeof SaveWeightsExternalRequest.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SaveWeightsExternalResponse = Schema.Struct({
+  path: Schema.String,
+  sizeBytes: optional(Schema.Number, "size_bytes")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type SaveWeightsExternalResponse = typeof SaveWeightsExternalResponse.Type
+
+/**
+ * Flags that the server does not tell are absent.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const WeightsInfoResponse = Schema.Struct({
+  baseModel: field(Schema.String, "base_model"),
+  isLora: optional(Schema.Boolean, "is_lora"),
+  loraRank: optional(Schema.Int, "lora_rank"),
+  trainUnembed: optional(Schema.Boolean, "train_unembed"),
+  trainMlp: optional(Schema.Boolean, "train_mlp"),
+  trainAttn: optional(Schema.Boolean, "train_attn"),
+  optimizerConfig: optional(OptimizerConfig, "optimizer_config")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type WeightsInfoResponse = typeof WeightsInfoResponse.Type
+
+const CheckpointIds = Schema.Struct({
+  checkpoints: Schema.Array(Schema.Struct({ checkpointId: field(Schema.String, "checkpoint_id") }))
 })
 
 /**
@@ -135,16 +207,46 @@ export const LoadWeightsResponse = Schema.Struct({
 
 /**
  * @since 0.1.0
+ * @category models
+ */
+export type LoadWeightsResponse = typeof LoadWeightsResponse.Type
+
+/**
+ * @since 0.1.0
  * @category constructors
  */
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
-  (http) =>
-    WeightsApi.of({
-      saveWeights: post(http, "save_weights", SaveWeightsRequest, UntypedFuture),
-      saveWeightsForSampler: post(http, "save_weights_for_sampler", SaveWeightsForSamplerRequest, UntypedFuture),
-      loadWeights: post(http, "load_weights", LoadWeightsRequest, UntypedFuture)
+  (http) => {
+    const ofSession = { ofSession: true }
+    const weightsInfo = post(http, "weights_info", Schema.Struct({ tinker_path: Schema.String }), WeightsInfoResponse)
+    return WeightsApi.of({
+      saveWeights: post(http, "save_weights", SaveWeightsRequest, UntypedFuture, ofSession),
+      saveWeightsForSampler: post(
+        http,
+        "save_weights_for_sampler",
+        SaveWeightsForSamplerRequest,
+        UntypedFuture,
+        ofSession
+      ),
+      saveWeightsExternal: post(http, "save_weights_external", SaveWeightsExternalRequest, UntypedFuture, ofSession),
+      loadWeights: post(http, "load_weights", LoadWeightsRequest, UntypedFuture, ofSession),
+      weightsInfo: (tinkerPath, credential) =>
+        weightsInfo(
+          { tinker_path: tinkerPath },
+          credential === undefined ? {} : { credential: Option.some(credential) }
+        ),
+      checkpointIds: (modelId) =>
+        Effect.map(
+          http.json({
+            operation: "list_checkpoints",
+            method: "GET",
+            path: `/api/v1/training_runs/${modelId}/checkpoints`
+          }, CheckpointIds),
+          ({ checkpoints }) => checkpoints.map(({ checkpointId }) => checkpointId)
+        )
     })
+  }
 )
 
 /**

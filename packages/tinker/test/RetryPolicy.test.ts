@@ -56,7 +56,7 @@ it.effect("gives up a server in trouble after five minutes", () =>
 it.effect("gives up an address where nothing answers within seconds at the first contact", () =>
   Effect.gen(function*() {
     const { attempts, request } = yield* failing(unreachable)
-    const fiber = yield* Effect.fork(Effect.flip(RetryPolicy.retry(request, RetryPolicy.firstContact)))
+    const fiber = yield* Effect.fork(Effect.flip(RetryPolicy.retry(request, { policy: "firstContact" })))
     yield* TestClock.adjust("12 seconds")
     assert.strictEqual((yield* Fiber.join(fiber))._tag, "ApiConnectionError")
     assert.isAbove(yield* Ref.get(attempts), 2)

@@ -60,7 +60,11 @@ it.effect("submits a sample again that the server has lost", () =>
     const faults = yield* Faults.Faults
     const sampling = yield* createClient
     yield* faults.plan({ path: "retrieve_future", fault: Faults.answer(410) })
-    const { sequences } = yield* sampling.sample({ prompt, samplingParams: SamplingParams.make({ maxTokens: 2 }) })
+    const fiber = yield* Effect.fork(
+      sampling.sample({ prompt, samplingParams: SamplingParams.make({ maxTokens: 2 }) })
+    )
+    yield* TestClock.adjust("1 second")
+    const { sequences } = yield* Fiber.join(fiber)
     assert.strictEqual(sequences[0]?.tokens.length, 2)
     assert.strictEqual((yield* faults.requestCounts).get("asample"), 2)
   }).pipe(Effect.provide(client())))

@@ -1,31 +1,57 @@
 import * as Effect from "effect/Effect"
 import { ArrayFormatter } from "effect/ParseResult"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { ApiResponseValidationError } from "../TinkerError.js"
+import type * as TinkerHttpClient from "../TinkerHttpClient.js"
+
+/** Where a value came from, for the error about it. */
+export interface Origin {
+  readonly operation: string
+  readonly requestId?: string | undefined
+  readonly response: TinkerHttpClient.Response
+}
+
+export const malformed = (origin: Origin, description: string, cause?: unknown): ApiResponseValidationError =>
+  new ApiResponseValidationError({
+    operation: origin.operation,
+    description,
+    status: origin.response.status,
+    path: origin.response.request.path,
+    requestId: origin.requestId,
+    body: Redacted.make(origin.response.body),
+    cause
+  })
 
 /** Reads a JSON body by its schema. The error names the fields that do not fit, not what they hold. */
 export const decodeJson = <A, I>(
-  operation: string,
-  body: Uint8Array,
+  response: TinkerHttpClient.Response,
   schema: Schema.Schema<A, I>
-): Effect.Effect<A, ApiResponseValidationError> =>
-  Effect.flatMap(parseJson(operation, body), (value) => decodeValue(operation, value, schema))
+): Effect.Effect<A, ApiResponseValidationError> => {
+  const origin = { operation: response.request.operation, response }
+  return Effect.flatMap(parseJson(origin), (value) => decodeValue(origin, value, schema))
+}
 
-export const parseJson = (operation: string, body: Uint8Array): Effect.Effect<unknown, ApiResponseValidationError> =>
-  Effect.try({
-    try: (): unknown => JSON.parse(new TextDecoder().decode(body)),
-    catch: () => new ApiResponseValidationError({ operation, description: "it is no JSON" })
+export const parseJson = (origin: Origin): Effect.Effect<unknown, ApiResponseValidationError> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(JSON.parse(decoder.decode(origin.response.body)) as unknown)
+    } catch {
+      return malformed(origin, "it is no JSON")
+    }
   })
 
+const decoder = new TextDecoder()
+
 export const decodeValue = <A, I>(
-  operation: string,
+  origin: Origin,
   value: unknown,
   schema: Schema.Schema<A, I>
 ): Effect.Effect<A, ApiResponseValidationError> =>
   Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => {
     const fields = ArrayFormatter.formatErrorSync(error).map((issue) => issue.path.map(String).join("."))
-    return new ApiResponseValidationError({
-      operation,
-      description: `these fields are missing or of another type: ${fields.map((field) => field || "(all)").join(", ")}`
-    })
+    return malformed(
+      origin,
+      `these fields are missing or of another type: ${fields.map((field) => field || "(all)").join(", ")}`
+    )
   })

@@ -11,16 +11,19 @@ export const post = <A, I, B, J>(
   http: TinkerHttpClient.Service,
   operation: string,
   request: Schema.Schema<A, I>,
-  response: Schema.Schema<B, J>
+  response: Schema.Schema<B, J>,
+  always?: Partial<TinkerHttpClient.Request>
 ) => {
-  const encode = Schema.encode(request)
+  const encode = Schema.encodeSync(request)
   return (payload: A, options?: Partial<TinkerHttpClient.Request>): Effect.Effect<B, TinkerError> =>
-    Effect.flatMap(Effect.orDie(encode(payload)), (encoded) =>
+    Effect.suspend(() =>
       http.json({
         operation,
         method: "POST",
         path: `/api/v1/${operation}`,
-        body: TinkerHttpClient.jsonBody(encoded),
+        body: TinkerHttpClient.jsonBody(encode(payload)),
+        ...always,
         ...options
-      }, response))
+      }, response)
+    )
 }

@@ -1,0 +1,281 @@
+/**
+ * An `HttpClient` straight over undici: answers are read whole, and each kind of traffic has connections of its own, so
+ * that thousands of waiting samples delay no heartbeat.
+ *
+ * It makes no span and no stream for a request. Those of the platform's own client cost several times what the request
+ * itself does, which counts where thousands are under way.
+ */
+import * as Cookies from "@effect/platform/Cookies"
+import * as Headers from "@effect/platform/Headers"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import * as UrlParams from "@effect/platform/UrlParams"
+import { type Traffic, trafficOf } from "effect-tinker/TinkerHttpClient"
+import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Agent, Client, type Dispatcher } from "undici"
+import { acceptEncoding, decompress } from "./internal/decompress.js"
+
+/**
+ * Most connections to a server for each kind of traffic. A waiting poll holds a connection, so polls have as many as there
+ * are; everything else is answered soon and shares a few.
+ */
+const connections: Record<Exclude<Traffic, "poll">, number> = { session: 8, sample: 16, train: 32, telemetry: 2 }
+
+/** Timeouts are the caller's, on Effect's clock. */
+const undiciOptions = { headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 5000 } } as const
+
+/**
+ * Closing the scope closes the connections; requests on them then belong to fibers that ended with the same scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<HttpClient.HttpClient, never, Scope.Scope> = Effect.gen(function*() {
+  const agents = new Map<Traffic, Dispatcher>()
+  for (const kind of ["session", "sample", "train", "telemetry"] as const) {
+    const agent = yield* Effect.acquireRelease(
+      Effect.sync(() => new Agent({ ...undiciOptions, connections: connections[kind] })),
+      (agent) => Effect.promise(() => agent.destroy())
+    )
+    agents.set(kind, agent)
+  }
+  const polls = yield* Effect.acquireRelease(Effect.sync(() => new ConnectionList()), (list) => list.destroy)
+
+  const send = (
+    request: HttpClientRequest.HttpClientRequest
+  ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> => {
+    const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
+    if (url._tag === "Left") {
+      return new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: url.left })
+    }
+    const { origin, pathname, search } = url.right
+    const kind = trafficOf(pathname)
+    return Effect.async((resume) => {
+      const exchange = new Exchange(request, (effect) => resume(effect))
+      const options = bodyOf(request, {
+        origin,
+        path: pathname + search,
+        method: request.method as Dispatcher.HttpMethod
+      })
+      if (options === undefined) {
+        resume(fail(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`)))
+        return
+      }
+      try {
+        if (kind === "poll") polls.dispatch(origin, options, exchange)
+        else agents.get(kind)!.dispatch(options, exchange)
+      } catch (cause) {
+        resume(fail(request, cause))
+        return
+      }
+      return Effect.sync(() => exchange.abort())
+    })
+  }
+
+  return HttpClient.makeWith((request) => Effect.flatMap(request, send), succeed)
+})
+
+const succeed = (request: HttpClientRequest.HttpClientRequest) => Effect.succeed(request)
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<HttpClient.HttpClient> = Layer.scoped(HttpClient.HttpClient, make)
+
+/** Connections of which each serves one request at a time; the one used last is used next, so that the others may close. */
+class ConnectionList {
+  private readonly free = new Map<string, Array<Client>>()
+  private readonly all = new Set<Client>()
+
+  dispatch(origin: string, options: Dispatcher.DispatchOptions, exchange: Exchange): void {
+    const free = this.free.get(origin) ?? []
+    this.free.set(origin, free)
+    const client = free.pop() ?? this.open(origin)
+    exchange.onEnd = () => free.push(client)
+    client.dispatch(options, exchange)
+  }
+
+  private open(origin: string): Client {
+    const client = new Client(origin, undiciOptions)
+    this.all.add(client)
+    return client
+  }
+
+  readonly destroy = Effect.promise(() => Promise.all(Array.from(this.all, (client) => client.destroy())))
+}
+
+const bodyOf = (
+  request: HttpClientRequest.HttpClientRequest,
+  options: Pick<Dispatcher.DispatchOptions, "origin" | "path" | "method">
+): Dispatcher.DispatchOptions | undefined => {
+  const headers: Record<string, string> = { "accept-encoding": acceptEncoding }
+  for (const name in request.headers) headers[name] = request.headers[name]!
+  switch (request.body._tag) {
+    case "Empty":
+      return { ...options, headers }
+    case "Uint8Array":
+      return { ...options, headers, body: request.body.body }
+    default:
+      return undefined
+  }
+}
+
+type Resume = (
+  effect: Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
+) => void
+
+/** One request on a connection. */
+class Exchange implements Dispatcher.DispatchHandler {
+  onEnd: (() => void) | undefined
+  private readonly request: HttpClientRequest.HttpClientRequest
+  private readonly resume: Resume
+  private controller: Dispatcher.DispatchController | undefined
+  private aborted = false
+  private status = 0
+  private headers: Record<string, string | Array<string> | undefined> = {}
+  private readonly parts: Array<Uint8Array> = []
+
+  constructor(request: HttpClientRequest.HttpClientRequest, resume: Resume) {
+    this.request = request
+    this.resume = resume
+  }
+
+  abort(): void {
+    this.aborted = true
+    this.controller?.abort(new Error("interrupted"))
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.controller = controller
+    if (this.aborted) controller.abort(new Error("interrupted"))
+  }
+
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | Array<string> | undefined>
+  ): void {
+    this.status = status
+    this.headers = headers
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, part: Buffer): void {
+    this.parts.push(part)
+  }
+
+  onResponseEnd(): void {
+    this.onEnd?.()
+    const whole = this.parts.length === 1 ? this.parts[0]! : Buffer.concat(this.parts)
+    const headers = Headers.fromInput(this.headers)
+    const encoding = headers["content-encoding"]
+    this.resume(
+      encoding === undefined || encoding === "identity" || whole.length === 0
+        ? Effect.succeed(new Answer(this.request, this.status, headers, whole))
+        : Effect.matchEffect(decompress(encoding, whole), {
+          onFailure: (cause) => fail(this.request, cause),
+          onSuccess: (body) => Effect.succeed(new Answer(this.request, this.status, headers, body))
+        })
+    )
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, cause: Error): void {
+    this.onEnd?.()
+    this.resume(fail(this.request, cause))
+  }
+}
+
+const fail = (request: HttpClientRequest.HttpClientRequest, cause: unknown) =>
+  new HttpClientError.RequestError({ request, reason: "Transport", cause })
+
+class Answer extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+  readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
+  readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly status: number
+  readonly headers: Headers.Headers
+  readonly remoteAddress: Option.Option<string> = Option.none()
+  private readonly body: Uint8Array
+
+  constructor(
+    request: HttpClientRequest.HttpClientRequest,
+    status: number,
+    headers: Headers.Headers,
+    body: Uint8Array
+  ) {
+    super()
+    this.request = request
+    this.status = status
+    this.headers = headers
+    this.body = body
+  }
+
+  get cookies(): Cookies.Cookies {
+    const header = this.headers["set-cookie"]
+    return header === undefined ? Cookies.empty : Cookies.fromSetCookie(header)
+  }
+
+  get arrayBuffer(): Effect.Effect<ArrayBuffer> {
+    return Effect.sync(() => exactBuffer(this.body))
+  }
+
+  get text(): Effect.Effect<string> {
+    return Effect.sync(() => new TextDecoder().decode(this.body))
+  }
+
+  get json(): Effect.Effect<unknown, HttpClientError.ResponseError> {
+    return this.read((text): unknown => text === "" ? null : JSON.parse(text))
+  }
+
+  get urlParamsBody(): Effect.Effect<UrlParams.UrlParams, HttpClientError.ResponseError> {
+    return this.read((text) => UrlParams.fromInput(new URLSearchParams(text)))
+  }
+
+  get formData(): Effect.Effect<FormData, HttpClientError.ResponseError> {
+    return Effect.tryPromise({
+      try: () => new Response(exactBuffer(this.body), { headers: this.headers }).formData(),
+      catch: (cause) => this.unreadable(cause)
+    })
+  }
+
+  get stream(): Stream.Stream<Uint8Array> {
+    return Stream.succeed(this.body)
+  }
+
+  private read<A>(f: (text: string) => A): Effect.Effect<A, HttpClientError.ResponseError> {
+    return Effect.flatMap(
+      this.text,
+      (text) => Effect.try({ try: () => f(text), catch: (cause) => this.unreadable(cause) })
+    )
+  }
+
+  private unreadable(cause: unknown): HttpClientError.ResponseError {
+    return new HttpClientError.ResponseError({ request: this.request, response: this, reason: "Decode", cause })
+  }
+
+  toJSON(): unknown {
+    return HttpIncomingMessage.inspect(this, {
+      _id: "@effect/platform/HttpClientResponse",
+      request: this.request.toJSON(),
+      status: this.status
+    })
+  }
+}
+
+/** Parts of undici are views into memory that others share. */
+const exactBuffer = (body: Uint8Array): ArrayBuffer => {
+  if (body.byteOffset === 0 && body.byteLength === body.buffer.byteLength && body.buffer instanceof ArrayBuffer) {
+    return body.buffer
+  }
+  const copy = new Uint8Array(body.byteLength)
+  copy.set(body)
+  return copy.buffer
+}

@@ -1,0 +1,179 @@
+/**
+ * One long poll that tells which samples of a sampling session are finished, instead of one for each sample.
+ *
+ * When the server refuses it, the samples that wait are asked for singly, and the poll is tried again with the next ones.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Scope from "effect/Scope"
+import * as FuturesApi from "./FuturesApi.js"
+import type { RequestId, SamplingSessionId } from "./Identifiers.js"
+import { isRetryable, type TinkerError } from "./TinkerError.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface CompletionPoller {
+  /**
+   * Waits until the server has finished a request. The size of its result in bytes, 0 when unknown; `undefined` when the
+   * result has to be asked for singly. `onSlow` runs once when that takes long.
+   */
+  readonly finished: (requestId: RequestId, onSlow: Effect.Effect<void>) => Effect.Effect<number | undefined>
+  /** The result has been read, so that the server may throw it away. */
+  readonly acknowledge: (requestId: RequestId) => Effect.Effect<void>
+}
+
+/** Of a poll that only acknowledges. Source: the Python SDK 0.38.0. */
+const acknowledgeTimeout = Duration.seconds(5)
+
+/** The end of a program does not wait longer than this for the last acknowledgement. */
+const goodbye = Duration.seconds(2)
+
+/** A sample that takes longer is asked for by itself once, as the common poll tells nothing of queues. */
+const slow = Duration.toMillis("30 seconds")
+
+/** Completions of samples that nobody waits for yet. Their number is bounded, as some were given up. */
+const mostEarly = 10_000
+
+/** In seconds. */
+const longestPause = 30
+
+/**
+ * Polls while something waits, in the scope. Closing the scope sends the last acknowledgements.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: {
+  readonly futures: FuturesApi.Service
+  readonly samplingSessionId: SamplingSessionId
+  /** 0 for the original client of the sampling session. */
+  readonly clonedSamplerId: number
+  readonly scope: Scope.Scope
+}): Effect.Effect<CompletionPoller> =>
+  Effect.gen(function*() {
+    const { clonedSamplerId, futures, samplingSessionId, scope } = options
+    const waiting = new Map<RequestId, Entry>()
+    const early = new Map<RequestId, number>()
+    const read = new Set<RequestId>()
+    let cursor = 0
+    let running = false
+    let failures = 0
+
+    const ask = (timeout: number | undefined, limit: Duration.Duration) =>
+      Effect.suspend(() => {
+        const acknowledged = Array.from(read).sort()
+        for (const id of acknowledged) read.delete(id)
+        return futures.retrieveMany({
+          target: { type: "sampling_session", samplingSessionId, clonedSamplerId },
+          prevCursor: cursor,
+          timeout,
+          retrievedRequestIds: acknowledged
+        }, limit).pipe(
+          Effect.tapErrorCause(() =>
+            Effect.sync(() => {
+              for (const id of acknowledged) read.add(id)
+            })
+          )
+        )
+      })
+
+    const tell = (reply: FuturesApi.FuturesRetrieveResponse) => {
+      cursor = reply.cursor
+      failures = 0
+      for (const { requestId, size = 0 } of reply.completions) {
+        const entry = waiting.get(requestId)
+        if (entry === undefined) {
+          if (early.size < mostEarly) early.set(requestId, size)
+        } else {
+          waiting.delete(requestId)
+          entry.resume(Effect.succeed(size))
+        }
+      }
+    }
+
+    const release = () => {
+      for (const entry of waiting.values()) entry.resume(Effect.succeed(undefined))
+      waiting.clear()
+    }
+
+    const afterFailure = (error: TinkerError) =>
+      Effect.gen(function*() {
+        // A poll without an answer is one that the server held for too long.
+        if (error._tag === "ApiTimeoutError") return
+        if (!isRetryable(error)) {
+          release()
+          yield* Effect.logDebug("finished samples cannot be asked for together now", error.message)
+        }
+        const stretch = yield* Random.nextRange(0.8, 1.2)
+        yield* Effect.sleep(Duration.seconds(Math.min(2 ** failures++, longestPause) * stretch))
+      })
+
+    const showSlow = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Effect.forEach(waiting.values(), (entry) => {
+        if (entry.shown || now - entry.since < slow) return Effect.void
+        entry.shown = true
+        return Effect.forkIn(entry.onSlow, scope)
+      }, { discard: true }))
+
+    const loop = Effect.gen(function*() {
+      while (waiting.size > 0 || read.size > 0) {
+        const idle = waiting.size === 0
+        yield* Effect.matchEffect(ask(idle ? 0 : undefined, idle ? acknowledgeTimeout : FuturesApi.pollTimeout), {
+          onSuccess: (reply) => Effect.sync(() => tell(reply)),
+          onFailure: afterFailure
+        })
+        yield* showSlow
+      }
+      running = false
+    })
+
+    const start = Effect.suspend(() => {
+      if (running) return Effect.void
+      running = true
+      return Effect.asVoid(Effect.forkIn(Effect.interruptible(loop), scope))
+    })
+
+    yield* Scope.addFinalizer(
+      scope,
+      Effect.suspend(() =>
+        read.size === 0
+          ? Effect.void
+          : Effect.ignore(Effect.timeout(Effect.interruptible(ask(0, acknowledgeTimeout)), goodbye))
+      )
+    )
+
+    return {
+      finished: (requestId, onSlow) =>
+        Effect.suspend(() => {
+          const size = early.get(requestId)
+          if (size !== undefined) {
+            early.delete(requestId)
+            return Effect.succeed(size)
+          }
+          return Effect.flatMap(Clock.currentTimeMillis, (since) =>
+            Effect.zipRight(
+              start,
+              Effect.async<number | undefined>((resume) => {
+                waiting.set(requestId, { resume, since, onSlow, shown: false })
+                return Effect.sync(() => waiting.delete(requestId))
+              })
+            ))
+        }),
+      acknowledge: (requestId) =>
+        Effect.suspend(() => {
+          read.add(requestId)
+          return start
+        })
+    }
+  })
+
+interface Entry {
+  readonly resume: (effect: Effect.Effect<number | undefined>) => void
+  readonly since: number
+  readonly onSlow: Effect.Effect<void>
+  shown: boolean
+}

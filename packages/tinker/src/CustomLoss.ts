@@ -1,0 +1,67 @@
+/**
+ * A loss that is computed here: from the log-probabilities of the targets to a number and its gradient.
+ */
+import type * as Effect from "effect/Effect"
+import type { Datum } from "./Datum.js"
+import type { Issue } from "./TinkerError.js"
+
+/**
+ * - `logprobs`: one array a datum, `[targets] float32`, nats, row-major where the targets have two dimensions
+ * - `data`: as they were given, with inputs of the loss's own
+ *
+ * Runs in the caller's environment. A failure fails the call alone; what was submitted after it goes on.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type CustomLoss<E = never, R = never> = (
+  logprobs: ReadonlyArray<Float32Array>,
+  data: ReadonlyArray<Datum>
+) => Result | Effect.Effect<Result, E, R>
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Result {
+  readonly loss: number
+  /** ∂loss/∂logprobs, one array a datum, of the length of its log-probabilities. */
+  readonly gradients: ReadonlyArray<Float32Array>
+  /** Named `name:reduction`. They go before the server's; `loss:sum` is always the loss. */
+  readonly metrics?: Readonly<Record<string, number>> | undefined
+}
+
+/**
+ * Everything that keeps a result from being trained on.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const issues = (result: Result, logprobs: ReadonlyArray<Float32Array>): ReadonlyArray<Issue> => {
+  const found: Array<Issue> = []
+  if (!Number.isFinite(result.loss)) found.push({ field: "loss", description: `is ${result.loss}; it must be finite.` })
+  if (result.gradients.length !== logprobs.length) {
+    found.push({
+      field: "gradients",
+      description: `has ${result.gradients.length} arrays, and there are ${logprobs.length} data.`
+    })
+    return found
+  }
+  for (let i = 0; i < logprobs.length; i++) {
+    const gradient = result.gradients[i]!
+    if (gradient.length !== logprobs[i]!.length) {
+      found.push({
+        field: `gradients[${i}]`,
+        description: `has ${gradient.length} numbers, and datum ${i} has ${logprobs[i]!.length} log-probabilities.`
+      })
+    }
+    const position = gradient.findIndex((value) => !Number.isFinite(value))
+    if (position >= 0) {
+      found.push({
+        field: `gradients[${i}]`,
+        description: `is ${gradient[position]} at ${position}; it must be finite.`
+      })
+    }
+  }
+  return found
+}

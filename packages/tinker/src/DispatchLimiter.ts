@@ -1,0 +1,202 @@
+/**
+ * How much is on its way to and from the server at once: back-pressure in requests and in bytes, first come, first served.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import * as ClientConfig from "./ClientConfig.js"
+import type { SamplingSessionId } from "./Identifiers.js"
+import type { TinkerError } from "./TinkerError.js"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class DispatchLimiter extends Context.Tag("effect-tinker/DispatchLimiter")<DispatchLimiter, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** Bytes of training requests being submitted. */
+  readonly training: Budget
+  /** Bytes of large results being fetched. */
+  readonly responses: Budget
+  /** Samples of one sampling session from submission to result. */
+  readonly samplesOf: (samplingSessionId: SamplingSessionId) => Budget
+
+  /**
+   * Submits a sample of so many estimated bytes. 429 lets all samples of this client pause for a second, or for five
+   * after a large one, and then submits the same again; for ten seconds after a pause little is submitted at once.
+   */
+  readonly submitSample: <A>(
+    bytes: number,
+    attempt: Effect.Effect<A, TinkerError>
+  ) => Effect.Effect<A, TinkerError>
+}
+
+/**
+ * So much of something may be in use at once. Who asks for more than there is at all gets all of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Budget {
+  /** Waits for its turn and its share, and gives the share back at the end, however that comes. */
+  readonly withPermits: (cost: number) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** In use now. */
+  readonly taken: () => number
+  /** Waiting now. */
+  readonly waiting: () => number
+}
+
+/**
+ * A budget whose capacity may change while it is in use.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeBudget = (capacity: () => number): Budget => {
+  // In order of arrival; leaving costs nothing, however long the queue is.
+  const queue = new Set<Waiting>()
+  let taken = 0
+
+  const grant = (cost: number): number | undefined => {
+    const limit = Math.max(1, capacity())
+    const share = Math.min(cost, limit)
+    if (taken + share > limit) return undefined
+    taken += share
+    return share
+  }
+
+  const serve = () => {
+    for (const first of queue) {
+      const granted = grant(first.cost)
+      if (granted === undefined) return
+      queue.delete(first)
+      first.granted = granted
+      first.resume(Effect.succeed(granted))
+    }
+  }
+
+  const release = (granted: number) => {
+    taken -= granted
+    serve()
+  }
+
+  const acquire = (cost: number): Effect.Effect<number> =>
+    Effect.suspend(() => {
+      const granted = queue.size === 0 ? grant(cost) : undefined
+      if (granted !== undefined) return Effect.succeed(granted)
+      return Effect.async<number>((resume) => {
+        const waiting: Waiting = { cost, resume, granted: undefined }
+        queue.add(waiting)
+        return Effect.sync(() => {
+          if (waiting.granted !== undefined) return release(waiting.granted)
+          queue.delete(waiting)
+          serve()
+        })
+      })
+    })
+
+  return {
+    withPermits: (cost) => (effect) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(
+          restore(acquire(cost)),
+          (granted) => Effect.onExit(restore(effect), () => Effect.sync(() => release(granted)))
+        )
+      ),
+    taken: () => taken,
+    waiting: () => queue.size
+  }
+}
+
+interface Waiting {
+  readonly cost: number
+  readonly resume: (effect: Effect.Effect<number>) => void
+  granted: number | undefined
+}
+
+/** Samples being submitted at once. Source of this and the following: the Python SDK 0.38.0. */
+const mostSubmissions = 400
+
+/** How much more a submission counts for a while after a pause, in requests and in bytes. */
+const cautionRequests = mostSubmissions / 10
+const cautionBytes = 20
+const caution = Duration.toMillis("10 seconds")
+
+/** A refused sample larger than this pauses the others longer. */
+const large = 131_072
+const pauseAfter = (bytes: number): number => Duration.toMillis(bytes > large ? "5 seconds" : "1 second")
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Effect.map(
+  ClientConfig.ClientConfig,
+  (config) => {
+    const limits = config.current
+    const submissions = makeBudget(() => mostSubmissions)
+    const submittedBytes = makeBudget(() => limits().sampleDispatchBytes)
+    const samples = new Map<SamplingSessionId, Budget>()
+    let pausedUntil = -Infinity
+
+    const resumed = (): Effect.Effect<void> =>
+      Effect.flatMap(
+        Clock.currentTimeMillis,
+        (now) =>
+          now < pausedUntil ? Effect.zipRight(Effect.sleep(pausedUntil - now), Effect.suspend(resumed)) : Effect.void
+      )
+
+    const pause = (bytes: number, askedToWait: Duration.Duration | undefined) =>
+      Effect.gen(function*() {
+        // Other clients were told to pause at the same moment.
+        const stretch = yield* Random.nextRange(1, 1.2)
+        const wait = Math.max(pauseAfter(bytes), askedToWait === undefined ? 0 : Duration.toMillis(askedToWait))
+        pausedUntil = Math.max(pausedUntil, (yield* Clock.currentTimeMillis) + wait * stretch)
+      })
+
+    const submitSample = <A>(bytes: number, attempt: Effect.Effect<A, TinkerError>): Effect.Effect<A, TinkerError> => {
+      const guarded: Effect.Effect<Effect.Effect<A, TinkerError>, TinkerError> = Effect.clockWith((clock) => {
+        const careful = clock.unsafeCurrentTimeMillis() - pausedUntil < caution
+        return Effect.suspend((): Effect.Effect<Effect.Effect<A, TinkerError>, TinkerError> =>
+          // A pause that began while this one waited for its share holds for it too.
+          clock.unsafeCurrentTimeMillis() < pausedUntil
+            ? Effect.succeed(again)
+            : Effect.catchAll(Effect.map(attempt, Effect.succeed), (error) =>
+              error._tag === "ApiStatusError" && error.reason === "RateLimit"
+                ? Effect.as(pause(bytes, error.retryAfter), again)
+                : Effect.fail(error))
+        ).pipe(
+          submissions.withPermits(careful ? cautionRequests : 1),
+          submittedBytes.withPermits(careful ? bytes * cautionBytes : bytes)
+        )
+      })
+      const again: Effect.Effect<A, TinkerError> = Effect.zipRight(resumed(), Effect.flatten(guarded))
+      return again
+    }
+
+    return DispatchLimiter.of({
+      training: makeBudget(() => limits().fwdbwdDispatchBytes),
+      responses: makeBudget(() => limits().inflightResponseBytes),
+      samplesOf: (id) => {
+        const budget = samples.get(id) ?? makeBudget(() => limits().sampleMaxConcurrentRequests)
+        samples.set(id, budget)
+        return budget
+      },
+      submitSample
+    })
+  }
+)
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<DispatchLimiter, never, ClientConfig.ClientConfig> = Layer.effect(DispatchLimiter, make)

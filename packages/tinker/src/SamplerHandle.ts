@@ -1,0 +1,64 @@
+/**
+ * A sampling client as a text, to be restored in another process. It holds no credential.
+ */
+import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
+import * as Schema from "effect/Schema"
+import { SamplingSessionId, SessionId } from "./Identifiers.js"
+import { InvalidInputError } from "./TinkerError.js"
+
+const count = Schema.optional(Schema.Number)
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SamplerHandle = Schema.Struct({
+  sessionId: SessionId,
+  samplingSessionId: SamplingSessionId,
+  baseModel: Schema.String,
+  recordStabilityInfo: Schema.Boolean,
+  /** As `SamplingClient.RetryConfig`. */
+  retryConfig: Schema.optional(Schema.Struct({
+    maxConnections: Schema.optional(Schema.NullOr(Schema.Number)),
+    progressTimeout: count,
+    retryDelayBase: count,
+    retryDelayMax: count,
+    jitterFactor: count,
+    maxAttempts: count,
+    enableRetryLogic: Schema.optional(Schema.Boolean),
+    enableStuckDetection: Schema.optional(Schema.Boolean)
+  }))
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type SamplerHandle = typeof SamplerHandle.Type
+
+const Json = Schema.parseJson(SamplerHandle)
+
+/**
+ * @since 0.1.0
+ * @category utils
+ */
+export const encode = (handle: SamplerHandle): string => Encoding.encodeBase64Url(Schema.encodeSync(Json)(handle))
+
+/**
+ * `InvalidInputError` for a text that is no handle.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const decode = (text: string): Effect.Effect<SamplerHandle, InvalidInputError> =>
+  Encoding.decodeBase64UrlString(text).pipe(
+    Effect.flatMap(Schema.decode(Json)),
+    Effect.mapError(() =>
+      new InvalidInputError({
+        operation: "SamplerHandle.decode",
+        field: "handle",
+        description: "is damaged. Pass on the whole text that SamplingClient.handle gave."
+      })
+    )
+  )

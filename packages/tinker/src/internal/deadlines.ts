@@ -1,0 +1,128 @@
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+
+/** Timeouts of many effects by one sleeping fiber a duration. A fiber and a timer an effect would cost more than a request. */
+export interface Deadlines {
+  /** Interrupts the effect when the time is over, and then fails. One that is `mortal` ends with {@link endMortals}. */
+  readonly within: <A, E, E2>(
+    effect: Effect.Effect<A, E>,
+    duration: Duration.Duration,
+    onTimeout: () => E2,
+    mortal: boolean
+  ) => Effect.Effect<A, E | E2>
+  /** Interrupts every mortal effect; each then fails with this error. */
+  readonly endMortals: <E2>(error: E2) => void
+}
+
+/** Entries are in order of their time, as all of a queue wait equally long. */
+interface Waiting {
+  entries: Array<Entry>
+  open: number
+  watched: boolean
+}
+
+interface Entry {
+  readonly at: number
+  readonly mortal: boolean
+  readonly onTimeout: () => unknown
+  interrupt: (() => void) | undefined
+  failure: { readonly error: unknown } | undefined
+}
+
+export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(function*() {
+  const scope = yield* Effect.scope
+  const queues = new Map<number, Waiting>()
+
+  const watch = (queue: Waiting): Effect.Effect<void> =>
+    Effect.gen(function*() {
+      while (true) {
+        prune(queue)
+        const first = queue.entries[0]
+        if (first === undefined) break
+        const now = yield* Clock.currentTimeMillis
+        if (first.at <= now) end(queue, first, first.onTimeout())
+        else yield* Effect.sleep(first.at - now)
+      }
+      queue.watched = false
+    })
+
+  const start = (queue: Waiting) =>
+    Effect.suspend(() => {
+      queue.watched = true
+      return Effect.forkIn(Effect.interruptible(watch(queue)), scope)
+    })
+
+  const enter = (millis: number, entry: Entry): Waiting => {
+    let queue = queues.get(millis)
+    if (queue === undefined) queues.set(millis, queue = { entries: [], open: 0, watched: false })
+    queue.entries.push(entry)
+    queue.open += 1
+    if (queue.entries.length > 2 * queue.open + 64) queue.entries = queue.entries.filter(isOpen)
+    return queue
+  }
+
+  return {
+    within: <A, E, E2>(
+      effect: Effect.Effect<A, E>,
+      duration: Duration.Duration,
+      onTimeout: () => E2,
+      mortal: boolean
+    ) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Effect.forkDaemon(restore(effect)), (child) =>
+          Effect.clockWith((clock) => {
+            const millis = Duration.toMillis(duration)
+            const entry: Entry = {
+              at: clock.unsafeCurrentTimeMillis() + millis,
+              mortal,
+              onTimeout,
+              interrupt: () => child.unsafeInterruptAsFork(child.id()),
+              failure: undefined
+            }
+            const queue = enter(millis, entry)
+            const outcome = Effect.matchCauseEffect(restore(Effect.flatten(Fiber.await(child))), {
+              onSuccess: (value) => {
+                close(queue, entry)
+                return Effect.succeed(value)
+              },
+              onFailure: (cause): Effect.Effect<A, E | E2> => {
+                close(queue, entry)
+                return entry.failure === undefined
+                  ? Effect.zipRight(Fiber.interrupt(child), Effect.failCause(cause))
+                  : Effect.fail(entry.failure.error as E2)
+              }
+            })
+            return queue.watched ? outcome : Effect.zipRight(start(queue), outcome)
+          }))
+      ),
+    endMortals: (error) => {
+      for (const queue of queues.values()) {
+        for (const entry of queue.entries) if (entry.mortal) end(queue, entry, error)
+      }
+    }
+  }
+})
+
+const isOpen = (entry: Entry): boolean => entry.interrupt !== undefined
+
+const end = (queue: Waiting, entry: Entry, error: unknown): void => {
+  const { interrupt } = entry
+  if (interrupt === undefined) return
+  entry.failure = { error }
+  close(queue, entry)
+  interrupt()
+}
+
+const close = (queue: Waiting, entry: Entry): void => {
+  if (!isOpen(entry)) return
+  entry.interrupt = undefined
+  queue.open -= 1
+}
+
+const prune = (queue: Waiting): void => {
+  const first = queue.entries.findIndex(isOpen)
+  queue.entries.splice(0, first < 0 ? queue.entries.length : first)
+}

@@ -1,0 +1,27 @@
+import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
+import * as Predicate from "effect/Predicate"
+
+/** What a JSON web token says of itself, in seconds since 1970. The signature is for the server to check. */
+export interface Claims {
+  readonly issuedAt: number | undefined
+  readonly expiresAt: number | undefined
+}
+
+/** Whether a credential is a token rather than a key. */
+export const isJwt = (credential: string): boolean => credential.startsWith("eyJ")
+
+/** Undefined for what is no token. */
+export const readClaims = (token: string): Claims | undefined => {
+  const payload = Encoding.decodeBase64UrlString((token.split(".")[1] ?? "").replace(/=+$/, ""))
+  if (Either.isLeft(payload)) return undefined
+  let claims: unknown
+  try {
+    claims = JSON.parse(payload.right)
+  } catch {
+    return undefined
+  }
+  if (!Predicate.isRecord(claims)) return undefined
+  const seconds = (name: string) => typeof claims[name] === "number" ? claims[name] : undefined
+  return { issuedAt: seconds("iat"), expiresAt: seconds("exp") }
+}

@@ -1,0 +1,22 @@
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
+import * as Effect from "effect/Effect"
+import * as Tracer from "effect/Tracer"
+import * as TinkerHttpClient from "../TinkerHttpClient.js"
+
+/** The tracer of programs that have none of their own; nobody sees its spans, and making them costs. */
+const unobserved = Context.get(DefaultServices.liveServices, Tracer.Tracer)
+
+/** One public call: its span, and the name under which the server hears of it. */
+export const operation = (name: string, attributes?: Record<string, unknown>) => {
+  const call = { name }
+  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.contextWithEffect((context: Context.Context<R>) => {
+      const named = Context.get(context, TinkerHttpClient.PublicCall).name === undefined
+        ? Effect.provideService(effect, TinkerHttpClient.PublicCall, call)
+        : effect
+      return Effect.tracerWith((tracer) =>
+        tracer === unobserved ? named : Effect.withSpan(named, name, { attributes, captureStackTrace: false })
+      )
+    })
+}
