@@ -130,21 +130,22 @@ describe("scores of samples", () => {
           assert.strictEqual(body.category, "user")
           return String(body.error)
         })
-      const targets = (data: ReadonlyArray<number>, shape: ReadonlyArray<number>, rest = {}) =>
-        error({ target_prompt_logprobs: { data, dtype: "int64", shape, ...rest } })
+      const targets = (data: ReadonlyArray<number>, shape: ReadonlyArray<number>, dtype = "int64") =>
+        error({ target_prompt_logprobs: { data, dtype, shape } })
       assert.include(yield* targets([1, 2], [2, 1]), "[3, K]")
-      assert.include(yield* targets([1, 2], [3, 1]), "do not account")
+      assert.include(yield* targets([1, 2, 3], [3, 1], "float32"), "int64")
       assert.include(yield* targets([1, 2, 300], [3, 1]), "300")
       assert.include(yield* targets([1, 2, -2], [3, 1]), "-2")
-      const indices = { sparse_crow_indices: [0, 2, 1, 1], sparse_col_indices: [0] }
-      assert.include(yield* targets([1], [3, 1], indices), "do not account")
       assert.include(yield* error({ prompt_alt_tokens_k: -1 }), "prompt_alt_tokens_k")
       assert.include(yield* error({ prompt_alt_tokens_k: 1001 }), "1000")
       assert.include(yield* error({ topk_sample_logprobs: -1 }), "topk_sample_logprobs")
       assert.include(yield* error({ prompt_logprobs_last_n: 1 }), "needs prompt_logprobs")
       assert.include(yield* error({ prompt_logprobs: true, prompt_logprobs_last_n: 4 }), "from 1 to 3")
-      const floats = { data: [1, 2, 3], dtype: "float32", shape: [3, 1] }
-      assert.strictEqual((yield* Wire.sample(id, { ...prompt, target_prompt_logprobs: floats })).status, 422)
+      const indices = { sparse_crow_indices: [0, 2, 1, 1], sparse_col_indices: [0] }
+      for (const malformed of [{ data: [1, 2] }, { data: [1], ...indices }, { data: [1, 2, 3], dtype: "int8" }]) {
+        const tensor = { dtype: "int64", shape: [3, 1], ...malformed }
+        assert.strictEqual((yield* Wire.sample(id, { ...prompt, target_prompt_logprobs: tensor })).status, 422)
+      }
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("are refused for an engine that does not know them", () =>

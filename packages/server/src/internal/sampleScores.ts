@@ -1,61 +1,25 @@
 /** What a sample request wants to know of its prompt and answers beside the answers themselves. */
+import type * as SamplingApi from "effect-tinker/SamplingApi"
 import type { Float32Tensor, Int64Tensor } from "effect-tinker/TensorData"
 import * as TensorData from "effect-tinker/TensorData"
-import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Schema from "effect/Schema"
 import type { BaseModel, PromptTargets, SampleRequest, SampleResult } from "../Engine.js"
-import * as Http from "./http.js"
-import * as TrainingJson from "./trainingJson.js"
 
-export interface SampleScores {
-  readonly promptLogprobs: boolean
-  readonly topkPromptLogprobs: number
-  readonly topkSampleLogprobs: number
-  readonly promptAltTokensK: number
-  /** How many prompt positions, from the end, are scored at all. All when absent. */
-  readonly promptLogprobsLastN: number | undefined
-  readonly targets: Int64Tensor | undefined
-}
-
-const count = Schema.optionalWith(Schema.Int, { default: () => 0, nullable: true })
-
-const Wanted = Schema.Struct({
-  prompt_logprobs: Schema.optionalWith(Schema.Boolean, { default: () => false, nullable: true }),
-  topk_prompt_logprobs: count,
-  topk_sample_logprobs: count,
-  prompt_alt_tokens_k: count,
-  prompt_logprobs_last_n: Schema.optionalWith(Schema.Int, { nullable: true }),
-  target_prompt_logprobs: Schema.optionalWith(TrainingJson.Tensor, { nullable: true })
-})
-
-/** The part of a sample request in JSON. */
-export const decode = (value: unknown): Effect.Effect<SampleScores, Http.Refusal> =>
-  Effect.gen(function*() {
-    const wanted = yield* Http.decode(Wanted, value)
-    const targets = wanted.target_prompt_logprobs
-    const tensor = targets && (yield* Effect.try({
-      try: () => TrainingJson.tensorOf(targets, "target_prompt_logprobs"),
-      catch: (error) => Http.refuse(422, error instanceof Error ? error.message : String(error))
-    }))
-    if (tensor !== undefined && tensor.dtype !== "int64") {
-      return yield* Http.refuse(422, "target_prompt_logprobs must be int64")
-    }
-    return {
-      promptLogprobs: wanted.prompt_logprobs,
-      topkPromptLogprobs: wanted.topk_prompt_logprobs,
-      topkSampleLogprobs: wanted.topk_sample_logprobs,
-      promptAltTokensK: wanted.prompt_alt_tokens_k,
-      promptLogprobsLastN: wanted.prompt_logprobs_last_n,
-      targets: tensor
-    }
-  })
+export type SampleScores = Pick<
+  SamplingApi.SampleRequest,
+  | "promptLogprobs"
+  | "topkPromptLogprobs"
+  | "topkSampleLogprobs"
+  | "targetPromptLogprobs"
+  | "promptAltTokensK"
+  | "promptLogprobsLastN"
+>
 
 /** In the terms of an engine. Left: what is wrong, for the user to read. */
 export const forEngine = (
   wanted: SampleScores,
   prompt: Int32Array,
-  { name, vocabularySize }: BaseModel
+  baseModel: BaseModel
 ): Either.Either<
   Pick<
     SampleRequest,
@@ -64,7 +28,7 @@ export const forEngine = (
   string
 > =>
   Either.gen(function*() {
-    const { promptAltTokensK, promptLogprobs, promptLogprobsLastN: lastN, targets } = wanted
+    const { promptAltTokensK, promptLogprobs, promptLogprobsLastN: lastN, targetPromptLogprobs: targets } = wanted
     const counts = {
       topk_prompt_logprobs: wanted.topkPromptLogprobs,
       topk_sample_logprobs: wanted.topkSampleLogprobs,
@@ -83,17 +47,11 @@ export const forEngine = (
           : "prompt_logprobs_last_n needs prompt_logprobs"
       )
     }
-    const outside = targets?.data.find((token) => token < -1n || token >= BigInt(vocabularySize))
-    if (outside !== undefined) {
-      return yield* Either.left(
-        `target_prompt_logprobs has ${outside}, and the vocabulary of ${name} has ${vocabularySize} tokens`
-      )
-    }
     return {
       promptLogprobs,
-      topkPromptLogprobs: Math.min(wanted.topkPromptLogprobs, vocabularySize),
-      topkSampleLogprobs: Math.min(wanted.topkSampleLogprobs, vocabularySize),
-      targetPromptLogprobs: targets && (yield* targetsOf(targets, prompt.length - 1)),
+      topkPromptLogprobs: Math.min(wanted.topkPromptLogprobs, baseModel.vocabularySize),
+      topkSampleLogprobs: Math.min(wanted.topkSampleLogprobs, baseModel.vocabularySize),
+      targetPromptLogprobs: targets && (yield* targetsOf(targets, prompt.length - 1, baseModel)),
       promptAltTokensK
     }
   })
@@ -101,20 +59,25 @@ export const forEngine = (
 /** Each is drawn by itself at every position, so there must be a bound. */
 const maxAltTokens = 1000
 
-const targetsOf = (tensor: Int64Tensor, rows: number): Either.Either<PromptTargets, string> => {
+const targetsOf = (
+  tensor: TensorData.TensorData,
+  rows: number,
+  { name, vocabularySize }: BaseModel
+): Either.Either<PromptTargets, string> => {
+  if (tensor.dtype !== "int64") return Either.left("target_prompt_logprobs must be int64")
   const { data, shape, sparse } = tensor
   if (shape.length !== 2 || shape[0] !== rows) {
     return Either.left(`target_prompt_logprobs has shape [${shape}]; it must be [${rows}, K] for this prompt`)
   }
-  const columns = shape[1]!
-  const offsets = new Int32Array(rows + 1)
-  for (let i = 0; i <= rows; i++) offsets[i] = sparse === undefined ? i * columns : Number(sparse.crowIndices[i] ?? -1)
-  const rises = offsets.every((offset, i) => offset >= (i === 0 ? 0 : offsets[i - 1]!))
-  if (offsets[0] !== 0 || offsets[rows] !== data.length || !rises) {
+  const outside = data.find((token) => token < -1n || token >= BigInt(vocabularySize))
+  if (outside !== undefined) {
     return Either.left(
-      `target_prompt_logprobs has ${data.length} elements, which its shape and rows do not account for`
+      `target_prompt_logprobs has ${outside}, and the vocabulary of ${name} has ${vocabularySize} tokens`
     )
   }
+  const columns = shape[1]!
+  const offsets = new Int32Array(rows + 1)
+  for (let i = 0; i <= rows; i++) offsets[i] = sparse === undefined ? i * columns : Number(sparse.crowIndices[i])
   return Either.right({ offsets, tokens: TensorData.toInt32Array(tensor) })
 }
 
@@ -137,11 +100,11 @@ export const answerOf = (wanted: SampleScores, promptLength: number, result: Sam
   return {
     promptLogprobs,
     topkPromptLogprobs,
-    targetPromptLogprobs: scores && wanted.targets && {
+    targetPromptLogprobs: scores && wanted.targetPromptLogprobs && {
       dtype: "float32",
       data: scores,
-      shape: wanted.targets.shape,
-      sparse: wanted.targets.sparse
+      shape: wanted.targetPromptLogprobs.shape,
+      sparse: wanted.targetPromptLogprobs.sparse
     },
     promptAltTokens: drawn && {
       tokens: TensorData.int64(drawn.tokens, shape),
@@ -152,7 +115,9 @@ export const answerOf = (wanted: SampleScores, promptLength: number, result: Sam
 
 /** What an engine was asked for and did not compute, under the name that the user gave. */
 export const missing = (wanted: SampleScores, result: SampleResult): string | undefined => {
-  if (wanted.targets !== undefined && result.targetPromptLogprobs === undefined) return "target_prompt_logprobs"
+  if (wanted.targetPromptLogprobs !== undefined && result.targetPromptLogprobs === undefined) {
+    return "target_prompt_logprobs"
+  }
   if (wanted.promptAltTokensK > 0 && result.promptAltTokens === undefined) return "prompt_alt_tokens_k"
   return wanted.topkSampleLogprobs > 0 && result.sequences.some(({ topkLogprobs }) => topkLogprobs === undefined)
     ? "topk_sample_logprobs"

@@ -12,7 +12,6 @@ import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
 import type * as Engine from "../Engine.js"
 import type { Completed, Failed } from "../Futures.js"
 import * as Completions from "./completions.js"
@@ -65,10 +64,10 @@ export const make = (state: State.ServerState) => {
 
   const joinSamplingSession: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(JoinSamplingSessionRequest, request)
-      const sampler = yield* State.requireSampler(state, wanted.sampling_session_id)
+      const wanted = yield* Http.decodeBody(ServiceApi.JoinSamplingSessionRequest, request)
+      const sampler = yield* State.requireSampler(state, wanted.samplingSessionId)
       sampler.joinedClients += 1
-      return Http.json({ client_counter: sampler.joinedClients, type: "join_sampling_session" })
+      return joinSamplingSessionResponse({ clientCounter: sampler.joinedClients })
     })
 
   const asample: Http.Handler = (request) =>
@@ -76,8 +75,7 @@ export const make = (state: State.ServerState) => {
       const value = yield* Http.parseJson(request.body)
       const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined
       // What a number cannot hold is a string here, and only its text matters.
-      const wanted = yield* Http.decode(SampleRequest, { ...(value as object), seq_id: undefined })
-      const scores = yield* SampleScores.decode(value)
+      const wanted = yield* Http.decode(SamplingApi.SampleRequest, { ...(value as object), seq_id: undefined })
       if (wanted.samplingSessionId === undefined || seqId === undefined || !/^\d+$/.test(seqId)) {
         return yield* Http.refuse(422, "sampling_session_id and seq_id are needed")
       }
@@ -109,7 +107,7 @@ export const make = (state: State.ServerState) => {
             size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
           })
       )
-      const work = sample(sampler, wanted, scores, sequenceIds)
+      const work = sample(sampler, wanted, sequenceIds)
       const fiber = yield* State.settle(state, requestId, Effect.zipRight(gate.open, State.planned(request, work)))
         .pipe(
           Effect.onInterrupt(() => futures.complete(requestId, cancelled)),
@@ -123,8 +121,7 @@ export const make = (state: State.ServerState) => {
 
   const sample = (
     sampler: State.Sampler,
-    wanted: typeof SampleRequest.Type,
-    scores: SampleScores.SampleScores,
+    wanted: SamplingApi.SampleRequest,
     sequenceIds: ReadonlyArray<string>
   ): State.Work =>
     Effect.gen(function*() {
@@ -150,11 +147,11 @@ export const make = (state: State.ServerState) => {
         seed: params.seed === undefined ? yield* State.randomSeed : ((params.seed % maxSeed) + maxSeed) % maxSeed,
         stopTokens: [...(stop ?? []).filter((stop) => typeof stop === "number"), ...eosTokens],
         stopStrings: (stop ?? []).filter((stop) => typeof stop === "string"),
-        ...(yield* Effect.mapError(SampleScores.forEngine(scores, prompt, baseModel), userError))
+        ...(yield* Effect.mapError(SampleScores.forEngine(wanted, prompt, baseModel), userError))
       })
-      const missing = SampleScores.missing(scores, result)
+      const missing = SampleScores.missing(wanted, result)
       if (missing !== undefined) return yield* userError(`the engine of this server does not compute ${missing}`)
-      return sampleResult(result, SampleScores.answerOf(scores, prompt.length, result), sequenceIds)
+      return sampleResult(result, SampleScores.answerOf(wanted, prompt.length, result), sequenceIds)
     })
 
   const retrieveFuture: Http.Handler = (request) =>
@@ -185,17 +182,17 @@ export const make = (state: State.ServerState) => {
 
   const retrieveFutures: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(FuturesRetrieveRequest, request)
-      const sampler = yield* State.requireSampler(state, wanted.target.sampling_session_id)
-      for (const requestId of wanted.retrieved_request_ids) {
+      const wanted = yield* Http.decodeBody(FuturesApi.FuturesRetrieveRequest, request)
+      const sampler = yield* State.requireSampler(state, wanted.target.samplingSessionId)
+      for (const requestId of wanted.retrievedRequestIds) {
         if (requestId.startsWith(`${sampler.id}:`)) yield* futures.forget(requestId)
       }
       const holdTime = wanted.timeout === undefined
         ? futures.holdTime
         : Duration.min(futures.holdTime, Duration.seconds(wanted.timeout))
       const { completions, cursor } = yield* sampler.completions.after(
-        wanted.target.cloned_sampler_id,
-        wanted.prev_cursor,
+        wanted.target.clonedSamplerId,
+        wanted.prevCursor,
         holdTime
       )
       return Http.json({
@@ -228,24 +225,7 @@ export const make = (state: State.ServerState) => {
   }
 }
 
-const JoinSamplingSessionRequest = Schema.Struct({ sampling_session_id: Schema.String })
-
-const FuturesRetrieveRequest = Schema.Struct({
-  target: Schema.Struct({
-    type: Schema.Literal("sampling_session"),
-    sampling_session_id: Schema.String,
-    cloned_sampler_id: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 })
-  }),
-  prev_cursor: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 }),
-  /** Seconds. */
-  timeout: Schema.optionalWith(Schema.NonNegative, { nullable: true }),
-  retrieved_request_ids: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] })
-})
-
-/** Without what {@link SampleScores} reads. */
-const SampleRequest = SamplingApi.SampleRequest.pipe(
-  Schema.pick("numSamples", "prompt", "samplingParams", "samplingSessionId")
-)
+const joinSamplingSessionResponse = Http.encode(ServiceApi.JoinSamplingSessionResponse)
 
 const createSamplingSessionResponse = Http.encode(ServiceApi.CreateSamplingSessionResponse)
 

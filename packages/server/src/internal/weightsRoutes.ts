@@ -77,7 +77,7 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
       wanted.samplingSessionSeqId === undefined ? requireFree(pathOf(model, "sampler", wanted)) : Effect.void
   })
 
-  const saveWeightsExternal = ModelQueue.handler(state, SaveWeightsExternalRequest, {
+  const saveWeightsExternal = ModelQueue.handler(state, WeightsApi.SaveWeightsExternalRequest, {
     work: (wanted, model) =>
       Effect.gen(function*() {
         if (wanted.ageEncryptionRecipients !== undefined && wanted.ageEncryptionRecipients.length > 0) {
@@ -204,17 +204,6 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
 
   return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo }
 }
-
-const SaveWeightsExternalRequest = Schema.Struct({
-  modelId: WeightsApi.SaveWeightsRequest.fields.modelId,
-  seqId: WeightsApi.SaveWeightsRequest.fields.seqId,
-  ttlSeconds: WeightsApi.SaveWeightsRequest.fields.ttlSeconds,
-  userMetadata: WeightsApi.SaveWeightsRequest.fields.userMetadata,
-  path: Schema.String,
-  ageEncryptionRecipients: Schema.optionalWith(Schema.Array(Schema.String), { nullable: true }).pipe(
-    Schema.fromKey("age_encryption_recipients")
-  )
-})
 
 const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })
 
