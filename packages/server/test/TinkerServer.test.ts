@@ -1,7 +1,7 @@
 import { FetchHttpClient, FileSystem, HttpClient, HttpClientRequest, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Layer, Redacted, Stream } from "effect"
 import {
   AdamParams,
   ApiFuture,
@@ -12,7 +12,7 @@ import {
   Tinker,
   type TrainingClient
 } from "effect-tinker"
-import { BigramEngine, CheckpointStore, Faults, TinkerServer } from "../src/index.js"
+import { BigramEngine, CheckpointStore, Faults, type TinkerProtocol, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const text = "abcdefgh"
@@ -77,6 +77,32 @@ describe("TinkerServer", () => {
       }).pipe(Effect.provide(process))
       assert.isBelow(again, first.loss)
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)))
+
+  const strictOrOld: Readonly<Record<string, TinkerProtocol.Options>> = {
+    "wants tokens": { apiKeys: ["tml-right"], jwt: { lifetime: "10 minutes" } },
+    "speaks JSON alone": { protobuf: false },
+    "makes no model by loading": { createByLoading: false },
+    "does not name sequences": { sampleSequenceIds: false },
+    "announces completions": { clientConfig: { sample_use_retrieve_futures: true, sample_join_sampling_session: true } }
+  }
+  for (const [what, options] of Object.entries(strictOrOld)) {
+    it.effect(`serves the same when it ${what}`, () =>
+      Effect.gen(function*() {
+        const { answer, path } = yield* program
+        assert.strictEqual(answer, "bcdefgh")
+        const service = yield* ServiceClient.ServiceClient
+        const training = yield* service.createTrainingClientFromStateWithOptimizer(path)
+        assert.isBelow(yield* train(training, 1), 2)
+      }).pipe(
+        Effect.provide(
+          Tinker.layer({ apiKey: Redacted.make("tml-right") }).pipe(
+            Layer.provide(TinkerServer.layerClientWithStore(options)),
+            Layer.provide(CheckpointStore.layerMemory),
+            Layer.provide(BigramEngine.layer())
+          )
+        )
+      ))
+  }
 
   it.effect("answers in process with a body that can be read in every way", () =>
     Effect.gen(function*() {

@@ -16,6 +16,9 @@ export class Refusal extends Data.TaggedError("Refusal")<{
 export const refuse = (status: number, detail: unknown, headers?: Readonly<Record<string, string>>) =>
   new Refusal({ status, detail, headers })
 
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
 /** A request with its whole body, as handlers see it. */
 export interface Received {
   readonly method: string
@@ -33,7 +36,7 @@ export type Handler = (request: Received) => Effect.Effect<HttpServerResponse.Ht
  * Python SDK 0.38.0.
  */
 export const json = (value: unknown, status = 200): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.uint8Array(new TextEncoder().encode(JSON.stringify(value)), {
+  HttpServerResponse.uint8Array(encoder.encode(JSON.stringify(value)), {
     status,
     contentType: "application/json"
   })
@@ -51,7 +54,7 @@ export const refusal = ({ detail, headers, status }: Refusal): HttpServerRespons
 /** The body as JSON. Sequence numbers of copied samplers are larger than a number can hold, so they become strings. */
 export const parseJson = (body: Uint8Array): Effect.Effect<unknown, Refusal> =>
   Effect.try({
-    try: () => JSON.parse(new TextDecoder().decode(body).replace(largeSeqId, "\"seq_id\":\"$1\"")) as unknown,
+    try: () => JSON.parse(decoder.decode(body).replace(largeSeqId, "\"seq_id\":\"$1\"")) as unknown,
     catch: () => refuse(422, [{ type: "json_invalid", loc: ["body"], msg: "the body is not JSON" }])
   })
 
