@@ -177,6 +177,12 @@ it("leaves lengths to the server when an image does not say how many tokens it e
   assert.match(found([withChunks(text(1), { ...image, expectedTokens: 9 })])[0]!, /has 10 tokens/)
 })
 
+it("names the chunk of audio whose header cannot be read", () => {
+  const audio = (...bytes: Array<number>) => ({ type: "dmel", dmel: Uint8Array.from(bytes) }) as const
+  assert.deepStrictEqual(found([withChunks(text(1), audio(4, 2, 2, 80))]), [])
+  assert.match(found([withChunks(text(1), audio(4, 2))])[0]!, /^data\[0\]\.modelInput\.chunks\[1\]: .*ends early/)
+})
+
 it("names spans that do not cover the tokens", () => {
   const spans = [{ kind: "sampled", sequenceId: "q", offset: 0, length: 2 }] as const
   assert.match(

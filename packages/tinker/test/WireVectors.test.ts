@@ -162,23 +162,30 @@ it("names the field of a damaged message", () => {
   assert.throws(() => TrainingApi.decodeForwardBackwardOutput(truncated), /logprobs/)
 })
 
-it("encodes data once and sends it again under other numbers", () => {
-  for (const [, { data, forwardOnly, lossFn, lossFnConfig, modelId, seqId }, vector] of requests) {
-    const encoded = encodeForwardBackwardData({ data, lossFn, lossFnConfig })
-    const first = encoded.withHead({ modelId, seqId, forwardOnly })
-    const other = encoded.withHead({ modelId: "another".repeat(40), seqId: 2 ** 31 - 1, forwardOnly: !forwardOnly })
-    const again = encoded.withHead({ modelId, seqId, forwardOnly })
-    assert.strictEqual(hex(first), vector)
-    assert.strictEqual(hex(again), vector)
-    assert.deepStrictEqual(TrainingApi.decodeForwardBackwardRequest(other), {
-      modelId: "another".repeat(40),
-      seqId: 2 ** 31 - 1,
-      data,
-      lossFn,
-      lossFnConfig,
-      forwardOnly: !forwardOnly
-    })
+it("encodes data once and sends it again under other numbers, leaving what was sent before as it is", () => {
+  const long = { modelId: "another".repeat(40), seqId: 2 ** 31 - 1, forwardOnly: true }
+  const short = { modelId: "other", seqId: 300, forwardOnly: false }
+  for (const [, request, vector] of requests) {
+    const { data, forwardOnly, lossFn, lossFnConfig, modelId, seqId } = request
+    const heads = [{ modelId, seqId, forwardOnly }, short, long, { modelId, seqId, forwardOnly: !forwardOnly }]
+    for (const order of [heads, [...heads].reverse(), [long, short, ...heads]]) {
+      const encoded = encodeForwardBackwardData({ data, lossFn, lossFnConfig })
+      const sent = order.map(encoded.withHead)
+      order.forEach((head, i) => {
+        assert.deepStrictEqual(TrainingApi.decodeForwardBackwardRequest(sent[i]!), { ...request, ...head })
+        if (head === heads[0]) assert.strictEqual(hex(sent[i]!), vector)
+      })
+    }
   }
+})
+
+it("writes half of a pair of UTF-16 units as the character that stands for none", () => {
+  const modelId = "a\ud800\u00e9\udc00\ud83d\ude00"
+  const sent = encodeForwardBackwardData({ data: [], lossFn: modelId, lossFnConfig: {} })
+    .withHead({ modelId, seqId: 1, forwardOnly: false })
+  const read = TrainingApi.decodeForwardBackwardRequest(sent)
+  assert.strictEqual(read.modelId, "a\ufffd\u00e9\ufffd\ud83d\ude00")
+  assert.strictEqual(read.lossFn, read.modelId)
 })
 
 it("tells the size of a request before its number is known", () => {
@@ -389,6 +396,8 @@ it("names the field of a message that makes no sense", () => {
   assert.throws(sample(field(6)), /prompt_alt_tokens/)
   assert.throws(sample(Uint8Array.of(0x20, ...new Uint8Array(10).fill(0xff))), /prompt_cache_hit_tokens/)
   assert.throws(sample(Uint8Array.of(0x12, 50)), /prompt_logprobs ends early/)
+  // Longer than the sequence it is in.
+  assert.throws(sample(Uint8Array.of(0x0a, 2, 0x22, 50, 0x20, 1)), /topk_sampled_logprobs ends early/)
 })
 
 const readers: ReadonlyArray<readonly [string, string, (message: Uint8Array) => unknown]> = [

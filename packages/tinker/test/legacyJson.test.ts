@@ -79,6 +79,14 @@ it("writes images, asset pointers and sparse tensors, and leaves out settings th
   })
 })
 
+it("joins neighbouring chunks of text, of which some servers would read only the first", () => {
+  const split = { chunks: [...ModelInput.fromTokens([1]).chunks, ...ModelInput.fromTokens([2]).chunks] }
+  assert.deepStrictEqual(
+    encodeForwardBackwardJson({ ...request, data: [{ ...datum, modelInput: split }] }),
+    encodeForwardBackwardJson(request)
+  )
+})
+
 it("says what only protobuf carries: a setting that is text, and spans", () => {
   assert.throws(() => encodeForwardBackwardJson({ ...request, lossFnConfig: { mode: "abc" } }), /lossFnConfig\.mode/)
   assert.throws(
