@@ -13,7 +13,13 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as UrlParams from "@effect/platform/UrlParams"
-import { type Traffic, trafficOf } from "effect-tinker/TinkerHttpClient"
+import {
+  type DirectAnswer,
+  type DirectHttpClient,
+  SendDirectly,
+  type Traffic,
+  trafficOf
+} from "effect-tinker/TinkerHttpClient"
 import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
@@ -38,7 +44,7 @@ const undiciOptions = { headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 5
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<HttpClient.HttpClient, never, Scope.Scope> = Effect.gen(function*() {
+export const make: Effect.Effect<DirectHttpClient, never, Scope.Scope> = Effect.gen(function*() {
   const agents = new Map<Traffic, Dispatcher>()
   for (const kind of ["session", "sample", "train", "telemetry"] as const) {
     const agent = yield* Effect.acquireRelease(
@@ -49,38 +55,46 @@ export const make: Effect.Effect<HttpClient.HttpClient, never, Scope.Scope> = Ef
   }
   const polls = yield* Effect.acquireRelease(Effect.sync(() => new ConnectionList()), (list) => list.destroy)
 
-  const send = (
-    request: HttpClientRequest.HttpClientRequest
-  ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> => {
+  const sendDirectly: DirectHttpClient[typeof SendDirectly] = (request, done) => {
     const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
     if (url._tag === "Left") {
-      return new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: url.left })
+      done(new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: url.left }))
+      return () => {}
     }
     const { origin, pathname, search } = url.right
-    const kind = trafficOf(pathname)
-    return Effect.async((resume) => {
-      const exchange = new Exchange(request, (effect) => resume(effect))
-      const options = bodyOf(request, {
-        origin,
-        path: pathname + search,
-        method: request.method as Dispatcher.HttpMethod
-      })
-      if (options === undefined) {
-        resume(fail(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`)))
-        return
-      }
-      try {
-        if (kind === "poll") polls.dispatch(origin, options, exchange)
-        else agents.get(kind)!.dispatch(options, exchange)
-      } catch (cause) {
-        resume(fail(request, cause))
-        return
-      }
-      return Effect.sync(() => exchange.abort())
+    const options = bodyOf(request, {
+      origin,
+      path: pathname + search,
+      method: request.method as Dispatcher.HttpMethod
     })
+    if (options === undefined) {
+      done(fail(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`)))
+      return () => {}
+    }
+    const kind = trafficOf(pathname)
+    const exchange = new Exchange(request, done)
+    try {
+      if (kind === "poll") polls.dispatch(origin, options, exchange)
+      else agents.get(kind)!.dispatch(options, exchange)
+    } catch (cause) {
+      done(fail(request, cause))
+    }
+    return () => exchange.abort()
   }
 
-  return HttpClient.makeWith((request) => Effect.flatMap(request, send), succeed)
+  const send = (request: HttpClientRequest.HttpClientRequest) =>
+    Effect.async<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>((resume) => {
+      const abort = sendDirectly(
+        request,
+        (outcome) =>
+          resume(Effect.map(outcome, ({ body, headers, status }) => new Answer(request, status, headers, body)))
+      )
+      return Effect.sync(abort)
+    })
+
+  return Object.assign(HttpClient.makeWith((request) => Effect.flatMap(request, send), succeed), {
+    [SendDirectly]: sendDirectly
+  })
 })
 
 const succeed = (request: HttpClientRequest.HttpClientRequest) => Effect.succeed(request)
@@ -117,8 +131,8 @@ const bodyOf = (
   request: HttpClientRequest.HttpClientRequest,
   options: Pick<Dispatcher.DispatchOptions, "origin" | "path" | "method">
 ): Dispatcher.DispatchOptions | undefined => {
-  const headers: Record<string, string> = { "accept-encoding": acceptEncoding }
-  for (const name in request.headers) headers[name] = request.headers[name]!
+  const headers = ["accept-encoding", acceptEncoding]
+  for (const name in request.headers) headers.push(name, request.headers[name]!)
   switch (request.body._tag) {
     case "Empty":
       return { ...options, headers }
@@ -129,24 +143,22 @@ const bodyOf = (
   }
 }
 
-type Resume = (
-  effect: Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
-) => void
+type Done = (outcome: Effect.Effect<DirectAnswer, HttpClientError.HttpClientError>) => void
 
 /** One request on a connection. */
 class Exchange implements Dispatcher.DispatchHandler {
   onEnd: (() => void) | undefined
   private readonly request: HttpClientRequest.HttpClientRequest
-  private readonly resume: Resume
+  private readonly done: Done
   private controller: Dispatcher.DispatchController | undefined
   private aborted = false
   private status = 0
-  private headers: Record<string, string | Array<string> | undefined> = {}
+  private headers: Headers.Headers = Headers.empty
   private readonly parts: Array<Uint8Array> = []
 
-  constructor(request: HttpClientRequest.HttpClientRequest, resume: Resume) {
+  constructor(request: HttpClientRequest.HttpClientRequest, done: Done) {
     this.request = request
-    this.resume = resume
+    this.done = done
   }
 
   abort(): void {
@@ -165,7 +177,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     headers: Record<string, string | Array<string> | undefined>
   ): void {
     this.status = status
-    this.headers = headers
+    this.headers = joined(headers)
   }
 
   onResponseData(_: Dispatcher.DispatchController, part: Buffer): void {
@@ -174,23 +186,32 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.onEnd?.()
-    const whole = this.parts.length === 1 ? this.parts[0]! : Buffer.concat(this.parts)
-    const headers = Headers.fromInput(this.headers)
+    const { headers, parts, request, status } = this
+    const body: Uint8Array = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
     const encoding = headers["content-encoding"]
-    this.resume(
-      encoding === undefined || encoding === "identity" || whole.length === 0
-        ? Effect.succeed(new Answer(this.request, this.status, headers, whole))
-        : Effect.matchEffect(decompress(encoding, whole), {
-          onFailure: (cause) => fail(this.request, cause),
-          onSuccess: (body) => Effect.succeed(new Answer(this.request, this.status, headers, body))
+    this.done(
+      encoding === undefined || encoding === "identity" || body.length === 0
+        ? Effect.succeed({ status, headers, body })
+        : Effect.matchEffect(decompress(encoding, body), {
+          onFailure: (cause) => fail(request, cause),
+          onSuccess: (body) => Effect.succeed({ status, headers, body })
         })
     )
   }
 
   onResponseError(_: Dispatcher.DispatchController, cause: Error): void {
     this.onEnd?.()
-    this.resume(fail(this.request, cause))
+    this.done(fail(this.request, cause))
   }
+}
+
+/** undici gives names in lower case, and a list where a header came several times. */
+const joined = (headers: Record<string, string | Array<string> | undefined>): Headers.Headers => {
+  for (const name in headers) {
+    const value = headers[name]
+    if (Array.isArray(value)) headers[name] = value.join(", ")
+  }
+  return Headers.unsafeFromRecord(headers as Record<string, string>)
 }
 
 const fail = (request: HttpClientRequest.HttpClientRequest, cause: unknown) =>
@@ -214,7 +235,7 @@ class Answer extends Inspectable.Class implements HttpClientResponse.HttpClientR
     super()
     this.request = request
     this.status = status
-    this.headers = headers
+    this.headers = joined(headers)
     this.body = body
   }
 

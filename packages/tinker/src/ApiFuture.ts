@@ -299,14 +299,16 @@ export const retrieveAll = <A>(
 export const retrieve = <A>(
   waiting: Waiting,
   submitted: Submitted<A>,
-  report: (state: State) => void
+  report?: ((state: State) => void) | undefined
 ): Effect.Effect<A, TinkerError> =>
   Effect.flatMap(WaitingPolicy.CurrentWaitingPolicy, (policy) =>
     Effect.clockWith((clock) => {
       const waiter = new Waiter(waiting, submitted, report, policy, clock.unsafeCurrentTimeMillis())
-      const retrieving = Effect.provideService(waiter.run, TinkerHttpClient.BillingObserver, {
-        paused: (since) => Effect.sync(() => waiter.report({ _tag: "paused", reason: "billing", since }))
-      })
+      const retrieving = report === undefined
+        ? waiter.run
+        : Effect.provideService(waiter.run, TinkerHttpClient.BillingObserver, {
+          paused: (since) => Effect.sync(() => waiter.report({ _tag: "paused", reason: "billing", since }))
+        })
       return Duration.isFinite(policy.deadline)
         ? Effect.timeoutFail(retrieving, {
           duration: policy.deadline,
@@ -319,7 +321,7 @@ export const retrieve = <A>(
 class Waiter<A> {
   private readonly waiting: Waiting
   private readonly submitted: Submitted<A>
-  private readonly reportState: (state: State) => void
+  private readonly reportState: ((state: State) => void) | undefined
   private readonly policy: WaitingPolicy.WaitingPolicy
   private iteration = 0
   private allowMetadataOnly: boolean
@@ -332,7 +334,7 @@ class Waiter<A> {
   constructor(
     waiting: Waiting,
     submitted: Submitted<A>,
-    reportState: (state: State) => void,
+    reportState: ((state: State) => void) | undefined,
     policy: WaitingPolicy.WaitingPolicy,
     now: number
   ) {
@@ -351,7 +353,7 @@ class Waiter<A> {
 
   report(state: State): void {
     this.state = describe(state)
-    this.reportState(state)
+    this.reportState?.(state)
   }
 
   timeout(reason: "waiting" | "stuck", deadline: Duration.Duration): ApiTimeoutError {
@@ -361,19 +363,22 @@ class Waiter<A> {
 
   private readonly ask: Effect.Effect<A, TinkerError> = Effect.suspend(() => {
     const { decode, requestId, requestType, roundTrip } = this.submitted
+    const iteration = this.iteration++
     return Effect.clockWith((clock) => {
       const asked = clock.unsafeCurrentTimeMillis()
       return Effect.flatMap(
-        RetryPolicy.retry(
-          this.waiting.futures.retrieve({
-            requestId,
-            requestType,
-            iteration: this.iteration++,
-            allowMetadataOnly: this.allowMetadataOnly,
-            protobuf: decode.protobuf !== undefined,
-            roundTrip,
-            timeout: this.pollTimeout(asked)
-          }),
+        RetryPolicy.retryWith(
+          (attempts) =>
+            this.waiting.futures.retrieve({
+              requestId,
+              requestType,
+              iteration,
+              allowMetadataOnly: this.allowMetadataOnly,
+              protobuf: decode.protobuf !== undefined,
+              roundTrip,
+              timeout: this.pollTimeout(asked),
+              attempts
+            }),
           { policy: "poll", onRetry: this.onRetry }
         ),
         (reply) => this.read(reply, asked)

@@ -55,6 +55,7 @@ export interface RetrieveOptions {
   readonly roundTrip?: number | undefined
   /** Default: as long as any server holds the question. */
   readonly timeout?: Duration.Duration | undefined
+  readonly attempts?: TinkerHttpClient.Attempts | undefined
 }
 
 /**
@@ -233,6 +234,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
           path: "/api/v1/retrieve_future",
           timeout: options.timeout ?? pollTimeout,
           ofSession: true,
+          attempts: options.attempts,
           headers: headersOf(options),
           body: TinkerHttpClient.jsonBody({
             request_id: options.requestId,

@@ -147,26 +147,36 @@ export interface RetryOptions {
  */
 export const retry = <A, R>(
   attempt: Effect.Effect<A, TinkerError.TinkerError, R>,
+  options?: RetryOptions
+): Effect.Effect<A, TinkerError.TinkerError, R> =>
+  retryWith((sharing) => Effect.provideService(attempt, TinkerHttpClient.CurrentAttempts, sharing), options)
+
+/**
+ * As {@link retry}, for requests that take what their attempts share as a value. Providing a service costs more than the
+ * rest of an attempt, which counts where thousands are made a second.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const retryWith = <A, R>(
+  attempt: (attempts: TinkerHttpClient.Attempts) => Effect.Effect<A, TinkerError.TinkerError, R>,
   options: RetryOptions = {}
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
   Effect.suspend(() => {
-    const sharing: TinkerHttpClient.Sharing = { idempotencyKey: undefined, retryCount: 0, shared: true }
-    return Effect.provideService(
-      // The schedule is set up by the first failure: most requests have none.
-      Effect.catchAll(attempt, (error) =>
-        (options.when ?? TinkerError.isRetryable)(error)
-          ? again(attempt, options, error, sharing)
-          : Effect.fail(error)),
-      TinkerHttpClient.Attempt,
-      sharing
-    )
+    const attempts = TinkerHttpClient.makeAttempts()
+    const one = attempt(attempts)
+    // The schedule is set up by the first failure: most requests have none.
+    return Effect.catchAll(one, (error) =>
+      (options.when ?? TinkerError.isRetryable)(error)
+        ? again(one, options, error, attempts)
+        : Effect.fail(error))
   })
 
 const again = <A, R>(
   attempt: Effect.Effect<A, TinkerError.TinkerError, R>,
   { onRetry, policy = "request", when = TinkerError.isRetryable }: RetryOptions,
   first: TinkerError.TinkerError,
-  sharing: TinkerHttpClient.Sharing
+  attempts: TinkerHttpClient.Attempts
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
   Effect.gen(function*() {
     const policies = yield* CurrentPolicies
@@ -178,14 +188,14 @@ const again = <A, R>(
       if (Either.isLeft(yield* Effect.either(driver.next(error)))) break
       const wait = failed + askedToWait(error) - (yield* Clock.currentTimeMillis)
       if (wait > 0) yield* Effect.sleep(wait)
-      sharing.retryCount += 1
-      if (onRetry !== undefined) yield* onRetry(sharing.retryCount + 1, error)
+      attempts.retryCount += 1
+      if (onRetry !== undefined) yield* onRetry(attempts.retryCount + 1, error)
       const outcome = yield* Effect.either(attempt)
       if (Either.isRight(outcome)) return outcome.right
       error = outcome.left
     }
     return yield* Effect.fail(
-      TinkerError.withAttempts(error, sharing.retryCount + 1, (yield* Clock.currentTimeMillis) - started)
+      TinkerError.withAttempts(error, attempts.retryCount + 1, (yield* Clock.currentTimeMillis) - started)
     )
   })
 

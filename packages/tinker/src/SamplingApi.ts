@@ -8,9 +8,10 @@ import * as Schema from "effect/Schema"
 import { SamplingSessionId } from "./Identifiers.js"
 import * as LegacyJson from "./internal/legacyJson.js"
 import * as Protobuf from "./internal/protobuf.js"
+import { tensorToJson } from "./internal/tensorJson.js"
 import { TensorFromJson } from "./internal/tensorSchema.js"
 import { field, literal, optional } from "./internal/wireField.js"
-import { ModelInput } from "./ModelInput.js"
+import { ModelInput, ModelInputChunk } from "./ModelInput.js"
 import { readSubmitted, type UntypedFuture } from "./ModelsApi.js"
 import { SamplingParams } from "./SamplingParams.js"
 import type { TinkerError } from "./TinkerError.js"
@@ -28,7 +29,10 @@ export class SamplingApi extends Context.Tag("effect-tinker/SamplingApi")<Sampli
  */
 export interface Service {
   /** `body` is an encoded {@link SampleRequest}, so that attempts at the same request share one encoding. */
-  readonly asample: (body: TinkerHttpClient.Body) => Effect.Effect<UntypedFuture, TinkerError>
+  readonly asample: (
+    body: TinkerHttpClient.Body,
+    attempts?: TinkerHttpClient.Attempts | undefined
+  ) => Effect.Effect<UntypedFuture, TinkerError>
 }
 
 const count = (key: string, value: number) =>
@@ -68,9 +72,6 @@ export const SampleRequest = Schema.Struct({
  */
 export type SampleRequest = typeof SampleRequest.Type
 
-const encodeFields = Schema.encodeSync(SampleRequest)
-const encodeChunks = Schema.encodeSync(ModelInput)
-
 /**
  * Writes a request as JSON. Tokens, most of it, are written straight from their array, and a number larger than JavaScript's
  * numbers stays exact.
@@ -79,25 +80,48 @@ const encodeChunks = Schema.encodeSync(ModelInput)
  * @category schemas
  */
 export const encodeSampleRequest = (request: SampleRequest): TinkerHttpClient.Body => {
-  const { prompt, seqId, ...fields } = request
-  const { prompt: _, ...rest } = encodeFields({ ...fields, prompt: noPrompt })
+  const { prompt, seqId, targetPromptLogprobs: targets } = request
+  const params = request.samplingParams
+  const rest = JSON.stringify({
+    num_samples: request.numSamples,
+    sampling_params: {
+      max_tokens: params.maxTokens,
+      seed: params.seed,
+      // Some servers refuse a bare text.
+      stop: typeof params.stop === "string" ? [params.stop] : params.stop,
+      temperature: params.temperature,
+      top_k: params.topK,
+      top_p: params.topP
+    },
+    base_model: request.baseModel,
+    model_path: request.modelPath,
+    sampling_session_id: request.samplingSessionId,
+    prompt_logprobs: request.promptLogprobs,
+    topk_prompt_logprobs: request.topkPromptLogprobs,
+    topk_sample_logprobs: request.topkSampleLogprobs,
+    target_prompt_logprobs: targets && tensorToJson(targets, "targetPromptLogprobs"),
+    prompt_alt_tokens_k: request.promptAltTokensK,
+    prompt_logprobs_last_n: request.promptLogprobsLastN,
+    record_stability_info: request.recordStabilityInfo,
+    type: request.type
+  })
   const number = seqId === undefined ? "" : `"seq_id":${seqId},`
   return {
     contentType: "application/json",
-    bytes: encoder.encode(`{${number}"prompt":${promptJson(prompt)},${JSON.stringify(rest).slice(1)}`)
+    bytes: encoder.encode(`{${number}"prompt":${promptJson(prompt)},${rest.slice(1)}`)
   }
 }
 
 const encoder = new TextEncoder()
 
-const noPrompt: ModelInput = { chunks: [] }
+const encodeChunk = Schema.encodeSync(ModelInputChunk)
 
 const promptJson = (prompt: ModelInput): string =>
   `{"chunks":[${
     prompt.chunks.map((chunk) =>
       chunk.type === "encoded_text"
         ? `{"tokens":[${chunk.tokens.join(",")}],"type":"encoded_text"}`
-        : JSON.stringify(encodeChunks({ chunks: [chunk] }).chunks[0])
+        : JSON.stringify(encodeChunk(chunk))
     ).join(",")
   }]}`
 

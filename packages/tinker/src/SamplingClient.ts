@@ -216,7 +216,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       const attempt = Effect.suspend(() => {
         // Encoded when it is sent: thousands may wait for their turn.
         const body = SamplingApi.encodeSampleRequest(requestOf(call, samplingSessionId, seqId, recordStabilityInfo))
-        return RetryPolicy.retry(api.asample(body), notRateLimited)
+        return RetryPolicy.retryWith((attempts) => api.asample(body, attempts), notRateLimited)
       })
       return limiter.submitSample(SamplingApi.estimateBytes(call.prompt), attempt)
     }
@@ -250,11 +250,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
 
     const waitFor = (submitted: ApiFuture.Submitted<SampleResponse>): Effect.Effect<SampleResponse, TinkerError> => {
       const observed = (finishedSize: number | undefined) =>
-        ApiFuture.retrieve(
-          waiting,
-          finishedSize === undefined ? submitted : { ...submitted, finishedSize },
-          ignoreState
-        )
+        ApiFuture.retrieve(waiting, finishedSize === undefined ? submitted : { ...submitted, finishedSize })
       return clientConfig.current().sampleUseRetrieveFutures
         ? Effect.flatMap(
           WaitingPolicy.CurrentWaitingPolicy,
@@ -301,7 +297,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       Effect.suspend(() => {
         const settings = clientConfig.current()
         const retries = alwaysRetries || !settings.sampleNoRetries
-        const whole = RetryPolicy.retry(sampleOnce(name, call), lostSamples)
+        const whole = RetryPolicy.retryWith(() => sampleOnce(name, call), lostSamples)
         const ruled = withPolicies(
           settings.sampleStuckDetection ? whole : WaitingPolicy.withWaitingPolicy(whole, WaitingPolicy.forever),
           retries
@@ -363,8 +359,6 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     })
   })
 
-const ignoreState = () => {}
-
 const sampleName = "SamplingClient.sample"
 const logprobsName = "SamplingClient.computeLogprobs"
 
@@ -402,7 +396,7 @@ const requestOf = (
   numSamples: call.numSamples ?? 1,
   // Some servers read the first chunk alone.
   prompt: ModelInputs.joinText(call.prompt),
-  samplingParams: withStopList(call.samplingParams),
+  samplingParams: call.samplingParams,
   samplingSessionId,
   seqId,
   promptLogprobs: call.includePromptLogprobs ?? false,
@@ -414,10 +408,6 @@ const requestOf = (
   recordStabilityInfo,
   type: "sample"
 })
-
-/** Some servers refuse a bare text. */
-const withStopList = (params: SamplingParams.SamplingParams): SamplingParams.SamplingParams =>
-  typeof params.stop === "string" ? SamplingParams.make({ ...params, stop: [params.stop] }) : params
 
 /** What differs between servers is evened out, and what a server left out is told. */
 const finish = (
@@ -459,7 +449,7 @@ const issuesOf = (call: SampleOptions, maxContextLength: number | undefined): Re
     })
   }
   for (const [i, chunk] of call.prompt.chunks.entries()) {
-    if (chunk.type === "encoded_text" && chunk.tokens.some((token) => token < 0)) {
+    if (chunk.type === "encoded_text" && hasNegative(chunk.tokens)) {
       found.push({ field: `prompt.chunks[${i}]`, description: "has a negative token." })
     }
   }
@@ -497,6 +487,11 @@ const issuesOf = (call: SampleOptions, maxContextLength: number | undefined): Re
     found.push({ ...issue, field: `samplingParams.${issue.field}` })
   }
   return found
+}
+
+const hasNegative = (tokens: Int32Array): boolean => {
+  for (let i = 0; i < tokens.length; i++) if (tokens[i]! < 0) return true
+  return false
 }
 
 const hasSchedule = (config: RetryConfig): boolean =>

@@ -225,8 +225,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   ) =>
     ApiFuture.retrieve(
       { futures, responseBudget: limiter.responses, label, warn },
-      { requestId: submitted.requestId, requestType, operation: name, decode: { json } },
-      () => {}
+      { requestId: submitted.requestId, requestType, operation: name, decode: { json } }
     )
 
   const createModel = (

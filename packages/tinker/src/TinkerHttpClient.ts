@@ -9,7 +9,7 @@ import type * as Headers from "@effect/platform/Headers"
 import * as PlatformHeaders from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
@@ -18,12 +18,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Credentials from "./Credentials.js"
 import * as Deadlines from "./internal/deadlines.js"
 import { decodeJson } from "./internal/decodeJson.js"
+import { makeHeaders, makeRequest } from "./internal/httpRequest.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
 import { retryAfter } from "./internal/retryAfter.js"
 import { runtimeHeaders } from "./internal/runtimeHeaders.js"
@@ -86,6 +88,8 @@ export interface Request {
   readonly pausesForBilling?: boolean | undefined
   /** Whether the request makes no sense when the session is over. Default false. */
   readonly ofSession?: boolean | undefined
+  /** Default: those of {@link CurrentAttempts}, or none. */
+  readonly attempts?: Attempts | undefined
 }
 
 /**
@@ -110,25 +114,32 @@ export interface Response {
 }
 
 /**
- * What the attempts at one logical request share. The first attempt draws the key.
+ * What the attempts at one logical request share: the key, which the first attempt draws, and how often it was repeated.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Attempts {
+  idempotencyKey: string | undefined
+  retryCount: number
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeAttempts = (): Attempts => ({ idempotencyKey: undefined, retryCount: 0 })
+
+/**
+ * Shared by the requests of a region of code, unless they say otherwise.
  *
  * @since 0.1.0
  * @category config
  */
-export class Attempt extends Context.Reference<Attempt>()("effect-tinker/TinkerHttpClient/Attempt", {
-  defaultValue: (): Sharing => ({ idempotencyKey: undefined, retryCount: 0, shared: false })
-}) {}
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface Sharing {
-  idempotencyKey: string | undefined
-  retryCount: number
-  /** False for the default, which every request without a retry policy sees. */
-  readonly shared: boolean
-}
+export class CurrentAttempts extends Context.Reference<CurrentAttempts>()(
+  "effect-tinker/TinkerHttpClient/CurrentAttempts",
+  { defaultValue: (): Attempts | undefined => undefined }
+) {}
 
 /**
  * The public call on whose behalf requests are sent, e.g. `TrainingClient.optimStep`; the outermost one counts.
@@ -185,6 +196,37 @@ const traffic: ReadonlyMap<string, Traffic> = new Map([
   ["finish", "session"],
   ["telemetry", "telemetry"]
 ])
+
+/**
+ * Names what an `HttpClient` may offer beside itself: sending without a fiber, which is several times cheaper. A client that
+ * was made of it by a transformation no longer has it, so that no transformation is passed over.
+ *
+ * @since 0.1.0
+ * @category symbols
+ */
+export const SendDirectly: unique symbol = Symbol.for("effect-tinker/TinkerHttpClient/SendDirectly")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface DirectHttpClient extends HttpClient.HttpClient {
+  /** Sends a request, calls back once with what came of it, and gives the means to stop. */
+  readonly [SendDirectly]: (
+    request: HttpClientRequest.HttpClientRequest,
+    done: (outcome: Effect.Effect<DirectAnswer, HttpClientError.HttpClientError>) => void
+  ) => () => void
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface DirectAnswer {
+  readonly status: number
+  readonly headers: Headers.Headers
+  readonly body: Uint8Array
+}
 
 /**
  * Compresses request bodies. `@effect-tinker/node` supplies it for Node; without it they go out as they are, which servers
@@ -265,13 +307,11 @@ export const make: Effect.Effect<
     accept: "application/json",
     "user-agent": `effect-tinker/${version}`,
     "x-stainless-package-version": TinkerConfig.protocolVersion,
-    ...runtimeHeaders()
-  }
-  const userHeaders: Record<string, string> = {
+    ...runtimeHeaders(),
     ...(clientId === undefined ? {} : { [cloudflareId]: clientId }),
-    ...(clientSecret === undefined ? {} : { [cloudflareSecret]: Redacted.value(clientSecret) })
+    ...(clientSecret === undefined ? {} : { [cloudflareSecret]: Redacted.value(clientSecret) }),
+    ...Object.fromEntries(Object.entries(config.headers).map(([name, value]) => [name.toLowerCase(), value]))
   }
-  for (const [name, value] of Object.entries(config.headers)) userHeaders[name.toLowerCase()] = value
 
   let keys = 0
   let billingPause = Option.getOrElse(config.billingPause, () => defaultBillingPause)
@@ -280,13 +320,13 @@ export const make: Effect.Effect<
 
   const headersOf = (
     request: Request,
-    attempt: Sharing,
+    attempts: Attempts,
     call: string | undefined,
     key: Option.Option<Redacted.Redacted>,
     timeout: Duration.Duration
   ): Record<string, string> => {
-    const headers: Record<string, string> = { ...fixedHeaders, ...userHeaders, ...request.headers }
-    headers["x-stainless-retry-count"] = String(attempt.retryCount)
+    const headers = makeHeaders(fixedHeaders, request.headers)
+    headers["x-stainless-retry-count"] = String(attempts.retryCount)
     headers["x-stainless-read-timeout"] = String(Duration.toSeconds(timeout))
     if (call !== undefined) {
       headers["x-sdk-version"] = TinkerConfig.protocolVersion
@@ -296,51 +336,69 @@ export const make: Effect.Effect<
     if (request.method !== "GET") {
       headers["content-type"] = request.body?.contentType ?? "application/json"
       if (request.body?.encoding !== undefined) headers["content-encoding"] = request.body.encoding
-      const drawn = attempt.idempotencyKey ?? `${keyPrefix}-${keys++}`
-      if (attempt.shared) attempt.idempotencyKey = drawn
-      headers["x-idempotency-key"] = drawn
+      headers["x-idempotency-key"] = attempts.idempotencyKey ??= `${keyPrefix}-${keys++}`
     }
     return headers
+  }
+
+  const sendDirectly = Predicate.hasProperty(client, SendDirectly)
+    ? (client as DirectHttpClient)[SendDirectly]
+    : undefined
+
+  const exchange = (
+    message: HttpClientRequest.HttpClientRequest,
+    request: Request,
+    timeout: Duration.Duration
+  ): Effect.Effect<DirectAnswer, HttpClientError.HttpClientError | ApiTimeoutError> => {
+    const onTimeout = () => new ApiTimeoutError({ operation: request.operation, reason: "request", deadline: timeout })
+    const mortal = request.ofSession === true
+    return sendDirectly === undefined
+      ? deadlines.within(
+        Effect.flatMap(
+          client.execute(message),
+          ({ arrayBuffer, headers, status }) =>
+            Effect.map(arrayBuffer, (body) => ({ status, headers, body: new Uint8Array(body) }))
+        ),
+        timeout,
+        onTimeout,
+        mortal
+      )
+      : deadlines.async((done) => sendDirectly(message, done), timeout, onTimeout, mortal)
   }
 
   const send = (
     request: Request,
     url: string,
     headers: Record<string, string>,
+    timeout: Duration.Duration,
     redirects: number
-  ): Effect.Effect<Response, HttpClientError.HttpClientError> => {
-    const bare = HttpClientRequest.make(request.method)(url, { headers })
-    return Effect.flatMap(
-      client.execute(
-        request.body === undefined
-          ? bare
-          : HttpClientRequest.bodyUint8Array(bare, request.body.bytes, request.body.contentType)
-      ),
-      (answer) =>
-        Effect.flatMap(answer.arrayBuffer, (body) => {
-          const response = { request, status: answer.status, headers: answer.headers, body: new Uint8Array(body) }
-          const next = redirects < mostRedirects ? redirect(request, url, response) : undefined
-          return next === undefined
-            ? Effect.succeed(response)
-            : send(next.request, next.url, next.sameOrigin ? headers : withoutCredentials(headers), redirects + 1)
-        })
+  ): Effect.Effect<Response, HttpClientError.HttpClientError | ApiTimeoutError> =>
+    Effect.flatMap(
+      exchange(makeRequest({ method: request.method, url, headers, body: request.body }), request, timeout),
+      (answer) => {
+        const response: Response = { request, status: answer.status, headers: answer.headers, body: answer.body }
+        const next = redirects < mostRedirects ? redirect(request, url, response) : undefined
+        return next === undefined
+          ? Effect.succeed(response)
+          : send(
+            next.request,
+            next.url,
+            next.sameOrigin ? headers : withoutCredentials(headers),
+            timeout,
+            redirects + 1
+          )
+      }
     )
-  }
 
   const sendOnce = (
     request: Request,
-    attempt: Sharing,
+    attempts: Attempts,
     call: string | undefined,
     key: Option.Option<Redacted.Redacted>
   ): Effect.Effect<Response, TinkerError> => {
     const timeout = request.timeout ?? config.requestTimeout
-    const sending = deadlines.within(
-      Effect.suspend(() =>
-        send(request, config.baseUrl + request.path, headersOf(request, attempt, call, key, timeout), 0)
-      ),
-      timeout,
-      () => new ApiTimeoutError({ operation: request.operation, reason: "request", deadline: timeout }),
-      request.ofSession === true
+    const sending = Effect.suspend(() =>
+      send(request, config.baseUrl + request.path, headersOf(request, attempts, call, key, timeout), timeout, 0)
     )
     const caught = Effect.catchAll(
       sending,
@@ -357,19 +415,19 @@ export const make: Effect.Effect<
 
   const withReplay = (
     request: Request,
-    attempt: Sharing,
+    attempts: Attempts,
     call: string | undefined
   ): Effect.Effect<Response, TinkerError> => {
-    if (request.credential !== undefined) return sendOnce(request, attempt, call, request.credential)
+    if (request.credential !== undefined) return sendOnce(request, attempts, call, request.credential)
     return Effect.flatMap(
       credentials.current,
       (key) =>
-        Effect.flatMap(sendOnce(request, attempt, call, key), (response) =>
+        Effect.flatMap(sendOnce(request, attempts, call, key), (response) =>
           response.status !== 401
             ? Effect.succeed(response)
             : Effect.flatMap(credentials.renew(key), (renewed) =>
               renewed
-                ? Effect.flatMap(credentials.current, (key) => sendOnce(request, attempt, call, key))
+                ? Effect.flatMap(credentials.current, (key) => sendOnce(request, attempts, call, key))
                 : Effect.succeed(response)))
     )
   }
@@ -391,12 +449,12 @@ export const make: Effect.Effect<
 
   const withBillingPause = (
     request: Request,
-    attempt: Sharing,
+    attempts: Attempts,
     call: string | undefined,
     since: number | undefined
   ): Effect.Effect<Response, TinkerError> =>
     Effect.flatMap(
-      withReplay(request, attempt, call),
+      withReplay(request, attempts, call),
       (response) =>
         response.status !== 402 || request.pausesForBilling === false
           ? Effect.succeed(response)
@@ -404,16 +462,16 @@ export const make: Effect.Effect<
             const first = since ?? now
             return now - first >= Duration.toMillis(billingPause)
               ? Effect.succeed(response)
-              : Effect.zipRight(pauseForBilling(request, first, now), withBillingPause(request, attempt, call, first))
+              : Effect.zipRight(pauseForBilling(request, first, now), withBillingPause(request, attempts, call, first))
           })
     )
 
   const execute = (request: Request): Effect.Effect<Response, TinkerError> =>
-    Effect.contextWithEffect((context: Context.Context<never>) =>
-      ended !== undefined && request.ofSession === true
-        ? Effect.fail(ended(request.operation))
-        : withBillingPause(request, Context.get(context, Attempt), Context.get(context, PublicCall).name, undefined)
-    )
+    Effect.contextWithEffect((context: Context.Context<never>) => {
+      if (ended !== undefined && request.ofSession === true) return Effect.fail(ended(request.operation))
+      const attempts = request.attempts ?? Context.get(context, CurrentAttempts) ?? makeAttempts()
+      return withBillingPause(request, attempts, Context.get(context, PublicCall).name, undefined)
+    })
 
   const request = (options: Request): Effect.Effect<Response, TinkerError> =>
     Effect.flatMap(execute(options), (response) =>
@@ -452,7 +510,7 @@ const cloudflareSecret = "cf-access-client-secret"
 const weightsToken = "x-tinker-weights-access-token"
 
 const withoutCredentials = (headers: Readonly<Record<string, string>>): Record<string, string> => {
-  const rest = { ...headers }
+  const rest = makeHeaders(headers, undefined)
   for (const name of ["x-api-key", cloudflareId, cloudflareSecret, weightsToken, "authorization", "cookie"]) {
     delete rest[name]
   }

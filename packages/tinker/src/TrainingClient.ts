@@ -614,7 +614,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           requestType: "UnloadModel",
           operation: name,
           decode: { json: () => Effect.void }
-        }, () => {})
+        })
       })
     })
   })

@@ -13,6 +13,13 @@ export interface Deadlines {
     onTimeout: () => E2,
     mortal: boolean
   ) => Effect.Effect<A, E | E2>
+  /** The same for what calls back: `start` begins it and gives the means to stop it. */
+  readonly async: <A, E, E2>(
+    start: (done: (outcome: Effect.Effect<A, E>) => void) => () => void,
+    duration: Duration.Duration,
+    onTimeout: () => E2,
+    mortal: boolean
+  ) => Effect.Effect<A, E | E2>
   /** Interrupts every mortal effect; each then fails with this error. */
   readonly endMortals: <E2>(error: E2) => void
 }
@@ -55,13 +62,16 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
       return Effect.forkIn(Effect.interruptible(watch(queue)), scope)
     })
 
-  const enter = (millis: number, entry: Entry): Waiting => {
+  const queueOf = (millis: number): Waiting => {
     let queue = queues.get(millis)
     if (queue === undefined) queues.set(millis, queue = { entries: [], open: 0, watched: false })
+    return queue
+  }
+
+  const enter = (queue: Waiting, entry: Entry): void => {
     queue.entries.push(entry)
     queue.open += 1
     if (queue.entries.length > 2 * queue.open + 64) queue.entries = queue.entries.filter(isOpen)
-    return queue
   }
 
   return {
@@ -82,7 +92,8 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
               interrupt: () => child.unsafeInterruptAsFork(child.id()),
               failure: undefined
             }
-            const queue = enter(millis, entry)
+            const queue = queueOf(millis)
+            enter(queue, entry)
             const outcome = Effect.matchCauseEffect(restore(Effect.flatten(Fiber.await(child))), {
               onSuccess: (value) => {
                 close(queue, entry)
@@ -98,6 +109,38 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
             return queue.watched ? outcome : Effect.zipRight(start(queue), outcome)
           }))
       ),
+    async: <A, E, E2>(
+      begin: (done: (outcome: Effect.Effect<A, E>) => void) => () => void,
+      duration: Duration.Duration,
+      onTimeout: () => E2,
+      mortal: boolean
+    ) =>
+      Effect.clockWith((clock) => {
+        const millis = Duration.toMillis(duration)
+        const queue = queueOf(millis)
+        const waiting = Effect.async<A, E | E2>((resume) => {
+          const stop = begin((outcome) => {
+            close(queue, entry)
+            resume(outcome)
+          })
+          const entry: Entry = {
+            at: clock.unsafeCurrentTimeMillis() + millis,
+            mortal,
+            onTimeout,
+            interrupt: () => {
+              stop()
+              resume(Effect.fail(entry.failure!.error as E2))
+            },
+            failure: undefined
+          }
+          enter(queue, entry)
+          return Effect.sync(() => {
+            close(queue, entry)
+            stop()
+          })
+        })
+        return queue.watched ? waiting : Effect.zipRight(start(queue), waiting)
+      }),
     endMortals: (error) => {
       for (const queue of queues.values()) {
         for (const entry of queue.entries) if (entry.mortal) end(queue, entry, error)
