@@ -4,8 +4,10 @@
  * When the server refuses it, the samples that wait are asked for singly, and the poll is tried again with the next ones.
  */
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as FuturesApi from "./FuturesApi.js"
@@ -73,7 +75,7 @@ export const make = (options: {
           timeout,
           retrievedRequestIds: acknowledged
         }, limit).pipe(
-          Effect.tapErrorCause(() =>
+          Effect.onError(() =>
             Effect.sync(() => {
               for (const id of acknowledged) read.add(id)
             })
@@ -90,13 +92,13 @@ export const make = (options: {
           if (early.size < mostEarly) early.set(requestId, size)
         } else {
           waiting.delete(requestId)
-          entry.resume(Effect.succeed(size))
+          Deferred.unsafeDone(entry.result, Effect.succeed(size))
         }
       }
     }
 
     const release = () => {
-      for (const entry of waiting.values()) entry.resume(Effect.succeed(undefined))
+      for (const entry of waiting.values()) Deferred.unsafeDone(entry.result, Effect.succeed(undefined))
       waiting.clear()
     }
 
@@ -148,20 +150,19 @@ export const make = (options: {
 
     return {
       finished: (requestId, onSlow) =>
-        Effect.suspend(() => {
+        Effect.flatMap(Clock.currentTimeMillis, (since) => {
           const size = early.get(requestId)
           if (size !== undefined) {
             early.delete(requestId)
             return Effect.succeed(size)
           }
-          return Effect.flatMap(Clock.currentTimeMillis, (since) =>
-            Effect.zipRight(
-              start,
-              Effect.async<number | undefined>((resume) => {
-                waiting.set(requestId, { resume, since, onSlow, shown: false })
-                return Effect.sync(() => waiting.delete(requestId))
-              })
-            ))
+          // Registered before the poll starts: its answer may come at once.
+          const result = Deferred.unsafeMake<number | undefined>(FiberId.none)
+          waiting.set(requestId, { result, since, onSlow, shown: false })
+          return Effect.onInterrupt(
+            Effect.zipRight(start, Deferred.await(result)),
+            () => Effect.sync(() => waiting.delete(requestId))
+          )
         }),
       acknowledge: (requestId) =>
         Effect.suspend(() => {
@@ -172,7 +173,7 @@ export const make = (options: {
   })
 
 interface Entry {
-  readonly resume: (effect: Effect.Effect<number | undefined>) => void
+  readonly result: Deferred.Deferred<number | undefined>
   readonly since: number
   readonly onSlow: Effect.Effect<void>
   shown: boolean

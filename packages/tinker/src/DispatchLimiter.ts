@@ -151,7 +151,7 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
       Effect.flatMap(
         Clock.currentTimeMillis,
         (now) =>
-          now < pausedUntil ? Effect.zipRight(Effect.sleep(pausedUntil - now), Effect.suspend(resumed)) : Effect.void
+          now < pausedUntil ? Effect.zipRight(Effect.sleep(Math.ceil(pausedUntil - now)), Effect.suspend(resumed)) : Effect.void
       )
 
     const pause = (bytes: number, askedToWait: Duration.Duration | undefined) =>
@@ -159,7 +159,7 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
         // Other clients were told to pause at the same moment.
         const stretch = yield* Random.nextRange(1, 1.2)
         const wait = Math.max(pauseAfter(bytes), askedToWait === undefined ? 0 : Duration.toMillis(askedToWait))
-        pausedUntil = Math.max(pausedUntil, (yield* Clock.currentTimeMillis) + wait * stretch)
+        pausedUntil = Math.max(pausedUntil, (yield* Clock.currentTimeMillis) + Math.ceil(wait * stretch))
       })
 
     const submitSample = <A>(bytes: number, attempt: Effect.Effect<A, TinkerError>): Effect.Effect<A, TinkerError> => {
