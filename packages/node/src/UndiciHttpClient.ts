@@ -26,7 +26,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Agent, Client, type Dispatcher } from "undici"
+import type { Dispatcher } from "undici"
+import { ConnectionList, ConnectionPool, type Connections, type Handler } from "./internal/connections.js"
 import { acceptEncoding, decompress } from "./internal/decompress.js"
 
 /**
@@ -35,25 +36,23 @@ import { acceptEncoding, decompress } from "./internal/decompress.js"
  */
 const connections: Record<Exclude<Traffic, "poll">, number> = { session: 8, sample: 16, train: 32, telemetry: 2 }
 
-/** Timeouts are the caller's, on Effect's clock. */
-const undiciOptions = { headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 5000 } } as const
-
 /**
+ * A connection on which an empty 400 came is not used again: something before the server has refused it, not the request.
+ *
  * Closing the scope closes the connections; requests on them then belong to fibers that ended with the same scope.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make: Effect.Effect<DirectHttpClient, never, Scope.Scope> = Effect.gen(function*() {
-  const agents = new Map<Traffic, Dispatcher>()
-  for (const kind of ["session", "sample", "train", "telemetry"] as const) {
-    const agent = yield* Effect.acquireRelease(
-      Effect.sync(() => new Agent({ ...undiciOptions, connections: connections[kind] })),
-      (agent) => Effect.promise(() => agent.destroy())
+  const pools = new Map<Traffic, Connections>()
+  for (const kind of ["session", "sample", "train", "telemetry", "poll"] as const) {
+    const pool = yield* Effect.acquireRelease(
+      Effect.sync(() => kind === "poll" ? new ConnectionList() : new ConnectionPool(connections[kind])),
+      (pool) => Effect.promise(() => pool.destroy())
     )
-    agents.set(kind, agent)
+    pools.set(kind, pool)
   }
-  const polls = yield* Effect.acquireRelease(Effect.sync(() => new ConnectionList()), (list) => list.destroy)
 
   const sendDirectly: DirectHttpClient[typeof SendDirectly] = (request, done) => {
     const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
@@ -71,11 +70,9 @@ export const make: Effect.Effect<DirectHttpClient, never, Scope.Scope> = Effect.
       done(fail(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`)))
       return () => {}
     }
-    const kind = trafficOf(pathname)
     const exchange = new Exchange(request, done)
     try {
-      if (kind === "poll") polls.dispatch(origin, options, exchange)
-      else agents.get(kind)!.dispatch(options, exchange)
+      pools.get(trafficOf(pathname))!.dispatch(origin, options, exchange)
     } catch (cause) {
       done(fail(request, cause))
     }
@@ -105,28 +102,6 @@ const succeed = (request: HttpClientRequest.HttpClientRequest) => Effect.succeed
  */
 export const layer: Layer.Layer<HttpClient.HttpClient> = Layer.scoped(HttpClient.HttpClient, make)
 
-/** Connections of which each serves one request at a time; the one used last is used next, so that the others may close. */
-class ConnectionList {
-  private readonly free = new Map<string, Array<Client>>()
-  private readonly all = new Set<Client>()
-
-  dispatch(origin: string, options: Dispatcher.DispatchOptions, exchange: Exchange): void {
-    const free = this.free.get(origin) ?? []
-    this.free.set(origin, free)
-    const client = free.pop() ?? this.open(origin)
-    exchange.onEnd = () => free.push(client)
-    client.dispatch(options, exchange)
-  }
-
-  private open(origin: string): Client {
-    const client = new Client(origin, undiciOptions)
-    this.all.add(client)
-    return client
-  }
-
-  readonly destroy = Effect.promise(() => Promise.all(Array.from(this.all, (client) => client.destroy())))
-}
-
 const bodyOf = (
   request: HttpClientRequest.HttpClientRequest,
   options: Pick<Dispatcher.DispatchOptions, "origin" | "path" | "method">
@@ -146,8 +121,8 @@ const bodyOf = (
 type Done = (outcome: Effect.Effect<DirectAnswer, HttpClientError.HttpClientError>) => void
 
 /** One request on a connection. */
-class Exchange implements Dispatcher.DispatchHandler {
-  onEnd: (() => void) | undefined
+class Exchange implements Handler {
+  onEnd: ((refused: boolean) => void) | undefined
   private readonly request: HttpClientRequest.HttpClientRequest
   private readonly done: Done
   private controller: Dispatcher.DispatchController | undefined
@@ -185,8 +160,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.onEnd?.()
     const { headers, parts, request, status } = this
+    this.onEnd?.(status === 400 && parts.length === 0)
     const body: Uint8Array = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
     const encoding = headers["content-encoding"]
     this.done(
@@ -200,7 +175,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Dispatcher.DispatchController, cause: Error): void {
-    this.onEnd?.()
+    this.onEnd?.(false)
     this.done(fail(this.request, cause))
   }
 }

@@ -1,2 +1,5 @@
+export * as CredentialCommand from "./CredentialCommand.js"
+export * as StoredCredentials from "./StoredCredentials.js"
 export * as TinkerNode from "./TinkerNode.js"
 export * as UndiciHttpClient from "./UndiciHttpClient.js"
+export * as Zstd from "./Zstd.js"

@@ -1,0 +1,82 @@
+import { Agent, Client, type Dispatcher } from "undici"
+
+/** Timeouts are the caller's, on Effect's clock. */
+const undiciOptions = { headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 5000 } } as const
+
+/** One request, told of by undici. */
+export interface Handler extends Dispatcher.DispatchHandler {
+  /** Called when the request is over: its connection is free, or was refused and should not be used again. */
+  onEnd: ((refused: boolean) => void) | undefined
+}
+
+export interface Connections {
+  readonly dispatch: (origin: string, options: Dispatcher.DispatchOptions, handler: Handler) => void
+  readonly destroy: () => Promise<unknown>
+}
+
+/** So many connections that requests share, and wait for. */
+export class ConnectionPool implements Connections {
+  private readonly connections: number
+  private readonly all = new Set<Agent>()
+  private current: Agent
+
+  constructor(connections: number) {
+    this.connections = connections
+    this.current = this.open()
+  }
+
+  dispatch(_: string, options: Dispatcher.DispatchOptions, handler: Handler): void {
+    const agent = this.current
+    handler.onEnd = (refused) => {
+      if (refused && agent === this.current) this.replace(agent)
+    }
+    agent.dispatch(options, handler)
+  }
+
+  destroy(): Promise<unknown> {
+    return Promise.all(Array.from(this.all, (agent) => agent.destroy()))
+  }
+
+  private open(): Agent {
+    const agent = new Agent({ ...undiciOptions, connections: this.connections })
+    this.all.add(agent)
+    return agent
+  }
+
+  /** What is on its way over the old connections stays there; they close after it. */
+  private replace(agent: Agent): void {
+    this.current = this.open()
+    void agent.close().then(() => this.all.delete(agent))
+  }
+}
+
+/** Connections of which each serves one request at a time; the one used last is used next, so that the others may close. */
+export class ConnectionList implements Connections {
+  private readonly free = new Map<string, Array<Client>>()
+  private readonly all = new Set<Client>()
+
+  dispatch(origin: string, options: Dispatcher.DispatchOptions, handler: Handler): void {
+    const free = this.free.get(origin) ?? []
+    this.free.set(origin, free)
+    const client = free.pop() ?? this.open(origin)
+    handler.onEnd = (refused) => {
+      if (refused) this.close(client)
+      else free.push(client)
+    }
+    client.dispatch(options, handler)
+  }
+
+  destroy(): Promise<unknown> {
+    return Promise.all(Array.from(this.all, (client) => client.destroy()))
+  }
+
+  private open(origin: string): Client {
+    const client = new Client(origin, undiciOptions)
+    this.all.add(client)
+    return client
+  }
+
+  private close(client: Client): void {
+    void client.close().then(() => this.all.delete(client))
+  }
+}

@@ -1,0 +1,36 @@
+import * as Effect from "effect/Effect"
+import * as Zlib from "node:zlib"
+
+/** How functions of `node:zlib` call back. */
+export type Transform = (bytes: Uint8Array, done: (error: Error | null, result: Uint8Array) => void) => void
+
+/** Node has zstd since 22.15. */
+const native = (name: string): Transform | undefined => {
+  const found: unknown = Reflect.get(Zlib, name)
+  return typeof found === "function" ? found as Transform : undefined
+}
+
+const nativeCompress = native("zstdCompress")
+const nativeDecompress = native("zstdDecompress")
+
+export const isNative = nativeDecompress !== undefined
+
+/** Loaded at the first use, as few programs need it. */
+let library: Promise<typeof import("@bokuweb/zstd-wasm")> | undefined
+
+const load = () => library ??= import("@bokuweb/zstd-wasm").then((module) => module.init().then(() => module))
+
+/** Any bytes can be compressed, so there is nothing to fail with. */
+export const compress = (bytes: Uint8Array): Effect.Effect<Uint8Array> =>
+  nativeCompress === undefined
+    ? Effect.map(Effect.promise(load), (zstd) => zstd.compress(bytes))
+    : Effect.async((resume) => {
+      nativeCompress(bytes, (error, result) => resume(error === null ? Effect.succeed(result) : Effect.die(error)))
+    })
+
+export const decompress: Transform = nativeDecompress ?? ((bytes, done) => {
+  import("fzstd").then((fzstd) => fzstd.decompress(bytes)).then(
+    (result) => done(null, result),
+    (cause: unknown) => done(cause instanceof Error ? cause : new Error(String(cause)), bytes)
+  )
+})
