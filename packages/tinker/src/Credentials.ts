@@ -6,12 +6,14 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { isJwt, readClaims } from "./internal/jwt.js"
+import { shared } from "./internal/shared.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import { InvalidInputError, type TinkerError } from "./TinkerError.js"
 
@@ -75,8 +77,8 @@ export class StoredCredentials extends Context.Tag("effect-tinker/Credentials/St
   readonly defaultKey: Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError>
 }>() {}
 
-/** The output of a credential command is good for this long, or to the end of the token that it is. */
-const commandLifetime = Duration.minutes(1)
+/** A credential of a command or a file is used for this long, or to the end of the token that it is. */
+const keptFor = Duration.minutes(1)
 
 /** Tokens are renewed on demand when this much, or a quarter of their life, is left. Source: the Python SDK 0.38.0. */
 const margin = Duration.seconds(60)
@@ -99,34 +101,36 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
     const commands = yield* Effect.serviceOption(CredentialCommand)
     const stored = yield* Effect.serviceOption(StoredCredentials)
     const scope = yield* Effect.scope
-    const renewing = yield* Effect.makeSemaphore(1)
 
     const key = config.apiKey
-    if (Option.isSome(key)) yield* Effect.zipRight(checkKey(config, key.value), checkLife("apiKey", key.value))
+    if (Option.isSome(key)) yield* Effect.zipRight(checkKey(config, key.value), check("apiKey", key.value))
 
-    const fromCommand = Option.map(config.credentialCommand, (command) =>
+    const command = Option.map(config.credentialCommand, (command) =>
       Option.match(commands, {
         onNone: () =>
           wrong("credentialCommand", "commands cannot be run here. On Node provide TinkerNode.layer, or set a key."),
-        onSome: ({ run }) => run(command).pipe(Effect.tap((found) => checkLife("credentialCommand", found)))
-      }))
-    const command = Option.isNone(fromCommand)
-      ? undefined
-      : yield* Effect.cachedWithTTL(fromCommand.value, commandLifetime)
+        onSome: ({ run }) =>
+          kept(Effect.asSome(Effect.tap(run(command), (found) => check("credentialCommand", found))), scope)
+      })).pipe(Option.getOrUndefined)
 
-    const fallback: Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError> = Effect.gen(function*() {
-      if (command !== undefined) return Option.some(yield* command)
-      const kept = Option.isNone(stored) ? Option.none() : yield* stored.value.defaultKey
-      if (Option.isSome(kept)) return kept
-      return isLoopback(config.baseUrl)
-        ? Option.none()
-        : yield* wrong("apiKey", "there is no API key. Set TINKER_API_KEY, or pass the option apiKey.")
+    const defaultKey = Option.match(stored, {
+      onNone: () => Effect.succeedNone,
+      onSome: ({ defaultKey }) =>
+        kept(
+          Effect.tap(defaultKey, (found) => Option.isSome(found) ? check("apiKey", found.value) : Effect.void),
+          scope
+        )
     })
+
+    const fallback = command ?? Effect.flatMap(defaultKey, (found) =>
+      Option.isSome(found) || isLoopback(config.baseUrl)
+        ? Effect.succeed(found)
+        : wrong("apiKey", "there is no API key. Set TINKER_API_KEY, or pass the option apiKey."))
 
     const resolve = (preferCommand: boolean): Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError> => {
       const keyIsJwt = Option.isSome(key) && isJwt(Redacted.value(key.value))
       if (Option.isSome(key) && (keyIsJwt || !preferCommand || command === undefined)) {
-        return keyIsJwt ? Effect.as(checkLife("apiKey", key.value), key) : Effect.succeed(key)
+        return keyIsJwt ? Effect.as(check("apiKey", key.value), key) : Effect.succeed(key)
       }
       return preferCommand && command === undefined && Option.isNone(key)
         ? wrong("credentialCommand", "the server wants the output of a credential command. Set TINKER_CREDENTIAL_CMD.")
@@ -137,19 +141,34 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
     let exchange: Effect.Effect<Redacted.Redacted, TinkerError> | undefined
     let token: Token | undefined
     let renewsAhead = false
+    let failedAt = -Infinity
 
-    const fetchToken = Effect.suspend(() => exchange!).pipe(
-      Effect.flatMap((value) =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
-          token = { value, receivedAt: now, lifetime: lifetimeOf(value) }
-          return value
-        })
+    const isRefusal = (error: TinkerError) => error._tag === "ApiStatusError" && error.reason === "Authentication"
+
+    const fetchToken: Effect.Effect<Redacted.Redacted, TinkerError> = shared(
+      Effect.suspend(() => exchange!).pipe(
+        Effect.flatMap((value) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            token = { value, receivedAt: now, lifetime: lifetimeOf(value) }
+            return value
+          })
+        ),
+        Effect.tap(() => {
+          if (renewsAhead) return Effect.void
+          renewsAhead = true
+          return Effect.forkIn(Effect.interruptible(Effect.suspend(() => renewAhead)), scope)
+        }),
+        Effect.tapError((error) =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) => {
+            failedAt = now
+            return token === undefined || isRefusal(error)
+              ? Effect.void
+              : Effect.logWarning("the token could not be renewed", error.message)
+          })
+        ),
+        Effect.annotateLogs("module", "Credentials")
       ),
-      Effect.tap(() => {
-        if (renewsAhead) return Effect.void
-        renewsAhead = true
-        return Effect.forkIn(Effect.interruptible(renewAhead), scope)
-      })
+      scope
     )
 
     const renewAhead: Effect.Effect<void> = Effect.gen(function*() {
@@ -162,33 +181,39 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
             : Duration.max(Duration.times(current.lifetime, share), shortestRenewal)
         )
         while (token === current) {
-          const failure = yield* renewing.withPermits(1)(
-            Effect.suspend(() => token === current ? Effect.asVoid(fetchToken) : Effect.void)
-          ).pipe(Effect.as(undefined), Effect.catchAll((error) => Effect.succeed(error)))
-          if (failure === undefined) break
-          if (failure._tag === "ApiStatusError" && failure.reason === "Authentication") {
+          const outcome = yield* Effect.either(fetchToken)
+          if (Either.isRight(outcome)) break
+          if (isRefusal(outcome.left)) {
             // The next request asks for a token itself, and reports this to its caller.
             renewsAhead = false
             return
           }
-          yield* Effect.logWarning("the token could not be renewed", failure.message)
           yield* Effect.sleep(renewalPause)
         }
       }
-    }).pipe(Effect.annotateLogs("module", "Credentials"))
-
-    const currentToken = Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      if (token !== undefined && remaining(token, now) > marginOf(token)) return Effect.succeed(token.value)
-      return renewing.withPermits(1)(Effect.suspend(() => {
-        if (token !== undefined && remaining(token, now) > marginOf(token)) return Effect.succeed(token.value)
-        return Effect.catchAll(fetchToken, (error) => {
-          const refused = error._tag === "ApiStatusError" && error.reason === "Authentication"
-          return !refused && token !== undefined && remaining(token, now) > 0
-            ? Effect.as(Effect.logWarning("the token could not be renewed", error.message), token.value)
-            : Effect.fail(error)
-        })
-      }))
     })
+
+    const currentToken: Effect.Effect<Redacted.Redacted, TinkerError> = Effect.flatMap(
+      Clock.currentTimeMillis,
+      (now) => {
+        if (token !== undefined) {
+          const left = remaining(token, now)
+          const hasJustFailed = now - failedAt < Duration.toMillis(shortestRenewal)
+          if (left > (hasJustFailed ? 0 : marginOf(token))) return Effect.succeed(token.value)
+        }
+        return Effect.catchAll(
+          fetchToken,
+          (error) =>
+            Effect.flatMap(
+              Clock.currentTimeMillis,
+              (now) =>
+                !isRefusal(error) && token !== undefined && remaining(token, now) > 0
+                  ? Effect.succeed(token.value)
+                  : Effect.fail(error)
+            )
+        )
+      }
+    )
 
     return Credentials.of({
       own,
@@ -201,13 +226,11 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
         Effect.suspend(() =>
           exchange === undefined || Option.isNone(refused)
             ? Effect.succeed(false)
-            : renewing.withPermits(1)(
-              Effect.suspend(() => token?.value === refused.value ? Effect.asVoid(fetchToken) : Effect.void)
-            ).pipe(Effect.as(true))
+            : Effect.as(token?.value === refused.value ? fetchToken : Effect.void, true)
         ),
       present: Effect.suspend(() => {
         if (Option.isSome(key) || command !== undefined) return Effect.succeed(true)
-        return Option.isNone(stored) ? Effect.succeed(false) : Effect.map(stored.value.defaultKey, Option.isSome)
+        return Effect.map(defaultKey, Option.isSome)
       })
     })
   }
@@ -246,20 +269,48 @@ const marginOf = (token: Token): number =>
 const wrong = (field: string, description: string) =>
   Effect.fail(new InvalidInputError({ operation: "Credentials", field, description }))
 
+/** Runs the effect when its last success is too old. Nobody runs it twice at once, and failures are not kept. */
+const kept = <E>(
+  effect: Effect.Effect<Option.Option<Redacted.Redacted>, E>,
+  scope: Scope.Scope
+): Effect.Effect<Option.Option<Redacted.Redacted>, E> => {
+  let last: { readonly found: Option.Option<Redacted.Redacted>; readonly until: number } | undefined
+  const run = shared(
+    Effect.tap(effect, (found) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        last = { found, until: Math.min(now + Duration.toMillis(keptFor), Option.match(found, endOfLife)) }
+      })),
+    scope
+  )
+  return Effect.flatMap(
+    Clock.currentTimeMillis,
+    (now) => last !== undefined && now < last.until ? Effect.succeed(last.found) : run
+  )
+}
+
 const checkKey = (config: TinkerConfig.Service, key: Redacted.Redacted): Effect.Effect<void, InvalidInputError> =>
   config.baseUrl === TinkerConfig.hosted && !/^(tml-|eyJ)/.test(Redacted.value(key))
     ? wrong("apiKey", "the API key is not one of Tinker's, which start with tml-. Check TINKER_API_KEY.")
     : Effect.void
 
-const checkLife = (field: string, credential: Redacted.Redacted): Effect.Effect<void, InvalidInputError> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+/** In milliseconds since 1970; for ever, unless the credential is a token that says otherwise. */
+const endOfLife = {
+  onNone: () => Infinity,
+  onSome: (credential: Redacted.Redacted): number => {
     const text = Redacted.value(credential)
-    const expiresAt = isJwt(text) ? readClaims(text)?.expiresAt : undefined
-    return expiresAt !== undefined && expiresAt * 1000 <= now
-      ? wrong(
-        field,
-        `the credential is a token that expired at ${new Date(expiresAt * 1000).toISOString()}. Get a new one.`
-      )
+    return ((isJwt(text) ? readClaims(text)?.expiresAt : undefined) ?? Infinity) * 1000
+  }
+}
+
+/** Errors of transports repeat a header that cannot be sent, so such a credential must not get there. */
+const check = (field: string, credential: Redacted.Redacted): Effect.Effect<void, InvalidInputError> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    if (!/^[\x21-\x7e]+$/.test(Redacted.value(credential))) {
+      return wrong(field, "the credential has a space, a line break or another character that no credential has.")
+    }
+    const end = endOfLife.onSome(credential)
+    return end <= now
+      ? wrong(field, `the credential is a token that expired at ${new Date(end).toISOString()}. Get a new one.`)
       : Effect.void
   })
 
