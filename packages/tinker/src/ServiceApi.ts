@@ -329,6 +329,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
     const ofSession = { ofSession: true }
+    const createSession = post(http, "create_session", CreateSessionRequest, CreateSessionResponse)
     const heartbeat = post(http, "session_heartbeat", SessionHeartbeatRequest, Schema.Unknown)
     const finish = post(http, "finish_session", FinishSessionRequest, Schema.Unknown)
     const clientConfig = post(http, "client/config", ClientConfigRequest, Settings)
@@ -338,14 +339,19 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     const get = <A, I>(operation: string, schema: Schema.Schema<A, I>, path = operation) =>
       http.json({ operation, method: "GET", path: `/api/v1/${path}` }, schema)
     return ServiceApi.of({
-      clientConfig: (request, credential) => clientConfig(request, { credential }),
-      dynamicConfig: (request) => dynamicConfig(request, background),
-      authToken: (credential) => Effect.map(authToken({}, { credential }), ({ jwt }) => jwt),
+      clientConfig: (request, credential) => ofNobody(clientConfig(request, { credential })),
+      dynamicConfig: (request) => ofNobody(dynamicConfig(request, background)),
+      authToken: (credential) =>
+        ofNobody(Effect.suspend(() =>
+          // It may come between the attempts at another request, and must not pass for one of them.
+          Effect.map(authToken({}, { credential, attempts: TinkerHttpClient.makeAttempts() }), ({ jwt }) => jwt)
+        )),
       healthz: Effect.asVoid(get("healthz", Schema.Struct({ status: Schema.Literal("ok") }))),
       checkAccess: Effect.asVoid(http.request({ ...capabilities, pausesForBilling: false })),
       getServerCapabilities: http.json(capabilities, GetServerCapabilitiesResponse),
-      createSession: post(http, "create_session", CreateSessionRequest, CreateSessionResponse, ofSession),
-      sessionHeartbeat: (sessionId) => Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, background)),
+      createSession: (request) => ofNobody(createSession(request, ofSession)),
+      sessionHeartbeat: (sessionId) =>
+        ofNobody(Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, background))),
       finishSession: (sessionId, type, detail) =>
         Effect.asVoid(
           finish({ reason: { type }, detail: detail ?? null }, { path: `/api/v1/sessions/${sessionId}/finish` })
@@ -372,6 +378,9 @@ const capabilities = {
 
 /** What goes on beside the user's calls comes again soon, so it does not wait for long. */
 const background = { timeout: Duration.seconds(10), pausesForBilling: false }
+
+/** Sent for the client itself, whichever call happens to be the first to need it. */
+const ofNobody = Effect.provideService(TinkerHttpClient.PublicCall, { name: undefined })
 
 /**
  * @since 0.1.0
