@@ -287,6 +287,9 @@ const defaultBillingPause = Duration.hours(1)
 /** Source: the Fetch standard. */
 const mostRedirects = 20
 
+/** After so many in a row an empty 400 counts as an answer. Source: the Python SDK 0.38.0. */
+const mostRefusals = 16
+
 /**
  * @since 0.1.0
  * @category constructors
@@ -316,6 +319,7 @@ export const make: Effect.Effect<
   let keys = 0
   let billingPause = Option.getOrElse(config.billingPause, () => defaultBillingPause)
   let lastBillingWarning = -Infinity
+  let refusalsLeft = mostRefusals
   let ended: ((operation: string) => SessionClosedError) | undefined
 
   const headersOf = (
@@ -372,10 +376,15 @@ export const make: Effect.Effect<
     headers: Record<string, string>,
     timeout: Duration.Duration,
     redirects: number
-  ): Effect.Effect<Response, HttpClientError.HttpClientError | ApiTimeoutError> =>
+  ): Effect.Effect<Response, HttpClientError.HttpClientError | TinkerError> =>
     Effect.flatMap(
       exchange(makeRequest({ method: request.method, url, headers, body: request.body }), request, timeout),
-      (answer) => {
+      (answer): Effect.Effect<Response, HttpClientError.HttpClientError | TinkerError> => {
+        if (answer.status === 400 && answer.body.length === 0 && refusalsLeft > 0) {
+          refusalsLeft -= 1
+          return connectionRefused(request.operation, config.baseUrl)
+        }
+        if (refusalsLeft < mostRefusals) refusalsLeft += 1
         const response: Response = { request, status: answer.status, headers: answer.headers, body: answer.body }
         const next = redirects < mostRedirects ? redirect(request, url, response) : undefined
         return next === undefined
@@ -557,6 +566,14 @@ const asTinkerError = (
       return error
   }
 }
+
+/** Proxies refuse connections so; a server that refuses a request says why. */
+const connectionRefused = (operation: string, url: string): ApiConnectionError =>
+  new ApiConnectionError({
+    operation,
+    url,
+    description: "an empty answer 400, as something before the server gives that refuses the connection"
+  })
 
 const connectionLost = (operation: string, url: string, cause: unknown): ApiConnectionError =>
   // Only errors go along: anything else may hold the request, and so the credential.
