@@ -1,6 +1,7 @@
 /**
  * A request that the server has accepted: its result, and what is happening to it meanwhile.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
@@ -10,6 +11,7 @@ import type * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -194,12 +196,19 @@ export const makePending = <A, E>(
   let cancelled = false
   let running: Fiber.RuntimeFiber<unknown, unknown> | undefined
 
+  const reasonOf = (cause: Cause.Cause<E | TinkerError>): Exit.Exit<never, E | TinkerError> => {
+    // What else was asked for is interrupted by the first failure.
+    const failure = Cause.failureOption(cause)
+    if (Option.isSome(failure)) return Exit.fail(failure.value)
+    // Interrupted, but not by `cancel`: the scope of the client has closed.
+    return Cause.isInterruptedOnly(cause) && !cancelled
+      ? Exit.fail(new SessionClosedError({ operation, reason: "closed" }))
+      : Exit.failCause(cause)
+  }
+
   const settle = (exit: Exit.Exit<A, E | TinkerError>) =>
     Effect.suspend(() => {
-      // Interrupted, but not by `cancel`: the scope of the client has closed.
-      const settled = Exit.isInterrupted(exit) && !cancelled
-        ? Exit.fail(new SessionClosedError({ operation, reason: "closed" }))
-        : exit
+      const settled = Exit.isSuccess(exit) ? exit : reasonOf(exit.cause)
       if (Exit.isSuccess(settled)) states.set({ _tag: "done" })
       else if (settled.cause._tag === "Fail") states.set({ _tag: "failed", error: settled.cause.error })
       states.end()
@@ -362,7 +371,7 @@ class Waiter<A> {
   }
 
   private readonly ask: Effect.Effect<A, TinkerError> = Effect.suspend(() => {
-    const { decode, requestId, requestType, roundTrip } = this.submitted
+    const { decode, operation, requestId, requestType, roundTrip } = this.submitted
     const iteration = this.iteration++
     return Effect.clockWith((clock) => {
       const asked = clock.unsafeCurrentTimeMillis()
@@ -377,7 +386,8 @@ class Waiter<A> {
               protobuf: decode.protobuf !== undefined,
               roundTrip,
               timeout: this.pollTimeout(asked),
-              attempts
+              attempts,
+              call: operation
             }),
           { policy: "poll", onRetry: this.onRetry }
         ),
