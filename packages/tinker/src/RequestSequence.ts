@@ -108,7 +108,7 @@ export const make = (options: {
     uncertain.length === 0
       ? Effect.void
       : Effect.forEach(uncertain, (number) =>
-        Effect.catchIf(Effect.asVoid(filler(number, () => {})), isDefinitelyRefused, () =>
+        Effect.catchIf(Effect.asVoid(filler(number, () => {})), isOfTheRequest, () =>
           Effect.void).pipe(
             Effect.tap(() => {
               uncertain = uncertain.filter((other) => other !== number)
@@ -211,6 +211,10 @@ export const make = (options: {
       )
   }
 }
+
+/** What refuses a filler because of itself, and so of its number, rather than because of who asks, and when. */
+const isOfTheRequest = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && (error.reason === "BadRequest" || error.reason === "UnprocessableEntity")
 
 interface Sent<A> {
   readonly exit: Exit.Exit<A, TinkerError>
