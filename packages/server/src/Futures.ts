@@ -6,6 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 
 /**
@@ -133,11 +134,11 @@ export const make = (options: Options = {}): Service => {
   return {
     holdTime,
     submit: (requestId, queue, announce) =>
-      Effect.gen(function*() {
-        yield* forgetOld
-        // Registered again when it runs: whoever waits already must not be left with an outcome that never comes.
+      Effect.map(forgetOld, () => {
+        // Registered again when it runs, perhaps at the same moment: whoever waits already must not be left with an
+        // outcome that never comes.
         if (entries.has(requestId)) return
-        entries.set(requestId, { outcome: yield* Deferred.make<Outcome>(), queue, announce })
+        entries.set(requestId, { outcome: Deferred.unsafeMake<Outcome>(FiberId.none), queue, announce })
       }),
     complete: (requestId, outcome) =>
       Effect.gen(function*() {
