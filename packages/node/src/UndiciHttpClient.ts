@@ -123,10 +123,12 @@ type Done = (outcome: Effect.Effect<DirectAnswer, HttpClientError.HttpClientErro
 /** One request on a connection. */
 class Exchange implements Handler {
   onEnd: ((refused: boolean) => void) | undefined
+  cut: (() => void) | undefined
   private readonly request: HttpClientRequest.HttpClientRequest
   private readonly done: Done
   private controller: Dispatcher.DispatchController | undefined
   private aborted = false
+  private ended = false
   private status = 0
   private headers: Headers.Headers = Headers.empty
   private readonly parts: Array<Uint8Array> = []
@@ -137,8 +139,10 @@ class Exchange implements Handler {
   }
 
   abort(): void {
+    if (this.ended) return
     this.aborted = true
-    this.controller?.abort(new Error("interrupted"))
+    if (this.cut === undefined) this.controller?.abort(new Error("interrupted"))
+    else this.cut()
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -161,6 +165,7 @@ class Exchange implements Handler {
 
   onResponseEnd(): void {
     const { headers, parts, request, status } = this
+    this.ended = true
     this.onEnd?.(status === 400 && parts.length === 0)
     const body: Uint8Array = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
     const encoding = headers["content-encoding"]
@@ -175,8 +180,10 @@ class Exchange implements Handler {
   }
 
   onResponseError(_: Dispatcher.DispatchController, cause: Error): void {
+    this.ended = true
     this.onEnd?.(false)
-    this.done(fail(this.request, cause))
+    // Who has stopped it wants to hear nothing more, least of all that it was stopped.
+    if (!this.aborted) this.done(fail(this.request, cause))
   }
 }
 

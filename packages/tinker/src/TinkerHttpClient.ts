@@ -90,6 +90,8 @@ export interface Request {
   readonly ofSession?: boolean | undefined
   /** Default: those of {@link CurrentAttempts}, or none. */
   readonly attempts?: Attempts | undefined
+  /** The public call behind the request, unless {@link PublicCall} names one around it. */
+  readonly call?: string | undefined
 }
 
 /**
@@ -211,7 +213,7 @@ export const SendDirectly: unique symbol = Symbol.for("effect-tinker/TinkerHttpC
  * @category models
  */
 export interface DirectHttpClient extends HttpClient.HttpClient {
-  /** Sends a request, calls back once with what came of it, and gives the means to stop. */
+  /** Sends a request, calls back once with what came of it, and gives the means to stop, after which it does not call. */
   readonly [SendDirectly]: (
     request: HttpClientRequest.HttpClientRequest,
     done: (outcome: Effect.Effect<DirectAnswer, HttpClientError.HttpClientError>) => void
@@ -479,7 +481,7 @@ export const make: Effect.Effect<
     Effect.contextWithEffect((context: Context.Context<never>) => {
       if (ended !== undefined && request.ofSession === true) return Effect.fail(ended(request.operation))
       const attempts = request.attempts ?? Context.get(context, CurrentAttempts) ?? makeAttempts()
-      return withBillingPause(request, attempts, Context.get(context, PublicCall).name, undefined)
+      return withBillingPause(request, attempts, Context.get(context, PublicCall).name ?? request.call, undefined)
     })
 
   const request = (options: Request): Effect.Effect<Response, TinkerError> =>

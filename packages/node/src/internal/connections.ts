@@ -7,6 +7,8 @@ const undiciOptions = { headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 5
 export interface Handler extends Dispatcher.DispatchHandler {
   /** Called when the request is over: its connection is free, or was refused and should not be used again. */
   onEnd: ((refused: boolean) => void) | undefined
+  /** Ends the request together with its connection, where that is one of its own. */
+  cut: (() => void) | undefined
 }
 
 export interface Connections {
@@ -62,6 +64,12 @@ export class ConnectionList implements Connections {
     handler.onEnd = (refused) => {
       if (refused) this.close(client)
       else free.push(client)
+    }
+    // undici connects again after a request that was aborted, for nobody.
+    handler.cut = () => {
+      handler.onEnd = undefined
+      this.all.delete(client)
+      void client.destroy()
     }
     client.dispatch(options, handler)
   }
