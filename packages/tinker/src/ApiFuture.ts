@@ -233,7 +233,10 @@ export const makePending = <A, E>(
       })
     },
     report: states.set,
-    settleWith: (work) => Effect.asVoid(Effect.exit(Effect.onExit(cancellable(work), settle))),
+    settleWith: (work) =>
+      Effect.uninterruptible(
+        Effect.asVoid(Effect.exit(Effect.onExit(Effect.interruptible(cancellable(work)), settle)))
+      ),
     part: (work) =>
       Effect.fork(cancellable(work)).pipe(
         Effect.flatMap(Fiber.await),
@@ -260,18 +263,27 @@ export const make = <A, B>(
   combine: (results: ReadonlyArray<A>) => B
 ): Effect.Effect<ApiFuture<B>> =>
   Effect.suspend(() => {
-    const { future, report, settleWith } = makePending<B, TinkerError>(
+    const pending = makePending<B, TinkerError>(
       chunks[0]!.operation,
       chunks.map((chunk) => chunk.requestId)
     )
-    return Effect.as(
-      Effect.forkIn(
-        Effect.interruptible(settleWith(Effect.map(retrieveAll(waiting, chunks, report), combine))),
-        scope
-      ),
-      future
-    )
+    const work = Effect.map(retrieveAll(waiting, chunks, pending.report), combine)
+    return Effect.as(settleIn(scope, pending, work), pending.future)
   })
+
+/**
+ * Runs what gives the result in a fiber of the scope. Closing the scope, also before the fiber has begun, ends the future.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const settleIn = <A, E>(
+  scope: Scope.Scope,
+  pending: Pending<A, E>,
+  work: Effect.Effect<A, E>
+): Effect.Effect<void> =>
+  // A fiber begins as uninterruptible as the one that forks it.
+  Effect.uninterruptible(Effect.asVoid(Effect.forkIn(pending.settleWith(work), scope)))
 
 /**
  * A future whose result is there.

@@ -34,7 +34,10 @@ export interface Call<P, A> {
   readonly operation: string
   readonly prepare: Effect.Effect<P, TinkerError>
   readonly submit: (prepared: P, turn: Turn) => Effect.Effect<A, TinkerError>
-  /** What else has to happen before the next call's turn, when the caller has its answer already. */
+  /**
+   * What else has to happen before the next call's turn, when the caller has its answer already. Runs in a region that is
+   * uninterruptible, so that it can tell of its own interruption.
+   */
   readonly afterwards?: ((answer: A, prepared: P, turn: Turn) => Effect.Effect<void>) | undefined
 }
 
@@ -196,9 +199,7 @@ export const make = (options: {
                   Exit.isInterrupted(exit) ? Exit.fail(new SessionClosedError({ operation, reason: "closed" })) : exit
                 )
               ),
-              Effect.flatMap((value) =>
-                afterwards === undefined ? Effect.void : Effect.interruptible(afterwards(value, prepared, turn))
-              ),
+              Effect.flatMap((value) => afterwards === undefined ? Effect.void : afterwards(value, prepared, turn)),
               Effect.ensuring(left),
               Effect.forkIn(scope)
             )

@@ -380,19 +380,21 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                 return { ...chunk, data: part }
               })
               const second = yield* Effect.either(sendPasses(customName, chunks, false, turn, started))
-              yield* Effect.forkIn(
-                Effect.interruptible(pending.settleWith(
-                  Either.isLeft(second)
-                    ? Effect.fail(second.left)
-                    : Effect.map(ApiFuture.retrieveAll(waiting, second.right, pending.report), (outputs) => {
-                      const output = combineOutputs(outputs)
-                      const { loss, metrics = {} } = first.result
-                      return { ...output, metrics: CustomPasses.customLossMetrics(output.metrics, metrics, loss) }
-                    })
-                )),
-                scope
+              yield* ApiFuture.settleIn(
+                scope,
+                pending,
+                Either.isLeft(second)
+                  ? Effect.fail(second.left)
+                  : Effect.map(ApiFuture.retrieveAll(waiting, second.right, pending.report), (outputs) => {
+                    const output = combineOutputs(outputs)
+                    const { loss, metrics = {} } = first.result
+                    return { ...output, metrics: CustomPasses.customLossMetrics(output.metrics, metrics, loss) }
+                  })
               )
-            })
+            }).pipe(
+              Effect.interruptible,
+              Effect.catchAllCause((cause) => pending.settleWith(Effect.failCause(cause)))
+            )
         }).pipe(Effect.map(({ pending }) => pending.future), inCustomSpan)
       })
     const inCustomSpan = operation(customName, { modelId })
