@@ -19,18 +19,21 @@ const withServer = async <A>(delay: string, run: (url: string) => Promise<A>): P
   server.stop()
   return result
 }
-const ours = (url: string, form: string) =>
-  runOurs<Memory>("queuedClient.ts", [url, form, prompts], ["--expose-gc", "--max-old-space-size=8192"])
+const ours = (url: string, form: string, concurrency = "64") =>
+  runOurs<Memory>("queuedClient.ts", [url, form, prompts, concurrency], ["--expose-gc", "--max-old-space-size=8192"])
 
 /** Longer than the measurement: no sample is answered. */
 const never = "3600000"
 const kibibytesEach = (mebibytes: number) => [(1024 * mebibytes) / Number(prompts)]
 
-const stream = await withServer("0", (url) => ours(url, "stream"))
-printLine({ what: "as a stream: heap and arrays, live", unit: "MiB", ours: [stream.live], wanted: "at most 64 MiB" })
-printLine({ what: "as a stream: heap and arrays, with garbage", unit: "MiB", ours: [stream.raw] })
-printLine({ what: "as a stream: resident", unit: "MiB", ours: [stream.rss] })
-printLine({ what: "as a stream: rate", unit: "/s", ours: [stream.prompts / stream.seconds] })
+for (const concurrency of ["64", "2000"]) {
+  const stream = await withServer("0", (url) => ours(url, "stream", concurrency))
+  const what = `as a stream, ${concurrency} at once`
+  printLine({ what: `${what}: heap and arrays, live`, unit: "MiB", ours: [stream.live], wanted: "at most 64 MiB" })
+  printLine({ what: `${what}: heap and arrays, with garbage`, unit: "MiB", ours: [stream.raw] })
+  printLine({ what: `${what}: resident`, unit: "MiB", ours: [stream.rss] })
+  printLine({ what: `${what}: rate`, unit: "/s", ours: [stream.prompts / stream.seconds] })
+}
 
 const eager = await withServer(never, (url) => ours(url, "eager"))
 const python = await withServer(never, (url) => runPython<Memory>("queued.py", [url, prompts]))

@@ -3,8 +3,10 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as ClientConfig from "./ClientConfig.js"
@@ -79,7 +81,7 @@ export const makeBudget = (capacity: () => number): Budget => {
       if (granted === undefined) return
       queue.delete(first)
       first.granted = granted
-      first.resume(Effect.succeed(granted))
+      Deferred.unsafeDone(first.turn, Effect.void)
     }
   }
 
@@ -88,37 +90,35 @@ export const makeBudget = (capacity: () => number): Budget => {
     serve()
   }
 
-  const acquire = (cost: number): Effect.Effect<number> =>
-    Effect.suspend(() => {
+  const leave = (waiting: Waiting) => {
+    if (waiting.granted !== undefined) return release(waiting.granted)
+    queue.delete(waiting)
+    serve()
+  }
+
+  // Many wait here at once, so there is little to hold for one that does.
+  const withPermits = (cost: number) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.uninterruptibleMask((restore) => {
+      const use = (granted: number) => Effect.onExit(restore(effect), () => Effect.sync(() => release(granted)))
       const granted = queue.size === 0 ? grant(cost) : undefined
-      if (granted !== undefined) return Effect.succeed(granted)
-      return Effect.async<number>((resume) => {
-        const waiting: Waiting = { cost, resume, granted: undefined }
-        queue.add(waiting)
-        return Effect.sync(() => {
-          if (waiting.granted !== undefined) return release(waiting.granted)
-          queue.delete(waiting)
-          serve()
-        })
+      if (granted !== undefined) return use(granted)
+      const waiting: Waiting = { cost, turn: Deferred.unsafeMake<void>(FiberId.none), granted: undefined }
+      queue.add(waiting)
+      return Effect.matchCauseEffect(restore(Deferred.await(waiting.turn)), {
+        onFailure: (cause) => {
+          leave(waiting)
+          return Effect.failCause(cause)
+        },
+        onSuccess: () => use(waiting.granted!)
       })
     })
 
-  return {
-    withPermits: (cost) => (effect) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(
-          restore(acquire(cost)),
-          (granted) => Effect.onExit(restore(effect), () => Effect.sync(() => release(granted)))
-        )
-      ),
-    taken: () => taken,
-    waiting: () => queue.size
-  }
+  return { withPermits, taken: () => taken, waiting: () => queue.size }
 }
 
 interface Waiting {
   readonly cost: number
-  readonly resume: (effect: Effect.Effect<number>) => void
+  readonly turn: Deferred.Deferred<void>
   granted: number | undefined
 }
 
@@ -151,7 +151,9 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
       Effect.flatMap(
         Clock.currentTimeMillis,
         (now) =>
-          now < pausedUntil ? Effect.zipRight(Effect.sleep(Math.ceil(pausedUntil - now)), Effect.suspend(resumed)) : Effect.void
+          now < pausedUntil
+            ? Effect.zipRight(Effect.sleep(Math.ceil(pausedUntil - now)), Effect.suspend(resumed))
+            : Effect.void
       )
 
     const pause = (bytes: number, askedToWait: Duration.Duration | undefined) =>

@@ -56,6 +56,8 @@ export interface RetrieveOptions {
   /** Default: as long as any server holds the question. */
   readonly timeout?: Duration.Duration | undefined
   readonly attempts?: TinkerHttpClient.Attempts | undefined
+  /** The public call whose result this is. */
+  readonly call?: string | undefined
 }
 
 /**
@@ -235,6 +237,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
           timeout: options.timeout ?? pollTimeout,
           ofSession: true,
           attempts: options.attempts,
+          call: options.call,
           headers: headersOf(options),
           body: TinkerHttpClient.jsonBody({
             request_id: options.requestId,

@@ -31,7 +31,7 @@ export interface Service {
   /** `body` is an encoded {@link SampleRequest}, so that attempts at the same request share one encoding. */
   readonly asample: (
     body: TinkerHttpClient.Body,
-    attempts?: TinkerHttpClient.Attempts | undefined
+    options?: Pick<TinkerHttpClient.Request, "attempts" | "call">
   ) => Effect.Effect<UntypedFuture, TinkerError>
 }
 
