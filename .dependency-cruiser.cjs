@@ -11,7 +11,7 @@ const allowed = {
 
 /** The tiers of the SDK, first to last: a module imports from its own tier and those before it. */
 const tiers = [
-  "TinkerError|Identifiers|TinkerPath|TensorData|ModelInput|Datum|LossFn|AdamParams|OptimizerParams|LoraConfig|SamplingParams"
+  "TinkerError|Identifiers|TinkerPath|ConsoleUrl|TensorData|ModelInput|Datum|LossFn|AdamParams|OptimizerParams|LoraConfig|SamplingParams"
   + "|ForwardBackwardOutput|SampleResponse",
   "TinkerConfig|Credentials|TinkerHttpClient|RetryPolicy",
   "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi",

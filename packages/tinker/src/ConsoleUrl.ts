@@ -1,0 +1,90 @@
+/**
+ * Addresses of the web console, where people look at what programs did. They are made of ids alone; nothing is asked.
+ *
+ * The protocol names the console's host, but no page of it: the paths below name things as the API itself does. Pass a
+ * `base` where they differ.
+ */
+import * as Either from "effect/Either"
+import type { ModelId, SessionId } from "./Identifiers.js"
+import { InvalidInputError } from "./TinkerError.js"
+import * as TinkerPath from "./TinkerPath.js"
+
+/**
+ * The console of the hosted service, whatever the address of its API. Source: the Python SDK 0.38.0.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const hosted = "https://tinker.thinkingmachines.ai"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Address of the console. Default: {@link hosted}. */
+  readonly base?: string | undefined
+}
+
+/**
+ * The list of all sessions.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const sessions = (options?: Options): string => url(options, ["sessions"])
+
+/**
+ * A session, with its training runs and samplers.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const session = (sessionId: SessionId, options?: Options): string => url(options, ["sessions", sessionId])
+
+/**
+ * A training run; its id is that of the model.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const trainingRun = (modelId: ModelId, options?: Options): string => url(options, ["training-runs", modelId])
+
+/**
+ * A checkpoint, by its `tinker://` path. Left: `InvalidInputError` for what is no such path.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const checkpoint = (path: string, options?: Options): Either.Either<string, InvalidInputError> =>
+  Either.map(TinkerPath.parse(path), (parsed) =>
+    url(options, [
+      "training-runs",
+      parsed.trainingRunId,
+      "checkpoints",
+      ...TinkerPath.checkpointId(parsed).split("/")
+    ]))
+
+/**
+ * The page where a person talks to a checkpoint that was saved for sampling. Left: `InvalidInputError` for any other path.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const playground = (path: string, options?: Options): Either.Either<string, InvalidInputError> =>
+  Either.flatMap(TinkerPath.parse(path), ({ checkpointType }) =>
+    checkpointType === "sampler"
+      ? Either.right(`${url(options, ["playground"])}?model=${encodeURIComponent(path)}`)
+      : Either.left(
+        new InvalidInputError({
+          operation: "ConsoleUrl.playground",
+          field: "path",
+          description: `${JSON.stringify(path)} was not saved for sampling. Save with saveWeightsForSampler.`
+        })
+      ))
+
+const url = ({ base = hosted }: Options = {}, segments: ReadonlyArray<string>): string =>
+  // Ids contain colons, which paths may.
+  `${base.replace(/\/+$/, "")}/${
+    segments.map((segment) => encodeURIComponent(segment).replaceAll("%3A", ":")).join("/")
+  }`
