@@ -340,6 +340,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     }) =>
       Effect.contextWithEffect((environment: Context.Context<R>) => {
         interface Accepted {
+          readonly chunks: ReadonlyArray<PassOptions>
           readonly submitted: ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>
           readonly pending: ApiFuture.Pending<ForwardBackwardOutput, TinkerError | E>
         }
@@ -350,18 +351,18 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         return sequence.run<readonly [ReadonlyArray<Datum.Datum>, number], Accepted>({
           operation: customName,
           prepare: Effect.zip(prepare, Clock.currentTimeMillis),
-          submit: ([data, started], turn) =>
-            Effect.map(
-              sendPasses(customName, chunksOf({ data, lossFn: "cross_entropy" }), true, turn, started),
-              (submitted) => ({
-                submitted,
-                pending: ApiFuture.makePending<ForwardBackwardOutput, TinkerError | E>(
-                  customName,
-                  submitted.map(({ requestId }) => requestId)
-                )
-              })
-            ),
-          afterwards: ({ pending, submitted }, [data, started], turn) =>
+          submit: ([data, started], turn) => {
+            const chunks = chunksOf({ data, lossFn: "cross_entropy" })
+            return Effect.map(sendPasses(customName, chunks, true, turn, started), (submitted) => ({
+              chunks,
+              submitted,
+              pending: ApiFuture.makePending<ForwardBackwardOutput, TinkerError | E>(
+                customName,
+                submitted.map(({ requestId }) => requestId)
+              )
+            }))
+          },
+          afterwards: ({ chunks, pending, submitted }, [data, started], turn) =>
             Effect.gen(function*() {
               const first = yield* pending.part(
                 Effect.gen(function*() {
@@ -373,13 +374,13 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                 })
               )
               if (first === undefined) return
-              // The boundaries of the first pass hold for the second.
+              // The boundaries of the first pass hold for the second, whatever the server wants by now.
               let start = 0
-              const chunks = chunksOf({ data, lossFn: "cross_entropy" }).map((chunk): PassOptions => {
-                const part = first.data.slice(start, start += chunk.data.length)
-                return { ...chunk, data: part }
-              })
-              const second = yield* Effect.either(sendPasses(customName, chunks, false, turn, started))
+              const parts = chunks.map((chunk): PassOptions => ({
+                ...chunk,
+                data: first.data.slice(start, start += chunk.data.length)
+              }))
+              const second = yield* Effect.either(sendPasses(customName, parts, false, turn, started))
               yield* ApiFuture.settleIn(
                 scope,
                 pending,
