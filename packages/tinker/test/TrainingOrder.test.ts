@@ -2,30 +2,11 @@ import { Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
 import { ApiFuture, ServiceClient } from "effect-tinker"
-import type { TinkerError, TrainingClient } from "effect-tinker"
+import type { TinkerError } from "effect-tinker"
 import { adam, datum } from "./fixture.js"
 import * as Observed from "./observed.js"
+import { simulated } from "./simulated.js"
 import * as Simulation from "./simulation.js"
-
-/** Runs with a new model on a simulated clock, and fails as the program does. */
-const simulated = <A, E>(
-  options: Parameters<typeof Observed.client>[1],
-  program: (
-    training: TrainingClient.Service,
-    observed: Observed.Observed
-  ) => Effect.Effect<A, E, ServiceClient.ServiceClient | Faults.Faults>
-) =>
-  Effect.gen(function*() {
-    const simulation = yield* Simulation.make()
-    const observed = Observed.make()
-    const exit = yield* simulation.run(
-      Effect.gen(function*() {
-        const service = yield* ServiceClient.ServiceClient
-        return yield* program(yield* service.createLoraTrainingClient({ baseModel: "bigram", rank: 4 }), observed)
-      }).pipe(Effect.provide(Observed.client(observed, options)))
-    )
-    return yield* exit
-  })
 
 it.effect("a number whose fate is unknown is asked after again when the question was refused for another reason", () =>
   simulated({}, (training) =>
