@@ -14,7 +14,7 @@ import * as CompletionPoller from "./CompletionPoller.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
-import { operation } from "./internal/operation.js"
+import { span } from "./internal/operation.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import type { ModelInput } from "./ModelInput.js"
 import * as ModelInputs from "./ModelInput.js"
@@ -27,7 +27,7 @@ import * as SamplingApi from "./SamplingApi.js"
 import * as SamplingParams from "./SamplingParams.js"
 import * as SessionManager from "./SessionManager.js"
 import type { Int64Tensor } from "./TensorData.js"
-import { ApiResponseValidationError, failOnIssues, isRetryable, type Issue, type TinkerError } from "./TinkerError.js"
+import { ApiResponseValidationError, invalidInput, isRetryable, type Issue, type TinkerError } from "./TinkerError.js"
 import * as WaitingPolicy from "./WaitingPolicy.js"
 
 /**
@@ -212,11 +212,11 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       )
     )
 
-    const submit = (call: SampleOptions, seqId: number | bigint) => {
+    const submit = (name: string, call: SampleOptions, seqId: number | bigint) => {
       const attempt = Effect.suspend(() => {
         // Encoded when it is sent: thousands may wait for their turn.
         const body = SamplingApi.encodeSampleRequest(requestOf(call, samplingSessionId, seqId, recordStabilityInfo))
-        return RetryPolicy.retryWith((attempts) => api.asample(body, attempts), notRateLimited)
+        return RetryPolicy.retryWith((attempts) => api.asample(body, { attempts, call: name }), notRateLimited)
       })
       return limiter.submitSample(SamplingApi.estimateBytes(call.prompt), attempt)
     }
@@ -231,7 +231,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         nextSeqId,
         (seqId) =>
           Effect.uninterruptibleMask((restore) =>
-            Effect.flatMap(restore(submit(call, seqId)), (submitted) => {
+            Effect.flatMap(restore(submit(name, call, seqId)), (submitted) => {
               const ids = submitted.sampleSequenceIds ?? localIds(submitted.requestId, call.numSamples ?? 1)
               const wait = waitFor({
                 requestId: submitted.requestId,
@@ -293,29 +293,39 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         : patient
     }
 
-    const run = (name: string, call: SampleOptions, alwaysRetries: boolean) =>
+    const once = (name: string, call: SampleOptions, retries: boolean) =>
       Effect.suspend(() => {
-        const settings = clientConfig.current()
-        const retries = alwaysRetries || !settings.sampleNoRetries
         const whole = RetryPolicy.retryWith(() => sampleOnce(name, call), lostSamples)
-        const ruled = withPolicies(
-          settings.sampleStuckDetection ? whole : WaitingPolicy.withWaitingPolicy(whole, WaitingPolicy.forever),
-          retries
+        return Effect.flatMap(
+          withPolicies(
+            clientConfig.current().sampleStuckDetection
+              ? whole
+              : WaitingPolicy.withWaitingPolicy(whole, WaitingPolicy.forever),
+            retries
+          ),
+          (response) => finish(name, call, response, warn)
         )
-        const limited = own === undefined ? ruled : own.withPermits(1)(ruled)
-        return settings.sampleUseRetrieveFutures || !retries
-          ? limited
-          : limiter.samplesOf(samplingSessionId).withPermits(1)(limited)
       })
 
-    const checked = (name: string, call: SampleOptions) => failOnIssues(name, issuesOf(call, options.maxContextLength))
+    const run = (
+      name: string,
+      call: SampleOptions,
+      alwaysRetries: boolean
+    ): Effect.Effect<SampleResponse, TinkerError> => {
+      const issues = issuesOf(call, options.maxContextLength)
+      if (issues.length > 0) return invalidInput(name, issues)
+      const { sampleNoRetries, sampleUseRetrieveFutures } = clientConfig.current()
+      const retries = alwaysRetries || !sampleNoRetries
+      const asked = once(name, call, retries)
+      const limited = own === undefined ? asked : own.withPermits(1)(asked)
+      return sampleUseRetrieveFutures || !retries
+        ? limited
+        : limiter.samplesOf(samplingSessionId).withPermits(1)(limited)
+    }
 
     const sample = (call: SampleOptions): Effect.Effect<SampleResponse, TinkerError> =>
-      Effect.flatMap(
-        checked(sampleName, call),
-        () => Effect.flatMap(run(sampleName, call, false), (response) => finish(sampleName, call, response, warn))
-      ).pipe(inSpan)
-    const inSpan = operation(sampleName, { samplingSessionId })
+      inSpan(Effect.suspend(() => run(sampleName, call, false)))
+    const inSpan = span(sampleName, { samplingSessionId })
 
     const computeLogprobs: Service["computeLogprobs"] = (prompt, { lastN } = {}) => {
       const call: SampleOptions = {
@@ -324,9 +334,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         includePromptLogprobs: true,
         promptLogprobsLastN: lastN
       }
-      return checked(logprobsName, call).pipe(
-        Effect.zipRight(run(logprobsName, call, true)),
-        Effect.flatMap((response) => finish(logprobsName, call, response, warn)),
+      return Effect.suspend(() => run(logprobsName, call, true)).pipe(
         Effect.flatMap(({ promptLogprobs }) =>
           promptLogprobs === undefined
             ? new ApiResponseValidationError({
@@ -335,7 +343,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             })
             : Effect.succeed(promptLogprobs)
         ),
-        operation(logprobsName, { samplingSessionId })
+        span(logprobsName, { samplingSessionId })
       )
     }
 
