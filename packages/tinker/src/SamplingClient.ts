@@ -16,6 +16,7 @@ import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { span } from "./internal/operation.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
+import { cachedSuccess } from "./internal/cachedSuccess.js"
 import type { ModelInput } from "./ModelInput.js"
 import * as ModelInputs from "./ModelInput.js"
 import * as RetryPolicy from "./RetryPolicy.js"
@@ -199,13 +200,13 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       : DispatchLimiter.makeBudget(() => config.maxConnections!)
 
     // A copy in another process counts from a number of its own, so that no two requests have the same.
-    const base = restored === undefined ? Effect.succeed(0n) : yield* Effect.cached(restored.clone)
+    const base = restored === undefined ? Effect.succeed(0n) : yield* cachedSuccess(restored.clone)
     let issued = 0
     const nextSeqId = Effect.map(base, (base) => {
       const number = issued++
       return base === 0n ? number : base * cloneRange + BigInt(number)
     })
-    const poller = yield* Effect.cached(
+    const poller = yield* cachedSuccess(
       Effect.flatMap(
         base,
         (clone) => CompletionPoller.make({ futures, samplingSessionId, clonedSamplerId: Number(clone), scope })
