@@ -1,9 +1,11 @@
 /**
  * A model to ask. Its weights never change, unless it was made of weights that training goes on to update.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -244,7 +246,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                   json: (value) => Effect.succeed(SamplingApi.decodeSampleResponseJson(value, ids))
                 }
               })
-              return Effect.onInterrupt(restore(wait), () => cancellation.cancel(submitted.requestId))
+              return Effect.onExit(
+                restore(wait),
+                (exit) => isGivenUp(exit) ? cancellation.cancel(submitted.requestId) : Effect.void
+              )
             })
           )
       )
@@ -282,13 +287,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       if (!retries || config.enableRetryLogic === false) {
         return RetryPolicy.withPolicies(effect, { request: RetryPolicy.none, sample: RetryPolicy.none })
       }
-      const patient = config.progressTimeout === undefined
-          || config.enableStuckDetection === false
+      const { progressTimeout } = config
+      const patient = progressTimeout === undefined || config.enableStuckDetection === false
         ? effect
-        : WaitingPolicy.withWaitingPolicy(
-          effect,
-          WaitingPolicy.failWhenStuck(Duration.millis(config.progressTimeout))
-        )
+        : withWaiting(effect, { stuckAfter: Duration.millis(progressTimeout), failsWhenStuck: true })
       return hasSchedule(config)
         ? RetryPolicy.withPolicies(patient, { request: scheduleOf(config), sample: scheduleOf(config) })
         : patient
@@ -301,7 +303,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           withPolicies(
             clientConfig.current().sampleStuckDetection
               ? whole
-              : WaitingPolicy.withWaitingPolicy(whole, WaitingPolicy.forever),
+              : withWaiting(whole, { failsWhenStuck: false }),
             retries
           ),
           (response) => finish(name, call, response, warn)
@@ -410,6 +412,23 @@ const requestOf = (
   seqId,
   promptLogprobs: call.includePromptLogprobs ?? false,
   topkPromptLogprobs: call.topkPromptLogprobs ?? 0,
+/** Changes the policy in force, of which a deadline stays. */
+const withWaiting = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  changes: Partial<WaitingPolicy.WaitingPolicy>
+): Effect.Effect<A, E, R> =>
+  Effect.flatMap(
+    WaitingPolicy.CurrentWaitingPolicy,
+    (policy) => WaitingPolicy.withWaitingPolicy(effect, { ...policy, ...changes })
+  )
+
+/** Whether nobody waits for the result any more, though the server may still be at it. */
+const isGivenUp = (exit: Exit.Exit<unknown, TinkerError>): boolean => {
+  if (Exit.isSuccess(exit)) return false
+  const { cause } = exit
+  return Cause.isInterruptedOnly(cause) || (cause._tag === "Fail" && cause.error._tag === "ApiTimeoutError")
+}
+
   topkSampleLogprobs: call.topkSampleLogprobs ?? 0,
   ...(call.targetPromptLogprobs === undefined ? {} : { targetPromptLogprobs: call.targetPromptLogprobs }),
   promptAltTokensK: call.promptAltTokensK ?? 0,

@@ -32,7 +32,8 @@ const patience = Duration.minutes(10)
 export const forever: WaitingPolicy = { stuckAfter: patience, failsWhenStuck: false, deadline: Duration.infinity }
 
 /**
- * Fails when a result is not there after this time. The server is not told: what it was asked may still happen.
+ * Fails when a result is not there after this time. Servers hear of samples alone, if they want to: what a training call
+ * asked for may still happen.
  *
  * @since 0.1.0
  * @category constructors
