@@ -20,6 +20,7 @@ import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId } from "./Identifiers.js"
 import { malformed, type Origin } from "./internal/decodeJson.js"
 import * as StateCell from "./internal/stateCell.js"
+import { stuckWarning } from "./internal/stuckWarning.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import {
   ApiResponseValidationError,
@@ -492,8 +493,7 @@ class Waiter<A> {
     this.report({ _tag: "stuck", since: DateTime.unsafeMake(this.progress) })
     const { operation, requestId } = this.submitted
     return this.waiting.warn(
-      `${operation}: request ${requestId} of ${this.waiting.label} made no progress for ${Duration.format(stuckAfter)} `
-        + `(${before}). It is still waited for; WaitingPolicy.failWhenStuck ends such a wait`
+      stuckWarning({ operation, requestId, label: this.waiting.label, stuckAfter, state: before })
     )
   }
 

@@ -21,9 +21,13 @@ import { isRetryable, type TinkerError } from "./TinkerError.js"
 export interface CompletionPoller {
   /**
    * Waits until the server has finished a request. The size of its result in bytes, 0 when unknown; `undefined` when the
-   * result has to be asked for singly. `onSlow` runs once when that takes long.
+   * result has to be asked for singly. `peek` asks for this request alone, and says whether its result is there; it runs
+   * once a minute while the request is the one that waits longest. It is given how long that is, in milliseconds.
    */
-  readonly finished: (requestId: RequestId, onSlow: Effect.Effect<void>) => Effect.Effect<number | undefined>
+  readonly finished: (
+    requestId: RequestId,
+    peek: (waited: number) => Effect.Effect<boolean>
+  ) => Effect.Effect<number | undefined>
   /** The result has been read, so that the server may throw it away. */
   readonly acknowledge: (requestId: RequestId) => Effect.Effect<void>
 }
@@ -34,10 +38,12 @@ const acknowledgeTimeout = Duration.seconds(5)
 /** The end of a program does not wait longer than this for the last acknowledgement. */
 const goodbye = Duration.seconds(2)
 
-/** A sample that takes longer is asked for by itself once, as the common poll tells nothing of queues. */
+/** A sample that takes longer is asked for by itself, as the common poll tells nothing of queues. */
 const slow = Duration.toMillis("30 seconds")
 
-/** Completions of samples that nobody waits for yet. Their number is bounded, as some were given up. */
+const betweenPeeks = Duration.toMillis("1 minute")
+
+/** Completions of samples that nobody waits for yet. The oldest make room: many are of samples that were given up. */
 const mostEarly = 10_000
 
 /** In seconds. */
@@ -64,6 +70,7 @@ export const make = (options: {
     let cursor = 0
     let running = false
     let failures = 0
+    let peekedAt = -Infinity
 
     const ask = (timeout: number | undefined, limit: Duration.Duration) =>
       Effect.suspend(() => {
@@ -89,7 +96,8 @@ export const make = (options: {
       for (const { requestId, size = 0 } of reply.completions) {
         const entry = waiting.get(requestId)
         if (entry === undefined) {
-          if (early.size < mostEarly) early.set(requestId, size)
+          early.set(requestId, size)
+          if (early.size > mostEarly) early.delete(early.keys().next().value!)
         } else {
           waiting.delete(requestId)
           Deferred.unsafeDone(entry.result, Effect.succeed(size))
@@ -114,12 +122,20 @@ export const make = (options: {
         yield* Effect.sleep(Duration.seconds(Math.min(2 ** failures++, longestPause) * stretch))
       })
 
-    const showSlow = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      Effect.forEach(waiting.values(), (entry) => {
-        if (entry.shown || now - entry.since < slow) return Effect.void
-        entry.shown = true
-        return Effect.forkIn(entry.onSlow, scope)
-      }, { discard: true }))
+    const peekAtOldest = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const [oldest] = waiting
+      if (oldest === undefined || now - peekedAt < betweenPeeks) return Effect.void
+      const [requestId, entry] = oldest
+      const waited = now - entry.since
+      if (waited < slow) return Effect.void
+      peekedAt = now
+      return Effect.forkIn(
+        Effect.map(entry.peek(waited), (isThere) => {
+          if (isThere && waiting.delete(requestId)) Deferred.unsafeDone(entry.result, Effect.succeed(undefined))
+        }),
+        scope
+      )
+    })
 
     const loop = Effect.gen(function*() {
       while (waiting.size > 0 || read.size > 0) {
@@ -128,7 +144,7 @@ export const make = (options: {
           onSuccess: (reply) => Effect.sync(() => tell(reply)),
           onFailure: afterFailure
         })
-        yield* showSlow
+        yield* peekAtOldest
       }
       running = false
     })
@@ -149,7 +165,7 @@ export const make = (options: {
     )
 
     return {
-      finished: (requestId, onSlow) =>
+      finished: (requestId, peek) =>
         Effect.flatMap(Clock.currentTimeMillis, (since) => {
           const size = early.get(requestId)
           if (size !== undefined) {
@@ -158,7 +174,7 @@ export const make = (options: {
           }
           // Registered before the poll starts: its answer may come at once.
           const result = Deferred.unsafeMake<number | undefined>(FiberId.none)
-          waiting.set(requestId, { result, since, onSlow, shown: false })
+          waiting.set(requestId, { result, since, peek })
           return Effect.onInterrupt(
             Effect.zipRight(start, Deferred.await(result)),
             () => Effect.sync(() => waiting.delete(requestId))
@@ -175,6 +191,5 @@ export const make = (options: {
 interface Entry {
   readonly result: Deferred.Deferred<number | undefined>
   readonly since: number
-  readonly onSlow: Effect.Effect<void>
-  shown: boolean
+  readonly peek: (waited: number) => Effect.Effect<boolean>
 }

@@ -16,9 +16,10 @@ import * as CompletionPoller from "./CompletionPoller.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
-import { span } from "./internal/operation.js"
-import * as ThrottledWarning from "./internal/throttledWarning.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
+import { span } from "./internal/operation.js"
+import { stuckWarning } from "./internal/stuckWarning.js"
+import * as ThrottledWarning from "./internal/throttledWarning.js"
 import type { ModelInput } from "./ModelInput.js"
 import * as ModelInputs from "./ModelInput.js"
 import * as RetryPolicy from "./RetryPolicy.js"
@@ -188,11 +189,14 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const session = yield* SessionManager.SessionManager
     const scope = yield* Scope.Scope
     const warn = ThrottledWarning.make()
+    // Of its own: that a queue stands still is told every minute, which would leave no room for it.
+    const warnOfStuck = ThrottledWarning.make()
+    const label = `sampler ${samplingSessionId}${baseModel === "" ? "" : ` of ${baseModel}`}`
     const waiting: ApiFuture.Waiting = {
       futures,
       responseBudget: limiter.responses,
-      label: `sampler ${samplingSessionId}`,
-      warn,
+      label,
+      warn: warnOfStuck,
       onPending: (reply) => onQueued(reply)
     }
     const recordStabilityInfo = options.recordStabilityInfo ?? false
@@ -264,7 +268,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             policy.failsWhenStuck || Duration.isFinite(policy.deadline)
               ? observed(undefined)
               : Effect.flatMap(poller, (poller) =>
-                Effect.flatMap(poller.finished(submitted.requestId, peek(submitted.requestId)), (size) =>
+                Effect.flatMap(poller.finished(submitted.requestId, peek(submitted, policy)), (size) =>
                   Effect.tapBoth(observed(size), {
                     onFailure: () =>
                       poller.acknowledge(submitted.requestId),
@@ -275,13 +279,34 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         : observed(undefined)
     }
 
-    /** Asks once, for the state of the queue. */
-    const peek = (requestId: RequestId) =>
-      futures.retrieve({ requestId, requestType: "Sample", iteration: 0, allowMetadataOnly: true, protobuf: true })
-        .pipe(
-          Effect.flatMap((reply) => reply._tag === "Pending" ? onQueued(reply) : Effect.void),
-          Effect.ignore
-        )
+    /** Asks for the state of the queue, of which the common poll tells nothing. Whether the result is there. */
+    const peek = (
+      { operation, requestId }: ApiFuture.Submitted<unknown>,
+      { stuckAfter }: WaitingPolicy.WaitingPolicy
+    ) => {
+      let told = false
+      const checkStuck = (waited: number, state: string) => {
+        if (told || waited < Duration.toMillis(stuckAfter)) return Effect.void
+        told = true
+        return warnOfStuck(stuckWarning({ operation, requestId, label, state, stuckAfter }))
+      }
+      return (waited: number): Effect.Effect<boolean> =>
+        futures.retrieve({ requestId, requestType: "Sample", iteration: 0, allowMetadataOnly: true, protobuf: true })
+          .pipe(
+            Effect.matchEffect({
+              onFailure: (error) => Effect.as(checkStuck(waited, error.message), false),
+              onSuccess: (reply) =>
+                reply._tag !== "Pending"
+                  ? Effect.succeed(true)
+                  : reply.queueState === "active"
+                  ? Effect.succeed(false)
+                  : Effect.as(
+                    Effect.zipRight(onQueued(reply), checkStuck(waited, reply.queueState ?? "submitted")),
+                    false
+                  )
+            })
+          )
+    }
 
     const withPolicies = (effect: Effect.Effect<SampleResponse, TinkerError>, retries: boolean) => {
       if (!retries || config.enableRetryLogic === false) {
@@ -387,6 +412,23 @@ const lostSamples: RetryPolicy.RetryOptions = {
   when: (error) => error._tag === "ApiStatusError" && error.reason === "Expired"
 }
 
+/** Changes the policy in force, of which a deadline stays. */
+const withWaiting = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  changes: Partial<WaitingPolicy.WaitingPolicy>
+): Effect.Effect<A, E, R> =>
+  Effect.flatMap(
+    WaitingPolicy.CurrentWaitingPolicy,
+    (policy) => WaitingPolicy.withWaitingPolicy(effect, { ...policy, ...changes })
+  )
+
+/** Whether nobody waits for the result any more, though the server may still be at it. */
+const isGivenUp = (exit: Exit.Exit<unknown, TinkerError>): boolean => {
+  if (Exit.isSuccess(exit)) return false
+  const { cause } = exit
+  return Cause.isInterruptedOnly(cause) || (cause._tag === "Fail" && cause.error._tag === "ApiTimeoutError")
+}
+
 const reasons = {
   active: "no reason is given",
   paused_capacity: "the server is short of capacity",
@@ -412,23 +454,6 @@ const requestOf = (
   seqId,
   promptLogprobs: call.includePromptLogprobs ?? false,
   topkPromptLogprobs: call.topkPromptLogprobs ?? 0,
-/** Changes the policy in force, of which a deadline stays. */
-const withWaiting = <A, E, R>(
-  effect: Effect.Effect<A, E, R>,
-  changes: Partial<WaitingPolicy.WaitingPolicy>
-): Effect.Effect<A, E, R> =>
-  Effect.flatMap(
-    WaitingPolicy.CurrentWaitingPolicy,
-    (policy) => WaitingPolicy.withWaitingPolicy(effect, { ...policy, ...changes })
-  )
-
-/** Whether nobody waits for the result any more, though the server may still be at it. */
-const isGivenUp = (exit: Exit.Exit<unknown, TinkerError>): boolean => {
-  if (Exit.isSuccess(exit)) return false
-  const { cause } = exit
-  return Cause.isInterruptedOnly(cause) || (cause._tag === "Fail" && cause.error._tag === "ApiTimeoutError")
-}
-
   topkSampleLogprobs: call.topkSampleLogprobs ?? 0,
   ...(call.targetPromptLogprobs === undefined ? {} : { targetPromptLogprobs: call.targetPromptLogprobs }),
   promptAltTokensK: call.promptAltTokensK ?? 0,

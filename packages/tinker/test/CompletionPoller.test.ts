@@ -141,7 +141,7 @@ it.effect("a completion that comes before its submission was answered is not los
     }).pipe(Effect.provide(layer))
   }))
 
-it.effect("asks by itself once for a sample that takes long, and tells why it waits", () => {
+it.effect("asks once a minute for the sample that waits longest, and tells why it waits", () => {
   const warnings: Array<string> = []
   const logger = Logger.make(({ logLevel, message }) => {
     if (logLevel._tag === "Warning") warnings.push(String(message))
@@ -153,13 +153,52 @@ it.effect("asks by itself once for a sample that takes long, and tells why it wa
   })
   return Effect.gen(function*() {
     const sampling = yield* createClient
-    const fiber = yield* sampleMany(sampling, 1)
-    yield* TestClock.adjust("2 minutes")
-    assert.strictEqual(to("retrieve_future").length, 1)
+    const fiber = yield* sampleMany(sampling, 100)
+    yield* TestClock.adjust("90 seconds")
+    assert.deepStrictEqual(to("retrieve_future").map(({ body }) => body.request_id), ["sample-0"])
     assert.lengthOf(warnings, 1)
     assert.include(warnings[0], "no GPU")
+    yield* TestClock.adjust("20 seconds")
+    assert.deepStrictEqual(to("retrieve_future").map(({ body }) => body.request_id), ["sample-0", "sample-0"])
     yield* Fiber.interrupt(fiber)
   }).pipe(Effect.provide(layer), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+})
+
+it.effect("finds a result of which the common poll never told", () => {
+  const { layer } = stub({
+    ...config,
+    retrieve_futures: ({ body }) =>
+      Effect.as(Effect.sleep(body.timeout === 0 ? 0 : "20 seconds"), json({ completions: [], cursor: 0 }))
+  })
+  return Effect.gen(function*() {
+    const sampling = yield* createClient
+    const fiber = yield* sampleMany(sampling, 2)
+    yield* TestClock.adjust("3 minutes")
+    assert.lengthOf(yield* Fiber.join(fiber), 2)
+  }).pipe(Effect.provide(layer))
+})
+
+it.effect("keeps the latest of the completions that nobody waits for, however many samples were given up", () => {
+  let given: ReadonlyArray<unknown> = Array.from({ length: 10_001 }, (_, i) => completion(`given-up-${i}`))
+  const { layer, to } = stub({
+    ...config,
+    asample: ({ body }) =>
+      body.seq_id === 0
+        ? json({ request_id: "a" })
+        : Effect.as(Effect.sleep("5 seconds"), json({ request_id: "b" })),
+    retrieve_futures: ({ body }) => {
+      const completions = body.timeout === 0 ? [] : [...given, completion("b", 1), completion("a", 1)]
+      given = []
+      return json({ completions, cursor: 1 })
+    }
+  })
+  return Effect.gen(function*() {
+    const sampling = yield* createClient
+    const fiber = yield* sampleMany(sampling, 2)
+    yield* TestClock.adjust("10 seconds")
+    assert.lengthOf(yield* Fiber.join(fiber), 2)
+    assert.lengthOf(to("retrieve_futures"), 3)
+  }).pipe(Effect.provide(layer))
 })
 
 it.effect("a failed sample is fetched and acknowledged too", () =>
