@@ -10,6 +10,7 @@ import * as LegacyJson from "./internal/legacyJson.js"
 import * as Protobuf from "./internal/protobuf.js"
 import { tensorToJson } from "./internal/tensorJson.js"
 import { TensorFromJson } from "./internal/tensorSchema.js"
+import { widestToken, writeTokens } from "./internal/tokenDigits.js"
 import { field, literal, optional } from "./internal/wireField.js"
 import { ModelInput, ModelInputChunk } from "./ModelInput.js"
 import { readSubmitted, type UntypedFuture } from "./ModelsApi.js"
@@ -108,22 +109,41 @@ export const encodeSampleRequest = (request: SampleRequest): TinkerHttpClient.Bo
   const number = seqId === undefined ? "" : `"seq_id":${seqId},`
   return {
     contentType: "application/json",
-    bytes: encoder.encode(`{${number}"prompt":${promptJson(prompt)},${rest.slice(1)}`)
+    bytes: joinParts([`{${number}"prompt":`, ...promptParts(prompt), `,${rest.slice(1)}`])
   }
+}
+
+const encodeChunk = Schema.encodeSync(ModelInputChunk)
+
+/** Texts of JSON, and tokens to be written between them. */
+const promptParts = (prompt: ModelInput): ReadonlyArray<string | Int32Array> => {
+  const parts: Array<string | Int32Array> = ["{\"chunks\":["]
+  for (const [i, chunk] of prompt.chunks.entries()) {
+    const separator = i === 0 ? "" : ","
+    if (chunk.type === "encoded_text") {
+      parts.push(`${separator}{"tokens":[`, chunk.tokens, "],\"type\":\"encoded_text\"}")
+    } else parts.push(separator + JSON.stringify(encodeChunk(chunk)))
+  }
+  parts.push("]}")
+  return parts
 }
 
 const encoder = new TextEncoder()
 
-const encodeChunk = Schema.encodeSync(ModelInputChunk)
-
-const promptJson = (prompt: ModelInput): string =>
-  `{"chunks":[${
-    prompt.chunks.map((chunk) =>
-      chunk.type === "encoded_text"
-        ? `{"tokens":[${chunk.tokens.join(",")}],"type":"encoded_text"}`
-        : JSON.stringify(encodeChunk(chunk))
-    ).join(",")
-  }]}`
+const joinParts = (parts: ReadonlyArray<string | Int32Array>): Uint8Array => {
+  let most = 0
+  // A character takes three bytes at most.
+  for (const part of parts) most += part.length * (typeof part === "string" ? 3 : widestToken)
+  const bytes = new Uint8Array(most)
+  let at = 0
+  for (const part of parts) {
+    at = typeof part === "string"
+      ? at + encoder.encodeInto(part, bytes.subarray(at)).written
+      : writeTokens(part, bytes, at)
+  }
+  // Copied to its size: what is sent stays in memory until it is answered.
+  return bytes.slice(0, at)
+}
 
 /**
  * Bytes of a sample request, as the server counts them: ten a token.
