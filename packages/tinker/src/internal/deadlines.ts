@@ -83,7 +83,8 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
       mortal: boolean
     ) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Effect.forkDaemon(restore(effect)), (child) =>
+        // A fiber that fails is logged with its failure, which holds the request and what is secret in its body.
+        Effect.flatMap(Effect.forkDaemon(Effect.exit(restore(effect))), (child) =>
           Effect.clockWith((clock) => {
             const millis = Duration.toMillis(duration)
             const entry: Entry = {
@@ -95,7 +96,7 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
             }
             const queue = queueOf(millis)
             enter(queue, entry)
-            const outcome = Effect.matchCauseEffect(restore(Effect.flatten(Fiber.await(child))), {
+            const outcome = Effect.matchCauseEffect(restore(Effect.flatten(Fiber.join(child))), {
               onSuccess: (value) => {
                 close(queue, entry)
                 return Effect.succeed(value)
