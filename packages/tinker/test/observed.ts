@@ -91,8 +91,8 @@ export const client = (observed: Observed, options: {
     Layer.provide(TinkerConfig.layer(options.client)),
     Layer.provide(watchedClient(observed)),
     Layer.provide(TinkerServer.layerClientWithStore(options.server)),
-    Layer.provide([watchedEngine(observed, options.engine), CheckpointStore.layerMemory]),
-    Layer.provideMerge(Faults.layer)
+    Layer.provide(watchedEngine(observed, options.engine)),
+    Layer.provideMerge(Layer.merge(Faults.layer, CheckpointStore.layerMemory))
   )
 
 const watchedClient = ({ open, requests }: Observed) =>

@@ -1,4 +1,4 @@
-import type { Faults } from "@effect-tinker/server"
+import type { CheckpointStore, Faults } from "@effect-tinker/server"
 import { Effect } from "effect"
 import { ServiceClient } from "effect-tinker"
 import type { TrainingClient } from "effect-tinker"
@@ -11,7 +11,7 @@ export const simulated = <A, E>(
   program: (
     training: TrainingClient.Service,
     observed: Observed.Observed
-  ) => Effect.Effect<A, E, ServiceClient.ServiceClient | Faults.Faults>
+  ) => Effect.Effect<A, E, ServiceClient.ServiceClient | Faults.Faults | CheckpointStore.CheckpointStore>
 ) =>
   Effect.gen(function*() {
     const simulation = yield* Simulation.make()
