@@ -18,6 +18,7 @@ import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
 import { span } from "./internal/operation.js"
+import * as SampleProgress from "./internal/sampleProgress.js"
 import { stuckWarning } from "./internal/stuckWarning.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import type { ModelInput } from "./ModelInput.js"
@@ -199,6 +200,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       warn: warnOfStuck,
       onPending: (reply) => onQueued(reply)
     }
+    const progress = SampleProgress.make(label)
+    const counted = { onRetry: () => progress.retried }
+    const resent: RetryPolicy.RetryOptions = { ...notRateLimited, ...counted }
+    const anew: RetryPolicy.RetryOptions = { ...lostSamples, ...counted }
     const recordStabilityInfo = options.recordStabilityInfo ?? false
     const config = options.retryConfig ?? {}
     const own = config.maxConnections === undefined || config.maxConnections === null
@@ -223,7 +228,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       const attempt = Effect.suspend(() => {
         // Encoded when it is sent: thousands may wait for their turn.
         const body = SamplingApi.encodeSampleRequest(requestOf(call, samplingSessionId, seqId, recordStabilityInfo))
-        return RetryPolicy.retryWith((attempts) => api.asample(body, { attempts, call: name }), notRateLimited)
+        return RetryPolicy.retryWith((attempts) => api.asample(body, { attempts, call: name }), resent)
       })
       return limiter.submitSample(SamplingApi.estimateBytes(call.prompt), attempt)
     }
@@ -323,7 +328,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
 
     const once = (name: string, call: SampleOptions, retries: boolean) =>
       Effect.suspend(() => {
-        const whole = RetryPolicy.retryWith(() => sampleOnce(name, call), lostSamples)
+        const whole = RetryPolicy.retryWith(() => sampleOnce(name, call), anew)
         return Effect.flatMap(
           withPolicies(
             clientConfig.current().sampleStuckDetection
@@ -338,21 +343,24 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const run = (
       name: string,
       call: SampleOptions,
-      alwaysRetries: boolean
+      alwaysRetries: boolean,
+      isObserved: boolean
     ): Effect.Effect<SampleResponse, TinkerError> => {
       const issues = issuesOf(call, options.maxContextLength)
       if (issues.length > 0) return invalidInput(name, issues)
       const { sampleNoRetries, sampleUseRetrieveFutures } = clientConfig.current()
       const retries = alwaysRetries || !sampleNoRetries
-      const asked = once(name, call, retries)
+      const answered = once(name, call, retries)
+      const asked = isObserved ? progress.underWay(answered) : answered
       const limited = own === undefined ? asked : own.withPermits(1)(asked)
-      return sampleUseRetrieveFutures || !retries
+      const whole = sampleUseRetrieveFutures || !retries
         ? limited
         : limiter.samplesOf(samplingSessionId).withPermits(1)(limited)
+      return isObserved ? progress.whole(whole) : whole
     }
 
     const sample = (call: SampleOptions): Effect.Effect<SampleResponse, TinkerError> =>
-      inSpan(Effect.suspend(() => run(sampleName, call, false)))
+      inSpan(Effect.withFiberRuntime((fiber) => run(sampleName, call, false, SampleProgress.isObserved(fiber))))
     const inSpan = span(sampleName, { samplingSessionId })
 
     const computeLogprobs: Service["computeLogprobs"] = (prompt, { lastN } = {}) => {
@@ -362,7 +370,9 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         includePromptLogprobs: true,
         promptLogprobsLastN: lastN
       }
-      return Effect.suspend(() => run(logprobsName, call, true)).pipe(
+      return Effect.withFiberRuntime<SampleResponse, TinkerError>((fiber) =>
+        run(logprobsName, call, true, SampleProgress.isObserved(fiber))
+      ).pipe(
         Effect.flatMap(({ promptLogprobs }) =>
           promptLogprobs === undefined
             ? new ApiResponseValidationError({

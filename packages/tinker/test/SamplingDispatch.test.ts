@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Chunk, Deferred, Effect, Fiber, Stream, TestClock } from "effect"
+import { Chunk, Deferred, Effect, Fiber, FiberId, Logger, LogLevel, Stream, TestClock } from "effect"
 import { ModelInput, SamplingParams, ServiceClient } from "effect-tinker"
 import type { SamplingClient } from "effect-tinker"
 import { answer, json, protobuf, stub } from "./stub.js"
@@ -372,5 +372,74 @@ it.effect("a cancellation that fails fails nothing else", () => {
     const { sequences } = yield* sampling.sample({ prompt: small, samplingParams })
     assert.strictEqual(sequences.length, 1)
     assert.strictEqual(to("cancel_future").length, 1)
+  }).pipe(Effect.provide(layer))
+})
+
+it.effect("tells at debug level at most every two seconds how the samples get on, and nothing otherwise", () => {
+  const times: Array<number> = []
+  const lines: Array<string> = []
+  const logger = Logger.make(({ date, message }) => {
+    if (!String(message).includes("under way")) return
+    times.push(date.getTime())
+    lines.push(String(message))
+  })
+  const lost = new Set(["sample-0", "sample-1"])
+  const { layer } = stub({
+    retrieve_future: ({ body }) =>
+      lost.delete(String(body.request_id))
+        ? json({ detail: "gone" }, 410)
+        : body.request_id === "sample-2"
+        ? json({ error: "no", category: "user" })
+        : Effect.as(Effect.sleep("900 millis"), protobuf(answer()))
+  })
+  const run = (level: LogLevel.LogLevel) =>
+    Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const sampling = yield* service.createSamplingClient({ baseModel: "b", retryConfig: { maxConnections: 3 } })
+      const fiber = yield* Effect.fork(Effect.all(
+        Array.from({ length: 12 }, () => Effect.either(sampling.sample({ prompt: small, samplingParams }))),
+        { concurrency: "unbounded" }
+      ))
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(fiber)
+      yield* sampling.sample({ prompt: small, samplingParams }).pipe(
+        Effect.zipLeft(TestClock.adjust("1 second"), { concurrent: true })
+      )
+    }).pipe(Logger.withMinimumLogLevel(level), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+  return Effect.gen(function*() {
+    yield* run(LogLevel.Info)
+    assert.lengthOf(lines, 0)
+    lost.add("sample-15").add("sample-16")
+    yield* run(LogLevel.Debug)
+    assert.isAtLeast(lines.length, 3)
+    for (let i = 1; i < times.length; i++) assert.isAtLeast(times[i]! - times[i - 1]!, 2000)
+    assert.include(lines[0], "of 1 samples 1 wait, 0 are under way, 0 are done; 0 retries, failures: none")
+    assert.match(lines[1]!, /of 12 samples \d+ wait, [123] are under way, \d+ are done; 2 retries, failures: none/)
+    assert.include(lines.at(-1), "of 13 samples 1 wait, 0 are under way, 12 are done; 2 retries, failures: none")
+  }).pipe(Effect.provide(layer))
+})
+
+it.effect("a stream of many prompts has as many under way as it may, and never more", () => {
+  const full = Deferred.unsafeMake<void>(FiberId.none)
+  let open = 0
+  let most = 0
+  const { layer, to } = stub({
+    asample: ({ body }) => {
+      most = Math.max(most, ++open)
+      if (open === 64) Deferred.unsafeDone(full, Effect.void)
+      return json({ request_id: `r${String(body.seq_id)}` })
+    },
+    retrieve_future: () =>
+      Effect.map(Deferred.await(full), () => {
+        open -= 1
+        return protobuf(answer())
+      })
+  })
+  return Effect.gen(function*() {
+    const sampling = yield* createClient
+    const prompts = Stream.take(Stream.repeatValue({ prompt: small, samplingParams }), 1000)
+    assert.strictEqual(yield* Stream.runCount(sampling.sampleStream(prompts)), 1000)
+    assert.strictEqual(to("asample").length, 1000)
+    assert.strictEqual(most, 64)
   }).pipe(Effect.provide(layer))
 })
