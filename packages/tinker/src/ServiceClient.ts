@@ -179,7 +179,11 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   /** Numbers of models as loading in one request would give them were refused by this server. */
   let loadsInSteps = false
 
-  const capabilities = Effect.zipRight(clientConfig.get, api.getServerCapabilities).pipe(
+  // The settings have retries of their own, which those of the question must not repeat.
+  const capabilities = Effect.zipRight(
+    clientConfig.get,
+    RetryPolicy.retry(api.getServerCapabilities, { policy: "firstContact" })
+  ).pipe(
     Effect.tap(({ supportedModels }) =>
       Effect.sync(() => {
         for (const model of supportedModels) if (model.modelName !== undefined) known.set(model.modelName, model)
@@ -268,6 +272,12 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
         trainUnembed: options.trainUnembed ?? true
       })
       const issues: Array<Issue> = [...LoraConfig.issues(loraConfig)]
+      if (!loraConfig.trainAttn && !loraConfig.trainMlp && !loraConfig.trainUnembed) {
+        issues.push({
+          field: "trainAttn, trainMlp, trainUnembed",
+          description: "are all false, which leaves nothing to train."
+        })
+      }
       if (known.get(options.baseModel)?.trainable === false) {
         issues.push({ field: "baseModel", description: `${options.baseModel} cannot be trained on this server.` })
       }
@@ -414,7 +424,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     }).pipe(operation("ServiceClient.createSamplingClientFromHandle"))
 
   return ServiceClient.of({
-    getServerCapabilities: RetryPolicy.retry(capabilities, { policy: "firstContact" }),
+    getServerCapabilities: capabilities,
     healthCheck: RetryPolicy.retry(api.healthz, { policy: "firstContact" }),
     checkAccess: RetryPolicy.withPolicies(
       Effect.asVoid(Effect.zipRight(clientConfig.get, api.checkAccess)),
