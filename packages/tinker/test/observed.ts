@@ -2,7 +2,7 @@ import { BigramEngine, CheckpointStore, Engine, Faults, TinkerServer } from "@ef
 import type { TinkerProtocol } from "@effect-tinker/server"
 import { HttpClient } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"
-import { Effect, Layer } from "effect"
+import { Clock, Effect, Layer } from "effect"
 import {
   ClientConfig,
   Credentials,
@@ -48,6 +48,8 @@ export interface Seen {
   readonly headers: HttpClientRequest.HttpClientRequest["headers"]
   /** As JSON where it is JSON, decoded where it is a training request. */
   readonly body: Readonly<Record<string, unknown>>
+  /** When it was sent, in milliseconds. */
+  readonly at: number
   /** Requests to the same path that had no answer yet when this one was sent. */
   readonly beside: number
   /** 0 while there is no answer, and when none came. */
@@ -100,10 +102,12 @@ const watchedClient = ({ open, requests }: Observed) =>
     HttpClient.HttpClient,
     Effect.map(HttpClient.HttpClient, (client) =>
       HttpClient.transform(client, (answer, request) =>
-        Effect.suspend(() => {
+        Effect.flatMap(Clock.currentTimeMillis, (at) => {
           const path = new URL(request.url).pathname.replace("/api/v1/", "")
-          const beside = open.filter((other) => other === path).length
-          const seen: Seen = { path, headers: request.headers, body: bodyOf(request), beside, status: 0 }
+          const beside = open.filter((other) =>
+            other === path
+          ).length
+          const seen: Seen = { path, headers: request.headers, body: bodyOf(request), at, beside, status: 0 }
           if (path !== "session_heartbeat") requests.push(seen)
           open.push(path)
           return answer.pipe(
