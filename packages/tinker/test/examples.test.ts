@@ -1,13 +1,18 @@
 import { ShippedModel } from "@effect-tinker/engine"
 import { BigramEngine, TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
-import { NodeContext } from "@effect/platform-node"
+import { NodeContext, NodeWorker } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Console, Effect, Layer } from "effect"
 import { Tinker } from "effect-tinker"
 import { readFileSync } from "node:fs"
+import * as WorkerThreads from "node:worker_threads"
+import * as CustomLoss from "../examples/customLoss.js"
 import * as FirstProgram from "../examples/firstProgram.js"
+import * as SampleMany from "../examples/sampleMany.js"
 import * as TrainThenSample from "../examples/trainThenSample.js"
+import * as Waiting from "../examples/waiting.js"
+import * as WorkerGrader from "../examples/workerGrader.js"
 
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8")
 
@@ -61,3 +66,39 @@ it.effect("trainThenSample trains and then samples", () =>
     assert.match(lines[0]!, /^before: /)
     assert.match(lines.at(-1)!, /^saved tinker:\/\/.*\/weights\/final$/)
   }).pipe(Effect.provide([server(ShippedModel.name), byteTokenizer, NodeContext.layer])))
+
+it.effect("customLoss lowers a loss of its own", () =>
+  Effect.gen(function*() {
+    const lines = yield* linesOf(CustomLoss.program)
+    const losses = lines.map((line) => Number(/loss (\S+)$/.exec(line)?.[1]))
+    assert.strictEqual(losses.length, 5)
+    for (let step = 1; step < 5; step++) assert.isBelow(losses[step]!, losses[step - 1]!)
+  }).pipe(Effect.provide(server("Qwen/Qwen3-8B"))))
+
+it.effect("sampleMany answers all prompts, and scores by a handle", () =>
+  Effect.gen(function*() {
+    const lines = yield* linesOf(SampleMany.program)
+    assert.deepStrictEqual(lines, ["800 answers of 8.0 tokens", "3 scores, the first one NaN"])
+  }).pipe(Effect.provide(server("Qwen/Qwen3-8B"))))
+
+it.effect("waiting shows what happens to a request, to its end", () =>
+  Effect.gen(function*() {
+    const lines = yield* linesOf(Waiting.program)
+    assert.strictEqual(lines[0], "submitted")
+    assert.include(lines, "done")
+    assert.strictEqual(lines.at(-1), "updated")
+  }).pipe(Effect.provide(server("Qwen/Qwen3-8B"))))
+
+/** A program that is compiled hands the file itself to the thread; here the thread has to learn TypeScript first. */
+const spawn = () =>
+  new WorkerThreads.Worker(
+    `import("tsx/esm/api").then(({ tsImport }) =>
+      tsImport("../examples/graderWorker.ts", ${JSON.stringify(import.meta.url)}))`,
+    { eval: true }
+  )
+
+it.effect("workerGrader grades every answer in other threads", () =>
+  Effect.gen(function*() {
+    const lines = yield* linesOf(WorkerGrader.program)
+    assert.match(lines.join(), /^64 grades, 0\.\d\d on average$/)
+  }).pipe(Effect.provide([server("Qwen/Qwen3-8B"), NodeWorker.layer(spawn)])))
