@@ -1,9 +1,24 @@
 import { Faults } from "@effect-tinker/server"
 import type { HttpClientRequest } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, FiberId, Layer, Logger, Redacted, Scope, TestClock } from "effect"
+import {
+  type Clock,
+  Context,
+  DateTime,
+  Effect,
+  Exit,
+  Fiber,
+  FiberId,
+  Layer,
+  Logger,
+  Redacted,
+  Scope,
+  Stream,
+  TestClock
+} from "effect"
 import { ServiceClient } from "effect-tinker"
-import { client } from "./fixture.js"
+import type { SessionManager } from "effect-tinker"
+import { adam, client } from "./fixture.js"
 
 const count = (path: string) =>
   Effect.flatMap(Faults.Faults, (faults) => Effect.map(faults.requestCounts, (counts) => counts.get(path) ?? 0))
@@ -52,29 +67,236 @@ it.effect("beats as often as it is told to", () =>
     assert.strictEqual(yield* count("session_heartbeat"), 5)
   }).pipe(Effect.provide(client({ client: { heartbeatInterval: "2 seconds" } }))))
 
-it.effect("stops beating when the server says that the session is finished", () =>
+/** What a session's client says of it while `plan` goes on, oldest first. */
+const statesDuring = <E>(plan: Effect.Effect<unknown, E, Faults.Faults | ServiceClient.ServiceClient>) =>
   Effect.gen(function*() {
-    const faults = yield* Faults.Faults
+    const service = yield* ServiceClient.ServiceClient
+    const states: Array<SessionManager.State> = []
+    yield* Effect.fork(Stream.runForEach(service.session.states, (state) => Effect.sync(() => states.push(state))))
+    yield* Effect.yieldNow()
+    yield* plan
+    yield* TestClock.adjust("1 second")
+    return states
+  })
+
+const beats = (fault: Faults.Fault, times: number, nth = 1) =>
+  Effect.flatMap(Faults.Faults, (faults) => faults.plan({ path: "session_heartbeat", fault, times, nth }))
+
+for (
+  const [status, reason, first] of [[410, "finished", "from the first beat"], [
+    404,
+    "lost",
+    "after one that it took"
+  ]] as const
+) {
+  it.effect(`a beat answered ${status} ${first} ends the session as ${reason}, and what is under way with it`, () =>
+    Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const states = yield* statesDuring(Effect.gen(function*() {
+        const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+        const faults = yield* Faults.Faults
+        yield* faults.pauseQueue({ state: "paused_capacity", reason: "full" })
+        const pending = yield* training.optimStep(adam)
+        const waiting = yield* Effect.fork(Effect.flip(pending.await))
+        if (status === 404) yield* TestClock.adjust("10 seconds")
+        yield* beats(Faults.answer(status), 1)
+        yield* TestClock.adjust("10 seconds")
+        const error = yield* Fiber.join(waiting)
+        assert.strictEqual(error._tag === "SessionClosedError" && error.reason, reason)
+        const later = yield* Effect.flip(training.optimStep(adam))
+        assert.strictEqual(later._tag === "SessionClosedError" && later.reason, reason)
+        const before = yield* count("session_heartbeat")
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(yield* count("session_heartbeat"), before)
+      }))
+      assert.deepStrictEqual(states.at(-1), { _tag: "over", reason })
+    }).pipe(Effect.provide(client())))
+}
+
+it.effect("a server that knows no heartbeats has not lost the session", () =>
+  Effect.gen(function*() {
+    yield* beats(Faults.answer(404), 5)
     yield* createSampling
-    yield* faults.plan({ path: "session_heartbeat", fault: Faults.answer(410) })
-    yield* TestClock.adjust("1 minute")
-    assert.strictEqual(yield* count("session_heartbeat"), 1)
+    yield* TestClock.adjust("50 seconds")
+    assert.strictEqual(yield* count("session_heartbeat"), 5)
+    yield* createSampling
   }).pipe(Effect.provide(client())))
 
-it.effect("warns when no beat was accepted for two minutes", () =>
+it.effect("warns when no beat was accepted for two minutes, not before, and anew after one that was", () =>
   Effect.gen(function*() {
-    const warnings: Array<unknown> = []
-    const faults = yield* Faults.Faults
+    const warnings: Array<string> = []
     const logger = Logger.make(({ logLevel, message }) => {
-      if (logLevel._tag === "Warning") warnings.push(message)
+      if (logLevel._tag === "Warning") warnings.push(String(message))
     })
     yield* Effect.provide(createSampling, Logger.replace(Logger.defaultLogger, logger))
-    yield* faults.plan({ path: "session_heartbeat", fault: Faults.answer(503), times: 100 })
-    yield* TestClock.adjust("110 seconds")
+    yield* beats(Faults.answer(503), 13)
+    yield* beats(Faults.answer(503), 12, 15)
+    yield* TestClock.adjust("120 seconds")
     assert.strictEqual(warnings.length, 0)
-    yield* TestClock.adjust("30 seconds")
-    assert.isAbove(warnings.length, 0)
+    yield* TestClock.adjust("10 seconds")
+    assert.strictEqual(warnings.length, 1)
+    assert.include(warnings[0], "2m 10s")
+    yield* TestClock.adjust("130 seconds")
+    assert.strictEqual(yield* count("session_heartbeat"), 26)
+    assert.strictEqual(warnings.length, 1)
   }).pipe(Effect.provide(client())))
+
+it.effect("tells whether the server is reached, since when not, and again", () =>
+  Effect.gen(function*() {
+    const states = yield* statesDuring(Effect.gen(function*() {
+      yield* createSampling
+      yield* beats(Faults.answer(503), 2, 2)
+      yield* TestClock.adjust("40 seconds")
+    }))
+    assert.deepStrictEqual(states.map(({ _tag }) => _tag), ["none", "active", "unreachable", "active"])
+    const unreachable = states[2]
+    assert.strictEqual(unreachable?._tag === "unreachable" && DateTime.toEpochMillis(unreachable.since), 20_000)
+  }).pipe(Effect.provide(client())))
+
+it.effect("with a limit of three, the fourth failure in a row ends the beats and the session, with a word of it", () =>
+  Effect.gen(function*() {
+    const warnings: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => {
+      if (logLevel._tag === "Warning") warnings.push(String(message))
+    })
+    yield* beats(Faults.answer(503), 3)
+    yield* beats(Faults.answer(503), 10, 5)
+    yield* Effect.provide(createSampling, Logger.replace(Logger.defaultLogger, logger))
+    yield* TestClock.adjust("70 seconds")
+    assert.strictEqual(warnings.length, 0)
+    yield* TestClock.adjust("1 minute")
+    assert.strictEqual(yield* count("session_heartbeat"), 8)
+    assert.include(warnings[0], "4 heartbeats in a row failed")
+    assert.strictEqual((yield* Effect.flip(createSampling))._tag, "SessionClosedError")
+  }).pipe(Effect.provide(client({ client: { heartbeatFailureLimit: 3 } }))))
+
+it.effect("a heartbeat is held for ten seconds at most, and not sent again before the next is due", () =>
+  Effect.gen(function*() {
+    yield* beats(Faults.delay("1 hour"), 1)
+    yield* createSampling
+    yield* TestClock.adjust("29 seconds")
+    assert.strictEqual(yield* count("session_heartbeat"), 1)
+    yield* TestClock.adjust("1 second")
+    assert.strictEqual(yield* count("session_heartbeat"), 2)
+  }).pipe(Effect.provide(client())))
+
+for (const [held, warned] of [[20, true], [3, false]] as const) {
+  it.effect(`code that keeps the thread for ${held} seconds ${warned ? "is" : "is not"} worth a warning`, () =>
+    Effect.gen(function*() {
+      const warnings: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        if (logLevel._tag === "Warning") warnings.push(String(message))
+      })
+      const clock = yield* Effect.clock
+      let skipped = 0
+      const late: Clock.Clock = Object.assign(Object.create(clock), {
+        currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + skipped)
+      })
+      yield* createSampling.pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+        Effect.withClock(late)
+      )
+      yield* TestClock.adjust("9 seconds")
+      skipped = held * 1000
+      yield* TestClock.adjust("21 seconds")
+      assert.strictEqual(warnings.length, warned ? 1 : 0)
+      if (warned) assert.include(warnings[0], `${held}s late`)
+    }).pipe(Effect.provide(client())))
+}
+
+it.effect("two clients have a session each, and the end of one is not that of the other", () =>
+  Effect.gen(function*() {
+    const seen: Array<readonly [string | undefined, string]> = []
+    const onRequest = ({ headers, url }: HttpClientRequest.HttpClientRequest) => {
+      seen.push([headers["x-api-key"], url.slice(url.indexOf("/v1/") + 4)])
+    }
+    const scope = yield* Scope.make()
+    const make = (key: string) => client({ onRequest, client: { apiKey: Redacted.make(key) } })
+    const one = yield* Layer.buildWithScope(make("tml-one"), scope)
+    const other = yield* Layer.build(make("tml-other"))
+    yield* Effect.provide(createSampling, one)
+    yield* Effect.provide(createSampling, other)
+    yield* Scope.close(scope, Exit.void)
+    seen.length = 0
+    yield* TestClock.adjust("10 seconds")
+    assert.deepStrictEqual(seen, [["tml-other", "session_heartbeat"]])
+    yield* Effect.provide(createSampling, other)
+  }).pipe(Effect.scoped))
+
+it.effect("closing the scope ends heartbeats and refreshes, and every wait and later call at once", () =>
+  Effect.gen(function*() {
+    const paths: Array<string> = []
+    const scope = yield* Scope.make()
+    const context = yield* Layer.buildWithScope(client({ onRequest: ({ url }) => paths.push(url) }), scope)
+    yield* Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const faults = yield* Faults.Faults
+      const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+      yield* faults.pauseQueue({ state: "paused_capacity", reason: "full" })
+      const pending = yield* training.optimStep(adam)
+      const waiting = yield* Effect.fork(Effect.exit(pending.await))
+      yield* Effect.yieldNow()
+      yield* Scope.close(scope, Exit.void)
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(waiting)))
+      const later = yield* Effect.flip(service.createSamplingClient({ baseModel: "bigram" }))
+      assert.strictEqual(later._tag === "SessionClosedError" && later.reason, "closed")
+      const step = yield* Effect.flip(training.optimStep(adam))
+      assert.strictEqual(step._tag, "SessionClosedError")
+      paths.length = 0
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(paths, [])
+    }).pipe(Effect.provide(context))
+  }))
+
+it.effect("a server that does not answer holds up the end for two seconds at most", () =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const context = yield* Layer.buildWithScope(client(), scope)
+    yield* Effect.provide(createSampling, context)
+    const faults = Context.get(context, Faults.Faults)
+    yield* faults.plan({ path: "sessions/:id/finish", fault: Faults.delay("1 hour") })
+    const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+    yield* TestClock.adjust("1 second")
+    assert.strictEqual((yield* Fiber.poll(closing))._tag, "None")
+    yield* TestClock.adjust("1 second")
+    yield* Fiber.join(closing)
+  }))
+
+it.effect("a reason given by the user goes before that of the scope, with its detail, and counts once", () =>
+  Effect.gen(function*() {
+    const bodies: Array<string> = []
+    const onRequest = ({ body, url }: HttpClientRequest.HttpClientRequest) => {
+      if (url.endsWith("/finish") && body._tag === "Uint8Array") bodies.push(new TextDecoder().decode(body.body))
+    }
+    const context = yield* Layer.build(client({ onRequest }))
+    const { close } = Context.get(context, ServiceClient.ServiceClient)
+    yield* Effect.provide(createSampling, context)
+    yield* close("errored", "out of data")
+    yield* close("success")
+    const error = yield* Effect.flip(Effect.provide(createSampling, context))
+    assert.strictEqual(error._tag, "SessionClosedError")
+    return bodies
+  }).pipe(
+    Effect.scoped,
+    Effect.tap((bodies) =>
+      assert.deepStrictEqual(bodies, ["{\"reason\":{\"type\":\"errored\"},\"detail\":\"out of data\"}"])
+    )
+  ))
+
+it.effect("a client that has no session says no goodbye, and one whose server knows none does not fail for it", () =>
+  Effect.gen(function*() {
+    const paths: Array<string> = []
+    const onRequest = ({ url }: HttpClientRequest.HttpClientRequest) => paths.push(url)
+    yield* Effect.scoped(Layer.build(client({ onRequest })))
+    assert.deepStrictEqual(paths, [])
+    yield* Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const faults = yield* Faults.Faults
+      yield* createSampling
+      yield* faults.plan({ path: "sessions/:id/finish", fault: Faults.answer(404) })
+      yield* service.close("success")
+    }).pipe(Effect.provide(client()))
+  }))
 
 for (
   const [how, exit] of [["success", Exit.void], ["errored", Exit.fail("no")], [
