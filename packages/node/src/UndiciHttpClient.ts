@@ -29,6 +29,7 @@ import * as Stream from "effect/Stream"
 import type { Dispatcher } from "undici"
 import { ConnectionList, ConnectionPool, type Connections, type Handler } from "./internal/connections.js"
 import { acceptEncoding, decompress } from "./internal/decompress.js"
+import { Turns } from "./internal/turns.js"
 
 /**
  * Most connections to a server for each kind of traffic. A waiting poll holds a connection, so polls have as many as there
@@ -54,6 +55,8 @@ export const make: Effect.Effect<DirectHttpClient, never, Scope.Scope> = Effect.
     pools.set(kind, pool)
   }
 
+  const turns = new Turns()
+
   const sendDirectly: DirectHttpClient[typeof SendDirectly] = (request, done) => {
     const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
     if (url._tag === "Left") {
@@ -70,7 +73,7 @@ export const make: Effect.Effect<DirectHttpClient, never, Scope.Scope> = Effect.
       done(fail(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`)))
       return () => {}
     }
-    const exchange = new Exchange(request, done)
+    const exchange = new Exchange(request, (outcome) => turns.add(() => done(outcome)))
     try {
       pools.get(trafficOf(pathname))!.dispatch(origin, options, exchange)
     } catch (cause) {

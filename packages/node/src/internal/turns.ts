@@ -1,11 +1,9 @@
 /**
- * Runs callbacks a few at a time, with a turn of the event loop between. Answers of thousands of requests may arrive in one
- * turn, and what follows each takes longer than reading it: run at once, they would keep timers waiting.
+ * Runs callbacks a few at a time, with a turn of the event loop between. Answers to thousands of requests may arrive in one
+ * turn, and what follows each takes longer than reading it: run at once, they would keep timers and heartbeats waiting.
  */
-const atOnce = 16
-
 export class Turns {
-  private readonly waiting: Array<() => void> = []
+  private waiting: Array<() => void> = []
   private next = 0
   private scheduled = false
 
@@ -24,8 +22,12 @@ export class Turns {
     this.scheduled = false
     const end = Math.min(this.next + atOnce, this.waiting.length)
     while (this.next < end) this.waiting[this.next++]!()
-    if (this.next < this.waiting.length) return this.schedule()
-    this.waiting.length = 0
-    this.next = 0
+    if (this.next > this.waiting.length / 2) {
+      this.waiting = this.waiting.slice(this.next)
+      this.next = 0
+    }
+    if (this.next < this.waiting.length) this.schedule()
   }
 }
+
+const atOnce = 8
