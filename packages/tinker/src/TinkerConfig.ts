@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import { failOnIssues, type InvalidInputError, type Issue } from "./TinkerError.js"
 
 /**
@@ -236,10 +236,20 @@ const issues = (options: Options, baseUrl: string): ReadonlyArray<Issue> => {
   if (limit !== undefined && !(limit >= 1)) {
     found.push({ field: "heartbeatFailureLimit", description: `is ${limit}; it must be 1 or more.` })
   }
-  for (const name of Object.keys(options.headers ?? {})) {
+  // Errors of transports repeat a header that cannot be sent, so such a value must not get there.
+  const header = (field: string, value: string | undefined) => {
+    if (value !== undefined && !/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
+      found.push({ field, description: "has a line break or another character that no header can carry." })
+    }
+  }
+  for (const [name, value] of Object.entries(options.headers ?? {})) {
     if (name.toLowerCase() === "x-api-key") {
       found.push({ field: `headers.${name}`, description: "cannot be replaced; pass the option apiKey." })
     }
+    header(`headers.${name}`, value)
   }
+  const { clientId, clientSecret } = options.cloudflareAccess ?? {}
+  header("cloudflareAccess.clientId", clientId)
+  header("cloudflareAccess.clientSecret", clientSecret && Redacted.value(clientSecret))
   return found
 }
