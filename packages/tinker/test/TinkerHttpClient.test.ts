@@ -1,7 +1,19 @@
 import { HttpClientError } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Redacted, Schema, TestClock } from "effect"
+import {
+  ConfigProvider,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Option,
+  Redacted,
+  Schedule,
+  Schema,
+  TestClock
+} from "effect"
 import { RetryPolicy, TinkerConfig, TinkerError, TinkerHttpClient } from "effect-tinker"
 import { transport } from "./fixture.js"
 
@@ -168,3 +180,197 @@ it.effect("refuses a key that the hosted service cannot have given, without repe
     assert.strictEqual(error._tag, "InvalidInputError")
     assert.notInclude(error.message, "sk-other")
   }))
+
+const waits: ReadonlyArray<readonly [Record<string, string>, number | undefined]> = [
+  [{ "retry-after": "1.5" }, 1500],
+  [{ "retry-after": new Date(2000).toUTCString() }, 2000],
+  [{ "retry-after-ms": "250", "retry-after": "30" }, 250],
+  [{ "retry-after": "120" }, undefined],
+  [{ "retry-after": "0" }, undefined],
+  [{ "retry-after": "-3" }, undefined],
+  [{ "retry-after": "soon" }, undefined],
+  [{}, undefined]
+]
+for (const [headers, millis] of waits) {
+  it.effect(`${JSON.stringify(headers)} asks for ${millis ?? "no"} ms of waiting`, () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(send(get)).pipe(Effect.provide(transport(answering(429, "{}", headers))))
+      assert.strictEqual(
+        error._tag === "ApiStatusError" ? error.retryAfter && Duration.toMillis(error.retryAfter) : NaN,
+        millis
+      )
+    }))
+}
+
+for (const [header, status, times] of [["true", 409, 3], ["false", 503, 1]] as const) {
+  it.effect(`a ${status} whose header x-should-retry says ${header} is sent ${times === 1 ? "once" : "again"}`, () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const answer = () =>
+        Effect.sync(() =>
+          ++asked < 3
+            ? new Response("{}", { status, headers: { "x-should-retry": header } })
+            : new Response("{}")
+        )
+      const fiber = yield* Effect.fork(
+        Effect.exit(RetryPolicy.retry(send(post))).pipe(
+          Effect.provide(transport(answer))
+        )
+      )
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(Exit.isSuccess(yield* Fiber.join(fiber)), times > 1)
+      assert.strictEqual(asked, times)
+    }))
+}
+
+it.effect("an empty 400 is a refused connection sixteen times in a row, and then an answer", () =>
+  Effect.gen(function*() {
+    const tags: Array<string> = []
+    for (let i = 0; i < 17; i++) tags.push((yield* Effect.flip(send(post)))._tag)
+    assert.deepStrictEqual(tags.slice(0, 16), new Array(16).fill("ApiConnectionError"))
+    assert.strictEqual(tags[16], "ApiStatusError")
+  }).pipe(Effect.provide(transport(answering(400, "")))))
+
+it.effect("an answer gives a refused connection its chance back", () =>
+  Effect.gen(function*() {
+    let asked = 0
+    const answer = () => Effect.sync(() => ++asked % 2 === 1 ? new Response("", { status: 400 }) : new Response("{}"))
+    yield* Effect.gen(function*() {
+      for (let i = 0; i < 30; i++) {
+        assert.strictEqual((yield* Effect.flip(send(post)))._tag, "ApiConnectionError")
+        yield* send(post)
+      }
+    }).pipe(Effect.provide(transport(answer)))
+  }))
+
+it.effect("a 400 that says why, without a length, is an answer at once", () =>
+  Effect.gen(function*() {
+    const error = yield* Effect.flip(send(post))
+    assert.strictEqual(error._tag === "ApiStatusError" && error.detail, "rank is 0")
+  }).pipe(Effect.provide(transport(answering(400, "{\"detail\":\"rank is 0\"}")))))
+
+it.effect("says of itself what clients of the service say, and which attempt it is", () =>
+  Effect.gen(function*() {
+    let seen: Record<string, string> = {}
+    const record = (request: HttpClientRequest.HttpClientRequest) => {
+      seen = { ...request.headers }
+      return Effect.succeed(new Response("{}"))
+    }
+    yield* Effect.provide(send({ ...post, timeout: Duration.millis(2500) }), transport(record))
+    // The last two are the platform's, for traces.
+    const { "x-idempotency-key": _, b3: _1, traceparent: _2, ...headers } = seen
+    for (const name of ["x-stainless-os", "x-stainless-arch"]) assert.match(headers[name] ?? "", /^\w/)
+    assert.deepStrictEqual(headers, {
+      accept: "application/json",
+      "content-type": "application/json",
+      "user-agent": "effect-tinker/0.1.0",
+      "x-stainless-package-version": TinkerConfig.protocolVersion,
+      "x-stainless-os": headers["x-stainless-os"]!,
+      "x-stainless-arch": headers["x-stainless-arch"]!,
+      "x-stainless-runtime": "node",
+      "x-stainless-runtime-version": process.versions.node,
+      "x-stainless-async": "async:effect",
+      "x-stainless-retry-count": "0",
+      "x-stainless-read-timeout": "2.5"
+    })
+  }))
+
+it.effect("shows a proxy its credentials, each if it is there", () =>
+  Effect.gen(function*() {
+    const seen: Array<Record<string, string>> = []
+    const record = (request: HttpClientRequest.HttpClientRequest) => {
+      seen.push(request.headers)
+      return Effect.succeed(new Response("{}"))
+    }
+    const access = (cloudflareAccess: TinkerConfig.Options["cloudflareAccess"]) =>
+      Effect.provide(send(get), transport(record, { baseUrl: "http://localhost", cloudflareAccess }))
+    yield* access({ clientId: "id", clientSecret: Redacted.make("secret") })
+    yield* access({ clientId: "id" })
+    yield* access(undefined)
+    assert.deepStrictEqual(
+      seen.map((headers) => [headers["cf-access-client-id"], headers["cf-access-client-secret"]]),
+      [["id", "secret"], ["id", undefined], [undefined, undefined]]
+    )
+  }))
+
+it.effect("the credential command and a proxy's credentials may come from the environment", () =>
+  Effect.gen(function*() {
+    const { cloudflareAccess, credentialCommand } = yield* TinkerConfig.TinkerConfig
+    assert.strictEqual(Option.getOrUndefined(credentialCommand), "print")
+    assert.strictEqual(cloudflareAccess.clientId, "id")
+    assert.strictEqual(cloudflareAccess.clientSecret && Redacted.value(cloudflareAccess.clientSecret), "secret")
+  }).pipe(Effect.provide(Layer.provide(
+    TinkerConfig.layerFromEnv,
+    Layer.setConfigProvider(ConfigProvider.fromMap(
+      new Map([
+        ["TINKER_CREDENTIAL_CMD", "print"],
+        ["CLOUDFLARE_ACCESS_CLIENT_ID", "id"],
+        ["CLOUDFLARE_ACCESS_CLIENT_SECRET", "secret"]
+      ])
+    ))
+  ))))
+
+for (const baseUrl of ["http://localhost/base", "http://localhost/base/", "http://localhost/base//"]) {
+  it.effect(`addresses below ${baseUrl} are the same with and without a slash at its end`, () =>
+    Effect.gen(function*() {
+      const urls: Array<string> = []
+      const record = (request: HttpClientRequest.HttpClientRequest) => {
+        urls.push(request.url)
+        return Effect.succeed(new Response("{}"))
+      }
+      yield* Effect.provide(send({ ...get, path: "/api/v1/healthz" }), transport(record, { baseUrl }))
+      assert.deepStrictEqual(urls, ["http://localhost/base/api/v1/healthz"])
+    }))
+}
+
+it.effect("a request may take sixty seconds unless told otherwise, for all requests or for one", () =>
+  Effect.gen(function*() {
+    const within = (options: Partial<TinkerConfig.Options>, request: Partial<TinkerHttpClient.Request>) =>
+      Effect.flip(send({ ...get, ...request })).pipe(
+        Effect.provide(transport(() => Effect.never, { baseUrl: "http://localhost", ...options })),
+        Effect.map((error) => error._tag === "ApiTimeoutError" ? Duration.toSeconds(error.deadline) : NaN)
+      )
+    const all = yield* Effect.fork(Effect.all([
+      within({}, {}),
+      within({ requestTimeout: "20 seconds" }, {}),
+      within({ requestTimeout: "20 seconds" }, { timeout: Duration.seconds(5) })
+    ], { concurrency: "unbounded" }))
+    yield* TestClock.adjust("59 seconds")
+    assert.strictEqual((yield* Fiber.poll(all))._tag, "None")
+    yield* TestClock.adjust("1 second")
+    assert.deepStrictEqual(yield* Fiber.join(all), [60, 20, 5])
+  }))
+
+it.effect("a policy of two more attempts makes three, on any endpoint, samples too", () =>
+  Effect.gen(function*() {
+    for (const operation of ["asample", "optim_step", "session_heartbeat"]) {
+      let asked = 0
+      const answer = () => Effect.sync(() => new Response("{}", { status: asked++ < 9 ? 500 : 200 }))
+      const fiber = yield* Effect.fork(
+        Effect.flip(RetryPolicy.retry(send({ ...post, operation, path: `/api/v1/${operation}` }))).pipe(
+          RetryPolicy.withPolicies({ request: Schedule.recurs(2) }),
+          Effect.provide(transport(answer))
+        )
+      )
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(asked, 3)
+      assert.strictEqual(error._tag === "ApiStatusError" && error.attempts, 3)
+    }
+  }))
+
+for (const field of ["apiKey", "cloudflareAccess.clientSecret", "headers.x-mine"]) {
+  it.effect(`${field} with a line break is refused by name, unrepeated, before a transport repeats it`, () =>
+    Effect.gen(function*() {
+      const bad = "tml-a\ntml-b"
+      const options: TinkerConfig.Options = {
+        baseUrl: "http://localhost",
+        ...(field === "apiKey" ? { apiKey: Redacted.make(bad) } : {}),
+        ...(field.startsWith("cloudflare") ? { cloudflareAccess: { clientSecret: Redacted.make(bad) } } : {}),
+        ...(field.startsWith("headers") ? { headers: { "x-mine": bad } } : {})
+      }
+      const error = yield* Effect.flip(Effect.provide(send(get), transport(answering(200, "{}"), options)))
+      assert.strictEqual(error._tag === "InvalidInputError" && error.field, field)
+      assert.notInclude(error.message, "tml-")
+    }))
+}
