@@ -1,7 +1,7 @@
 import { Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
-import { ApiFuture, ServiceClient } from "effect-tinker"
+import { ApiFuture, OptimizerParams, ServiceClient } from "effect-tinker"
 import type { TinkerError } from "effect-tinker"
 import { adam, datum } from "./fixture.js"
 import * as Observed from "./observed.js"
@@ -48,15 +48,7 @@ it.effect(`named saves for sampling keep their place before the passes made afte
   Effect.gen(function*() {
     const simulation = yield* Simulation.make()
     const observed = Observed.make()
-    const begun = new WeakMap<object, number>()
-    let state = 1
-    // A call takes its place in its first operations; after them any fiber may overtake any other.
-    simulation.onOperation = (fiber) => {
-      const operations = (begun.get(fiber) ?? 0) + 1
-      begun.set(fiber, operations)
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-      return operations > 60 && state >>> 28 === 0
-    }
+    simulation.onOperation = Simulation.overtakings(1)
     const exit = yield* simulation.run(
       Effect.gen(function*() {
         const service = yield* ServiceClient.ServiceClient
@@ -197,3 +189,12 @@ it.effect("a budget smaller than any request lets one submission at a time throu
         assert.isTrue(sent.every(({ beside }) => beside === 0))
       })
   ))
+
+it.effect("a step for another optimizer than the model's takes no number and sends nothing", () =>
+  simulated({}, (training, observed) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(training.optimStep(OptimizerParams.dimuon({ learningRate: 0.1 })))
+      assert.strictEqual(error._tag === "InvalidInputError" && error.field, "params")
+      assert.strictEqual(observed.requests.filter(({ path }) => path === "optim_step").length, 0)
+      assert.match((yield* training.optimStep(adam)).requestIds[0]!, /:1$/)
+    })))

@@ -60,7 +60,8 @@ export interface Executed {
   readonly modelId: string
   /** `pass` with its tokens, or `step` with its learning rate. */
   readonly name: string
-  readonly again: (engine: Engine.Service) => Effect.Effect<unknown, Engine.EngineError>
+  /** Does the same elsewhere. Gives the log-probabilities of a pass's first datum. */
+  readonly again: (engine: Engine.Service) => Effect.Effect<Float32Array | undefined, Engine.EngineError>
 }
 
 export const make = (): Observed => ({ requests: [], executed: [], open: [], limiter: undefined })
@@ -137,14 +138,16 @@ const watchedEngine = (observed: Observed, options: BigramEngine.Options | undef
             note(
               modelId,
               `${call.gradient ? "backward" : "forward"} ${tokens}`,
-              (other) => other.forwardBackward(modelId, call)
+              (other) => Effect.map(other.forwardBackward(modelId, call), ({ outputs }) => outputs[0]?.logprobs)
             )
         )
       },
       optimStep: (modelId, params) =>
         Effect.tap(
           engine.optimStep(modelId, params),
-          () => note(modelId, `step ${params.learningRate}`, (other) => other.optimStep(modelId, params))
+          () =>
+            note(modelId, `step ${params.learningRate}`, (other) =>
+              Effect.as(other.optimStep(modelId, params), undefined))
         )
     }
   })

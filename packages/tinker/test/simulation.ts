@@ -130,3 +130,15 @@ export const make = (seed = 0): Effect.Effect<Simulation> =>
     }
     return simulation
   })
+
+/** Lets any fiber overtake any other at random, once it has made the operations in which a call takes its place. */
+export const overtakings = (seed: number): NonNullable<Simulation["onOperation"]> => {
+  const made = new WeakMap<object, number>()
+  let state = seed
+  return (fiber) => {
+    const operations = (made.get(fiber) ?? 0) + 1
+    made.set(fiber, operations)
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return operations > 60 && state >>> 28 === 0
+  }
+}
