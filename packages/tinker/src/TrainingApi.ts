@@ -7,11 +7,10 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { AdamParams } from "./AdamParams.js"
 import { ModelId } from "./Identifiers.js"
-import { post } from "./internal/endpoint.js"
 import * as LegacyJson from "./internal/legacyJson.js"
 import * as Protobuf from "./internal/protobuf.js"
 import { field, literal, optional } from "./internal/wireField.js"
-import { UntypedFuture } from "./ModelsApi.js"
+import { readSubmitted, type UntypedFuture } from "./ModelsApi.js"
 import { OptimizerParams } from "./OptimizerParams.js"
 import { InvalidInputError, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
@@ -158,7 +157,10 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     let form: "protobuf" | "json" | undefined
 
     const send = (path: string, body: TinkerHttpClient.Body) =>
-      http.json({ operation: path, method: "POST", path: `/api/v1/${path}`, body, ofSession: true }, UntypedFuture)
+      Effect.flatMap(
+        http.request({ operation: path, method: "POST", path: `/api/v1/${path}`, body, ofSession: true }),
+        readSubmitted
+      )
 
     const sendJson = (pass: EncodedPass): Effect.Effect<UntypedFuture, TinkerError> =>
       Effect.try({
@@ -191,10 +193,13 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
               ))
           )
       },
-      optimStep: post(http, "optim_step", OptimStepRequest, UntypedFuture, { ofSession: true })
+      optimStep: (request) =>
+        Effect.suspend(() => send("optim_step", TinkerHttpClient.jsonBody(encodeOptimStepRequest(request))))
     })
   }
 )
+
+const encodeOptimStepRequest = Schema.encodeSync(OptimStepRequest)
 
 const mayMeanNoProtobuf = (error: TinkerError): boolean =>
   error._tag === "ApiStatusError" && [400, 415, 422, 500].includes(error.status)
