@@ -5,10 +5,12 @@ import { NodeContext, NodeWorker } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Console, Effect, Layer } from "effect"
 import { Tinker } from "effect-tinker"
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import * as WorkerThreads from "node:worker_threads"
+import * as Checkpoints from "../examples/checkpoints.js"
 import * as CustomLoss from "../examples/customLoss.js"
 import * as FirstProgram from "../examples/firstProgram.js"
+import * as Promises from "../examples/promises.js"
 import * as SampleMany from "../examples/sampleMany.js"
 import * as TrainThenSample from "../examples/trainThenSample.js"
 import * as Waiting from "../examples/waiting.js"
@@ -32,6 +34,29 @@ for (
     assert.include(read(readme), `\`\`\`ts\n${read(`../examples/${example}.ts`)}\`\`\``)
   })
 }
+
+const trimmed = (text: string) => text.split("\n").map((line) => line.trim()).join("\n").trim()
+
+it("../README.md shows nothing that is not run here", () => {
+  const sources = ["../examples/", "./"].flatMap((folder) =>
+    readdirSync(new URL(folder, import.meta.url))
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => trimmed(read(folder + name)))
+  )
+  const shown = Array.from(read("../README.md").matchAll(/```ts\n([^]*?)```/g), ([, text]) => trimmed(text!))
+  assert.isAtLeast(shown.length, 5)
+  for (const text of shown) assert.isTrue(sources.some((source) => source.includes(text)), text)
+})
+
+it("../README.md names every option and every variable of the environment, and every tag of an error", () => {
+  const readme = read("../README.md")
+  const options = read("../src/TinkerConfig.ts").split("export interface Options {")[1]!.split("\n}")[0]!
+  for (const [, option] of options.matchAll(/readonly (\w+)\?:/g)) assert.include(readme, `| \`${option!}\``)
+  for (const [variable] of options.matchAll(/[A-Z]+(_[A-Z]+)+/g)) assert.include(readme, `\`${variable}\``)
+  for (const [, tag] of read("../src/TinkerError.ts").matchAll(/\* \| `(\w+)` \| \w+/g)) {
+    assert.include(readme, `| \`${tag!}\``)
+  }
+})
 
 /** The lines that a program writes, against a server in this process. */
 const linesOf = <E, R>(program: Effect.Effect<void, E, R>) =>
@@ -66,6 +91,20 @@ it.effect("trainThenSample trains and then samples", () =>
     assert.match(lines[0]!, /^before: /)
     assert.match(lines.at(-1)!, /^saved tinker:\/\/.*\/weights\/final$/)
   }).pipe(Effect.provide([server(ShippedModel.name), byteTokenizer, NodeContext.layer])))
+
+it.effect("checkpoints goes on from what it has saved, and samples from it", () =>
+  Effect.gen(function*() {
+    const lines = yield* linesOf(Checkpoints.program)
+    assert.match(
+      lines.join("\n"),
+      /^tinker:.*\/weights\/step-1, then tinker:.*\/sampler_weights\/step-2, of Qwen\/Qwen3-8B$/
+    )
+  }).pipe(Effect.provide(server("Qwen/Qwen3-8B"))))
+
+it.effect("promises gives an answer to a promise, and ends the session", () =>
+  Effect.gen(function*() {
+    assert.lengthOf(yield* Effect.promise(() => Promises.program(server("Qwen/Qwen3-8B"))), 5)
+  }))
 
 it.effect("customLoss lowers a loss of its own", () =>
   Effect.gen(function*() {

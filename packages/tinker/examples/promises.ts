@@ -1,0 +1,32 @@
+/** For callers who live in promises: one runtime holds the client and its session. Needs TINKER_API_KEY. */
+import { TinkerNode } from "@effect-tinker/node"
+import { Effect, Layer, ManagedRuntime } from "effect"
+import { ModelInput, SamplingParams, ServiceClient, Tinker } from "effect-tinker"
+
+export const program = async <E>(
+  client: Layer.Layer<ServiceClient.ServiceClient, E>
+): Promise<ReadonlyArray<number>> => {
+  const runtime = ManagedRuntime.make(client)
+  try {
+    const sampling = await runtime.runPromise(
+      Effect.flatMap(
+        ServiceClient.ServiceClient,
+        (service) => service.createSamplingClient({ baseModel: "Qwen/Qwen3-8B" })
+      )
+    )
+    const { sequences } = await runtime.runPromise(
+      sampling.sample({
+        prompt: ModelInput.fromTokens([3, 1, 4]),
+        samplingParams: SamplingParams.make({ maxTokens: 5 })
+      }),
+      { signal: AbortSignal.timeout(60_000) }
+    )
+    return Array.from(sequences[0]!.tokens)
+  } finally {
+    await runtime.dispose()
+  }
+}
+
+if (import.meta.url === `file://${process.argv[1]}`) {
+  await program(Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer)))
+}
