@@ -6,6 +6,7 @@ import type * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { findModel, type ModelInfo } from "./internal/findModel.js"
 import * as Library from "./internal/library.js"
 import { readFolder } from "./internal/readFolder.js"
 import { TokenizerError } from "./TokenizerError.js"
@@ -113,6 +114,24 @@ export const layerFolder = (
   folder: string
 ): Layer.Layer<Tokenizer, TokenizerError, FileSystem.FileSystem | Path.Path> =>
   Layer.effect(Tokenizer, Effect.flatMap(readFolder(folder), make))
+
+/**
+ * The tokenizer of a model as a Tinker server describes it, e.g. `training.info`. It is named by the tokenizer's id, else by
+ * the model's name, and comes from a folder of that name, from the cache of the Hugging Face libraries, or, if an
+ * `HttpClient` is provided, from their Hub. The Tinker server is not asked.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const forModel = (
+  info: ModelInfo
+): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> => Effect.flatMap(findModel(info), make)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type { ModelInfo }
 
 const makeService = (file: Library.TokenizerFile, config: Library.ConfigFile): Service => {
   const parsing = Library.make(file, config)

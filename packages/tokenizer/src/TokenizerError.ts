@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
  * - `FileMissing`: the folder has no `tokenizer.json`
  * - `Unreadable`: the file system refused to read a file
  * - `Malformed`: a file is no JSON, or not of the shape its name promises
+ * - `DownloadFailed`: the Hugging Face Hub did not give a file
  * - `Unsupported`: a sound `tokenizer.json` with a part that is not implemented here
  *
  * @since 0.1.0
@@ -15,7 +16,7 @@ import * as Schema from "effect/Schema"
  */
 export class TokenizerError
   extends Schema.TaggedError<TokenizerError>("@effect-tinker/tokenizer/TokenizerError")("TokenizerError", {
-    reason: Schema.Literal("FolderMissing", "FileMissing", "Unreadable", "Malformed", "Unsupported"),
+    reason: Schema.Literal("FolderMissing", "FileMissing", "Unreadable", "Malformed", "DownloadFailed", "Unsupported"),
     /** The folder or file that is to blame. */
     path: Schema.String,
     description: Schema.String,
