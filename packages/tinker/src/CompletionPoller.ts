@@ -2,6 +2,7 @@
  * One long poll that tells which samples of a sampling session are finished, instead of one for each sample.
  *
  * When the server refuses it, the samples that wait are asked for singly, and the poll is tried again with the next ones.
+ * When the client is closed they are too, by which they learn of it.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -69,6 +70,7 @@ export const make = (options: {
     const read = new Set<RequestId>()
     let cursor = 0
     let running = false
+    let ended = false
     let failures = 0
     let peekedAt = -Infinity
 
@@ -157,16 +159,19 @@ export const make = (options: {
 
     yield* Scope.addFinalizer(
       scope,
-      Effect.suspend(() =>
-        read.size === 0
+      Effect.suspend(() => {
+        ended = true
+        release()
+        return read.size === 0
           ? Effect.void
           : Effect.ignore(Effect.timeout(Effect.interruptible(ask(0, acknowledgeTimeout)), goodbye))
-      )
+      })
     )
 
     return {
       finished: (requestId, peek) =>
         Effect.flatMap(Clock.currentTimeMillis, (since) => {
+          if (ended) return Effect.succeed(undefined)
           const size = early.get(requestId)
           if (size !== undefined) {
             early.delete(requestId)

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Fiber, Logger, Queue, TestClock } from "effect"
+import { Effect, Exit, Fiber, Layer, Logger, Queue, Scope, TestClock } from "effect"
 import { ModelInput, SamplingParams, ServiceClient } from "effect-tinker"
 import type { SamplingClient } from "effect-tinker"
 import { type Answer, answer, json, protobuf, type Seen, stub } from "./stub.js"
@@ -243,3 +243,27 @@ it.effect("large results wait for the bytes that are free", () => {
     assert.strictEqual(most, 2)
   }).pipe(Effect.provide(layer))
 })
+
+for (const together of [true, false]) {
+  it.effect(`closing the client fails samples that are waited for ${together ? "together" : "singly"}`, () => {
+    const { layer, to } = stub({
+      "client/config": () => json({ sample_use_retrieve_futures: together }),
+      "client/dynamic_config": () => json({ sample_cancel_enabled: true }),
+      retrieve_futures: ({ body }) => body.timeout === 0 ? json({ completions: [], cursor: 0 }) : Effect.never,
+      retrieve_future: () => Effect.never
+    })
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(layer, scope)
+      const sampling = yield* Effect.provide(createClient, context)
+      const waiting = yield* Effect.fork(Effect.flip(sampling.sample(call)))
+      yield* TestClock.adjust("1 second")
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(closing)
+      assert.strictEqual((yield* Fiber.join(waiting))._tag, "SessionClosedError")
+      assert.strictEqual((yield* Effect.flip(sampling.sample(call)))._tag, "SessionClosedError")
+      assert.lengthOf(to("asample"), 1)
+    })
+  })
+}
