@@ -146,35 +146,6 @@ const joinParts = (parts: ReadonlyArray<string | Int32Array>): Uint8Array => {
 }
 
 /**
- * Bytes of a sample request, as the server counts them: ten a token.
- *
- * Source: the Python SDK 0.38.0.
- *
- * @since 0.1.0
- * @category utils
- */
-export const estimateBytes = (prompt: ModelInput): number => {
-  let bytes = 0
-  for (const chunk of prompt.chunks) {
-    switch (chunk.type) {
-      case "encoded_text":
-        bytes += 10 * chunk.tokens.length
-        break
-      case "image":
-        bytes += chunk.data.byteLength
-        break
-      case "image_asset_pointer":
-        bytes += chunk.location.length
-        break
-      case "dmel":
-        bytes += chunk.dmel.byteLength
-        break
-    }
-  }
-  return bytes
-}
-
-/**
  * @since 0.1.0
  * @category schemas
  */

@@ -230,7 +230,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         const body = SamplingApi.encodeSampleRequest(requestOf(call, samplingSessionId, seqId, recordStabilityInfo))
         return RetryPolicy.retryWith((attempts) => api.asample(body, { attempts, call: name }), resent)
       })
-      return limiter.submitSample(SamplingApi.estimateBytes(call.prompt), attempt)
+      return limiter.submitSample(ModelInputs.byteLength(call.prompt, 10), attempt)
     }
 
     const onQueued = (reply: FuturesApi.Pending) =>
