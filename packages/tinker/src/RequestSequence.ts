@@ -39,6 +39,8 @@ export interface Call<P, A> {
    * uninterruptible, so that it can tell of its own interruption.
    */
   readonly afterwards?: ((answer: A, prepared: P, turn: Turn) => Effect.Effect<void>) | undefined
+  /** Runs with an answer that came for a caller who was interrupted while the request was on its way. */
+  readonly unwanted?: ((answer: A) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -183,12 +185,20 @@ export const make = (options: {
   }
 
   return {
-    run: <P, A>({ afterwards, operation, prepare, submit }: Call<P, A>) =>
+    run: <P, A>({ afterwards, operation, prepare, submit, unwanted }: Call<P, A>) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.suspend(() => {
           const place = take()
           const left = Effect.sync(() => leave(place))
           const answer = Deferred.unsafeMake<A, TinkerError>(FiberId.none)
+          let isWanted = true
+          const leaveAnswer = Effect.suspend(() => {
+            isWanted = false
+            return Effect.flatMap(Deferred.isDone(answer), (isThere) =>
+              isThere && unwanted !== undefined
+                ? Effect.ignore(Effect.flatMap(Deferred.await(answer), unwanted))
+                : Effect.void)
+          })
           const sending = (prepared: P) =>
             submit(prepared, turn).pipe(
               Effect.interruptible,
@@ -199,6 +209,7 @@ export const make = (options: {
                   Exit.isInterrupted(exit) ? Exit.fail(new SessionClosedError({ operation, reason: "closed" })) : exit
                 )
               ),
+              Effect.tap((value) => isWanted || unwanted === undefined ? Effect.void : unwanted(value)),
               Effect.flatMap((value) => afterwards === undefined ? Effect.void : afterwards(value, prepared, turn)),
               Effect.ensuring(left),
               Effect.forkIn(scope)
@@ -206,7 +217,7 @@ export const make = (options: {
           return restore(Effect.tap(prepare, () => Deferred.await(place.turn))).pipe(
             Effect.onError(() => left),
             Effect.flatMap(sending),
-            Effect.zipRight(restore(Deferred.await(answer)))
+            Effect.zipRight(Effect.onInterrupt(restore(Deferred.await(answer)), () => leaveAnswer))
           )
         })
       )
