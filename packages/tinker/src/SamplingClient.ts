@@ -18,6 +18,7 @@ import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
 import { span } from "./internal/operation.js"
+import { sampleIssues } from "./internal/sampleIssues.js"
 import * as SampleProgress from "./internal/sampleProgress.js"
 import { stuckWarning } from "./internal/stuckWarning.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
@@ -32,7 +33,7 @@ import * as SamplingApi from "./SamplingApi.js"
 import * as SamplingParams from "./SamplingParams.js"
 import * as SessionManager from "./SessionManager.js"
 import type { Int64Tensor } from "./TensorData.js"
-import { ApiResponseValidationError, invalidInput, isRetryable, type Issue, type TinkerError } from "./TinkerError.js"
+import { ApiResponseValidationError, invalidInput, isRetryable, type TinkerError } from "./TinkerError.js"
 import * as WaitingPolicy from "./WaitingPolicy.js"
 
 /**
@@ -346,7 +347,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       alwaysRetries: boolean,
       isObserved: boolean
     ): Effect.Effect<SampleResponse, TinkerError> => {
-      const issues = issuesOf(call, options.maxContextLength)
+      const issues = sampleIssues(call, options.maxContextLength)
       if (issues.length > 0) return invalidInput(name, issues)
       const { sampleNoRetries, sampleUseRetrieveFutures } = clientConfig.current()
       const retries = alwaysRetries || !sampleNoRetries
@@ -497,64 +498,6 @@ const finish = (
   return ignored
     ? Effect.as(warn("the server sent all prompt log-probabilities; it does not know promptLogprobsLastN"), last)
     : Effect.succeed(last)
-}
-
-const issuesOf = (call: SampleOptions, maxContextLength: number | undefined): ReadonlyArray<Issue> => {
-  const found: Array<Issue> = []
-  const length = ModelInputs.textLength(call.prompt)
-  if (length === 0 || call.prompt.chunks.some((chunk) => chunk.type === "encoded_text" && chunk.tokens.length === 0)) {
-    found.push({ field: "prompt", description: "there are no tokens." })
-  }
-  if (length !== undefined && maxContextLength !== undefined && length >= maxContextLength) {
-    found.push({
-      field: "prompt",
-      description: `has ${length} tokens, and the context holds ${maxContextLength}, the answer included.`
-    })
-  }
-  for (const [i, chunk] of call.prompt.chunks.entries()) {
-    if (chunk.type === "encoded_text" && hasNegative(chunk.tokens)) {
-      found.push({ field: `prompt.chunks[${i}]`, description: "has a negative token." })
-    }
-  }
-  const whole = (field: keyof SampleOptions, value: number | undefined, least: number) => {
-    if (value !== undefined && !(Number.isInteger(value) && value >= least)) {
-      found.push({ field, description: `is ${value}; it must be a whole number, ${least} or more.` })
-    }
-  }
-  whole("numSamples", call.numSamples, 1)
-  whole("topkPromptLogprobs", call.topkPromptLogprobs, 0)
-  whole("topkSampleLogprobs", call.topkSampleLogprobs, 0)
-  whole("promptAltTokensK", call.promptAltTokensK, 0)
-  whole("promptLogprobsLastN", call.promptLogprobsLastN, 1)
-  const { promptLogprobsLastN: lastN, targetPromptLogprobs: targets } = call
-  if (lastN !== undefined && call.includePromptLogprobs !== true) {
-    found.push({ field: "promptLogprobsLastN", description: "needs includePromptLogprobs." })
-  }
-  if (lastN !== undefined && length !== undefined && lastN > length - 1) {
-    found.push({
-      field: "promptLogprobsLastN",
-      description: `is ${lastN}, and ${Math.max(0, length - 1)} tokens of the prompt have a log-probability.`
-    })
-  }
-  if (targets !== undefined) {
-    if (targets.dtype !== "int64" || targets.shape.length !== 2) {
-      found.push({ field: "targetPromptLogprobs", description: "must be an int64 matrix." })
-    } else if (length !== undefined && targets.shape[0] !== length - 1) {
-      found.push({
-        field: "targetPromptLogprobs",
-        description: `has ${targets.shape[0]} rows, and ${length - 1} tokens of the prompt have a log-probability.`
-      })
-    }
-  }
-  for (const issue of SamplingParams.issues(call.samplingParams)) {
-    found.push({ ...issue, field: `samplingParams.${issue.field}` })
-  }
-  return found
-}
-
-const hasNegative = (tokens: Int32Array): boolean => {
-  for (let i = 0; i < tokens.length; i++) if (tokens[i]! < 0) return true
-  return false
 }
 
 const hasSchedule = (config: RetryConfig): boolean =>
