@@ -200,7 +200,7 @@ export const make = (options: {
                 : Effect.void)
           })
           const sending = (prepared: P) =>
-            submit(prepared, turn).pipe(
+            Effect.suspend(() => submit(prepared, turn)).pipe(
               Effect.interruptible,
               Effect.onExit((exit) =>
                 Deferred.done(
