@@ -330,7 +330,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           prepare: Effect.zipRight(checkPass(name, call), Clock.currentTimeMillis),
           submit: (started, turn) =>
             Effect.flatMap(sendPasses(name, chunksOf(call), forwardOnly, turn, started), (submitted) =>
-              ApiFuture.make(waiting, scope, submitted, combineOutputs))
+              ApiFuture.make(waiting, scope, submitted, combineOutputs)),
+          unwanted: ({ cancel }) => cancel
         }))
     }
 
@@ -395,7 +396,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             }).pipe(
               Effect.interruptible,
               Effect.catchAllCause((cause) => pending.settleWith(Effect.failCause(cause)))
-            )
+            ),
+          unwanted: ({ pending }) => pending.future.cancel
         }).pipe(Effect.map(({ pending }) => pending.future), inCustomSpan)
       })
     const inCustomSpan = operation(customName, { modelId })
@@ -419,7 +421,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             let unknown = false
             const sent = Effect.tapError(request.submit(seqId), (error) =>
               Effect.sync(() => {
-                unknown ||= !isDefinitelyRefused(error) && !isConflict(error)
+                unknown ||= mayBeTaken(error)
                 note(error)
               }))
             return RetryPolicy.retry(sent).pipe(
@@ -439,7 +441,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                   : Effect.flatMap(recover(error), (value) => ApiFuture.succeed(name, value))
               )
             )
-          })
+          }),
+        unwanted: ({ cancel }) => cancel
       }))
     }
 
@@ -656,6 +659,11 @@ const passDecoder: ApiFuture.Decoder<ForwardBackwardOutput> = {
 }
 
 const isConflict = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.reason === "Conflict"
+
+/** Whether the server may have done what was asked although the client was told of a failure. */
+const mayBeTaken = (error: TinkerError): boolean =>
+  !isDefinitelyRefused(error)
+  && !(error._tag === "ApiStatusError" && (error.reason === "Conflict" || error.reason === "RateLimit"))
 
 /** The gradients of the parts that were accepted are in the model, which the caller must know. */
 const withPartsTold = (error: TinkerError, accepted: number, parts: number, forwardOnly: boolean): TinkerError => {
