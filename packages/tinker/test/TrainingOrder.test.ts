@@ -1,7 +1,7 @@
 import { Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
-import { Chunk, Effect, Stream } from "effect"
-import { ApiFuture, OptimizerParams, ServiceClient } from "effect-tinker"
+import { Chunk, Effect, Exit, Fiber, Stream } from "effect"
+import { ApiFuture, OptimizerParams, RequestSequence, ServiceClient } from "effect-tinker"
 import type { TinkerError } from "effect-tinker"
 import { adam, datum } from "./fixture.js"
 import * as Observed from "./observed.js"
@@ -190,6 +190,36 @@ it.effect("a budget smaller than any request lets one submission at a time throu
       })
   ))
 
+it.effect("what was accepted for a caller who was interrupted meanwhile is not asked for", () =>
+  simulated({}, (training, observed) =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      yield* faults.pauseQueue({ state: "paused_capacity" })
+      const asked = observed.requests.filter(({ path }) => path === "retrieve_future").length
+      const data = [datum("unwanted")]
+      const calls: ReadonlyArray<readonly [string, Effect.Effect<unknown, TinkerError.TinkerError>]> = [
+        ["forward_backward", training.forwardBackward({ data, lossFn: "cross_entropy" })],
+        ["optim_step", training.optimStep(adam)],
+        [
+          "forward_backward",
+          training.forwardBackwardCustom({ data, lossFn: (gradients) => ({ loss: 0, gradients }) })
+        ]
+      ]
+      for (const [path, call] of calls) {
+        yield* faults.plan({ path, fault: Faults.delayAnswer("10 seconds") })
+        const caller = yield* Effect.fork(call)
+        yield* Effect.sleep("5 seconds")
+        yield* Fiber.interrupt(caller)
+        yield* Effect.sleep("10 seconds")
+      }
+      assert.strictEqual(observed.requests.filter(({ path }) => path === "retrieve_future").length, asked)
+      yield* faults.resumeQueue()
+      assert.match((yield* training.optimStep(adam)).requestIds[0]!, /:4$/)
+      yield* Effect.sleep("1 second")
+      const executed = observed.executed.map(({ name }) => name)
+      assert.deepStrictEqual(executed, ["backward unwante", "step 0.1", "forward unwante", "step 0.1"])
+    })))
+
 it.effect("a step for another optimizer than the model's takes no number and sends nothing", () =>
   simulated({}, (training, observed) =>
     Effect.gen(function*() {
@@ -198,3 +228,24 @@ it.effect("a step for another optimizer than the model's takes no number and sen
       assert.strictEqual(observed.requests.filter(({ path }) => path === "optim_step").length, 0)
       assert.match((yield* training.optimStep(adam)).requestIds[0]!, /:1$/)
     })))
+
+it.scoped("a call that breaks in its preparation or its submission gives the turn back", () =>
+  Effect.gen(function*() {
+    const sequence = RequestSequence.make({ scope: yield* Effect.scope, filler: () => Effect.void })
+    const breaks = () => {
+      throw new Error("broken")
+    }
+    const send = (_: unknown, turn: RequestSequence.Turn) => turn.send(Effect.succeed)
+    const calls: ReadonlyArray<Pick<RequestSequence.Call<unknown, number>, "prepare" | "submit">> = [
+      { prepare: Effect.sync(breaks), submit: send },
+      { prepare: Effect.void, submit: breaks },
+      { prepare: Effect.void, submit: (_, turn) => turn.send(breaks) },
+      { prepare: Effect.void, submit: () => Effect.sync(breaks) },
+      { prepare: Effect.void, submit: send }
+    ]
+    const ends = yield* Effect.all(
+      calls.map((call) => Effect.exit(sequence.run({ operation: "test", ...call }))),
+      { concurrency: "unbounded" }
+    )
+    assert.deepStrictEqual(ends.map(Exit.isSuccess), [false, false, false, false, true])
+  }))

@@ -139,6 +139,15 @@ for (const [route, saveOf, kind] of saves) {
       })))
 }
 
+it.effect("a name that an earlier save has taken is a conflict, also when the server was too busy at first", () =>
+  simulated({}, (training) =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      yield* ApiFuture.flatten(training.saveState({ name: "old" }))
+      yield* faults.plan({ path: "save_weights", fault: Faults.answer(429), times: 2 })
+      assert.strictEqual(reason(yield* Effect.flip(training.saveState({ name: "old" }))), "Conflict")
+    })))
+
 it.effect("saves weights to sample from without a name, binds the client to the answer, and asks for nothing more", () =>
   simulated({}, (training, observed) =>
     Effect.gen(function*() {
