@@ -30,6 +30,21 @@ export const makeRequest = (options: {
     urlParams: template.urlParams,
     hash: template.hash,
     headers: headers as unknown as Headers.Headers,
-    body: body === undefined ? HttpBody.empty : HttpBody.uint8Array(body.bytes, body.contentType)
+    body: body === undefined ? HttpBody.empty : makeBody(body.bytes, body.contentType)
   })
 }
+
+/** Shown by its size alone, even if it is JSON: requests are logged, and bodies hold prompts and credentials. */
+const makeBody = (bytes: Uint8Array, contentType: string): HttpBody.Uint8Array =>
+  Object.assign(
+    Object.create(bodyPrototype) as HttpBody.Uint8Array,
+    HttpBody.uint8Array(bytes, contentType)
+  )
+
+const bodyPrototype = Object.create(Object.getPrototypeOf(HttpBody.uint8Array(new Uint8Array(0))) as object, {
+  toJSON: {
+    value(this: HttpBody.Uint8Array) {
+      return { _id: "@effect/platform/HttpBody", _tag: this._tag, body: `Uint8Array(${this.body.length})` }
+    }
+  }
+}) as object
