@@ -25,6 +25,7 @@ import * as SamplingClient from "./SamplingClient.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
 import { failOnIssues, InvalidInputError, type Issue, type TinkerError } from "./TinkerError.js"
+import * as TinkerPath from "./TinkerPath.js"
 import * as TrainingClient from "./TrainingClient.js"
 import * as WeightsApi from "./WeightsApi.js"
 
@@ -342,7 +343,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
 
   const fromState = (name: string, optimizer: boolean) => (path: string, options: AnyFromState = {}) =>
     Effect.gen(function*() {
-      yield* TrainingClient.checkPath(name, "path", path)
+      yield* TinkerPath.check(name, "path", path, session.knownPaths)
       if (loadsInSteps) return yield* loadInSteps(name, path, optimizer, options)
       return yield* Effect.catchIf(
         loadAtOnce(name, path, optimizer, options),
@@ -381,7 +382,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const createSamplingClient = ({ baseModel, modelPath, ...options }: SamplingOptions) => {
     const name = "ServiceClient.createSamplingClient"
     return Effect.gen(function*() {
-      if (modelPath !== undefined) yield* TrainingClient.checkPath(name, "modelPath", modelPath)
+      if (modelPath !== undefined) yield* TinkerPath.check(name, "modelPath", modelPath, session.knownPaths)
       if (modelPath === undefined && !baseModel) {
         return yield* new InvalidInputError({
           operation: name,

@@ -45,6 +45,8 @@ export interface Service {
   readonly close: (status: ServiceApi.FinishReason, detail?: string | undefined) => Effect.Effect<void, TinkerError>
   /** Sends heartbeats for a session of another process as well, as a client made from a handle does. */
   readonly keepAlive: (sessionId: SessionId) => Effect.Effect<void>
+  /** Paths of checkpoints that the server has given. */
+  readonly knownPaths: Set<string>
   /** Numbers of the models of the session, from 0. */
   readonly nextModelSeqId: Effect.Effect<number>
   /** Numbers of its sampling sessions, from 0; unnamed sampler saves count too. */
@@ -252,6 +254,7 @@ export const make: Effect.Effect<
           })
         return Effect.forkIn(heartbeats(sessionId, other, end), scope)
       }),
+    knownPaths: new Set(),
     nextModelSeqId: counter(),
     nextSamplingSessionSeqId: counter()
   })

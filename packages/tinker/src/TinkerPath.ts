@@ -1,6 +1,7 @@
 /**
  * Where a checkpoint is: `tinker://<training run>/<kind>/<name>`.
  */
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { ModelId } from "./Identifiers.js"
 import { InvalidInputError } from "./TinkerError.js"
@@ -69,3 +70,24 @@ export const format = (path: TinkerPath): string =>
  * @category utils
  */
 export const checkpointId = (path: TinkerPath): string => `${kinds[path.checkpointType]}/${path.name}`
+
+/**
+ * Fails when a text can be no path of a checkpoint. Servers other than the hosted one write paths in other ways, so those
+ * with its scheme pass, whatever follows, and those that the server itself has given.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const check = (
+  operation: string,
+  field: string,
+  path: string,
+  given: ReadonlySet<string>
+): Effect.Effect<void, InvalidInputError> =>
+  path.startsWith(scheme) || given.has(path)
+    ? Effect.void
+    : new InvalidInputError({
+      operation,
+      field,
+      description: `${JSON.stringify(path)} is no checkpoint path. Pass what a save returned; it starts with tinker://.`
+    })

@@ -6,7 +6,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -19,14 +19,14 @@ import * as DispatchLimiter from "./DispatchLimiter.js"
 import type { ForwardBackwardOutput } from "./ForwardBackwardOutput.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { ModelId } from "./Identifiers.js"
-import { chunkData } from "./internal/chunkData.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import { operation } from "./internal/operation.js"
+import * as Passes from "./internal/passes.js"
+import * as SaveFields from "./internal/saveOptions.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as LossFn from "./LossFn.js"
-import * as ModelInput from "./ModelInput.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as OptimizerParams from "./OptimizerParams.js"
 import * as RequestSequence from "./RequestSequence.js"
@@ -34,10 +34,8 @@ import * as RetryPolicy from "./RetryPolicy.js"
 import * as SamplingClient from "./SamplingClient.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
-import * as TensorData from "./TensorData.js"
 import {
   ApiResponseValidationError,
-  ApiStatusError,
   failOnIssues,
   invalidInput,
   InvalidInputError,
@@ -46,6 +44,7 @@ import {
   type TinkerError
 } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
+import * as TinkerPath from "./TinkerPath.js"
 import * as TrainingApi from "./TrainingApi.js"
 import * as WeightsApi from "./WeightsApi.js"
 
@@ -246,66 +245,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       warn: ThrottledWarning.make()
     }
 
-    /** Encodes once; the number is put in front when the request is sent. */
-    const passRequest = (
-      pass: PassOptions,
-      forwardOnly: boolean
-    ): RequestSequence.Numbered<ModelsApi.UntypedFuture> => {
-      const { data, lossFnConfig = {} } = pass
-      const lossFn = LossFn.nameOf(pass.lossFn)
-      return (seqId, note) =>
-        limiter.training.withPermits(data.reduce((bytes, datum) => bytes + Datum.byteLength(datum), 0))(
-          Effect.suspend(() => {
-            const head = { modelId, seqId, forwardOnly }
-            const bytes = TrainingApi.encodeForwardBackwardData({ data, lossFn, lossFnConfig }).withHead(head)
-            const json = () => TrainingApi.encodeForwardBackwardJson({ ...head, data, lossFn, lossFnConfig })
-            return Effect.flatMap(compressed(bytes), (protobuf) =>
-              RetryPolicy.retry(
-                Effect.tapError(training.forwardBackward({ forwardOnly, protobuf, json }), (error) =>
-                  Effect.sync(() => note(error)))
-              ))
-          })
-        )
-    }
-
-    const compressed = (bytes: Uint8Array): Effect.Effect<TinkerHttpClient.Body> =>
-      Option.isSome(zstd) && clientConfig.current().protoCompressFwdbwd
-        ? Effect.map(zstd.value.compress(bytes), (bytes) => ({ contentType, bytes, encoding: "zstd" }))
-        : Effect.succeed({ contentType, bytes })
-
-    /** Of a request that computes one token and changes nothing. */
-    const filler = passRequest({ data: [nothing], lossFn: "cross_entropy" }, true)
-
-    const sequence = RequestSequence.make({ scope, filler, first: options.firstSeqId })
-
-    const sendPasses = (
-      name: string,
-      chunks: ReadonlyArray<PassOptions>,
-      forwardOnly: boolean,
-      turn: RequestSequence.Turn,
-      started: number
-    ): Effect.Effect<ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>, TinkerError> => {
-      const requests = chunks.map((chunk) => passRequest(chunk, forwardOnly))
-      const partly = (error: TinkerError, accepted: number) =>
-        accepted === 0 ? error : withPartsTold(error, accepted, chunks.length, forwardOnly)
-      const sent = chunks.length > 1 && clientConfig.current().parallelFwdbwdChunks
-        ? turn.sendAll(requests, partly)
-        : Effect.forEach(requests, (request, i) => Effect.mapError(turn.send(request), (error) => partly(error, i)))
-      return Effect.zipWith(sent, Clock.currentTimeMillis, (accepted, now) =>
-        accepted.map(({ requestId }) => ({
-          requestId,
-          requestType: forwardOnly ? "Forward" : "ForwardBackward",
-          operation: name,
-          roundTrip: (now - started) / 1000,
-          decode: passDecoder
-        })))
-    }
-
-    const chunksOf = (pass: PassOptions): ReadonlyArray<PassOptions> => {
-      const settings = clientConfig.current()
-      return chunkData(pass.data, { maxLength: settings.fwdbwdMaxChunkLen, maxBytes: settings.fwdbwdMaxChunkBytes })
-        .map((data) => ({ ...pass, data }))
-    }
+    const passes = Passes.make({ modelId, training, limiter, settings: clientConfig.current, zstd })
+    const sequence = RequestSequence.make({ scope, filler: passes.filler, first: options.firstSeqId })
 
     const checkPass = (name: string, call: PassOptions) =>
       Effect.zipRight(
@@ -329,9 +270,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           operation: name,
           prepare: Effect.zipRight(checkPass(name, call), Clock.currentTimeMillis),
           submit: (started, turn) =>
-            Effect.flatMap(sendPasses(name, chunksOf(call), forwardOnly, turn, started), (submitted) =>
+            Effect.flatMap(passes.send(name, passes.chunksOf(call), forwardOnly, turn, started), (submitted) =>
               ApiFuture.make(waiting, scope, submitted, combineOutputs)),
-          unwanted: ({ cancel }) => cancel
+          unwanted: ({ cancel }) =>
+            cancel
         }))
     }
 
@@ -353,8 +295,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           operation: customName,
           prepare: Effect.zip(prepare, Clock.currentTimeMillis),
           submit: ([data, started], turn) => {
-            const chunks = chunksOf({ data, lossFn: "cross_entropy" })
-            return Effect.map(sendPasses(customName, chunks, true, turn, started), (submitted) => ({
+            const chunks = passes.chunksOf({ data, lossFn: "cross_entropy" })
+            return Effect.map(passes.send(customName, chunks, true, turn, started), (submitted) => ({
               chunks,
               submitted,
               pending: ApiFuture.makePending<ForwardBackwardOutput, TinkerError | E>(
@@ -368,8 +310,11 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
               const first = yield* pending.part(
                 Effect.gen(function*() {
                   const output = combineOutputs(yield* ApiFuture.retrieveAll(waiting, submitted, pending.report))
-                  const logprobs = yield* logprobsOf(output, data)
-                  const result = yield* Effect.provide(computeLoss(call, logprobs), environment)
+                  const logprobs = yield* CustomPasses.logprobsOf(customName, output, data)
+                  const result = yield* Effect.provide(
+                    CustomPasses.computeLoss(customName, call, logprobs),
+                    environment
+                  )
                   yield* failOnIssues(customName, CustomLoss.issues(result, logprobs))
                   return { result, data: CustomPasses.backwardData(data, result.gradients) }
                 })
@@ -381,7 +326,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                 ...chunk,
                 data: first.data.slice(start, start += chunk.data.length)
               }))
-              const second = yield* Effect.either(sendPasses(customName, parts, false, turn, started))
+              const second = yield* Effect.either(passes.send(customName, parts, false, turn, started))
               yield* ApiFuture.settleIn(
                 scope,
                 pending,
@@ -432,7 +377,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                   requestType,
                   operation: name,
                   roundTrip: (now - started) / 1000,
-                  decode: { json: (value, origin) => decodeValue(origin, value, result) }
+                  decode: { json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath) }
                 }], (results) => results[0]!)
               ),
               Effect.catchAll((error) =>
@@ -446,6 +391,11 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       }))
     }
 
+    const rememberPath = (value: unknown): Effect.Effect<void> =>
+      Effect.sync(() => {
+        if (Predicate.hasProperty(value, "path") && typeof value.path === "string") session.knownPaths.add(value.path)
+      })
+
     /** A save of ours whose answer was lost finds its own name taken when it is sent again. */
     const savedAlready = (checkpointId: string) => (error: TinkerError) =>
       Effect.flatMap(RetryPolicy.retry(weights.checkpointIds(modelId)), (ids) =>
@@ -457,7 +407,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       single({
         operation: name,
         requestType: "LoadWeights",
-        prepare: checkPath(name, "path", path),
+        prepare: Effect.suspend(() => TinkerPath.check(name, "path", path, session.knownPaths)),
         submit: (seqId) =>
           weights.loadWeights({
             modelId,
@@ -528,13 +478,13 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         single({
           operation: "TrainingClient.saveState",
           requestType: "SaveWeights",
-          prepare: validateSave("TrainingClient.saveState", call),
+          prepare: checkSave("TrainingClient.saveState", call),
           submit: (seqId) =>
             weights.saveWeights({
               modelId,
               path: call.name,
               seqId,
-              ttlSeconds: ttlSeconds(call),
+              ttlSeconds: SaveFields.ttlSeconds(call),
               overwrite: call.overwrite ?? false,
               userMetadata: call.userMetadata,
               type: "save_weights"
@@ -547,8 +497,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       saveWeightsForSampler: (call) =>
         saveForSampler(
           "TrainingClient.saveWeightsForSampler",
-          validateSave("TrainingClient.saveWeightsForSampler", call),
-          { path: call.name, ttlSeconds: ttlSeconds(call), userMetadata: call.userMetadata },
+          checkSave("TrainingClient.saveWeightsForSampler", call),
+          { path: call.name, ttlSeconds: SaveFields.ttlSeconds(call), userMetadata: call.userMetadata },
           WeightsApi.SaveWeightsResponse,
           savedAlready(`sampler_weights/${call.name}`)
         ),
@@ -560,16 +510,18 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         return single({
           operation: name,
           requestType: "SaveWeightsExternal",
-          prepare: Effect.zipRight(
-            validateSave(name, call),
-            Effect.suspend(() => failOnIssues(name, recipients === undefined ? [] : recipientIssues(recipients)))
+          prepare: Effect.suspend(() =>
+            failOnIssues(name, [
+              ...SaveFields.saveIssues(call),
+              ...(recipients === undefined ? [] : SaveFields.recipientIssues(recipients))
+            ])
           ),
           submit: (seqId) =>
             weights.saveWeightsExternal({
               modelId,
               path: call.name,
               seqId,
-              ttlSeconds: ttlSeconds(call),
+              ttlSeconds: SaveFields.ttlSeconds(call),
               ageEncryptionRecipients: recipients,
               type: "save_weights_external"
             }),
@@ -603,7 +555,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       createSamplingClient: (modelPath, call = {}) =>
         Effect.gen(function*() {
           const name = "TrainingClient.createSamplingClient"
-          yield* checkPath(name, "modelPath", modelPath)
+          yield* TinkerPath.check(name, "modelPath", modelPath, session.knownPaths)
           const sessionId = yield* session.sessionId
           const samplingSessionSeqId = yield* session.nextSamplingSessionSeqId
           const { samplingSessionId } = yield* RetryPolicy.retry(
@@ -625,38 +577,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     })
   })
 
-/**
- * Servers other than the hosted one write paths in other ways, so only the scheme is checked.
- *
- * @since 0.1.0
- * @category utils
- */
-export const checkPath = (
-  name: string,
-  field: string,
-  path: string
-): Effect.Effect<void, InvalidInputError> =>
-  path.startsWith("tinker://")
-    ? Effect.void
-    : new InvalidInputError({
-      operation: name,
-      field,
-      description: `${JSON.stringify(path)} is no checkpoint path. Pass what a save returned; it starts with tinker://.`
-    })
-
-const contentType = "application/x-protobuf"
 const customName = "TrainingClient.forwardBackwardCustom"
 const stepName = "TrainingClient.optimStep"
-
-const nothing: Datum.Datum = {
-  modelInput: ModelInput.fromTokens([0]),
-  lossFnInputs: { targetTokens: TensorData.int64([0]), weights: TensorData.float32([0]) }
-}
-
-const passDecoder: ApiFuture.Decoder<ForwardBackwardOutput> = {
-  protobuf: TrainingApi.decodeForwardBackwardOutput,
-  json: (value) => Effect.succeed(TrainingApi.decodeForwardBackwardOutputJson(value))
-}
 
 const isConflict = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.reason === "Conflict"
 
@@ -664,54 +586,6 @@ const isConflict = (error: TinkerError): boolean => error._tag === "ApiStatusErr
 const mayBeTaken = (error: TinkerError): boolean =>
   !isDefinitelyRefused(error)
   && !(error._tag === "ApiStatusError" && (error.reason === "Conflict" || error.reason === "RateLimit"))
-
-/** The gradients of the parts that were accepted are in the model, which the caller must know. */
-const withPartsTold = (error: TinkerError, accepted: number, parts: number, forwardOnly: boolean): TinkerError => {
-  const told = `${accepted} of ${parts} parts of the call were accepted`
-    + (forwardOnly ? "" : ", and their gradients have been accumulated")
-  return error._tag === "ApiStatusError"
-    ? new ApiStatusError({ ...error, detail: error.detail === "" ? told : `${error.detail}; ${told}` })
-    : error
-}
-
-const computeLoss = <E, R>(
-  { data, lossFn }: { readonly data: ReadonlyArray<Datum.Datum>; readonly lossFn: CustomLoss.CustomLoss<E, R> },
-  logprobs: ReadonlyArray<Float32Array>
-): Effect.Effect<CustomLoss.Result, InvalidInputError | E, R> => {
-  const threw = (cause: unknown) =>
-    new InvalidInputError({
-      operation: customName,
-      field: "lossFn",
-      description: `threw ${cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)}`
-    })
-  return Effect.suspend((): Effect.Effect<CustomLoss.Result, InvalidInputError | E, R> => {
-    try {
-      const result = lossFn(logprobs, data)
-      return Effect.isEffect(result) ? result : Effect.succeed(result)
-    } catch (cause) {
-      return threw(cause)
-    }
-  }).pipe(Effect.catchAllDefect((defect) => threw(defect)))
-}
-
-const logprobsOf = (
-  output: ForwardBackwardOutput,
-  data: ReadonlyArray<Datum.Datum>
-): Effect.Effect<ReadonlyArray<Float32Array>, ApiResponseValidationError> => {
-  const logprobs: Array<Float32Array> = []
-  for (let i = 0; i < data.length; i++) {
-    const tensor = output.lossFnOutputs[i]?.logprobs
-    const wanted = TensorData.elementCount(data[i]!.lossFnInputs.targetTokens!.shape)
-    if (tensor?.dtype !== "float32" || tensor.data.length !== wanted) {
-      return new ApiResponseValidationError({
-        operation: customName,
-        description: `there are no ${wanted} log-probabilities for datum ${i}`
-      })
-    }
-    logprobs.push(tensor.data)
-  }
-  return Effect.succeed(logprobs)
-}
 
 const stepIssues = (
   params: AdamParams.AdamParams | OptimizerParams.OptimizerParams,
@@ -724,47 +598,5 @@ const stepIssues = (
     : [{ field: "params", description: `are of ${wanted}, and the model was made with ${family}.` }, ...issues]
 }
 
-const ttlSeconds = (call: { readonly ttl?: Duration.DurationInput | undefined }): number | undefined =>
-  call.ttl === undefined ? undefined : Duration.toSeconds(call.ttl)
-
-const validateSave = (
-  name: string,
-  call: Omit<SaveOptions, "userMetadata"> & { readonly userMetadata?: SaveOptions["userMetadata"] }
-): Effect.Effect<void, InvalidInputError> =>
-  Effect.suspend(() => {
-    const found: Array<Issue> = []
-    if (!/^[A-Za-z0-9._-]+$/.test(call.name)) {
-      found.push({
-        field: "name",
-        description: `${JSON.stringify(call.name)} is no name of a checkpoint. Use letters, digits, -, _ and .`
-      })
-    }
-    const ttl = ttlSeconds(call)
-    if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 3600 && ttl <= tenYears)) {
-      found.push({ field: "ttl", description: "must be whole seconds, between an hour and ten years." })
-    }
-    for (const [key, value] of Object.entries(call.userMetadata ?? {})) {
-      if (typeof value !== "string") {
-        found.push({ field: `userMetadata.${key}`, description: "must be a text." })
-      }
-    }
-    return failOnIssues(name, found)
-  })
-
-/** In seconds. Source of the range: the Tinker documentation. */
-const tenYears = 10 * 365 * 24 * 3600
-
-/** Source of the number: the Python SDK 0.38.0. */
-const mostRecipients = 10
-
-const recipientIssues = (recipients: ReadonlyArray<string>): ReadonlyArray<Issue> => {
-  const field = "ageEncryptionRecipients"
-  if (recipients.length === 0 || recipients.length > mostRecipients) {
-    return [{ field, description: `has ${recipients.length} recipients; pass from 1 to ${mostRecipients}.` }]
-  }
-  return recipients.flatMap((recipient, i) =>
-    /^(age1[0-9a-z]+|ssh-(ed25519|rsa) \S+.*)$/.test(recipient)
-      ? []
-      : [{ field: `${field}[${i}]`, description: "is no age or SSH recipient; they begin with age1 or ssh-." }]
-  )
-}
+const checkSave = (name: string, call: SaveOptions) =>
+  Effect.suspend(() => failOnIssues(name, SaveFields.saveIssues(call)))

@@ -2,11 +2,13 @@
  * The two passes of a loss that is computed here: the first asks for log-probabilities, the second sends back the
  * gradient of the loss as weights of cross entropy, whose own gradient for a log-probability is minus its weight.
  */
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type { CustomLoss, Result } from "../CustomLoss.js"
 import type { Datum } from "../Datum.js"
 import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
 import * as TensorData from "../TensorData.js"
-import type { Issue } from "../TinkerError.js"
+import { ApiResponseValidationError, InvalidInputError, type Issue } from "../TinkerError.js"
 
 /** Inputs of the loss itself stay here. Left, when a datum has no targets. */
 export const forwardData = (
@@ -52,4 +54,47 @@ export const customLossMetrics = (
     ...user,
     "loss:sum": loss
   }
+}
+
+/** Runs the user's loss. One that throws is the caller's to fix. */
+export const computeLoss = <E, R>(
+  operation: string,
+  { data, lossFn }: { readonly data: ReadonlyArray<Datum>; readonly lossFn: CustomLoss<E, R> },
+  logprobs: ReadonlyArray<Float32Array>
+): Effect.Effect<Result, InvalidInputError | E, R> => {
+  const threw = (cause: unknown) =>
+    new InvalidInputError({
+      operation,
+      field: "lossFn",
+      description: `threw ${cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)}`
+    })
+  return Effect.suspend((): Effect.Effect<Result, InvalidInputError | E, R> => {
+    try {
+      const result = lossFn(logprobs, data)
+      return Effect.isEffect(result) ? result : Effect.succeed(result)
+    } catch (cause) {
+      return threw(cause)
+    }
+  }).pipe(Effect.catchAllDefect((defect) => threw(defect)))
+}
+
+/** Of each datum, the log-probabilities of its targets. */
+export const logprobsOf = (
+  operation: string,
+  output: ForwardBackwardOutput,
+  data: ReadonlyArray<Datum>
+): Effect.Effect<ReadonlyArray<Float32Array>, ApiResponseValidationError> => {
+  const logprobs: Array<Float32Array> = []
+  for (let i = 0; i < data.length; i++) {
+    const tensor = output.lossFnOutputs[i]?.logprobs
+    const wanted = TensorData.elementCount(data[i]!.lossFnInputs.targetTokens!.shape)
+    if (tensor?.dtype !== "float32" || tensor.data.length !== wanted) {
+      return new ApiResponseValidationError({
+        operation,
+        description: `there are no ${wanted} log-probabilities for datum ${i}`
+      })
+    }
+    logprobs.push(tensor.data)
+  }
+  return Effect.succeed(logprobs)
 }

@@ -1,0 +1,124 @@
+/** How data become training requests: split, encoded once, within the budget of bytes, and submitted in their turn. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as ApiFuture from "../ApiFuture.js"
+import * as Datum from "../Datum.js"
+import type * as DispatchLimiter from "../DispatchLimiter.js"
+import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
+import type { ModelId } from "../Identifiers.js"
+import * as LossFn from "../LossFn.js"
+import * as ModelInput from "../ModelInput.js"
+import type { UntypedFuture } from "../ModelsApi.js"
+import type * as RequestSequence from "../RequestSequence.js"
+import * as RetryPolicy from "../RetryPolicy.js"
+import type { ClientConfigResponse } from "../ServiceApi.js"
+import * as TensorData from "../TensorData.js"
+import { ApiStatusError, type TinkerError } from "../TinkerError.js"
+import type * as TinkerHttpClient from "../TinkerHttpClient.js"
+import * as TrainingApi from "../TrainingApi.js"
+import { chunkData } from "./chunkData.js"
+
+export interface Pass {
+  readonly data: ReadonlyArray<Datum.Datum>
+  readonly lossFn: LossFn.LossFn
+  readonly lossFnConfig?: LossFn.LossFnConfig | undefined
+}
+
+export interface Passes {
+  /** The call in parts that the server takes. */
+  readonly chunksOf: (pass: Pass) => ReadonlyArray<Pass>
+  /** Submits the parts of a call, begun at `started`. */
+  readonly send: (
+    operation: string,
+    chunks: ReadonlyArray<Pass>,
+    forwardOnly: boolean,
+    turn: RequestSequence.Turn,
+    started: number
+  ) => Effect.Effect<ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>, TinkerError>
+  /** Of a request that computes one token and changes nothing. */
+  readonly filler: RequestSequence.Numbered<UntypedFuture>
+}
+
+export const make = (options: {
+  readonly modelId: ModelId
+  readonly training: TrainingApi.Service
+  readonly limiter: DispatchLimiter.Service
+  readonly settings: () => ClientConfigResponse
+  readonly zstd: Option.Option<TinkerHttpClient.Zstd["Type"]>
+}): Passes => {
+  const { limiter, modelId, settings, training, zstd } = options
+
+  /** Encodes once; the number is put in front when the request is sent. */
+  const passRequest = (
+    pass: Pass,
+    forwardOnly: boolean
+  ): RequestSequence.Numbered<UntypedFuture> => {
+    const { data, lossFnConfig = {} } = pass
+    const lossFn = LossFn.nameOf(pass.lossFn)
+    return (seqId, note) =>
+      limiter.training.withPermits(data.reduce((bytes, datum) => bytes + Datum.byteLength(datum), 0))(
+        Effect.suspend(() => {
+          const head = { modelId, seqId, forwardOnly }
+          const bytes = TrainingApi.encodeForwardBackwardData({ data, lossFn, lossFnConfig }).withHead(head)
+          const json = () => TrainingApi.encodeForwardBackwardJson({ ...head, data, lossFn, lossFnConfig })
+          return Effect.flatMap(compressed(bytes), (protobuf) =>
+            RetryPolicy.retry(
+              Effect.tapError(training.forwardBackward({ forwardOnly, protobuf, json }), (error) =>
+                Effect.sync(() => note(error)))
+            ))
+        })
+      )
+  }
+
+  const compressed = (bytes: Uint8Array): Effect.Effect<TinkerHttpClient.Body> =>
+    Option.isSome(zstd) && settings().protoCompressFwdbwd
+      ? Effect.map(zstd.value.compress(bytes), (bytes) => ({ contentType, bytes, encoding: "zstd" }))
+      : Effect.succeed({ contentType, bytes })
+
+  const send: Passes["send"] = (operation, chunks, forwardOnly, turn, started) => {
+    const requests = chunks.map((chunk) => passRequest(chunk, forwardOnly))
+    const partly = (error: TinkerError, accepted: number) =>
+      accepted === 0 ? error : withPartsTold(error, accepted, chunks.length, forwardOnly)
+    const sent = chunks.length > 1 && settings().parallelFwdbwdChunks
+      ? turn.sendAll(requests, partly)
+      : Effect.forEach(requests, (request, i) => Effect.mapError(turn.send(request), (error) => partly(error, i)))
+    return Effect.zipWith(sent, Clock.currentTimeMillis, (accepted, now) =>
+      accepted.map(({ requestId }) => ({
+        requestId,
+        requestType: forwardOnly ? "Forward" : "ForwardBackward",
+        operation,
+        roundTrip: (now - started) / 1000,
+        decode
+      })))
+  }
+
+  const chunksOf = (pass: Pass): ReadonlyArray<Pass> => {
+    const { fwdbwdMaxChunkBytes, fwdbwdMaxChunkLen } = settings()
+    return chunkData(pass.data, { maxLength: fwdbwdMaxChunkLen, maxBytes: fwdbwdMaxChunkBytes })
+      .map((data) => ({ ...pass, data }))
+  }
+
+  return { chunksOf, send, filler: passRequest({ data: [nothing], lossFn: "cross_entropy" }, true) }
+}
+
+const contentType = "application/x-protobuf"
+
+const nothing: Datum.Datum = {
+  modelInput: ModelInput.fromTokens([0]),
+  lossFnInputs: { targetTokens: TensorData.int64([0]), weights: TensorData.float32([0]) }
+}
+
+const decode: ApiFuture.Decoder<ForwardBackwardOutput> = {
+  protobuf: TrainingApi.decodeForwardBackwardOutput,
+  json: (value) => Effect.succeed(TrainingApi.decodeForwardBackwardOutputJson(value))
+}
+
+/** The gradients of the parts that were accepted are in the model, which the caller must know. */
+const withPartsTold = (error: TinkerError, accepted: number, parts: number, forwardOnly: boolean): TinkerError => {
+  const told = `${accepted} of ${parts} parts of the call were accepted`
+    + (forwardOnly ? "" : ", and their gradients have been accumulated")
+  return error._tag === "ApiStatusError"
+    ? new ApiStatusError({ ...error, detail: error.detail === "" ? told : `${error.detail}; ${told}` })
+    : error
+}

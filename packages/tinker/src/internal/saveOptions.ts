@@ -1,0 +1,49 @@
+/** What a save may be given, and what keeps it from being sent. */
+import * as Duration from "effect/Duration"
+import type { Issue } from "../TinkerError.js"
+
+interface Options {
+  readonly name: string
+  readonly ttl?: Duration.DurationInput | undefined
+  readonly userMetadata?: Readonly<Record<string, string>> | undefined
+}
+
+export const ttlSeconds = (call: Pick<Options, "ttl">): number | undefined =>
+  call.ttl === undefined ? undefined : Duration.toSeconds(call.ttl)
+
+/** In seconds. Source of the range: the Tinker documentation. */
+const shortestTtl = 3600
+const longestTtl = 10 * 365 * 24 * 3600
+
+export const saveIssues = (call: Options): ReadonlyArray<Issue> => {
+  const found: Array<Issue> = []
+  if (!/^[A-Za-z0-9._-]+$/.test(call.name)) {
+    found.push({
+      field: "name",
+      description: `${JSON.stringify(call.name)} is no name of a checkpoint. Use letters, digits, -, _ and .`
+    })
+  }
+  const ttl = ttlSeconds(call)
+  if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= shortestTtl && ttl <= longestTtl)) {
+    found.push({ field: "ttl", description: "must be whole seconds, between an hour and ten years." })
+  }
+  for (const [key, value] of Object.entries(call.userMetadata ?? {})) {
+    if (typeof value !== "string") found.push({ field: `userMetadata.${key}`, description: "must be a text." })
+  }
+  return found
+}
+
+/** Source of the number: the Python SDK 0.38.0. */
+const mostRecipients = 10
+
+export const recipientIssues = (recipients: ReadonlyArray<string>): ReadonlyArray<Issue> => {
+  const field = "ageEncryptionRecipients"
+  if (recipients.length === 0 || recipients.length > mostRecipients) {
+    return [{ field, description: `has ${recipients.length} recipients; pass from 1 to ${mostRecipients}.` }]
+  }
+  return recipients.flatMap((recipient, i) =>
+    /^(age1[0-9a-z]+|ssh-(ed25519|rsa) \S+.*)$/.test(recipient)
+      ? []
+      : [{ field: `${field}[${i}]`, description: "is no age or SSH recipient; they begin with age1 or ssh-." }]
+  )
+}
