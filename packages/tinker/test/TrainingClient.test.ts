@@ -375,3 +375,22 @@ it.scoped("closing the scope ends the polls of its futures", () =>
     const fiber = yield* Deferred.await(waiting)
     assert.strictEqual((yield* Fiber.await(fiber))._tag, "Failure")
   }))
+
+it.effect("takes a path of another form when a save of this server has returned it", () =>
+  Effect.gen(function*() {
+    const faults = yield* Faults.Faults
+    const service = yield* ServiceClient.ServiceClient
+    const training = yield* createModel
+    const sample = service.createSamplingClient({ modelPath: "file:///checkpoints/1" })
+    assert.strictEqual((yield* Effect.flip(sample))._tag, "InvalidInputError")
+    yield* faults.plan({
+      path: "retrieve_future",
+      fault: Faults.answer(200, { body: { path: "file:///checkpoints/1" } })
+    })
+    assert.strictEqual(
+      (yield* ApiFuture.flatten(training.saveWeightsForSampler({ name: "1" }))).path,
+      "file:///checkpoints/1"
+    )
+    const error = yield* Effect.flip(sample)
+    assert.strictEqual(error._tag === "ApiStatusError" && error.status, 400)
+  }).pipe(Effect.provide(client())))
