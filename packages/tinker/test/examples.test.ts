@@ -5,8 +5,9 @@ import { NodeContext, NodeWorker } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Console, Effect, Layer } from "effect"
 import { Tinker } from "effect-tinker"
-import { readdirSync, readFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as WorkerThreads from "node:worker_threads"
+import ts from "typescript"
 import * as Checkpoints from "../examples/checkpoints.js"
 import * as CustomLoss from "../examples/customLoss.js"
 import * as FirstProgram from "../examples/firstProgram.js"
@@ -128,16 +129,21 @@ it.effect("waiting shows what happens to a request, to its end", () =>
     assert.strictEqual(lines.at(-1), "updated")
   }).pipe(Effect.provide(server("Qwen/Qwen3-8B"))))
 
-/** A program that is compiled hands the file itself to the thread; here the thread has to learn TypeScript first. */
-const spawn = () =>
-  new WorkerThreads.Worker(
-    `import("tsx/esm/api").then(({ tsImport }) =>
-      tsImport("../examples/graderWorker.ts", ${JSON.stringify(import.meta.url)}))`,
-    { eval: true }
-  )
+/** The worker's file, compiled as a program that uses it would be: threads of Node know no TypeScript. */
+const compiledWorker = () => {
+  const { outputText } = ts.transpileModule(read("../examples/graderWorker.ts"), {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 }
+  })
+  const file = new URL("../build/graderWorker.mjs", import.meta.url)
+  mkdirSync(new URL(".", file), { recursive: true })
+  writeFileSync(file, outputText)
+  return file
+}
 
 it.effect("workerGrader grades every answer in other threads", () =>
   Effect.gen(function*() {
     const lines = yield* linesOf(WorkerGrader.program)
     assert.match(lines.join(), /^64 grades, 0\.\d\d on average$/)
-  }).pipe(Effect.provide([server("Qwen/Qwen3-8B"), NodeWorker.layer(spawn)])))
+  }).pipe(
+    Effect.provide([server("Qwen/Qwen3-8B"), NodeWorker.layer(() => new WorkerThreads.Worker(compiledWorker()))])
+  ))
