@@ -202,6 +202,48 @@ it.effect("a server that cannot say what a model is leaves what was asked for", 
   }).pipe(Effect.provide(layer))
 })
 
+const unloading = (answer: () => ReturnType<typeof json>, result?: () => ReturnType<typeof json>) => {
+  let created = false
+  return stub({
+    create_model: () => json({ request_id: "r" }),
+    retrieve_future: () => {
+      if (created && result !== undefined) return result()
+      created = true
+      return json({ model_id: "S:train:0", type: "create_model" })
+    },
+    unload_model: answer
+  })
+}
+const unload = Effect.gen(function*() {
+  const { createLoraTrainingClient } = yield* service
+  const training = yield* createLoraTrainingClient({ baseModel: "small" })
+  yield* training.unloadModel
+})
+
+it.effect("a model is unloaded at once, or when the server's answer to come says so", () => {
+  const later = unloading(
+    () => json({ request_id: "u" }),
+    () => json({ model_id: "S:train:0", type: "unload_model" })
+  )
+  const atOnce = unloading(() => json({ model_id: "S:train:0", type: "unload_model" }))
+  return Effect.gen(function*() {
+    yield* Effect.provide(unload, later.layer)
+    assert.deepStrictEqual(later.to("unload_model")[0]?.body, { model_id: "S:train:0", type: "unload_model" })
+    assert.strictEqual(later.to("retrieve_future").at(-1)?.body.request_id, "u")
+    yield* Effect.provide(unload, atOnce.layer)
+    assert.strictEqual(atOnce.to("retrieve_future").length, 1)
+  })
+})
+
+it.effect("a server that unloads no models says so as one that finds none", () => {
+  const { layer, to } = unloading(() => json({ detail: "Not Found" }, 404))
+  return Effect.gen(function*() {
+    const error = yield* Effect.flip(unload)
+    assert.strictEqual(error._tag === "ApiStatusError" && error.reason, "NotFound")
+    assert.strictEqual(to("unload_model").length, 1)
+  }).pipe(Effect.provide(layer))
+})
+
 const saved = Effect.gen(function*() {
   const { createLoraTrainingClient } = yield* service
   const training = yield* createLoraTrainingClient({ baseModel: "bigram", rank: 4, trainMlp: false })

@@ -2,6 +2,7 @@ import { Faults } from "@effect-tinker/server"
 import type { HttpClientRequest } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import {
+  Cause,
   type Clock,
   Context,
   DateTime,
@@ -16,7 +17,7 @@ import {
   Stream,
   TestClock
 } from "effect"
-import { ServiceClient } from "effect-tinker"
+import { ApiFuture, ServiceClient } from "effect-tinker"
 import type { SessionManager } from "effect-tinker"
 import { adam, client } from "./fixture.js"
 
@@ -221,6 +222,30 @@ it.effect("two clients have a session each, and the end of one is not that of th
     yield* TestClock.adjust("10 seconds")
     assert.deepStrictEqual(seen, [["tml-other", "session_heartbeat"]])
     yield* Effect.provide(createSampling, other)
+  }).pipe(Effect.scoped))
+
+it.effect("a defect behind the scenes reaches whoever waits, and stops neither this session nor another", () =>
+  Effect.gen(function*() {
+    let broken = false
+    const onRequest = ({ url }: HttpClientRequest.HttpClientRequest) => {
+      if (broken && url.endsWith("/retrieve_future")) throw new Error("a broken transformation")
+    }
+    const one = yield* Layer.build(client({ onRequest }))
+    const other = yield* Layer.build(client())
+    const train = Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+      broken = true
+      return yield* ApiFuture.flatten(training.optimStep(adam))
+    })
+    const waiting = yield* Effect.fork(Effect.provide(train, one))
+    yield* TestClock.adjust("1 minute")
+    const exit = yield* Effect.exit(Fiber.join(waiting))
+    assert.isTrue(Exit.isFailure(exit) && Cause.pretty(exit.cause).includes("a broken transformation"))
+    const beats = yield* Effect.provide(count("session_heartbeat"), one)
+    yield* TestClock.adjust("10 seconds")
+    assert.strictEqual(yield* Effect.provide(count("session_heartbeat"), one), beats + 1)
+    yield* Effect.provide(train, other)
   }).pipe(Effect.scoped))
 
 it.effect("closing the scope ends heartbeats and refreshes, and every wait and later call at once", () =>
