@@ -165,7 +165,7 @@ export interface Options {
   readonly retryConfig?: RetryConfig | undefined
   /** Let the server record what some losses need to be stable. Default false. */
   readonly recordStabilityInfo?: boolean | undefined
-  /** Sent with errors when a prompt does not fit, before it is sent; in tokens. */
+  /** Longest prompt and answer together, in tokens, if it is known: prompts beyond it are refused before they are sent. */
   readonly maxContextLength?: number | undefined
   /** For a client made of a handle: the session that it was made in, and what tells its requests from others'. */
   readonly restored?: {
