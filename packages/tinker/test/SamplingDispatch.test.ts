@@ -40,16 +40,18 @@ const gauge = () => {
 
 it.effect("submits all of many samples whose results are late, four hundred at a time", () => {
   const submits = gauge()
+  const accepts = Deferred.unsafeMake<void>(FiberId.none)
   const { layer, to } = stub({
-    asample: () => submits.hold(Effect.as(Effect.sleep("1 second"), json({ request_id: "r" }))),
+    asample: () => submits.hold(Effect.as(Deferred.await(accepts), json({ request_id: "r" }))),
     retrieve_future: () => Effect.never
   })
   return Effect.gen(function*() {
     const sampling = yield* createClient
     const fibers = yield* sampleMany(sampling, 401)
-    yield* TestClock.adjust("500 millis")
+    yield* TestClock.adjust("10 millis")
     assert.strictEqual(to("asample").length, 400)
-    yield* TestClock.adjust("2 seconds")
+    yield* Deferred.succeed(accepts, undefined)
+    yield* TestClock.adjust("10 millis")
     assert.strictEqual(to("asample").length, 401)
     assert.strictEqual(submits.most(), 400)
     assert.strictEqual(to("retrieve_future").length, 401)
@@ -246,7 +248,7 @@ it.effect("sends a lost sample again within the client's delays, at most as ofte
     yield* TestClock.adjust("1 minute")
     const error = yield* Fiber.join(fiber)
     assert.strictEqual(error._tag === "ApiStatusError" && error.attempts, 6)
-    const delays = times.slice(1).map((time, i) => time - times[i]!)
+    const delays = times.slice(1).map((time, i) => Math.round(time - times[i]!))
     const ranges = [[750, 1250], [1500, 2500], [2250, 3000], [2250, 3000], [2250, 3000]]
     assert.strictEqual(delays.length, ranges.length)
     delays.forEach((delay, i) => {
@@ -437,9 +439,9 @@ it.effect("a stream of many prompts has as many under way as it may, and never m
   })
   return Effect.gen(function*() {
     const sampling = yield* createClient
-    const prompts = Stream.take(Stream.repeatValue({ prompt: small, samplingParams }), 1000)
-    assert.strictEqual(yield* Stream.runCount(sampling.sampleStream(prompts)), 1000)
-    assert.strictEqual(to("asample").length, 1000)
+    const prompts = Stream.take(Stream.repeatValue({ prompt: small, samplingParams }), 400)
+    assert.strictEqual(yield* Stream.runCount(sampling.sampleStream(prompts)), 400)
+    assert.strictEqual(to("asample").length, 400)
     assert.strictEqual(most, 64)
   }).pipe(Effect.provide(layer))
 })
