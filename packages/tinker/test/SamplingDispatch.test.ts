@@ -445,3 +445,29 @@ it.effect("a stream of many prompts has as many under way as it may, and never m
     assert.strictEqual(most, 64)
   }).pipe(Effect.provide(layer))
 })
+
+it.effect("samples whose questions failed together do not ask again together", () => {
+  const failed = new Set<unknown>()
+  const times: Array<number> = []
+  const { layer } = stub({
+    retrieve_future: ({ body }) =>
+      failed.has(body.request_id)
+        ? Effect.map(TestClock.currentTimeMillis, (now) => {
+          times.push(now)
+          return protobuf(answer())
+        })
+        : Effect.sync(() => {
+          failed.add(body.request_id)
+          return json({ detail: "in trouble" }, 503)
+        })
+  })
+  return Effect.gen(function*() {
+    const sampling = yield* createClient
+    const fibers = yield* sampleMany(sampling, 20)
+    yield* TestClock.adjust("2 seconds")
+    yield* Fiber.join(fibers)
+    assert.isAtLeast(new Set(times).size, 15)
+    assert.isAtLeast(Math.min(...times), 799)
+    assert.isAtMost(Math.max(...times), 1201)
+  }).pipe(Effect.provide(layer))
+})
