@@ -42,10 +42,10 @@ export type StoredKey = typeof StoredKey.Type
  * @category schemas
  */
 export const StoredKeys = Schema.Struct({
-  version: Schema.Literal(1),
-  /** Id of the key that is used when no other credential is given. */
+  version: Schema.optionalWith(Schema.Literal(1), { default: () => 1 }),
+  /** Id of the key that is used when no other credential is given; it may name a key that is gone. */
   default: Schema.optionalWith(Schema.String, { nullable: true }),
-  keys: Schema.Record({ key: Schema.String, value: StoredKey })
+  keys: Schema.optionalWith(Schema.Record({ key: Schema.String, value: StoredKey }), { default: () => ({}) })
 })
 
 /**
@@ -101,9 +101,6 @@ export const read: Effect.Effect<
     (error) => unreadable(`cannot be read (${reason(error)})`)
   )
   const keys = yield* Effect.catchAll(decode(text), () => unreadable("is damaged. Remove it, and store the key again"))
-  if (keys.default !== undefined && keys.keys[keys.default] === undefined) {
-    return yield* unreadable("names a default key that it does not hold. Remove it, and store the key again")
-  }
   return Option.some(keys)
 })
 

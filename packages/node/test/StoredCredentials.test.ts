@@ -55,13 +55,21 @@ it.effect("gives the default key of a file that the Python CLI wrote", () =>
     })
   ))
 
-it.effect("gives no key when the file names no default", () =>
-  inFolder(({ file }) =>
-    Effect.gen(function*() {
-      yield* put(file, JSON.stringify({ ...python, default: undefined }))
-      assert.deepStrictEqual(yield* StoredCredentials.defaultKey, Option.none())
-    })
-  ))
+for (
+  const [what, file] of [
+    ["names no default", { ...python, default: undefined }],
+    ["names a default that is gone", { ...python, default: "key-3" }],
+    ["is empty", {}]
+  ] as const
+) {
+  it.effect(`gives no key when the file ${what}`, () =>
+    inFolder((place) =>
+      Effect.gen(function*() {
+        yield* put(place.file, JSON.stringify(file))
+        assert.deepStrictEqual(yield* StoredCredentials.defaultKey, Option.none())
+      })
+    ))
+}
 
 it.effect("writes what it has read with all that others keep there", () =>
   inFolder(({ file }) =>
@@ -105,8 +113,7 @@ const damages: ReadonlyArray<readonly [string, string]> = [
     "has a key that is a number",
     JSON.stringify({ version: 1, keys: { a: { type: "manual", key: 1, name: "tml-secret" } } })
   ],
-  ["is of another version", JSON.stringify({ ...python, version: 2, secret: "tml-secret" })],
-  ["names a default that it does not hold", JSON.stringify({ ...python, default: "tml-secret" })]
+  ["is of another version", JSON.stringify({ ...python, version: 2, secret: "tml-secret" })]
 ]
 for (const [what, text] of damages) {
   it.effect(`a file that ${what} is named, and nothing of it repeated`, () =>
