@@ -12,7 +12,7 @@ import * as Protobuf from "./internal/protobuf.js"
 import { field, literal, optional } from "./internal/wireField.js"
 import { readSubmitted, type UntypedFuture } from "./ModelsApi.js"
 import { OptimizerParams } from "./OptimizerParams.js"
-import { InvalidInputError, type TinkerError } from "./TinkerError.js"
+import { InvalidInputError, isDefinitelyRefused, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -173,6 +173,20 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
           })
       }).pipe(Effect.flatMap((body) => send(pass.forwardOnly ? "forward" : "forward_backward", body)))
 
+    const sendJsonFromNowOn = (pass: EncodedPass) => {
+      form = "json"
+      return sendJson(pass)
+    }
+
+    const tryJson = (pass: EncodedPass, refusal: TinkerError) =>
+      sendJson(pass).pipe(
+        Effect.tap(() => {
+          form = "json"
+        }),
+        // Refused too, it was not for the form. Otherwise the server may have taken it.
+        Effect.mapError((error) => isDefinitelyRefused(error) ? refusal : error)
+      )
+
     return TrainingApi.of({
       forwardBackward: (pass) => {
         if (form === "json") return sendJson(pass)
@@ -183,14 +197,10 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
             Effect.tap(() => {
               form = "protobuf"
             }),
-            Effect.catchIf((error) => form !== "protobuf" && mayMeanNoProtobuf(error), (refusal) =>
-              sendJson(pass).pipe(
-                Effect.tap(() => {
-                  form = "json"
-                }),
-                // Then it was not for the form.
-                Effect.mapError(() => refusal)
-              ))
+            Effect.catchIf(
+              (error) => form !== "protobuf" && mayMeanNoProtobuf(error),
+              (refusal) => isOfForm(refusal) ? sendJsonFromNowOn(pass) : tryJson(pass, refusal)
+            )
           )
       },
       optimStep: (request) =>
@@ -200,6 +210,8 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
 )
 
 const encodeOptimStepRequest = Schema.encodeSync(OptimStepRequest)
+
+const isOfForm = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.status === 415
 
 const mayMeanNoProtobuf = (error: TinkerError): boolean =>
   error._tag === "ApiStatusError" && [400, 415, 422, 500].includes(error.status)
