@@ -96,7 +96,10 @@ export const make: Effect.Effect<
   })
 
   // A failure keeps the last settings that were good.
-  const refreshOnce = Effect.flatMap(api.dynamicConfig(request), (sent) => merge("client/dynamic_config", sent)).pipe(
+  const refreshOnce = Effect.flatMap(
+    api.dynamicConfig(request, { inBackground: true }),
+    (sent) => merge("client/dynamic_config", sent)
+  ).pipe(
     Effect.catchAll((error) => Effect.logDebug("the settings could not be asked for again", error.message))
   )
   const refreshing = Effect.forever(

@@ -31,7 +31,13 @@ export interface Service {
     credential: Option.Option<Redacted.Redacted>
   ) => Effect.Effect<Settings, TinkerError>
   /** Settings that may have changed since. */
-  readonly dynamicConfig: (request: ClientConfigRequest) => Effect.Effect<Settings, TinkerError>
+  readonly dynamicConfig: (
+    request: ClientConfigRequest,
+    options?: {
+      /** Whether they are asked for beside the user's calls, and so need not be had. Default false. */
+      readonly inBackground?: boolean | undefined
+    }
+  ) => Effect.Effect<Settings, TinkerError>
   /** Exchanges the user's credential for a token. */
   readonly authToken: (credential: Option.Option<Redacted.Redacted>) => Effect.Effect<Redacted.Redacted, TinkerError>
   readonly healthz: Effect.Effect<void, TinkerError>
@@ -340,7 +346,8 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       http.json({ operation, method: "GET", path: `/api/v1/${path}` }, schema)
     return ServiceApi.of({
       clientConfig: (request, credential) => ofNobody(clientConfig(request, { credential })),
-      dynamicConfig: (request) => ofNobody(dynamicConfig(request, background)),
+      dynamicConfig: (request, { inBackground = false } = {}) =>
+        ofNobody(dynamicConfig(request, inBackground ? background : {})),
       authToken: (credential) =>
         ofNobody(Effect.suspend(() =>
           // It may come between the attempts at another request, and must not pass for one of them.
