@@ -249,3 +249,41 @@ it.scoped("a call that breaks in its preparation or its submission gives the tur
     )
     assert.deepStrictEqual(ends.map(Exit.isSuccess), [false, false, false, false, true])
   }))
+
+const lostAnswers: ReadonlyArray<readonly [string, Faults.Fault]> = [
+  ["lost", Faults.loseAnswer],
+  ["unreadable", Faults.truncate()]
+]
+
+for (const [how, fault] of lostAnswers) {
+  it.effect(`a first pass in JSON whose answer is ${how} keeps its number, which the server may have taken`, () =>
+    simulated({ server: { protobuf: false } }, (training, observed) =>
+      Effect.gen(function*() {
+        const faults = yield* Faults.Faults
+        const pass = (text: string) => training.forwardBackward({ data: [datum(text)], lossFn: "cross_entropy" })
+        // The first is refused for its form.
+        yield* faults.plan({ path: "forward_backward", fault, nth: 2 })
+        yield* Effect.either(pass("first"))
+        yield* ApiFuture.flatten(pass("second"))
+        const executed = observed.executed.map(({ name }) => name).filter((name) => name !== "forward \0")
+        assert.deepStrictEqual(executed, ["backward firs", "backward secon"])
+      })))
+}
+
+it.effect("waits for credit from the very first request on", () =>
+  Effect.gen(function*() {
+    for (const path of ["client/config", "client/dynamic_config", "create_session", "create_model", "get_info"]) {
+      const simulation = yield* Simulation.make()
+      const observed = Observed.make()
+      const exit = yield* simulation.run(
+        Effect.gen(function*() {
+          const faults = yield* Faults.Faults
+          const service = yield* ServiceClient.ServiceClient
+          yield* faults.plan({ path, fault: Faults.answer(402), times: 3 })
+          yield* service.createLoraTrainingClient({ baseModel: "bigram", rank: 4 })
+        }).pipe(Effect.provide(Observed.client(observed)))
+      )
+      assert.isTrue(Exit.isSuccess(exit), path)
+      assert.strictEqual(simulation.now(), 15_000, path)
+    }
+  }))
