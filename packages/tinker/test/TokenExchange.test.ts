@@ -2,7 +2,7 @@ import { Faults } from "@effect-tinker/server"
 import type { HttpClientRequest } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Logger, Redacted, TestClock } from "effect"
-import { ApiFuture, Credentials, ServiceClient } from "effect-tinker"
+import { ApiFuture, Credentials, ModelInput, SamplingParams, ServiceClient } from "effect-tinker"
 import type { TinkerError } from "effect-tinker"
 import { adam, client, datum } from "./fixture.js"
 import { json, stub } from "./stub.js"
@@ -12,12 +12,17 @@ const server = (lifetime: "1 second" | "50 seconds" | "100 seconds" | "1000 seco
   client({
     server: { apiKeys: ["tml-right"], jwt: { lifetime } },
     client: { apiKey: Redacted.make("tml-right") },
-    onRequest: ({ headers, url }) => {
-      seen.push({ path: url.slice(url.indexOf("/v1/") + 4), headers })
+    onRequest: ({ body, headers, url }) => {
+      const text = body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : ""
+      seen.push({ path: url.slice(url.indexOf("/v1/") + 4), headers, body: text })
     }
   })
 
-type Seen = Array<{ readonly path: string; readonly headers: HttpClientRequest.HttpClientRequest["headers"] }>
+type Seen = Array<{
+  readonly path: string
+  readonly headers: HttpClientRequest.HttpClientRequest["headers"]
+  readonly body: string
+}>
 
 const count = (path: string) =>
   Effect.flatMap(Faults.Faults, (faults) => Effect.map(faults.requestCounts, (counts) => counts.get(path) ?? 0))
@@ -128,27 +133,34 @@ it.effect("an idle client with a very short token does not renew it all the time
     assert.isAtMost(yield* exchanges, 13)
   }).pipe(Effect.provide(server("1 second"))))
 
-it.effect("fifty calls rejected together cause one exchange, and each is sent once more with its key", () => {
+it.effect("fifty samples rejected together cause one exchange, and each is sent once more as it was", () => {
   const seen: Seen = []
   return Effect.gen(function*() {
     const faults = yield* Faults.Faults
     const service = yield* ServiceClient.ServiceClient
-    const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+    const sampling = yield* service.createSamplingClient({ baseModel: "bigram" })
     yield* faults.revokeTokens
+    yield* faults.plan({ path: "auth/token", fault: Faults.delay("1 second") })
     seen.length = 0
     const before = yield* exchanges
-    const steps = yield* Effect.all(Array.from({ length: 50 }, () => training.optimStep(adam)), {
-      concurrency: "unbounded"
+    const sample = sampling.sample({
+      prompt: ModelInput.fromTokens([1]),
+      samplingParams: SamplingParams.make({ maxTokens: 1 })
     })
-    yield* Effect.all(steps.map((step) => step.await))
+    const all = yield* Effect.fork(Effect.all(Array.from({ length: 50 }, () => sample), { concurrency: "unbounded" }))
+    yield* TestClock.adjust("2 seconds")
+    assert.strictEqual((yield* Fiber.join(all)).length, 50)
     assert.strictEqual((yield* exchanges) - before, 1)
-    const keys = new Map<string, number>()
-    const rejected = seen.filter(({ path }) => path === "optim_step").map(({ headers }) =>
-      headers["x-idempotency-key"]!
-    )
-    for (const key of rejected) keys.set(key, (keys.get(key) ?? 0) + 1)
-    assert.strictEqual(keys.size, 50)
-    assert.isAtMost(Math.max(...keys.values()), 2)
+    const sent = new Map<string, Array<string>>()
+    for (const { body, headers, path } of seen.filter(({ path }) => path === "asample")) {
+      const key = headers["x-idempotency-key"]!
+      sent.set(key, [...sent.get(key) ?? [], `${path} ${JSON.stringify(body)}`])
+    }
+    assert.strictEqual(sent.size, 50)
+    for (const [first, second, ...more] of sent.values()) {
+      assert.strictEqual(first, second)
+      assert.deepStrictEqual(more, [])
+    }
   }).pipe(Effect.provide(server("1000 seconds", seen)))
 })
 
