@@ -105,27 +105,32 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
     const key = config.apiKey
     if (Option.isSome(key)) yield* Effect.zipRight(checkKey(config, key.value), check("apiKey", key.value))
 
-    const command = Option.map(config.credentialCommand, (command) =>
-      Option.match(commands, {
+    const command = Option.map(config.credentialCommand, (command) => {
+      const run = Option.match(commands, {
         onNone: () =>
           wrong("credentialCommand", "commands cannot be run here. On Node provide TinkerNode.layer, or set a key."),
-        onSome: ({ run }) =>
-          kept(Effect.asSome(Effect.tap(run(command), (found) => check("credentialCommand", found))), scope)
-      })).pipe(Option.getOrUndefined)
+        onSome: ({ run }) => run(command)
+      })
+      return kept(Effect.asSome(Effect.tap(run, (found) => check("credentialCommand", found))), scope)
+    }).pipe(Option.getOrUndefined)
 
-    const defaultKey = Option.match(stored, {
-      onNone: () => Effect.succeedNone,
-      onSome: ({ defaultKey }) =>
-        kept(
-          Effect.tap(defaultKey, (found) => Option.isSome(found) ? check("apiKey", found.value) : Effect.void),
-          scope
-        )
+    const defaultKey = Option.match(stored, { onNone: () => Effect.succeedNone, onSome: (keys) => keys.defaultKey })
+    const fromFile = kept(
+      Effect.tap(defaultKey, (found) => Option.isSome(found) ? check("apiKey", found.value) : Effect.void),
+      scope
+    )
+
+    const fallback = command?.get ??
+      Effect.flatMap(fromFile.get, (found) =>
+        Option.isSome(found) || isLoopback(config.baseUrl)
+          ? Effect.succeed(found)
+          : wrong("apiKey", "there is no API key. Set TINKER_API_KEY, or pass the option apiKey."))
+
+    /** By the next use somebody may have mended it. */
+    const forgetRefused = Effect.sync(() => {
+      command?.forget()
+      fromFile.forget()
     })
-
-    const fallback = command ?? Effect.flatMap(defaultKey, (found) =>
-      Option.isSome(found) || isLoopback(config.baseUrl)
-        ? Effect.succeed(found)
-        : wrong("apiKey", "there is no API key. Set TINKER_API_KEY, or pass the option apiKey."))
 
     const resolve = (preferCommand: boolean): Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError> => {
       const keyIsJwt = Option.isSome(key) && isJwt(Redacted.value(key.value))
@@ -161,7 +166,8 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
         Effect.tapError((error) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) => {
             failedAt = now
-            return token === undefined || isRefusal(error)
+            if (isRefusal(error)) return forgetRefused
+            return token === undefined
               ? Effect.void
               : Effect.logWarning("the token could not be renewed", error.message)
           })
@@ -225,12 +231,12 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
       renew: (refused) =>
         Effect.suspend(() =>
           exchange === undefined || Option.isNone(refused)
-            ? Effect.succeed(false)
+            ? Effect.as(forgetRefused, false)
             : Effect.as(token?.value === refused.value ? fetchToken : Effect.void, true)
         ),
       present: Effect.suspend(() => {
         if (Option.isSome(key) || command !== undefined) return Effect.succeed(true)
-        return Effect.map(defaultKey, Option.isSome)
+        return Effect.map(fromFile.get, Option.isSome)
       })
     })
   }
@@ -269,11 +275,14 @@ const marginOf = (token: Token): number =>
 const wrong = (field: string, description: string) =>
   Effect.fail(new InvalidInputError({ operation: "Credentials", field, description }))
 
+interface Kept<E> {
+  readonly get: Effect.Effect<Option.Option<Redacted.Redacted>, E>
+  /** The server has refused it, so the next use runs the effect. */
+  readonly forget: () => void
+}
+
 /** Runs the effect when its last success is too old. Nobody runs it twice at once, and failures are not kept. */
-const kept = <E>(
-  effect: Effect.Effect<Option.Option<Redacted.Redacted>, E>,
-  scope: Scope.Scope
-): Effect.Effect<Option.Option<Redacted.Redacted>, E> => {
+const kept = <E>(effect: Effect.Effect<Option.Option<Redacted.Redacted>, E>, scope: Scope.Scope): Kept<E> => {
   let last: { readonly found: Option.Option<Redacted.Redacted>; readonly until: number } | undefined
   const run = shared(
     Effect.tap(effect, (found) =>
@@ -282,10 +291,15 @@ const kept = <E>(
       })),
     scope
   )
-  return Effect.flatMap(
-    Clock.currentTimeMillis,
-    (now) => last !== undefined && now < last.until ? Effect.succeed(last.found) : run
-  )
+  return {
+    get: Effect.flatMap(
+      Clock.currentTimeMillis,
+      (now) => last !== undefined && now < last.until ? Effect.succeed(last.found) : run
+    ),
+    forget: () => {
+      last = undefined
+    }
+  }
 }
 
 const checkKey = (config: TinkerConfig.Service, key: Redacted.Redacted): Effect.Effect<void, InvalidInputError> =>

@@ -128,6 +128,36 @@ it.effect("refuses an expired token of the command, and runs it again at the nex
   }).pipe(Effect.provide(credentials({ ...anywhere, credentialCommand: "print" }, command.layer)))
 })
 
+it.effect("runs the command again for the request after one that the server refused", () => {
+  const command = counting((run) => Effect.succeed(`tml-${run}`))
+  const { layer, to } = stub({
+    get_server_capabilities: ({ headers }) =>
+      headers["x-api-key"] === "tml-1" ? json({}, 401) : json({ supported_models: [] })
+  }, { ...anywhere, credentialCommand: "print" })
+  return Effect.gen(function*() {
+    const { getServerCapabilities } = yield* ServiceClient.ServiceClient
+    yield* Effect.flip(getServerCapabilities)
+    yield* getServerCapabilities
+    assert.deepStrictEqual(to("get_server_capabilities").map(({ headers }) => headers["x-api-key"]), ["tml-1", "tml-2"])
+    assert.strictEqual(command.runs(), 2)
+  }).pipe(Effect.provide(Layer.provide(layer, command.layer)))
+})
+
+it.effect("runs the command again after its output was refused in exchange for a token", () => {
+  const command = counting((run) => Effect.succeed(`tml-${run}`))
+  const { layer } = stub({
+    "client/config": () => json({ pjwt_auth_enabled: true }),
+    "auth/token": ({ headers }) => headers["x-api-key"] === "tml-1" ? json({}, 401) : json({ jwt: "eyJ.e30.x" }),
+    get_server_capabilities: () => json({ supported_models: [] })
+  }, { ...anywhere, credentialCommand: "print" })
+  return Effect.gen(function*() {
+    const { getServerCapabilities } = yield* ServiceClient.ServiceClient
+    yield* Effect.flip(getServerCapabilities)
+    yield* getServerCapabilities
+    assert.strictEqual(command.runs(), 2)
+  }).pipe(Effect.provide(Layer.provide(layer, command.layer)))
+})
+
 it.effect("whoever is interrupted while the command runs takes nobody else along", () => {
   const command = counting(() => Effect.delay(Effect.succeed("tml-key"), "10 seconds"))
   return Effect.gen(function*() {
