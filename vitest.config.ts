@@ -1,3 +1,10 @@
 import { defineConfig } from "vitest/config"
 
-export default defineConfig({ test: { projects: ["packages/*/vitest.config.ts"] } })
+export default defineConfig({
+  test: {
+    projects: ["packages/*/vitest.config.ts"],
+    // By default one core of two is left for the program that reports.
+    maxWorkers: 2,
+    minWorkers: 1
+  }
+})
