@@ -42,7 +42,7 @@ it.effect("a hundred calls of every kind made at once arrive in their order, num
       assert.deepStrictEqual(Observed.numbered(observed), calls.map(([path], i) => [i + 1, path] as const))
     })))
 
-const rounds = process.env.TINKER_TEST_LONG === "1" ? 1000 : 150
+const rounds = process.env.TINKER_TEST_LONG === "1" ? 1000 : 100
 
 it.effect(`named saves for sampling keep their place before the passes made after them, ${rounds} times at random`, () =>
   Effect.gen(function*() {
