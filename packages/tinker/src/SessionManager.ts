@@ -137,6 +137,14 @@ export const make: Effect.Effect<
     )
   )
 
+  // Once, however many sessions are kept alive.
+  let refreshes = false
+  const refresh = Effect.suspend(() => {
+    if (refreshes) return Effect.void
+    refreshes = true
+    return Scope.extend(clientConfig.refresh, scope)
+  })
+
   // Between the server's answer and the finalizer nothing may interrupt, or nobody would finish the session.
   const create = Effect.uninterruptibleMask((restore) =>
     Effect.tap(restore(request), (session) => {
@@ -145,7 +153,7 @@ export const make: Effect.Effect<
         logMessages(messages),
         Scope.addFinalizerExit(scope, (exit) => finish(session.sessionId, exit)),
         Effect.sync(() => state.set({ _tag: "active", sessionId: session.sessionId })),
-        Scope.extend(clientConfig.refresh, scope),
+        refresh,
         Effect.forkIn(heartbeats(session.sessionId, state, end), scope)
       ], { discard: true })
     })
@@ -252,7 +260,7 @@ export const make: Effect.Effect<
             others.delete(sessionId)
             other.set({ _tag: "over", reason })
           })
-        return Effect.forkIn(heartbeats(sessionId, other, end), scope)
+        return Effect.zipRight(refresh, Effect.forkIn(heartbeats(sessionId, other, end), scope))
       }),
     knownPaths: new Set(),
     nextModelSeqId: counter(),

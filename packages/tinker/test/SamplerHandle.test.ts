@@ -228,3 +228,15 @@ it.effect("a copy gets from a real server what the first client gets", () =>
     assert.deepStrictEqual(one.sequences[0]!.tokens, other.sequences[0]!.tokens)
     assert.notStrictEqual(one.sequences[0]!.sequenceId, other.sequences[0]!.sequenceId)
   }).pipe(Effect.provide(client())))
+
+it.effect("asks for changed settings in the process that restored it too", () => {
+  const { layer, to } = stub({})
+  return Effect.gen(function*() {
+    const handle = yield* Effect.provide(makeHandle(), layer)
+    const before = to("client/dynamic_config").length
+    yield* withRestored(handle, (sampling) => Effect.zipRight(sampling.sample(call), TestClock.adjust("11 minutes")))
+      .pipe(Effect.provide(layer))
+    // At the start, and every five minutes.
+    assert.strictEqual(to("client/dynamic_config").length - before, 3)
+  })
+})
