@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     sequence: { concurrent: true },
+    // The modules of Effect are read once a worker, not once a file.
+    isolate: false,
     // A busy machine is no failure.
     testTimeout: 60_000,
     hookTimeout: 60_000,
