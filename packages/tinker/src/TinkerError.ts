@@ -407,6 +407,15 @@ export const isRetryable = (error: TinkerError): boolean => {
 }
 
 /**
+ * Whether a request stayed without an answer: no connection, or none in time.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isUnanswered = (error: TinkerError): error is ApiConnectionError | ApiTimeoutError =>
+  error._tag === "ApiConnectionError" || (error._tag === "ApiTimeoutError" && error.reason === "request")
+
+/**
  * Whether the caller is at fault: a status from 400 to 499 other than 408 and 429, input refused here, or a failure that
  * the server puts in the category `user`.
  *

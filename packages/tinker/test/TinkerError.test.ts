@@ -104,3 +104,8 @@ it("a failed result tells request and category, and what to do about it", () => 
   assert.include(failed("user").message, "Fix the data")
   assert.include(failed("server").message, "Try again")
 })
+
+it("one guard holds for a missing connection and for an answer that came too late", () => {
+  const unanswered = table.filter(([, error]) => TinkerError.isUnanswered(error)).map(([name]) => name)
+  assert.deepStrictEqual(unanswered, ["no connection", "a request's timeout"])
+})
