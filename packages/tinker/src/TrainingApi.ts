@@ -30,7 +30,10 @@ export interface Service {
    * Sends a pass as protobuf, or as JSON to a server that has refused protobuf: with 400, 415, 422 or 500, before it ever
    * took any.
    */
-  readonly forwardBackward: (pass: EncodedPass) => Effect.Effect<UntypedFuture, TinkerError>
+  readonly forwardBackward: (
+    pass: EncodedPass,
+    attempts?: TinkerHttpClient.Attempts | undefined
+  ) => Effect.Effect<UntypedFuture, TinkerError>
   readonly optimStep: (request: OptimStepRequest) => Effect.Effect<UntypedFuture, TinkerError>
 }
 
@@ -156,13 +159,20 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     // What the server is known to take.
     let form: "protobuf" | "json" | undefined
 
-    const send = (path: string, body: TinkerHttpClient.Body) =>
+    const send = (
+      path: string,
+      body: TinkerHttpClient.Body,
+      attempts?: TinkerHttpClient.Attempts | undefined
+    ): Effect.Effect<UntypedFuture, TinkerError> =>
       Effect.flatMap(
-        http.request({ operation: path, method: "POST", path: `/api/v1/${path}`, body, ofSession: true }),
+        http.request({ operation: path, method: "POST", path: `/api/v1/${path}`, body, ofSession: true, attempts }),
         readSubmitted
       )
 
-    const sendJson = (pass: EncodedPass): Effect.Effect<UntypedFuture, TinkerError> =>
+    const sendJson = (
+      pass: EncodedPass,
+      attempts: TinkerHttpClient.Attempts | undefined
+    ): Effect.Effect<UntypedFuture, TinkerError> =>
       Effect.try({
         try: () => TinkerHttpClient.jsonBody(pass.json()),
         catch: (error) =>
@@ -171,15 +181,15 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
             field: "data",
             description: `${error instanceof Error ? error.message : String(error)}; this server takes only JSON.`
           })
-      }).pipe(Effect.flatMap((body) => send(pass.forwardOnly ? "forward" : "forward_backward", body)))
+      }).pipe(Effect.flatMap((body) => send(pass.forwardOnly ? "forward" : "forward_backward", body, attempts)))
 
-    const sendJsonFromNowOn = (pass: EncodedPass) => {
+    const sendJsonFromNowOn = (pass: EncodedPass, attempts: TinkerHttpClient.Attempts | undefined) => {
       form = "json"
-      return sendJson(pass)
+      return sendJson(pass, attempts)
     }
 
-    const tryJson = (pass: EncodedPass, refusal: TinkerError) =>
-      sendJson(pass).pipe(
+    const tryJson = (pass: EncodedPass, attempts: TinkerHttpClient.Attempts | undefined, refusal: TinkerError) =>
+      sendJson(pass, attempts).pipe(
         Effect.tap(() => {
           form = "json"
         }),
@@ -188,9 +198,9 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       )
 
     return TrainingApi.of({
-      forwardBackward: (pass) => {
-        if (form === "json") return sendJson(pass)
-        const sent = send("forward_backward", pass.protobuf)
+      forwardBackward: (pass, attempts) => {
+        if (form === "json") return sendJson(pass, attempts)
+        const sent = send("forward_backward", pass.protobuf, attempts)
         return form === "protobuf"
           ? sent
           : sent.pipe(
@@ -199,7 +209,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
             }),
             Effect.catchIf(
               (error) => form !== "protobuf" && mayMeanNoProtobuf(error),
-              (refusal) => isOfForm(refusal) ? sendJsonFromNowOn(pass) : tryJson(pass, refusal)
+              (refusal) => isOfForm(refusal) ? sendJsonFromNowOn(pass, attempts) : tryJson(pass, attempts, refusal)
             )
           )
       },

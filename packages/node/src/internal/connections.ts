@@ -1,4 +1,5 @@
 import type { Socket } from "node:net"
+import { TLSSocket } from "node:tls"
 import { Agent, buildConnector, Client, type Dispatcher } from "undici"
 
 /** Timeouts are the caller's, on Effect's clock. */
@@ -110,7 +111,9 @@ class Connection {
 
   /** The server hears of it at once; undici, whose part takes longer, when all that are cut together have been. */
   cut(): void {
-    this.socket?.destroy()
+    // A reset is heard of sooner than an orderly end. Connections with TLS have none.
+    if (this.socket instanceof TLSSocket) this.socket.destroy()
+    else this.socket?.resetAndDestroy()
     setImmediate(() => void this.client.destroy())
   }
 }

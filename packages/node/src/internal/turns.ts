@@ -30,4 +30,4 @@ export class Turns {
   }
 }
 
-const atOnce = 8
+const atOnce = 6

@@ -62,11 +62,16 @@ export const make = (options: {
           const head = { modelId, seqId, forwardOnly }
           const bytes = TrainingApi.encodeForwardBackwardData({ data, lossFn, lossFnConfig }).withHead(head)
           const json = () => TrainingApi.encodeForwardBackwardJson({ ...head, data, lossFn, lossFnConfig })
-          return Effect.flatMap(compressed(bytes), (protobuf) =>
-            RetryPolicy.retry(
-              Effect.tapError(training.forwardBackward({ forwardOnly, protobuf, json }), (error) =>
-                Effect.sync(() => note(error)))
-            ))
+          return Effect.flatMap(
+            compressed(bytes),
+            (protobuf) =>
+              RetryPolicy.retryWith((attempts) =>
+                Effect.tapError(
+                  training.forwardBackward({ forwardOnly, protobuf, json }, attempts),
+                  (error) => Effect.sync(() => note(error))
+                )
+              )
+          )
         })
       )
   }
