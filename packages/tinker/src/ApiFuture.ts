@@ -326,17 +326,12 @@ export const retrieve = <A>(
   Effect.flatMap(WaitingPolicy.CurrentWaitingPolicy, (policy) =>
     Effect.clockWith((clock) => {
       const waiter = new Waiter(waiting, submitted, report, policy, clock.unsafeCurrentTimeMillis())
-      const retrieving = report === undefined
-        ? waiter.run
-        : Effect.provideService(waiter.run, TinkerHttpClient.BillingObserver, {
-          paused: (since) => Effect.sync(() => waiter.report({ _tag: "paused", reason: "billing", since }))
-        })
       return Duration.isFinite(policy.deadline)
-        ? Effect.timeoutFail(retrieving, {
+        ? Effect.timeoutFail(waiter.run, {
           duration: policy.deadline,
           onTimeout: () => waiter.timeout("waiting", policy.deadline)
         })
-        : retrieving
+        : waiter.run
     }))
 
 /** The wait for one result. A class, because thousands of them wait at once and each is stepped many times. */
@@ -400,7 +395,8 @@ class Waiter<A> {
               roundTrip,
               timeout: this.pollTimeout(asked),
               attempts,
-              call: operation
+              call: operation,
+              onBillingPause: this.onBillingPause
             }),
           { policy: "poll", onRetry: this.onRetry }
         ),
@@ -478,6 +474,9 @@ class Waiter<A> {
       if (!this.stuck) this.report({ _tag: "queued", queueState, reason, since: DateTime.unsafeMake(now) })
     }
   }
+
+  private readonly onBillingPause = (since: DateTime.Utc): void =>
+    this.report({ _tag: "paused", reason: "billing", since })
 
   private readonly onRetry = (attempt: number, error: TinkerError): Effect.Effect<void, TinkerError> => {
     if (!this.stuck) this.report({ _tag: "retrying", attempt, error })

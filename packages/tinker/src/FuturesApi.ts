@@ -42,7 +42,9 @@ export interface Service {
  * @since 0.1.0
  * @category models
  */
-export interface RetrieveOptions {
+export interface RetrieveOptions
+  extends TinkerHttpClient.CallOptions, Pick<TinkerHttpClient.Request, "onBillingPause">
+{
   readonly requestId: RequestId
   readonly requestType: RequestType
   /** How often this result was asked for before. */
@@ -55,9 +57,6 @@ export interface RetrieveOptions {
   readonly roundTrip?: number | undefined
   /** Default: as long as any server holds the question. */
   readonly timeout?: Duration.Duration | undefined
-  readonly attempts?: TinkerHttpClient.Attempts | undefined
-  /** The public call whose result this is. */
-  readonly call?: string | undefined
 }
 
 /**
@@ -238,6 +237,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
           ofSession: true,
           attempts: options.attempts,
           call: options.call,
+          onBillingPause: options.onBillingPause,
           headers: headersOf(options),
           body: TinkerHttpClient.jsonBody({
             request_id: options.requestId,

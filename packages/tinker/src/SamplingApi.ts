@@ -32,7 +32,7 @@ export interface Service {
   /** `body` is an encoded {@link SampleRequest}, so that attempts at the same request share one encoding. */
   readonly asample: (
     body: TinkerHttpClient.Body,
-    options?: Pick<TinkerHttpClient.Request, "attempts" | "call">
+    options?: TinkerHttpClient.CallOptions
   ) => Effect.Effect<UntypedFuture, TinkerError>
 }
 

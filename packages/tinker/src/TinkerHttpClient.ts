@@ -92,7 +92,17 @@ export interface Request {
   readonly attempts?: Attempts | undefined
   /** The public call behind the request, unless {@link PublicCall} names one around it. */
   readonly call?: string | undefined
+  /** Is told when the request waits for credit, and since when. */
+  readonly onBillingPause?: ((since: DateTime.Utc) => void) | undefined
 }
+
+/**
+ * What callers tell of a request beside its content.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type CallOptions = Pick<Request, "attempts" | "call">
 
 /**
  * @since 0.1.0
@@ -152,21 +162,6 @@ export class CurrentAttempts extends Context.Reference<CurrentAttempts>()(
 export class PublicCall extends Context.Reference<PublicCall>()("effect-tinker/TinkerHttpClient/PublicCall", {
   defaultValue: (): { readonly name: string | undefined } => ({ name: undefined })
 }) {}
-
-/**
- * Is told when a request waits for credit, and since when.
- *
- * @since 0.1.0
- * @category config
- */
-export class BillingObserver extends Context.Reference<BillingObserver>()(
-  "effect-tinker/TinkerHttpClient/BillingObserver",
-  {
-    defaultValue: (): { readonly paused: (since: DateTime.Utc) => Effect.Effect<void> } => ({
-      paused: () => Effect.void
-    })
-  }
-) {}
 
 /**
  * Kinds of traffic that should not delay each other. Runtimes with pools of connections keep one a kind.
@@ -454,7 +449,7 @@ export const make: Effect.Effect<
             }; add credit to go on`
         )
       }
-      yield* (yield* BillingObserver).paused(DateTimes.unsafeMake(since))
+      request.onBillingPause?.(DateTimes.unsafeMake(since))
       yield* Effect.sleep(billingInterval)
     })
 

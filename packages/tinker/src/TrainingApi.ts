@@ -32,9 +32,12 @@ export interface Service {
    */
   readonly forwardBackward: (
     pass: EncodedPass,
-    attempts?: TinkerHttpClient.Attempts | undefined
+    options?: TinkerHttpClient.CallOptions
   ) => Effect.Effect<UntypedFuture, TinkerError>
-  readonly optimStep: (request: OptimStepRequest) => Effect.Effect<UntypedFuture, TinkerError>
+  readonly optimStep: (
+    request: OptimStepRequest,
+    options?: TinkerHttpClient.CallOptions
+  ) => Effect.Effect<UntypedFuture, TinkerError>
 }
 
 /**
@@ -162,16 +165,16 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     const send = (
       path: string,
       body: TinkerHttpClient.Body,
-      attempts?: TinkerHttpClient.Attempts | undefined
+      options?: TinkerHttpClient.CallOptions
     ): Effect.Effect<UntypedFuture, TinkerError> =>
       Effect.flatMap(
-        http.request({ operation: path, method: "POST", path: `/api/v1/${path}`, body, ofSession: true, attempts }),
+        http.request({ operation: path, method: "POST", path: `/api/v1/${path}`, body, ofSession: true, ...options }),
         readSubmitted
       )
 
     const sendJson = (
       pass: EncodedPass,
-      attempts: TinkerHttpClient.Attempts | undefined
+      options: TinkerHttpClient.CallOptions | undefined
     ): Effect.Effect<UntypedFuture, TinkerError> =>
       Effect.try({
         try: () => TinkerHttpClient.jsonBody(pass.json()),
@@ -181,15 +184,15 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
             field: "data",
             description: `${error instanceof Error ? error.message : String(error)}; this server takes only JSON.`
           })
-      }).pipe(Effect.flatMap((body) => send(pass.forwardOnly ? "forward" : "forward_backward", body, attempts)))
+      }).pipe(Effect.flatMap((body) => send(pass.forwardOnly ? "forward" : "forward_backward", body, options)))
 
-    const sendJsonFromNowOn = (pass: EncodedPass, attempts: TinkerHttpClient.Attempts | undefined) => {
+    const sendJsonFromNowOn = (pass: EncodedPass, options: TinkerHttpClient.CallOptions | undefined) => {
       form = "json"
-      return sendJson(pass, attempts)
+      return sendJson(pass, options)
     }
 
-    const tryJson = (pass: EncodedPass, attempts: TinkerHttpClient.Attempts | undefined, refusal: TinkerError) =>
-      sendJson(pass, attempts).pipe(
+    const tryJson = (pass: EncodedPass, options: TinkerHttpClient.CallOptions | undefined, refusal: TinkerError) =>
+      sendJson(pass, options).pipe(
         Effect.tap(() => {
           form = "json"
         }),
@@ -198,9 +201,9 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       )
 
     return TrainingApi.of({
-      forwardBackward: (pass, attempts) => {
-        if (form === "json") return sendJson(pass, attempts)
-        const sent = send("forward_backward", pass.protobuf, attempts)
+      forwardBackward: (pass, options) => {
+        if (form === "json") return sendJson(pass, options)
+        const sent = send("forward_backward", pass.protobuf, options)
         return form === "protobuf"
           ? sent
           : sent.pipe(
@@ -209,12 +212,12 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
             }),
             Effect.catchIf(
               (error) => form !== "protobuf" && mayMeanNoProtobuf(error),
-              (refusal) => isOfForm(refusal) ? sendJsonFromNowOn(pass, attempts) : tryJson(pass, attempts, refusal)
+              (refusal) => isOfForm(refusal) ? sendJsonFromNowOn(pass, options) : tryJson(pass, options, refusal)
             )
           )
       },
-      optimStep: (request) =>
-        Effect.suspend(() => send("optim_step", TinkerHttpClient.jsonBody(encodeOptimStepRequest(request))))
+      optimStep: (request, options) =>
+        Effect.suspend(() => send("optim_step", TinkerHttpClient.jsonBody(encodeOptimStepRequest(request)), options))
     })
   }
 )

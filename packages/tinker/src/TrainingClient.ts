@@ -22,7 +22,7 @@ import type { ModelId } from "./Identifiers.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
-import { operation } from "./internal/operation.js"
+import { span } from "./internal/operation.js"
 import * as Passes from "./internal/passes.js"
 import * as SaveFields from "./internal/saveOptions.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
@@ -264,7 +264,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       )
 
     const pass = (name: string, forwardOnly: boolean) => {
-      const inSpan = operation(name, { modelId })
+      const inSpan = span(name, { modelId })
       return (call: PassOptions) =>
         inSpan(sequence.run<number, ApiFuture.ApiFuture<ForwardBackwardOutput>>({
           operation: name,
@@ -345,31 +345,35 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           unwanted: ({ pending }) => pending.future.cancel
         }).pipe(Effect.map(({ pending }) => pending.future), inCustomSpan)
       })
-    const inCustomSpan = operation(customName, { modelId })
+    const inCustomSpan = span(customName, { modelId })
 
     /** A request that is not split, and whose result is JSON. */
     const single = <A, I>(request: {
       readonly operation: string
       readonly requestType: FuturesApi.RequestType
       readonly prepare: Effect.Effect<void, TinkerError>
-      readonly submit: (seqId: number) => Effect.Effect<ModelsApi.UntypedFuture, TinkerError>
+      readonly submit: (
+        seqId: number,
+        options: TinkerHttpClient.CallOptions
+      ) => Effect.Effect<ModelsApi.UntypedFuture, TinkerError>
       readonly result: Schema.Schema<A, I>
       /** What to make of a refusal, when an earlier attempt may have been taken. */
       readonly recover?: ((error: TinkerError) => Effect.Effect<A, TinkerError>) | undefined
     }): Effect.Effect<ApiFuture.ApiFuture<A>, TinkerError> => {
       const { operation: name, recover, requestType, result } = request
-      return operation(name, { modelId })(sequence.run<number, ApiFuture.ApiFuture<A>>({
+      return span(name, { modelId })(sequence.run<number, ApiFuture.ApiFuture<A>>({
         operation: name,
         prepare: Effect.zipRight(Effect.zipRight(session.check(name), request.prepare), Clock.currentTimeMillis),
         submit: (started, turn) =>
           turn.send((seqId, note) => {
             let unknown = false
-            const sent = Effect.tapError(request.submit(seqId), (error) =>
-              Effect.sync(() => {
-                unknown ||= mayBeTaken(error)
-                note(error)
-              }))
-            return RetryPolicy.retry(sent).pipe(
+            const sent = (attempts: TinkerHttpClient.Attempts) =>
+              Effect.tapError(request.submit(seqId, { attempts, call: name }), (error) =>
+                Effect.sync(() => {
+                  unknown ||= mayBeTaken(error)
+                  note(error)
+                }))
+            return RetryPolicy.retryWith(sent).pipe(
               Effect.zip(Clock.currentTimeMillis),
               Effect.flatMap(([{ requestId }, now]) =>
                 ApiFuture.make(waiting, scope, [{
@@ -408,7 +412,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         operation: name,
         requestType: "LoadWeights",
         prepare: Effect.suspend(() => TinkerPath.check(name, "path", path, session.knownPaths)),
-        submit: (seqId) =>
+        submit: (seqId, options) =>
           weights.loadWeights({
             modelId,
             seqId,
@@ -416,7 +420,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             optimizer,
             weightsAccessToken: call.weightsAccessToken && Redacted.value(call.weightsAccessToken),
             type: "load_weights"
-          }),
+          }, options),
         result: WeightsApi.LoadWeightsResponse
       })
 
@@ -431,14 +435,14 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         operation: name,
         requestType: "SaveWeightsForSampler",
         prepare,
-        submit: (seqId) =>
+        submit: (seqId, options) =>
           weights.saveWeightsForSampler({
             modelId,
             kind: "snapshot",
             seqId,
             type: "save_weights_for_sampler",
             ...target
-          }),
+          }, options),
         result,
         recover
       })
@@ -465,13 +469,13 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           operation: stepName,
           requestType: "OptimStep",
           prepare: Effect.suspend(() => failOnIssues(stepName, stepIssues(params, info.optimizerConfig.type))),
-          submit: (seqId) =>
+          submit: (seqId, options) =>
             training.optimStep({
               ...(params instanceof AdamParams.AdamParams ? { adamParams: params } : { optimizerParams: params }),
               modelId,
               seqId,
               type: "optim_step"
-            }),
+            }, options),
           result: TrainingApi.OptimStepResponse
         }),
       saveState: (call) =>
@@ -479,7 +483,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           operation: "TrainingClient.saveState",
           requestType: "SaveWeights",
           prepare: checkSave("TrainingClient.saveState", call),
-          submit: (seqId) =>
+          submit: (seqId, options) =>
             weights.saveWeights({
               modelId,
               path: call.name,
@@ -488,7 +492,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
               overwrite: call.overwrite ?? false,
               userMetadata: call.userMetadata,
               type: "save_weights"
-            }),
+            }, options),
           result: WeightsApi.SaveWeightsResponse,
           recover: savedAlready(`weights/${call.name}`)
         }),
@@ -516,7 +520,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
               ...(recipients === undefined ? [] : SaveFields.recipientIssues(recipients))
             ])
           ),
-          submit: (seqId) =>
+          submit: (seqId, options) =>
             weights.saveWeightsExternal({
               modelId,
               path: call.name,
@@ -524,7 +528,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
               ttlSeconds: SaveFields.ttlSeconds(call),
               ageEncryptionRecipients: recipients,
               type: "save_weights_external"
-            }),
+            }, options),
           result: WeightsApi.SaveWeightsExternalResponse,
           recover: savedAlready(`external_weights/${call.name}`)
         })

@@ -25,12 +25,22 @@ export class WeightsApi extends Context.Tag("effect-tinker/WeightsApi")<WeightsA
  * @category models
  */
 export interface Service {
-  readonly saveWeights: (request: SaveWeightsRequest) => Effect.Effect<UntypedFuture, TinkerError>
-  readonly saveWeightsForSampler: (
-    request: SaveWeightsForSamplerRequest
+  readonly saveWeights: (
+    request: SaveWeightsRequest,
+    options?: TinkerHttpClient.CallOptions
   ) => Effect.Effect<UntypedFuture, TinkerError>
-  readonly saveWeightsExternal: (request: SaveWeightsExternalRequest) => Effect.Effect<UntypedFuture, TinkerError>
-  readonly loadWeights: (request: LoadWeightsRequest) => Effect.Effect<UntypedFuture, TinkerError>
+  readonly saveWeightsForSampler: (
+    request: SaveWeightsForSamplerRequest,
+    options?: TinkerHttpClient.CallOptions
+  ) => Effect.Effect<UntypedFuture, TinkerError>
+  readonly saveWeightsExternal: (
+    request: SaveWeightsExternalRequest,
+    options?: TinkerHttpClient.CallOptions
+  ) => Effect.Effect<UntypedFuture, TinkerError>
+  readonly loadWeights: (
+    request: LoadWeightsRequest,
+    options?: TinkerHttpClient.CallOptions
+  ) => Effect.Effect<UntypedFuture, TinkerError>
   /** What a checkpoint was made of. `credential`: that of the account which owns it. */
   readonly weightsInfo: (
     tinkerPath: string,

@@ -52,7 +52,8 @@ export const make = (options: {
   /** Encodes once; the number is put in front when the request is sent. */
   const passRequest = (
     pass: Pass,
-    forwardOnly: boolean
+    forwardOnly: boolean,
+    call?: string
   ): RequestSequence.Numbered<UntypedFuture> => {
     const { data, lossFnConfig = {} } = pass
     const lossFn = LossFn.nameOf(pass.lossFn)
@@ -67,7 +68,7 @@ export const make = (options: {
             (protobuf) =>
               RetryPolicy.retryWith((attempts) =>
                 Effect.tapError(
-                  training.forwardBackward({ forwardOnly, protobuf, json }, attempts),
+                  training.forwardBackward({ forwardOnly, protobuf, json }, { attempts, call }),
                   (error) => Effect.sync(() => note(error))
                 )
               )
@@ -82,7 +83,7 @@ export const make = (options: {
       : Effect.succeed({ contentType, bytes })
 
   const send: Passes["send"] = (operation, chunks, forwardOnly, turn, started) => {
-    const requests = chunks.map((chunk) => passRequest(chunk, forwardOnly))
+    const requests = chunks.map((chunk) => passRequest(chunk, forwardOnly, operation))
     const partly = (error: TinkerError, accepted: number) =>
       accepted === 0 ? error : withPartsTold(error, accepted, chunks.length, forwardOnly)
     const sent = chunks.length > 1 && settings().parallelFwdbwdChunks
