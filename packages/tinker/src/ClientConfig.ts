@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Credentials from "./Credentials.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
+import { isMissing } from "./internal/isMissing.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as TinkerConfig from "./TinkerConfig.js"
@@ -130,7 +131,3 @@ export const layer: Layer.Layer<
 > = Layer.effect(ClientConfig, make)
 
 const decode = Schema.decodeUnknownEither(ServiceApi.ClientConfigResponse)
-
-/** Some servers have no settings. */
-const isMissing = (error: TinkerError): boolean =>
-  error._tag === "ApiStatusError" && (error.status === 404 || error.status === 405)

@@ -15,6 +15,7 @@ import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import { ModelId, type SamplingSessionId } from "./Identifiers.js"
 import { decodeValue } from "./internal/decodeJson.js"
+import { isMissing } from "./internal/isMissing.js"
 import { operation } from "./internal/operation.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as LoraConfig from "./LoraConfig.js"
@@ -177,7 +178,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
 
   /** What the server said of its models, if it was asked. */
   const known = new Map<string, typeof ServiceApi.SupportedModel.Type>()
-  /** Numbers of models as loading in one request would give them were refused by this server. */
+  /** This server has refused to make a model and load it in one request. */
   let loadsInSteps = false
 
   // The settings have retries of their own, which those of the question must not repeat.
@@ -455,9 +456,6 @@ export const layer: Layer.Layer<ServiceClient, never, Requirements> = Layer.scop
 interface AnyFromState extends FromStateOptions {
   readonly optimizer?: ModelsApi.OptimizerConfig | undefined
 }
-
-const isMissing = (error: TinkerError): boolean =>
-  error._tag === "ApiStatusError" && (error.status === 404 || error.status === 405)
 
 const mayMeanNoLoading = (error: TinkerError): boolean =>
   error._tag === "ApiStatusError" && (error.status === 400 || error.status === 422)

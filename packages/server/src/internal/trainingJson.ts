@@ -80,7 +80,7 @@ const renamed = <A, B>(record: Readonly<Record<string, A>>, f: (value: A, name: 
   Object.fromEntries(Object.entries(record).map(([name, value]) => [names.get(name) ?? name, f(value, name)]))
 
 /** Throws an `Error` that names what is no number. */
-export const tensorOf = (tensor: typeof Tensor.Type, name: string): TensorData.TensorData => {
+const tensorOf = (tensor: typeof Tensor.Type, name: string): TensorData.TensorData => {
   const shape = tensor.shape ?? [tensor.data.length]
   const { sparse_col_indices: columns, sparse_crow_indices: rows } = tensor
   if ((rows === undefined) !== (columns === undefined)) throw new Error(`${name} has one of two kinds of indices`)

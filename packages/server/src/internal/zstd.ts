@@ -2,7 +2,7 @@
 import { decompress } from "fzstd"
 
 /** More than any client puts into one request, and little enough for a server to hold. */
-export const maxBytes = 256 * 2 ** 20
+const maxBytes = 256 * 2 ** 20
 
 /** The bytes inside may be more than {@link maxBytes}. */
 export class TooLarge extends Error {}

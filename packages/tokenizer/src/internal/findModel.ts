@@ -21,7 +21,7 @@ const substitutes: ReadonlyArray<readonly [RegExp, string]> = [
 ]
 
 /** The id that the service names, without a suffix behind a colon; else one derived from the model's name. */
-export const tokenizerIdOf = (info: ModelInfo): string | undefined => {
+const tokenizerIdOf = (info: ModelInfo): string | undefined => {
   const told = info.modelData?.tokenizerId?.split(":")[0]
   if (told !== undefined && told !== "") return told
   const name = info.modelData?.modelName ?? info.modelName

@@ -1,0 +1,5 @@
+import type { TinkerError } from "../TinkerError.js"
+
+/** Whether the server has no such endpoint: some lack settings, descriptions of models and samplers, and more. */
+export const isMissing = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && (error.status === 404 || error.status === 405)
