@@ -188,6 +188,9 @@ const answer = (request: IncomingMessage, response: ServerResponse, path: string
   }
 }
 
+/** A request that is cut makes two errors here; their stack traces would cost more than what the client does. */
+Error.stackTraceLimit = 0
+
 const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
   if (request.url === "/stats") {
     const stats: Stats = { open, mostOpen, connections, idleSince, requests, sessionSince, heartbeats }

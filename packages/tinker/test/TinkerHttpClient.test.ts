@@ -1,4 +1,4 @@
-import { HttpClientError } from "@effect/platform"
+import { HttpClient, HttpClientError } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import {
@@ -14,7 +14,7 @@ import {
   Schema,
   TestClock
 } from "effect"
-import { RetryPolicy, TinkerConfig, TinkerError, TinkerHttpClient } from "effect-tinker"
+import { Credentials, RetryPolicy, TinkerConfig, TinkerError, TinkerHttpClient } from "effect-tinker"
 import { transport } from "./fixture.js"
 
 const get: TinkerHttpClient.Request = { operation: "get_info", method: "GET", path: "/api/v1/runs/S:train:0/weights/a" }
@@ -374,3 +374,25 @@ for (const field of ["apiKey", "cloudflareAccess.clientSecret", "headers.x-mine"
       assert.notInclude(error.message, "tml-")
     }))
 }
+
+it.effect("stops all requests that are interrupted together before what waits for one of them goes on", () =>
+  Effect.gen(function*() {
+    const events: Array<string> = []
+    const platform = HttpClient.make(() => Effect.never)
+    const direct: TinkerHttpClient.DirectHttpClient = Object.assign(platform, {
+      [TinkerHttpClient.SendDirectly]: () => () => void events.push("stopped")
+    })
+    const layer = TinkerHttpClient.layer.pipe(
+      Layer.provide(Layer.succeed(HttpClient.HttpClient, direct)),
+      Layer.provide(Credentials.layer),
+      Layer.provide(TinkerConfig.layer({ baseUrl: "http://localhost" }))
+    )
+    const one = Effect.ensuring(send(get), Effect.sync(() => events.push("went on")))
+    const three = Effect.all([one, one, one], { concurrency: "unbounded" })
+    yield* Effect.gen(function*() {
+      const fiber = yield* Effect.fork(three)
+      yield* TestClock.adjust(0)
+      yield* Fiber.interrupt(fiber)
+    }).pipe(Effect.provide(layer))
+    assert.deepStrictEqual(events, ["stopped", "stopped", "stopped", "went on", "went on", "went on"])
+  }))

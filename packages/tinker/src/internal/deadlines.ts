@@ -136,10 +136,14 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
             failure: undefined
           }
           enter(queue, entry)
-          return Effect.sync(() => {
-            close(queue, entry)
-            stop()
-          })
+          // Of many that are interrupted together, all stop before any goes on with what remains to be done after it.
+          return Effect.zipRight(
+            Effect.sync(() => {
+              close(queue, entry)
+              stop()
+            }),
+            Effect.yieldNow()
+          )
         })
         return queue.watched ? waiting : Effect.zipRight(start(queue), waiting)
       }),
