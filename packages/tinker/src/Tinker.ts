@@ -5,6 +5,7 @@
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type { ConfigError } from "effect/ConfigError"
 import * as Layer from "effect/Layer"
+import * as CheckpointsApi from "./CheckpointsApi.js"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
@@ -27,6 +28,7 @@ const resources = Layer.mergeAll(
   TrainingApi.layer,
   SamplingApi.layer,
   WeightsApi.layer,
+  CheckpointsApi.layer,
   FuturesApi.layer
 )
 

@@ -84,6 +84,10 @@ export interface Request {
   readonly timeout?: Duration.Duration | undefined
   /** Sent instead of the current credential; such a request is not repeated when the credential is refused. */
   readonly credential?: Option.Option<Redacted.Redacted> | undefined
+  /** What the request is about, e.g. `training run r`; errors name it. */
+  readonly subject?: string | undefined
+  /** Whether an answer that points elsewhere is followed. Default true. */
+  readonly followsRedirects?: boolean | undefined
   /** Whether 402 is waited out. Default true. */
   readonly pausesForBilling?: boolean | undefined
   /** Whether the request makes no sense when the session is over. Default false. */
@@ -404,7 +408,13 @@ export const make: Effect.Effect<
   ): Effect.Effect<Response, TinkerError> => {
     const timeout = request.timeout ?? config.requestTimeout
     const sending = Effect.suspend(() =>
-      send(request, config.baseUrl + request.path, headersOf(request, attempts, call, key, timeout), timeout, 0)
+      send(
+        request,
+        config.baseUrl + request.path,
+        headersOf(request, attempts, call, key, timeout),
+        timeout,
+        request.followsRedirects === false ? mostRedirects : 0
+      )
     )
     const caught = Effect.catchAll(
       sending,

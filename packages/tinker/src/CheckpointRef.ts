@@ -1,0 +1,64 @@
+/**
+ * Two ways to name a checkpoint: by its path, or by the ids of which the path is made.
+ */
+import * as Either from "effect/Either"
+import { InvalidInputError } from "./TinkerError.js"
+import * as TinkerPath from "./TinkerPath.js"
+
+/**
+ * `tinker://<training run>/<kind>/<name>`, or the two ids.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type CheckpointRef = string | CheckpointIds
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface CheckpointIds {
+  readonly trainingRunId: string
+  /** Kind and name, e.g. `weights/0001`, as listings give it. */
+  readonly checkpointId: string
+}
+
+/**
+ * The ids of a checkpoint. Left: `InvalidInputError` for what can be neither a path nor ids.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const resolve = (operation: string, ref: CheckpointRef): Either.Either<CheckpointIds, InvalidInputError> => {
+  const invalid = (field: string, description: string) =>
+    Either.left(new InvalidInputError({ operation, field, description }))
+  const ids = typeof ref === "string"
+    ? Either.mapBoth(TinkerPath.parse(ref), {
+      onLeft: ({ description, field }) => new InvalidInputError({ operation, field, description }),
+      onRight: (path): CheckpointIds => ({
+        trainingRunId: path.trainingRunId,
+        checkpointId: TinkerPath.checkpointId(path)
+      })
+    })
+    : Either.right(ref)
+  return Either.flatMap(ids, ({ checkpointId, trainingRunId }) => {
+    const field = (name: string) => typeof ref === "string" ? "path" : name
+    if (!isId(trainingRunId)) {
+      return invalid(field("trainingRunId"), `${JSON.stringify(trainingRunId)} is no id of a training run.`)
+    }
+    return checkpointId.split("/").every(isId)
+      ? Either.right({ trainingRunId, checkpointId })
+      : invalid(
+        field("checkpointId"),
+        `${JSON.stringify(checkpointId)} is no id of a checkpoint; it is made of kind and name, e.g. weights/0001.`
+      )
+  })
+}
+
+/**
+ * Whether a text can stand in an address as it is, naming one thing and no other: ids are not escaped there.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isId = (text: string): boolean => /^[^\s/\\?#%]+$/.test(text) && text !== "." && text !== ".."

@@ -1,0 +1,268 @@
+/**
+ * Endpoints of checkpoints that exist: listing them, changing what holds for them, and where their files are.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { Checkpoint } from "./Checkpoint.js"
+import type { CheckpointIds } from "./CheckpointRef.js"
+import { Cursor } from "./Cursor.js"
+import { decodeJson, malformed } from "./internal/decodeJson.js"
+import { post } from "./internal/endpoint.js"
+import { withQuery } from "./internal/query.js"
+import { field, optional } from "./internal/wireField.js"
+import { Time } from "./internal/wireTime.js"
+import * as RetryPolicy from "./RetryPolicy.js"
+import * as TinkerConfig from "./TinkerConfig.js"
+import type { TinkerError } from "./TinkerError.js"
+import * as TinkerHttpClient from "./TinkerHttpClient.js"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class CheckpointsApi extends Context.Tag("effect-tinker/CheckpointsApi")<CheckpointsApi, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** All checkpoints of a training run, on one page. */
+  readonly listCheckpoints: (trainingRunId: string) => Effect.Effect<CheckpointsListResponse, TinkerError>
+  /** The checkpoints of all the user's training runs, the newest first. */
+  readonly listUserCheckpoints: (page: {
+    readonly limit: number
+    readonly offset: number
+  }) => Effect.Effect<CheckpointsListResponse, TinkerError>
+  readonly deleteCheckpoint: (checkpoint: CheckpointIds) => Effect.Effect<void, TinkerError>
+  /** Lets everybody use it. `ApiStatusError` of reason `Conflict` when everybody may already. */
+  readonly publishCheckpoint: (checkpoint: CheckpointIds) => Effect.Effect<void, TinkerError>
+  /** `ApiStatusError` of reason `Conflict` when it is not public. */
+  readonly unpublishCheckpoint: (checkpoint: CheckpointIds) => Effect.Effect<void, TinkerError>
+  /** Seconds from now on; null: for ever. */
+  readonly setCheckpointTtl: (checkpoint: CheckpointIds, ttlSeconds: number | null) => Effect.Effect<void, TinkerError>
+  /** `accessToken`: a credential of the account that owns the checkpoint. */
+  readonly copyWeights: (
+    request: CopyWeightsRequest,
+    accessToken?: Redacted.Redacted | undefined
+  ) => Effect.Effect<CopyWeightsResponse, TinkerError>
+  /** Where the files of a checkpoint of the kind `external_weights` are, each under an address that is valid for a while. */
+  readonly externalWeightsUrls: (checkpoint: CheckpointIds) => Effect.Effect<ExternalWeightsUrls, TinkerError>
+  /**
+   * Where a checkpoint is as one tar file, which may be compressed. Older servers have these, and may have to make it
+   * first: then they are asked again, by the policy `archive`.
+   */
+  readonly archiveUrl: (checkpoint: CheckpointIds) => Effect.Effect<ArchiveUrl, TinkerError>
+}
+
+/**
+ * Without a cursor when everything is on the page.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const CheckpointsListResponse = Schema.Struct({
+  checkpoints: Schema.Array(Checkpoint),
+  cursor: Schema.optionalWith(Cursor, { nullable: true })
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type CheckpointsListResponse = typeof CheckpointsListResponse.Type
+
+/**
+ * Null is sent: it takes the end away.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SetTtlRequest = Schema.Struct({ ttlSeconds: field(Schema.NullOr(Schema.Int), "ttl_seconds") })
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const CopyWeightsRequest = Schema.Struct({
+  sourcePath: field(Schema.String, "source_path"),
+  destinationProjectId: optional(Schema.String, "destination_project_id"),
+  ttlSeconds: optional(Schema.Int, "ttl_seconds")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type CopyWeightsRequest = typeof CopyWeightsRequest.Type
+
+/**
+ * The copy belongs to a training run of its own, which cannot be trained.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const CopyWeightsResponse = Schema.Struct({ tinkerPath: field(Schema.String, "tinker_path") })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type CopyWeightsResponse = typeof CopyWeightsResponse.Type
+
+const SignedUrl = Schema.Redacted(Schema.String)
+
+/**
+ * Addresses by the files' relative paths. Whoever has an address has the file, so they are kept out of logs.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ExternalWeightsUrls = Schema.Struct({
+  urls: Schema.Record({ key: Schema.String, value: SignedUrl }),
+  /** Until when the addresses are valid. */
+  expires: Time
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ExternalWeightsUrls = typeof ExternalWeightsUrls.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ArchiveUrl = Schema.Struct({
+  url: SignedUrl,
+  /** Until when the address is valid. */
+  expires: Time
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ArchiveUrl = typeof ArchiveUrl.Type
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<
+  Service,
+  never,
+  TinkerHttpClient.TinkerHttpClient | TinkerConfig.TinkerConfig
+> = Effect.gen(function*() {
+  const http = yield* TinkerHttpClient.TinkerHttpClient
+  const { baseUrl } = yield* TinkerConfig.TinkerConfig
+  const copyWeights = post(http, "copy_weights", CopyWeightsRequest, CopyWeightsResponse)
+  const encodeTtl = Schema.encodeSync(SetTtlRequest)
+
+  const request = (
+    operation: string,
+    method: TinkerHttpClient.Request["method"],
+    { checkpointId, trainingRunId }: CheckpointIds,
+    rest = ""
+  ): TinkerHttpClient.Request => ({
+    operation,
+    method,
+    path: `/api/v1/training_runs/${trainingRunId}/checkpoints/${checkpointId}${rest}`,
+    subject: `checkpoint tinker://${trainingRunId}/${checkpointId}`
+  })
+  const send = (request: TinkerHttpClient.Request) => Effect.asVoid(http.request(request))
+
+  const askForArchive = (checkpoint: CheckpointIds): Effect.Effect<ArchiveUrl, TinkerError> =>
+    Effect.gen(function*() {
+      const response = yield* http.execute({
+        ...request("get_checkpoint_archive_url", "GET", checkpoint, "/archive"),
+        followsRedirects: false
+      })
+      if (response.status === 302) return yield* readRedirect(response, baseUrl)
+      if (response.status < 200 || response.status >= 300) {
+        return yield* Effect.flatMap(TinkerHttpClient.statusError(response), Effect.fail)
+      }
+      const { expires, url } = yield* decodeJson(response, ArchiveAnswer)
+      return { url, expires: expires ?? (yield* soon) }
+    })
+
+  return CheckpointsApi.of({
+    listCheckpoints: (trainingRunId) =>
+      http.json({
+        operation: "list_checkpoints",
+        method: "GET",
+        path: `/api/v1/training_runs/${trainingRunId}/checkpoints`,
+        subject: `training run ${trainingRunId}`
+      }, CheckpointsListResponse),
+    listUserCheckpoints: (page) =>
+      http.json({
+        operation: "list_user_checkpoints",
+        method: "GET",
+        path: withQuery("/api/v1/checkpoints", page)
+      }, CheckpointsListResponse),
+    deleteCheckpoint: (checkpoint) => send(request("delete_checkpoint", "DELETE", checkpoint)),
+    publishCheckpoint: (checkpoint) => send(request("publish_checkpoint", "POST", checkpoint, "/publish")),
+    unpublishCheckpoint: (checkpoint) => send(request("unpublish_checkpoint", "DELETE", checkpoint, "/publish")),
+    setCheckpointTtl: (checkpoint, ttlSeconds) =>
+      send({
+        ...request("set_checkpoint_ttl", "PUT", checkpoint, "/ttl"),
+        body: TinkerHttpClient.jsonBody(encodeTtl({ ttlSeconds }))
+      }),
+    copyWeights: (wanted, accessToken) =>
+      copyWeights(wanted, {
+        subject: `checkpoint ${wanted.sourcePath}`,
+        ...(accessToken === undefined
+          ? {}
+          : { headers: { "x-tinker-weights-access-token": Redacted.value(accessToken) } })
+      }),
+    externalWeightsUrls: (checkpoint) =>
+      http.json(
+        request("get_external_weights_urls", "GET", checkpoint, "/external_weights_urls"),
+        ExternalWeightsUrls
+      ),
+    archiveUrl: (checkpoint) => RetryPolicy.retry(askForArchive(checkpoint), { policy: "archive", when: isBeingMade })
+  })
+})
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<
+  CheckpointsApi,
+  never,
+  TinkerHttpClient.TinkerHttpClient | TinkerConfig.TinkerConfig
+> = Layer.effect(CheckpointsApi, make)
+
+/**
+ * Whether the server is still making the archive that it was asked for.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isBeingMade = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.status === 503
+
+const ArchiveAnswer = Schema.Struct({ url: SignedUrl, expires: Schema.optionalWith(Time, { nullable: true }) })
+
+/** The address is in the header, and until when it is valid, if that is told. */
+const readRedirect = (response: TinkerHttpClient.Response, baseUrl: string): Effect.Effect<ArchiveUrl, TinkerError> => {
+  const { expires, location } = response.headers
+  if (location === undefined || !URL.canParse(location, baseUrl)) {
+    return malformed({ operation: response.request.operation, response }, "it points nowhere: there is no location")
+  }
+  const url = Redacted.make(new URL(location, baseUrl).href)
+  const until = Date.parse(expires ?? "")
+  return Effect.map(soon, (soon) => ({ url, expires: Number.isNaN(until) ? soon : DateTime.unsafeMake(until) }))
+}
+
+/** For addresses whose end is not told. Source: the Python SDK 0.35.0. */
+const untold = Duration.minutes(15)
+
+const soon = Effect.map(Clock.currentTimeMillis, (now) => DateTime.unsafeMake(now + Duration.toMillis(untold)))
