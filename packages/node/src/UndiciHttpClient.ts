@@ -1,41 +1,46 @@
 /**
- * An `HttpClient` straight over undici: answers are read whole, and each kind of traffic has connections of its own, so
- * that thousands of waiting samples delay no heartbeat.
+ * An `HttpClient` straight over undici. Each kind of traffic has connections of its own, so that thousands of waiting
+ * samples delay no heartbeat, and no download takes their place.
  *
- * It makes no span and no stream for a request. Those of the platform's own client cost several times what the request
- * itself does, which counts where thousands are under way.
+ * The SDK sends through `SendDirectly`, which reads answers whole and makes no span, stream or fiber for a request. Those
+ * of the platform's own client cost several times what the request itself does, which counts where thousands are under
+ * way. Whoever calls `execute` gets an answer whose body is read as it arrives; it makes no span either.
  */
-import * as Cookies from "@effect/platform/Cookies"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
 import {
+  CurrentTraffic,
   type DirectAnswer,
   type DirectHttpClient,
   SendDirectly,
   type Traffic,
   trafficOf
 } from "effect-tinker/TinkerHttpClient"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type { Dispatcher } from "undici"
 import { ConnectionList, ConnectionPool, type Connections, type Handler } from "./internal/connections.js"
 import { acceptEncoding, decompress } from "./internal/decompress.js"
+import { StreamedExchange } from "./internal/streamedExchange.js"
+import { StreamedResponse } from "./internal/streamedResponse.js"
 import { Turns } from "./internal/turns.js"
 
 /**
- * Most connections to a server for each kind of traffic. A waiting poll holds a connection, so polls have as many as there
- * are; everything else is answered soon and shares a few.
+ * Most connections to a server for each kind of traffic. A waiting poll holds a connection, and so does a file on its way,
+ * so these have as many as there are; everything else is answered soon and shares a few.
  */
-const connections: Record<Exclude<Traffic, "poll">, number> = { session: 8, sample: 16, train: 32, telemetry: 2 }
+const connections: Record<Exclude<Traffic, "poll" | "download">, number> = {
+  session: 8,
+  sample: 16,
+  train: 32,
+  telemetry: 2
+}
 
 /**
  * A connection on which an empty 400 came is not used again: something before the server has refused it, not the request.
@@ -47,9 +52,11 @@ const connections: Record<Exclude<Traffic, "poll">, number> = { session: 8, samp
  */
 export const make: Effect.Effect<DirectHttpClient, never, Scope.Scope> = Effect.gen(function*() {
   const pools = new Map<Traffic, Connections>()
-  for (const kind of ["session", "sample", "train", "telemetry", "poll"] as const) {
+  for (const kind of ["session", "sample", "train", "telemetry", "poll", "download"] as const) {
     const pool = yield* Effect.acquireRelease(
-      Effect.sync(() => kind === "poll" ? new ConnectionList() : new ConnectionPool(connections[kind])),
+      Effect.sync(() =>
+        kind === "poll" || kind === "download" ? new ConnectionList() : new ConnectionPool(connections[kind])
+      ),
       (pool) => Effect.promise(() => pool.destroy())
     )
     pools.set(kind, pool)
@@ -57,47 +64,60 @@ export const make: Effect.Effect<DirectHttpClient, never, Scope.Scope> = Effect.
 
   const turns = new Turns()
 
-  const sendDirectly: DirectHttpClient[typeof SendDirectly] = (request, done) => {
-    const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
-    if (url._tag === "Left") {
-      done(new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: url.left }))
-      return () => {}
-    }
-    const { origin, pathname, search } = url.right
+  const dispatch = (
+    request: HttpClientRequest.HttpClientRequest,
+    url: URL,
+    kind: Traffic,
+    handler: Handler,
+    refused: (error: HttpClientError.HttpClientError) => void
+  ): void => {
+    const { origin, pathname, search } = url
     const options = bodyOf(request, {
       origin,
       path: pathname + search,
       method: request.method as Dispatcher.HttpMethod
     })
     if (options === undefined) {
-      done(fail(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`)))
+      return refused(fail(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`)))
+    }
+    try {
+      pools.get(kind)!.dispatch(origin, options, handler)
+    } catch (cause) {
+      refused(fail(request, cause))
+    }
+  }
+
+  const sendDirectly: DirectHttpClient[typeof SendDirectly] = (request, done) => {
+    const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
+    if (url._tag === "Left") {
+      done(new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: url.left }))
       return () => {}
     }
     const exchange = new Exchange(request, (outcome) => turns.add(() => done(outcome)))
-    try {
-      pools.get(trafficOf(pathname))!.dispatch(origin, options, exchange)
-    } catch (cause) {
-      done(fail(request, cause))
-    }
+    dispatch(request, url.right, trafficOf(url.right.pathname), exchange, done)
     return () => exchange.abort()
   }
 
-  const send = (request: HttpClientRequest.HttpClientRequest) =>
+  const client = HttpClient.make((request, url, signal, fiber) =>
     Effect.async<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>((resume) => {
-      const abort = sendDirectly(
-        request,
-        (outcome) =>
-          resume(Effect.map(outcome, ({ body, headers, status }) => new Answer(request, status, headers, body)))
+      const exchange = new StreamedExchange((error, head) =>
+        turns.add(() =>
+          resume(
+            head === undefined
+              ? fail(request, error)
+              : Effect.succeed(new StreamedResponse(request, head.status, joined(head.headers), exchange))
+          )
+        )
       )
-      return Effect.sync(abort)
+      signal.addEventListener("abort", () => exchange.abort(), { once: true })
+      const kind = Context.get(fiber.currentContext, CurrentTraffic) ?? trafficOf(url.pathname)
+      dispatch(request, url, kind, exchange, resume)
+      return Effect.sync(() => exchange.abort())
     })
+  )
 
-  return Object.assign(HttpClient.makeWith((request) => Effect.flatMap(request, send), succeed), {
-    [SendDirectly]: sendDirectly
-  })
+  return Object.assign(HttpClient.withTracerDisabledWhen(client, () => true), { [SendDirectly]: sendDirectly })
 })
-
-const succeed = (request: HttpClientRequest.HttpClientRequest) => Effect.succeed(request)
 
 /**
  * @since 0.1.0
@@ -201,87 +221,3 @@ const joined = (headers: Record<string, string | Array<string> | undefined>): He
 
 const fail = (request: HttpClientRequest.HttpClientRequest, cause: unknown) =>
   new HttpClientError.RequestError({ request, reason: "Transport", cause })
-
-class Answer extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
-  readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
-  readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
-  readonly request: HttpClientRequest.HttpClientRequest
-  readonly status: number
-  readonly headers: Headers.Headers
-  readonly remoteAddress: Option.Option<string> = Option.none()
-  private readonly body: Uint8Array
-
-  constructor(
-    request: HttpClientRequest.HttpClientRequest,
-    status: number,
-    headers: Headers.Headers,
-    body: Uint8Array
-  ) {
-    super()
-    this.request = request
-    this.status = status
-    this.headers = joined(headers)
-    this.body = body
-  }
-
-  get cookies(): Cookies.Cookies {
-    const header = this.headers["set-cookie"]
-    return header === undefined ? Cookies.empty : Cookies.fromSetCookie(header)
-  }
-
-  get arrayBuffer(): Effect.Effect<ArrayBuffer> {
-    return Effect.sync(() => exactBuffer(this.body))
-  }
-
-  get text(): Effect.Effect<string> {
-    return Effect.sync(() => new TextDecoder().decode(this.body))
-  }
-
-  get json(): Effect.Effect<unknown, HttpClientError.ResponseError> {
-    return this.read((text): unknown => text === "" ? null : JSON.parse(text))
-  }
-
-  get urlParamsBody(): Effect.Effect<UrlParams.UrlParams, HttpClientError.ResponseError> {
-    return this.read((text) => UrlParams.fromInput(new URLSearchParams(text)))
-  }
-
-  get formData(): Effect.Effect<FormData, HttpClientError.ResponseError> {
-    return Effect.tryPromise({
-      try: () => new Response(exactBuffer(this.body), { headers: this.headers }).formData(),
-      catch: (cause) => this.unreadable(cause)
-    })
-  }
-
-  get stream(): Stream.Stream<Uint8Array> {
-    return Stream.succeed(this.body)
-  }
-
-  private read<A>(f: (text: string) => A): Effect.Effect<A, HttpClientError.ResponseError> {
-    return Effect.flatMap(
-      this.text,
-      (text) => Effect.try({ try: () => f(text), catch: (cause) => this.unreadable(cause) })
-    )
-  }
-
-  private unreadable(cause: unknown): HttpClientError.ResponseError {
-    return new HttpClientError.ResponseError({ request: this.request, response: this, reason: "Decode", cause })
-  }
-
-  toJSON(): unknown {
-    return HttpIncomingMessage.inspect(this, {
-      _id: "@effect/platform/HttpClientResponse",
-      request: this.request.toJSON(),
-      status: this.status
-    })
-  }
-}
-
-/** Parts of undici are views into memory that others share. */
-const exactBuffer = (body: Uint8Array): ArrayBuffer => {
-  if (body.byteOffset === 0 && body.byteLength === body.buffer.byteLength && body.buffer instanceof ArrayBuffer) {
-    return body.buffer
-  }
-  const copy = new Uint8Array(body.byteLength)
-  copy.set(body)
-  return copy.buffer
-}

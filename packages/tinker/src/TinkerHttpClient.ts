@@ -173,7 +173,18 @@ export class PublicCall extends Context.Reference<PublicCall>()("effect-tinker/T
  * @since 0.1.0
  * @category models
  */
-export type Traffic = "session" | "sample" | "train" | "poll" | "telemetry"
+export type Traffic = "session" | "sample" | "train" | "poll" | "telemetry" | "download"
+
+/**
+ * The kind of what a region of code sends, where the path does not tell it.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export class CurrentTraffic extends Context.Reference<CurrentTraffic>()(
+  "effect-tinker/TinkerHttpClient/CurrentTraffic",
+  { defaultValue: (): Traffic | undefined => undefined }
+) {}
 
 /**
  * @since 0.1.0

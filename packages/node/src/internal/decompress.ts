@@ -1,6 +1,8 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import { brotliDecompress, gunzip, inflate, inflateRaw } from "node:zlib"
+import type { Transform } from "node:stream"
+import { brotliDecompress, createBrotliDecompress, createGunzip, gunzip, inflate, inflateRaw } from "node:zlib"
+import { AnyInflate, ZstdInflate } from "./inflate.js"
 import * as Zstd from "./zstd.js"
 
 /** What answers may be compressed with. Where zstd is done in JavaScript, on the thread of the program, others go first. */
@@ -20,7 +22,7 @@ export class UnreadableBody extends Data.TaggedError("UnreadableBody")<{
 const deflate: Zstd.Transform = (bytes, done) =>
   ((bytes[0] ?? 0) & 0x0f) === 8 ? inflate(bytes, done) : inflateRaw(bytes, done)
 
-const inflaters: Readonly<Record<string, Zstd.Transform>> = {
+const ofWholeBodies: Readonly<Record<string, Zstd.Transform>> = {
   gzip: gunzip,
   "x-gzip": gunzip,
   deflate,
@@ -28,12 +30,30 @@ const inflaters: Readonly<Record<string, Zstd.Transform>> = {
   zstd: Zstd.decompress
 }
 
+const ofStreams: Readonly<Record<string, () => Transform>> = {
+  gzip: () => createGunzip(),
+  "x-gzip": () => createGunzip(),
+  deflate: () => new AnyInflate(),
+  br: () => createBrotliDecompress(),
+  zstd: () => Zstd.createDecompress?.() ?? new ZstdInflate()
+}
+
+const namesOf = (encodings: string): ReadonlyArray<string> =>
+  encodings.split(",").map((name) => name.trim().toLowerCase()).filter((name) => name !== "identity").reverse()
+
+/** What undoes the encodings of a body that arrives in parts, in the order in which it passes them. */
+export const inflaters = (encodings: string): Effect.Effect<ReadonlyArray<Transform>, UnreadableBody> =>
+  Effect.forEach(namesOf(encodings), (encoding) => {
+    const inflater = ofStreams[encoding]?.()
+    return inflater === undefined
+      ? new UnreadableBody({ encoding, reason: "it was not asked for" })
+      : Effect.succeed(inflater)
+  })
+
 /** Undoes the encodings of a body, the last applied first. */
 export const decompress = (encodings: string, body: Uint8Array): Effect.Effect<Uint8Array, UnreadableBody> =>
-  Effect.reduce(encodings.split(",").reverse(), body, (bytes, name) => {
-    const encoding = name.trim().toLowerCase()
-    const inflate = inflaters[encoding]
-    if (encoding === "identity") return Effect.succeed(bytes)
+  Effect.reduce(namesOf(encodings), body, (bytes, encoding) => {
+    const inflate = ofWholeBodies[encoding]
     return inflate === undefined
       ? new UnreadableBody({ encoding, reason: "it was not asked for" })
       : Effect.async<Uint8Array, UnreadableBody>((resume) => {

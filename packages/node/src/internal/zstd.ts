@@ -1,17 +1,21 @@
 import * as Effect from "effect/Effect"
+import type * as Stream from "node:stream"
 import * as Zlib from "node:zlib"
 
 /** How functions of `node:zlib` call back. */
 export type Transform = (bytes: Uint8Array, done: (error: Error | null, result: Uint8Array) => void) => void
 
 /** Node has zstd since 22.15. */
-const native = (name: string): Transform | undefined => {
+const native = (name: string): unknown => {
   const found: unknown = Reflect.get(Zlib, name)
-  return typeof found === "function" ? found as Transform : undefined
+  return typeof found === "function" ? found : undefined
 }
 
-const nativeCompress = native("zstdCompress")
-const nativeDecompress = native("zstdDecompress")
+const nativeCompress = native("zstdCompress") as Transform | undefined
+const nativeDecompress = native("zstdDecompress") as Transform | undefined
+
+/** Absent where Node has no zstd. */
+export const createDecompress = native("createZstdDecompress") as (() => Stream.Transform) | undefined
 
 export const isNative = nativeDecompress !== undefined
 

@@ -1,0 +1,104 @@
+import type { Dispatcher } from "undici"
+import type { Handler } from "./connections.js"
+
+/** What an answer begins with. */
+export interface Head {
+  readonly status: number
+  readonly headers: Record<string, string | Array<string> | undefined>
+}
+
+/** Parts of a body, none at its end. */
+export type Taken = (error: Error | null, parts: ReadonlyArray<Uint8Array>) => void
+
+/**
+ * One request whose answer is read as it arrives. Parts wait here until they are taken; while many wait the socket is not
+ * read, so that the server stops sending.
+ */
+export class StreamedExchange implements Handler {
+  onEnd: ((refused: boolean) => void) | undefined
+  cut: (() => void) | undefined
+  private onHead: ((error: Error | null, head: Head | undefined) => void) | undefined
+  private controller: Dispatcher.DispatchController | undefined
+  private aborted = false
+  private ended = false
+  private failure: Error | undefined
+  private status = 0
+  private bytes = 0
+  private parts: Array<Uint8Array> = []
+  private waitingBytes = 0
+  private taker: Taken | undefined
+
+  constructor(onHead: (error: Error | null, head: Head | undefined) => void) {
+    this.onHead = onHead
+  }
+
+  /** Closes the connection, unless the answer has ended. */
+  abort(): void {
+    if (this.ended || this.aborted) return
+    this.aborted = true
+    if (this.cut === undefined) this.controller?.abort(new Error("interrupted"))
+    else this.cut()
+  }
+
+  /** What has arrived; if nothing has, what comes next. One taker at a time. */
+  take(taken: Taken): void {
+    if (this.waitingBytes > 0) {
+      const parts = this.parts
+      this.parts = []
+      this.waitingBytes = 0
+      if (this.controller?.paused === true) this.controller.resume()
+      taken(null, parts)
+    } else if (this.failure !== undefined) taken(this.failure, [])
+    else if (this.ended) taken(null, [])
+    else this.taker = taken
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.controller = controller
+    if (this.aborted) controller.abort(new Error("interrupted"))
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Head["headers"]): void {
+    // Others only announce the answer.
+    if (status < 200) return
+    this.status = status
+    this.tell(null, { status, headers })
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, part: Uint8Array): void {
+    this.bytes += part.length
+    this.parts.push(part)
+    this.waitingBytes += part.length
+    this.wake()
+    if (this.waitingBytes >= mostWaitingBytes) controller.pause()
+  }
+
+  onResponseEnd(): void {
+    this.ended = true
+    this.onEnd?.(this.status === 400 && this.bytes === 0)
+    this.wake()
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.ended = true
+    this.failure = error
+    this.onEnd?.(false)
+    this.tell(error, undefined)
+    this.wake()
+  }
+
+  private tell(error: Error | null, head: Head | undefined): void {
+    const onHead = this.onHead
+    this.onHead = undefined
+    onHead?.(error, head)
+  }
+
+  private wake(): void {
+    const taker = this.taker
+    this.taker = undefined
+    if (taker !== undefined) this.take(taker)
+  }
+}
+
+/** A few reads of a socket, enough to keep a disk busy meanwhile. */
+const mostWaitingBytes = 512 * 1024
