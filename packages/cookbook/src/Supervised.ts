@@ -14,6 +14,7 @@ import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ChatDataset from "./ChatDataset.js"
 import { DatasetError } from "./DatasetError.js"
@@ -37,33 +38,45 @@ export interface Batch {
   readonly epoch: number
 }
 
+/** JSON has no NaN. */
+const Real = Schema.transform(Schema.NullOr(Schema.Number), Schema.Number, {
+  decode: (value) => value ?? NaN,
+  encode: (value) => Number.isFinite(value) ? value : null
+})
+
 /**
  * A step that is done.
  *
  * @since 0.1.0
- * @category models
+ * @category schemas
  */
-export interface Step {
+export const Step = Schema.Struct({
   /** From 0. */
-  readonly step: number
-  readonly totalSteps: number
+  step: Schema.Int,
+  totalSteps: Schema.Int,
   /** From 0. */
-  readonly epoch: number
-  readonly learningRate: number
+  epoch: Schema.Int,
+  learningRate: Schema.Number,
   /**
    * Mean over the batch of the negative log-likelihood of a target token, in nats, before this step's update. Tokens
    * count by their weights; NaN when all weights are 0.
    */
-  readonly nllPerToken: number
+  nllPerToken: Real,
   /** Tokens read. */
-  readonly tokens: number
+  tokens: Schema.Int,
   /** Tokens read by the second since the last step was done; 0 when no time passed. */
-  readonly tokensPerSecond: number
+  tokensPerSecond: Schema.Number,
   /** Everything the optimizer step reported. */
-  readonly metrics: Readonly<Record<string, number>>
+  metrics: Schema.Record({ key: Schema.String, value: Real }),
   /** Where this step's weights and optimizer state were saved, if they were. */
-  readonly checkpoint: string | undefined
-}
+  checkpoint: Schema.UndefinedOr(Schema.String)
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Step = typeof Step.Type
 
 /**
  * Conversations as data of cross entropy, in order. The assistant's words count, as {@link RoleRenderer} writes them;

@@ -36,4 +36,14 @@ export * as RoleRenderer from "./RoleRenderer.js"
 /**
  * @since 0.1.0
  */
+export * as RunJournal from "./RunJournal.js"
+
+/**
+ * @since 0.1.0
+ */
+export * as RunJournalError from "./RunJournalError.js"
+
+/**
+ * @since 0.1.0
+ */
 export * as Supervised from "./Supervised.js"

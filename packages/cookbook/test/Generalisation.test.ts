@@ -1,16 +1,12 @@
 import { assert, it } from "@effect/vitest"
-import { Console, Effect } from "effect"
+import { Effect } from "effect"
 import { Local, program } from "../examples/generalisation.js"
+import { quiet } from "./fixture.js"
 
 const isLong = process.env["TINKER_TEST_LONG"] === "1"
 const size = isLong ? { steps: 100, prompts: 200 } : { steps: 70, prompts: 40 }
 /** Of every template, the share of exact answers that must at least be reached. */
 const least = isLong ? 0.5 : 0
-
-const quiet = Effect.fnUntraced(function*<A, E, R>(effect: Effect.Effect<A, E, R>) {
-  const console = yield* Console.consoleWith(Effect.succeed)
-  return yield* Effect.withConsole(effect, { ...console, log: () => Effect.void })
-})
 
 it.live(
   "teaches the model that ships what it could not do: exact answers to prompts it never saw",

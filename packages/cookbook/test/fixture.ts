@@ -1,6 +1,6 @@
 import { BigramEngine, TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
-import { Effect, Layer } from "effect"
+import { Console, Effect, Layer } from "effect"
 import { ServiceClient, Tinker } from "effect-tinker"
 import { fileURLToPath } from "node:url"
 
@@ -37,4 +37,10 @@ export const chat = (user: string, assistant: string, metadata: Readonly<Record<
   metadata,
   file: "chats.jsonl",
   line: 1
+})
+
+/** A program that prints, without what it prints. */
+export const quiet = Effect.fnUntraced(function*<A, E, R>(effect: Effect.Effect<A, E, R>) {
+  const console = yield* Console.consoleWith(Effect.succeed)
+  return yield* Effect.withConsole(effect, { ...console, log: () => Effect.void })
 })

@@ -1,0 +1,227 @@
+/**
+ * A run that resumes: what is trained, where its checkpoints are, and where in the data it goes on, kept in a
+ * `KeyValueStore`, e.g. `KeyValueStore.layerFileSystem` of the platform.
+ *
+ * A position is written only together with the checkpoint that was saved at it, and after it. So whenever the process
+ * dies, the next one takes the last checkpoint and the batch behind it: in the model's history no batch is trained twice and
+ * none is skipped. Steps done after that checkpoint died with the model that they trained.
+ */
+import * as KeyValueStore from "@effect/platform/KeyValueStore"
+import * as ServiceClient from "effect-tinker/ServiceClient"
+import type { TinkerError } from "effect-tinker/TinkerError"
+import type * as TrainingClient from "effect-tinker/TrainingClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as JournalLock from "./internal/journalLock.js"
+import * as JournalStore from "./internal/journalStore.js"
+import { RunJournalError } from "./RunJournalError.js"
+
+/**
+ * A run under way, begun or gone on with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunJournal<S extends JournaledStep> {
+  /** New, or as it was at {@link RunJournal.position}, optimizer included. */
+  readonly training: TrainingClient.Service
+  /** How many steps were done when this process took over; 0 for a new run. */
+  readonly position: number
+  /** Leaves out batches that are trained. They must come as they did before: same data, same order. */
+  readonly remaining: <B extends { readonly step: number }, E, R>(
+    batches: Stream.Stream<B, E, R>
+  ) => Stream.Stream<B, E, R>
+  /** Writes steps down as they pass. One with a checkpoint is handed on when the journal holds it. */
+  readonly recorded: <E, R>(steps: Stream.Stream<S, E, R>) => Stream.Stream<S, E | RunJournalError, R>
+  /** All steps up to the last checkpoint, of this process and those before it. */
+  readonly history: Effect.Effect<ReadonlyArray<S>, RunJournalError>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface JournaledStep {
+  /** From 0. */
+  readonly step: number
+  /** Where the state right after this step was saved, if it was. */
+  readonly checkpoint: string | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<S extends JournaledStep, I, R> {
+  /** Names the run in the store. */
+  readonly name: string
+  /** What is kept of a step, e.g. `Supervised.Step`. */
+  readonly step: Schema.Schema<S, I>
+  /** The model of a new run. */
+  readonly create: Effect.Effect<TrainingClient.Service, TinkerError, R>
+  /** What must not change between processes, e.g. batch size and seed. A run with others is refused. */
+  readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined
+  /** After so long without a sign of its owner a journal may be taken over; starting after a crash takes as long. */
+  readonly lease?: Duration.DurationInput | undefined
+}
+
+/**
+ * Takes the journal and makes its model: from the newest checkpoint that the server still has, or with `create`.
+ *
+ * Fails with `InUse` when another process is at it; waits for the `lease` (15 seconds) when one may have died.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = <S extends JournaledStep, I, R>(
+  options: Options<S, I, R>
+): Effect.Effect<
+  RunJournal<S>,
+  RunJournalError | TinkerError,
+  KeyValueStore.KeyValueStore | ServiceClient.ServiceClient | Scope.Scope | R
+> =>
+  Effect.gen(function*() {
+    const { name, settings = {} } = options
+    const store = JournalStore.make(yield* KeyValueStore.KeyValueStore, name)
+    const service = yield* ServiceClient.ServiceClient
+    const checkOwner = yield* JournalLock.acquire(store, name, Duration.decode(options.lease ?? "15 seconds"))
+
+    const write = (key: string, text: string) => Effect.zipRight(checkOwner, store.write(key, text))
+    const stepsSchema = Schema.parseJson(Schema.Array(options.step))
+
+    let head = yield* readHead(store, name)
+    if (head === undefined) head = yield* writeHead(write, { revision: 0, settings, checkpoints: [] })
+    else yield* checkSettings(name, head.settings, settings)
+
+    const { checkpoints, training } = yield* restore(service, name, head.checkpoints, options.create)
+    let last: Head = { ...head, checkpoints }
+    let unsaved: Array<S> = []
+
+    const record = (step: S): Effect.Effect<void, RunJournalError> =>
+      Effect.suspend(() => {
+        unsaved.push(step)
+        if (step.checkpoint === undefined) return Effect.void
+        const next: Head = {
+          revision: last.revision + 1,
+          settings: last.settings,
+          checkpoints: [...last.checkpoints, { steps: step.step + 1, path: step.checkpoint }]
+        }
+        return Effect.gen(function*() {
+          yield* write(stepsKey(step.step + 1), Schema.encodeSync(stepsSchema)(unsaved))
+          last = yield* writeHead(write, next)
+          unsaved = []
+        })
+      })
+
+    const position = checkpoints.at(-1)?.steps ?? 0
+    return {
+      training,
+      position,
+      remaining: (batches) => Stream.filter(batches, ({ step }) => step >= position),
+      recorded: (steps) => Stream.tap(steps, record),
+      history: Effect.suspend(() =>
+        Effect.forEach(last.checkpoints, ({ steps }) =>
+          Effect.flatMap(store.read(stepsKey(steps)), (stored) =>
+            stored._tag === "Whole"
+              ? JournalStore.decode(name, `its record of step ${steps}`, Schema.Array(options.step))(stored.text)
+              : JournalStore.unreadable(name, `its record of step ${steps}`)))
+      ).pipe(Effect.map((parts) =>
+        parts.flat()
+      ))
+    }
+  })
+
+const Settings = Schema.Record({
+  key: Schema.String,
+  value: Schema.Union(Schema.String, Schema.Number, Schema.Boolean)
+})
+
+/** Where the run stands. */
+const Head = Schema.Struct({
+  /** Counts writes. */
+  revision: Schema.Int,
+  settings: Settings,
+  checkpoints: Schema.Array(Schema.Struct({ steps: Schema.Int, path: Schema.String }))
+})
+
+type Head = typeof Head.Type
+
+/** Written in turn: while one is half written, the other is whole. */
+const slots = ["head.0", "head.1"] as const
+
+const stepsKey = (steps: number): string => `steps.${String(steps).padStart(6, "0")}`
+
+const writeHead = (
+  write: (key: string, text: string) => Effect.Effect<void, RunJournalError>,
+  head: Head
+): Effect.Effect<Head, RunJournalError> =>
+  Effect.as(write(slots[head.revision % 2 === 0 ? 0 : 1], JSON.stringify(Schema.encodeSync(Head)(head))), head)
+
+const readHead = (
+  store: JournalStore.JournalStore,
+  journal: string
+): Effect.Effect<Head | undefined, RunJournalError> =>
+  Effect.gen(function*() {
+    const stored = yield* Effect.forEach(slots, store.read)
+    const heads = yield* Effect.forEach(
+      stored.filter((one) => one._tag === "Whole"),
+      ({ text }) => JournalStore.decode(journal, "its record of where the run stands", Head)(text)
+    )
+    if (heads.length > 0) return heads.reduce((a, b) => b.revision > a.revision ? b : a)
+    // Half a first write is no journal yet.
+    if (stored[1]?._tag === "Absent") return undefined
+    return yield* JournalStore.unreadable(journal, "its record of where the run stands")
+  })
+
+const checkSettings = (
+  journal: string,
+  kept: Head["settings"],
+  given: Head["settings"]
+): Effect.Effect<void, RunJournalError> => {
+  const names = new Set([...Object.keys(kept), ...Object.keys(given)])
+  const different = Array.from(names).filter((name) => kept[name] !== given[name])
+  if (different.length === 0) return Effect.void
+  const list = different.map((name) => `${name} (${String(kept[name])} before, ${String(given[name])} now)`).join(", ")
+  return new RunJournalError({
+    reason: "DifferentRun",
+    journal,
+    description: `it is of a run with other settings: ${list}. Set them as they were, or give this run another name.`
+  })
+}
+
+/** Checkpoints may have expired: an older one is better than none, and none is not passed off as a new run. */
+const restore = Effect.fnUntraced(function*<R>(
+  service: ServiceClient.Service,
+  journal: string,
+  checkpoints: Head["checkpoints"],
+  create: Effect.Effect<TrainingClient.Service, TinkerError, R>
+) {
+  let firstRefusal: TinkerError | undefined
+  for (let count = checkpoints.length; count > 0; count--) {
+    const { path, steps } = checkpoints[count - 1]!
+    const made = yield* service.createTrainingClientFromStateWithOptimizer(path).pipe(
+      Effect.map((training) => ({ training })),
+      Effect.catchIf(isGone, (error) => Effect.succeed({ error }))
+    )
+    if ("training" in made) return { checkpoints: checkpoints.slice(0, count), training: made.training }
+    firstRefusal ??= made.error
+    yield* Effect.logWarning(`journal ${journal}: the checkpoint of step ${steps} is gone: ${made.error.message}`)
+  }
+  if (firstRefusal !== undefined) {
+    return yield* new RunJournalError({
+      reason: "CheckpointsGone",
+      journal,
+      description: "the server has none of its checkpoints any more. Remove the journal to begin anew.",
+      cause: firstRefusal
+    })
+  }
+  return { checkpoints: [], training: yield* create }
+})
+
+const isGone = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError"
+    ? error.reason === "NotFound" || error.reason === "Expired"
+    : error._tag === "RequestFailedError" && error.category === "user"

@@ -1,0 +1,28 @@
+/**
+ * Why a run cannot be begun, gone on with, or written down.
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * - `InUse`: another process writes this journal
+ * - `Lost`: another process has taken this journal over, as this one was not heard of for too long; nothing was written
+ * - `DifferentRun`: the journal is of a run with other settings
+ * - `CheckpointsGone`: the server has none of the run's checkpoints any more
+ * - `Unreadable`: what is stored is no journal, or damaged
+ * - `StoreFailed`: the store refused to read or write
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RunJournalError
+  extends Schema.TaggedError<RunJournalError>("@effect-tinker/cookbook/RunJournalError")("RunJournalError", {
+    reason: Schema.Literal("InUse", "Lost", "DifferentRun", "CheckpointsGone", "Unreadable", "StoreFailed"),
+    journal: Schema.String,
+    description: Schema.String,
+    cause: Schema.optional(Schema.Defect)
+  })
+{
+  override get message() {
+    return `journal ${this.journal}: ${this.description}`
+  }
+}

@@ -1,0 +1,256 @@
+import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
+import { Error as PlatformError, KeyValueStore } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Chunk, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } from "effect"
+import { AdamParams, ApiFuture, ServiceClient, Tinker } from "effect-tinker"
+import * as RoleRenderer from "../src/RoleRenderer.js"
+import * as RunJournal from "../src/RunJournal.js"
+import type { RunJournalError } from "../src/RunJournalError.js"
+import * as Supervised from "../src/Supervised.js"
+import { bytes, chat, createModel } from "./fixture.js"
+
+const renderer = RoleRenderer.fromTokenizer(bytes)
+const data = ["ab", "cd", "ef", "gh", "ij"].map((word) =>
+  RoleRenderer.toDatum(renderer.supervisedExample(chat("Say it.", word).messages))
+)
+
+/** The server outlives the processes that train on it. */
+const server = TinkerServer.layerClientWithStore().pipe(
+  Layer.provide(Layer.merge(BigramEngine.layer(), CheckpointStore.layerMemory))
+)
+
+type Entries = Map<string, string>
+
+/** A store whose process dies at a write, which may leave half of it. What a dead process does reaches nobody. */
+const storeOf = (entries: Entries, dies?: { readonly atWrite: number; readonly torn: boolean }) => {
+  let writes = 0
+  let dead = false
+  const alive = <A>(f: () => A) => Effect.suspend(() => dead ? Effect.interrupt : Effect.succeed(f()))
+  return KeyValueStore.makeStringOnly({
+    get: (key) => alive(() => Option.fromNullable(entries.get(key))),
+    set: (key, value) =>
+      Effect.suspend(() => {
+        if (dead) return Effect.interrupt
+        writes += 1
+        if (writes !== dies?.atWrite) return Effect.sync(() => void entries.set(key, value))
+        dead = true
+        if (dies.torn) entries.set(key, value.slice(0, value.length / 2))
+        return Effect.interrupt
+      }),
+    remove: (key) => alive(() => entries.delete(key)),
+    clear: alive(() => entries.clear()),
+    size: alive(() => entries.size)
+  })
+}
+
+interface RunOptions {
+  readonly entries: Entries
+  readonly totalSteps?: number
+  readonly dies?: { readonly atWrite: number; readonly torn: boolean }
+  readonly settings?: Readonly<Record<string, string | number>> | undefined
+  /** Checkpoints that the server no longer has. */
+  readonly isGone?: (path: string) => boolean
+}
+
+const long = process.env.TINKER_TEST_LONG === "1"
+
+/** The client, asking for other checkpoints than those that are gone, so that the refusal is the server's own. */
+const withoutCheckpoints = (isGone: (path: string) => boolean) =>
+  Layer.effect(
+    ServiceClient.ServiceClient,
+    Effect.map(ServiceClient.ServiceClient, (service) => ({
+      ...service,
+      createTrainingClientFromStateWithOptimizer: (path: string) =>
+        service.createTrainingClientFromStateWithOptimizer(isGone(path) ? `${path}-gone` : path)
+    }))
+  )
+
+/** One process: trains until it is done or dies. */
+const run = ({ dies, entries, isGone = () => false, settings, totalSteps = long ? 30 : 10 }: RunOptions) =>
+  Effect.gen(function*() {
+    const journal = yield* RunJournal.open({ name: "run", step: Supervised.Step, create: createModel, settings })
+    const steps = yield* Supervised.batches(data, { batchSize: 2, steps: totalSteps, seed: 3 }).pipe(
+      journal.remaining,
+      Supervised.steps(journal.training, {
+        adamParams: AdamParams.make({ learningRate: 0.5 }),
+        checkpoint: { every: 4 }
+      }),
+      journal.recorded,
+      Stream.runCollect
+    )
+    const { lossFnOutputs } = yield* ApiFuture.flatten(journal.training.forward({ data, lossFn: "cross_entropy" }))
+    return {
+      trained: Chunk.toReadonlyArray(steps).map(({ step }) => step),
+      history: (yield* journal.history).map(({ nllPerToken, step }) => [step, nllPerToken] as const),
+      position: journal.position,
+      logprobs: lossFnOutputs.map(({ logprobs }) => logprobs!.data)
+    }
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(withoutCheckpoints(isGone).pipe(Layer.provide(Tinker.layer()))),
+    Effect.provideService(KeyValueStore.KeyValueStore, storeOf(entries, dies))
+  )
+
+/** A process that finds the lock of one that died waits for its lease on the virtual clock. */
+const afterLease = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.fork(effect)
+    yield* TestClock.adjust("30 seconds")
+    return yield* Fiber.join(fiber)
+  })
+
+const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.exit(effect), (exit) => {
+    if (Exit.isFailure(exit) && exit.cause._tag === "Fail") return exit.cause.error
+    throw new Error(`did not fail: ${String(exit)}`)
+  })
+
+describe("RunJournal", () => {
+  it.effect("a run that is not broken trains every batch once, and its history tells them all", () =>
+    Effect.gen(function*() {
+      const { history, position, trained } = yield* run({ entries: new Map(), totalSteps: 10 })
+      const all = Array.from({ length: 10 }, (_, i) => i)
+      assert.deepStrictEqual(trained, all)
+      assert.deepStrictEqual(history.map(([step]) => step), all)
+      assert.strictEqual(position, 0)
+    }).pipe(Effect.provide(server)))
+
+  for (const torn of [false, true]) {
+    it.effect(
+      `a process killed at any write${
+        torn ? ", half of it done," : ""
+      } is gone on with: the weights and losses of a run never broken`,
+      () =>
+        Effect.gen(function*() {
+          const unbroken = yield* run({ entries: new Map() })
+          let deaths = 0
+          while (true) {
+            const entries: Entries = new Map()
+            const first = yield* Effect.exit(run({ entries, dies: { atWrite: deaths + 1, torn } }))
+            if (Exit.isSuccess(first)) break
+            deaths += 1
+            const resumed = yield* afterLease(run({ entries }))
+            assert.deepStrictEqual(resumed.logprobs, unbroken.logprobs, `weights, killed at write ${deaths}`)
+            assert.deepStrictEqual(resumed.history, unbroken.history, `losses, killed at write ${deaths}`)
+            assert.deepStrictEqual(
+              resumed.trained,
+              Array.from({ length: (long ? 30 : 10) - resumed.position }, (_, i) => resumed.position + i)
+            )
+          }
+          // The lock, the settings, and for each checkpoint its steps and where the run stands.
+          assert.strictEqual(deaths, 2 + 2 * (long ? 8 : 3))
+        }).pipe(Effect.provide(server))
+    )
+  }
+
+  it.effect("a run that is done trains nothing more", () =>
+    Effect.gen(function*() {
+      const entries: Entries = new Map()
+      const first = yield* run({ entries })
+      const second = yield* run({ entries })
+      assert.deepStrictEqual(second.trained, [])
+      assert.deepStrictEqual(second.history, first.history)
+      assert.deepStrictEqual(second.logprobs, first.logprobs)
+    }).pipe(Effect.provide(server)))
+
+  it.effect("a second process fails with InUse while the first is alive, and harms nothing", () =>
+    Effect.gen(function*() {
+      const entries: Entries = new Map()
+      const open = RunJournal.open({ name: "run", step: Supervised.Step, create: createModel }).pipe(
+        Effect.provide(Tinker.layer()),
+        Effect.provideService(KeyValueStore.KeyValueStore, storeOf(entries))
+      )
+      const error = yield* Effect.scoped(Effect.zipRight(open, afterLease(failure(Effect.scoped(open)))))
+      assert.strictEqual((error as RunJournalError).reason, "InUse")
+      assert.deepStrictEqual(Array.from(entries.keys()), ["run.head.0"])
+    }).pipe(Effect.provide(server)))
+
+  it.effect("of two that take over a dead process at the same moment one fails with InUse", () =>
+    Effect.gen(function*() {
+      const entries: Entries = new Map()
+      yield* Effect.exit(run({ entries, dies: { atWrite: 6, torn: false } }))
+      const both = yield* afterLease(
+        Effect.all([Effect.exit(run({ entries })), Effect.exit(run({ entries }))], { concurrency: 2 })
+      )
+      assert.deepStrictEqual(both.map(Exit.isSuccess).sort(), [false, true])
+      const failed = yield* failure(both.find(Exit.isFailure)!)
+      assert.strictEqual((failed as RunJournalError).reason, "InUse")
+    }).pipe(Effect.provide(server)))
+
+  it.effect("whose journal was taken over while it was suspended writes nothing more", () =>
+    Effect.gen(function*() {
+      const entries: Entries = new Map()
+      const error = yield* failure(
+        Effect.gen(function*() {
+          const journal = yield* RunJournal.open({ name: "run", step: Supervised.Step, create: createModel })
+          const lock = Array.from(entries.keys()).find((key) => key.endsWith(".lock"))!
+          entries.set(lock, "another's")
+          const before = new Map(entries)
+          yield* Supervised.batches(data, { batchSize: 2, steps: 4 }).pipe(
+            Supervised.steps(journal.training, { checkpoint: { every: 2 } }),
+            journal.recorded,
+            Stream.runDrain,
+            Effect.ensuring(Effect.sync(() => assert.deepStrictEqual(entries, before)))
+          )
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(Tinker.layer()),
+          Effect.provideService(KeyValueStore.KeyValueStore, storeOf(entries))
+        )
+      )
+      assert.strictEqual((error as RunJournalError).reason, "Lost")
+      assert.strictEqual(entries.get("run.lock"), "another's")
+    }).pipe(Effect.provide(server)))
+
+  it.effect("a run with other settings is refused, and told which", () =>
+    Effect.gen(function*() {
+      const entries: Entries = new Map()
+      yield* run({ entries, totalSteps: 4, settings: { batchSize: 2, data: "a" } })
+      const error = yield* failure(run({ entries, totalSteps: 4, settings: { batchSize: 4, data: "a" } }))
+      assert.strictEqual((error as RunJournalError).reason, "DifferentRun")
+      assert.include((error as RunJournalError).message, "batchSize (2 before, 4 now)")
+    }).pipe(Effect.provide(server)))
+
+  it.effect("goes on from an older checkpoint when the newest is gone, and never from none", () =>
+    Effect.gen(function*() {
+      const entries: Entries = new Map()
+      const unbroken = yield* run({ entries: new Map(), totalSteps: 12 })
+      // Dies with the checkpoints of steps 4 and 8 written down.
+      yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 7, torn: false } }))
+
+      const none = yield* afterLease(failure(run({ entries, totalSteps: 12, isGone: () => true })))
+      assert.strictEqual((none as RunJournalError).reason, "CheckpointsGone")
+
+      const resumed = yield* run({ entries, totalSteps: 12, isGone: (path) => path.endsWith("000008") })
+      assert.strictEqual(resumed.position, 4)
+      assert.deepStrictEqual(resumed.logprobs, unbroken.logprobs)
+      assert.deepStrictEqual(resumed.history, unbroken.history)
+    }).pipe(Effect.provide(server)))
+
+  it.effect("a journal that is damaged is Unreadable rather than begun anew", () =>
+    Effect.gen(function*() {
+      const entries: Entries = new Map([["run.head.0", "half"], ["run.head.1", "half"]])
+      const error = yield* failure(run({ entries }))
+      assert.strictEqual((error as RunJournalError).reason, "Unreadable")
+    }).pipe(Effect.provide(server)))
+
+  it.effect("a store that fails is told of as that", () =>
+    Effect.gen(function*() {
+      const broken = KeyValueStore.makeStringOnly({
+        get: () => Effect.succeedNone,
+        set: () =>
+          new PlatformError.SystemError({ reason: "PermissionDenied", module: "FileSystem", method: "writeFile" }),
+        remove: () => Effect.void,
+        clear: Effect.void,
+        size: Effect.succeed(0)
+      })
+      const error = yield* failure(
+        RunJournal.open({ name: "run", step: Supervised.Step, create: createModel }).pipe(
+          Effect.scoped,
+          Effect.provide(Tinker.layer()),
+          Effect.provideService(KeyValueStore.KeyValueStore, broken)
+        )
+      )
+      assert.strictEqual((error as RunJournalError).reason, "StoreFailed")
+    }).pipe(Effect.provide(server)))
+})
