@@ -12,9 +12,9 @@ const allowed = {
 /** The tiers of the SDK, first to last: a module imports from its own tier and those before it. */
 const tiers = [
   "TinkerError|Identifiers|TinkerPath|ConsoleUrl|TensorData|ModelInput|Datum|LossFn|AdamParams|OptimizerParams|LoraConfig|SamplingParams"
-  + "|ForwardBackwardOutput|SampleResponse|Checkpoint|CheckpointRef|Cursor",
+  + "|ForwardBackwardOutput|SampleResponse|Checkpoint|CheckpointRef|Cursor|TrainingRun|SessionSummary|UsageEvent|StorageUsage|AuditLogEntry|AccessScope",
   "TinkerConfig|Credentials|TinkerHttpClient|RetryPolicy",
-  "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi|CheckpointsApi",
+  "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi|CheckpointsApi|TrainingRunsApi|SessionsApi|BillingApi|AuditApi|ApiKeyApi",
   "ClientConfig|SessionManager|WaitingPolicy|DispatchLimiter|ApiFuture|RequestSequence|CompletionPoller|SampleCancellation"
   + "|SamplerHandle|CustomLoss",
   "ServiceClient|TrainingClient|SamplingClient",

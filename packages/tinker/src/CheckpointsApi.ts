@@ -13,7 +13,7 @@ import { Checkpoint } from "./Checkpoint.js"
 import type { CheckpointIds } from "./CheckpointRef.js"
 import { Cursor } from "./Cursor.js"
 import { decodeJson, malformed } from "./internal/decodeJson.js"
-import { post } from "./internal/endpoint.js"
+import { ofCollection, post, unsupported } from "./internal/endpoint.js"
 import { withQuery } from "./internal/query.js"
 import { field, optional } from "./internal/wireField.js"
 import { Time } from "./internal/wireTime.js"
@@ -187,7 +187,8 @@ export const make: Effect.Effect<
       })
       if (response.status === 302) return yield* readRedirect(response, baseUrl)
       if (response.status < 200 || response.status >= 300) {
-        return yield* Effect.flatMap(TinkerHttpClient.statusError(response), Effect.fail)
+        const error = yield* TinkerHttpClient.statusError(response)
+        return yield* lacksArchives.has(response.status) ? unsupported(error) : error
       }
       const { expires, url } = yield* decodeJson(response, ArchiveAnswer)
       return { url, expires: expires ?? (yield* soon) }
@@ -201,12 +202,12 @@ export const make: Effect.Effect<
         path: `/api/v1/training_runs/${trainingRunId}/checkpoints`,
         subject: `training run ${trainingRunId}`
       }, CheckpointsListResponse),
-    listUserCheckpoints: (page) =>
-      http.json({
+    listUserCheckpoints: ({ limit, offset }) =>
+      ofCollection(http.json({
         operation: "list_user_checkpoints",
         method: "GET",
-        path: withQuery("/api/v1/checkpoints", page)
-      }, CheckpointsListResponse),
+        path: withQuery("/api/v1/checkpoints", { limit, offset })
+      }, CheckpointsListResponse)),
     deleteCheckpoint: (checkpoint) => send(request("delete_checkpoint", "DELETE", checkpoint)),
     publishCheckpoint: (checkpoint) => send(request("publish_checkpoint", "POST", checkpoint, "/publish")),
     unpublishCheckpoint: (checkpoint) => send(request("unpublish_checkpoint", "DELETE", checkpoint, "/publish")),
@@ -248,6 +249,9 @@ export const layer: Layer.Layer<
  * @category guards
  */
 export const isBeingMade = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.status === 503
+
+/** Servers of today answer so, whatever the checkpoint. */
+const lacksArchives: ReadonlySet<number> = new Set([404, 405, 410])
 
 const ArchiveAnswer = Schema.Struct({ url: SignedUrl, expires: Schema.optionalWith(Time, { nullable: true }) })
 

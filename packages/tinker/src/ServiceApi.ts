@@ -342,8 +342,11 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     const dynamicConfig = post(http, "client/dynamic_config", ClientConfigRequest, Settings)
     const authToken = post(http, "auth/token", Schema.Struct({}), AuthTokenResponse)
     const join = post(http, "join_sampling_session", JoinSamplingSessionRequest, JoinSamplingSessionResponse)
-    const get = <A, I>(operation: string, schema: Schema.Schema<A, I>, path = operation) =>
-      http.json({ operation, method: "GET", path: `/api/v1/${path}` }, schema)
+    const get = <A, I>(
+      operation: string,
+      schema: Schema.Schema<A, I>,
+      options?: { readonly path: string; readonly subject: string }
+    ) => http.json({ operation, method: "GET", path: `/api/v1/${operation}`, ...options }, schema)
     return ServiceApi.of({
       clientConfig: (request, credential) => ofNobody(clientConfig(request, { credential })),
       dynamicConfig: (request, { inBackground = false } = {}) =>
@@ -372,7 +375,11 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       ),
       joinSamplingSession: (samplingSessionId) =>
         Effect.map(join({ samplingSessionId, type: "join_sampling_session" }), ({ clientCounter }) => clientCounter),
-      getSampler: (samplerId) => get("get_sampler", GetSamplerResponse, `samplers/${samplerId}`)
+      getSampler: (samplerId) =>
+        get("get_sampler", GetSamplerResponse, {
+          path: `/api/v1/samplers/${samplerId}`,
+          subject: `sampler ${samplerId}`
+        })
     })
   }
 )

@@ -15,6 +15,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { advise } from "./internal/advice.js"
 
 /**
  * @since 0.1.0
@@ -92,6 +93,8 @@ export const StatusReason = Schema.Literal(
   "UnprocessableEntity",
   "RateLimit",
   "InternalServer",
+  /** The server has no such endpoint. */
+  "Unsupported",
   "Other"
 )
 
@@ -100,21 +103,6 @@ export const StatusReason = Schema.Literal(
  * @category models
  */
 export type StatusReason = typeof StatusReason.Type
-
-const advice: Record<StatusReason, string> = {
-  BadRequest: "Fix the request.",
-  Authentication: "Check the API key: option apiKey, or TINKER_API_KEY.",
-  Billing: "Check the account's billing, then try again.",
-  PermissionDenied: "The key is valid but may not do this.",
-  NotFound: "Check the name or id; it may have been deleted or never existed.",
-  RequestTimeout: "Try again.",
-  Conflict: "It exists already, or is being changed by another request.",
-  Expired: "The server no longer knows the request. Go on from the last checkpoint.",
-  UnprocessableEntity: "Fix the request.",
-  RateLimit: "Wait, then try again with fewer requests at once.",
-  InternalServer: "Try again later.",
-  Other: "Check that the base URL is that of a Tinker server."
-}
 
 /**
  * The server answered with a status other than 2xx.
@@ -136,6 +124,8 @@ export class ApiStatusError extends Schema.TaggedError<ApiStatusError>("effect-t
     shouldRetry: Schema.optional(Schema.Boolean),
     /** Of the request whose result was asked for. */
     requestId: Schema.optional(Schema.String),
+    /** What the request was about, e.g. `training run r`. */
+    subject: Schema.optional(Schema.String),
     ...attempted
   }
 ) {
@@ -143,7 +133,7 @@ export class ApiStatusError extends Schema.TaggedError<ApiStatusError>("effect-t
   override get message() {
     const said = this.detail === "" ? "" : `: ${this.detail}`
     return `${this.operation}: the server answered ${this.status} (${this.reason})${said}${afterAttempts(this)}. `
-      + advice[this.reason]
+      + advise(this)
   }
 }
 
@@ -358,6 +348,8 @@ export const reasonOfStatus = (status: number): StatusReason => {
       return "PermissionDenied"
     case 404:
       return "NotFound"
+    case 405:
+      return "Unsupported"
     case 408:
       return "RequestTimeout"
     case 409:

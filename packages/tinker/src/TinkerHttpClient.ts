@@ -282,7 +282,8 @@ export const statusError = (
       detail: readErrorDetail(response.body),
       retryAfter: retryAfter(response.headers, now),
       shouldRetry: shouldRetry.get(response.headers["x-should-retry"] ?? ""),
-      requestId: options?.requestId
+      requestId: options?.requestId,
+      subject: response.request.subject
     }))
 
 const shouldRetry = new Map([["true", true], ["false", false]])

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { TinkerError } from "../TinkerError.js"
+import { ApiStatusError, type TinkerError } from "../TinkerError.js"
 import * as TinkerHttpClient from "../TinkerHttpClient.js"
 
 /**
@@ -27,3 +27,16 @@ export const post = <A, I, B, J>(
       }, response)
     )
 }
+
+/**
+ * For an endpoint whose address names no one thing that may be missing: 404 there means that the server has no such
+ * endpoint.
+ */
+export const ofCollection = <A>(request: Effect.Effect<A, TinkerError>): Effect.Effect<A, TinkerError> =>
+  Effect.mapError(
+    request,
+    (error) => error._tag === "ApiStatusError" && error.status === 404 ? unsupported(error) : error
+  )
+
+export const unsupported = (error: ApiStatusError): ApiStatusError =>
+  new ApiStatusError({ ...error, reason: "Unsupported" })

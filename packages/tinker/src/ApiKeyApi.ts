@@ -1,0 +1,73 @@
+/**
+ * Endpoints of an API key itself, for logging in and out. Each request carries the key that it is about, whatever
+ * credential the client has.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { field } from "./internal/wireField.js"
+import type { TinkerError } from "./TinkerError.js"
+import * as TinkerHttpClient from "./TinkerHttpClient.js"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class ApiKeyApi extends Context.Tag("effect-tinker/ApiKeyApi")<ApiKeyApi, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly getApiKey: (key: Redacted.Redacted) => Effect.Effect<ApiKey, TinkerError>
+  /** Makes the key invalid for good. */
+  readonly deleteApiKey: (key: Redacted.Redacted) => Effect.Effect<void, TinkerError>
+}
+
+/**
+ * What the server knows of a key.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ApiKey = Schema.Struct({
+  keyId: field(Schema.Int, "key_id"),
+  name: Schema.optionalWith(Schema.String, { nullable: true }),
+  note: Schema.optionalWith(Schema.String, { nullable: true }),
+  details: Schema.optional(Schema.Unknown)
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ApiKey = typeof ApiKey.Type
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
+  TinkerHttpClient.TinkerHttpClient,
+  (http) => {
+    const path = "/api/v1/auth/apikey/me"
+    return ApiKeyApi.of({
+      getApiKey: (key) =>
+        http.json({ operation: "get_api_key", method: "GET", path, credential: Option.some(key) }, ApiKey),
+      deleteApiKey: (key) =>
+        Effect.asVoid(
+          http.request({ operation: "delete_api_key", method: "DELETE", path, credential: Option.some(key) })
+        )
+    })
+  }
+)
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<ApiKeyApi, never, TinkerHttpClient.TinkerHttpClient> = Layer.effect(ApiKeyApi, make)

@@ -1,0 +1,81 @@
+/**
+ * Endpoint of the audit log: who did what in an organization.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { AuditLogEntry } from "./AuditLogEntry.js"
+import { ofCollection } from "./internal/endpoint.js"
+import { withQuery } from "./internal/query.js"
+import type { TinkerError } from "./TinkerError.js"
+import * as TinkerHttpClient from "./TinkerHttpClient.js"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class AuditApi extends Context.Tag("effect-tinker/AuditApi")<AuditApi, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** The entries of one day in UTC, `YYYY-MM-DD`, by default today's. */
+  readonly auditLog: (options: {
+    readonly eventType: EventType
+    readonly day?: string | undefined
+  }) => Effect.Effect<AuditLogResponse, TinkerError>
+}
+
+/**
+ * What the entries are about.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const EventType = Schema.Literal("all", "checkpoints", "projects", "teams", "organizations")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type EventType = typeof EventType.Type
+
+/**
+ * The oldest entry first.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const AuditLogResponse = Schema.Struct({ entries: Schema.Array(AuditLogEntry) })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type AuditLogResponse = typeof AuditLogResponse.Type
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
+  TinkerHttpClient.TinkerHttpClient,
+  (http) =>
+    AuditApi.of({
+      auditLog: ({ day, eventType }) =>
+        ofCollection(http.json({
+          operation: "get_audit_log",
+          method: "GET",
+          path: withQuery("/api/v1/audit", { event_type: eventType, day })
+        }, AuditLogResponse))
+    })
+)
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<AuditApi, never, TinkerHttpClient.TinkerHttpClient> = Layer.effect(AuditApi, make)

@@ -1,0 +1,76 @@
+/** What a reader of an error does next, by what the server refused. */
+import type { StatusReason } from "../TinkerError.js"
+
+export const advise = (refused: {
+  readonly reason: StatusReason
+  readonly operation: string
+  readonly subject?: string | undefined
+}): string => {
+  switch (refused.reason) {
+    case "PermissionDenied":
+      return `The key is valid but may not do this${rights.get(refused.operation) ?? "."}`
+    case "NotFound":
+      return refused.subject === undefined
+        ? advice.NotFound
+        : `There is no ${refused.subject} that this key may see: check the id; it may have been deleted or have expired.`
+    case "Conflict":
+      return conflicts.get(refused.operation) ?? advice.Conflict
+    case "Authentication":
+      return keyOperations.has(refused.operation) ? "Check the key that was passed." : advice.Authentication
+    case "Unsupported":
+      return refused.operation === archive
+        ? "Either there is no such checkpoint, or this server makes no archives: save external weights instead "
+          + "(saveWeightsExternal), and get their addresses."
+        : advice.Unsupported
+    default:
+      return advice[refused.reason]
+  }
+}
+
+const archive = "get_checkpoint_archive_url"
+
+const advice: Record<StatusReason, string> = {
+  BadRequest: "Fix the request.",
+  Authentication: "Check the API key: option apiKey, or TINKER_API_KEY.",
+  Billing: "Check the account's billing, then try again.",
+  PermissionDenied: "The key is valid but may not do this.",
+  NotFound: "Check the name or id; it may have been deleted or never existed.",
+  RequestTimeout: "Try again.",
+  Conflict: "It exists already, or is being changed by another request.",
+  Expired: "The server no longer knows the request. Go on from the last checkpoint.",
+  UnprocessableEntity: "Fix the request.",
+  RateLimit: "Wait, then try again with fewer requests at once.",
+  InternalServer: "Try again later.",
+  Unsupported: "This server has no such endpoint. Check that the base URL is that of a Tinker server, and that it is "
+    + "new enough.",
+  Other: "Check that the base URL is that of a Tinker server."
+}
+
+const owner = ": only the checkpoint's owner may."
+const billing = ": it needs the right to view the organization's billing."
+
+/** What is needed, as the end of a sentence. */
+const rights: ReadonlyMap<string, string> = new Map([
+  ["list_training_runs", ": it needs the right to read the project."],
+  ["delete_checkpoint", owner],
+  ["publish_checkpoint", owner],
+  ["unpublish_checkpoint", owner],
+  ["set_checkpoint_ttl", owner],
+  [
+    "copy_weights",
+    ": it needs the right to read the checkpoint, which its owner's weightsAccessToken gives, and to write to the project."
+  ],
+  ["search_sessions", ": it needs the right to list each of the projects."],
+  ["assign_session_project", ": it needs the right to write to the project, and to be the session's owner."],
+  ["get_audit_log", ": it needs an administrator of the organization."],
+  ["get_billing_usage", billing],
+  ["get_current_checkpoint_storage_usage", billing]
+])
+
+const conflicts: ReadonlyMap<string, string> = new Map([
+  ["publish_checkpoint", "It is public already."],
+  ["unpublish_checkpoint", "It is not public."]
+])
+
+/** These send a key that was passed to them. */
+const keyOperations: ReadonlySet<string> = new Set(["get_api_key", "delete_api_key"])
