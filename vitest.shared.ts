@@ -9,6 +9,8 @@ export default defineConfig({
     // A busy machine is no failure.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // Tests that want events to be sent say so.
+    env: { TINKER_TELEMETRY: "0" },
     setupFiles: [new URL("./vitest.setup.ts", import.meta.url).pathname]
   }
 })

@@ -60,7 +60,8 @@ export const layer = (
   Layer.provide(composed, TinkerConfig.layer(options))
 
 /**
- * The client with settings from the environment; see `TinkerConfig.layerFromEnv`.
+ * The client with settings from the environment; see `TinkerConfig.layerFromEnv` and, for `TINKER_LOG`,
+ * `TinkerConfig.layerLogFromEnv`.
  *
  * @since 0.1.0
  * @category layers
@@ -69,4 +70,4 @@ export const layerFromEnv: Layer.Layer<
   ServiceClient.ServiceClient,
   ConfigError | InvalidInputError,
   HttpClient.HttpClient
-> = Layer.provide(composed, TinkerConfig.layerFromEnv)
+> = composed.pipe(Layer.provide(TinkerConfig.layerFromEnv), Layer.provideMerge(TinkerConfig.layerLogFromEnv))

@@ -3,10 +3,14 @@
  */
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
+import * as ConfigErrors from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { failOnIssues, type InvalidInputError, type Issue } from "./TinkerError.js"
@@ -32,6 +36,8 @@ export interface Service {
   readonly userMetadata: Readonly<Record<string, string>>
   readonly projectId: Option.Option<string>
   readonly displayName: Option.Option<string>
+  readonly telemetry: boolean
+  readonly propagateTrace: boolean
 }
 
 /**
@@ -73,6 +79,13 @@ export interface Options {
   readonly projectId?: string | undefined
   /** Name of the session in listings. */
   readonly displayName?: string | undefined
+  /**
+   * Whether failures of this client are reported to the service, without keys, prompts or samples. Environment:
+   * `TINKER_TELEMETRY`, also when the other options are values: 1, true, yes and on mean yes, any other word no. Default yes.
+   */
+  readonly telemetry?: boolean | undefined
+  /** Whether requests carry the ids of the span around them, as the header `traceparent`. Default false. */
+  readonly propagateTrace?: boolean | undefined
 }
 
 /**
@@ -120,7 +133,7 @@ export const protocolVersion = "0.38.0"
  * @category constructors
  */
 export const make = (options: Options): Effect.Effect<Service, InvalidInputError> =>
-  Effect.flatMap(DefaultBaseUrl, (defaultBaseUrl) => {
+  Effect.flatMap(Effect.zip(DefaultBaseUrl, telemetryWanted), ([defaultBaseUrl, telemetryWanted]) => {
     const baseUrl = (options.baseUrl || defaultBaseUrl).replace(/\/+$/, "")
     return Effect.as(failOnIssues("TinkerConfig", issues(options, baseUrl)), {
       apiKey: Option.fromNullable(options.apiKey),
@@ -138,9 +151,17 @@ export const make = (options: Options): Effect.Effect<Service, InvalidInputError
       tags: Array.from(new Set((options.tags ?? []).map((tag) => tag.trim()).filter((tag) => tag !== ""))),
       userMetadata: options.userMetadata ?? {},
       projectId: Option.fromNullable(options.projectId || undefined),
-      displayName: Option.fromNullable(options.displayName || undefined)
+      displayName: Option.fromNullable(options.displayName || undefined),
+      telemetry: options.telemetry ?? telemetryWanted,
+      propagateTrace: options.propagateTrace ?? false
     })
   })
+
+/** Who has said no in the environment has said it to every client. Words: the Python SDK 0.38.0. */
+const telemetryWanted: Effect.Effect<boolean> = Effect.match(Config.string("TINKER_TELEMETRY"), {
+  onFailure: () => true,
+  onSuccess: (word) => word.trim() === "" || ["1", "true", "yes", "on"].includes(word.trim().toLowerCase())
+})
 
 /**
  * @since 0.1.0
@@ -190,6 +211,43 @@ export const layerFromEnv: Layer.Layer<TinkerConfig, ConfigError | InvalidInputE
   }
 })
 
+/**
+ * Logs what is at least as grave as `TINKER_LOG` says: `trace`, `debug`, `info`, `warning`, `error` or `none`. From `debug`
+ * on each request is a line, without its body, and with nothing secret in its headers. Without the variable nothing changes.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerLogFromEnv: Layer.Layer<never, ConfigError> = Layer.unwrapEffect(
+  Effect.map(
+    nonEmpty("TINKER_LOG").pipe(
+      Config.mapOrFail((word) => {
+        if (word === undefined) return Either.right(undefined)
+        const level = logLevels.get(word.trim().toLowerCase())
+        return level === undefined
+          ? Either.left(
+            ConfigErrors.InvalidData(
+              ["TINKER_LOG"],
+              `${JSON.stringify(word)} is no level. There are ${Array.from(logLevels.keys()).join(", ")}.`
+            )
+          )
+          : Either.right(level)
+      })
+    ),
+    (level) => level === undefined ? Layer.empty : Logger.minimumLogLevel(level)
+  )
+)
+
+const logLevels = new Map([
+  ["trace", LogLevel.Trace],
+  ["debug", LogLevel.Debug],
+  ["info", LogLevel.Info],
+  ["warning", LogLevel.Warning],
+  ["warn", LogLevel.Warning],
+  ["error", LogLevel.Error],
+  ["none", LogLevel.None]
+])
+
 const known: Readonly<Record<keyof Options, true>> = {
   apiKey: true,
   credentialCommand: true,
@@ -203,7 +261,9 @@ const known: Readonly<Record<keyof Options, true>> = {
   tags: true,
   userMetadata: true,
   projectId: true,
-  displayName: true
+  displayName: true,
+  telemetry: true,
+  propagateTrace: true
 }
 
 const issues = (options: Options, baseUrl: string): ReadonlyArray<Issue> => {
@@ -232,6 +292,10 @@ const issues = (options: Options, baseUrl: string): ReadonlyArray<Issue> => {
   duration("requestTimeout", 1)
   duration("billingPause", 0)
   duration("heartbeatInterval", 1)
+  for (const field of ["telemetry", "propagateTrace"] as const) {
+    const value: unknown = options[field]
+    if (value !== undefined && typeof value !== "boolean") found.push({ field, description: "must be true or false." })
+  }
   const limit = options.heartbeatFailureLimit
   if (limit !== undefined && !(limit >= 1)) {
     found.push({ field: "heartbeatFailureLimit", description: `is ${limit}; it must be 1 or more.` })

@@ -10,6 +10,7 @@
  * | `RequestFailedError` | accepted, then failed on the server | fix the data (`user`), or try again |
  * | `InvalidInputError` | rejected here, before anything was sent | fix the call |
  * | `SessionClosedError` | the session is over | make a new client, go on from a checkpoint |
+ * | `BudgetExceededError` | the call could have exceeded a `UsageMeter`'s budget; nothing was sent | ask for less, or raise the budget |
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -41,6 +42,7 @@ export type TinkerError =
   | RequestFailedError
   | InvalidInputError
   | SessionClosedError
+  | BudgetExceededError
 
 /** How often a request was sent before its failure was passed on, and how long that took. Absent for a single attempt. */
 const attempted = {
@@ -318,6 +320,37 @@ export class SessionClosedError extends Schema.TaggedError<SessionClosedError>("
   }
 }
 
+/**
+ * The most that the call may use does not fit into what is left of the budget of a `UsageMeter`, and nothing was sent. The
+ * figures are in `unit`: US dollars, or tokens.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class BudgetExceededError extends Schema.TaggedError<BudgetExceededError>("effect-tinker/BudgetExceededError")(
+  "BudgetExceededError",
+  {
+    operation: Schema.String,
+    unit: Schema.Literal("USD", "tokens"),
+    budget: Schema.Number,
+    /** Neither used nor held by calls that are under way. */
+    left: Schema.Number,
+    /** The most that the call may use. Absent when nothing bounds it. */
+    asked: Schema.optional(Schema.Number)
+  }
+) {
+  readonly [TypeId]: TypeId = TypeId
+  override get message() {
+    const left = `${amount(this.left)} of the budget of ${amount(this.budget)} ${this.unit} are left`
+    return this.asked === undefined
+      ? `${this.operation}: nothing bounds what the call may use, and ${left}. Set maxTokens, and expectedTokens of images.`
+      : `${this.operation}: the call may use ${amount(this.asked)} ${this.unit}, and ${left}. `
+        + "Ask for fewer tokens, await the calls that are under way, or raise the budget of the UsageMeter."
+  }
+}
+
+const amount = (value: number): string => Number(value.toPrecision(6)).toString()
+
 const sessionEnds = {
   closed: "was closed by this client",
   finished: "is finished",
@@ -394,6 +427,7 @@ export const isRetryable = (error: TinkerError): boolean => {
     case "RequestFailedError":
     case "InvalidInputError":
     case "SessionClosedError":
+    case "BudgetExceededError":
       return false
   }
 }
@@ -408,8 +442,8 @@ export const isUnanswered = (error: TinkerError): error is ApiConnectionError | 
   error._tag === "ApiConnectionError" || (error._tag === "ApiTimeoutError" && error.reason === "request")
 
 /**
- * Whether the caller is at fault: a status from 400 to 499 other than 408 and 429, input refused here, or a failure that
- * the server puts in the category `user`.
+ * Whether the caller is at fault: a status from 400 to 499 other than 408 and 429, input refused here, a budget exceeded,
+ * or a failure that the server puts in the category `user`.
  *
  * @since 0.1.0
  * @category guards
@@ -421,6 +455,7 @@ export const isUserError = (error: TinkerError): boolean => {
     case "RequestFailedError":
       return error.category === "user"
     case "InvalidInputError":
+    case "BudgetExceededError":
       return true
     case "ApiConnectionError":
     case "ApiTimeoutError":
@@ -440,6 +475,7 @@ export const isDefinitelyRefused = (error: TinkerError): boolean => {
   switch (error._tag) {
     case "InvalidInputError":
     case "SessionClosedError":
+    case "BudgetExceededError":
       return true
     case "ApiStatusError":
       return error.status >= 400 && error.status < 500 && !undecidedStatuses.has(error.status)
@@ -474,6 +510,7 @@ export const withAttempts = (error: TinkerError, attempts: number, elapsedMillis
     case "RequestFailedError":
     case "InvalidInputError":
     case "SessionClosedError":
+    case "BudgetExceededError":
       return error
   }
 }

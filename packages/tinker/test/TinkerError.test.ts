@@ -47,7 +47,14 @@ const table: ReadonlyArray<readonly [string, TinkerError.TinkerError, boolean, b
   ["the server's failure", failed("server"), false, false, false],
   ["a failure of nobody", failed("unknown"), false, false, false],
   ["wrong input", new TinkerError.InvalidInputError({ operation, field: "f", description: "d" }), false, true, true],
-  ["a closed session", new TinkerError.SessionClosedError({ operation, reason: "closed" }), false, false, true]
+  ["a closed session", new TinkerError.SessionClosedError({ operation, reason: "closed" }), false, false, true],
+  [
+    "a budget exceeded",
+    new TinkerError.BudgetExceededError({ operation, unit: "USD", budget: 1, left: 0.1, asked: 0.2 }),
+    false,
+    true,
+    true
+  ]
 ]
 
 for (const [what, error, isRetryable, isUserError, isDefinitelyRefused] of table) {
@@ -74,11 +81,12 @@ it("a match must have an answer for every error", () => {
     ApiTimeoutError: () => "wait longer",
     ApiResponseValidationError: () => "report it",
     RequestFailedError: ({ category }: TinkerError.RequestFailedError) => category,
-    InvalidInputError: () => "fix the call"
+    InvalidInputError: () => "fix the call",
+    SessionClosedError: () => "begin anew"
   }
   // @ts-expect-error: an error is left out
   explain(answers)
-  const all = explain({ ...answers, SessionClosedError: () => "begin anew" })
+  const all = explain({ ...answers, BudgetExceededError: () => "ask for less" })
   assert.strictEqual(all(status(429)), "status 429")
   assert.strictEqual(all(failed("user")), "user")
 })
