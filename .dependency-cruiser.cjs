@@ -17,7 +17,7 @@ const tiers = [
   "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi|CheckpointsApi|TrainingRunsApi|SessionsApi|BillingApi|AuditApi|ApiKeyApi",
   "ClientConfig|SessionManager|WaitingPolicy|DispatchLimiter|ApiFuture|RequestSequence|CompletionPoller|SampleCancellation"
   + "|SamplerHandle|CustomLoss",
-  "ServiceClient|TrainingClient|SamplingClient",
+  "ServiceClient|TrainingClient|SamplingClient|RestClient|AdminClient",
   "Tinker"
 ]
 

@@ -5,21 +5,28 @@
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type { ConfigError } from "effect/ConfigError"
 import * as Layer from "effect/Layer"
+import * as AdminClient from "./AdminClient.js"
+import * as ApiKeyApi from "./ApiKeyApi.js"
+import * as AuditApi from "./AuditApi.js"
+import * as BillingApi from "./BillingApi.js"
 import * as CheckpointsApi from "./CheckpointsApi.js"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import * as ModelsApi from "./ModelsApi.js"
+import * as RestClient from "./RestClient.js"
 import * as SampleCancellation from "./SampleCancellation.js"
 import * as SamplingApi from "./SamplingApi.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as ServiceClient from "./ServiceClient.js"
 import * as SessionManager from "./SessionManager.js"
+import * as SessionsApi from "./SessionsApi.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import type { InvalidInputError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 import * as TrainingApi from "./TrainingApi.js"
+import * as TrainingRunsApi from "./TrainingRunsApi.js"
 import * as WeightsApi from "./WeightsApi.js"
 
 const resources = Layer.mergeAll(
@@ -29,6 +36,11 @@ const resources = Layer.mergeAll(
   SamplingApi.layer,
   WeightsApi.layer,
   CheckpointsApi.layer,
+  TrainingRunsApi.layer,
+  SessionsApi.layer,
+  BillingApi.layer,
+  AuditApi.layer,
+  ApiKeyApi.layer,
   FuturesApi.layer
 )
 
@@ -37,11 +49,19 @@ const mechanics = Layer.mergeAll(DispatchLimiter.layer, SampleCancellation.layer
   Layer.provideMerge(ClientConfig.layer)
 )
 
+/**
+ * What programs hold.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Clients = ServiceClient.ServiceClient | RestClient.RestClient | AdminClient.AdminClient
+
 const composed: Layer.Layer<
-  ServiceClient.ServiceClient,
+  Clients,
   InvalidInputError,
   HttpClient.HttpClient | TinkerConfig.TinkerConfig
-> = ServiceClient.layer.pipe(
+> = Layer.mergeAll(ServiceClient.layer, RestClient.layer, AdminClient.layer).pipe(
   Layer.provide(mechanics),
   Layer.provide(resources),
   Layer.provide(TinkerHttpClient.layer),
@@ -56,7 +76,7 @@ const composed: Layer.Layer<
  */
 export const layer = (
   options: TinkerConfig.Options = {}
-): Layer.Layer<ServiceClient.ServiceClient, InvalidInputError, HttpClient.HttpClient> =>
+): Layer.Layer<Clients, InvalidInputError, HttpClient.HttpClient> =>
   Layer.provide(composed, TinkerConfig.layer(options))
 
 /**
@@ -67,7 +87,7 @@ export const layer = (
  * @category layers
  */
 export const layerFromEnv: Layer.Layer<
-  ServiceClient.ServiceClient,
+  Clients,
   ConfigError | InvalidInputError,
   HttpClient.HttpClient
 > = composed.pipe(Layer.provide(TinkerConfig.layerFromEnv), Layer.provideMerge(TinkerConfig.layerLogFromEnv))

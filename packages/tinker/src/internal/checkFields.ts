@@ -1,3 +1,4 @@
+import { isId } from "../CheckpointRef.js"
 import type { Issue } from "../TinkerError.js"
 
 /** Whether a value fits, and what it must be, as the end of a sentence. */
@@ -25,6 +26,8 @@ export const checkFields = (value: object, rules: Readonly<Record<string, Rule>>
 const show = (value: unknown): string =>
   typeof value === "number" || typeof value === "boolean" || value === undefined || value === null
     ? String(value)
+    : value === ""
+    ? "empty"
     : Array.isArray(value)
     ? "a list"
     : `of type ${typeof value}`
@@ -60,5 +63,23 @@ export const wholeFrom = (least: number): Rule => ({
 export const whole: Rule = { fits: Number.isSafeInteger, must: "a whole number" }
 
 export const flag: Rule = { fits: (value) => typeof value === "boolean", must: "true or false" }
+
+/** Stands in an address as it is. */
+export const id: Rule = {
+  fits: (value) => typeof value === "string" && isId(value),
+  must: "an id, which has no space, %, ?, # or slash"
+}
+
+export const text: Rule = { fits: (value) => typeof value === "string" && value !== "", must: "a text, not empty" }
+
+export const oneOf = (...values: ReadonlyArray<string>): Rule => ({
+  fits: (value) => values.some((one) => one === value),
+  must: `one of ${values.join(", ")}`
+})
+
+export const wholeWithin = (least: number, most: number): Rule => ({
+  fits: (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
+  must: `a whole number from ${least} to ${most}`
+})
 
 export const optional = (rule: Rule): Rule => ({ ...rule, fits: (value) => value === undefined || rule.fits(value) })

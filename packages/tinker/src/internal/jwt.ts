@@ -11,8 +11,8 @@ export interface Claims {
 /** Whether a credential is a token rather than a key. */
 export const isJwt = (credential: string): boolean => credential.startsWith("eyJ")
 
-/** Undefined for what is no token. */
-export const readClaims = (token: string): Claims | undefined => {
+/** All that a token says; undefined for what is no token. */
+export const readPayload = (token: string): Readonly<Record<string, unknown>> | undefined => {
   const payload = Encoding.decodeBase64UrlString((token.split(".")[1] ?? "").replace(/=+$/, ""))
   if (Either.isLeft(payload)) return undefined
   let claims: unknown
@@ -21,7 +21,13 @@ export const readClaims = (token: string): Claims | undefined => {
   } catch {
     return undefined
   }
-  if (!Predicate.isRecord(claims)) return undefined
+  return Predicate.isReadonlyRecord(claims) ? claims : undefined
+}
+
+/** Undefined for what is no token. */
+export const readClaims = (token: string): Claims | undefined => {
+  const claims = readPayload(token)
+  if (claims === undefined) return undefined
   const seconds = (name: string) => typeof claims[name] === "number" ? claims[name] : undefined
   return { issuedAt: seconds("iat"), expiresAt: seconds("exp") }
 }

@@ -15,6 +15,13 @@ export const ttlSeconds = (call: Pick<Options, "ttl">): number | undefined =>
 const shortestTtl = 3600
 const longestTtl = 10 * 365 * 24 * 3600
 
+export const ttlIssues = (call: Pick<Options, "ttl">): ReadonlyArray<Issue> => {
+  const ttl = ttlSeconds(call)
+  return ttl === undefined || (Number.isInteger(ttl) && ttl >= shortestTtl && ttl <= longestTtl)
+    ? []
+    : [{ field: "ttl", description: "must be whole seconds, between an hour and ten years." }]
+}
+
 export const saveIssues = (call: Options): ReadonlyArray<Issue> => {
   const found: Array<Issue> = []
   if (!/^[A-Za-z0-9._-]+$/.test(call.name)) {
@@ -23,10 +30,7 @@ export const saveIssues = (call: Options): ReadonlyArray<Issue> => {
       description: `${JSON.stringify(call.name)} is no name of a checkpoint. Use letters, digits, -, _ and .`
     })
   }
-  const ttl = ttlSeconds(call)
-  if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= shortestTtl && ttl <= longestTtl)) {
-    found.push({ field: "ttl", description: "must be whole seconds, between an hour and ten years." })
-  }
+  found.push(...ttlIssues(call))
   for (const [key, value] of Object.entries(call.userMetadata ?? {})) {
     if (typeof value !== "string") found.push({ field: `userMetadata.${key}`, description: "must be a text." })
   }

@@ -24,5 +24,7 @@ export const parseTime = (text: string): number => {
   const parts = /^(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)([Zz]|[+-]\d{2}:?\d{2})?)?$/.exec(text)
   if (parts === null) return NaN
   const [, day, time = "00:00", zone = "Z"] = parts
+  // Days that no month has would be taken for some of the next one.
+  if (Number.isNaN(Date.parse(day!)) || new Date(day!).toISOString().slice(0, 10) !== day) return NaN
   return Date.parse(`${day}T${time}${zone.toUpperCase().replace(/^([+-]\d{2})(\d{2})$/, "$1:$2")}`)
 }
