@@ -11,13 +11,13 @@ const allowed = {
 
 /** The tiers of the SDK, first to last: a module imports from its own tier and those before it. */
 const tiers = [
-  "TinkerError|Identifiers|TinkerPath|ConsoleUrl|TensorData|ModelInput|Datum|LossFn|AdamParams|OptimizerParams|LoraConfig|SamplingParams"
+  "TinkerError|DownloadError|Identifiers|TinkerPath|ConsoleUrl|TensorData|ModelInput|Datum|LossFn|AdamParams|OptimizerParams|LoraConfig|SamplingParams"
   + "|ForwardBackwardOutput|SampleResponse|Checkpoint|CheckpointRef|Cursor|TrainingRun|SessionSummary|UsageEvent|StorageUsage|AuditLogEntry|AccessScope",
-  "TinkerConfig|Credentials|TinkerHttpClient|RetryPolicy",
+  "TinkerConfig|Credentials|TinkerEvents|TinkerMetrics|TinkerHttpClient|RetryPolicy",
   "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi|CheckpointsApi|TrainingRunsApi|SessionsApi|BillingApi|AuditApi|ApiKeyApi",
   "ClientConfig|SessionManager|WaitingPolicy|DispatchLimiter|ApiFuture|RequestSequence|CompletionPoller|SampleCancellation"
   + "|SamplerHandle|CustomLoss",
-  "ServiceClient|TrainingClient|SamplingClient|RestClient|AdminClient",
+  "CheckpointDownload|ServiceClient|TrainingClient|SamplingClient|RestClient|AdminClient",
   "Tinker"
 ]
 

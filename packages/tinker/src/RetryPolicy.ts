@@ -175,13 +175,25 @@ export const retryWith = <A, R>(
   options: RetryOptions = {}
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
   Effect.suspend(() => {
-    const attempts = TinkerHttpClient.makeAttempts()
+    const attempts = TinkerHttpClient.makeAttempts(true)
     const one = attempt(attempts)
     // The schedule is set up by the first failure: most requests have none.
-    return Effect.catchAll(one, (error) =>
-      (options.when ?? TinkerError.isRetryable)(error)
-        ? again(one, options, error, attempts)
-        : Effect.fail(error))
+    return Effect.matchEffect(one, {
+      onSuccess: (value) => {
+        attempts.watched?.end()
+        return Effect.succeed(value)
+      },
+      onFailure: (error) => {
+        if ((options.when ?? TinkerError.isRetryable)(error)) {
+          return Effect.ensuring(
+            again(one, options, error, attempts),
+            Effect.sync(() => attempts.watched?.end())
+          )
+        }
+        attempts.watched?.end()
+        return Effect.fail(error)
+      }
+    })
   })
 
 const again = <A, R>(

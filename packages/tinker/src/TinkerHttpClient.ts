@@ -22,13 +22,18 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
 import * as Credentials from "./Credentials.js"
 import * as Deadlines from "./internal/deadlines.js"
 import { decodeJson } from "./internal/decodeJson.js"
 import { makeHeaders, makeRequest } from "./internal/httpRequest.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
+import * as RequestLog from "./internal/requestLog.js"
+import * as RequestWatch from "./internal/requestWatch.js"
+import type { WatchedRequest } from "./internal/requestWatch.js"
 import { retryAfter } from "./internal/retryAfter.js"
 import { runtimeHeaders } from "./internal/runtimeHeaders.js"
+import { traceparent } from "./internal/traceparent.js"
 import { uuid } from "./internal/uuid.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import type { TinkerError } from "./TinkerError.js"
@@ -40,6 +45,8 @@ import {
   reasonOfStatus,
   SessionClosedError
 } from "./TinkerError.js"
+import * as TinkerEvents from "./TinkerEvents.js"
+import * as TinkerMetrics from "./TinkerMetrics.js"
 
 /**
  * @since 0.1.0
@@ -138,13 +145,22 @@ export interface Response {
 export interface Attempts {
   idempotencyKey: string | undefined
   retryCount: number
+  /** Whether more may follow. Then who makes them tells `watched` of the end. */
+  readonly mayRepeat: boolean
+  /** Of the request that they are attempts at, while somebody listens. */
+  watched: WatchedRequest | undefined
 }
 
 /**
  * @since 0.1.0
  * @category constructors
  */
-export const makeAttempts = (): Attempts => ({ idempotencyKey: undefined, retryCount: 0 })
+export const makeAttempts = (mayRepeat = false): Attempts => ({
+  idempotencyKey: undefined,
+  retryCount: 0,
+  mayRepeat,
+  watched: undefined
+})
 
 /**
  * Shared by the requests of a region of code, unless they say otherwise.
@@ -317,6 +333,11 @@ export const make: Effect.Effect<
   const credentials = yield* Credentials.Credentials
   const deadlines = yield* Deadlines.make
   const keyPrefix = yield* uuid
+  const watch = RequestWatch.make({
+    hub: yield* TinkerEvents.CurrentHub,
+    metrics: yield* TinkerMetrics.CurrentMetrics,
+    trafficOf
+  })
   const { clientId, clientSecret } = config.cloudflareAccess
 
   const fixedHeaders: Readonly<Record<string, string>> = {
@@ -371,10 +392,15 @@ export const make: Effect.Effect<
     const mortal = request.ofSession === true
     return sendDirectly === undefined
       ? deadlines.within(
-        Effect.flatMap(
-          client.execute(message),
-          ({ arrayBuffer, headers, status }) =>
-            Effect.map(arrayBuffer, (body) => ({ status, headers, body: new Uint8Array(body) }))
+        // The platform's clients send the ids of spans unless they are told not to.
+        Effect.locally(
+          Effect.flatMap(
+            client.execute(message),
+            ({ arrayBuffer, headers, status }) =>
+              Effect.map(arrayBuffer, (body) => ({ status, headers, body: new Uint8Array(body) }))
+          ),
+          HttpClient.currentTracerPropagation,
+          false
         ),
         timeout,
         onTimeout,
@@ -419,15 +445,12 @@ export const make: Effect.Effect<
     key: Option.Option<Redacted.Redacted>
   ): Effect.Effect<Response, TinkerError> => {
     const timeout = request.timeout ?? config.requestTimeout
-    const sending = Effect.suspend(() =>
-      send(
-        request,
-        config.baseUrl + request.path,
-        headersOf(request, attempts, call, key, timeout),
-        timeout,
-        request.followsRedirects === false ? mostRedirects : 0
-      )
-    )
+    const sending = Effect.withFiberRuntime<Response, HttpClientError.HttpClientError | TinkerError>((fiber) => {
+      const url = config.baseUrl + request.path
+      const headers = headersOf(request, attempts, call, key, timeout)
+      const sent = send(request, url, headers, timeout, request.followsRedirects === false ? mostRedirects : 0)
+      return RequestLog.isWanted(fiber) ? RequestLog.logged(sent, { request, url, headers, attempts }) : sent
+    })
     const caught = Effect.catchAll(
       sending,
       (error) => Effect.fail(asTinkerError(request.operation, config.baseUrl, error))
@@ -495,10 +518,21 @@ export const make: Effect.Effect<
     )
 
   const execute = (request: Request): Effect.Effect<Response, TinkerError> =>
-    Effect.contextWithEffect((context: Context.Context<never>) => {
+    Effect.withFiberRuntime((fiber) => {
       if (ended !== undefined && request.ofSession === true) return Effect.fail(ended(request.operation))
+      const context = fiber.currentContext
       const attempts = request.attempts ?? Context.get(context, CurrentAttempts) ?? makeAttempts()
-      return withBillingPause(request, attempts, Context.get(context, PublicCall).name ?? request.call, undefined)
+      const call = Context.get(context, PublicCall).name ?? request.call
+      const sent = config.propagateTrace ? withTraceparent(request, fiber.currentSpan) : request
+      const answered = withBillingPause(sent, attempts, call, undefined)
+      if (!watch.isWanted()) return answered
+      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+      const watched = watch.requestOf(request, attempts, clock.unsafeCurrentTimeMillis())
+      return Effect.onExit(answered, (exit) => {
+        watched.attemptEnded(exit, request.body?.bytes.byteLength ?? 0, clock.unsafeCurrentTimeMillis())
+        if (!attempts.mayRepeat) watched.end()
+        return Effect.void
+      })
     })
 
   const request = (options: Request): Effect.Effect<Response, TinkerError> =>
@@ -532,6 +566,11 @@ export const layer: Layer.Layer<
   never,
   HttpClient.HttpClient | TinkerConfig.TinkerConfig | Credentials.Credentials
 > = Layer.scoped(TinkerHttpClient, make)
+
+const withTraceparent = (request: Request, span: Tracer.AnySpan | undefined): Request => {
+  const value = traceparent(span)
+  return value === undefined ? request : { ...request, headers: { ...request.headers, traceparent: value } }
+}
 
 const cloudflareId = "cf-access-client-id"
 const cloudflareSecret = "cf-access-client-secret"

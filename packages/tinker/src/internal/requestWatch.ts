@@ -1,0 +1,155 @@
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import { isTinkerError, reasonOfStatus, type TinkerError } from "../TinkerError.js"
+import type * as TinkerEvents from "../TinkerEvents.js"
+import type * as TinkerHttpClient from "../TinkerHttpClient.js"
+import type * as TinkerMetrics from "../TinkerMetrics.js"
+
+/** Tells listeners and metrics of the requests of one transport. */
+export interface RequestWatch {
+  /** Whether there is anybody to tell. */
+  readonly isWanted: () => boolean
+  /** The request to which an attempt belongs, which begins with its first. */
+  readonly requestOf: (
+    request: TinkerHttpClient.Request,
+    attempts: TinkerHttpClient.Attempts,
+    now: number
+  ) => WatchedRequest
+}
+
+export interface WatchedRequest {
+  readonly path: string
+  readonly attemptEnded: (
+    exit: Exit.Exit<TinkerHttpClient.Response, TinkerError>,
+    bytesSent: number,
+    now: number
+  ) => void
+  /** No attempt follows. Only the first call counts. */
+  readonly end: () => void
+}
+
+interface Options {
+  readonly hub: TinkerEvents.Hub
+  readonly metrics: TinkerMetrics.TinkerMetrics | undefined
+  readonly trafficOf: (path: string) => TinkerHttpClient.Traffic
+}
+
+export const make = (options: Options): RequestWatch => {
+  const { hub, metrics } = options
+  // Paths without ids are few, and found faster than their operation is cut out.
+  const byPath = new Map<string, TinkerMetrics.RequestMetrics>()
+
+  const metricsOf = (metrics: TinkerMetrics.TinkerMetrics, { operation, path }: TinkerHttpClient.Request) => {
+    const known = byPath.get(path)
+    if (known !== undefined) return known
+    const end = operation.indexOf(" ")
+    const name = end < 0 ? operation : operation.slice(0, end)
+    const found = metrics.requestsOf(name)
+    if (path.endsWith(`/${name}`)) byPath.set(path, found)
+    return found
+  }
+
+  return {
+    isWanted: () => metrics !== undefined || hub.isHeard(),
+    requestOf: (request, attempts, now) => {
+      // What shares attempts may be several requests, one after the other.
+      if (attempts.watched?.path === request.path) return attempts.watched
+      attempts.watched?.end()
+      return attempts.watched = new Watched(
+        options,
+        metrics === undefined ? undefined : metricsOf(metrics, request),
+        request,
+        attempts,
+        now
+      )
+    }
+  }
+}
+
+class Watched implements WatchedRequest {
+  readonly path: string
+  private readonly options: Options
+  private readonly metrics: TinkerMetrics.RequestMetrics | undefined
+  private readonly attempts: TinkerHttpClient.Attempts
+  private readonly operation: string
+  private readonly method: string
+  private readonly firstRetry: number
+  private readonly at: number
+  private result: TinkerEvents.Result = "interrupted"
+  private status: number | undefined
+  private endedAt: number
+  private bytesSent = 0
+  private bytesReceived = 0
+  private ended = false
+
+  constructor(
+    options: Options,
+    metrics: TinkerMetrics.RequestMetrics | undefined,
+    request: TinkerHttpClient.Request,
+    attempts: TinkerHttpClient.Attempts,
+    now: number
+  ) {
+    this.options = options
+    this.metrics = metrics
+    this.attempts = attempts
+    this.operation = request.operation
+    this.method = request.method
+    this.path = request.path
+    this.firstRetry = attempts.retryCount
+    this.at = this.endedAt = now
+    metrics?.started()
+    if (options.hub.isHeard()) options.hub.publish({ _tag: "RequestStarted", ...this.named() })
+  }
+
+  attemptEnded(exit: Exit.Exit<TinkerHttpClient.Response, TinkerError>, bytesSent: number, now: number): void {
+    this.endedAt = now
+    this.bytesSent += bytesSent
+    if (Exit.isSuccess(exit)) {
+      const { body, status } = exit.value
+      this.bytesReceived += body.byteLength
+      this.status = status
+      this.result = status >= 200 && status < 300
+        ? "ok"
+        : status === 408 && this.path.includes("/retrieve_future")
+        ? "pending"
+        : reasonOfStatus(status)
+      return
+    }
+    this.status = undefined
+    this.result = resultOf(exit.cause)
+    if (this.result === "interrupted") this.end()
+  }
+
+  end(): void {
+    if (this.ended) return
+    this.ended = true
+    const duration = this.endedAt - this.at
+    const retries = this.attempts.retryCount - this.firstRetry
+    this.metrics?.moved(this.bytesSent, this.bytesReceived)
+    this.metrics?.ended(this.result, retries, duration)
+    const { hub } = this.options
+    if (hub.isHeard()) {
+      hub.publish({
+        _tag: "RequestStopped",
+        ...this.named(),
+        result: this.result,
+        status: this.status,
+        retries,
+        duration,
+        bytesSent: this.bytesSent,
+        bytesReceived: this.bytesReceived
+      })
+    }
+  }
+
+  private named() {
+    const { at, method, operation, path } = this
+    return { operation, method, path, traffic: this.options.trafficOf(path), at }
+  }
+}
+
+const resultOf = (cause: Cause.Cause<TinkerError>): TinkerEvents.Result => {
+  if (Cause.isInterruptedOnly(cause)) return "interrupted"
+  const error = cause._tag === "Fail" ? cause.error : Cause.squash(cause)
+  return isTinkerError(error) ? error._tag : "ApiConnectionError"
+}
