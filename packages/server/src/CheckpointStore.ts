@@ -47,6 +47,8 @@ export interface Info {
   /** Milliseconds since the epoch, when it is removed; never when absent. */
   readonly expiresAt: number | undefined
   readonly sizeBytes: number
+  /** Whether everybody may use it. */
+  readonly public: boolean
   readonly userMetadata: Readonly<Record<string, string>>
 }
 
@@ -78,7 +80,19 @@ export interface Service {
   readonly info: (path: TinkerPath.TinkerPath) => Effect.Effect<Info, ServerError>
   /** Every checkpoint, the oldest first. */
   readonly list: Effect.Effect<ReadonlyArray<Info>>
+  /** Changes what holds for a checkpoint; what is not given stays as it is. */
+  readonly update: (path: TinkerPath.TinkerPath, changes: Changes) => Effect.Effect<Info, ServerError>
   readonly remove: (path: TinkerPath.TinkerPath) => Effect.Effect<void, ServerError>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Changes {
+  readonly public?: boolean | undefined
+  /** How long it is kept from now on; null: for ever. */
+  readonly ttlSeconds?: number | null | undefined
 }
 
 /**
@@ -99,6 +113,7 @@ export const layerMemory: Layer.Layer<CheckpointStore> = Layer.effect(
             snapshots.set(TinkerPath.format(info.path), kept)
             return CheckpointFiles.byteLength(kept)
           }),
+        update: () => Effect.void,
         read: (info) => Effect.succeed(snapshots.get(TinkerPath.format(info.path))!),
         remove: (info) => Effect.sync(() => void snapshots.delete(TinkerPath.format(info.path)))
       }, [])
@@ -125,6 +140,7 @@ export const layer = (
       const failed = (info: Pick<Info, "path">) => fileSystemError(TinkerPath.format(info.path))
       return make({
         write: (info, snapshot) => Effect.mapError(files.write(info, snapshot), failed(info)),
+        update: (info) => Effect.mapError(files.update(info), failed(info)),
         read: (info) => Effect.mapError(files.read(info), failed(info)),
         remove: (info) => Effect.mapError(files.remove(info.path), failed(info))
       }, existing)
@@ -135,6 +151,8 @@ export const layer = (
 interface Backend {
   /** Gives the size in bytes. */
   readonly write: (info: Omit<Info, "sizeBytes">, snapshot: Snapshot) => Effect.Effect<number, ServerError>
+  /** Keeps what is new in the info. */
+  readonly update: (info: Info) => Effect.Effect<void, ServerError>
   readonly read: (info: Info) => Effect.Effect<Snapshot, ServerError>
   readonly remove: (info: Info) => Effect.Effect<void, ServerError>
 }
@@ -181,6 +199,7 @@ const make = (backend: Backend, existing: ReadonlyArray<Info>): Service => {
           step: snapshot.step,
           createdAt,
           expiresAt: options.ttlSeconds === undefined ? undefined : createdAt + options.ttlSeconds * 1000,
+          public: false,
           userMetadata: options.userMetadata ?? {}
         }
         const info = { ...written, sizeBytes: yield* backend.write(written, snapshot) }
@@ -193,6 +212,24 @@ const make = (backend: Backend, existing: ReadonlyArray<Info>): Service => {
       Array.from(infos.values())
         .filter((info) => info.expiresAt === undefined || now < info.expiresAt)
         .sort((a, b) => a.createdAt - b.createdAt)),
+    update: (path, changes) =>
+      Effect.gen(function*() {
+        const info = yield* get(path)
+        const now = yield* Clock.currentTimeMillis
+        const { ttlSeconds } = changes
+        const changed: Info = {
+          ...info,
+          public: changes.public ?? info.public,
+          expiresAt: ttlSeconds === undefined
+            ? info.expiresAt
+            : ttlSeconds === null
+            ? undefined
+            : now + ttlSeconds * 1000
+        }
+        yield* backend.update(changed)
+        infos.set(TinkerPath.format(path), changed)
+        return changed
+      }),
     remove: (path) =>
       Effect.flatMap(get(path), (info) => {
         infos.delete(TinkerPath.format(path))

@@ -6,8 +6,8 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
-import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
+import { uuid } from "./internal/uuid.js"
 
 /**
  * @since 0.1.0
@@ -18,6 +18,8 @@ export interface Session {
   readonly tags: ReadonlyArray<string>
   readonly userMetadata: Readonly<Record<string, unknown>>
   readonly displayName: string | undefined
+  /** The one that it belongs to, if any. */
+  readonly projectId: Effect.Effect<string | undefined>
   /** Milliseconds since the epoch. */
   readonly createdAt: number
   /** Closes when the session is finished. */
@@ -43,10 +45,13 @@ export type Status =
  */
 export interface Service {
   readonly create: (
-    options: Pick<Session, "tags" | "userMetadata" | "displayName">
+    options: Pick<Session, "tags" | "userMetadata" | "displayName"> & { readonly projectId?: string | undefined }
   ) => Effect.Effect<Session>
   /** Also finds sessions that are finished. */
   readonly get: (sessionId: string) => Effect.Effect<Session | undefined>
+  /** All of them, the newest first, finished ones too. */
+  readonly list: Effect.Effect<ReadonlyArray<Session>>
+  readonly assignProject: (session: Session, projectId: string) => Effect.Effect<void>
   readonly heartbeat: (session: Session) => Effect.Effect<void>
   /** Ends a session. The first reason counts; to finish again is no error. */
   readonly finish: (session: Session, reason: string) => Effect.Effect<void>
@@ -55,6 +60,7 @@ export interface Service {
 interface Entry {
   readonly session: Session
   readonly scope: Scope.CloseableScope
+  projectId: string | undefined
   lastHeartbeat: number
   status: Status
 }
@@ -69,7 +75,7 @@ export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(funct
   const entryOf = (session: Session): Entry => entries.get(session.id)!
 
   return {
-    create: (options) =>
+    create: ({ projectId, ...options }) =>
       Effect.gen(function*() {
         const id = yield* uuid
         const createdAt = yield* Clock.currentTimeMillis
@@ -79,13 +85,19 @@ export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(funct
           id,
           createdAt,
           scope,
+          projectId: Effect.sync(() => entryOf(session).projectId),
           lastHeartbeat: Effect.sync(() => entryOf(session).lastHeartbeat),
           status: Effect.sync(() => entryOf(session).status)
         }
-        entries.set(id, { session, scope, lastHeartbeat: createdAt, status: { _tag: "Active" } })
+        entries.set(id, { session, scope, projectId, lastHeartbeat: createdAt, status: { _tag: "Active" } })
         return session
       }),
     get: (sessionId) => Effect.sync(() => entries.get(sessionId)?.session),
+    list: Effect.sync(() => Array.from(entries.values(), ({ session }) => session).reverse()),
+    assignProject: (session, projectId) =>
+      Effect.sync(() => {
+        entryOf(session).projectId = projectId
+      }),
     heartbeat: (session) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         entryOf(session).lastHeartbeat = now
@@ -98,14 +110,4 @@ export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(funct
         return Scope.close(entry.scope, Exit.void)
       })
   }
-})
-
-/** A random UUID, version 4, from the random numbers of the program, so that a test may fix them. */
-const uuid: Effect.Effect<string> = Effect.gen(function*() {
-  const bytes: Array<number> = []
-  for (let i = 0; i < 16; i++) bytes.push(yield* Random.nextIntBetween(0, 256))
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80
-  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("")
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-")
 })

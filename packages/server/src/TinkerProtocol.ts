@@ -19,12 +19,14 @@ import type { CheckpointStore } from "./CheckpointStore.js"
 import type { Engine } from "./Engine.js"
 import * as Faults from "./Faults.js"
 import * as Authentication from "./internal/authentication.js"
+import * as CheckpointRoutes from "./internal/checkpointRoutes.js"
 import * as Http from "./internal/http.js"
 import * as ModelRoutes from "./internal/modelRoutes.js"
 import * as PlannedFault from "./internal/plannedFault.js"
 import { ConnectionDropped } from "./internal/plannedFault.js"
 import * as SamplingRoutes from "./internal/samplingRoutes.js"
 import * as ServerState from "./internal/serverState.js"
+import * as SessionListRoutes from "./internal/sessionListRoutes.js"
 import * as SessionRoutes from "./internal/sessionRoutes.js"
 import * as TrainingRunRoutes from "./internal/trainingRunRoutes.js"
 import * as WeightsRoutes from "./internal/weightsRoutes.js"
@@ -98,7 +100,9 @@ export const make = (
     })
     const models = ModelRoutes.make(state)
     const weights = WeightsRoutes.make(state, authentication.isKey)
+    const checkpoints = CheckpointRoutes.make(state, weights.checkToken)
     const runs = TrainingRunRoutes.make(state)
+    const sessionLists = SessionListRoutes.make(state)
     const sampling = SamplingRoutes.make(state)
 
     const route = (
@@ -153,8 +157,20 @@ export const make = (
       route("POST", "/save_weights_external", weights.saveWeightsExternal),
       route("POST", "/load_weights", weights.loadWeights),
       route("POST", "/weights_info", weights.weightsInfo),
+      route("POST", "/copy_weights", checkpoints.copyWeights),
+      route("GET", "/sessions", sessionLists.listSessions),
+      route("POST", "/sessions/search", sessionLists.search),
+      route("GET", "/sessions/:id", sessionLists.getSession),
+      route("PUT", "/sessions/:id/project", sessionLists.assignProject),
+      route("GET", "/checkpoints", checkpoints.listUserCheckpoints),
+      route("GET", "/training_runs", runs.listTrainingRuns),
       route("GET", "/training_runs/:id", runs.getTrainingRun),
       route("GET", "/training_runs/:id/checkpoints", runs.listCheckpoints),
+      route("DELETE", "/training_runs/:id/checkpoints/:name", checkpoints.withoutKind),
+      route("DELETE", "/training_runs/:id/checkpoints/:kind/:name", checkpoints.remove),
+      route("POST", "/training_runs/:id/checkpoints/:kind/:name/publish", checkpoints.publish),
+      route("DELETE", "/training_runs/:id/checkpoints/:kind/:name/publish", checkpoints.unpublish),
+      route("PUT", "/training_runs/:id/checkpoints/:kind/:name/ttl", checkpoints.setTtl),
       route("POST", "/create_sampling_session", sampling.createSamplingSession),
       route("POST", "/join_sampling_session", sampling.joinSamplingSession),
       route("GET", "/samplers/:id", sampling.getSampler),
@@ -184,6 +200,7 @@ const receive = (
       headers: request.headers,
       body: new Uint8Array(body),
       params: yield* HttpRouter.params,
+      url: request.url,
       fault
     }
   })

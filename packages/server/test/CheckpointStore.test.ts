@@ -107,6 +107,21 @@ const behaviours = (
         yield* checkpoints.save(at("b"), snapshot)
       })))
 
+    it.effect("changes who may use a checkpoint and how long it is kept, and nothing else", () =>
+      run(Effect.gen(function*() {
+        const checkpoints = yield* store
+        const saved = yield* checkpoints.save(at("a"), snapshot, { userMetadata: { why: "test" } })
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* checkpoints.update(at("a"), { public: true }), { ...saved, public: true })
+        const kept = yield* checkpoints.update(at("a"), { ttlSeconds: 60 })
+        assert.deepStrictEqual(kept, { ...saved, public: true, expiresAt: 61_000 })
+        yield* checkpoints.update(at("a"), { ttlSeconds: null })
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(yield* checkpoints.info(at("a")), { ...saved, public: true })
+        assert.deepStrictEqual(yield* checkpoints.load(at("a")), snapshot)
+        assert.strictEqual(yield* reason(checkpoints.update(at("b"), { public: true })), "NotFound")
+      })))
+
     it.effect("takes no name that could lead elsewhere", () =>
       run(Effect.gen(function*() {
         const checkpoints = yield* store
@@ -122,6 +137,24 @@ behaviours("CheckpointStore in memory", Effect.provide(CheckpointStore.layerMemo
 behaviours("CheckpointStore in a folder", (effect) => inFolder((_, open) => open(effect)))
 
 describe("CheckpointStore in a folder, for others", () => {
+  it.effect("keeps changes for a later process", () =>
+    inFolder((_, open) =>
+      Effect.gen(function*() {
+        const changed = yield* open(
+          Effect.flatMap(
+            store,
+            (checkpoints) =>
+              Effect.zipRight(
+                checkpoints.save(at("a"), snapshot),
+                checkpoints.update(at("a"), { public: true, ttlSeconds: 3600 })
+              )
+          )
+        )
+        const { expiresAt, public: isPublic } = yield* open(Effect.flatMap(store, (found) => found.info(at("a"))))
+        assert.deepStrictEqual([isPublic, expiresAt], [true, changed.expiresAt])
+      })
+    ))
+
   it.effect("finds what an earlier process saved", () =>
     inFolder((_, open) =>
       Effect.gen(function*() {

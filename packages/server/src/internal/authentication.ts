@@ -55,7 +55,7 @@ export const make = (options: {
         if (lifetime === undefined) return yield* Http.refuse(404, "this server takes keys, and gives no tokens")
         const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
         const expiresAt = issuedAt + lifetime
-        const token = jwt({ ...claims, iat: issuedAt, exp: expiresAt, jti: String(issued.size) })
+        const token = jwt({ ...user, iat: issuedAt, exp: expiresAt, jti: String(issued.size) })
         issued.set(token, { expiresAt, revocations: yield* options.revocations })
         return Http.json({ jwt: token })
       })
@@ -66,7 +66,7 @@ const invalidToken = (detail: string) =>
   Http.refuse(401, detail, { "www-authenticate": "Bearer error=\"invalid_token\"" })
 
 /** The one user there is. */
-const claims = {
+export const user = {
   sub: "tml:organization_user:local",
   org_id: "local",
   email: "user@localhost"

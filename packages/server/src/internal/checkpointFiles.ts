@@ -17,6 +17,8 @@ export interface CheckpointFiles {
   /** Makes the folder, clears away what a killed process left, and says what is there. */
   readonly open: Effect.Effect<ReadonlyArray<Info>, FileError>
   readonly write: (info: Omit<Info, "sizeBytes">, snapshot: Snapshot) => Effect.Effect<number, FileError>
+  /** Writes down what is new in the info. */
+  readonly update: (info: Info) => Effect.Effect<void, FileError>
   readonly read: (info: Info) => Effect.Effect<Snapshot, FileError>
   readonly remove: (path: TinkerPath.TinkerPath) => Effect.Effect<void, FileError>
 }
@@ -39,6 +41,7 @@ const Meta = Schema.parseJson(
     step: Schema.Int,
     created_at: Schema.DateFromString,
     expires_at: Schema.NullOr(Schema.DateFromString),
+    public: Schema.optionalWith(Schema.Boolean, { default: () => false }),
     user_metadata: Schema.Record({ key: Schema.String, value: Schema.String })
   }),
   { space: 2 }
@@ -119,6 +122,7 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         createdAt: meta.created_at.getTime(),
         expiresAt: meta.expires_at?.getTime(),
         sizeBytes,
+        public: meta.public,
         userMetadata: meta.user_metadata
       }
       return info
@@ -171,6 +175,11 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
           )
         )
       ),
+    update: (info) => {
+      const directory = directoryOf(info.path)
+      const beside = path.join(directory, newPrefix + metaFile)
+      return Effect.zipRight(writeFile(beside, encodeMeta(info)), fs.rename(beside, path.join(directory, metaFile)))
+    },
     read: (info) =>
       Effect.gen(function*() {
         const name = info.path.checkpointType === "training" ? stateFile : adapterFile
@@ -198,29 +207,34 @@ const filesOf = (
   info: Omit<Info, "sizeBytes">,
   snapshot: Snapshot
 ): ReadonlyArray<readonly [name: string, bytes: Uint8Array]> => {
-  const { lora } = info
-  const meta = Schema.encodeSync(Meta)({
-    base_model: info.baseModel,
-    rank: lora.rank,
-    lora_alpha: loraAlpha,
-    seed: lora.seed,
-    train_attn: lora.trainAttn,
-    train_mlp: lora.trainMlp,
-    train_unembed: lora.trainUnembed,
-    step: info.step,
-    created_at: new Date(info.createdAt),
-    expires_at: info.expiresAt === undefined ? null : new Date(info.expiresAt),
-    user_metadata: info.userMetadata
-  })
-  const text = (value: string) => new TextEncoder().encode(value)
   const adapter = info.path.checkpointType === "training"
     ? [[stateFile, Safetensors.encode(stateTensors(snapshot))] as const]
     : [
       [adapterFile, Safetensors.encode(snapshot.weights, { format: "pt" })] as const,
-      [adapterConfigFile, text(JSON.stringify(adapterConfig(snapshot), undefined, 2))] as const
+      [adapterConfigFile, bytesOf(JSON.stringify(adapterConfig(snapshot), undefined, 2))] as const
     ]
-  return [...adapter, [metaFile, text(meta)]]
+  return [...adapter, [metaFile, encodeMeta(info)]]
 }
+
+const encodeMeta = (info: Omit<Info, "sizeBytes">): Uint8Array =>
+  bytesOf(
+    Schema.encodeSync(Meta)({
+      base_model: info.baseModel,
+      rank: info.lora.rank,
+      lora_alpha: loraAlpha,
+      seed: info.lora.seed,
+      train_attn: info.lora.trainAttn,
+      train_mlp: info.lora.trainMlp,
+      train_unembed: info.lora.trainUnembed,
+      step: info.step,
+      created_at: new Date(info.createdAt),
+      expires_at: info.expiresAt === undefined ? null : new Date(info.expiresAt),
+      public: info.public,
+      user_metadata: info.userMetadata
+    })
+  )
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 const stateTensors = (snapshot: Snapshot): ReadonlyMap<string, Tensor> => {
   const tensors = new Map(snapshot.weights)

@@ -26,6 +26,8 @@ export interface Received {
   readonly body: Uint8Array
   /** Parts of the path. */
   readonly params: Readonly<Record<string, string | undefined>>
+  /** As it came, with its query. */
+  readonly url: string
   readonly fault: Fault | undefined
 }
 
@@ -75,6 +77,15 @@ export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Effec
 
 export const decodeBody = <A, I>(schema: Schema.Schema<A, I>, request: Received): Effect.Effect<A, Refusal> =>
   Effect.flatMap(parseJson(request.body), (value) => decode(schema, value))
+
+/** The query as the schema of its texts says; otherwise 422. */
+export const decodeQuery = <A>(
+  schema: Schema.Schema<A, Readonly<Record<string, string | undefined>>>,
+  request: Received
+): Effect.Effect<A, Refusal> =>
+  Effect.suspend(() => decode(schema, Object.fromEntries(new URL(request.url, "http://server").searchParams)))
+
+export const noContent = HttpServerResponse.empty({ status: 204 })
 
 export const encode = <A, I>(schema: Schema.Schema<A, I>) => {
   const encode = Schema.encodeSync(schema)

@@ -31,6 +31,8 @@ export interface Model {
   readonly fingerprint: string
   readonly queue: RequestQueue.Service
   /** Milliseconds since the epoch. */
+  readonly createdAt: number
+  /** Likewise. */
   lastRequestAt: number
   unloaded: boolean
 }
@@ -78,6 +80,8 @@ export interface ServerState {
   readonly futures: Futures.Service
   readonly models: Map<string, Model>
   readonly samplers: Map<string, Sampler>
+  /** Of the runs that copies of checkpoints have made. */
+  readonly projectsOfCopies: Map<string, string>
   /** Samples that are being computed, by request. */
   readonly sampling: Map<string, Fiber.RuntimeFiber<void>>
   readonly gate: (id: string) => RequestQueue.Gate
@@ -100,6 +104,7 @@ export const make = (
       futures: Futures.make(options),
       models: new Map<string, Model>(),
       samplers: new Map<string, Sampler>(),
+      projectsOfCopies: new Map<string, string>(),
       sampling: new Map<string, Fiber.RuntimeFiber<void>>(),
       gate: Option.match(faults, { onNone: () => () => openGate, onSome: (faults) => faults.gate })
     }
@@ -180,6 +185,7 @@ export const createModel = (
     const scope = yield* Scope.fork(session.scope, ExecutionStrategy.sequential)
     yield* Scope.addFinalizer(scope, Effect.ignoreLogged(state.engine.unloadModel(id)))
     const queue = yield* Scope.extend(RequestQueue.make({ first: 0, gate: state.gate(id) }), scope)
+    const createdAt = yield* Clock.currentTimeMillis
     const model: Model = {
       id,
       session,
@@ -189,7 +195,8 @@ export const createModel = (
       userMetadata,
       fingerprint,
       queue,
-      lastRequestAt: yield* Clock.currentTimeMillis,
+      createdAt,
+      lastRequestAt: createdAt,
       unloaded: false
     }
     state.models.set(id, model)

@@ -34,8 +34,11 @@ export const make = (
 
   const createSession: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { displayName, tags, userMetadata } = yield* Http.decodeBody(ServiceApi.CreateSessionRequest, request)
-      const session = yield* state.sessions.create({ tags, userMetadata: userMetadata ?? {}, displayName })
+      const { displayName, projectId, tags, userMetadata } = yield* Http.decodeBody(
+        ServiceApi.CreateSessionRequest,
+        request
+      )
+      const session = yield* state.sessions.create({ tags, userMetadata: userMetadata ?? {}, displayName, projectId })
       return createSessionResponse({ sessionId: session.id as SessionId })
     })
 

@@ -1,71 +1,125 @@
 /** Handlers of what is told about training runs: models, and those of earlier servers whose checkpoints are there. */
-import * as TinkerPath from "effect-tinker/TinkerPath"
+import type * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../CheckpointStore.js"
 import * as Http from "./http.js"
+import * as Listing from "./listing.js"
 import type * as State from "./serverState.js"
 
 export const make = (state: State.ServerState) => {
-  /** A run that is known, with its checkpoints, the oldest first. */
-  const runOf = (request: Http.Received) =>
+  /** A run with its checkpoints, the oldest first; undefined when there is none. */
+  const runOf = (id: string, checkpoints: ReadonlyArray<CheckpointStore.Info>): Effect.Effect<Run | undefined> =>
     Effect.gen(function*() {
-      const id = request.params.id ?? ""
       const model = state.models.get(id)
-      const checkpoints = (yield* state.store.list).filter(({ path }) => path.trainingRunId === id)
-      const newest = checkpoints.at(-1)
       if (model !== undefined) {
-        const { baseModel, lastRequestAt, lora, userMetadata } = model
-        return { id, checkpoints, baseModel: baseModel.name, lora, lastRequestAt, userMetadata }
+        const { baseModel, createdAt, lastRequestAt, lora, session, userMetadata } = model
+        const projectId = yield* session.projectId
+        return {
+          id,
+          checkpoints,
+          baseModel: baseModel.name,
+          rank: lora.rank,
+          createdAt,
+          lastRequestAt,
+          projectId,
+          userMetadata: userMetadata === undefined ? null : Listing.textsOf(userMetadata)
+        }
       }
-      if (newest === undefined) return yield* Http.refuse(404, `there is no training run ${id}`)
-      const { baseModel, createdAt: lastRequestAt, lora } = newest
-      return { id, checkpoints, baseModel, lora, lastRequestAt, userMetadata: undefined }
+      const newest = checkpoints.at(-1)
+      return newest && {
+        id,
+        checkpoints,
+        baseModel: newest.baseModel,
+        rank: newest.lora.rank,
+        createdAt: checkpoints[0]!.createdAt,
+        lastRequestAt: newest.createdAt,
+        projectId: state.projectsOfCopies.get(id),
+        userMetadata: null
+      }
     })
 
-  const getTrainingRun: Http.Handler = (request) =>
-    Effect.map(runOf(request), ({ baseModel, checkpoints, id, lastRequestAt, lora, userMetadata }) => {
-      const last = (type: TinkerPath.CheckpointType) => {
-        const found = checkpoints.findLast(({ path }) => path.checkpointType === type)
-        return found === undefined ? null : checkpointJson(found)
+  const requireRun = (request: Http.Received) =>
+    Effect.gen(function*() {
+      const id = request.params.id ?? ""
+      const checkpoints = (yield* state.store.list).filter(({ path }) => path.trainingRunId === id)
+      const run = yield* runOf(id, checkpoints)
+      return run ?? (yield* Http.refuse(404, `there is no training run ${id}`))
+    })
+
+  const listTrainingRuns: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { limit, offset, project_id } = yield* Http.decodeQuery(RunsQuery, request)
+      const byRun = new Map<string, Array<CheckpointStore.Info>>()
+      for (const id of state.models.keys()) byRun.set(id, [])
+      for (const info of yield* state.store.list) {
+        const id = info.path.trainingRunId
+        const known = byRun.get(id)
+        if (known === undefined) byRun.set(id, [info])
+        else known.push(info)
       }
+      const runs: Array<Run> = []
+      for (const [id, checkpoints] of byRun) {
+        const run = yield* runOf(id, checkpoints)
+        if (run !== undefined && (project_id === undefined || run.projectId === project_id)) runs.push(run)
+      }
+      // Of those made in the same instant, the later one comes first too.
+      runs.reverse().sort((a, b) => b.createdAt - a.createdAt)
       return Http.json({
-        training_run_id: id,
-        base_model: baseModel,
-        model_owner: "local",
-        is_lora: true,
-        corrupted: false,
-        lora_rank: lora.rank,
-        last_request_time: timeOf(lastRequestAt),
-        last_checkpoint: last("training"),
-        last_sampler_checkpoint: last("sampler"),
-        user_metadata: userMetadata === undefined ? null : textsOf(userMetadata)
+        training_runs: runs.slice(offset, offset + limit).map(runJson),
+        cursor: { offset, limit, total_count: runs.length }
       })
     })
 
-  const listCheckpoints: Http.Handler = (request) =>
-    Effect.map(
-      runOf(request),
-      ({ checkpoints }) => Http.json({ checkpoints: checkpoints.map(checkpointJson), cursor: null })
+  const getTrainingRun: Http.Handler = (request) =>
+    Effect.zipRight(
+      Http.decodeQuery(ScopeQuery, request),
+      Effect.map(requireRun(request), (run) => Http.json(runJson(run)))
     )
 
-  return { getTrainingRun, listCheckpoints }
+  const listCheckpoints: Http.Handler = (request) =>
+    Effect.map(
+      requireRun(request),
+      ({ checkpoints }) => Http.json({ checkpoints: checkpoints.map(Listing.checkpointJson), cursor: null })
+    )
+
+  return { listTrainingRuns, getTrainingRun, listCheckpoints }
 }
 
-const checkpointJson = (info: CheckpointStore.Info) => ({
-  checkpoint_id: TinkerPath.checkpointId(info.path),
-  checkpoint_type: info.path.checkpointType,
-  time: timeOf(info.createdAt),
-  tinker_path: TinkerPath.format(info.path),
-  size_bytes: info.sizeBytes,
-  public: false,
-  user_metadata: info.userMetadata,
-  expires_at: info.expiresAt === undefined ? null : timeOf(info.expiresAt)
+interface Run {
+  readonly id: string
+  readonly checkpoints: ReadonlyArray<CheckpointStore.Info>
+  readonly baseModel: string
+  readonly rank: number
+  readonly createdAt: number
+  readonly lastRequestAt: number
+  readonly projectId: string | undefined
+  readonly userMetadata: Readonly<Record<string, string>> | null
+}
+
+const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
+
+const RunsQuery = Schema.Struct({
+  ...Listing.page(20),
+  access_scope: Listing.AccessScope,
+  project_id: Schema.optional(Schema.String)
 })
 
-const timeOf = (millis: number): string => new Date(millis).toISOString()
-
-/** Models are made with any JSON, and told about in texts. */
-const textsOf = (metadata: Readonly<Record<string, unknown>>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(metadata).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)])
-  )
+const runJson = (run: Run) => {
+  const last = (type: TinkerPath.CheckpointType) => {
+    const found = run.checkpoints.findLast(({ path }) => path.checkpointType === type)
+    return found === undefined ? null : Listing.checkpointJson(found)
+  }
+  return {
+    training_run_id: run.id,
+    base_model: run.baseModel,
+    model_owner: "local",
+    is_lora: true,
+    corrupted: false,
+    lora_rank: run.rank,
+    last_request_time: Listing.timeOf(run.lastRequestAt),
+    last_checkpoint: last("training"),
+    last_sampler_checkpoint: last("sampler"),
+    user_metadata: run.userMetadata
+  }
+}

@@ -202,7 +202,7 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
       })
     })
 
-  return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo }
+  return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo, checkToken }
 }
 
 const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })

@@ -1,0 +1,112 @@
+/** Handlers of checkpoints that exist: listing them, and changing what holds for them. */
+import * as CheckpointsApi from "effect-tinker/CheckpointsApi"
+import type { ModelId } from "effect-tinker/Identifiers"
+import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import type { ServerError } from "../ServerError.js"
+import * as Http from "./http.js"
+import * as Listing from "./listing.js"
+import type * as State from "./serverState.js"
+import { uuid } from "./uuid.js"
+
+export const make = (
+  state: State.ServerState,
+  checkToken: (token: string | undefined) => Effect.Effect<void, Http.Refusal>
+) => {
+  const { store } = state
+
+  const pathOf = (request: Http.Received): Effect.Effect<TinkerPath.TinkerPath, Http.Refusal> => {
+    const { id, kind, name } = request.params
+    return parse(`tinker://${id}/${kind}/${name}`)
+  }
+
+  const listUserCheckpoints: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { limit, offset } = yield* Http.decodeQuery(CheckpointsQuery, request)
+      const newestFirst = Array.from(yield* store.list).reverse()
+      return Http.json({
+        checkpoints: newestFirst.slice(offset, offset + limit).map(Listing.checkpointJson),
+        cursor: { offset, limit, total_count: newestFirst.length }
+      })
+    })
+
+  const remove: Http.Handler = (request) =>
+    Effect.flatMap(pathOf(request), (path) => Effect.as(known(store.remove(path)), Http.noContent))
+
+  const setPublic = (value: boolean): Http.Handler => (request) =>
+    Effect.gen(function*() {
+      const path = yield* pathOf(request)
+      const info = yield* known(store.info(path))
+      if (info.public === value) {
+        return yield* Http.refuse(409, `${TinkerPath.format(path)} is ${value ? "public already" : "not public"}`)
+      }
+      yield* known(store.update(path, { public: value }))
+      return Http.noContent
+    })
+
+  const setTtl: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const path = yield* pathOf(request)
+      const { ttlSeconds } = yield* Http.decodeBody(CheckpointsApi.SetTtlRequest, request)
+      if (ttlSeconds !== null) yield* requireTtl(ttlSeconds)
+      yield* known(store.update(path, { ttlSeconds }))
+      return Http.noContent
+    })
+
+  /** By the keys of the requests that asked for them: a request that is sent again gets the copy that it made before. */
+  const copies = new Map<string, { readonly body: string; readonly path: string }>()
+
+  const copyWeights: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const wanted = yield* Http.decodeBody(CheckpointsApi.CopyWeightsRequest, request)
+      yield* checkToken(request.headers["x-tinker-weights-access-token"])
+      if (wanted.ttlSeconds !== undefined) yield* requireTtl(wanted.ttlSeconds)
+      const source = yield* parse(wanted.sourcePath)
+      const key = request.headers["x-idempotency-key"]
+      const body = Http.fingerprint(request.body)
+      const before = key === undefined ? undefined : copies.get(key)
+      if (before?.body === body) return Http.json({ tinker_path: before.path })
+      const snapshot = yield* known(store.load(source))
+      const trainingRunId = yield* uuid
+      const copy = { ...source, trainingRunId: trainingRunId as ModelId }
+      const { userMetadata } = yield* known(store.info(source))
+      yield* known(store.save(copy, snapshot, { ttlSeconds: wanted.ttlSeconds, userMetadata }))
+      if (wanted.destinationProjectId !== undefined) {
+        state.projectsOfCopies.set(trainingRunId, wanted.destinationProjectId)
+      }
+      const path = TinkerPath.format(copy)
+      if (key !== undefined) copies.set(key, { body, path })
+      return Http.json({ tinker_path: path })
+    })
+
+  const withoutKind: Http.Handler = (request) =>
+    Http.refuse(400, `${request.params.name} is no id of a checkpoint; it is made of kind and name, as weights/0001`)
+
+  return {
+    listUserCheckpoints,
+    remove,
+    publish: setPublic(true),
+    unpublish: setPublic(false),
+    setTtl,
+    copyWeights,
+    withoutKind
+  }
+}
+
+const CheckpointsQuery = Schema.Struct(Listing.page(100))
+
+const parse = (path: string) => Either.mapLeft(TinkerPath.parse(path), (error) => Http.refuse(400, error.description))
+
+const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A, Http.Refusal> =>
+  Effect.mapError(effect, ({ description, reason }) => Http.refuse(reason === "NotFound" ? 404 : 500, description))
+
+/** In seconds. Source of the range: the Tinker documentation. */
+const shortestTtl = 3600
+const longestTtl = 10 * 365 * 24 * 3600
+
+const requireTtl = (seconds: number): Effect.Effect<void, Http.Refusal> =>
+  seconds >= shortestTtl && seconds <= longestTtl
+    ? Effect.void
+    : Http.refuse(400, `ttl_seconds is ${seconds}; it must be from ${shortestTtl} to ${longestTtl}`)

@@ -1,0 +1,167 @@
+/** Handlers of what is told about sessions, and of the projects that they are in. */
+import * as SessionsApi from "effect-tinker/SessionsApi"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as CheckpointStore from "../CheckpointStore.js"
+import type * as Sessions from "../Sessions.js"
+import * as Authentication from "./authentication.js"
+import * as Http from "./http.js"
+import * as Listing from "./listing.js"
+import type * as State from "./serverState.js"
+
+export const make = (state: State.ServerState) => {
+  const { sessions } = state
+
+  /** Finished ones too. */
+  const sessionOf = (request: Http.Received): Effect.Effect<Sessions.Session, Http.Refusal> =>
+    Effect.flatMap(
+      sessions.get(request.params.id ?? ""),
+      (session) =>
+        session === undefined
+          ? Http.refuse(404, `there is no session ${request.params.id}`)
+          : Effect.succeed(session)
+    )
+
+  const listSessions: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { limit, offset } = yield* Http.decodeQuery(SessionsQuery, request)
+      const all = yield* sessions.list
+      return Http.json({ sessions: all.slice(offset, offset + limit).map(({ id }) => id) })
+    })
+
+  const getSession: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      yield* Http.decodeQuery(ScopeQuery, request)
+      const session = yield* sessionOf(request)
+      const idsOf = (all: Iterable<State.Model | State.Sampler>) =>
+        Array.from(all).filter((one) => one.session.id === session.id).map(({ id }) => id)
+      return Http.json({
+        training_run_ids: idsOf(state.models.values()),
+        sampler_ids: idsOf(state.samplers.values()),
+        user_metadata: Listing.textsOf(session.userMetadata),
+        display_name: session.displayName ?? null
+      })
+    })
+
+  const assignProject: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { projectId } = yield* Http.decodeBody(SessionsApi.AssignProjectRequest, request)
+      if (projectId === "") return yield* Http.refuse(400, "project_id is missing")
+      const session = yield* sessionOf(request)
+      const current = yield* session.projectId
+      if (current !== undefined && current !== projectId) {
+        return yield* Http.refuse(403, `the session ${session.id} is in another project, which it cannot leave`)
+      }
+      yield* sessions.assignProject(session, projectId)
+      return Http.json({})
+    })
+
+  const search: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const wanted = yield* Http.decodeBody(SearchRequest, request)
+      const checkpoints = bySession(yield* state.store.list)
+      const found: Array<Found> = []
+      for (const session of yield* sessions.list) {
+        const one = { session, status: yield* session.status, projectId: yield* session.projectId }
+        if (fits(wanted, one)) found.push(one)
+      }
+      found.sort((a, b) => -compare(placeOf(a.session), placeOf(b.session)))
+      const after = wanted.cursor
+      const rest = after === undefined
+        ? found
+        : found.filter(({ session }) =>
+          compare(placeOf(session), [Date.parse(after.last_created_at), after.last_session_id]) < 0
+        )
+      const page = rest.slice(0, wanted.limit)
+      const last = page.at(-1)?.session
+      return Http.json({
+        sessions: page.map((one) => summaryJson(one, checkpoints.get(one.session.id) ?? [])),
+        next_cursor: last === undefined || rest.length <= page.length
+          ? null
+          : { last_created_at: Listing.timeOf(last.createdAt), last_session_id: last.id }
+      })
+    })
+
+  return { listSessions, getSession, assignProject, search }
+}
+
+interface Found {
+  readonly session: Sessions.Session
+  readonly status: Sessions.Status
+  readonly projectId: string | undefined
+}
+
+const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
+
+const SessionsQuery = Schema.Struct({ ...Listing.page(20), access_scope: Listing.AccessScope })
+
+const SearchRequest = Schema.Struct({
+  ...SessionsApi.SessionSearchRequest.fields,
+  userMetadata: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.String }), {
+    default: () => ({})
+  }).pipe(Schema.fromKey("user_metadata")),
+  owner: Schema.optionalWith(SessionsApi.SearchOwner, { default: () => ({ type: "own" as const }) }),
+  limit: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 200)), { default: () => 50 }),
+  cursor: Schema.optionalWith(
+    Schema.Struct({ last_created_at: Schema.String, last_session_id: Schema.String }),
+    { nullable: true }
+  )
+})
+
+const fits = (wanted: typeof SearchRequest.Type, { projectId, session, status }: Found): boolean => {
+  const { displayName, owner, projectIds, sessionId, statuses, userMetadata } = wanted
+  if (owner.type === "user" && !owner.ownerUrns.includes(Authentication.user.sub)) return false
+  if (projectIds !== undefined && !projectIds.includes(projectId ?? noProject)) return false
+  if (statuses !== undefined && !statuses.some((query) => isOf(query, status))) return false
+  const metadata = Listing.textsOf(session.userMetadata)
+  if (!Object.entries(userMetadata).every(([name, value]) => metadata[name] === value)) return false
+  if (sessionId === undefined && displayName === undefined) return true
+  const name = session.displayName?.toLowerCase()
+  return session.id === sessionId
+    || (displayName !== undefined && name !== undefined
+      && displayName.toLowerCase().split(/\s+/).every((word) => name.includes(word)))
+}
+
+const isOf = (query: SessionsApi.StatusQuery, status: Sessions.Status): boolean =>
+  query.type === "client_finished"
+    ? status._tag === "Finished" && (query.reasons?.some((reason) => reason === status.reason) ?? true)
+    : query.type === "active" && status._tag === "Active"
+
+/** Sessions that were made without one. */
+const noProject = "default"
+
+const placeOf = ({ createdAt, id }: Sessions.Session): readonly [number, string] => [createdAt, id]
+
+const compare = (a: readonly [number, string], b: readonly [number, string]): number =>
+  a[0] !== b[0] ? a[0] - b[0] : a[1] < b[1] ? -1 : a[1] > b[1] ? 1 : 0
+
+const summaryJson = (
+  { projectId, session, status }: Found,
+  checkpoints: ReadonlyArray<CheckpointStore.Info>
+) => ({
+  session_id: session.id,
+  created_at: Listing.timeOf(session.createdAt),
+  owner: Authentication.user.sub,
+  project_id: projectId ?? noProject,
+  status: status._tag === "Active"
+    ? { type: "active" }
+    : { type: "client_finished", reason: { type: status.reason }, detail: null },
+  checkpoints_count: checkpoints.length,
+  display_name: session.displayName ?? null,
+  user_metadata: Listing.textsOf(session.userMetadata),
+  checkpoint_storage_bytes: checkpoints.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+})
+
+/** The id of a run begins with that of its session. */
+const bySession = (
+  all: ReadonlyArray<CheckpointStore.Info>
+): ReadonlyMap<string, ReadonlyArray<CheckpointStore.Info>> => {
+  const found = new Map<string, Array<CheckpointStore.Info>>()
+  for (const info of all) {
+    const id = info.path.trainingRunId.split(":")[0]!
+    const known = found.get(id)
+    if (known === undefined) found.set(id, [info])
+    else known.push(info)
+  }
+  return found
+}
