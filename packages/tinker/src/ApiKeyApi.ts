@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { ofCollection } from "./internal/endpoint.js"
 import { field } from "./internal/wireField.js"
 import type { TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
@@ -57,10 +58,14 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     const path = "/api/v1/auth/apikey/me"
     return ApiKeyApi.of({
       getApiKey: (key) =>
-        http.json({ operation: "get_api_key", method: "GET", path, credential: Option.some(key) }, ApiKey),
+        ofCollection(
+          http.json({ operation: "get_api_key", method: "GET", path, credential: Option.some(key) }, ApiKey)
+        ),
       deleteApiKey: (key) =>
-        Effect.asVoid(
-          http.request({ operation: "delete_api_key", method: "DELETE", path, credential: Option.some(key) })
+        ofCollection(
+          Effect.asVoid(
+            http.request({ operation: "delete_api_key", method: "DELETE", path, credential: Option.some(key) })
+          )
         )
     })
   }

@@ -9,7 +9,7 @@ import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { SamplingSessionId, SessionId } from "./Identifiers.js"
-import { post } from "./internal/endpoint.js"
+import { ofCollection, post } from "./internal/endpoint.js"
 import { field, literal, optional } from "./internal/wireField.js"
 import type { TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
@@ -358,7 +358,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
         )),
       healthz: Effect.asVoid(get("healthz", Schema.Struct({ status: Schema.Literal("ok") }))),
       checkAccess: Effect.asVoid(http.request({ ...capabilities, pausesForBilling: false })),
-      getServerCapabilities: http.json(capabilities, GetServerCapabilitiesResponse),
+      getServerCapabilities: ofCollection(http.json(capabilities, GetServerCapabilitiesResponse)),
       createSession: (request) => ofNobody(createSession(request, ofSession)),
       sessionHeartbeat: (sessionId) =>
         ofNobody(Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, background))),

@@ -244,7 +244,10 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       weightsInfo: (tinkerPath, credential) =>
         weightsInfo(
           { tinker_path: tinkerPath },
-          credential === undefined ? {} : { credential: Option.some(credential) }
+          {
+            subject: `checkpoint ${tinkerPath}`,
+            ...(credential === undefined ? {} : { credential: Option.some(credential) })
+          }
         ),
       checkpointIds: (modelId) =>
         Effect.map(

@@ -6,7 +6,10 @@ import type { SampleResponse, TinkerConfig } from "effect-tinker"
 
 /** A request as a stub sees it. */
 export interface Seen {
+  readonly method: string
+  /** Without its query. */
   readonly path: string
+  readonly query: Readonly<Record<string, string>>
   readonly headers: Readonly<Record<string, string>>
   /** Of JSON bodies. */
   readonly body: Readonly<Record<string, unknown>>
@@ -73,8 +76,15 @@ export const stub = (
 
 const read = (request: HttpClientRequest.HttpClientRequest): Seen => {
   const text = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
-  const path = request.url.slice(request.url.indexOf("/api/v1/") + 8)
-  return { path, headers: request.headers, text, body: text.startsWith("{") ? JSON.parse(text) : {} }
+  const [path = "", query] = request.url.slice(request.url.indexOf("/api/v1/") + 8).split("?")
+  return {
+    method: request.method,
+    path,
+    query: Object.fromEntries(new URLSearchParams(query)),
+    headers: request.headers,
+    text,
+    body: text.startsWith("{") ? JSON.parse(text) : {}
+  }
 }
 
 /** Breaks the connection. */
