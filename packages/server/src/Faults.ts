@@ -151,6 +151,31 @@ export const answer = (
 export const drop: Fault = { _tag: "Drop" }
 
 /**
+ * @example
+ * ```ts
+ * import { BigramEngine, Faults, TinkerServer } from "@effect-tinker/server"
+ * import { Effect, Layer } from "effect"
+ * import { AdamParams, ApiFuture, ServiceClient, Tinker } from "effect-tinker"
+ *
+ * // The first optimizer step is done, but its answer is lost: it is sent again, and not done again.
+ * const program = Effect.gen(function*() {
+ *   const faults = yield* Faults.Faults
+ *   yield* faults.plan({ path: "optim_step", fault: Faults.loseAnswer })
+ *   const service = yield* ServiceClient.ServiceClient
+ *   const training = yield* service.createLoraTrainingClient({ baseModel: "bigram", rank: 4 })
+ *   yield* ApiFuture.flatten(training.optimStep(AdamParams.make({ learningRate: 1e-3 })))
+ *   return yield* faults.unused
+ * })
+ *
+ * const Local = Tinker.layer().pipe(
+ *   Layer.provide(TinkerServer.layerClient),
+ *   Layer.provide(BigramEngine.layer()),
+ *   Layer.provideMerge(Faults.layer)
+ * )
+ *
+ * await Effect.runPromise(Effect.provide(program, Local))
+ * ```
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -113,6 +113,29 @@ export const flatten = <A, E2, E, R>(
 /**
  * Awaits all, each with its result or its failure in its place.
  *
+ * @example
+ * ```ts
+ * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+ * import { Effect, Layer } from "effect"
+ * import { ApiFuture, Datum, ServiceClient, Tinker } from "effect-tinker"
+ *
+ * // Two passes under way at once; one of them may fail without the other.
+ * const program = Effect.gen(function*() {
+ *   const service = yield* ServiceClient.ServiceClient
+ *   const training = yield* service.createLoraTrainingClient({ baseModel: "bigram", rank: 4 })
+ *   const data = [Datum.fromTokens(Int32Array.of(1, 2, 3), Float32Array.of(0, 1, 1))]
+ *   const futures = yield* Effect.all([
+ *     training.forward({ data, lossFn: "cross_entropy" }),
+ *     training.forward({ data, lossFn: "cross_entropy" })
+ *   ])
+ *   return yield* ApiFuture.awaitAll(futures)
+ * })
+ *
+ * const Local = Tinker.layer().pipe(Layer.provide(TinkerServer.layerClient), Layer.provide(BigramEngine.layer()))
+ *
+ * await Effect.runPromise(Effect.provide(program, Local))
+ * ```
+ *
  * @since 0.1.0
  * @category combinators
  */

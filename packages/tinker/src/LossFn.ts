@@ -66,6 +66,14 @@ export type LossFnConfig = Readonly<Record<string, number | string>>
 /**
  * A loss by a name that the service knows and this version does not.
  *
+ * @example
+ * ```ts
+ * import { LossFn } from "effect-tinker"
+ *
+ * // What a newer server has, and this version does not know: its inputs are not checked.
+ * console.log(LossFn.nameOf(LossFn.other("future_loss")))
+ * ```
+ *
  * @since 0.1.0
  * @category constructors
  */

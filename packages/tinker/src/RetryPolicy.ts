@@ -79,6 +79,14 @@ export const sample: Policy = backoff("500 millis", "10 seconds")
 export const archive: Policy = Schedule.spaced("30 seconds").pipe(Schedule.intersect(Schedule.recurs(5)))
 
 /**
+ * For reports of what went wrong, which are not worth much: a second, doubling, jittered, three times.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const telemetry: Policy = backoff("1 second", "10 seconds").pipe(Schedule.intersect(Schedule.recurs(3)))
+
+/**
  * Never again.
  *
  * @since 0.1.0
@@ -93,6 +101,7 @@ export const none: Policy = Schedule.stop
  * - `request`: everything that is answered at once, and every submission
  * - `poll`: fetching a result
  * - `sample`: a sample that the server has lost, or whose fetching failed for good
+ * - `telemetry`: a batch of events
  * - `archive`: an archive of a checkpoint that is not there yet
  *
  * @since 0.1.0
@@ -103,6 +112,7 @@ export interface Policies {
   readonly request: Policy
   readonly poll: Policy
   readonly sample: Policy
+  readonly telemetry: Policy
   readonly archive: Policy
 }
 
@@ -113,12 +123,27 @@ export interface Policies {
  * @category config
  */
 export class CurrentPolicies extends Context.Reference<CurrentPolicies>()("effect-tinker/RetryPolicy/CurrentPolicies", {
-  defaultValue: (): Policies => ({ firstContact, request: transient, poll, sample, archive })
+  defaultValue: (): Policies => ({ firstContact, request: transient, poll, sample, telemetry, archive })
 }) {}
 
 /**
  * Replaces policies for a region of code, e.g. `RetryPolicy.withPolicies({ request: Schedule.recurs(2) })`. They decide
  * when and how often; what cannot succeed is not sent again by any policy, and never earlier than the server asks.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer, Schedule } from "effect"
+ * import { FetchHttpClient } from "@effect/platform"
+ * import { RetryPolicy, ServiceClient, Tinker } from "effect-tinker"
+ *
+ * // Nobody listens there: fails after three attempts, and says so.
+ * const program = Effect.flatMap(ServiceClient.ServiceClient, (service) => service.healthCheck).pipe(
+ *   RetryPolicy.withPolicies({ firstContact: Schedule.recurs(2), request: Schedule.recurs(2) })
+ * )
+ * const Client = Tinker.layer({ baseUrl: "http://127.0.0.1:1" }).pipe(Layer.provide(FetchHttpClient.layer))
+ *
+ * await Effect.runPromise(Effect.flip(Effect.provide(program, Client)))
+ * ```
  *
  * @since 0.1.0
  * @category combinators

@@ -170,6 +170,15 @@ const naturalDtype = (values: TypedArray): DType =>
  *
  * Source of the rule: the Python SDK 0.38.0.
  *
+ * @example
+ * ```ts
+ * import { TensorData } from "effect-tinker"
+ *
+ * // One row of four, in which one number counts.
+ * const dense = TensorData.float32(Float32Array.of(0, 0, 2.5, 0), [1, 4])
+ * console.log(TensorData.toNested(TensorData.toSparse(dense)))
+ * ```
+ *
  * @since 0.1.0
  * @category combinators
  */

@@ -69,6 +69,26 @@ export class CurrentWaitingPolicy extends Context.Reference<CurrentWaitingPolicy
 /**
  * Sets the policy of the requests that a region of code makes.
  *
+ * @example
+ * ```ts
+ * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+ * import { Effect, Layer } from "effect"
+ * import { ModelInput, SamplingParams, ServiceClient, Tinker, WaitingPolicy } from "effect-tinker"
+ *
+ * const program = Effect.gen(function*() {
+ *   const service = yield* ServiceClient.ServiceClient
+ *   const sampling = yield* service.createSamplingClient({ baseModel: "bigram" })
+ *   return yield* sampling.sample({
+ *     prompt: ModelInput.fromTokens([1, 2, 3]),
+ *     samplingParams: SamplingParams.make({ maxTokens: 8 })
+ *   })
+ * }).pipe(WaitingPolicy.withWaitingPolicy(WaitingPolicy.failAfter("30 seconds")))
+ *
+ * const Local = Tinker.layer().pipe(Layer.provide(TinkerServer.layerClient), Layer.provide(BigramEngine.layer()))
+ *
+ * await Effect.runPromise(Effect.provide(program, Local))
+ * ```
+ *
  * @since 0.1.0
  * @category combinators
  */
