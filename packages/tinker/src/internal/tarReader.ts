@@ -57,7 +57,7 @@ export class TarReader {
         this.filled = 0
         const entry = this.header()
         if (entry !== undefined) yield { _tag: "Entry", entry }
-        if (this.mode === "file" && this.remaining === 0) yield this.endOfFile()
+        if (entry?.kind === "file" && entry.size === 0) yield this.endOfFile()
         continue
       }
       if (this.remaining > 0) {
