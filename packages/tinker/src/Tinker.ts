@@ -2,13 +2,18 @@
  * The whole client as one Layer, which needs nothing but an `HttpClient`. What a runtime may add beside it, such as stored
  * credentials, is used if it is provided along.
  */
+import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as Path from "@effect/platform/Path"
 import type { ConfigError } from "effect/ConfigError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as AdminClient from "./AdminClient.js"
 import * as ApiKeyApi from "./ApiKeyApi.js"
 import * as AuditApi from "./AuditApi.js"
 import * as BillingApi from "./BillingApi.js"
+import * as CheckpointDownload from "./CheckpointDownload.js"
 import * as CheckpointsApi from "./CheckpointsApi.js"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
@@ -91,3 +96,54 @@ export const layerFromEnv: Layer.Layer<
   ConfigError | InvalidInputError,
   HttpClient.HttpClient
 > = composed.pipe(Layer.provide(TinkerConfig.layerFromEnv), Layer.provideMerge(TinkerConfig.layerLogFromEnv))
+
+const ownSession: Layer.Layer<
+  CheckpointDownload.OwnSession,
+  never,
+  HttpClient.HttpClient | TinkerConfig.TinkerConfig
+> = Layer.effect(
+  CheckpointDownload.OwnSession,
+  Effect.map(Effect.context<HttpClient.HttpClient | TinkerConfig.TinkerConfig>(), (context) => ({
+    client: Effect.map(
+      Layer.build(Layer.provide(composed, Layer.succeedContext(context))),
+      (built) => Context.get(built, ServiceClient.ServiceClient)
+    )
+  }))
+)
+
+const downloads: Layer.Layer<
+  CheckpointDownload.CheckpointDownload,
+  InvalidInputError,
+  HttpClient.HttpClient | TinkerConfig.TinkerConfig | FileSystem.FileSystem | Path.Path
+> = CheckpointDownload.layer.pipe(
+  Layer.provide([ownSession, ClientConfig.layer]),
+  Layer.provide(resources),
+  Layer.provide(TinkerHttpClient.layer),
+  Layer.provide(Credentials.layer)
+)
+
+/**
+ * Downloads of checkpoints, which need files beside an `HttpClient`. Sends nothing until it is used.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerDownload = (
+  options: TinkerConfig.Options = {}
+): Layer.Layer<
+  CheckpointDownload.CheckpointDownload,
+  InvalidInputError,
+  HttpClient.HttpClient | FileSystem.FileSystem | Path.Path
+> => Layer.provide(downloads, TinkerConfig.layer(options))
+
+/**
+ * The same with settings from the environment, as {@link layerFromEnv} reads them.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerDownloadFromEnv: Layer.Layer<
+  CheckpointDownload.CheckpointDownload,
+  ConfigError | InvalidInputError,
+  HttpClient.HttpClient | FileSystem.FileSystem | Path.Path
+> = downloads.pipe(Layer.provide(TinkerConfig.layerFromEnv), Layer.provideMerge(TinkerConfig.layerLogFromEnv))
