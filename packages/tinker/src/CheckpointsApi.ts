@@ -212,10 +212,12 @@ export const make: Effect.Effect<
     publishCheckpoint: (checkpoint) => send(request("publish_checkpoint", "POST", checkpoint, "/publish")),
     unpublishCheckpoint: (checkpoint) => send(request("unpublish_checkpoint", "DELETE", checkpoint, "/publish")),
     setCheckpointTtl: (checkpoint, ttlSeconds) =>
-      send({
-        ...request("set_checkpoint_ttl", "PUT", checkpoint, "/ttl"),
-        body: TinkerHttpClient.jsonBody(encodeTtl({ ttlSeconds }))
-      }),
+      Effect.suspend(() =>
+        send({
+          ...request("set_checkpoint_ttl", "PUT", checkpoint, "/ttl"),
+          body: TinkerHttpClient.jsonBody(encodeTtl({ ttlSeconds }))
+        })
+      ),
     copyWeights: (wanted, accessToken) =>
       copyWeights(wanted, {
         subject: `checkpoint ${wanted.sourcePath}`,

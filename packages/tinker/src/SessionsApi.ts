@@ -212,13 +212,15 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
         }, ListSessionsResponse)),
       searchSessions: (request) => ofCollection(search(request)),
       assignSessionProject: (sessionId, projectId) =>
-        Effect.asVoid(http.request({
-          operation: "assign_session_project",
-          method: "PUT",
-          path: `/api/v1/sessions/${sessionId}/project`,
-          subject: `session ${sessionId}, or project ${projectId}`,
-          body: TinkerHttpClient.jsonBody(encodeProject({ projectId }))
-        })),
+        Effect.asVoid(Effect.suspend(() =>
+          http.request({
+            operation: "assign_session_project",
+            method: "PUT",
+            path: `/api/v1/sessions/${sessionId}/project`,
+            subject: `session ${sessionId}, or project ${projectId}`,
+            body: TinkerHttpClient.jsonBody(encodeProject({ projectId }))
+          })
+        )),
       traceExport: (sessionId) =>
         http.json({
           operation: "export_session_trace",
