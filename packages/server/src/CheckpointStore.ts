@@ -20,8 +20,10 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import type { Snapshot } from "./Engine.js"
 import * as CheckpointFiles from "./internal/checkpointFiles.js"
+import { ofBytes } from "./internal/storedFile.js"
 import { ServerError } from "./ServerError.js"
 
 /**
@@ -83,6 +85,19 @@ export interface Service {
   /** Changes what holds for a checkpoint; what is not given stays as it is. */
   readonly update: (path: TinkerPath.TinkerPath, changes: Changes) => Effect.Effect<Info, ServerError>
   readonly remove: (path: TinkerPath.TinkerPath) => Effect.Effect<void, ServerError>
+  /** What others need of a checkpoint, e.g. `adapter_model.safetensors` and `adapter_config.json`. */
+  readonly files: (path: TinkerPath.TinkerPath) => Effect.Effect<ReadonlyArray<StoredFile>, ServerError>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface StoredFile {
+  readonly name: string
+  readonly sizeBytes: number
+  /** From a byte on to the end. */
+  readonly read: (offset: number) => Stream.Stream<Uint8Array, ServerError>
 }
 
 /**
@@ -115,7 +130,12 @@ export const layerMemory: Layer.Layer<CheckpointStore> = Layer.effect(
           }),
         update: () => Effect.void,
         read: (info) => Effect.succeed(snapshots.get(TinkerPath.format(info.path))!),
-        remove: (info) => Effect.sync(() => void snapshots.delete(TinkerPath.format(info.path)))
+        remove: (info) => Effect.sync(() => void snapshots.delete(TinkerPath.format(info.path))),
+        files: (info) =>
+          Effect.sync(() =>
+            CheckpointFiles.contents(info, snapshots.get(TinkerPath.format(info.path))!)
+              .map(([name, bytes]) => ({ name, ...ofBytes(bytes) }))
+          )
       }, [])
   )
 )
@@ -142,7 +162,16 @@ export const layer = (
         write: (info, snapshot) => Effect.mapError(files.write(info, snapshot), failed(info)),
         update: (info) => Effect.mapError(files.update(info), failed(info)),
         read: (info) => Effect.mapError(files.read(info), failed(info)),
-        remove: (info) => Effect.mapError(files.remove(info.path), failed(info))
+        remove: (info) => Effect.mapError(files.remove(info.path), failed(info)),
+        files: (info) =>
+          Effect.mapBoth(files.list(info), {
+            onFailure: failed(info),
+            onSuccess: (found) =>
+              found.map(({ place, ...file }) => ({
+                ...file,
+                read: (offset) => Stream.mapError(fs.stream(place, { offset, chunkSize: 256 * 1024 }), failed(info))
+              }))
+          })
       }, existing)
     })
   )
@@ -155,6 +184,7 @@ interface Backend {
   readonly update: (info: Info) => Effect.Effect<void, ServerError>
   readonly read: (info: Info) => Effect.Effect<Snapshot, ServerError>
   readonly remove: (info: Info) => Effect.Effect<void, ServerError>
+  readonly files: (info: Info) => Effect.Effect<ReadonlyArray<StoredFile>, ServerError>
 }
 
 const make = (backend: Backend, existing: ReadonlyArray<Info>): Service => {
@@ -234,7 +264,8 @@ const make = (backend: Backend, existing: ReadonlyArray<Info>): Service => {
       Effect.flatMap(get(path), (info) => {
         infos.delete(TinkerPath.format(path))
         return backend.remove(info)
-      })
+      }),
+    files: (path) => Effect.flatMap(get(path), backend.files)
   }
 }
 

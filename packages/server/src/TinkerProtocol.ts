@@ -20,6 +20,7 @@ import type { Engine } from "./Engine.js"
 import * as Faults from "./Faults.js"
 import * as Authentication from "./internal/authentication.js"
 import * as CheckpointRoutes from "./internal/checkpointRoutes.js"
+import * as DownloadRoutes from "./internal/downloadRoutes.js"
 import * as Http from "./internal/http.js"
 import * as ModelRoutes from "./internal/modelRoutes.js"
 import * as PlannedFault from "./internal/plannedFault.js"
@@ -59,6 +60,10 @@ export interface Options {
   readonly createByLoading?: boolean | undefined
   /** False: the answer to a sample's submission does not name its sequences. Default true. */
   readonly sampleSequenceIds?: boolean | undefined
+  /** How long the address of a checkpoint's file is valid. Default 15 minutes. */
+  readonly fileUrlLifetime?: Duration.DurationInput | undefined
+  /** True: gives every checkpoint as one tar file too, as servers of the protocol's beginning. Default false. */
+  readonly archives?: boolean | undefined
   /** How long a question for a result is held before the answer is "not yet". Default 20 seconds. */
   readonly holdTime?: Duration.DurationInput | undefined
   /** How long results are kept. Default one hour. */
@@ -101,6 +106,7 @@ export const make = (
     const models = ModelRoutes.make(state)
     const weights = WeightsRoutes.make(state, authentication.isKey)
     const checkpoints = CheckpointRoutes.make(state, weights.checkToken)
+    const downloads = DownloadRoutes.make(state, { urlLifetime: options.fileUrlLifetime, archives: options.archives })
     const runs = TrainingRunRoutes.make(state)
     const sessionLists = SessionListRoutes.make(state)
     const sampling = SamplingRoutes.make(state)
@@ -109,11 +115,12 @@ export const make = (
       method: HttpMethod,
       path: `/${string}`,
       handler: Http.Handler,
-      access: Authentication.Access = "session"
+      access: Authentication.Access = "session",
+      prefix: "" | "/api/v1" = "/api/v1"
     ) =>
       HttpRouter.makeRoute(
         method,
-        `/api/v1${path}`,
+        `${prefix}${path}`,
         Effect.gen(function*() {
           const request = yield* HttpServerRequest.HttpServerRequest
           const fault = faults === undefined ? undefined : yield* faults.next(path.slice(1))
@@ -171,6 +178,13 @@ export const make = (
       route("POST", "/training_runs/:id/checkpoints/:kind/:name/publish", checkpoints.publish),
       route("DELETE", "/training_runs/:id/checkpoints/:kind/:name/publish", checkpoints.unpublish),
       route("PUT", "/training_runs/:id/checkpoints/:kind/:name/ttl", checkpoints.setTtl),
+      route(
+        "GET",
+        "/training_runs/:id/checkpoints/:kind/:name/external_weights_urls",
+        downloads.externalWeightsUrls
+      ),
+      route("GET", "/training_runs/:id/checkpoints/:kind/:name/archive", downloads.archive),
+      route("GET", `${DownloadRoutes.filesPath}/:token/:name`, downloads.file, "open", ""),
       route("POST", "/create_sampling_session", sampling.createSamplingSession),
       route("POST", "/join_sampling_session", sampling.joinSamplingSession),
       route("GET", "/samplers/:id", sampling.getSampler),
@@ -201,6 +215,13 @@ const receive = (
       body: new Uint8Array(body),
       params: yield* HttpRouter.params,
       url: request.url,
+      origin: originOf(request),
       fault
     }
   })
+
+/** In process the whole address is known; over a socket, what the client calls the server. */
+const originOf = (request: HttpServerRequest.HttpServerRequest): string =>
+  URL.canParse(request.originalUrl)
+    ? new URL(request.originalUrl).origin
+    : `${request.headers["x-forwarded-proto"] ?? "http"}://${request.headers.host ?? "localhost"}`

@@ -21,6 +21,13 @@ export interface CheckpointFiles {
   readonly update: (info: Info) => Effect.Effect<void, FileError>
   readonly read: (info: Info) => Effect.Effect<Snapshot, FileError>
   readonly remove: (path: TinkerPath.TinkerPath) => Effect.Effect<void, FileError>
+  /** What others need of a checkpoint, and where it is. */
+  readonly list: (
+    info: Info
+  ) => Effect.Effect<
+    ReadonlyArray<{ readonly name: string; readonly sizeBytes: number; readonly place: string }>,
+    FileError
+  >
 }
 
 const kinds: Record<TinkerPath.CheckpointType, string> = {
@@ -187,7 +194,16 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         const tensors = Safetensors.decode(yield* fs.readFile(file))
         return snapshotOf(info, yield* Either.mapLeft(tensors, (error) => damaged(file, error)))
       }),
-    remove: (checkpoint) => fs.remove(directoryOf(checkpoint), { recursive: true })
+    remove: (checkpoint) => fs.remove(directoryOf(checkpoint), { recursive: true }),
+    list: (info) =>
+      Effect.gen(function*() {
+        const directory = directoryOf(info.path)
+        const names = (yield* fs.readDirectory(directory)).filter((name) => name !== metaFile).sort()
+        return yield* Effect.forEach(names, (name) => {
+          const place = path.join(directory, name)
+          return Effect.map(fs.stat(place), ({ size }) => ({ name, sizeBytes: Number(size), place }))
+        })
+      })
   }
 }
 
@@ -206,15 +222,22 @@ export const byteLength = (snapshot: Snapshot): number => {
 const filesOf = (
   info: Omit<Info, "sizeBytes">,
   snapshot: Snapshot
-): ReadonlyArray<readonly [name: string, bytes: Uint8Array]> => {
-  const adapter = info.path.checkpointType === "training"
-    ? [[stateFile, Safetensors.encode(stateTensors(snapshot))] as const]
+): ReadonlyArray<readonly [name: string, bytes: Uint8Array]> => [
+  ...contents(info, snapshot),
+  [metaFile, encodeMeta(info)]
+]
+
+/** What others need of a checkpoint, as the folder has it. */
+export const contents = (
+  info: Pick<Info, "path">,
+  snapshot: Snapshot
+): ReadonlyArray<readonly [name: string, bytes: Uint8Array]> =>
+  info.path.checkpointType === "training"
+    ? [[stateFile, Safetensors.encode(stateTensors(snapshot))]]
     : [
-      [adapterFile, Safetensors.encode(snapshot.weights, { format: "pt" })] as const,
-      [adapterConfigFile, bytesOf(JSON.stringify(adapterConfig(snapshot), undefined, 2))] as const
+      [adapterConfigFile, bytesOf(JSON.stringify(adapterConfig(snapshot), undefined, 2))],
+      [adapterFile, Safetensors.encode(snapshot.weights, { format: "pt" })]
     ]
-  return [...adapter, [metaFile, encodeMeta(info)]]
-}
 
 const encodeMeta = (info: Omit<Info, "sizeBytes">): Uint8Array =>
   bytesOf(

@@ -28,6 +28,8 @@ export interface Received {
   readonly params: Readonly<Record<string, string | undefined>>
   /** As it came, with its query. */
   readonly url: string
+  /** Of the server, as the client sees it, e.g. `http://localhost:8000`. */
+  readonly origin: string
   readonly fault: Fault | undefined
 }
 

@@ -1,0 +1,163 @@
+/**
+ * Handlers of checkpoints' files: addresses that are valid for a while, for whoever has them, and what is there.
+ */
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
+import * as Stream from "effect/Stream"
+import type { ServerError } from "../ServerError.js"
+import * as Http from "./http.js"
+import type * as State from "./serverState.js"
+import * as StoredFile from "./storedFile.js"
+
+export interface Options {
+  /** Default 15 minutes. */
+  readonly urlLifetime?: Duration.DurationInput | undefined
+  /** Whether checkpoints are given as one archive too. */
+  readonly archives?: boolean | undefined
+}
+
+/** Where files are, before a token and a name. */
+export const filesPath = "/files"
+
+export const make = (state: State.ServerState, options: Options) => {
+  const { store } = state
+  const lifetime = Duration.toMillis(options.urlLifetime ?? Duration.minutes(15))
+  const granted = new Map<string, { readonly path: TinkerPath.TinkerPath; readonly expiresAt: number }>()
+
+  const pathOf = ({ params }: Http.Received): Effect.Effect<TinkerPath.TinkerPath, Http.Refusal> =>
+    Effect.mapError(
+      TinkerPath.parse(`tinker://${params.id}/${params.kind}/${params.name}`),
+      (error) => Http.refuse(400, error.description)
+    )
+
+  /** Lets whoever has the token read the files of a checkpoint. */
+  const grant = (path: TinkerPath.TinkerPath) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      for (const [token, { expiresAt }] of granted) if (expiresAt <= now) granted.delete(token)
+      const token = randomToken()
+      const expiresAt = now + lifetime
+      granted.set(token, { path, expiresAt })
+      return { token, expires: new Date(expiresAt) }
+    })
+
+  const addressOf = ({ origin }: Http.Received, token: string, name: string) =>
+    `${origin}${filesPath}/${token}/${encodeURIComponent(name)}`
+
+  const externalWeightsUrls: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const path = yield* pathOf(request)
+      if (path.checkpointType !== "external") {
+        return yield* Http.refuse(
+          400,
+          `${TinkerPath.format(path)} has no files to download; those saved by save_weights_external have`
+        )
+      }
+      const files = yield* known(store.files(path))
+      const { expires, token } = yield* grant(path)
+      return Http.json({
+        urls: Object.fromEntries(files.map(({ name }) => [name, addressOf(request, token, name)])),
+        expires: expires.toISOString()
+      })
+    })
+
+  const archive: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      if (options.archives !== true) return yield* Http.refuse(404, "this server makes no archives")
+      const path = yield* pathOf(request)
+      yield* known(store.info(path))
+      const { expires, token } = yield* grant(path)
+      return HttpServerResponse.empty({
+        status: 302,
+        headers: {
+          location: addressOf(request, token, archiveName),
+          expires: expires.toUTCString(),
+          "content-length": "0"
+        }
+      })
+    })
+
+  const file: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { name, token } = request.params
+      const grant = granted.get(token ?? "")
+      if (grant === undefined || (yield* Clock.currentTimeMillis) >= grant.expiresAt) {
+        return yield* Http.refuse(403, "the address is not valid, or not any more")
+      }
+      const { createdAt } = yield* known(store.info(grant.path))
+      const files = yield* known(store.files(grant.path))
+      const wanted = decodeURIComponent(name ?? "")
+      const found = wanted === archiveName && options.archives === true
+        ? StoredFile.tar(files)
+        : files.find(({ name }) => name === wanted)
+      if (found === undefined) return yield* Http.refuse(404, `the checkpoint has no file ${wanted}`)
+      // A checkpoint never changes once it is there.
+      const etag = `"${createdAt.toString(36)}-${found.sizeBytes.toString(36)}"`
+      return yield* send(request, found, { etag, "last-modified": new Date(createdAt).toUTCString() })
+    })
+
+  return { externalWeightsUrls, archive, file }
+}
+
+/** No checkpoint's file is called so. */
+const archiveName = "archive.tar"
+
+/** Source: RFC 9110, sections 13 and 14; of ranges those that go to the end, as downloads go on by them. */
+const send = (
+  { headers }: Http.Received,
+  { read, sizeBytes }: StoredFile.Content,
+  marks: { readonly etag: string; readonly "last-modified": string }
+): Effect.Effect<HttpServerResponse.HttpServerResponse, Http.Refusal> => {
+  const always = { ...marks, "accept-ranges": "bytes" }
+  if (headers["if-none-match"] === marks.etag) {
+    return Effect.succeed(HttpServerResponse.empty({ status: 304, headers: always }))
+  }
+  const range = /^bytes=(\d+)-$/.exec(headers.range ?? "")
+  const condition = headers["if-range"]
+  const applies = condition === undefined || condition === marks.etag || condition === marks["last-modified"]
+  const from = range !== null && applies ? Number(range[1]) : 0
+  if (from > 0 && from >= sizeBytes) {
+    return Http.refuse(416, "the file ends before", { ...always, "content-range": `bytes */${sizeBytes}` })
+  }
+  const length = sizeBytes - from
+  const options = {
+    status: from > 0 ? 206 : 200,
+    contentType: "application/octet-stream",
+    headers: from > 0 ? { ...always, "content-range": `bytes ${from}-${sizeBytes - 1}/${sizeBytes}` } : always
+  }
+  return length > largestWhole
+    ? Effect.succeed(
+      HttpServerResponse.stream(read(from), {
+        ...options,
+        contentLength: length,
+        headers: { ...options.headers, "content-length": String(length) }
+      })
+    )
+    : Effect.map(
+      known(Stream.runCollect(read(from))),
+      (parts) => HttpServerResponse.uint8Array(joined(Chunk.toReadonlyArray(parts), length), options)
+    )
+}
+
+/** In bytes; what is larger is sent as it is read. */
+const largestWhole = 256 * 1024
+
+const joined = (parts: ReadonlyArray<Uint8Array>, length: number): Uint8Array => {
+  const bytes = new Uint8Array(length)
+  let offset = 0
+  for (const part of parts) {
+    bytes.set(part, offset)
+    offset += part.length
+  }
+  return bytes
+}
+
+const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A, Http.Refusal> =>
+  Effect.mapError(effect, ({ description, reason }) => Http.refuse(reason === "NotFound" ? 404 : 500, description))
+
+/** Not from the random numbers of the program, which a test may fix: nobody may guess it. */
+const randomToken = (): string => Encoding.encodeBase64Url(crypto.getRandomValues(new Uint8Array(24)))

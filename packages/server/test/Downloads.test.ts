@@ -1,0 +1,175 @@
+import { HttpClient, HttpClientRequest } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, it } from "@effect/vitest"
+import { Effect, Layer, TestClock } from "effect"
+import type { ModelId } from "effect-tinker/Identifiers"
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { BigramEngine, CheckpointStore, type Engine, Safetensors, TinkerServer } from "../src/index.js"
+
+const run = "S:train:0"
+
+const snapshot = (rank: number): Engine.Snapshot => ({
+  baseModel: "bigram",
+  lora: { rank: 2, seed: 1, trainAttn: true, trainMlp: true, trainUnembed: true },
+  step: 3,
+  weights: new Map([
+    ["base_model.model.q_proj.lora_A.weight", {
+      shape: [rank, 1000],
+      data: Float32Array.from({ length: rank * 1000 }, (_, i) => i)
+    }]
+  ]),
+  expAvg: new Map(),
+  expAvgSq: new Map()
+})
+
+const rows = 400
+
+const pathOf = (checkpointType: "external" | "training") => ({
+  trainingRunId: run as ModelId,
+  checkpointType,
+  name: "final"
+})
+
+const stores = {
+  memory: CheckpointStore.layerMemory,
+  folder: Layer.unwrapScoped(
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(`${tmpdir()}/store-`)),
+        (folder) => Effect.sync(() => rmSync(folder, { recursive: true }))
+      ),
+      (folder) => Layer.provide(Layer.orDie(CheckpointStore.layer(folder)), NodeContext.layer)
+    )
+  )
+}
+
+const get = (url: string, headers: Record<string, string> = {}) =>
+  Effect.gen(function*() {
+    const { headers: answered, status, ...response } = yield* Effect.flatMap(
+      HttpClient.HttpClient,
+      (client) => client.execute(HttpClientRequest.get(url, { headers }))
+    ).pipe(Effect.flatMap((response) =>
+      Effect.map(response.arrayBuffer, (body) => ({
+        status: response.status,
+        headers: response.headers,
+        body: new Uint8Array(body)
+      }))
+    ))
+    return { status, headers: answered, body: response.body }
+  })
+
+const json = (body: Uint8Array) => JSON.parse(new TextDecoder().decode(body))
+
+const api = "http://tinker.test:1234/api/v1"
+const checkpoints = `${api}/training_runs/${run}/checkpoints`
+
+const addresses = Effect.gen(function*() {
+  const { body, status } = yield* get(`${checkpoints}/external_weights/final/external_weights_urls`)
+  assert.strictEqual(status, 200)
+  return json(body) as { readonly urls: Record<string, string>; readonly expires: string }
+})
+
+for (const [name, store] of Object.entries(stores)) {
+  const server = (options: Parameters<typeof TinkerServer.layerClientWithStore>[0] = {}) =>
+    TinkerServer.layerClientWithStore(options).pipe(
+      Layer.provide(BigramEngine.layer()),
+      Layer.provideMerge(store)
+    )
+
+  const save = (type: "external" | "training" = "external") =>
+    Effect.flatMap(CheckpointStore.CheckpointStore, (store) => store.save(pathOf(type), snapshot(rows)))
+
+  it.effect(`gives the files of external weights under its own address, kept in ${name}`, () =>
+    Effect.gen(function*() {
+      yield* save()
+      const { expires, urls } = yield* addresses
+      assert.deepStrictEqual(Object.keys(urls).sort(), ["adapter_config.json", "adapter_model.safetensors"])
+      assert.strictEqual(new Date(expires).getTime(), 15 * 60_000)
+      const model = yield* get(urls["adapter_model.safetensors"]!)
+      assert.isTrue(urls["adapter_model.safetensors"]!.startsWith("http://tinker.test:1234/files/"))
+      assert.strictEqual(Number(model.headers["content-length"]), model.body.length)
+      const tensors = Safetensors.decode(model.body)
+      assert.strictEqual(tensors._tag, "Right")
+      const config = yield* get(urls["adapter_config.json"]!)
+      assert.strictEqual(json(config.body).peft_type, "LORA")
+    }).pipe(Effect.provide(server())))
+
+  it.effect(`gives the rest of a file that is the same, and the whole of another, kept in ${name}`, () =>
+    Effect.gen(function*() {
+      yield* save()
+      const url = (yield* addresses).urls["adapter_model.safetensors"]!
+      const whole = yield* get(url)
+      const { etag } = whole.headers
+      for (const from of [1, 1000, whole.body.length - 1]) {
+        const range = { range: `bytes=${from}-` }
+        const part = yield* get(url, { ...range, "if-range": etag! })
+        assert.strictEqual(part.status, 206)
+        assert.strictEqual(
+          part.headers["content-range"],
+          `bytes ${from}-${whole.body.length - 1}/${whole.body.length}`
+        )
+        assert.deepStrictEqual(part.body, whole.body.slice(from))
+        assert.strictEqual((yield* get(url, { ...range, "if-range": "\"other\"" })).status, 200)
+      }
+      assert.strictEqual((yield* get(url, { range: `bytes=${whole.body.length}-` })).status, 416)
+      assert.strictEqual((yield* get(url, { "if-none-match": etag! })).status, 304)
+    }).pipe(Effect.provide(server())))
+
+  it.effect(`an address is valid for its time, and no longer than its checkpoint, kept in ${name}`, () =>
+    Effect.gen(function*() {
+      yield* save()
+      const first = (yield* addresses).urls["adapter_config.json"]!
+      assert.strictEqual((yield* get(first)).status, 200)
+      yield* TestClock.adjust("59 seconds")
+      assert.strictEqual((yield* get(first)).status, 200)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* get(first)).status, 403)
+      assert.strictEqual((yield* get(first.replace(/files\/[^/]+/, "files/AAAA"))).status, 403)
+      const second = (yield* addresses).urls["adapter_config.json"]!
+      assert.notStrictEqual(first, second)
+      assert.strictEqual((yield* get(`${second}x`)).status, 404)
+      yield* Effect.flatMap(CheckpointStore.CheckpointStore, (store) => store.remove(pathOf("external")))
+      assert.strictEqual((yield* get(second)).status, 404)
+    }).pipe(Effect.provide(server({ fileUrlLifetime: "1 minute" }))))
+
+  it.effect(`gives an archive that tar reads, from any byte on, where it is asked to, kept in ${name}`, () =>
+    Effect.gen(function*() {
+      yield* save("training")
+      const { headers, status } = yield* get(`${checkpoints}/weights/final/archive`)
+      assert.strictEqual(status, 302)
+      assert.strictEqual(new Date(headers.expires!).getTime(), 15 * 60_000)
+      const archive = yield* get(headers.location!)
+      for (const from of [1, 511, 512, 513, 700, archive.body.length - 1]) {
+        const part = yield* get(headers.location!, { range: `bytes=${from}-`, "if-range": archive.headers.etag! })
+        assert.deepStrictEqual(part.body, archive.body.slice(from))
+      }
+      const folder = mkdtempSync(`${tmpdir()}/unpacked-`)
+      writeFileSync(`${folder}/archive.tar`, archive.body)
+      execFileSync("tar", ["-xf", "archive.tar"], { cwd: folder })
+      assert.deepStrictEqual(readdirSync(folder).sort(), ["archive.tar", "state.safetensors"])
+      assert.strictEqual(Safetensors.decode(readFileSync(`${folder}/state.safetensors`))._tag, "Right")
+      rmSync(folder, { recursive: true })
+    }).pipe(Effect.provide(server({ archives: true }))))
+}
+
+it.effect("tells what has no files, and that it makes no archives", () =>
+  Effect.gen(function*() {
+    yield* Effect.flatMap(CheckpointStore.CheckpointStore, (store) => store.save(pathOf("training"), snapshot(2)))
+    for (
+      const [path, status] of [
+        ["weights/final/external_weights_urls", 400],
+        ["external_weights/none/external_weights_urls", 404],
+        ["weights/final/archive", 404],
+        ["other/final/external_weights_urls", 400]
+      ] as const
+    ) {
+      assert.strictEqual((yield* get(`${checkpoints}/${path}`)).status, status)
+    }
+  }).pipe(Effect.provide(
+    TinkerServer.layerClientWithStore().pipe(
+      Layer.provide(BigramEngine.layer()),
+      Layer.provideMerge(CheckpointStore.layerMemory)
+    )
+  )))
