@@ -154,6 +154,12 @@ export const SaveWeightsExternalResponse = Schema.Struct({
 export type SaveWeightsExternalResponse = typeof SaveWeightsExternalResponse.Type
 
 /**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const WeightsInfoRequest = Schema.Struct({ tinkerPath: field(Schema.String, "tinker_path") })
+
+/**
  * Flags that the server does not tell are absent.
  *
  * @since 0.1.0
@@ -229,7 +235,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
     const ofSession = { ofSession: true }
-    const weightsInfo = post(http, "weights_info", Schema.Struct({ tinker_path: Schema.String }), WeightsInfoResponse)
+    const weightsInfo = post(http, "weights_info", WeightsInfoRequest, WeightsInfoResponse)
     return WeightsApi.of({
       saveWeights: post(http, "save_weights", SaveWeightsRequest, UntypedFuture, ofSession),
       saveWeightsForSampler: post(
@@ -243,7 +249,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       loadWeights: post(http, "load_weights", LoadWeightsRequest, UntypedFuture, ofSession),
       weightsInfo: (tinkerPath, credential) =>
         weightsInfo(
-          { tinker_path: tinkerPath },
+          { tinkerPath },
           {
             subject: `checkpoint ${tinkerPath}`,
             ...(credential === undefined ? {} : { credential: Option.some(credential) })
