@@ -4,6 +4,7 @@
  *
  * - `--port`: 0, any free one, unless given; the address is the first line that is printed
  * - `--delay`: how long, in milliseconds, a result is held back, to keep requests in flight
+ * - `--checkpoints`: how many checkpoints the user has, 100,000 unless given
  * - `--pyqwest`: `true` or `false`, the HTTP client that the Python SDK is told to use
  *
  * `GET /stats` says how many requests are open, how many came to each path, and when the last heartbeats came.
@@ -17,10 +18,12 @@ const options = parseArgs({
   options: {
     port: { type: "string", default: "0" },
     delay: { type: "string", default: "0" },
+    checkpoints: { type: "string", default: "100000" },
     pyqwest: { type: "string", default: "true" }
   }
 }).values
 const delay = Number(options.delay)
+const checkpoints = Number(options.checkpoints)
 
 export interface Stats {
   readonly open: number
@@ -151,7 +154,27 @@ const asample = (request: IncomingMessage, response: ServerResponse) =>
     send(response, Buffer.from(`{"request_id":"${id}","sample_sequence_ids":["${id}:0"]}`))
   })
 
-const answer = (request: IncomingMessage, response: ServerResponse, path: string): unknown => {
+/** One page of the user's checkpoints. */
+const listCheckpoints = (query: URLSearchParams): Buffer => {
+  const limit = Number(query.get("limit"))
+  const offset = Number(query.get("offset"))
+  const page = Array.from({ length: Math.max(0, Math.min(limit, checkpoints - offset)) }, (_, i) => {
+    const name = String(offset + i).padStart(6, "0")
+    return {
+      checkpoint_id: `weights/${name}`,
+      checkpoint_type: "training",
+      time: "2025-06-01T12:00:00.123456+00:00",
+      tinker_path: `tinker://0b7b3a52-6d4c-4d1e-9c1f-2f6f0f4b7a11:train:0/weights/${name}`,
+      size_bytes: 1_000_000 + i,
+      public: false,
+      user_metadata: { step: name },
+      expires_at: null
+    }
+  })
+  return json({ checkpoints: page, cursor: { offset, limit, total_count: checkpoints } })
+}
+
+const answer = (request: IncomingMessage, response: ServerResponse, path: string, query: string): unknown => {
   const say = (body: Buffer) => drain(request, () => send(response, body))
   switch (path) {
     case "asample":
@@ -179,6 +202,8 @@ const answer = (request: IncomingMessage, response: ServerResponse, path: string
       return say(json({ model_id: "model", model_data: { model_name: "bench/model" }, type: "get_info" }))
     case "get_server_capabilities":
       return say(capabilities)
+    case "checkpoints":
+      return say(listCheckpoints(new URLSearchParams(query)))
     case "telemetry":
       return say(json({ status: "accepted" }))
     default:
@@ -196,7 +221,7 @@ const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) =
     const stats: Stats = { open, mostOpen, connections, idleSince, requests, sessionSince, heartbeats }
     return send(response, json(stats))
   }
-  const path = request.url!.slice("/api/v1/".length)
+  const [path = "", query = ""] = request.url!.slice("/api/v1/".length).split("?")
   requests[path] = (requests[path] ?? 0) + 1
   open++
   idleSince = null
@@ -205,7 +230,7 @@ const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) =
     open--
     if (open === 0) idleSince = Date.now()
   })
-  answer(request, response, path)
+  answer(request, response, path, query)
 })
 server.requestTimeout = 0
 server.on("connection", (socket) => {
