@@ -14,9 +14,9 @@ const tiers = [
   "TinkerError|DownloadError|Identifiers|TinkerPath|ConsoleUrl|TensorData|ModelInput|Datum|LossFn|AdamParams|OptimizerParams|LoraConfig|SamplingParams"
   + "|ForwardBackwardOutput|SampleResponse|Checkpoint|CheckpointRef|Cursor|TrainingRun|SessionSummary|UsageEvent|StorageUsage|AuditLogEntry|AccessScope",
   "TinkerConfig|Credentials|TinkerEvents|TinkerMetrics|TinkerHttpClient|RetryPolicy",
-  "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi|CheckpointsApi|TrainingRunsApi|SessionsApi|BillingApi|AuditApi|ApiKeyApi",
+  "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi|TelemetryApi|CheckpointsApi|TrainingRunsApi|SessionsApi|BillingApi|AuditApi|ApiKeyApi",
   "ClientConfig|SessionManager|WaitingPolicy|DispatchLimiter|ApiFuture|RequestSequence|CompletionPoller|SampleCancellation"
-  + "|SamplerHandle|CustomLoss",
+  + "|SamplerHandle|CustomLoss|TelemetryReporter|UsageMeter",
   "CheckpointDownload|ServiceClient|TrainingClient|SamplingClient|RestClient|AdminClient",
   "Tinker"
 ]

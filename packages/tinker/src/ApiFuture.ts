@@ -18,7 +18,10 @@ import * as Stream from "effect/Stream"
 import type { Budget } from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId } from "./Identifiers.js"
+import type { Track } from "./internal/callTrace.js"
 import { malformed, type Origin } from "./internal/decodeJson.js"
+import { FutureTrouble } from "./internal/futureTrouble.js"
+import type { Observers } from "./internal/observers.js"
 import * as StateCell from "./internal/stateCell.js"
 import { stuckWarning } from "./internal/stuckWarning.js"
 import * as RetryPolicy from "./RetryPolicy.js"
@@ -160,6 +163,8 @@ export interface Submitted<A> {
   readonly roundTrip?: number | undefined
   /** Known to be there, with this many bytes. */
   readonly finishedSize?: number | undefined
+  /** The phases of the call, if somebody sees them. */
+  readonly track?: Track | undefined
 }
 
 /**
@@ -190,6 +195,8 @@ export interface Waiting {
   readonly warn: (message: string) => Effect.Effect<void>
   /** Runs with each answer that is no result yet. */
   readonly onPending?: ((reply: FuturesApi.Pending) => Effect.Effect<void>) | undefined
+  /** Who is told of failures and pauses. */
+  readonly observers?: Observers | undefined
 }
 
 /**
@@ -208,12 +215,21 @@ export interface Pending<A, E> {
 }
 
 /**
+ * Runs before whoever awaits a future has its end.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type OnSettled<A> = (exit: Exit.Exit<A, unknown>) => Effect.Effect<void>
+
+/**
  * @since 0.1.0
  * @category constructors
  */
 export const makePending = <A, E>(
   operation: string,
-  requestIds: ReadonlyArray<RequestId>
+  requestIds: ReadonlyArray<RequestId>,
+  onSettled?: OnSettled<A>
 ): Pending<A, E | TinkerError> => {
   const result = Deferred.unsafeMake<A, E | TinkerError>(FiberId.none)
   const states = StateCell.make<State>({ _tag: "submitted" }, sameState)
@@ -236,7 +252,8 @@ export const makePending = <A, E>(
       if (Exit.isSuccess(settled)) states.set({ _tag: "done" })
       else if (settled.cause._tag === "Fail") states.set({ _tag: "failed", error: settled.cause.error })
       states.end()
-      return Effect.asVoid(Deferred.done(result, settled))
+      const told = Deferred.done(result, settled)
+      return onSettled === undefined ? Effect.asVoid(told) : Effect.zipRight(onSettled(settled), told)
     })
 
   const cancellable = <B>(work: Effect.Effect<B, E | TinkerError>) =>
@@ -284,12 +301,14 @@ export const make = <A, B>(
   waiting: Waiting,
   scope: Scope.Scope,
   chunks: ReadonlyArray<Submitted<A>>,
-  combine: (results: ReadonlyArray<A>) => B
+  combine: (results: ReadonlyArray<A>) => B,
+  onSettled?: OnSettled<B>
 ): Effect.Effect<ApiFuture<B>> =>
   Effect.suspend(() => {
     const pending = makePending<B, TinkerError>(
       chunks[0]!.operation,
-      chunks.map((chunk) => chunk.requestId)
+      chunks.map((chunk) => chunk.requestId),
+      onSettled
     )
     const work = Effect.map(retrieveAll(waiting, chunks, pending.report), combine)
     return Effect.as(settleIn(scope, pending, work), pending.future)
@@ -315,8 +334,12 @@ export const settleIn = <A, E>(
  * @since 0.1.0
  * @category constructors
  */
-export const succeed = <A>(operation: string, value: A): Effect.Effect<ApiFuture<A>> => {
-  const { future, settleWith } = makePending<A, TinkerError>(operation, [])
+export const succeed = <A>(
+  operation: string,
+  value: A,
+  onSettled?: OnSettled<A>
+): Effect.Effect<ApiFuture<A>> => {
+  const { future, settleWith } = makePending<A, TinkerError>(operation, [], onSettled)
   return Effect.as(settleWith(Effect.succeed(value)), future)
 }
 
@@ -349,12 +372,15 @@ export const retrieve = <A>(
   Effect.flatMap(WaitingPolicy.CurrentWaitingPolicy, (policy) =>
     Effect.clockWith((clock) => {
       const waiter = new Waiter(waiting, submitted, report, policy, clock.unsafeCurrentTimeMillis())
-      return Duration.isFinite(policy.deadline)
-        ? Effect.timeoutFail(waiter.run, {
-          duration: policy.deadline,
-          onTimeout: () => waiter.timeout("waiting", policy.deadline)
-        })
-        : waiter.run
+      return Effect.catchAll(
+        Duration.isFinite(policy.deadline)
+          ? Effect.timeoutFail(waiter.run, {
+            duration: policy.deadline,
+            onTimeout: () => waiter.timeout("waiting", policy.deadline)
+          })
+          : waiter.run,
+        waiter.onFailure
+      )
     }))
 
 /** The wait for one result. A class, because thousands of them wait at once and each is stepped many times. */
@@ -370,6 +396,8 @@ class Waiter<A> {
   /** When the server last reported progress. */
   private progress: number
   private stuck = false
+  private trouble: FutureTrouble | undefined
+  private inProtobuf = false
 
   constructor(
     waiting: Waiting,
@@ -387,7 +415,8 @@ class Waiter<A> {
   }
 
   readonly run: Effect.Effect<A, TinkerError> = Effect.suspend(() => {
-    const { finishedSize } = this.submitted
+    const { finishedSize, requestId, track } = this.submitted
+    track?.enter("queued", { requestId })
     return finishedSize === undefined || finishedSize === 0 ? this.ask : this.askForLarge(finishedSize)
   })
 
@@ -399,6 +428,27 @@ class Waiter<A> {
   timeout(reason: "waiting" | "stuck", deadline: Duration.Duration): ApiTimeoutError {
     const { operation, requestId } = this.submitted
     return new ApiTimeoutError({ operation, reason, deadline, requestId, state: this.state })
+  }
+
+  readonly onFailure = (error: TinkerError): Effect.Effect<never, TinkerError> =>
+    this.withTrouble(Effect.fail(error), (trouble) => {
+      trouble.failed(error, Math.max(0, this.iteration - 1), false, this.inProtobuf)
+    })
+
+  private troubled(): FutureTrouble | undefined {
+    const { observers } = this.waiting
+    return observers === undefined ? undefined : this.trouble ??= new FutureTrouble(observers, this.submitted)
+  }
+
+  /** Goes on when what there was of trouble is told. */
+  private withTrouble<B>(
+    effect: Effect.Effect<B, TinkerError>,
+    note: (trouble: FutureTrouble) => void
+  ): Effect.Effect<B, TinkerError> {
+    const trouble = this.troubled()
+    if (trouble === undefined) return effect
+    note(trouble)
+    return Effect.zipRight(trouble.finish, effect)
   }
 
   private readonly ask: Effect.Effect<A, TinkerError> = Effect.suspend(() => {
@@ -459,6 +509,7 @@ class Waiter<A> {
       case "Json":
         return this.decoded(reply.response, (origin) => this.submitted.decode.json(reply.value, origin))
       case "Protobuf":
+        this.inProtobuf = true
         return this.decoded(reply.response, (origin) => {
           const { protobuf } = this.submitted.decode
           return protobuf === undefined
@@ -474,8 +525,11 @@ class Waiter<A> {
   ): Effect.Effect<A, TinkerError> {
     const { operation, requestId } = this.submitted
     const origin: Origin = { operation, requestId, response }
+    const { track } = this.submitted
+    track?.arrived()
     try {
-      return decode(origin)
+      const decoded = this.trouble === undefined ? decode(origin) : Effect.zipLeft(decode(origin), this.trouble.finish)
+      return track === undefined ? decoded : Effect.tap(decoded, () => track.settled())
     } catch (cause) {
       return malformed(origin, cause instanceof Error ? cause.message : "it is damaged", cause)
     }
@@ -488,12 +542,17 @@ class Waiter<A> {
   }
 
   private notePending(reply: FuturesApi.Pending, now: number): void {
+    if (reply.isTimeout === true) this.troubled()?.timedOut(this.iteration - 1)
     if (reply.queueState === "active") {
       this.progress = now
       this.stuck = false
+      this.trouble?.resumed(reply.reason)
+      this.submitted.track?.enter("running")
       this.report({ _tag: "running", reason: reply.reason })
     } else if (reply.queueState !== undefined || reply.reason !== undefined) {
       const { reason, queueState = "unknown" } = reply
+      this.troubled()?.paused(reply)
+      this.submitted.track?.enter("queued", { queueState })
       if (!this.stuck) this.report({ _tag: "queued", queueState, reason, since: DateTime.unsafeMake(now) })
     }
   }
@@ -502,6 +561,7 @@ class Waiter<A> {
     this.report({ _tag: "paused", reason: "billing", since })
 
   private readonly onRetry = (attempt: number, error: TinkerError): Effect.Effect<void, TinkerError> => {
+    this.troubled()?.failed(error, this.iteration - 1, true, false)
     if (!this.stuck) this.report({ _tag: "retrying", attempt, error })
     return Effect.flatMap(Clock.currentTimeMillis, (now) => this.checkStuck(now))
   }
@@ -509,8 +569,12 @@ class Waiter<A> {
   private checkStuck(now: number): Effect.Effect<void, TinkerError> {
     const { failsWhenStuck, stuckAfter } = this.policy
     if (this.stuck || now - this.progress < Duration.toMillis(stuckAfter)) return Effect.void
-    if (failsWhenStuck) return this.timeout("stuck", stuckAfter)
+    if (failsWhenStuck) {
+      this.troubled()?.stuck()
+      return this.timeout("stuck", stuckAfter)
+    }
     this.stuck = true
+    this.troubled()?.stuck()
     const before = this.state
     this.report({ _tag: "stuck", since: DateTime.unsafeMake(this.progress) })
     const { operation, requestId } = this.submitted

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { decodeValue, malformed, type Origin, parseJson } from "./internal/decodeJson.js"
 import { post } from "./internal/endpoint.js"
+import { readErrorDetail } from "./internal/readErrorDetail.js"
 import { field, literal, optional } from "./internal/wireField.js"
 import type { ApiStatusError, TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
@@ -93,6 +94,8 @@ export interface Pending {
   readonly _tag: "Pending"
   readonly queueState: QueueState | undefined
   readonly reason: string | undefined
+  /** Whether it was an answer 408, by which some servers say so. */
+  readonly isTimeout?: boolean | undefined
 }
 
 /**
@@ -290,15 +293,20 @@ const readReply = (origin: Origin): Effect.Effect<Reply, TinkerError> => {
   if (response.status === 408) {
     return parseJson(origin).pipe(
       Effect.flatMap((value) => decodeValue(origin, value, Body)),
-      Effect.match({ onFailure: () => pending, onSuccess: toPending })
+      Effect.match({ onFailure: () => pending, onSuccess: toPending }),
+      Effect.map((reply) => ({ ...reply, isTimeout: true }))
     )
   }
   if (response.status < 200 || response.status >= 300) {
+    // Some servers tell by these that the request itself has failed.
+    if (response.status === 422 || (response.status === 400 && isExplained(response.body))) {
+      return Effect.succeed({ _tag: "Failed", category: "user", description: readErrorDetail(response.body) })
+    }
     const named = { operation: origin.operation, ...(requestId === undefined ? {} : { requestId }) }
     return Effect.flatMap(
       TinkerHttpClient.statusError(response, named),
       (error) =>
-        response.status === 400 && !isExplained(response.body)
+        response.status === 400
           ? Effect.succeed<Reply>({ _tag: "Unexplained", error })
           : Effect.fail(error)
     )

@@ -23,7 +23,7 @@ import type { SamplingSessionId } from "./Identifiers.js"
 import { checkFields, id, oneOf, optional, text, wholeFrom } from "./internal/checkFields.js"
 import { exportTrace } from "./internal/exportTrace.js"
 import { identityOf } from "./internal/identityOf.js"
-import { operation } from "./internal/operation.js"
+import { operations } from "./internal/operation.js"
 import { ttlIssues, ttlSeconds } from "./internal/saveOptions.js"
 import { searchIssues } from "./internal/searchIssues.js"
 import * as Sessionless from "./internal/sessionless.js"
@@ -261,6 +261,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
   const clientConfig = yield* ClientConfig.ClientConfig
   const config = yield* TinkerConfig.TinkerConfig
   const { call, request } = yield* Sessionless.make
+  const { operation } = yield* operations
 
   const getTrainingRun: Service["getTrainingRun"] = (idOrPath, { accessScope = "owned" } = {}) => {
     const name = "RestClient.getTrainingRun"

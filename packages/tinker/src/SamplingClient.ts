@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
@@ -17,11 +18,12 @@ import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
-import { span } from "./internal/operation.js"
+import { observers } from "./internal/observers.js"
 import { sampleIssues } from "./internal/sampleIssues.js"
 import * as SampleProgress from "./internal/sampleProgress.js"
 import { stuckWarning } from "./internal/stuckWarning.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
+import { beginIfWatched, count, type WatchedCall } from "./internal/watchedCall.js"
 import type { ModelInput } from "./ModelInput.js"
 import * as ModelInputs from "./ModelInput.js"
 import * as RetryPolicy from "./RetryPolicy.js"
@@ -32,8 +34,11 @@ import * as SamplerHandle from "./SamplerHandle.js"
 import * as SamplingApi from "./SamplingApi.js"
 import * as SamplingParams from "./SamplingParams.js"
 import * as SessionManager from "./SessionManager.js"
+import type * as TelemetryReporter from "./TelemetryReporter.js"
 import type { Int64Tensor } from "./TensorData.js"
 import { ApiResponseValidationError, invalidInput, isRetryable, type TinkerError } from "./TinkerError.js"
+import type { Attempts } from "./TinkerHttpClient.js"
+import type { Usage } from "./UsageMeter.js"
 import * as WaitingPolicy from "./WaitingPolicy.js"
 
 /**
@@ -49,6 +54,9 @@ export class SamplingClient extends Context.Tag("effect-tinker/SamplingClient")<
 export interface Service {
   readonly samplingSessionId: SamplingSessionId
   readonly baseModel: string
+
+  /** What reports failures of this client, for events of yours; `undefined` when the option `telemetry` is false. */
+  readonly telemetry: TelemetryReporter.Service | undefined
 
   /**
    * Answers to a prompt. A request that the server has lost is submitted again, so asking is safe to repeat. Interrupting
@@ -190,6 +198,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const cancellation = yield* SampleCancellation.SampleCancellation
     const session = yield* SessionManager.SessionManager
     const scope = yield* Scope.Scope
+    const watching = yield* observers
+    const { metrics, reporting, telemetry } = watching
     const warn = ThrottledWarning.make()
     // Of its own: that a queue stands still is told every minute, which would leave no room for it.
     const warnOfStuck = ThrottledWarning.make()
@@ -199,6 +209,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       responseBudget: limiter.responses,
       label,
       warn: warnOfStuck,
+      observers: watching,
       onPending: (reply) => onQueued(reply)
     }
     const progress = SampleProgress.make(label)
@@ -225,12 +236,16 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       )
     )
 
-    const submit = (name: string, call: SampleOptions, seqId: number | bigint) => {
+    const submit = (name: string, call: SampleOptions, seqId: number | bigint, watch: WatchedCall | undefined) => {
       const attempt = Effect.suspend(() => {
         // Encoded when it is sent: thousands may wait for their turn.
         const body = SamplingApi.encodeSampleRequest(requestOf(call, samplingSessionId, seqId, recordStabilityInfo))
-        return RetryPolicy.retryWith((attempts) => api.asample(body, { attempts, call: name }), resent)
+        return RetryPolicy.retryWith((attempts) => {
+          const sent = api.asample(body, { attempts, call: name })
+          return watch === undefined ? sent : watchedAttempt(watch, sent, attempts, seqId)
+        }, resent)
       })
+      watch?.track.enter("wait for budget")
       return limiter.submitSample(ModelInputs.byteLength(call.prompt, 10), attempt)
     }
 
@@ -239,17 +254,24 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         ? Effect.void
         : warn(`sampling from ${samplingSessionId} stands still: ${reply.reason ?? reasons[reply.queueState]}`)
 
-    const sampleOnce = (name: string, call: SampleOptions): Effect.Effect<SampleResponse, TinkerError> =>
+    const sampleOnce = (
+      name: string,
+      call: SampleOptions,
+      watch: WatchedCall | undefined
+    ): Effect.Effect<SampleResponse, TinkerError> =>
       Effect.flatMap(
         nextSeqId,
         (seqId) =>
           Effect.uninterruptibleMask((restore) =>
-            Effect.flatMap(restore(submit(name, call, seqId)), (submitted) => {
+            Effect.flatMap(restore(submit(name, call, seqId, watch)), (submitted) => {
+              watch?.annotate({ requestId: submitted.requestId })
+              watch?.track.enter("queued", { requestId: submitted.requestId })
               const ids = submitted.sampleSequenceIds ?? localIds(submitted.requestId, call.numSamples ?? 1)
               const wait = waitFor({
                 requestId: submitted.requestId,
                 requestType: "Sample",
                 operation: name,
+                track: watch?.track,
                 roundTrip: 0,
                 decode: {
                   protobuf: (bytes) => SamplingApi.decodeSampleResponse(bytes, ids),
@@ -327,9 +349,9 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         : patient
     }
 
-    const once = (name: string, call: SampleOptions, retries: boolean) =>
+    const once = (name: string, call: SampleOptions, retries: boolean, watch: WatchedCall | undefined) =>
       Effect.suspend(() => {
-        const whole = RetryPolicy.retryWith(() => sampleOnce(name, call), anew)
+        const whole = RetryPolicy.retryWith(() => sampleOnce(name, call, watch), anew)
         return Effect.flatMap(
           withPolicies(
             clientConfig.current().sampleStuckDetection
@@ -337,32 +359,67 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
               : withWaiting(whole, { failsWhenStuck: false }),
             retries
           ),
-          (response) => finish(name, call, response, warn)
+          (response) => {
+            if (metrics !== undefined || watch !== undefined) {
+              const used = usageOf(call, response)
+              count(metrics, used)
+              watch?.end(Exit.void, used)
+            }
+            return finish(name, call, response, warn)
+          }
         )
       })
+
+    /** The most that a call may use. */
+    const mostOf = ({ numSamples = 1, prompt, samplingParams }: SampleOptions) => (): Usage => {
+      const prefill = Either.getOrElse(ModelInputs.length(prompt), () => Infinity)
+      const room = (options.maxContextLength ?? Infinity) - prefill
+      const longest = Math.max(0, Math.min(samplingParams.maxTokens ?? Infinity, Number.isNaN(room) ? Infinity : room))
+      return { training: 0, prefill, cachedPrefill: 0, sampled: numSamples * longest }
+    }
 
     const run = (
       name: string,
       call: SampleOptions,
       alwaysRetries: boolean,
-      isObserved: boolean
+      isObserved: boolean,
+      watch: WatchedCall | undefined
     ): Effect.Effect<SampleResponse, TinkerError> => {
       const issues = sampleIssues(call, options.maxContextLength)
       if (issues.length > 0) return invalidInput(name, issues)
       const { sampleNoRetries, sampleUseRetrieveFutures } = clientConfig.current()
       const retries = alwaysRetries || !sampleNoRetries
-      const answered = once(name, call, retries)
+      const answered = once(name, call, retries, watch)
       const asked = isObserved ? progress.underWay(answered) : answered
       const limited = own === undefined ? asked : own.withPermits(1)(asked)
       const whole = sampleUseRetrieveFutures || !retries
         ? limited
         : limiter.samplesOf(samplingSessionId).withPermits(1)(limited)
-      return isObserved ? progress.whole(whole) : whole
+      const told = isObserved ? progress.whole(whole) : whole
+      if (watch === undefined) return told
+      return Effect.zipRight(
+        watch.reserve(mostOf(call)),
+        Effect.suspend(() => {
+          watch.track.enter("wait for turn")
+          return told
+        })
+      )
     }
 
-    const sample = (call: SampleOptions): Effect.Effect<SampleResponse, TinkerError> =>
-      inSpan(Effect.withFiberRuntime((fiber) => run(sampleName, call, false, SampleProgress.isObserved(fiber))))
-    const inSpan = span(sampleName, { samplingSessionId })
+    const publicCall = (name: string, alwaysRetries: boolean) => {
+      const reported = reporting(name)
+      const ids = () => ({ sessionId: session.current(), samplingSessionId })
+      return (call: SampleOptions): Effect.Effect<SampleResponse, TinkerError> =>
+        reported(Effect.withFiberRuntime((fiber) => {
+          const isObserved = SampleProgress.isObserved(fiber)
+          const watch = beginIfWatched(fiber, name, ids)
+          return watch === undefined
+            ? run(name, call, alwaysRetries, isObserved, undefined)
+            : watch.around(run(name, call, alwaysRetries, isObserved, watch))
+        }))
+    }
+    const sample = publicCall(sampleName, false)
+    const scorePrompt = publicCall(logprobsName, true)
 
     const computeLogprobs: Service["computeLogprobs"] = (prompt, { lastN } = {}) => {
       const call: SampleOptions = {
@@ -371,24 +428,19 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         includePromptLogprobs: true,
         promptLogprobsLastN: lastN
       }
-      return Effect.withFiberRuntime<SampleResponse, TinkerError>((fiber) =>
-        run(logprobsName, call, true, SampleProgress.isObserved(fiber))
-      ).pipe(
-        Effect.flatMap(({ promptLogprobs }) =>
-          promptLogprobs === undefined
-            ? new ApiResponseValidationError({
-              operation: logprobsName,
-              description: "the server sent no prompt log-probabilities"
-            })
-            : Effect.succeed(promptLogprobs)
-        ),
-        span(logprobsName, { samplingSessionId })
-      )
+      return Effect.flatMap(scorePrompt(call), ({ promptLogprobs }) =>
+        promptLogprobs === undefined
+          ? new ApiResponseValidationError({
+            operation: logprobsName,
+            description: "the server sent no prompt log-probabilities"
+          })
+          : Effect.succeed(promptLogprobs))
     }
 
     return SamplingClient.of({
       samplingSessionId,
       baseModel,
+      telemetry,
       sample,
       computeLogprobs,
       sampleStream: (requests, { concurrency = 64, unordered = false } = {}) =>
@@ -438,6 +490,31 @@ const isGivenUp = (exit: Exit.Exit<unknown, TinkerError>): boolean => {
   if (Exit.isSuccess(exit)) return false
   const { cause } = exit
   return Cause.isInterruptedOnly(cause) || (cause._tag === "Fail" && cause.error._tag === "ApiTimeoutError")
+}
+
+/** One submission, as part of the call's span. While it is refused for now, it waits again. */
+const watchedAttempt = <A>(
+  watch: WatchedCall,
+  sent: Effect.Effect<A, TinkerError>,
+  { retryCount }: Attempts,
+  seqId: number | bigint
+): Effect.Effect<A, TinkerError> =>
+  Effect.suspend(() => {
+    watch.track.enter("submit", { seqId: Number(seqId), attempt: retryCount + 1 })
+    watch.sent()
+    return Effect.tapError(sent, (error) =>
+      Effect.sync(() => {
+        if (error._tag === "ApiStatusError" && error.reason === "RateLimit") watch.track.enter("wait for budget")
+      }))
+  })
+
+/** Images count as nothing where they do not say how many tokens they are. */
+const usageOf = ({ prompt }: SampleOptions, response: SampleResponse): Usage => {
+  const length = Either.getOrElse(ModelInputs.length(prompt), () => 0)
+  const cachedPrefill = Math.min(response.promptCacheHitTokens, length)
+  let sampled = 0
+  for (const { tokens } of response.sequences) sampled += tokens.length
+  return { training: 0, prefill: length - cachedPrefill, cachedPrefill, sampled }
 }
 
 const reasons = {

@@ -16,7 +16,7 @@ import * as FuturesApi from "./FuturesApi.js"
 import { ModelId, type SamplingSessionId } from "./Identifiers.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import { isMissing } from "./internal/isMissing.js"
-import { operation } from "./internal/operation.js"
+import { annotate, operations } from "./internal/operation.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as LoraConfig from "./LoraConfig.js"
 import * as ModelsApi from "./ModelsApi.js"
@@ -25,6 +25,7 @@ import * as SamplerHandle from "./SamplerHandle.js"
 import * as SamplingClient from "./SamplingClient.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
+import type * as TelemetryReporter from "./TelemetryReporter.js"
 import { failOnIssues, InvalidInputError, type Issue, type TinkerError } from "./TinkerError.js"
 import * as TinkerPath from "./TinkerPath.js"
 import * as TrainingClient from "./TrainingClient.js"
@@ -103,6 +104,9 @@ export interface Service {
    * counts. Whatever is under way fails with `SessionClosedError`, as does every later call.
    */
   readonly close: (status: ServiceApi.FinishReason, detail?: string | undefined) => Effect.Effect<void, TinkerError>
+
+  /** What reports failures of this client, for events of yours; `undefined` when the option `telemetry` is false. */
+  readonly telemetry: TelemetryReporter.Service | undefined
 }
 
 /**
@@ -174,6 +178,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const credentials = yield* Credentials.Credentials
   const limiter = yield* DispatchLimiter.DispatchLimiter
   const context = yield* Effect.context<Requirements | Scope.Scope>()
+  const { operation, telemetry } = yield* operations
   const warn = ThrottledWarning.make()
 
   /** What the server said of its models, if it was asked. */
@@ -253,6 +258,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           type: "create_model"
         })
       )
+      yield* annotate({ sessionId, requestId: submitted.requestId })
       const { modelId } = yield* created(
         name,
         "CreateModel",
@@ -260,6 +266,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
         `a new model of ${options.baseModel}`,
         (value, origin) => decodeValue(origin, value, ModelsApi.CreateModelResponse)
       )
+      yield* annotate({ modelId })
       return modelId
     })
 
@@ -312,6 +319,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       )
       // The service derives the id in this way; its answer need not repeat it.
       const modelId = ModelId.make(`${sessionId}:train:${modelSeqId}`)
+      yield* annotate({ sessionId, modelId, requestId: submitted.requestId })
       yield* created(name, "LoadWeights", submitted, `model ${modelId}`, () => Effect.void)
       return yield* trainingClient(modelId, options)
     })
@@ -374,7 +382,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       )
       : Effect.succeed(baseModel)
 
-  const getSamplingClient: Service["getSamplingClient"] = (samplingSessionId, { baseModel, ...options } = {}) =>
+  const samplingClientOf: Service["getSamplingClient"] = (samplingSessionId, { baseModel, ...options } = {}) =>
     Effect.flatMap(
       Effect.zipRight(clientConfig.get, baseModelOf(samplingSessionId, baseModel)),
       (baseModel) => samplingClient({ samplingSessionId, baseModel, ...options })
@@ -402,7 +410,8 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           type: "create_sampling_session"
         })
       )
-      return yield* getSamplingClient(samplingSessionId, { ...options, baseModel })
+      yield* annotate({ sessionId, samplingSessionId })
+      return yield* samplingClientOf(samplingSessionId, { ...options, baseModel })
     }).pipe(operation(name))
   }
 
@@ -410,6 +419,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     Effect.gen(function*() {
       const handle = yield* SamplerHandle.decode(text)
       const { baseModel, recordStabilityInfo, retryConfig, samplingSessionId, sessionId } = handle
+      yield* annotate({ sessionId, samplingSessionId })
       const { sampleJoinSamplingSession } = yield* clientConfig.get
       yield* session.keepAlive(sessionId)
       const drawn = Random.nextIntBetween(1, 1_000_000_000)
@@ -426,12 +436,12 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     }).pipe(operation("ServiceClient.createSamplingClientFromHandle"))
 
   return ServiceClient.of({
-    getServerCapabilities: capabilities,
-    healthCheck: RetryPolicy.retry(api.healthz, { policy: "firstContact" }),
-    checkAccess: RetryPolicy.withPolicies(
+    getServerCapabilities: operation("ServiceClient.getServerCapabilities")(capabilities),
+    healthCheck: operation("ServiceClient.healthCheck")(RetryPolicy.retry(api.healthz, { policy: "firstContact" })),
+    checkAccess: operation("ServiceClient.checkAccess")(RetryPolicy.withPolicies(
       Effect.asVoid(Effect.zipRight(clientConfig.get, api.checkAccess)),
       { firstContact: RetryPolicy.none, request: RetryPolicy.none }
-    ),
+    )),
     hasCredentials: credentials.present,
     createLoraTrainingClient,
     createTrainingClientFromState: fromState("ServiceClient.createTrainingClientFromState", false),
@@ -440,10 +450,14 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       true
     ),
     createSamplingClient,
-    getSamplingClient,
+    getSamplingClient: (samplingSessionId, options) =>
+      samplingClientOf(samplingSessionId, options).pipe(
+        operation("ServiceClient.getSamplingClient", { samplingSessionId })
+      ),
     createSamplingClientFromHandle,
     session: { states: session.states, messages: session.messages },
-    close: session.close
+    close: session.close,
+    telemetry
   })
 })
 

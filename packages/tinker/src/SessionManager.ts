@@ -15,9 +15,11 @@ import type * as Stream from "effect/Stream"
 import * as ClientConfig from "./ClientConfig.js"
 import type { SessionId } from "./Identifiers.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
+import { isMissing } from "./internal/isMissing.js"
 import * as StateCell from "./internal/stateCell.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
+import * as TelemetryReporter from "./TelemetryReporter.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import { SessionClosedError, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
@@ -37,6 +39,8 @@ export interface Service {
   readonly sessionId: Effect.Effect<SessionId, TinkerError>
   /** Fails when the session is over. */
   readonly check: (operation: string) => Effect.Effect<void, SessionClosedError>
+  /** The session's id, if there is one by now. */
+  readonly current: () => SessionId | undefined
   /** The present state and those that follow. */
   readonly states: Stream.Stream<State>
   /** What the server said when the session was made; `undefined` before that. */
@@ -105,8 +109,10 @@ export const make: Effect.Effect<
   const clientConfig = yield* ClientConfig.ClientConfig
   const config = yield* TinkerConfig.TinkerConfig
   const scope = yield* Effect.scope
+  const reporter = yield* Effect.serviceOption(TelemetryReporter.TelemetryReporter)
   const state = StateCell.make<State>({ _tag: "none" }, sameState)
   let messages: Messages | undefined
+  let current: SessionId | undefined
 
   const end = (reason: SessionClosedError["reason"]): Effect.Effect<void> =>
     Effect.suspend(() => {
@@ -152,7 +158,11 @@ export const make: Effect.Effect<
       return Effect.all([
         logMessages(messages),
         Scope.addFinalizerExit(scope, (exit) => finish(session.sessionId, exit)),
-        Effect.sync(() => state.set({ _tag: "active", sessionId: session.sessionId })),
+        Effect.sync(() => {
+          current = session.sessionId
+          state.set({ _tag: "active", sessionId: session.sessionId })
+        }),
+        Option.isNone(reporter) ? Effect.void : reporter.value.sessionStarted(session.sessionId),
         refresh,
         Effect.forkIn(heartbeats(session.sessionId, state, end), scope)
       ], { discard: true })
@@ -238,6 +248,7 @@ export const make: Effect.Effect<
   return SessionManager.of({
     sessionId: Effect.zipRight(check("SessionManager.sessionId"), created),
     check,
+    current: () => current,
     states: state.changes,
     messages: Effect.sync(() => messages),
     close: (status, detail) =>
@@ -292,8 +303,5 @@ const logMessages = ({ error, info, warning }: Messages) =>
     warning === undefined ? Effect.void : Effect.logWarning(warning),
     error === undefined ? Effect.void : Effect.logError(error)
   ], { discard: true })
-
-/** Some servers know no end of a session. */
-const isMissing = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.reason === "NotFound"
 
 const sameState = (a: State, b: State): boolean => a._tag === b._tag

@@ -27,6 +27,8 @@ import * as ServiceApi from "./ServiceApi.js"
 import * as ServiceClient from "./ServiceClient.js"
 import * as SessionManager from "./SessionManager.js"
 import * as SessionsApi from "./SessionsApi.js"
+import * as TelemetryApi from "./TelemetryApi.js"
+import * as TelemetryReporter from "./TelemetryReporter.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import type { InvalidInputError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
@@ -46,11 +48,13 @@ const resources = Layer.mergeAll(
   BillingApi.layer,
   AuditApi.layer,
   ApiKeyApi.layer,
-  FuturesApi.layer
+  FuturesApi.layer,
+  TelemetryApi.layer
 )
 
 const mechanics = Layer.mergeAll(DispatchLimiter.layer, SampleCancellation.layer).pipe(
   Layer.provideMerge(SessionManager.layer),
+  Layer.provideMerge(TelemetryReporter.layer),
   Layer.provideMerge(ClientConfig.layer)
 )
 
@@ -116,7 +120,7 @@ const downloads: Layer.Layer<
   InvalidInputError,
   HttpClient.HttpClient | TinkerConfig.TinkerConfig | FileSystem.FileSystem | Path.Path
 > = CheckpointDownload.layer.pipe(
-  Layer.provide([ownSession, ClientConfig.layer]),
+  Layer.provide([ownSession, ClientConfig.layer, TelemetryReporter.layer]),
   Layer.provide(resources),
   Layer.provide(TinkerHttpClient.layer),
   Layer.provide(Credentials.layer)

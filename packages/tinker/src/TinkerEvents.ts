@@ -106,6 +106,7 @@ export type FutureFailureKind =
   | "timeout"
   | "application_error"
   | "validation_error"
+  | "proto_deserialization_error"
 
 /**
  * No progress was reported for as long as `WaitingPolicy` says.

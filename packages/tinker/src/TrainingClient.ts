@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
@@ -22,11 +23,14 @@ import type { ModelId } from "./Identifiers.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
-import { span } from "./internal/operation.js"
+import { observers } from "./internal/observers.js"
+import { operations } from "./internal/operation.js"
 import * as Passes from "./internal/passes.js"
 import * as SaveFields from "./internal/saveOptions.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
+import * as WatchedCall from "./internal/watchedCall.js"
 import * as LossFn from "./LossFn.js"
+import * as ModelInputs from "./ModelInput.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as OptimizerParams from "./OptimizerParams.js"
 import * as RequestSequence from "./RequestSequence.js"
@@ -34,6 +38,7 @@ import * as RetryPolicy from "./RetryPolicy.js"
 import * as SamplingClient from "./SamplingClient.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
+import type * as TelemetryReporter from "./TelemetryReporter.js"
 import {
   ApiResponseValidationError,
   failOnIssues,
@@ -46,6 +51,7 @@ import {
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 import * as TinkerPath from "./TinkerPath.js"
 import * as TrainingApi from "./TrainingApi.js"
+import * as UsageMeter from "./UsageMeter.js"
 import * as WeightsApi from "./WeightsApi.js"
 
 /**
@@ -63,6 +69,9 @@ export class TrainingClient extends Context.Tag("effect-tinker/TrainingClient")<
  */
 export interface Service {
   readonly modelId: ModelId
+
+  /** What reports failures of this client, for events of yours; `undefined` when the option `telemetry` is false. */
+  readonly telemetry: TelemetryReporter.Service | undefined
 
   /** What the server said of the model when it was made. */
   readonly info: ModelsApi.GetInfoResponse
@@ -238,8 +247,12 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const zstd = yield* Effect.serviceOption(TinkerHttpClient.Zstd)
     const context = yield* Effect.context<Requirements | Scope.Scope>()
     const scope = yield* Scope.Scope
+    const { operation } = yield* operations
+    const watching = yield* observers
+    const { metrics, reporting, telemetry } = watching
     const waiting: ApiFuture.Waiting = {
       futures,
+      observers: watching,
       responseBudget: limiter.responses,
       label: `model ${modelId}`,
       warn: ThrottledWarning.make()
@@ -263,89 +276,139 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         )
       )
 
-    const pass = (name: string, forwardOnly: boolean) => {
-      const inSpan = span(name, { modelId })
-      return (call: PassOptions) =>
-        inSpan(sequence.run<number, ApiFuture.ApiFuture<ForwardBackwardOutput>>({
+    /** Runs a call as a public one: its span lasts until its result is there. */
+    const watched = <A, R>(
+      name: string,
+      run: (watch: WatchedCall.WatchedCall) => Effect.Effect<A, TinkerError, R>
+    ): Effect.Effect<A, TinkerError, R> =>
+      Effect.withFiberRuntime((fiber) => {
+        const watch = WatchedCall.begin(fiber, name, () => ({ sessionId: session.current(), modelId }))
+        return reporting(name)(watch.around(Effect.suspend(() => run(watch))))
+      })
+
+    /** The call waits for its turn. */
+    const inTurn = (watch: WatchedCall.WatchedCall) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        watch.track.enter("wait for turn")
+        return now
+      })
+
+    const settled = (name: string, watch: WatchedCall.WatchedCall, used: UsageMeter.Usage) =>
+    (
+      exit: Exit.Exit<unknown, unknown>
+    ): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (Exit.isSuccess(exit)) WatchedCall.count(metrics, used)
+        watch.end(exit, used)
+        return Exit.isFailure(exit) && telemetry !== undefined
+          ? telemetry.reportFailure(name, exit.cause)
+          : Effect.void
+      })
+
+    const pass = (name: string, forwardOnly: boolean) => (call: PassOptions) =>
+      watched(name, (watch) =>
+        sequence.run<number, ApiFuture.ApiFuture<ForwardBackwardOutput>>({
           operation: name,
-          prepare: Effect.zipRight(checkPass(name, call), Clock.currentTimeMillis),
+          prepare: checkPass(name, call).pipe(
+            Effect.zipRight(watch.reserve(() => trainingUsage(call.data, Infinity))),
+            Effect.zipRight(inTurn(watch))
+          ),
           submit: (started, turn) =>
-            Effect.flatMap(passes.send(name, passes.chunksOf(call), forwardOnly, turn, started), (submitted) =>
-              ApiFuture.make(waiting, scope, submitted, combineOutputs)),
-          unwanted: ({ cancel }) =>
-            cancel
+            Effect.flatMap(passes.send(name, passes.chunksOf(call), forwardOnly, turn, started, watch), (submitted) => {
+              watch.annotate({ requestId: requestIdsOf(submitted) })
+              return ApiFuture.make(
+                waiting,
+                scope,
+                submitted,
+                combineOutputs,
+                settled(name, watch, trainingUsage(call.data, 0))
+              )
+            }),
+          unwanted: ({ cancel }) => cancel
         }))
-    }
 
     const forwardBackwardCustom: Service["forwardBackwardCustom"] = <E, R>(call: {
       readonly data: ReadonlyArray<Datum.Datum>
       readonly lossFn: CustomLoss.CustomLoss<E, R>
     }) =>
-      Effect.contextWithEffect((environment: Context.Context<R>) => {
-        interface Accepted {
-          readonly chunks: ReadonlyArray<PassOptions>
-          readonly submitted: ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>
-          readonly pending: ApiFuture.Pending<ForwardBackwardOutput, TinkerError | E>
-        }
-        const prepare = Effect.flatMap(
-          Effect.mapError(CustomPasses.forwardData(call.data), (issues) => invalidInput(customName, issues)),
-          (data) => Effect.as(checkPass(customName, { data, lossFn: "cross_entropy" }), data)
-        )
-        return sequence.run<readonly [ReadonlyArray<Datum.Datum>, number], Accepted>({
-          operation: customName,
-          prepare: Effect.zip(prepare, Clock.currentTimeMillis),
-          submit: ([data, started], turn) => {
-            const chunks = passes.chunksOf({ data, lossFn: "cross_entropy" })
-            return Effect.map(passes.send(customName, chunks, true, turn, started), (submitted) => ({
-              chunks,
-              submitted,
-              pending: ApiFuture.makePending<ForwardBackwardOutput, TinkerError | E>(
-                customName,
-                submitted.map(({ requestId }) => requestId)
-              )
-            }))
-          },
-          afterwards: ({ chunks, pending, submitted }, [data, started], turn) =>
-            Effect.gen(function*() {
-              const first = yield* pending.part(
-                Effect.gen(function*() {
-                  const output = combineOutputs(yield* ApiFuture.retrieveAll(waiting, submitted, pending.report))
-                  const logprobs = yield* CustomPasses.logprobsOf(customName, output, data)
-                  const result = yield* Effect.provide(
-                    CustomPasses.computeLoss(customName, call, logprobs),
-                    environment
-                  )
-                  yield* failOnIssues(customName, CustomLoss.issues(result, logprobs))
-                  return { result, data: CustomPasses.backwardData(data, result.gradients) }
-                })
-              )
-              if (first === undefined) return
-              // The boundaries of the first pass hold for the second, whatever the server wants by now.
-              let start = 0
-              const parts = chunks.map((chunk): PassOptions => ({
-                ...chunk,
-                data: first.data.slice(start, start += chunk.data.length)
-              }))
-              const second = yield* Effect.either(passes.send(customName, parts, false, turn, started))
-              yield* ApiFuture.settleIn(
-                scope,
-                pending,
-                Either.isLeft(second)
-                  ? Effect.fail(second.left)
-                  : Effect.map(ApiFuture.retrieveAll(waiting, second.right, pending.report), (outputs) => {
-                    const output = combineOutputs(outputs)
-                    const { loss, metrics = {} } = first.result
-                    return { ...output, metrics: CustomPasses.customLossMetrics(output.metrics, metrics, loss) }
-                  })
-              )
-            }).pipe(
-              Effect.interruptible,
-              Effect.catchAllCause((cause) => pending.settleWith(Effect.failCause(cause)))
+      watched(customName, (watch) =>
+        Effect.contextWithEffect((environment: Context.Context<R>) => {
+          interface Accepted {
+            readonly chunks: ReadonlyArray<PassOptions>
+            readonly submitted: ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>
+            readonly pending: ApiFuture.Pending<ForwardBackwardOutput, TinkerError | E>
+          }
+          const prepare = Effect.flatMap(
+            Effect.mapError(CustomPasses.forwardData(call.data), (issues) => invalidInput(customName, issues)),
+            (data) => Effect.as(checkPass(customName, { data, lossFn: "cross_entropy" }), data)
+          )
+          // Each of the two passes reads all data.
+          const reserved = watch.reserve(() => trainingUsage(call.data, Infinity))
+          const used = trainingUsage(call.data, 0)
+          return sequence.run<readonly [ReadonlyArray<Datum.Datum>, number], Accepted>({
+            operation: customName,
+            prepare: Effect.zip(
+              Effect.zipLeft(prepare, Effect.zipRight(reserved, reserved)),
+              inTurn(watch)
             ),
-          unwanted: ({ pending }) => pending.future.cancel
-        }).pipe(Effect.map(({ pending }) => pending.future), inCustomSpan)
-      })
-    const inCustomSpan = span(customName, { modelId })
+            submit: ([data, started], turn) => {
+              const chunks = passes.chunksOf({ data, lossFn: "cross_entropy" })
+              return Effect.map(passes.send(customName, chunks, true, turn, started, watch), (submitted) => {
+                watch.annotate({ requestId: requestIdsOf(submitted) })
+                return {
+                  chunks,
+                  submitted,
+                  pending: ApiFuture.makePending<ForwardBackwardOutput, TinkerError | E>(
+                    customName,
+                    submitted.map(({ requestId }) => requestId),
+                    settled(customName, watch, used)
+                  )
+                }
+              })
+            },
+            afterwards: ({ chunks, pending, submitted }, [data, started], turn) =>
+              Effect.gen(function*() {
+                const first = yield* pending.part(
+                  Effect.gen(function*() {
+                    const output = combineOutputs(yield* ApiFuture.retrieveAll(waiting, submitted, pending.report))
+                    WatchedCall.count(metrics, used)
+                    watch.partUsed(used)
+                    watch.track.enter("loss")
+                    const logprobs = yield* CustomPasses.logprobsOf(customName, output, data)
+                    const result = yield* Effect.provide(
+                      CustomPasses.computeLoss(customName, call, logprobs),
+                      environment
+                    )
+                    yield* failOnIssues(customName, CustomLoss.issues(result, logprobs))
+                    return { result, data: CustomPasses.backwardData(data, result.gradients) }
+                  })
+                )
+                if (first === undefined) return
+                // The boundaries of the first pass hold for the second, whatever the server wants by now.
+                let start = 0
+                const parts = chunks.map((chunk): PassOptions => ({
+                  ...chunk,
+                  data: first.data.slice(start, start += chunk.data.length)
+                }))
+                const second = yield* Effect.either(passes.send(customName, parts, false, turn, started, watch))
+                yield* ApiFuture.settleIn(
+                  scope,
+                  pending,
+                  Either.isLeft(second)
+                    ? Effect.fail(second.left)
+                    : Effect.map(ApiFuture.retrieveAll(waiting, second.right, pending.report), (outputs) => {
+                      const output = combineOutputs(outputs)
+                      const { loss, metrics = {} } = first.result
+                      return { ...output, metrics: CustomPasses.customLossMetrics(output.metrics, metrics, loss) }
+                    })
+                )
+              }).pipe(
+                Effect.interruptible,
+                Effect.catchAllCause((cause) => pending.settleWith(Effect.failCause(cause)))
+              ),
+            unwanted: ({ pending }) => pending.future.cancel
+          }).pipe(Effect.map(({ pending }) => pending.future))
+        }))
 
     /** A request that is not split, and whose result is JSON. */
     const single = <A, I>(request: {
@@ -361,38 +424,54 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       readonly recover?: ((error: TinkerError) => Effect.Effect<A, TinkerError>) | undefined
     }): Effect.Effect<ApiFuture.ApiFuture<A>, TinkerError> => {
       const { operation: name, recover, requestType, result } = request
-      return span(name, { modelId })(sequence.run<number, ApiFuture.ApiFuture<A>>({
-        operation: name,
-        prepare: Effect.zipRight(Effect.zipRight(session.check(name), request.prepare), Clock.currentTimeMillis),
-        submit: (started, turn) =>
-          turn.send((seqId, note) => {
-            let unknown = false
-            const sent = (attempts: TinkerHttpClient.Attempts) =>
-              Effect.tapError(request.submit(seqId, { attempts, call: name }), (error) =>
-                Effect.sync(() => {
-                  unknown ||= mayBeTaken(error)
-                  note(error)
-                }))
-            return RetryPolicy.retryWith(sent).pipe(
-              Effect.zip(Clock.currentTimeMillis),
-              Effect.flatMap(([{ requestId }, now]) =>
-                ApiFuture.make(waiting, scope, [{
-                  requestId,
-                  requestType,
-                  operation: name,
-                  roundTrip: (now - started) / 1000,
-                  decode: { json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath) }
-                }], (results) => results[0]!)
-              ),
-              Effect.catchAll((error) =>
-                recover === undefined || !unknown || !isConflict(error)
-                  ? Effect.fail(error)
-                  : Effect.flatMap(recover(error), (value) => ApiFuture.succeed(name, value))
+      return watched(name, (watch) =>
+        sequence.run<number, ApiFuture.ApiFuture<A>>({
+          operation: name,
+          prepare: Effect.zipRight(Effect.zipRight(session.check(name), request.prepare), inTurn(watch)),
+          submit: (started, turn) =>
+            turn.send((seqId, note) => {
+              let unknown = false
+              const { track } = watch
+              track.enter("submit", { seqId })
+              watch.sent()
+              const onSettled = settled(name, watch, UsageMeter.none)
+              const sent = (attempts: TinkerHttpClient.Attempts) =>
+                Effect.suspend(() => {
+                  track.attribute("attempt", attempts.retryCount + 1)
+                  return Effect.tapError(request.submit(seqId, { attempts, call: name }), (error) =>
+                    Effect.sync(() => {
+                      unknown ||= mayBeTaken(error)
+                      note(error)
+                    }))
+                })
+              return RetryPolicy.retryWith(sent).pipe(
+                Effect.zip(Clock.currentTimeMillis),
+                Effect.tap(([{ requestId }]) => watch.annotate({ requestId })),
+                Effect.flatMap(([{ requestId }, now]) =>
+                  ApiFuture.make(
+                    waiting,
+                    scope,
+                    [{
+                      requestId,
+                      track,
+                      requestType,
+                      operation: name,
+                      roundTrip: (now - started) / 1000,
+                      decode: { json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath) }
+                    }],
+                    (results) => results[0]!,
+                    onSettled
+                  )
+                ),
+                Effect.catchAll((error) =>
+                  recover === undefined || !unknown || !isConflict(error)
+                    ? Effect.fail(error)
+                    : Effect.flatMap(recover(error), (value) => ApiFuture.succeed(name, value, onSettled))
+                )
               )
-            )
-          }),
-        unwanted: ({ cancel }) => cancel
-      }))
+            }),
+          unwanted: ({ cancel }) => cancel
+        }))
     }
 
     const rememberPath = (value: unknown): Effect.Effect<void> =>
@@ -461,6 +540,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     return TrainingClient.of({
       modelId,
       info,
+      telemetry,
       forward: pass("TrainingClient.forward", true),
       forwardBackward: pass("TrainingClient.forwardBackward", false),
       forwardBackwardCustom,
@@ -566,8 +646,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             api.createSamplingSession({ sessionId, samplingSessionSeqId, modelPath, type: "create_sampling_session" })
           )
           return yield* samplingClient(samplingSessionId, call)
-        }),
-      unloadModel: Effect.gen(function*() {
+        }).pipe(operation("TrainingClient.createSamplingClient", { modelId, modelPath })),
+      unloadModel: operation("TrainingClient.unloadModel", { modelId })(Effect.gen(function*() {
         const name = "TrainingClient.unloadModel"
         const { requestId } = yield* RetryPolicy.retry(models.unloadModel(modelId))
         if (requestId === undefined) return
@@ -577,12 +657,23 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           operation: name,
           decode: { json: () => Effect.void }
         })
-      })
+      }))
     })
   })
 
 const customName = "TrainingClient.forwardBackwardCustom"
 const stepName = "TrainingClient.optimStep"
+
+/** One request has one id, a call in parts the ids of all. */
+const requestIdsOf = (submitted: ReadonlyArray<ApiFuture.Submitted<unknown>>): string =>
+  submitted.map(({ requestId }) => requestId).join(" ")
+
+/** What a pass over the data uses. Images and audio count as `unknown` where they do not say how many tokens they are. */
+const trainingUsage = (data: ReadonlyArray<Datum.Datum>, unknown: number): UsageMeter.Usage => {
+  let training = 0
+  for (const { modelInput } of data) training += Either.getOrElse(ModelInputs.length(modelInput), () => unknown)
+  return { ...UsageMeter.none, training }
+}
 
 const isConflict = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.reason === "Conflict"
 

@@ -1,31 +1,69 @@
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
+import * as TelemetryReporter from "../TelemetryReporter.js"
 import * as TinkerHttpClient from "../TinkerHttpClient.js"
 
 /** The tracer of programs that have none of their own; nobody sees its spans, and making them costs. */
 const unobserved = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
-/** One public call: its span, and the name under which the server hears of it. */
-export const operation = (name: string, attributes?: Record<string, unknown>) => {
-  const call = { name }
-  const inSpan = span(name, attributes)
-  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.contextWithEffect((context: Context.Context<R>) =>
-      inSpan(
-        Context.get(context, TinkerHttpClient.PublicCall).name === undefined
-          ? Effect.provideService(effect, TinkerHttpClient.PublicCall, call)
-          : effect
-      )
-    )
+/** Whether anybody sees spans. */
+export const isTraced = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => fiber.currentTracer !== unobserved
+
+type Wrapper = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** How the calls of a client are made public ones. */
+export interface Operations {
+  /** The reporter of the client, unless it is off. */
+  readonly telemetry: TelemetryReporter.Service | undefined
+  /** One public call: its span, the name under which the server hears of it, and the report of its failure. */
+  readonly operation: (name: string, attributes?: Record<string, unknown>) => Wrapper
+  /** The report of its failure alone. */
+  readonly reporting: (name: string) => Wrapper
 }
+
+/** Reports go to the reporter of the client, if there is one. */
+export const operations: Effect.Effect<Operations> = Effect.map(
+  Effect.serviceOption(TelemetryReporter.TelemetryReporter),
+  (found) => {
+    const reporter = Option.getOrUndefined(Option.filter(found, ({ isOn }) => isOn))
+    const reporting = (name: string): Wrapper =>
+      reporter === undefined
+        ? (effect) => effect
+        : (effect) =>
+          Effect.catchAllCause(effect, (cause) =>
+            Effect.zipRight(reporter.reportFailure(name, cause), Effect.failCause(cause)))
+    return {
+      telemetry: reporter,
+      reporting,
+      operation: (name, attributes) => {
+        const call = { name }
+        const inSpan = span(name, attributes)
+        const reported = reporting(name)
+        return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+          Effect.contextWithEffect((context: Context.Context<R>) =>
+            inSpan(
+              Context.get(context, TinkerHttpClient.PublicCall).name === undefined
+                ? Effect.provideService(reported(effect), TinkerHttpClient.PublicCall, call)
+                : effect
+            )
+          )
+      }
+    }
+  }
+)
 
 /** The span alone, if somebody sees it. */
 export const span =
   (name: string, attributes?: Record<string, unknown>) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.withFiberRuntime((fiber) => {
-      const tracer = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Tracer.Tracer)
-      return tracer === unobserved ? effect : Effect.withSpan(effect, name, { attributes, captureStackTrace: false })
-    })
+    Effect.withFiberRuntime((fiber) =>
+      isTraced(fiber) ? Effect.withSpan(effect, name, { attributes, captureStackTrace: false }) : effect
+    )
+
+/** Adds to the span of the call, if there is one, what became known only during it. */
+export const annotate = (attributes: Record<string, unknown>): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => isTraced(fiber) ? Effect.annotateCurrentSpan(attributes) : Effect.void)

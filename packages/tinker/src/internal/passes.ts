@@ -17,7 +17,9 @@ import * as TensorData from "../TensorData.js"
 import { ApiStatusError, type TinkerError } from "../TinkerError.js"
 import type * as TinkerHttpClient from "../TinkerHttpClient.js"
 import * as TrainingApi from "../TrainingApi.js"
+import { type Track, untraced } from "./callTrace.js"
 import { chunkData } from "./chunkData.js"
+import type { WatchedCall } from "./watchedCall.js"
 
 export interface Pass {
   readonly data: ReadonlyArray<Datum.Datum>
@@ -34,7 +36,8 @@ export interface Passes {
     chunks: ReadonlyArray<Pass>,
     forwardOnly: boolean,
     turn: RequestSequence.Turn,
-    started: number
+    started: number,
+    watch: WatchedCall
   ) => Effect.Effect<ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>, TinkerError>
   /** Of a request that computes one token and changes nothing. */
   readonly filler: RequestSequence.Numbered<UntypedFuture>
@@ -53,13 +56,18 @@ export const make = (options: {
   const passRequest = (
     pass: Pass,
     forwardOnly: boolean,
-    call?: string
+    call?: string,
+    track: Track = untraced,
+    onSend?: () => void
   ): RequestSequence.Numbered<UntypedFuture> => {
     const { data, lossFnConfig = {} } = pass
     const lossFn = LossFn.nameOf(pass.lossFn)
-    return (seqId, note) =>
-      limiter.training.withPermits(data.reduce((bytes, datum) => bytes + Datum.byteLength(datum), 0))(
+    return (seqId, note) => {
+      track.enter("wait for budget", { seqId })
+      return limiter.training.withPermits(data.reduce((bytes, datum) => bytes + Datum.byteLength(datum), 0))(
         Effect.suspend(() => {
+          track.enter("submit", { seqId })
+          onSend?.()
           const head = { modelId, seqId, forwardOnly }
           const bytes = TrainingApi.encodeForwardBackwardData({ data, lossFn, lossFnConfig }).withHead(head)
           const json = () => TrainingApi.encodeForwardBackwardJson({ ...head, data, lossFn, lossFnConfig })
@@ -67,14 +75,18 @@ export const make = (options: {
             compressed(bytes),
             (protobuf) =>
               RetryPolicy.retryWith((attempts) =>
-                Effect.tapError(
-                  training.forwardBackward({ forwardOnly, protobuf, json }, { attempts, call }),
-                  (error) => Effect.sync(() => note(error))
-                )
+                Effect.suspend(() => {
+                  track.attribute("attempt", attempts.retryCount + 1)
+                  return Effect.tapError(
+                    training.forwardBackward({ forwardOnly, protobuf, json }, { attempts, call }),
+                    (error) => Effect.sync(() => note(error))
+                  )
+                })
               )
           )
         })
       )
+    }
   }
 
   const compressed = (bytes: Uint8Array): Effect.Effect<TinkerHttpClient.Body> =>
@@ -82,16 +94,18 @@ export const make = (options: {
       ? Effect.map(zstd.value.compress(bytes), (bytes) => ({ contentType, bytes, encoding: "zstd" }))
       : Effect.succeed({ contentType, bytes })
 
-  const send: Passes["send"] = (operation, chunks, forwardOnly, turn, started) => {
-    const requests = chunks.map((chunk) => passRequest(chunk, forwardOnly, operation))
+  const send: Passes["send"] = (operation, chunks, forwardOnly, turn, started, { sent: onSend, track }) => {
+    const tracks = chunks.length === 1 ? [track] : chunks.map((_, i) => track.part(i))
+    const requests = chunks.map((chunk, i) => passRequest(chunk, forwardOnly, operation, tracks[i], onSend))
     const partly = (error: TinkerError, accepted: number) =>
       accepted === 0 ? error : withPartsTold(error, accepted, chunks.length, forwardOnly)
     const sent = chunks.length > 1 && settings().parallelFwdbwdChunks
       ? turn.sendAll(requests, partly)
       : Effect.forEach(requests, (request, i) => Effect.mapError(turn.send(request), (error) => partly(error, i)))
     return Effect.zipWith(sent, Clock.currentTimeMillis, (accepted, now) =>
-      accepted.map(({ requestId }) => ({
+      accepted.map(({ requestId }, i) => ({
         requestId,
+        track: tracks[i],
         requestType: forwardOnly ? "Forward" : "ForwardBackward",
         operation,
         roundTrip: (now - started) / 1000,

@@ -18,6 +18,17 @@ export const runtimeHeaders = (): Readonly<Record<string, string>> => {
   }
 }
 
+/** The kind of operating system, of the three that the service tells apart. What is none of them is most like the first. */
+export const runtimePlatform = (): "Linux" | "Darwin" | "Windows" => {
+  const name = (holder: string, key: string): string => {
+    const found: unknown = Reflect.get(globalThis, holder)
+    return Predicate.hasProperty(found, key) && typeof found[key] === "string" ? found[key].toLowerCase() : ""
+  }
+  const platform = name("process", "platform") || name("navigator", "platform") || name("navigator", "userAgent")
+  if (/darwin|mac|iphone|ipad/.test(platform)) return "Darwin"
+  return /win/.test(platform) ? "Windows" : "Linux"
+}
+
 const systems: Readonly<Record<string, string>> = {
   darwin: "MacOS",
   linux: "Linux",

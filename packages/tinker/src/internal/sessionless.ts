@@ -6,7 +6,7 @@ import * as Stream from "effect/Stream"
 import * as ClientConfig from "../ClientConfig.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 import { failOnIssues, type Issue, type TinkerError } from "../TinkerError.js"
-import { operation } from "./operation.js"
+import { operations } from "./operation.js"
 
 /** The name of a call, and what is wrong with what it was given. */
 interface Call {
@@ -27,9 +27,10 @@ export interface Sessionless {
   ) => Effect.Effect<A, TinkerError>
 }
 
-export const make: Effect.Effect<Sessionless, never, ClientConfig.ClientConfig> = Effect.map(
+export const make: Effect.Effect<Sessionless, never, ClientConfig.ClientConfig> = Effect.zipWith(
   ClientConfig.ClientConfig,
-  (clientConfig) => {
+  operations,
+  (clientConfig, { operation }) => {
     const call: Sessionless["call"] = ({ attributes, issues = [], name }, requests) =>
       failOnIssues(name, issues).pipe(
         Effect.zipRight(clientConfig.get),

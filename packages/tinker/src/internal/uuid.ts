@@ -1,4 +1,7 @@
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
+import { globalValue } from "effect/GlobalValue"
 import * as Random from "effect/Random"
 
 const word = Random.nextIntBetween(0, 2 ** 32)
@@ -9,3 +12,22 @@ export const uuid: Effect.Effect<string> = Effect.map(Effect.all([word, word, wo
   const variant = (8 + (parseInt(hex[16]!, 16) & 3)).toString(16)
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20)}`
 })
+
+/**
+ * One for all clients of the process. Not from the `Random` in force: a program that fixes that one's seed runs in many
+ * processes, which must differ.
+ */
+export const processUuid: Effect.Effect<string> = Effect.suspend(() => {
+  const { drawn } = ofProcess
+  return drawn === undefined
+    ? Effect.map(
+      Effect.withRandom(uuid, Context.get(DefaultServices.liveServices, Random.Random)),
+      (id) => ofProcess.drawn ??= id
+    )
+    : Effect.succeed(drawn)
+})
+
+const ofProcess = globalValue(
+  Symbol.for("effect-tinker/processUuid"),
+  (): { drawn: string | undefined } => ({ drawn: undefined })
+)

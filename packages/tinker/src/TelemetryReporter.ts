@@ -1,0 +1,283 @@
+/**
+ * Reports to the service what goes wrong in a client, in batches, beside the program: no call waits for it, and none fails by
+ * it. What is reported holds no key, prompt, sample, header or body.
+ */
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { SessionId } from "./Identifiers.js"
+import * as Failure from "./internal/reportedFailure.js"
+import { runtimePlatform } from "./internal/runtimeHeaders.js"
+import { processUuid, uuid } from "./internal/uuid.js"
+import * as RetryPolicy from "./RetryPolicy.js"
+import * as TelemetryApi from "./TelemetryApi.js"
+import * as TinkerConfig from "./TinkerConfig.js"
+import { isRetryable } from "./TinkerError.js"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class TelemetryReporter extends Context.Tag("effect-tinker/TelemetryReporter")<TelemetryReporter, Service>() {}
+
+/**
+ * Each returns at once.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** Whether anything is sent; the option `telemetry` says so. */
+  readonly isOn: boolean
+
+  /** Reports an event of yours. The name is one of a few; what is in `data` is sent as it is. */
+  readonly log: (name: string, options?: {
+    readonly severity?: TelemetryApi.Severity | undefined
+    readonly data?: Readonly<Record<string, unknown>> | undefined
+  }) => Effect.Effect<void>
+
+  /** Reports an error of yours, with its message. One that was reported already is not reported again. */
+  readonly logException: (
+    error: unknown,
+    options?: { readonly severity?: TelemetryApi.Severity | undefined }
+  ) => Effect.Effect<void>
+
+  /** The same effect, whose failure is reported as by {@link Service.logException}. Interruptions are no failures. */
+  readonly capture: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+  /** Sends what waits without waiting for more. */
+  readonly flush: Effect.Effect<void>
+
+  /** The same for a call of this SDK: of errors that are not its own, only the type and the place are told. */
+  readonly reportFailure: (operation: string, cause: Cause.Cause<unknown>) => Effect.Effect<void>
+
+  /** Events from now on are of this session. */
+  readonly sessionStarted: (sessionId: SessionId) => Effect.Effect<void>
+}
+
+/** Source of these: the Python SDK 0.38.0. */
+const batchSize = 100
+const flushInterval = Duration.seconds(10)
+const mostWaiting = 10_000
+
+/** The end of a program does not wait longer than this for its last events. */
+const goodbye = Duration.seconds(2)
+
+type Content<Event> = Event extends unknown ? Omit<Event, "eventId" | "eventSessionIndex" | "timestamp"> : never
+
+interface Entry {
+  readonly origin: Origin
+  readonly index: number
+  readonly at: number
+  readonly content: Content<TelemetryApi.TelemetryEvent>
+}
+
+/** The session of events, or none. */
+interface Origin {
+  readonly sessionId: string
+  readonly startedAt: number | undefined
+  next: number
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<
+  Service,
+  never,
+  TelemetryApi.TelemetryApi | TinkerConfig.TinkerConfig | Scope.Scope
+> = Effect.gen(function*() {
+  const api = yield* TelemetryApi.TelemetryApi
+  const { telemetry } = yield* TinkerConfig.TinkerConfig
+  if (!telemetry) return off
+  const process = yield* processUuid
+  const platform = runtimePlatform()
+  const sessionless: Origin = { sessionId: `sessionless-${yield* uuid}`, startedAt: undefined, next: 0 }
+  const waiting: Array<Entry> = []
+  const reported = new WeakSet<object>()
+  const arrived = Effect.unsafeMakeLatch(false)
+  const due = Effect.unsafeMakeLatch(false)
+  const cut = yield* Deferred.make<void>()
+  let origin = sessionless
+  let hasDropped = false
+  let isPausing = false
+  let isClosing = false
+  let isClosed = false
+
+  const add = (content: Entry["content"]): Effect.Effect<void> =>
+    Effect.clockWith((clock) => {
+      if (isClosed) return Effect.void
+      waiting.push({ origin, index: origin.next++, at: clock.unsafeCurrentTimeMillis(), content })
+      arrived.unsafeOpen()
+      if (waiting.length >= batchSize) due.unsafeOpen()
+      if (waiting.length <= mostWaiting) return Effect.void
+      waiting.shift()
+      if (hasDropped) return Effect.void
+      hasDropped = true
+      return Effect.logWarning(
+        `more than ${mostWaiting.toLocaleString("en")} events wait to be reported; the oldest are dropped`
+      )
+    })
+
+  /** The oldest events, all of one session. */
+  const takeBatch = (most: number): ReadonlyArray<Entry> => {
+    const first = waiting[0]
+    let count = 0
+    while (count < Math.min(most, batchSize) && waiting[count]?.origin === first?.origin) count++
+    return waiting.splice(0, count)
+  }
+
+  const requestOf = (batch: ReadonlyArray<Entry>) =>
+    Effect.map(
+      Effect.forEach(batch, ({ at, content, index }) =>
+        Effect.map(uuid, (eventId): TelemetryApi.TelemetryEvent => ({
+          ...content,
+          eventId,
+          eventSessionIndex: index,
+          timestamp: new Date(at).toISOString()
+        }))),
+      (events): TelemetryApi.TelemetrySendRequest => ({
+        events,
+        platform,
+        sdkVersion: TinkerConfig.protocolVersion,
+        sessionId: batch[0]!.origin.sessionId,
+        processUuid: process
+      })
+    )
+
+  /** A batch that is refused, or too often not accepted, is dropped; the next one may fare better. */
+  const deliver = (batch: ReadonlyArray<Entry>) =>
+    Effect.flatMap(requestOf(batch), (request) =>
+      RetryPolicy.retryWith(
+        (attempts) =>
+          Effect.suspend(() => {
+            isPausing = false
+            return Effect.tapError(api.send(request, { attempts }), () =>
+              Effect.sync(() => {
+                isPausing = true
+              }))
+          }),
+        { policy: "telemetry", when: (error) => !isClosing && isRetryable(error) }
+      )).pipe(
+        Effect.raceFirst(Deferred.await(cut)),
+        Effect.catchAllCause((cause) => Effect.logDebug(`${batch.length} events could not be reported`, cause))
+      )
+
+  const loop = Effect.gen(function*() {
+    while (true) {
+      if (waiting.length === 0) {
+        if (isClosing) return
+        arrived.unsafeClose()
+        yield* arrived.await
+      }
+      if (!isClosing && waiting.length < batchSize) yield* Effect.timeoutOption(due.await, flushInterval)
+      due.unsafeClose()
+      let left = isClosing ? Infinity : waiting.length
+      while (left > 0 && waiting.length > 0) {
+        const batch = takeBatch(left)
+        left -= batch.length
+        yield* deliver(batch)
+      }
+    }
+  })
+
+  // It outlives the fibers of the scope, whose end it still has to report.
+  const fiber = yield* Effect.forkDaemon(Effect.interruptible(loop))
+
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function*() {
+      if (origin.startedAt !== undefined) {
+        const { startedAt } = origin
+        yield* Effect.clockWith((clock) =>
+          add({
+            event: "SESSION_END",
+            severity: "INFO",
+            duration: pythonDuration(clock.unsafeCurrentTimeMillis() - startedAt)
+          })
+        )
+      }
+      isClosed = true
+      isClosing = true
+      if (isPausing) yield* Deferred.succeed(cut, undefined)
+      arrived.unsafeOpen()
+      due.unsafeOpen()
+      yield* Effect.ignore(Effect.timeout(Effect.interruptible(Fiber.join(fiber)), goodbye))
+      yield* Fiber.interrupt(fiber)
+    })
+  )
+
+  const once = (error: unknown, report: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (typeof error !== "object" || error === null) return report
+      if (reported.has(error)) return Effect.void
+      reported.add(error)
+      return report
+    })
+
+  const logException: Service["logException"] = (error, options) =>
+    once(error, Effect.suspend(() => add(Failure.eventOf(error, { ...options, tellsMessage: true }))))
+
+  return TelemetryReporter.of({
+    isOn: true,
+    log: (eventName, { data = {}, severity = "INFO" } = {}) =>
+      add({ event: "GENERIC_EVENT", severity, eventName, eventData: data }),
+    logException,
+    capture: (effect) =>
+      Effect.tapErrorCause(effect, (cause) => {
+        const failure = Failure.errorIn(cause)
+        return failure === undefined ? Effect.void : logException(failure.error)
+      }),
+    flush: Effect.sync(() => due.unsafeOpen()),
+    reportFailure: (operation, cause) =>
+      Effect.suspend(() => {
+        const failure = Failure.errorIn(cause)
+        if (failure === undefined || Failure.isOwnEnd(failure.error)) return Effect.void
+        return once(
+          failure.error,
+          Effect.suspend(() => add(Failure.eventOf(failure.error, { operation, tellsMessage: false })))
+        )
+      }),
+    sessionStarted: (sessionId) =>
+      Effect.clockWith((clock) => {
+        origin = { sessionId, startedAt: clock.unsafeCurrentTimeMillis(), next: 0 }
+        return add({ event: "SESSION_START", severity: "INFO" })
+      })
+  })
+})
+
+/** Reports nothing. */
+const off: Service = TelemetryReporter.of({
+  isOn: false,
+  log: () => Effect.void,
+  logException: () => Effect.void,
+  capture: (effect) => effect,
+  flush: Effect.void,
+  reportFailure: () => Effect.void,
+  sessionStarted: () => Effect.void
+})
+
+/**
+ * Closing sends what waits, for two seconds at most.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<TelemetryReporter, never, TelemetryApi.TelemetryApi | TinkerConfig.TinkerConfig> = Layer
+  .scoped(TelemetryReporter, make)
+
+/** As Python writes a timedelta: `0:01:02.345000`, `1 day, 0:00:00`. */
+const pythonDuration = (millis: number): string => {
+  const whole = Math.round(millis)
+  const seconds = Math.floor(whole / 1000)
+  const days = Math.floor(seconds / 86_400)
+  const two = (value: number) => String(value).padStart(2, "0")
+  const time = `${Math.floor(seconds / 3600) % 24}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`
+  const fraction = whole % 1000 === 0 ? "" : `.${String(whole % 1000).padStart(3, "0")}000`
+  return `${days === 0 ? "" : `${days} day${days === 1 ? "" : "s"}, `}${time}${fraction}`
+}

@@ -1,0 +1,164 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
+import { isTraced } from "./operation.js"
+
+/**
+ * What a call is doing: one after the other, without a gap, so that the phases of a call take as long as the call. `loss` is
+ * that of a custom loss, between its two passes.
+ */
+export type Phase =
+  | "validate"
+  | "wait for turn"
+  | "wait for budget"
+  | "submit"
+  | "queued"
+  | "running"
+  | "decode"
+  | "loss"
+
+type Attributes = Readonly<Record<string, unknown>>
+
+/** The phases of a call, or of one part of it. */
+export interface Track {
+  /** Ends the phase before. Entering the phase in which the call is does nothing. */
+  readonly enter: (phase: Phase, attributes?: Attributes) => void
+  /** The result is there: it has run, also when no server said so, and is read now. */
+  readonly arrived: () => void
+  /** The result is read. It ends what is a part; a whole call may go on. */
+  readonly settled: () => void
+  /** Of the present phase. */
+  readonly attribute: (name: string, value: unknown) => void
+  /** Phases of a part of the call, from now on beside those of the others. */
+  readonly part: (index: number) => Track
+  readonly end: (exit: Exit.Exit<unknown, unknown>) => void
+}
+
+const nothing = () => {}
+
+/** While nobody sees spans. */
+export const untraced: Track = {
+  enter: nothing,
+  arrived: nothing,
+  settled: nothing,
+  attribute: nothing,
+  part: () => untraced,
+  end: nothing
+}
+
+/** The span of a call, which lasts until its result is there, and those of its phases. */
+export interface CallTrace {
+  readonly span: Tracer.Span
+  readonly track: Track
+  readonly end: (exit: Exit.Exit<unknown, unknown>) => void
+}
+
+/** Begins the span of a call, with its first phase, if anybody sees it. */
+export const begin = (
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  name: string,
+  attributes: () => Attributes
+): CallTrace | undefined => {
+  if (!isTraced(fiber) || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) return undefined
+  const tracer = fiber.currentTracer
+  const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+  const span = tracer.span(
+    name,
+    Option.fromNullable(fiber.currentSpan),
+    Context.empty(),
+    [],
+    clock.unsafeCurrentTimeNanos(),
+    "internal"
+  )
+  setAll(span, attributes())
+  const tracks: Array<Track> = []
+  const track = new SpanTrack(tracer, clock, span, tracks, undefined)
+  track.enter("validate")
+  return {
+    span,
+    track,
+    end: (exit) => {
+      for (const track of tracks) track.end(exit)
+      span.end(clock.unsafeCurrentTimeNanos(), exit)
+    }
+  }
+}
+
+class SpanTrack implements Track {
+  private readonly tracer: Tracer.Tracer
+  private readonly clock: Clock.Clock
+  private readonly parent: Tracer.Span
+  private readonly tracks: Array<Track>
+  private readonly index: number | undefined
+  private phase: Phase | undefined
+  private current: Tracer.Span | undefined
+  private hasRun = false
+
+  constructor(
+    tracer: Tracer.Tracer,
+    clock: Clock.Clock,
+    parent: Tracer.Span,
+    tracks: Array<Track>,
+    index: number | undefined
+  ) {
+    this.tracer = tracer
+    this.clock = clock
+    this.parent = parent
+    this.tracks = tracks
+    this.index = index
+    tracks.push(this)
+  }
+
+  enter(phase: Phase, attributes?: Attributes): void {
+    if (phase !== this.phase) this.change(phase, this.clock.unsafeCurrentTimeNanos())
+    if (attributes !== undefined && this.current !== undefined) setAll(this.current, attributes)
+  }
+
+  arrived(): void {
+    const now = this.clock.unsafeCurrentTimeNanos()
+    if (!this.hasRun) this.change("running", now)
+    this.change("decode", now)
+  }
+
+  settled(): void {
+    if (this.index !== undefined) this.end(Exit.void)
+  }
+
+  attribute(name: string, value: unknown): void {
+    this.current?.attribute(name, value)
+  }
+
+  part(index: number): Track {
+    this.change(undefined, this.clock.unsafeCurrentTimeNanos())
+    const part = new SpanTrack(this.tracer, this.clock, this.parent, this.tracks, index)
+    part.enter("wait for turn")
+    return part
+  }
+
+  end(exit: Exit.Exit<unknown, unknown>): void {
+    this.current?.end(this.clock.unsafeCurrentTimeNanos(), exit)
+    this.current = undefined
+    this.phase = undefined
+  }
+
+  private change(phase: Phase | undefined, now: bigint): void {
+    this.current?.end(now, Exit.void)
+    this.phase = phase
+    this.current = undefined
+    if (phase === undefined) return
+    if (phase === "submit") this.hasRun = false
+    else if (phase === "running") this.hasRun = true
+    this.current = this.tracer.span(phase, Option.some(this.parent), Context.empty(), [], now, "internal")
+    if (this.index !== undefined) this.current.attribute("part", this.index)
+  }
+}
+
+const setAll = (span: Tracer.Span, attributes: Attributes): void => {
+  for (const name in attributes) {
+    if (attributes[name] !== undefined) span.attribute(name, attributes[name])
+  }
+}
