@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { CheckpointStore } from "./CheckpointStore.js"
+import type * as Dialect from "./Dialect.js"
 import type { Engine } from "./Engine.js"
 import * as Faults from "./Faults.js"
 import * as Authentication from "./internal/authentication.js"
@@ -29,6 +30,7 @@ import * as SamplingRoutes from "./internal/samplingRoutes.js"
 import * as ServerState from "./internal/serverState.js"
 import * as SessionListRoutes from "./internal/sessionListRoutes.js"
 import * as SessionRoutes from "./internal/sessionRoutes.js"
+import { spoken } from "./internal/spoken.js"
 import * as TrainingRunRoutes from "./internal/trainingRunRoutes.js"
 import * as WeightsRoutes from "./internal/weightsRoutes.js"
 
@@ -54,12 +56,8 @@ export interface Options {
    * by `Faults.setDynamicConfig`.
    */
   readonly dynamicConfig?: Readonly<Record<string, unknown>> | undefined
-  /** False: neither takes nor gives protobuf, as servers of the protocol's beginning. Default true. */
-  readonly protobuf?: boolean | undefined
-  /** False: weights are loaded into a model that exists, and a request to make one by loading is refused. Default true. */
-  readonly createByLoading?: boolean | undefined
-  /** False: the answer to a sample's submission does not name its sequences. Default true. */
-  readonly sampleSequenceIds?: boolean | undefined
+  /** Speaks as another server does. Default: as the hosted service. */
+  readonly dialect?: Dialect.Dialect | undefined
   /** How long the address of a checkpoint's file is valid. Default 15 minutes. */
   readonly fileUrlLifetime?: Duration.DurationInput | undefined
   /** True: gives every checkpoint as one tar file too, as servers of the protocol's beginning. Default false. */
@@ -95,7 +93,7 @@ export const make = (
       clientConfig: {
         ...SessionRoutes.defaultClientConfig,
         pjwt_auth_enabled: options.jwt !== undefined,
-        create_model_via_load_weights: state.dialect.createByLoading,
+        create_model_via_load_weights: true,
         ...options.clientConfig
       },
       dynamicConfig: Effect.map(
@@ -128,9 +126,10 @@ export const make = (
           const received = fault?._tag === "Duplicate"
             ? yield* Effect.cached(receive(request, fault))
             : receive(request, fault)
-          const answer = authentication.check(access, request.headers["x-api-key"]).pipe(
-            Effect.zipRight(received),
-            Effect.flatMap(handler),
+          const checked: Http.Handler = (received) =>
+            Effect.zipRight(authentication.check(access, request.headers["x-api-key"]), handler(received))
+          const answer = received.pipe(
+            Effect.flatMap(spoken(checked, options.dialect)),
             Effect.catchTag("Refusal", (refusal) => Effect.succeed(Http.refusal(refusal))),
             Effect.catchAllDefect((defect) =>
               Effect.as(

@@ -4,6 +4,8 @@ export * as BigramEngine from "./BigramEngine.js"
 
 export * as CheckpointStore from "./CheckpointStore.js"
 
+export * as Dialect from "./Dialect.js"
+
 export * as Engine from "./Engine.js"
 
 export * as Faults from "./Faults.js"

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import { ModelInput, SamplingApi, TensorData, TrainingApi } from "effect-tinker"
-import { CheckpointStore, Faults } from "../src/index.js"
+import { CheckpointStore, Dialect, Faults } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const failure = (reply: Wire.Reply) => {
@@ -386,7 +386,7 @@ describe("TinkerProtocol: sampling", () => {
       const submitted = yield* Wire.sample(id)
       assert.deepStrictEqual(submitted.body, { request_id: `${id}:0` })
       assert.deepStrictEqual((yield* Wire.sample(id)).body, submitted.body)
-    }).pipe(Effect.provide(Wire.server({ protocol: { sampleSequenceIds: false } }))))
+    }).pipe(Effect.provide(Wire.server({ protocol: { dialect: Dialect.withoutSequenceIds } }))))
 
   it.effect("numbers the clients that join a sampling session", () =>
     Effect.gen(function*() {
@@ -688,7 +688,7 @@ describe("TinkerProtocol: checkpoints", () => {
       assert.property((yield* Wire.result(yield* load({ model_id: body.model_id, seq_id: 1 }))).body, "path")
       const config = yield* Wire.post("client/config", { sdk_version: "0.38.0" })
       assert.isFalse(config.body.create_model_via_load_weights)
-    }).pipe(Effect.provide(Wire.server({ protocol: { createByLoading: false } }))))
+    }).pipe(Effect.provide(Wire.server({ protocol: { dialect: Dialect.withoutCreateByLoading() } }))))
 
   it.effect("takes a key of its own for the weights of another account, and no other", () =>
     Effect.gen(function*() {

@@ -12,7 +12,7 @@ import {
   Tinker,
   type TrainingClient
 } from "effect-tinker"
-import { BigramEngine, CheckpointStore, Faults, type TinkerProtocol, TinkerServer } from "../src/index.js"
+import { BigramEngine, CheckpointStore, Dialect, Faults, type TinkerProtocol, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const text = "abcdefgh"
@@ -80,9 +80,9 @@ describe("TinkerServer", () => {
 
   const strictOrOld: Readonly<Record<string, TinkerProtocol.Options>> = {
     "wants tokens": { apiKeys: ["tml-right"], jwt: { lifetime: "10 minutes" } },
-    "speaks JSON alone": { protobuf: false },
-    "makes no model by loading": { createByLoading: false },
-    "does not name sequences": { sampleSequenceIds: false },
+    "speaks JSON alone": { dialect: Dialect.withoutProtobuf() },
+    "makes no model by loading": { dialect: Dialect.withoutCreateByLoading() },
+    "does not name sequences": { dialect: Dialect.withoutSequenceIds },
     "announces completions": { clientConfig: { sample_use_retrieve_futures: true, sample_join_sampling_session: true } }
   }
   for (const [what, options] of Object.entries(strictOrOld)) {

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TensorData } from "effect-tinker"
+import { Dialect } from "../src/index.js"
 import * as Zstd from "../src/internal/zstd.js"
 import * as Wire from "./wire.js"
 
@@ -148,5 +149,5 @@ describe("training requests", () => {
         const { headers } = yield* Wire.result(submitted, { protobuf: true })
         assert.strictEqual(headers["content-type"], "application/json")
       }
-    }).pipe(Effect.provide(Wire.server({ protocol: { protobuf: false } }))))
+    }).pipe(Effect.provide(Wire.server({ protocol: { dialect: Dialect.withoutProtobuf() } }))))
 })

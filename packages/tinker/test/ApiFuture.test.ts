@@ -1,4 +1,4 @@
-import { Faults } from "@effect-tinker/server"
+import { Dialect, Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Chunk, Effect, Either, Fiber, Layer, Logger, Schedule, Stream } from "effect"
 import { ApiFuture, Identifiers, RetryPolicy, ServiceClient, TrainingApi, WaitingPolicy } from "effect-tinker"
@@ -274,14 +274,17 @@ it.effect("sends the same request under the same key at every attempt", () =>
 it.effect("a pass without gradients goes the way of one with them, and another only where protobuf is refused", () =>
   Effect.gen(function*() {
     const pathsOf = (protobuf: boolean) =>
-      simulated({ server: { protobuf } }, (training, observed) =>
-        Effect.gen(function*() {
-          yield* ApiFuture.flatten(forward(training))
-          yield* ApiFuture.flatten(forward(training))
-          return observed.requests.map(({ path, status }) => `${path} ${status}`).filter((path) =>
-            path.startsWith("forward")
-          )
-        }))
+      simulated(
+        { server: protobuf ? {} : { dialect: Dialect.withoutProtobuf() } },
+        (training, observed) =>
+          Effect.gen(function*() {
+            yield* ApiFuture.flatten(forward(training))
+            yield* ApiFuture.flatten(forward(training))
+            return observed.requests.map(({ path, status }) => `${path} ${status}`).filter((path) =>
+              path.startsWith("forward")
+            )
+          })
+      )
     assert.deepStrictEqual(yield* pathsOf(true), ["forward_backward 200", "forward_backward 200"])
     assert.deepStrictEqual(yield* pathsOf(false), ["forward_backward 415", "forward 200", "forward 200"])
   }))

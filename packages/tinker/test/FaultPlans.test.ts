@@ -1,4 +1,4 @@
-import { BigramEngine, Faults } from "@effect-tinker/server"
+import { BigramEngine, Dialect, Faults } from "@effect-tinker/server"
 import type { TinkerProtocol } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Console, Effect, Exit, Random } from "effect"
@@ -150,7 +150,10 @@ const variants: ReadonlyArray<Variant> = [
       clientConfig: { fwdbwd_max_chunk_len: 1, parallel_fwdbwd_chunks: false }
     }
   },
-  { engine: { vocabularySize }, server: { protobuf: false, clientConfig: { fwdbwd_max_chunk_len: 2 } } }
+  {
+    engine: { vocabularySize },
+    server: { dialect: Dialect.withoutProtobuf(), clientConfig: { fwdbwd_max_chunk_len: 2 } }
+  }
 ]
 
 const baselines = new Map<string, Effect.Effect<Effect.Effect.Success<ReturnType<typeof simulate>>>>()

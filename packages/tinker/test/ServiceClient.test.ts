@@ -1,4 +1,4 @@
-import { Faults } from "@effect-tinker/server"
+import { Dialect, Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Fiber, Layer, Logger, Redacted, TestClock } from "effect"
 import { ApiFuture, ModelsApi, RetryPolicy, ServiceApi, ServiceClient, TinkerConfig } from "effect-tinker"
@@ -288,7 +288,7 @@ for (
 }
 
 it.effect("a server that makes no model by loading is asked in three steps, and from then on always", () => {
-  const { layer, seen, to } = observed({ server: { createByLoading: false } })
+  const { layer, seen, to } = observed({ server: { dialect: Dialect.withoutCreateByLoading() } })
   return Effect.gen(function*() {
     const path = yield* saved
     seen.length = 0

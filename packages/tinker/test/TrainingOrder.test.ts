@@ -1,4 +1,4 @@
-import { Faults } from "@effect-tinker/server"
+import { Dialect, Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Chunk, Effect, Exit, Fiber, Stream } from "effect"
 import { ApiFuture, OptimizerParams, RequestSequence, ServiceClient } from "effect-tinker"
@@ -257,7 +257,7 @@ const lostAnswers: ReadonlyArray<readonly [string, Faults.Fault]> = [
 
 for (const [how, fault] of lostAnswers) {
   it.effect(`a first pass in JSON whose answer is ${how} keeps its number, which the server may have taken`, () =>
-    simulated({ server: { protobuf: false } }, (training, observed) =>
+    simulated({ server: { dialect: Dialect.withoutProtobuf() } }, (training, observed) =>
       Effect.gen(function*() {
         const faults = yield* Faults.Faults
         const pass = (text: string) => training.forwardBackward({ data: [datum(text)], lossFn: "cross_entropy" })

@@ -1,4 +1,4 @@
-import { CheckpointStore, Faults } from "@effect-tinker/server"
+import { CheckpointStore, Dialect, Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Effect, Either, Logger, LogLevel, Redacted, Schema } from "effect"
 import { ApiFuture, ModelInput, SamplingParams, ServiceClient, TinkerPath, WeightsApi } from "effect-tinker"
@@ -298,7 +298,7 @@ it.effect("loads with another account's credential, which no log ever shows", ()
 })
 
 it.effect("makes a model of a checkpoint in three steps where one is refused, and knows it the next time", () =>
-  simulated({ server: { createByLoading: false } }, (training, observed) =>
+  simulated({ server: { dialect: Dialect.withoutCreateByLoading() } }, (training, observed) =>
     Effect.gen(function*() {
       const service = yield* ServiceClient.ServiceClient
       yield* train(training)

@@ -85,7 +85,7 @@ export const make = (state: State.ServerState) => {
     Effect.gen(function*() {
       const body = yield* plainBody(request)
       const contentType = request.headers["content-type"] ?? ""
-      if (contentType.includes(Http.protobufType) && state.dialect.protobuf) {
+      if (contentType.includes(Http.protobufType)) {
         const wanted = yield* Effect.try({
           try: () => TrainingApi.decodeForwardBackwardRequest(body),
           catch: (error) =>
@@ -99,8 +99,7 @@ export const make = (state: State.ServerState) => {
       if (contentType.includes("application/json")) {
         return yield* passInJson(TrainingJson.decodeForwardBackward, { ...request, body })
       }
-      const taken = state.dialect.protobuf ? `${Http.protobufType} or application/json` : "application/json"
-      return yield* Http.refuse(415, `forward_backward takes ${taken}`)
+      return yield* Http.refuse(415, `forward_backward takes ${Http.protobufType} or application/json`)
     })
 
   const forward: Http.Handler = (request) => passInJson(TrainingJson.decodeForward, request)

@@ -84,8 +84,7 @@ export const make = (state: State.ServerState) => {
       }
       const sampler = yield* State.requireSampler(state, wanted.samplingSessionId)
       const fingerprint = Http.fingerprint(request.body)
-      const accepted = (ticket: State.SampleTicket) =>
-        State.accepted(ticket.requestId, undefined, state.dialect.sampleSequenceIds ? ticket.sequenceIds : undefined)
+      const accepted = (ticket: State.SampleTicket) => State.accepted(ticket.requestId, undefined, ticket.sequenceIds)
       const existing = sampler.requests.get(seqId)
       if (existing !== undefined) {
         return existing.fingerprint === fingerprint
@@ -174,7 +173,7 @@ export const make = (state: State.ServerState) => {
         case "Failed":
           return Http.json({ error: reply.value.error, category: reply.value.category })
         case "Completed":
-          return reply.value.bytes !== undefined && state.dialect.protobuf && Http.acceptsProtobuf(request)
+          return reply.value.bytes !== undefined && Http.acceptsProtobuf(request)
             ? Http.protobuf(reply.value.bytes)
             : Http.json(reply.value.json())
       }

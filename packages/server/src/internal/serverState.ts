@@ -62,18 +62,7 @@ export type WorkError = UserError | Engine.EngineError | ServerError
 
 export type Work = Effect.Effect<Futures.Completed, WorkError>
 
-/** What the server speaks. Other and older servers speak less. */
-export interface Dialect {
-  /** Protobuf, beside JSON. */
-  readonly protobuf: boolean
-  /** Models that are made by loading weights. */
-  readonly createByLoading: boolean
-  /** Ids of sequences in the answer to the submission of a sample. */
-  readonly sampleSequenceIds: boolean
-}
-
 export interface ServerState {
-  readonly dialect: Dialect
   readonly engine: Engine.Service
   readonly store: CheckpointStore.Service
   readonly sessions: Sessions.Service
@@ -88,16 +77,11 @@ export interface ServerState {
 }
 
 export const make = (
-  options: Futures.Options & { readonly [Name in keyof Dialect]?: boolean | undefined }
+  options: Futures.Options
 ): Effect.Effect<ServerState, never, Engine.Engine | CheckpointStore.CheckpointStore | Scope.Scope> =>
   Effect.gen(function*() {
     const faults = yield* Effect.serviceOption(Faults.Faults)
     return {
-      dialect: {
-        protobuf: options.protobuf ?? true,
-        createByLoading: options.createByLoading ?? true,
-        sampleSequenceIds: options.sampleSequenceIds ?? true
-      },
       engine: yield* Engine.Engine,
       store: yield* CheckpointStore.CheckpointStore,
       sessions: yield* Sessions.make,

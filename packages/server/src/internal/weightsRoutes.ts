@@ -144,12 +144,6 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
   /** Makes the model by the same request. */
   const createByLoading = (wanted: typeof CreateByLoadingRequest.Type, request: Http.Received) =>
     Effect.gen(function*() {
-      if (!state.dialect.createByLoading) {
-        return yield* Http.refuse(
-          400,
-          "this server loads weights into a model that exists: model_id and seq_id are needed"
-        )
-      }
       yield* checkToken(wanted.weightsAccessToken)
       const session = yield* State.requireSession(state, wanted.sessionId)
       const { baseModel: name, lora, path } = yield* checkpointAt(wanted.path)

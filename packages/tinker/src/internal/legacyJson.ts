@@ -62,7 +62,7 @@ export const decodeForwardBackwardOutputJson = (value: unknown): ForwardBackward
       )
     ),
     metrics: Object.fromEntries(
-      Object.entries(objectOf(json.metrics, "metrics")).map((
+      Object.entries(objectOf(json.metrics ?? {}, "metrics")).map((
         [name, metric]
       ) => [name, numberOf(metric, `metrics ${name}`)])
     )
@@ -97,7 +97,7 @@ const sequenceFromJson = (value: unknown, sequenceId: string, name: string): Sam
       listOf(json.tokens, `${name}.tokens`),
       (token, i) => tokenOf(token, `${name}.tokens[${i}]`)
     ),
-    logprobs: floats(json.logprobs, `${name}.logprobs`),
+    logprobs: finite(floats(json.logprobs, `${name}.logprobs`), `${name}.logprobs`),
     topkLogprobs: topkFromJson(json.topk_logprobs, `${name}.topk_logprobs`),
     stopReason
   }
@@ -114,6 +114,13 @@ const floats = (value: unknown, name: string): Float32Array | undefined => {
   if (value === undefined || value === null) return undefined
   const list = listOf(value, name)
   return list.length === 0 ? undefined : floatsOf(list, name)
+}
+
+/** JSON has no number that is not finite: what a server computed so comes as null. */
+const finite = (values: Float32Array | undefined, name: string): Float32Array | undefined => {
+  const at = values?.findIndex((value) => !Number.isFinite(value)) ?? -1
+  if (at >= 0) throw new Error(`${name}[${at}] is no finite number`)
+  return values
 }
 
 /** Rows of pairs, of different lengths and null where there are none, in cells of the longest row. */
