@@ -3,7 +3,7 @@ import { BigramEngine, TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { NodeContext, NodeWorker } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Console, Effect, Layer } from "effect"
+import { Console, Effect, Layer, TestClock } from "effect"
 import { Tinker } from "effect-tinker"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as WorkerThreads from "node:worker_threads"
@@ -11,6 +11,7 @@ import ts from "typescript"
 import * as Checkpoints from "../examples/checkpoints.js"
 import * as CustomLoss from "../examples/customLoss.js"
 import * as FirstProgram from "../examples/firstProgram.js"
+import * as Housekeeping from "../examples/housekeeping.js"
 import * as Promises from "../examples/promises.js"
 import * as SampleMany from "../examples/sampleMany.js"
 import * as TrainThenSample from "../examples/trainThenSample.js"
@@ -71,11 +72,10 @@ const linesOf = <E, R>(program: Effect.Effect<void, E, R>) =>
     return lines
   })
 
-const server = (baseModel: string) =>
-  Tinker.layer().pipe(
-    Layer.provide(TinkerServer.layerClient),
-    Layer.provide(BigramEngine.layer({ baseModels: [baseModel] }))
-  )
+const inProcess = (baseModel: string) =>
+  Layer.provide(TinkerServer.layerClient, BigramEngine.layer({ baseModels: [baseModel] }))
+
+const server = (baseModel: string) => Layer.provide(Tinker.layer(), inProcess(baseModel))
 
 it.effect("firstProgram makes a step and saves", () =>
   Effect.gen(function*() {
@@ -101,6 +101,15 @@ it.effect("checkpoints goes on from what it has saved, and samples from it", () 
       /^tinker:.*\/weights\/step-1, then tinker:.*\/sampler_weights\/step-2, of Qwen\/Qwen3-8B$/
     )
   }).pipe(Effect.provide(server("Qwen/Qwen3-8B"))))
+
+it.effect("housekeeping deletes what is older than a month", () =>
+  Effect.gen(function*() {
+    yield* linesOf(Effect.provide(FirstProgram.program, Tinker.layer()))
+    const bytesLeft = linesOf(Effect.provide(Housekeeping.program, Tinker.layer()))
+    assert.match((yield* bytesLeft)[0]!, /^[1-9]\d* bytes are left$/)
+    yield* TestClock.adjust("31 days")
+    assert.deepStrictEqual(yield* bytesLeft, ["0 bytes are left"])
+  }).pipe(Effect.provide(inProcess("Qwen/Qwen3-8B"))))
 
 it.effect("promises gives an answer to a promise, and ends the session", () =>
   Effect.gen(function*() {
