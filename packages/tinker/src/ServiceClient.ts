@@ -214,6 +214,10 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           }))
       )
       const name = info.modelData.modelName ?? options.baseModel ?? ""
+      // Some servers have one model, whatever they are asked for.
+      if (options.baseModel !== undefined && name !== options.baseModel) {
+        yield* Effect.logWarning(`a model of ${options.baseModel} was asked for, and the server made one of ${name}`)
+      }
       return yield* Effect.provide(
         TrainingClient.make({
           modelId,

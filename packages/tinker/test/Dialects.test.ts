@@ -1,11 +1,12 @@
-import { Dialect } from "@effect-tinker/server"
+import { Dialect, Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
-import { Chunk, DateTime, Effect, Fiber, Stream, TestClock } from "effect"
+import { Chunk, DateTime, Effect, Fiber, Logger, Stream, TestClock } from "effect"
 import {
   AdamParams,
   ApiFuture,
   ModelInput,
   RestClient,
+  RetryPolicy,
   SamplingParams,
   ServiceClient,
   type TinkerConfig,
@@ -251,4 +252,43 @@ it.effect("endpoints around the loop that a server lacks are told of as that", (
       { dialect }
     )
     for (const error of errors) assert.include(error.message, "no such endpoint")
+  }))
+
+it.effect("a server that makes a model of its own choice is warned of", () =>
+  Effect.gen(function*() {
+    const messages: Array<string> = []
+    const logger = Logger.make(({ message }) => void messages.push(String(message)))
+    const other: Dialect.Dialect = {
+      say: (answer, call) =>
+        call.path === "get_info"
+          ? { ...answer, body: { ...(answer.body as object), model_data: { model_name: "theirs" } } }
+          : answer
+    }
+    const create = Effect.flatMap(
+      ServiceClient.ServiceClient,
+      (service) => service.createLoraTrainingClient({ baseModel: "bigram", rank: 4 })
+    )
+    yield* run(create, { dialect: other }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+    assert.include(messages, "a model of bigram was asked for, and the server made one of theirs")
+  }))
+
+it.effect("a step whose outcome is unknown is not sent again where a policy says so, as some servers would do it twice", () =>
+  Effect.gen(function*() {
+    let sent = 0
+    const lost = Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      yield* faults.plan({ path: "optim_step", fault: Faults.loseAnswer })
+      const service = yield* ServiceClient.ServiceClient
+      const training = yield* service.createLoraTrainingClient({ baseModel: "bigram", rank: 4 })
+      return yield* training.optimStep(AdamParams.make()).pipe(
+        RetryPolicy.withPolicies({ request: RetryPolicy.none }),
+        Effect.flip
+      )
+    })
+    const error = yield* Effect.provide(
+      lost,
+      client({ onRequest: ({ url }) => void (sent += url.endsWith("/optim_step") ? 1 : 0) })
+    )
+    assert.strictEqual(error._tag, "ApiConnectionError")
+    assert.strictEqual(sent, 1)
   }))
