@@ -265,18 +265,14 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
 
   const getTrainingRun: Service["getTrainingRun"] = (idOrPath, { accessScope = "owned" } = {}) => {
     const name = "RestClient.getTrainingRun"
-    const found = idOrPath.startsWith("tinker://")
-      ? Either.map(CheckpointRef.resolve(name, idOrPath), ({ trainingRunId }) => trainingRunId)
-      : Either.right(idOrPath)
-    return Effect.flatMap(found, (trainingRunId) =>
-      request(
-        {
-          name,
-          issues: checkFields({ trainingRunId, accessScope }, { trainingRunId: id, accessScope: scope }),
-          attributes: { trainingRunId }
-        },
-        runs.getTrainingRun(trainingRunId, accessScope)
-      ))
+    const path = idOrPath.startsWith("tinker://") ? CheckpointRef.resolve(name, idOrPath) : undefined
+    const trainingRunId = path === undefined
+      ? idOrPath
+      : Either.match(path, { onLeft: () => "", onRight: (ids) => ids.trainingRunId })
+    const issues = path !== undefined && Either.isLeft(path)
+      ? [issueOf(path.left)]
+      : checkFields({ trainingRunId, accessScope }, { trainingRunId: id, accessScope: scope })
+    return request({ name, issues, attributes: { trainingRunId } }, runs.getTrainingRun(trainingRunId, accessScope))
   }
 
   const trainingRunsPage = (
@@ -327,12 +323,15 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     } = {}
   ): Effect.Effect<A, TinkerError> => {
     const name = `RestClient.${method}`
-    return Effect.flatMap(CheckpointRef.resolve(name, ref), (checkpoint) =>
-      request(
-        { name, issues: options.issues?.(checkpoint) ?? [], attributes: { ...checkpoint } },
-        ask(checkpoint),
-        { when: options.when }
-      ))
+    return Either.match(CheckpointRef.resolve(name, ref), {
+      onLeft: (issue) => request({ name, issues: [issueOf(issue)] }, Effect.fail(issue)),
+      onRight: (checkpoint) =>
+        request(
+          { name, issues: options.issues?.(checkpoint) ?? [], attributes: { ...checkpoint } },
+          ask(checkpoint),
+          { when: options.when }
+        )
+    })
   }
 
   /**
@@ -364,24 +363,21 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
   const copyWeights: Service["copyWeights"] = (path, { weightsAccessToken, ...options } = {}) => {
     const name = "RestClient.copyWeights"
     const destinationProjectId = options.destinationProjectId ?? Option.getOrUndefined(config.projectId)
-    const issues: Array<Issue> = [...ttlIssues(options)]
+    const issues: Array<Issue> = [...TinkerPath.issues("path", path), ...ttlIssues(options)]
     if (!destinationProjectId) {
       issues.push({
         field: "destinationProjectId",
         description: "is missing: say which project the copy is for, here or by TINKER_PROJECT_ID."
       })
     }
-    return Effect.zipRight(
-      TinkerPath.check(name, "path", path, new Set()),
-      request(
-        { name, issues, attributes: { path } },
-        Effect.map(
-          checkpoints.copyWeights(
-            { sourcePath: path, destinationProjectId, ttlSeconds: ttlSeconds(options) },
-            weightsAccessToken
-          ),
-          ({ tinkerPath }) => tinkerPath
-        )
+    return request(
+      { name, issues, attributes: { path } },
+      Effect.map(
+        checkpoints.copyWeights(
+          { sourcePath: path, destinationProjectId, ttlSeconds: ttlSeconds(options) },
+          weightsAccessToken
+        ),
+        ({ tinkerPath }) => tinkerPath
       )
     )
   }
@@ -488,6 +484,8 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
  * @category layers
  */
 export const layer: Layer.Layer<RestClient, never, Requirements> = Layer.effect(RestClient, make)
+
+const issueOf = ({ description, field }: Issue): Issue => ({ field, description })
 
 const scope = oneOf("owned", "accessible")
 

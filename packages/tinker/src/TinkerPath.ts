@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { ModelId } from "./Identifiers.js"
-import { InvalidInputError } from "./TinkerError.js"
+import { failOnIssues, InvalidInputError, type Issue } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -84,10 +84,18 @@ export const check = (
   path: string,
   given: ReadonlySet<string>
 ): Effect.Effect<void, InvalidInputError> =>
-  path.startsWith(scheme) || given.has(path)
-    ? Effect.void
-    : new InvalidInputError({
-      operation,
+  given.has(path) ? Effect.void : failOnIssues(operation, issues(field, path))
+
+/**
+ * As {@link check}, without a path that the server has given: what is wrong, if anything.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const issues = (field: string, path: string): ReadonlyArray<Issue> =>
+  path.startsWith(scheme)
+    ? []
+    : [{
       field,
       description: `${JSON.stringify(path)} is no checkpoint path. Pass what a save returned; it starts with tinker://.`
-    })
+    }]
