@@ -34,7 +34,7 @@ import { downloadFile } from "./internal/downloadFile.js"
 import * as DownloadParts from "./internal/downloadParts.js"
 import * as DownloadTotals from "./internal/downloadTotals.js"
 import { makeChecker } from "./internal/fileNames.js"
-import { operation } from "./internal/operation.js"
+import { operations } from "./internal/operation.js"
 import * as SignedUrls from "./internal/signedUrls.js"
 import * as StagedDirectory from "./internal/stagedDirectory.js"
 import { failure } from "./internal/stagedDirectory.js"
@@ -220,11 +220,27 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
   const { requestTimeout } = yield* TinkerConfig.TinkerConfig
   const client = yield* HttpClient.HttpClient
   const ownSession = yield* OwnSession
-  const files = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
-  const path = Context.get(files, Path.Path)
-  const fs = Context.get(files, FileSystem.FileSystem)
+  const { operation } = yield* operations
+  const path = yield* Path.Path
+  const fs = yield* FileSystem.FileSystem
+  const files = Context.make(Path.Path, path).pipe(Context.add(FileSystem.FileSystem, fs))
   const hashing = Option.getOrUndefined(yield* Effect.serviceOption(Hashing))
   const makeHasher = (algorithm: Digests.Algorithm) => hashing?.makeHasher(algorithm) ?? Digests.makeHasher(algorithm)
+
+  /** The states of work that is done while they are read. */
+  const states = (
+    name: string,
+    work: (report: Report) => Effect.Effect<Done, TinkerError | DownloadError>
+  ): Stream.Stream<State, TinkerError | DownloadError> =>
+    Stream.unwrapScoped(Effect.gen(function*() {
+      const reported = yield* Queue.sliding<State>(mostUnread)
+      const working = yield* work((state) => void Queue.unsafeOffer(reported, state)).pipe(
+        operation(name),
+        Effect.onExit(() => Queue.shutdown(reported)),
+        Effect.forkScoped
+      )
+      return Stream.concat(Stream.fromQueue(reported), Stream.fromEffect(Fiber.join(working)))
+    }))
 
   const ask = <A>(request: Effect.Effect<A, TinkerError>) =>
     Effect.zipRight(clientConfig.get, RetryPolicy.retry(request))
@@ -462,18 +478,3 @@ const notDownloadable = (ids: CheckpointRef.CheckpointIds) =>
       ? "a checkpoint saved for sampling cannot be exported"
       : "it is of another kind than this download takes"
   })
-
-/** The states of work that is done while they are read. */
-const states = (
-  name: string,
-  work: (report: Report) => Effect.Effect<Done, TinkerError | DownloadError>
-): Stream.Stream<State, TinkerError | DownloadError> =>
-  Stream.unwrapScoped(Effect.gen(function*() {
-    const reported = yield* Queue.sliding<State>(mostUnread)
-    const working = yield* work((state) => void Queue.unsafeOffer(reported, state)).pipe(
-      operation(name),
-      Effect.onExit(() => Queue.shutdown(reported)),
-      Effect.forkScoped
-    )
-    return Stream.concat(Stream.fromQueue(reported), Stream.fromEffect(Fiber.join(working)))
-  }))

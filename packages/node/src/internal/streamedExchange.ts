@@ -27,6 +27,7 @@ export class StreamedExchange implements Handler {
   private parts: Array<Uint8Array> = []
   private waitingBytes = 0
   private taker: Taken | undefined
+  private waking = false
 
   constructor(onHead: (error: Error | null, head: Head | undefined) => void) {
     this.onHead = onHead
@@ -93,7 +94,15 @@ export class StreamedExchange implements Handler {
     onHead?.(error, head)
   }
 
+  /** What the socket has by now comes along: whoever takes parts does so at a cost. */
   private wake(): void {
+    if (this.taker === undefined || this.waking) return
+    this.waking = true
+    setImmediate(this.give)
+  }
+
+  private readonly give = (): void => {
+    this.waking = false
     const taker = this.taker
     this.taker = undefined
     if (taker !== undefined) this.take(taker)
@@ -101,4 +110,4 @@ export class StreamedExchange implements Handler {
 }
 
 /** A few reads of a socket, enough to keep a disk busy meanwhile. */
-const mostWaitingBytes = 512 * 1024
+const mostWaitingBytes = 1024 * 1024

@@ -7,7 +7,6 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -57,7 +56,11 @@ interface Progress {
   hasher: Digests.Hasher | undefined
   /** Whether the server has shown in this run that it still has the file of which these are the first bytes. */
   confirmed: boolean
+  /** Gathers what arrives, so that it is written in large pieces. */
+  readonly buffer: Uint8Array
 }
+
+const bufferBytes = 1024 * 1024
 
 const operation = "CheckpointDownload"
 
@@ -94,7 +97,8 @@ const open = (
     const part = parts.get(name)
     const known = part !== undefined && validatorOf(part) !== undefined && (yield* fs.exists(place))
     const file = yield* fs.open(place, { flag: known ? "r+" : "w+" })
-    const progress: Progress = { received: 0, part: undefined, hasher: undefined, confirmed: false }
+    const buffer = new Uint8Array(bufferBytes)
+    const progress: Progress = { received: 0, part: undefined, hasher: undefined, confirmed: false, buffer }
     if (!known) return { file, progress }
     const size = Number((yield* file.stat).size)
     if (part.total !== undefined && size > part.total) {
@@ -102,19 +106,18 @@ const open = (
       return { file, progress }
     }
     const hasher = part.digest === undefined ? undefined : makeHasher(part.digest.algorithm)
-    if (hasher !== undefined) yield* hashOf(file, hasher)
+    if (hasher !== undefined) yield* hashOf(file, hasher, buffer)
     yield* file.seek(size, "start")
     yield* totals.announce(name, part.total)
     yield* totals.add(name, size)
-    return { file, progress: { received: size, part, hasher, confirmed: false } }
+    return { file, progress: { received: size, part, hasher, confirmed: false, buffer } }
   }).pipe(Effect.catchTags({
     BadArgument: (error) => failure(subject, name)(error),
     SystemError: (error) => failure(subject, name)(error)
   }))
 
-const hashOf = (file: FileSystem.File, hasher: Digests.Hasher) =>
+const hashOf = (file: FileSystem.File, hasher: Digests.Hasher, buffer: Uint8Array) =>
   Effect.gen(function*() {
-    const buffer = new Uint8Array(1024 * 1024)
     yield* file.seek(0, "start")
     for (;;) {
       const size = Number(yield* file.read(buffer))
@@ -273,21 +276,58 @@ const read = (
       yield* parts.set(name, part)
     }
     const url = new URL(response.request.url)
-    const write = failure(subject, name)
-    yield* response.stream.pipe(
-      Stream.mapError((error): Failure => lost(options, url, error)),
-      Stream.timeoutFail(() => timedOut(options), options.timeout),
-      Stream.runForEachChunk((chunk) =>
-        Effect.gen(function*() {
-          const bytes = joined(Chunk.toReadonlyArray(chunk))
-          // What the system still writes when its file is closed would be written to another.
-          yield* Effect.uninterruptible(Effect.mapError(file.writeAll(bytes), write))
+    const { buffer } = progress
+    let filled = 0
+    const clock = yield* Effect.clock
+    let lastPart = clock.unsafeCurrentTimeMillis()
+    // A timeout for every part would cost more than the part.
+    const silence = Effect.suspend(() =>
+      Effect.sleep(lastPart + Duration.toMillis(options.timeout) - clock.unsafeCurrentTimeMillis())
+    ).pipe(
+      Effect.repeat({
+        until: () => clock.unsafeCurrentTimeMillis() - lastPart >= Duration.toMillis(options.timeout)
+      }),
+      Effect.zipRight(Effect.suspend(() => Effect.fail(timedOut(options))))
+    )
+    const flush = Effect.suspend(() => {
+      const bytes = buffer.subarray(0, filled)
+      filled = 0
+      if (bytes.length === 0) return Effect.void
+      // What the system still writes when its file is closed would be written to another.
+      return Effect.uninterruptible(Effect.mapError(file.writeAll(bytes), failure(subject, name))).pipe(
+        Effect.zipRight(Effect.suspend(() => {
           progress.hasher?.update(bytes)
           progress.received += bytes.length
-          yield* totals.add(name, bytes.length)
-        })
+          return totals.add(name, bytes.length)
+        }))
       )
+    })
+    const take = (part: Uint8Array, from = 0): Effect.Effect<void, DownloadError> => {
+      const size = Math.min(buffer.length - filled, part.length - from)
+      buffer.set(from === 0 && size === part.length ? part : part.subarray(from, from + size), filled)
+      filled += size
+      return filled < buffer.length
+        ? Effect.void
+        : Effect.zipRight(flush, Effect.suspend(() => take(part, from + size)))
+    }
+    yield* response.stream.pipe(
+      Stream.mapError((error): Failure => lost(options, url, error)),
+      Stream.runForEachChunk((chunk) => {
+        lastPart = clock.unsafeCurrentTimeMillis()
+        let taken: Effect.Effect<void, DownloadError> | undefined
+        for (const part of chunk) {
+          if (taken === undefined && part.length < buffer.length - filled) {
+            buffer.set(part, filled)
+            filled += part.length
+          } else taken = taken === undefined ? take(part) : Effect.zipRight(taken, Effect.suspend(() => take(part)))
+        }
+        return taken ?? Effect.void
+      }),
+      Effect.raceFirst(silence),
+      // What came before a break is not fetched again.
+      Effect.catchAll((error) => Effect.zipRight(flush, Effect.fail(error)))
     )
+    yield* flush
     const total = progress.part?.total
     if (total !== undefined && progress.received !== total) {
       return yield* new DownloadError({
@@ -301,19 +341,6 @@ const read = (
 
 const lengthOf = (header: string | undefined): number | undefined =>
   header !== undefined && /^\d{1,15}$/.test(header) ? Number(header) : undefined
-
-const joined = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-  if (parts.length === 1) return parts[0]!
-  let length = 0
-  for (const part of parts) length += part.length
-  const bytes = new Uint8Array(length)
-  let offset = 0
-  for (const part of parts) {
-    bytes.set(part, offset)
-    offset += part.length
-  }
-  return bytes
-}
 
 const timedOut = ({ timeout }: Options) => new ApiTimeoutError({ operation, reason: "request", deadline: timeout })
 
