@@ -20,7 +20,36 @@ describe("TinkerProtocol: service and sessions", () => {
       assert.isFalse(config.body.pjwt_auth_enabled)
       assert.isTrue(config.body.parallel_fwdbwd_chunks)
       assert.isTrue((yield* Wire.post("client/dynamic_config", { sdk_version: "0.38.0" })).body.sample_cancel_enabled)
-      assert.deepStrictEqual((yield* Wire.post("telemetry", { events: [] })).body, { status: "accepted" })
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("takes events of telemetry, and refuses what is none", () =>
+    Effect.gen(function*() {
+      const common = {
+        event_id: "22222222-2222-4222-8222-222222222222",
+        event_session_index: 0,
+        severity: "INFO",
+        timestamp: "2026-01-01T00:00:00Z"
+      }
+      const batch = {
+        events: [
+          { event: "SESSION_START", ...common },
+          { event: "GENERIC_EVENT", ...common, event_name: "mine", event_data: { a: 1 } },
+          { event: "UNHANDLED_EXCEPTION", ...common, error_type: "E", error_message: "m", traceback: null },
+          { event: "SESSION_END", ...common, duration: "0:00:01" }
+        ],
+        platform: "Linux",
+        sdk_version: "0.38.0",
+        session_id: "sessionless-1",
+        process_uuid: "33333333-3333-4333-8333-333333333333"
+      }
+      assert.deepStrictEqual((yield* Wire.post("telemetry", batch)).body, { status: "accepted" })
+      for (
+        const wrong of [
+          { ...batch, process_uuid: undefined },
+          { ...batch, events: [{ event: "SESSION_START", ...common, severity: "LOUD" }] },
+          { ...batch, events: [{ event: "SESSION_END", ...common }] }
+        ]
+      ) assert.strictEqual((yield* Wire.post("telemetry", wrong)).status, 422)
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("sends the client settings that it is given", () =>

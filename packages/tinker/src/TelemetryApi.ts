@@ -89,7 +89,9 @@ export const GenericEvent = Schema.Struct({
   ...common,
   /** One of a few. */
   eventName: field(Schema.String, "event_name"),
-  eventData: field(Schema.Record({ key: Schema.String, value: Schema.Unknown }), "event_data")
+  eventData: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.Unknown }), {
+    default: () => ({})
+  }).pipe(Schema.fromKey("event_data"))
 })
 
 /**

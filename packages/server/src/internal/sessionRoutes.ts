@@ -1,6 +1,7 @@
 /** Handlers of what concerns the service and sessions. */
 import type { SessionId } from "effect-tinker/Identifiers"
 import * as ServiceApi from "effect-tinker/ServiceApi"
+import * as TelemetryApi from "effect-tinker/TelemetryApi"
 import * as Effect from "effect/Effect"
 import * as Http from "./http.js"
 import { requireSession, type ServerState } from "./serverState.js"
@@ -58,7 +59,12 @@ export const make = (
       return Http.json({})
     })
 
-  const telemetry: Http.Handler = () => Effect.succeed(Http.json({ status: "accepted" }))
+  /** Events are looked at and thrown away: nobody is there to read them. */
+  const telemetry: Http.Handler = (request) =>
+    Effect.as(
+      Http.decodeBody(TelemetryApi.TelemetrySendRequest, request),
+      Http.json({ status: "accepted" })
+    )
 
   return { healthz, config, dynamicConfig, getServerCapabilities, createSession, heartbeat, finish, telemetry }
 }
