@@ -132,6 +132,8 @@ def run() -> None:
     answer = base.sample(prompt=prompt, num_samples=3, sampling_params=types.SamplingParams(max_tokens=5)).result()
     check("samples from the base model", [len(s.tokens) for s in answer.sequences] == [5, 5, 5])
 
+    housekeeping(tinker, training, path, named)
+
     try:
         service.create_lora_training_client(base_model="bigram", rank=1000).result()
         check("refuses a rank that is too large", False)
@@ -140,6 +142,50 @@ def run() -> None:
 
     service.close("success").result()
     check("closes", True)
+
+
+def housekeeping(tinker, training, path: str, sampler_path: str) -> None:
+    """Lists what is there, and changes it from outside the session."""
+    from tinker import types
+
+    rest = tinker.RestClient()
+    run = rest.get_training_run_by_tinker_path(path).result()
+    check("tells of a training run", run.base_model == "bigram" and run.last_checkpoint.tinker_path == path)
+    page = rest.list_training_runs(limit=1).result()
+    check("lists training runs by pages", len(page.training_runs) == 1 and page.cursor.total_count > 1)
+    listed = rest.list_checkpoints(run.training_run_id).result().checkpoints
+    check("lists checkpoints", {path, sampler_path} <= {one.tinker_path for one in listed})
+    mine = rest.list_user_checkpoints().result()
+    check("lists the checkpoints of all runs", mine.cursor.total_count == len(mine.checkpoints) >= len(listed))
+
+    def checkpoint():
+        return next(c for c in rest.list_checkpoints(run.training_run_id).result().checkpoints if c.tinker_path == path)
+
+    rest.publish_checkpoint_from_tinker_path(path).result()
+    check("makes a checkpoint public", checkpoint().public)
+    rest.unpublish_checkpoint_from_tinker_path(path).result()
+    check("and takes that back", not checkpoint().public)
+    rest.set_checkpoint_ttl_from_tinker_path(path, 3600).result()
+    check("gives it an end", checkpoint().expires_at is not None)
+    rest.set_checkpoint_ttl_from_tinker_path(path, None).result()
+    check("and takes it away", checkpoint().expires_at is None)
+
+    copy = rest.copy_weights(path, destination_project_id="project").result()
+    check(f"copies a checkpoint to {copy}", rest.get_weights_info_by_tinker_path(copy).result().base_model == "bigram")
+    rest.delete_checkpoint_from_tinker_path(copy).result()
+    left = [c.tinker_path for c in rest.list_user_checkpoints().result().checkpoints]
+    check("deletes a checkpoint", copy not in left and path in left)
+
+    session_id = rest.list_sessions().result().sessions[0]
+    session = rest.get_session(session_id).result()
+    check("tells of a session", run.training_run_id in session.training_run_ids)
+    sampler = rest.get_sampler(session.sampler_ids[0]).result()
+    check("tells of a sampler", sampler.base_model == "bigram")
+    rest.assign_session_project(session_id, "project").result()
+    check("puts a session into a project", rest.list_training_runs(project_id="project").result().cursor.total_count > 0)
+    found = rest.search_sessions(types.SessionSearchRequest(project_ids=["project"], limit=1)).result()
+    check("searches sessions", [one.session_id for one in found.sessions] == [session_id])
+    check("and says what became of them", found.sessions[0].status.type == "active")
 
 
 def run_with_everything() -> None:

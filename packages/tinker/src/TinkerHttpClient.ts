@@ -455,12 +455,14 @@ export const make: Effect.Effect<
       sending,
       (error) => Effect.fail(asTinkerError(request.operation, config.baseUrl, error))
     )
-    return clientSecret === undefined && request.headers?.[weightsToken] === undefined
+    const isPlain = clientSecret === undefined && request.headers?.[weightsToken] === undefined
+      && request.followsRedirects !== false
+    return isPlain
       ? caught
       : Effect.locallyWith(
         caught,
         PlatformHeaders.currentRedactedNames,
-        (names) => names.concat("x-api-key", weightsToken, cloudflareSecret)
+        (names) => names.concat("x-api-key", weightsToken, cloudflareSecret, "location")
       )
   }
 

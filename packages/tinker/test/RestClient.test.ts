@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Chunk, DateTime, Duration, Effect, Encoding, Exit, Fiber, Redacted, Stream, TestClock } from "effect"
+import { Chunk, DateTime, Duration, Effect, Encoding, Exit, Fiber, Redacted, Stream, TestClock, Tracer } from "effect"
 import { CheckpointRef, RestClient, TinkerConfig } from "effect-tinker"
 import type { TinkerError } from "effect-tinker"
 import { checkpoint, cursor, trainingRun } from "./restCalls.js"
@@ -414,6 +414,39 @@ it.effect("finds an archive by a redirect with an end, by one without, and by an
       ])
       assert.strictEqual(server.seen.filter(({ path }) => path.includes("files")).length, 0, "it is not fetched")
     }))
+})
+
+it.effect("keeps an archive's address out of spans", () => {
+  const attributes: Array<string> = []
+  const tracer = Tracer.make({
+    span: (name, parent, context, links, startTime, kind) => ({
+      _tag: "Span",
+      spanId: "s",
+      traceId: "t",
+      sampled: true,
+      name,
+      parent,
+      context,
+      links,
+      kind,
+      status: { _tag: "Started", startTime },
+      attributes: new Map(),
+      attribute: (key, value) => void attributes.push(`${key}=${JSON.stringify(value)}`),
+      event: () => {},
+      addLinks: () => {},
+      end: () => {}
+    }),
+    context: (f) => f()
+  })
+  return use(
+    { [archive]: () => redirect({ location: "https://files.example/a?signature=secret" }) },
+    (rest) =>
+      Effect.gen(function*() {
+        yield* Effect.withTracer(rest.getCheckpointArchiveUrl(path), tracer)
+        assert.isTrue(attributes.some((one) => one.startsWith("http.response.header.location")))
+        assert.notInclude(attributes.join(), "secret")
+      })
+  )
 })
 
 it.effect("asks for an archive that is being made every thirty seconds, six times in all", () => {
