@@ -1,8 +1,9 @@
 import { BigramEngine, CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import { FetchHttpClient, HttpClient } from "@effect/platform"
+import type { HttpClientRequest } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Tracer } from "effect"
+import { Cause, Effect, Exit, Layer, Logger, LogLevel, Metric, Option, Redacted, Tracer } from "effect"
 import type { Scope } from "effect"
 import {
   AdamParams,
@@ -15,6 +16,7 @@ import {
   ServiceClient,
   TensorData,
   Tinker,
+  TinkerEvents,
   TinkerHttpClient
 } from "effect-tinker"
 import type { TinkerConfig, TinkerError, TrainingClient } from "effect-tinker"
@@ -38,9 +40,15 @@ const forbidden: ReadonlyArray<RegExp> = [
   /61[,\s]+62[,\s]+63/
 ]
 
-/** Everything that a program can hear of the SDK: log lines, spans and errors, in every form they are usually printed. */
+/**
+ * Everything that a program can hear of the SDK: log lines, spans, events, metrics and errors, in every form they are usually
+ * printed; and what the service hears as telemetry.
+ */
 const listening = () => {
   const lines: Array<string> = []
+  const hub = TinkerEvents.makeHub()
+  const heard = new Set<string>()
+  const batches: Array<string> = []
   const hear = (what: string, value: unknown) => {
     lines.push(`${what} ${inspect(value, { depth: 12, maxArrayLength: 1000 })}`)
     lines.push(`${what} ${JSON.stringify(value, (_, one: unknown) => typeof one === "bigint" ? String(one) : one)}`)
@@ -88,20 +96,30 @@ const listening = () => {
       lines.push(line)
     })
   )
+  hub.listen((event) => {
+    heard.add(event._tag)
+    hear(`event ${event._tag}`, event)
+  })
+  const hearRequest = (request: HttpClientRequest.HttpClientRequest) => {
+    if (!request.url.endsWith("/telemetry") || request.body._tag !== "Uint8Array") return
+    batches.push(new TextDecoder().decode(request.body.body))
+  }
   const structured = Logger.map(Logger.structuredLogger, (line) => hear("log", line))
   const layer = Layer.mergeAll(
     Logger.remove(Logger.defaultLogger),
     ...[...loggers, structured].map((logger) => Logger.add(logger)),
     Logger.minimumLogLevel(LogLevel.All),
-    Layer.setTracer(tracer)
+    Layer.setTracer(tracer),
+    Layer.succeed(TinkerEvents.CurrentHub, hub)
   )
-  return { lines, spans, hearCause, layer }
+  return { lines, spans, heard, batches, hear, hearCause, hearRequest, layer }
 }
 
 const options: TinkerConfig.Options = {
   apiKey: Redacted.make(key),
   cloudflareAccess: { clientId: "id", clientSecret: Redacted.make(proxySecret) },
-  billingPause: 0
+  billingPause: 0,
+  telemetry: true
 }
 
 const server = { apiKeys: [key, weightsKey], jwt: { lifetime: "1000 seconds" } } as const
@@ -199,17 +217,28 @@ const program = (
   )
 
 const check = (
-  make: Effect.Effect<Layer.Layer<ServiceClient.ServiceClient | Faults.Faults, unknown>, unknown, Scope.Scope>,
+  make: (
+    hearRequest: (request: HttpClientRequest.HttpClientRequest) => void
+  ) => Effect.Effect<Layer.Layer<ServiceClient.ServiceClient | Faults.Faults, unknown>, unknown, Scope.Scope>,
   inWays: ReadonlyArray<Faults.Fault>
 ) =>
   Effect.gen(function*() {
-    const { hearCause, layer, lines, spans } = listening()
-    const client = yield* make
+    const { batches, hear, hearCause, hearRequest, heard, layer, lines, spans } = listening()
+    const client = yield* make(hearRequest)
     const failures = yield* program(hearCause, inWays).pipe(Effect.provide(client), Effect.provide(layer))
     assert.isAbove(failures, inWays.length * 5)
     assert.isAbove(lines.length, 200)
     assert.include(spans, "ServiceClient.createLoraTrainingClient")
-    for (const line of lines) {
+    assert.include(spans, "submit")
+    assert.includeMembers(Array.from(heard), ["RequestStarted", "RequestStopped", "FutureFailed"])
+    for (const { metricKey, metricState } of yield* Metric.snapshot) {
+      hear("metric", [metricKey.name, metricKey.tags, metricState])
+    }
+    const sent = batches.join()
+    for (const event of ["SESSION_START", "SESSION_END", "user_error", "UNHANDLED_EXCEPTION", "APIFuture"]) {
+      assert.include(sent, event)
+    }
+    for (const line of [...lines, ...batches]) {
       for (const secret of forbidden) {
         if (secret.test(line)) assert.fail(`${secret} is in: ${line.slice(0, 2000)}`)
       }
@@ -218,15 +247,34 @@ const check = (
 
 it.scopedLive("nothing that is logged, traced or failed with repeats a secret or a prompt, in process", () =>
   check(
-    Effect.succeed(
-      Tinker.layer(options).pipe(
-        Layer.provide(TinkerServer.layerClientWithStore(server)),
-        Layer.provide([BigramEngine.layer(), CheckpointStore.layerMemory]),
-        Layer.provideMerge(Faults.layer)
-      )
-    ),
+    (hearRequest) =>
+      Effect.succeed(
+        Tinker.layer(options).pipe(
+          Layer.provide(hearing(hearRequest)),
+          Layer.provide(TinkerServer.layerClientWithStore(server)),
+          Layer.provide([BigramEngine.layer(), CheckpointStore.layerMemory]),
+          Layer.provideMerge(Faults.layer)
+        )
+      ),
     ways
   ))
+
+/** Sees every request, also those that are sent without a fiber. */
+const hearing = (hear: (request: HttpClientRequest.HttpClientRequest) => void) =>
+  Layer.effect(
+    HttpClient.HttpClient,
+    Effect.map(HttpClient.HttpClient, (client) => {
+      const heard = HttpClient.tapRequest(client, (request) => Effect.sync(() => hear(request)))
+      if (!(TinkerHttpClient.SendDirectly in client)) return heard
+      const sendDirectly = (client as TinkerHttpClient.DirectHttpClient)[TinkerHttpClient.SendDirectly]
+      return Object.assign(heard, {
+        [TinkerHttpClient.SendDirectly]: (...args: Parameters<typeof sendDirectly>) => {
+          hear(args[0])
+          return sendDirectly(...args)
+        }
+      })
+    })
+  )
 
 const transports: Readonly<Record<string, Layer.Layer<HttpClient.HttpClient>>> = {
   "connections of Node": TinkerNode.layer,
@@ -239,22 +287,24 @@ const transports: Readonly<Record<string, Layer.Layer<HttpClient.HttpClient>>> =
 for (const [name, transport] of Object.entries(transports)) {
   it.scopedLive(`nothing that is logged, traced or failed with repeats a secret or a prompt, over ${name}`, () =>
     check(
-      Effect.gen(function*() {
-        const http = createServer()
-        const context = yield* Layer.build(
-          TinkerServer.layer(server).pipe(
-            Layer.provide([CheckpointStore.layerMemory, BigramEngine.layer()]),
-            Layer.provide(NodeHttpServer.layer(() => http, { port: 0, host: "127.0.0.1" })),
-            Layer.provideMerge(Faults.layer)
+      (hearRequest) =>
+        Effect.gen(function*() {
+          const http = createServer()
+          const context = yield* Layer.build(
+            TinkerServer.layer(server).pipe(
+              Layer.provide([CheckpointStore.layerMemory, BigramEngine.layer()]),
+              Layer.provide(NodeHttpServer.layer(() => http, { port: 0, host: "127.0.0.1" })),
+              Layer.provideMerge(Faults.layer)
+            )
           )
-        )
-        const address = http.address()
-        const baseUrl = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`
-        return Tinker.layer({ ...options, baseUrl }).pipe(
-          Layer.provide(transport),
-          Layer.merge(Layer.succeedContext(context))
-        )
-      }),
+          const address = http.address()
+          const baseUrl = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`
+          return Tinker.layer({ ...options, baseUrl }).pipe(
+            Layer.provide(hearing(hearRequest)),
+            Layer.provide(transport),
+            Layer.merge(Layer.succeedContext(context))
+          )
+        }),
       [Faults.drop, Faults.breakBody]
     ))
 }
