@@ -17,6 +17,7 @@ import {
   type DirectAnswer,
   type DirectHttpClient,
   SendDirectly,
+  TakesLentParts,
   type Traffic,
   trafficOf
 } from "effect-tinker/TinkerHttpClient"
@@ -55,7 +56,9 @@ export const make: Effect.Effect<DirectHttpClient, never, Scope.Scope> = Effect.
   for (const kind of ["session", "sample", "train", "telemetry", "poll", "download"] as const) {
     const pool = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        kind === "poll" || kind === "download" ? new ConnectionList() : new ConnectionPool(connections[kind])
+        kind === "poll" || kind === "download"
+          ? new ConnectionList({ inPlace: kind === "download" })
+          : new ConnectionPool(connections[kind])
       ),
       (pool) => Effect.promise(() => pool.destroy())
     )
@@ -100,17 +103,21 @@ export const make: Effect.Effect<DirectHttpClient, never, Scope.Scope> = Effect.
 
   const client = HttpClient.make((request, url, signal, fiber) =>
     Effect.async<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>((resume) => {
-      const exchange = new StreamedExchange((error, head) =>
+      const kind = Context.get(fiber.currentContext, CurrentTraffic) ?? trafficOf(url.pathname)
+      const handing = kind !== "download"
+        ? "own"
+        : Context.get(fiber.currentContext, TakesLentParts)
+        ? "lent"
+        : "copied"
+      const exchange = new StreamedExchange(handing, (error, head) =>
         turns.add(() =>
           resume(
             head === undefined
               ? fail(request, error)
               : Effect.succeed(new StreamedResponse(request, head.status, joined(head.headers), exchange))
           )
-        )
-      )
+        ))
       signal.addEventListener("abort", () => exchange.abort(), { once: true })
-      const kind = Context.get(fiber.currentContext, CurrentTraffic) ?? trafficOf(url.pathname)
       dispatch(request, url, kind, exchange, resume)
       return Effect.sync(() => exchange.abort())
     })

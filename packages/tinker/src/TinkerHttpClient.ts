@@ -203,6 +203,18 @@ export class CurrentTraffic extends Context.Reference<CurrentTraffic>()(
 ) {}
 
 /**
+ * Whether a region of code is done with each part of a streamed body when it asks for the next. Then a runtime may use its
+ * memory again. Default false.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export class TakesLentParts extends Context.Reference<TakesLentParts>()(
+  "effect-tinker/TinkerHttpClient/TakesLentParts",
+  { defaultValue: (): boolean => false }
+) {}
+
+/**
  * @since 0.1.0
  * @category utils
  */

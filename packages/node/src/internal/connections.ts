@@ -1,6 +1,7 @@
 import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import { Agent, buildConnector, Client, type Dispatcher } from "undici"
+import { connectInPlace } from "./readInPlace.js"
 
 /** Timeouts are the caller's, on Effect's clock. */
 const undiciOptions = { headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 5000 } } as const
@@ -60,6 +61,12 @@ export class ConnectionPool implements Connections {
 export class ConnectionList implements Connections {
   private readonly free = new Map<string, Array<Connection>>()
   private readonly all = new Set<Connection>()
+  private readonly inPlace: boolean
+
+  /** `inPlace`: every part of a body is overwritten by the next. */
+  constructor(options: { readonly inPlace: boolean }) {
+    this.inPlace = options.inPlace
+  }
 
   dispatch(origin: string, options: Dispatcher.DispatchOptions, handler: Handler): void {
     const free = this.free.get(origin) ?? []
@@ -83,7 +90,7 @@ export class ConnectionList implements Connections {
   }
 
   private open(origin: string): Connection {
-    const connection = new Connection(origin)
+    const connection = new Connection(origin, this.inPlace ? connectInPlace(undiciOptions.connect) : connect)
     this.all.add(connection)
     return connection
   }
@@ -97,7 +104,7 @@ class Connection {
   readonly client: Client
   private socket: Socket | undefined
 
-  constructor(origin: string) {
+  constructor(origin: string, connect: buildConnector.connector) {
     this.client = new Client(origin, {
       ...undiciOptions,
       connect: (options, done) =>

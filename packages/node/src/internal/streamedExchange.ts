@@ -11,6 +11,15 @@ export interface Head {
 export type Taken = (error: Error | null, parts: ReadonlyArray<Uint8Array>) => void
 
 /**
+ * How parts go from the socket to whoever takes them:
+ *
+ * - `own`: as they are
+ * - `copied`: the connection overwrites them
+ * - `lent`: gathered in memory that is used again when the next are taken
+ */
+export type Handing = "own" | "copied" | "lent"
+
+/**
  * One request whose answer is read as it arrives. Parts wait here until they are taken; while many wait the socket is not
  * read, so that the server stops sending.
  */
@@ -28,8 +37,14 @@ export class StreamedExchange implements Handler {
   private waitingBytes = 0
   private taker: Taken | undefined
   private waking = false
+  readonly handing: Handing
+  /** Of lent parts: what is being filled, and what is taken or was taken last. */
+  private block: Uint8Array | undefined
+  private otherBlock: Uint8Array | undefined
+  private filled = 0
 
-  constructor(onHead: (error: Error | null, head: Head | undefined) => void) {
+  constructor(handing: Handing, onHead: (error: Error | null, head: Head | undefined) => void) {
+    this.handing = handing
     this.onHead = onHead
   }
 
@@ -44,9 +59,16 @@ export class StreamedExchange implements Handler {
   /** What has arrived; if nothing has, what comes next. One taker at a time. */
   take(taken: Taken): void {
     if (this.waitingBytes > 0) {
-      const parts = this.parts
+      const { parts } = this
       this.parts = []
       this.waitingBytes = 0
+      if (this.filled > 0) {
+        const block = this.block!
+        parts.unshift(block.subarray(0, this.filled))
+        this.filled = 0
+        this.block = this.otherBlock
+        this.otherBlock = block
+      }
       if (this.controller?.paused === true) this.controller.resume()
       taken(null, parts)
     } else if (this.failure !== undefined) taken(this.failure, [])
@@ -68,7 +90,9 @@ export class StreamedExchange implements Handler {
 
   onResponseData(controller: Dispatcher.DispatchController, part: Uint8Array): void {
     this.bytes += part.length
-    this.parts.push(part)
+    if (this.handing === "own") this.parts.push(part)
+    else if (this.handing === "copied") this.parts.push(Uint8Array.prototype.slice.call(part))
+    else this.gather(part)
     this.waitingBytes += part.length
     this.wake()
     if (this.waitingBytes >= mostWaitingBytes) controller.pause()
@@ -86,6 +110,16 @@ export class StreamedExchange implements Handler {
     this.onEnd?.(false)
     this.tell(error, undefined)
     this.wake()
+  }
+
+  private gather(part: Uint8Array): void {
+    const block = this.block ??= new Uint8Array(blockBytes)
+    if (this.parts.length > 0 || this.filled + part.length > block.length) {
+      this.parts.push(Uint8Array.prototype.slice.call(part))
+      return
+    }
+    block.set(part, this.filled)
+    this.filled += part.length
   }
 
   private tell(error: Error | null, head: Head | undefined): void {
@@ -110,4 +144,7 @@ export class StreamedExchange implements Handler {
 }
 
 /** A few reads of a socket, enough to keep a disk busy meanwhile. */
-const mostWaitingBytes = 1024 * 1024
+const mostWaitingBytes = 512 * 1024
+
+/** The part that is one too many fits too. */
+const blockBytes = mostWaitingBytes + 256 * 1024

@@ -167,12 +167,15 @@ const collect = (exchange: StreamedExchange): Effect.Effect<Uint8Array, Error> =
       exchange.take((error, parts) => {
         if (error !== null) return resume(Effect.fail(error))
         if (parts.length === 0) return resume(Effect.succeed(all.length === 1 ? all[0]! : Buffer.concat(all)))
-        for (const part of parts) all.push(part)
+        for (const part of parts) all.push(owned(exchange, part))
         next()
       })
     next()
     return Effect.sync(() => exchange.abort())
   })
+
+/** To keep it beyond the next. */
+const owned = ({ handing }: StreamedExchange, part: Uint8Array): Uint8Array => handing === "lent" ? part.slice() : part
 
 /** For the transformations of Node. */
 const readable = (exchange: StreamedExchange): Readable =>
@@ -181,7 +184,7 @@ const readable = (exchange: StreamedExchange): Readable =>
       exchange.take((error, parts) => {
         if (error !== null) this.destroy(error)
         else if (parts.length === 0) this.push(null)
-        else for (const part of parts) this.push(part)
+        else for (const part of parts) this.push(owned(exchange, part))
       })
     },
     destroy(error, done) {

@@ -7,6 +7,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,7 +25,7 @@ import {
   reasonOfStatus,
   type TinkerError
 } from "../TinkerError.js"
-import { CurrentTraffic } from "../TinkerHttpClient.js"
+import { CurrentTraffic, TakesLentParts } from "../TinkerHttpClient.js"
 import * as Digests from "./digests.js"
 import type { DownloadParts, Part } from "./downloadParts.js"
 import type { DownloadTotals } from "./downloadTotals.js"
@@ -60,7 +61,7 @@ interface Progress {
   readonly buffer: Uint8Array
 }
 
-const bufferBytes = 1024 * 1024
+const bufferBytes = 256 * 1024
 
 const operation = "CheckpointDownload"
 
@@ -236,6 +237,7 @@ const send = (
     for (let redirects = 0;; redirects++) {
       const response = yield* client.execute(HttpClientRequest.get(url, { headers })).pipe(
         Effect.provideService(CurrentTraffic, "download"),
+        Effect.provideService(TakesLentParts, true),
         Effect.mapError((error) => lost(options, url, error)),
         Effect.timeoutFail({ duration: options.timeout, onTimeout: () => timedOut(options) })
       )
@@ -289,39 +291,34 @@ const read = (
       }),
       Effect.zipRight(Effect.suspend(() => Effect.fail(timedOut(options))))
     )
-    const flush = Effect.suspend(() => {
-      const bytes = buffer.subarray(0, filled)
-      filled = 0
-      if (bytes.length === 0) return Effect.void
-      // What the system still writes when its file is closed would be written to another.
-      return Effect.uninterruptible(Effect.mapError(file.writeAll(bytes), failure(subject, name))).pipe(
+    // What the system still writes when its file is closed would be written to another.
+    const write = (bytes: Uint8Array) =>
+      Effect.uninterruptible(Effect.mapError(file.writeAll(bytes), failure(subject, name))).pipe(
         Effect.zipRight(Effect.suspend(() => {
           progress.hasher?.update(bytes)
           progress.received += bytes.length
           return totals.add(name, bytes.length)
         }))
       )
+    const flush = Effect.suspend(() => {
+      const bytes = buffer.subarray(0, filled)
+      filled = 0
+      return bytes.length === 0 ? Effect.void : write(bytes)
     })
-    const take = (part: Uint8Array, from = 0): Effect.Effect<void, DownloadError> => {
-      const size = Math.min(buffer.length - filled, part.length - from)
-      buffer.set(from === 0 && size === part.length ? part : part.subarray(from, from + size), filled)
-      filled += size
-      return filled < buffer.length
-        ? Effect.void
-        : Effect.zipRight(flush, Effect.suspend(() => take(part, from + size)))
+    const take = (part: Uint8Array): Effect.Effect<void, DownloadError> => {
+      if (part.length > buffer.length - filled) {
+        return Effect.zipRight(flush, part.length > buffer.length ? write(part) : Effect.suspend(() => take(part)))
+      }
+      buffer.set(part, filled)
+      filled += part.length
+      return Effect.void
     }
     yield* response.stream.pipe(
       Stream.mapError((error): Failure => lost(options, url, error)),
       Stream.runForEachChunk((chunk) => {
         lastPart = clock.unsafeCurrentTimeMillis()
-        let taken: Effect.Effect<void, DownloadError> | undefined
-        for (const part of chunk) {
-          if (taken === undefined && part.length < buffer.length - filled) {
-            buffer.set(part, filled)
-            filled += part.length
-          } else taken = taken === undefined ? take(part) : Effect.zipRight(taken, Effect.suspend(() => take(part)))
-        }
-        return taken ?? Effect.void
+        const [first, ...rest] = Chunk.toReadonlyArray(chunk)
+        return rest.length === 0 ? take(first!) : Effect.forEach([first!, ...rest], take, { discard: true })
       }),
       Effect.raceFirst(silence),
       // What came before a break is not fetched again.
