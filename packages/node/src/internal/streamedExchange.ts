@@ -144,7 +144,7 @@ export class StreamedExchange implements Handler {
 }
 
 /** A few reads of a socket, enough to keep a disk busy meanwhile. */
-const mostWaitingBytes = 512 * 1024
+const mostWaitingBytes = 256 * 1024
 
 /** The part that is one too many fits too. */
 const blockBytes = mostWaitingBytes + 256 * 1024
