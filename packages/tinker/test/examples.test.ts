@@ -1,15 +1,18 @@
 import { ShippedModel } from "@effect-tinker/engine"
 import { BigramEngine, TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
+import { FileSystem } from "@effect/platform"
 import { NodeContext, NodeWorker } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Console, Effect, Layer, TestClock } from "effect"
-import { Tinker } from "effect-tinker"
+import { ApiFuture, ServiceClient, Tinker } from "effect-tinker"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as WorkerThreads from "node:worker_threads"
 import ts from "typescript"
+import * as Budget from "../examples/budget.js"
 import * as Checkpoints from "../examples/checkpoints.js"
 import * as CustomLoss from "../examples/customLoss.js"
+import * as Download from "../examples/download.js"
 import * as FirstProgram from "../examples/firstProgram.js"
 import * as Housekeeping from "../examples/housekeeping.js"
 import * as Promises from "../examples/promises.js"
@@ -39,16 +42,18 @@ for (
 
 const trimmed = (text: string) => text.split("\n").map((line) => line.trim()).join("\n").trim()
 
-it("../README.md shows nothing that is not run here", () => {
-  const sources = ["../examples/", "./"].flatMap((folder) =>
-    readdirSync(new URL(folder, import.meta.url))
-      .filter((name) => name.endsWith(".ts"))
-      .map((name) => trimmed(read(folder + name)))
-  )
-  const shown = Array.from(read("../README.md").matchAll(/```ts\n([^]*?)```/g), ([, text]) => trimmed(text!))
-  assert.isAtLeast(shown.length, 5)
-  for (const text of shown) assert.isTrue(sources.some((source) => source.includes(text)), text)
-})
+for (const page of ["../README.md", "../docs/backends.md"]) {
+  it(`${page} shows nothing that is not run here`, () => {
+    const sources = ["../examples/", "./"].flatMap((folder) =>
+      readdirSync(new URL(folder, import.meta.url))
+        .filter((name) => name.endsWith(".ts"))
+        .map((name) => trimmed(read(folder + name)))
+    )
+    const shown = Array.from(read(page).matchAll(/```ts\n([^]*?)```/g), ([, text]) => trimmed(text!))
+    assert.isAtLeast(shown.length, 4)
+    for (const text of shown) assert.isTrue(sources.some((source) => source.includes(text)), text)
+  })
+}
 
 it("../README.md names every option and every variable of the environment, and every tag of an error", () => {
   const readme = read("../README.md")
@@ -110,6 +115,31 @@ it.effect("housekeeping deletes what is older than a month", () =>
     yield* TestClock.adjust("31 days")
     assert.deepStrictEqual(yield* bytesLeft, ["0 bytes are left"])
   }).pipe(Effect.provide(inProcess("Qwen/Qwen3-8B"))))
+
+it.effect("budget samples until the next sample might cost too much", () =>
+  Effect.gen(function*() {
+    const lines = yield* linesOf(Budget.program)
+    assert.match(lines[0]!, /^SamplingClient.sample: /)
+    assert.strictEqual(lines[1], "135 tokens read, 432 written: $0.0193")
+  }).pipe(Effect.provide(server("Qwen/Qwen3-8B"))))
+
+it.scopedLive("download brings the files of a training checkpoint here", () =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const directory = `${yield* fs.makeTempDirectoryScoped()}/weights`
+    const service = yield* ServiceClient.ServiceClient
+    const training = yield* service.createLoraTrainingClient({ baseModel: "Qwen/Qwen3-8B", rank: 4 })
+    const { path } = yield* ApiFuture.flatten(training.saveState({ name: "a" }))
+    const lines = yield* linesOf(Download.program(path, directory))
+    assert.match(lines.at(-1)!, /^adapter_config.json, adapter_model.safetensors.*: \d+ bytes$/)
+    assert.deepStrictEqual(lines.at(-2), "Done")
+    assert.include(yield* fs.readDirectory(directory), "adapter_model.safetensors")
+  }).pipe(Effect.provide(
+    Layer.mergeAll(Tinker.layer(), Tinker.layerDownload()).pipe(
+      Layer.provide(inProcess("Qwen/Qwen3-8B")),
+      Layer.provideMerge(NodeContext.layer)
+    )
+  )))
 
 it.effect("promises gives an answer to a promise, and ends the session", () =>
   Effect.gen(function*() {
