@@ -12,7 +12,7 @@ const allowed = {
 /** The tiers of the SDK, first to last: a module imports from its own tier and those before it. */
 const tiers = [
   "TinkerError|DownloadError|Identifiers|TinkerPath|ConsoleUrl|TensorData|ModelInput|Datum|LossFn|AdamParams|OptimizerParams|LoraConfig|SamplingParams"
-  + "|ForwardBackwardOutput|SampleResponse|Checkpoint|CheckpointRef|Cursor|TrainingRun|SessionSummary|UsageEvent|StorageUsage|AuditLogEntry|AccessScope",
+  + "|ForwardBackwardOutput|SampleResponse|Checkpoint|CheckpointRef|Cursor|TrainingRun|SessionSummary|UsageEvent|StorageUsage|AuditLogEntry|AccessScope|ServerSentEvents|FormFields|FileInput|Multipart",
   "TinkerConfig|Credentials|TinkerEvents|TinkerMetrics|TinkerHttpClient|RetryPolicy",
   "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi|TelemetryApi|CheckpointsApi|TrainingRunsApi|SessionsApi|BillingApi|AuditApi|ApiKeyApi",
   "ClientConfig|SessionManager|WaitingPolicy|DispatchLimiter|ApiFuture|RequestSequence|CompletionPoller|SampleCancellation"

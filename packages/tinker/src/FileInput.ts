@@ -1,0 +1,94 @@
+/**
+ * Files that are sent along with a request.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { concatBytes } from "./internal/concatBytes.js"
+import { InvalidInputError } from "./TinkerError.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface FileInput {
+  readonly bytes: Uint8Array
+  readonly name: string
+  readonly contentType: string
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** What the server sees; by default the path's last part, or `upload`. */
+  readonly name?: string | undefined
+  /** Default `application/octet-stream`. */
+  readonly contentType?: string | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromBytes = (bytes: Uint8Array, options: Options = {}): FileInput => ({
+  bytes,
+  name: options.name ?? "upload",
+  contentType: options.contentType || "application/octet-stream"
+})
+
+/**
+ * The blob's own type counts, and the name of a `File`, unless the options say otherwise.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromBlob = (blob: Blob, options: Options = {}): Effect.Effect<FileInput> =>
+  Effect.map(
+    Effect.promise(() => blob.arrayBuffer()),
+    (buffer) =>
+      fromBytes(new Uint8Array(buffer), {
+        name: options.name ?? ("name" in blob && typeof blob.name === "string" ? blob.name : undefined),
+        contentType: options.contentType ?? blob.type
+      })
+  )
+
+/**
+ * The whole stream, read into memory.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromStream = <E, R>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  options: Options = {}
+): Effect.Effect<FileInput, E, R> =>
+  Effect.map(Stream.runCollect(stream), (parts) => fromBytes(concatBytes(Chunk.toReadonlyArray(parts)), options))
+
+/**
+ * Fails with `InvalidInputError` when the file cannot be read.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromPath = (
+  path: string,
+  options: Options = {}
+): Effect.Effect<FileInput, InvalidInputError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const bytes = yield* Effect.mapError(
+      fs.readFile(path),
+      ({ message }) =>
+        new InvalidInputError({
+          operation: "FileInput.fromPath",
+          field: "path",
+          description: `${JSON.stringify(path)} cannot be read: ${message}`
+        })
+    )
+    const name = options.name ?? (yield* Path.Path).basename(path)
+    return fromBytes(bytes, { name, contentType: options.contentType })
+  })

@@ -1,0 +1,55 @@
+/**
+ * Nested values as the flat fields of a form: `{ a: { b: [1, 2] } }` is `a[b][]=1` and `a[b][]=2`.
+ */
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type FormValue = string | number | boolean | null | undefined | ReadonlyArray<FormValue> | FormFields
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface FormFields {
+  readonly [name: string]: FormValue
+}
+
+/**
+ * Names and texts, in order. `null` is an empty text; `undefined` is left out, as are empty lists and objects.
+ *
+ * @example
+ * ```ts
+ * import { FormFields } from "effect-tinker"
+ *
+ * // [["a[b][]", "1"], ["a[b][]", "2"], ["c", "true"]]
+ * console.log(FormFields.flatten({ a: { b: [1, 2] }, c: true }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const flatten = (fields: FormFields): ReadonlyArray<readonly [string, string]> =>
+  Object.entries(fields).flatMap(([name, value]) => flattenValue(name, value))
+
+/**
+ * As `application/x-www-form-urlencoded`.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const urlEncoded = (fields: FormFields): string =>
+  new URLSearchParams(flatten(fields).map(([name, text]) => [name, text])).toString()
+
+const flattenValue = (name: string, value: FormValue): ReadonlyArray<readonly [string, string]> => {
+  if (value === undefined) return []
+  if (value === null) return [[name, ""]]
+  if (isList(value)) return value.flatMap((item) => flattenValue(`${name}[]`, item))
+  if (typeof value === "object") {
+    return Object.entries(value).flatMap(([inner, item]) => flattenValue(`${name}[${inner}]`, item))
+  }
+  return [[name, String(value)]]
+}
+
+const isList = (value: FormValue): value is ReadonlyArray<FormValue> => Array.isArray(value)

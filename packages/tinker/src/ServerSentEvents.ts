@@ -1,0 +1,115 @@
+/**
+ * Server-sent events, as their bytes arrive.
+ *
+ * Source: the WHATWG HTML standard, section 9.2.6, "Interpreting an event stream".
+ */
+import * as Duration from "effect/Duration"
+import * as Stream from "effect/Stream"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerSentEvent {
+  /** Its type; `message` unless the server names another. */
+  readonly event: string
+  /** Lines of data, with a line feed between them. */
+  readonly data: string
+  /** The id that the server gave last, for this event or an earlier one. Empty before the first. */
+  readonly lastEventId: string
+  /** How long a client should wait before it connects again, if the server has said so by now. */
+  readonly retry: Duration.Duration | undefined
+}
+
+/**
+ * The events in a stream of bytes, each as soon as its last line is there. What has no blank line behind it when the bytes end is
+ * no event.
+ *
+ * @example
+ * ```ts
+ * import { Console, Effect, Stream } from "effect"
+ * import { ServerSentEvents } from "effect-tinker"
+ *
+ * const bytes = Stream.make("data: {\"step\":1}\n\n", "event: done\r\ndata:\r\n\r\n").pipe(Stream.encodeText)
+ * const program = bytes.pipe(
+ *   ServerSentEvents.decode,
+ *   Stream.runForEach(({ data, event }) => Console.log(event, data))
+ * )
+ *
+ * await Effect.runPromise(program)
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const decode = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<ServerSentEvent, E, R> =>
+  Stream.suspend(() => {
+    const decoder = new Decoder()
+    return Stream.mapConcat(bytes, (part) => decoder.push(part))
+  })
+
+class Decoder {
+  // Leaves out a byte order mark at the very beginning, as the standard wants.
+  private readonly text = new TextDecoder()
+  private line = ""
+  /** The last character was CR, so that LF now belongs to the same end of line. */
+  private afterReturn = false
+  private data: string | undefined
+  private event = ""
+  private lastEventId = ""
+  private retry: Duration.Duration | undefined
+
+  push(part: Uint8Array): ReadonlyArray<ServerSentEvent> {
+    const text = this.text.decode(part, { stream: true })
+    const events: Array<ServerSentEvent> = []
+    let start = 0
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      if (code === lineFeed && this.afterReturn) {
+        this.afterReturn = false
+        start = i + 1
+        continue
+      }
+      this.afterReturn = code === carriageReturn
+      if (code !== lineFeed && code !== carriageReturn) continue
+      const event = this.endLine(this.line + text.slice(start, i))
+      if (event !== undefined) events.push(event)
+      this.line = ""
+      start = i + 1
+    }
+    this.line += text.slice(start)
+    return events
+  }
+
+  private endLine(line: string): ServerSentEvent | undefined {
+    if (line === "") return this.dispatch()
+    const colon = line.indexOf(":")
+    const name = colon < 0 ? line : line.slice(0, colon)
+    const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1)
+    switch (name) {
+      case "event":
+        this.event = value
+        break
+      case "data":
+        this.data = this.data === undefined ? value : `${this.data}\n${value}`
+        break
+      case "id":
+        if (!value.includes("\0")) this.lastEventId = value
+        break
+      case "retry":
+        if (/^\d+$/.test(value)) this.retry = Duration.millis(Number(value))
+        break
+    }
+    return undefined
+  }
+
+  private dispatch(): ServerSentEvent | undefined {
+    const { data, event, lastEventId, retry } = this
+    this.data = undefined
+    this.event = ""
+    return data === undefined ? undefined : { event: event === "" ? "message" : event, data, lastEventId, retry }
+  }
+}
+
+const lineFeed = 10
+const carriageReturn = 13
