@@ -19,8 +19,7 @@ export const otherVariant = (known: ReadonlyArray<string>) =>
     Schema.Record({ key: Schema.String, value: Schema.Unknown }).pipe(
       Schema.filter((raw) => !known.some((type) => raw.type === type))
     ),
-    Schema.Struct({
-      _tag: Schema.Literal("Unknown"),
+    Schema.TaggedStruct("Unknown", {
       /** Its name on the wire; empty when it has none. */
       type: Schema.String,
       raw: Schema.Record({ key: Schema.String, value: Schema.Unknown })
