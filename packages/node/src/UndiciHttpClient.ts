@@ -12,6 +12,7 @@ import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
+import type { InvalidInputError } from "effect-tinker/TinkerError"
 import {
   CurrentTraffic,
   type DirectAnswer,
@@ -31,6 +32,7 @@ import { acceptEncoding, decompress } from "./internal/decompress.js"
 import { StreamedExchange } from "./internal/streamedExchange.js"
 import { StreamedResponse } from "./internal/streamedResponse.js"
 import { Turns } from "./internal/turns.js"
+import * as Proxy from "./Proxy.js"
 
 /**
  * Most connections to a server for each kind of traffic. A waiting poll holds a connection, and so does a file on its way,
@@ -51,92 +53,105 @@ const connections: Record<Exclude<Traffic, "poll" | "download">, number> = {
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<DirectHttpClient, never, Scope.Scope> = Effect.gen(function*() {
-  const pools = new Map<Traffic, Connections>()
-  for (const kind of ["session", "sample", "train", "telemetry", "poll", "download"] as const) {
-    const pool = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        kind === "poll" || kind === "download"
-          ? new ConnectionList({ inPlace: kind === "download" })
-          : new ConnectionPool(connections[kind])
-      ),
-      (pool) => Effect.promise(() => pool.destroy())
+export const make = (
+  options: Proxy.Options = {}
+): Effect.Effect<DirectHttpClient, InvalidInputError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const proxyFor = yield* Proxy.make(options)
+    const pools = new Map<Traffic, Connections>()
+    for (const kind of ["session", "sample", "train", "telemetry", "poll", "download"] as const) {
+      const pool = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          kind === "poll" || kind === "download"
+            ? new ConnectionList({ inPlace: kind === "download" }, proxyFor)
+            : new ConnectionPool(connections[kind], proxyFor)
+        ),
+        (pool) => Effect.promise(() => pool.destroy())
+      )
+      pools.set(kind, pool)
+    }
+
+    const turns = new Turns()
+
+    const dispatch = (
+      request: HttpClientRequest.HttpClientRequest,
+      url: URL,
+      kind: Traffic,
+      handler: Handler,
+      refused: (error: HttpClientError.HttpClientError) => void
+    ): void => {
+      const { origin, pathname, search } = url
+      const options = bodyOf(request, {
+        origin,
+        path: pathname + search,
+        method: request.method as Dispatcher.HttpMethod
+      })
+      if (options === undefined) {
+        return refused(fail(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`)))
+      }
+      try {
+        pools.get(kind)!.dispatch(origin, options, handler)
+      } catch (cause) {
+        refused(fail(request, cause))
+      }
+    }
+
+    const sendDirectly: DirectHttpClient[typeof SendDirectly] = (request, done) => {
+      const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
+      if (url._tag === "Left") {
+        done(new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: url.left }))
+        return () => {}
+      }
+      const exchange = new Exchange(request, (outcome) => turns.add(() => done(outcome)))
+      dispatch(request, url.right, trafficOf(url.right.pathname), exchange, done)
+      return () => exchange.abort()
+    }
+
+    const client = HttpClient.make((request, url, signal, fiber) =>
+      Effect.async<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>((resume) => {
+        const kind = Context.get(fiber.currentContext, CurrentTraffic) ?? trafficOf(url.pathname)
+        const handing = kind !== "download"
+          ? "own"
+          : Context.get(fiber.currentContext, TakesLentParts)
+          ? "lent"
+          : "copied"
+        const exchange = new StreamedExchange(handing, (error, head) =>
+          turns.add(() =>
+            resume(
+              head === undefined
+                ? fail(request, error)
+                : Effect.succeed(new StreamedResponse(request, head.status, joined(head.headers), exchange))
+            )
+          ))
+        signal.addEventListener("abort", () => exchange.abort(), { once: true })
+        dispatch(request, url, kind, exchange, resume)
+        return Effect.sync(() => exchange.abort())
+      })
     )
-    pools.set(kind, pool)
-  }
 
-  const turns = new Turns()
-
-  const dispatch = (
-    request: HttpClientRequest.HttpClientRequest,
-    url: URL,
-    kind: Traffic,
-    handler: Handler,
-    refused: (error: HttpClientError.HttpClientError) => void
-  ): void => {
-    const { origin, pathname, search } = url
-    const options = bodyOf(request, {
-      origin,
-      path: pathname + search,
-      method: request.method as Dispatcher.HttpMethod
-    })
-    if (options === undefined) {
-      return refused(fail(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`)))
-    }
-    try {
-      pools.get(kind)!.dispatch(origin, options, handler)
-    } catch (cause) {
-      refused(fail(request, cause))
-    }
-  }
-
-  const sendDirectly: DirectHttpClient[typeof SendDirectly] = (request, done) => {
-    const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
-    if (url._tag === "Left") {
-      done(new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: url.left }))
-      return () => {}
-    }
-    const exchange = new Exchange(request, (outcome) => turns.add(() => done(outcome)))
-    dispatch(request, url.right, trafficOf(url.right.pathname), exchange, done)
-    return () => exchange.abort()
-  }
-
-  const client = HttpClient.make((request, url, signal, fiber) =>
-    Effect.async<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>((resume) => {
-      const kind = Context.get(fiber.currentContext, CurrentTraffic) ?? trafficOf(url.pathname)
-      const handing = kind !== "download"
-        ? "own"
-        : Context.get(fiber.currentContext, TakesLentParts)
-        ? "lent"
-        : "copied"
-      const exchange = new StreamedExchange(handing, (error, head) =>
-        turns.add(() =>
-          resume(
-            head === undefined
-              ? fail(request, error)
-              : Effect.succeed(new StreamedResponse(request, head.status, joined(head.headers), exchange))
-          )
-        ))
-      signal.addEventListener("abort", () => exchange.abort(), { once: true })
-      dispatch(request, url, kind, exchange, resume)
-      return Effect.sync(() => exchange.abort())
-    })
-  )
-
-  return Object.assign(HttpClient.withTracerDisabledWhen(client, () => true), { [SendDirectly]: sendDirectly })
-})
+    return Object.assign(HttpClient.withTracerDisabledWhen(client, () => true), { [SendDirectly]: sendDirectly })
+  })
 
 /**
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<HttpClient.HttpClient> = Layer.scoped(HttpClient.HttpClient, make)
+export const layerWith = (options: Proxy.Options): Layer.Layer<HttpClient.HttpClient, InvalidInputError> =>
+  Layer.scoped(HttpClient.HttpClient, make(options))
+
+/**
+ * With the proxies of the environment, if there are any.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<HttpClient.HttpClient, InvalidInputError> = layerWith({})
 
 const bodyOf = (
   request: HttpClientRequest.HttpClientRequest,
   options: Pick<Dispatcher.DispatchOptions, "origin" | "path" | "method">
 ): Dispatcher.DispatchOptions | undefined => {
-  const headers = ["accept-encoding", acceptEncoding]
+  const headers = request.headers["accept-encoding"] === undefined ? ["accept-encoding", acceptEncoding] : []
   for (const name in request.headers) headers.push(name, request.headers[name]!)
   switch (request.body._tag) {
     case "Empty":

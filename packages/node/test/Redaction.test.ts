@@ -276,7 +276,7 @@ const hearing = (hear: (request: HttpClientRequest.HttpClientRequest) => void) =
     })
   )
 
-const transports: Readonly<Record<string, Layer.Layer<HttpClient.HttpClient>>> = {
+const transports: Readonly<Record<string, Layer.Layer<HttpClient.HttpClient, unknown>>> = {
   "connections of Node": TinkerNode.layer,
   fetch: FetchHttpClient.layer,
   "connections of Node, observed": Layer.effect(

@@ -66,7 +66,7 @@ export const until = (isSo: () => boolean): Effect.Effect<void> =>
 export const transport = (
   baseUrl: string,
   options: TinkerConfig.Options = {},
-  node: Layer.Layer<HttpClient.HttpClient> = TinkerNode.layer
+  node: Layer.Layer<HttpClient.HttpClient, unknown> = TinkerNode.layer
 ): Layer.Layer<TinkerHttpClient.TinkerHttpClient, unknown> =>
   TinkerHttpClient.layer.pipe(
     Layer.provide(Credentials.layer),

@@ -1,6 +1,8 @@
 import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import { Agent, buildConnector, Client, type Dispatcher } from "undici"
+import type { ProxyFor } from "../Proxy.js"
+import { connectThrough } from "./connectThrough.js"
 import { connectInPlace } from "./readInPlace.js"
 
 /** Timeouts are the caller's, on Effect's clock. */
@@ -24,11 +26,13 @@ export interface Connections {
 /** So many connections that requests share, and wait for. */
 export class ConnectionPool implements Connections {
   private readonly connections: number
+  private readonly proxyFor: ProxyFor | undefined
   private readonly all = new Set<Agent>()
   private current: Agent
 
-  constructor(connections: number) {
+  constructor(connections: number, proxyFor: ProxyFor | undefined) {
     this.connections = connections
+    this.proxyFor = proxyFor
     this.current = this.open()
   }
 
@@ -45,7 +49,11 @@ export class ConnectionPool implements Connections {
   }
 
   private open(): Agent {
-    const agent = new Agent({ ...undiciOptions, connections: this.connections })
+    const agent = new Agent({
+      ...undiciOptions,
+      ...(this.proxyFor === undefined ? {} : { connect: connectThrough(this.proxyFor, connect, connect) }),
+      connections: this.connections
+    })
     this.all.add(agent)
     return agent
   }
@@ -62,10 +70,12 @@ export class ConnectionList implements Connections {
   private readonly free = new Map<string, Array<Connection>>()
   private readonly all = new Set<Connection>()
   private readonly inPlace: boolean
+  private readonly proxyFor: ProxyFor | undefined
 
   /** `inPlace`: every part of a body is overwritten by the next. */
-  constructor(options: { readonly inPlace: boolean }) {
+  constructor(options: { readonly inPlace: boolean }, proxyFor: ProxyFor | undefined) {
     this.inPlace = options.inPlace
+    this.proxyFor = proxyFor
   }
 
   dispatch(origin: string, options: Dispatcher.DispatchOptions, handler: Handler): void {
@@ -90,7 +100,10 @@ export class ConnectionList implements Connections {
   }
 
   private open(origin: string): Connection {
-    const connection = new Connection(origin, this.inPlace ? connectInPlace(undiciOptions.connect) : connect)
+    const connection = new Connection(
+      origin,
+      connectThrough(this.proxyFor, this.inPlace ? connectInPlace(undiciOptions.connect) : connect, connect)
+    )
     this.all.add(connection)
     return connection
   }

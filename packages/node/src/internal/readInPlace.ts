@@ -17,16 +17,22 @@ interface Reader {
  * So every part of a body that such a connection brings is overwritten by the next, and is to be copied or used at once.
  */
 export const connectInPlace = (options: buildConnector.BuildOptions): buildConnector.connector => {
-  /** Has arrived, and is not taken. */
+  /** The memory, while it is handed out. */
   let arrived: Uint8Array | null = null
-  /** Was taken, and given back. */
-  let returned: Uint8Array | null = null
+  /** Copies of what nobody took in time, or gave back. With TLS more may come after a socket was told to stop. */
+  let backlog: Array<Uint8Array> = []
 
   const onArrival = function(this: unknown, size: number, memory: Uint8Array): boolean {
-    arrived = memory.subarray(0, size)
-    ;(this as Reader).emit("readable")
+    const part = memory.subarray(0, size)
+    if (backlog.length > 0) backlog.push(copyOf(part))
+    else {
+      arrived = part
+      ;(this as Reader).emit("readable")
+      if (arrived !== null) backlog.push(copyOf(part))
+      arrived = null
+    }
     // Otherwise the socket is not read until it is asked again.
-    return arrived === null && returned === null
+    return backlog.length === 0
   }
 
   const connect = buildConnector({
@@ -35,8 +41,7 @@ export const connectInPlace = (options: buildConnector.BuildOptions): buildConne
   } as buildConnector.BuildOptions)
 
   return (target, done) => {
-    arrived = null
-    returned = null
+    backlog = []
     connect(target, (...result) => {
       const [, socket] = result
       if (socket !== null) adapt(socket as unknown as Reader)
@@ -47,11 +52,9 @@ export const connectInPlace = (options: buildConnector.BuildOptions): buildConne
   function adapt(socket: Reader): void {
     const read = socket.read.bind(socket)
     socket.read = (size) => {
-      // Starts reading, or notices the end.
-      if (size === 0) return read(0)
-      if (returned !== null) {
-        const part = returned
-        returned = null
+      // Starts reading, or notices the end, which comes after all parts.
+      if (size === 0) return backlog.length > 0 ? null : read(0)
+      for (let part = backlog.shift(); part !== undefined; part = backlog.shift()) {
         if (part.length > 0) return part
       }
       const part = arrived
@@ -59,8 +62,10 @@ export const connectInPlace = (options: buildConnector.BuildOptions): buildConne
       if (part === null) read(0)
       return part
     }
-    socket.unshift = (part) => {
-      returned = Uint8Array.prototype.slice.call(part)
-    }
+    // Even if it is empty: whoever gives back does not want more for now.
+    socket.unshift = (part) => void backlog.unshift(copyOf(part))
   }
 }
+
+/** `slice` of a `Buffer` is no copy. */
+const copyOf = (part: Uint8Array): Uint8Array => Uint8Array.prototype.slice.call(part)
