@@ -6,7 +6,6 @@ import { execFileSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { gzipSync } from "node:zlib"
-import { TarReader } from "../src/internal/tarReader.js"
 import { atOnce, bytesOf, folder, layer, makeStorage, numbers, ref, whole } from "./storage.js"
 import { entry, pax, tar, tarGz } from "./tar.js"
 
@@ -128,7 +127,6 @@ const refused: ReadonlyArray<readonly [what: string, reason: DownloadError.Downl
   ["a character device", "UnsafeArchive", tar([{ name: "device", type: "3" }])],
   ["a block device", "UnsafeArchive", tar([{ name: "device", type: "4" }])],
   ["a pipe", "UnsafeArchive", tar([{ name: "pipe", type: "6" }])],
-  ["a sparse file", "UnsafeArchive", tar([{ name: "sparse", type: "S" }])],
   [
     "a damaged header",
     "Damaged",
@@ -152,7 +150,7 @@ const refused: ReadonlyArray<readonly [what: string, reason: DownloadError.Downl
     })()
   ],
   ["a compression cut short", "Damaged", tarGz(entries).subarray(0, 10_000)],
-  ["a header for the next that is too long", "Damaged", tar([{ name: "x", type: "x", bytes: bytesOf(70_000) }])]
+  ["a header for the next that is too long", "Damaged", tar([{ name: "x", type: "x", bytes: bytesOf(8_400_000) }])]
 ]
 
 for (const [what, reason, archive] of refused) {
@@ -222,31 +220,3 @@ it.effect("what follows the end of an archive changes nothing", () =>
       }
     }
   }))
-
-for (const seed of [1, 2, 3, 4, 5]) {
-  it(`an archive is read the same however it arrives (parts ${seed})`, () => {
-    const random = numbers(seed)
-    const archive = tar([pax({ path: "renamed/in/pax.bin" }), ...entries])
-    const reader = new TarReader()
-    const found: Array<{ readonly name: string; readonly parts: Array<Uint8Array>; ended: boolean }> = []
-    for (let at = 0; at < archive.length;) {
-      const size = 1 + random() % (seed === 1 ? 1 : 700)
-      for (const event of reader.push(archive.subarray(at, at + size))) {
-        if (event._tag === "Entry") found.push({ name: event.entry.name, parts: [], ended: false })
-        else if (event._tag === "Data") found.at(-1)!.parts.push(event.bytes)
-        else found.at(-1)!.ended = true
-      }
-      at += size
-    }
-    assert.isTrue(reader.ended)
-    assert.isTrue(found.every(({ ended }) => ended))
-    const [first, ...rest] = entries
-    assert.deepStrictEqual(
-      found.map(({ name, parts }) => [name, Buffer.concat(parts).toString("latin1")]),
-      [{ ...first!, name: "renamed/in/pax.bin" }, ...rest].map(({ bytes, name }) => [
-        name,
-        Buffer.from(bytes).toString("latin1")
-      ])
-    )
-  })
-}

@@ -3,13 +3,11 @@ import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { createTarDecoder, type ParsedTarEntry } from "modern-tar"
 import { DownloadError, type DownloadReason } from "../DownloadError.js"
 import { makeChecker } from "./fileNames.js"
 import { failure } from "./stagedDirectory.js"
-import { type Entry, TarError, TarReader } from "./tarReader.js"
 
 export interface Options {
   readonly subject: string
@@ -42,77 +40,68 @@ export const unpack = (
 
     const size = Number((yield* attempt(fs.stat(archive))).size)
     const check = makeChecker()
-    const reader = new TarReader()
     const files: Array<string> = []
     let entries = 0
     let announced = 0
     let inflated = 0
-    let open:
-      | { readonly name: string; readonly file: FileSystem.File; readonly scope: Scope.CloseableScope }
-      | undefined
 
-    const begin = (entry: Entry) =>
+    const unpackEntry = ({ body, header }: ParsedTarEntry) =>
       Effect.gen(function*() {
-        const name = entry.name.replace(/^(\.\/+)+/, "").replace(/\/+$/, "")
+        const isDirectory = header.type === "directory"
+        const name = header.name.replace(/^(\.\/+)+/, "").replace(/\/+$/, "")
         // The directory itself.
-        if (entry.kind === "directory" && (name === "" || name === ".")) return
-        if (entry.kind === "other") {
-          return yield* refuse("UnsafeArchive", "it is a link, a device or another thing that is no file", entry.name)
+        if (isDirectory && (name === "" || name === ".")) return
+        if (!isDirectory && header.type !== "file") {
+          return yield* refuse("UnsafeArchive", "it is a link, a device or another thing that is no file", header.name)
         }
-        const wrong = check(name, entry.kind)
-        if (wrong !== undefined) return yield* refuse("UnsafeName", wrong, entry.name)
+        const wrong = check(name, isDirectory ? "directory" : "file")
+        if (wrong !== undefined) return yield* refuse("UnsafeName", wrong, header.name)
         if (++entries > maxFiles) return yield* refuse("TooLarge", `the archive has more than ${maxFiles} files`, name)
-        announced += entry.size
+        announced += header.size
         if (announced > maxBytes) {
           return yield* refuse("TooLarge", `with it the archive has more than ${maxBytes} bytes`, name)
         }
         const place = path.join(directory, name)
-        if (entry.kind === "directory") return yield* attempt(fs.makeDirectory(place, { recursive: true }), name)
+        if (isDirectory) return yield* attempt(fs.makeDirectory(place, { recursive: true }), name)
         yield* attempt(fs.makeDirectory(path.dirname(place), { recursive: true }), name)
-        const scope = yield* Scope.make()
-        const file = yield* attempt(Scope.extend(fs.open(place, { flag: "wx" }), scope), name)
-        open = { name, file, scope }
+        yield* Effect.scoped(Effect.gen(function*() {
+          const file = yield* Effect.mapError(fs.open(place, { flag: "wx" }), failure(subject, name))
+          yield* Stream.runForEach(
+            Stream.fromReadableStream({ evaluate: () => body, onError: damaged }),
+            (bytes) => Effect.uninterruptible(attempt(file.writeAll(bytes), name))
+          )
+          yield* attempt(file.sync, name)
+        }))
+        files.push(name)
       })
 
-    const end = Effect.suspend(() => {
-      const ended = open
-      open = undefined
-      if (ended === undefined) return Effect.void
-      files.push(ended.name)
-      return Effect.zipRight(attempt(ended.file.sync, ended.name), Scope.close(ended.scope, Exit.void))
-    })
+    const damaged = (cause: unknown) =>
+      cause instanceof DownloadError ? cause : new DownloadError({
+        reason: "Damaged",
+        subject,
+        description: `the archive is damaged: ${cause instanceof Error ? cause.message : "it cannot be read"}`,
+        cause
+      })
 
-    const take = (bytes: Uint8Array) =>
-      Effect.gen(function*() {
-        inflated += bytes.length
-        if (inflated > freeOfRatio && inflated > mostRatio * size) {
-          return yield* refuse("UnsafeArchive", `the archive becomes more than ${mostRatio} times as large`)
-        }
-        for (const event of reader.push(bytes)) {
-          if (event._tag === "Entry") yield* begin(event.entry)
-          else if (event._tag === "EndOfFile") yield* end
-          else if (open !== undefined) {
-            yield* Effect.uninterruptible(attempt(open.file.writeAll(event.bytes), open.name))
-          }
-        }
-      }).pipe(
-        Effect.catchAllDefect((defect) =>
-          defect instanceof TarError
-            ? refuse("Damaged", `the archive is damaged: ${defect.message}`)
-            : Effect.die(defect)
-        )
-      )
+    const counted = (bytes: Uint8Array) => {
+      inflated += bytes.length
+      return inflated > freeOfRatio && inflated > mostRatio * size
+        ? refuse("UnsafeArchive", `the archive becomes more than ${mostRatio} times as large`)
+        : Effect.void
+    }
 
     const read = fs.stream(archive, { chunkSize: 256 * 1024 }).pipe(Stream.mapError(failure(subject)))
     const isGzip = yield* Effect.map(
       Stream.runHead(read),
       (head) => head._tag === "Some" && head.value[0] === 0x1f && head.value[1] === 0x8b
     )
-    yield* (isGzip ? gunzip(read, subject) : read).pipe(
-      Stream.runForEach(take),
-      Effect.ensuring(Effect.suspend(() => open === undefined ? Effect.void : Scope.close(open.scope, Exit.void)))
+    const tar = yield* Stream.toReadableStreamEffect(
+      (isGzip ? gunzip(read, subject) : read).pipe(Stream.tap(counted))
     )
-    if (!reader.ended) return yield* refuse("Damaged", "the archive ends before its end")
+    yield* Stream.fromReadableStream({
+      evaluate: () => tar.pipeThrough(createTarDecoder({ strict: true })),
+      onError: damaged
+    }).pipe(Stream.runForEach(unpackEntry))
     return { bytes: announced, files }
   })
 
