@@ -529,7 +529,7 @@ class Waiter<A> {
     track?.arrived()
     try {
       const decoded = this.trouble === undefined ? decode(origin) : Effect.zipLeft(decode(origin), this.trouble.finish)
-      return track === undefined ? decoded : Effect.tap(decoded, () => track.settled())
+      return track?.isPart === true ? Effect.tap(decoded, () => track.partRead()) : decoded
     } catch (cause) {
       return malformed(origin, cause instanceof Error ? cause.message : "it is damaged", cause)
     }

@@ -29,8 +29,9 @@ export interface Track {
   readonly enter: (phase: Phase, attributes?: Attributes) => void
   /** The result is there: it has run, also when no server said so, and is read now. */
   readonly arrived: () => void
-  /** The result is read. It ends what is a part; a whole call may go on. */
-  readonly settled: () => void
+  /** Whether it is of one part, which ends when its result is read; a whole call may go on then. */
+  readonly isPart: boolean
+  readonly partRead: () => void
   /** Of the present phase. */
   readonly attribute: (name: string, value: unknown) => void
   /** Phases of a part of the call, from now on beside those of the others. */
@@ -44,7 +45,8 @@ const nothing = () => {}
 export const untraced: Track = {
   enter: nothing,
   arrived: nothing,
-  settled: nothing,
+  isPart: false,
+  partRead: nothing,
   attribute: nothing,
   part: () => untraced,
   end: nothing
@@ -70,20 +72,22 @@ export const begin = (
     name,
     Option.fromNullable(fiber.currentSpan),
     Context.empty(),
-    [],
+    noLinks,
     clock.unsafeCurrentTimeNanos(),
     "internal"
   )
   setAll(span, attributes())
   const tracks: Array<Track> = []
-  const track = new SpanTrack(tracer, clock, span, tracks, undefined)
+  const track = new SpanTrack(tracer, clock, Option.some(span), tracks, undefined)
   track.enter("validate")
   return {
     span,
     track,
     end: (exit) => {
-      for (const track of tracks) track.end(exit)
-      span.end(clock.unsafeCurrentTimeNanos(), exit)
+      // Spans are kept until they are exported, and results are large and the user's own.
+      const told = Exit.isSuccess(exit) ? Exit.void : exit
+      for (const track of tracks) track.end(told)
+      span.end(clock.unsafeCurrentTimeNanos(), told)
     }
   }
 }
@@ -91,7 +95,7 @@ export const begin = (
 class SpanTrack implements Track {
   private readonly tracer: Tracer.Tracer
   private readonly clock: Clock.Clock
-  private readonly parent: Tracer.Span
+  private readonly parent: Option.Option<Tracer.Span>
   private readonly tracks: Array<Track>
   private readonly index: number | undefined
   private phase: Phase | undefined
@@ -101,7 +105,7 @@ class SpanTrack implements Track {
   constructor(
     tracer: Tracer.Tracer,
     clock: Clock.Clock,
-    parent: Tracer.Span,
+    parent: Option.Option<Tracer.Span>,
     tracks: Array<Track>,
     index: number | undefined
   ) {
@@ -124,8 +128,12 @@ class SpanTrack implements Track {
     this.change("decode", now)
   }
 
-  settled(): void {
-    if (this.index !== undefined) this.end(Exit.void)
+  get isPart(): boolean {
+    return this.index !== undefined
+  }
+
+  partRead(): void {
+    this.end(Exit.void)
   }
 
   attribute(name: string, value: unknown): void {
@@ -152,10 +160,12 @@ class SpanTrack implements Track {
     if (phase === undefined) return
     if (phase === "submit") this.hasRun = false
     else if (phase === "running") this.hasRun = true
-    this.current = this.tracer.span(phase, Option.some(this.parent), Context.empty(), [], now, "internal")
+    this.current = this.tracer.span(phase, this.parent, Context.empty(), noLinks, now, "internal")
     if (this.index !== undefined) this.current.attribute("part", this.index)
   }
 }
+
+const noLinks: ReadonlyArray<Tracer.SpanLink> = []
 
 const setAll = (span: Tracer.Span, attributes: Attributes): void => {
   for (const name in attributes) {
