@@ -198,6 +198,43 @@ it.scoped("an address that is refused although it is new fails, and leaves nothi
     }).pipe(Effect.provide(layer(storage)))
   }))
 
+it.scoped("follows an address that leads elsewhere, and goes on there after a break", () =>
+  Effect.gen(function*() {
+    const storage = makeStorage(files)
+    storage.redirects = 2
+    storage.fault = ({ headers, name }) =>
+      name === "adapter_model.safetensors" && headers.range === undefined ? { cutAfter: 7_000 } : undefined
+    yield* Effect.gen(function*() {
+      const { target, tree } = yield* folder
+      yield* external({ directory: target })
+      assert.deepStrictEqual(yield* tree, whole(files))
+      storage.redirects = 30
+      assert.strictEqual((yield* Effect.flip(external({ directory: `${target}-2` })))._tag, "ApiStatusError")
+    }).pipe(Effect.provide(layer(storage)))
+    assert.strictEqual(sent(storage), sizeOf(files))
+  }))
+
+it.scoped("a storage that asks for time is asked again no sooner", () =>
+  Effect.gen(function*() {
+    const storage = makeStorage({ one: bytesOf(100) })
+    storage.headers = { "retry-after": "7" }
+    const refused = yield* Deferred.make<void>()
+    storage.fault = () =>
+      storage.requests.length > 1 ? undefined : Effect.as(Deferred.succeed(refused, undefined), { status: 503 })
+    yield* Effect.gen(function*() {
+      const { target, tree } = yield* folder
+      const running = yield* Effect.fork(external({ directory: target }))
+      yield* Deferred.await(refused)
+      for (let i = 0; i < 50; i++) yield* turn
+      yield* TestClock.adjust("6999 millis")
+      for (let i = 0; i < 50; i++) yield* turn
+      assert.strictEqual(storage.requests.length, 1)
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(running)
+      assert.deepStrictEqual(yield* tree, whole(storage.files))
+    }).pipe(Effect.provide(layer(storage)))
+  }))
+
 for (const seed of [1, 2, 3, 4, 5, 6]) {
   it.scoped(`a file cut at ten places comes byte for byte, and no byte twice (places ${seed})`, () =>
     Effect.gen(function*() {

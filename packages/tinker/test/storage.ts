@@ -34,6 +34,8 @@ export interface Storage {
   /** Milliseconds that an address is valid. */
   validity: number
   ranges: boolean
+  /** How often an address leads to another before the file. */
+  redirects: number
   partBytes: number
   fault: (request: Request) => Effect.Effect<Fault | undefined> | Fault | undefined
   readonly requests: Array<Request>
@@ -53,6 +55,7 @@ export const makeStorage = (files: Record<string, Uint8Array>): Storage => ({
   etag: (_, bytes) => `"${sumOf(bytes)}"`,
   validity: 3600_000,
   ranges: true,
+  redirects: 0,
   partBytes: 1000,
   fault: () => undefined,
   requests: [],
@@ -103,6 +106,8 @@ const answer = (
 const serveFile = (storage: Storage, request: HttpClientRequest.HttpClientRequest, url: URL) =>
   Effect.gen(function*() {
     const [, signing, encoded] = url.pathname.split("/")
+    const hops = Number(url.searchParams.get("hops") ?? 0)
+    if (hops < storage.redirects) return answer(request, 302, { location: `?signature=${secret}&hops=${hops + 1}` }, "")
     const name = decodeURIComponent(encoded!)
     const seen: Request = { name, signing: Number(signing), headers: { ...request.headers }, sent: 0, status: 0 }
     storage.requests.push(seen)
