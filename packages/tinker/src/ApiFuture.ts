@@ -557,8 +557,11 @@ class Waiter<A> {
     }
   }
 
-  private readonly onBillingPause = (since: DateTime.Utc): void =>
-    this.report({ _tag: "paused", reason: "billing", since })
+  private readonly onBillingPause = (since: DateTime.Utc): void => {
+    const paused: State = { _tag: "paused", reason: "billing", since }
+    if (this.state !== describe(paused)) this.waiting.observers?.metrics?.queuePaused("billing")
+    this.report(paused)
+  }
 
   private readonly onRetry = (attempt: number, error: TinkerError): Effect.Effect<void, TinkerError> => {
     this.troubled()?.failed(error, this.iteration - 1, true, false)

@@ -12,6 +12,7 @@ import * as Random from "effect/Random"
 import * as ClientConfig from "./ClientConfig.js"
 import type { SamplingSessionId } from "./Identifiers.js"
 import type { TinkerError } from "./TinkerError.js"
+import * as TinkerMetrics from "./TinkerMetrics.js"
 
 /**
  * @since 0.1.0
@@ -138,9 +139,10 @@ const pauseAfter = (bytes: number): number => Duration.toMillis(bytes > large ? 
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Effect.map(
+export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Effect.zipWith(
   ClientConfig.ClientConfig,
-  (config) => {
+  TinkerMetrics.CurrentMetrics,
+  (config, metrics) => {
     const limits = config.current
     const submissions = makeBudget(() => mostSubmissions)
     const submittedBytes = makeBudget(() => limits().sampleDispatchBytes)
@@ -161,6 +163,7 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
         // Other clients were told to pause at the same moment.
         const stretch = yield* Random.nextRange(1, 1.2)
         const wait = Math.max(pauseAfter(bytes), askedToWait === undefined ? 0 : Duration.toMillis(askedToWait))
+        metrics?.queuePaused("backpressure")
         pausedUntil = Math.max(pausedUntil, (yield* Clock.currentTimeMillis) + Math.ceil(wait * stretch))
       })
 

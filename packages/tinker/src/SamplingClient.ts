@@ -18,6 +18,7 @@ import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
+import { FutureTrouble } from "./internal/futureTrouble.js"
 import { observers } from "./internal/observers.js"
 import { sampleIssues } from "./internal/sampleIssues.js"
 import * as SampleProgress from "./internal/sampleProgress.js"
@@ -309,13 +310,17 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
 
     /** Asks for the state of the queue, of which the common poll tells nothing. Whether the result is there. */
     const peek = (
-      { operation, requestId }: ApiFuture.Submitted<unknown>,
+      submitted: ApiFuture.Submitted<unknown>,
       { stuckAfter }: WaitingPolicy.WaitingPolicy
     ) => {
+      const { operation, requestId } = submitted
       let told = false
+      let trouble: FutureTrouble | undefined
       const checkStuck = (waited: number, state: string) => {
         if (told || waited < Duration.toMillis(stuckAfter)) return Effect.void
         told = true
+        trouble ??= new FutureTrouble(watching, submitted)
+        trouble.stuck()
         return warnOfStuck(stuckWarning({ operation, requestId, label, state, stuckAfter }))
       }
       return (waited: number): Effect.Effect<boolean> =>
@@ -323,15 +328,22 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           .pipe(
             Effect.matchEffect({
               onFailure: (error) => Effect.as(checkStuck(waited, error.message), false),
-              onSuccess: (reply) =>
-                reply._tag !== "Pending"
-                  ? Effect.succeed(true)
-                  : reply.queueState === "active"
-                  ? Effect.succeed(false)
-                  : Effect.as(
-                    Effect.zipRight(onQueued(reply), checkStuck(waited, reply.queueState ?? "submitted")),
-                    false
-                  )
+              onSuccess: (reply) => {
+                if (reply._tag !== "Pending") return Effect.succeed(true)
+                if (reply.queueState === "active") {
+                  trouble?.resumed(reply.reason)
+                  submitted.track?.enter("running")
+                  return Effect.succeed(false)
+                }
+                if (reply.queueState !== undefined || reply.reason !== undefined) {
+                  trouble ??= new FutureTrouble(watching, submitted)
+                  trouble.paused(reply)
+                }
+                return Effect.as(
+                  Effect.zipRight(onQueued(reply), checkStuck(waited, reply.queueState ?? "submitted")),
+                  false
+                )
+              }
             })
           )
     }

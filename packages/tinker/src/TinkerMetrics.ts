@@ -9,7 +9,7 @@
  * | `tinker_request_duration_ms` | `operation` | their time, a histogram |
  * | `tinker_bytes_sent_total`, `tinker_bytes_received_total` | `operation` | bytes of bodies |
  * | `tinker_tokens_total` | `kind` | tokens of requests that succeeded, by the kinds of `UsageMeter` |
- * | `tinker_queue_pauses_total` | `reason` | times that a request was told its queue stands still |
+ * | `tinker_queue_pauses_total` | `reason` | times that the server let a request wait: the state of its queue, `billing` without credit, `backpressure` for samples refused for now |
  * | `tinker_futures_stuck_total` | | requests without progress for as long as `WaitingPolicy` says |
  */
 import * as Context from "effect/Context"
@@ -70,6 +70,8 @@ export interface Snapshot {
   readonly bytesReceived: number
   readonly tokens: Readonly<Record<TokenKind, number>>
   readonly futuresStuck: number
+  /** By reason. */
+  readonly queuePauses: Readonly<Record<string, number>>
   /** Of the last requests, a thousand at most, in milliseconds. */
   readonly duration: Summary
 }
@@ -224,6 +226,7 @@ export const make = (options: { readonly tags?: Readonly<Record<string, string>>
           sampled: valueOf(tokens.sampled)
         },
         futuresStuck: valueOf(stuck),
+        queuePauses: Object.fromEntries(Array.from(pauses, ([reason, counter]) => [reason, valueOf(counter)])),
         duration: summarize(durations.subarray(0, Math.min(measured, mostDurations)))
       }
     }

@@ -6,7 +6,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
@@ -28,9 +27,9 @@ import { operations } from "./internal/operation.js"
 import * as Passes from "./internal/passes.js"
 import * as SaveFields from "./internal/saveOptions.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
-import * as WatchedCall from "./internal/watchedCall.js"
+import * as TrainingWatch from "./internal/trainingWatch.js"
+import { count } from "./internal/watchedCall.js"
 import * as LossFn from "./LossFn.js"
-import * as ModelInputs from "./ModelInput.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as OptimizerParams from "./OptimizerParams.js"
 import * as RequestSequence from "./RequestSequence.js"
@@ -249,7 +248,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const scope = yield* Scope.Scope
     const { operation } = yield* operations
     const watching = yield* observers
-    const { metrics, reporting, telemetry } = watching
+    const { metrics, telemetry } = watching
     const waiting: ApiFuture.Waiting = {
       futures,
       observers: watching,
@@ -276,52 +275,28 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         )
       )
 
-    /** Runs a call as a public one: its span lasts until its result is there. */
-    const watched = <A, R>(
-      name: string,
-      run: (watch: WatchedCall.WatchedCall) => Effect.Effect<A, TinkerError, R>
-    ): Effect.Effect<A, TinkerError, R> =>
-      Effect.withFiberRuntime((fiber) => {
-        const watch = WatchedCall.begin(fiber, name, () => ({ sessionId: session.current(), modelId }))
-        return reporting(name)(watch.around(Effect.suspend(() => run(watch))))
-      })
-
-    /** The call waits for its turn. */
-    const inTurn = (watch: WatchedCall.WatchedCall) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        watch.track.enter("wait for turn")
-        return now
-      })
-
-    const settled = (name: string, watch: WatchedCall.WatchedCall, used: UsageMeter.Usage) =>
-    (
-      exit: Exit.Exit<unknown, unknown>
-    ): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        if (Exit.isSuccess(exit)) WatchedCall.count(metrics, used)
-        watch.end(exit, used)
-        return Exit.isFailure(exit) && telemetry !== undefined
-          ? telemetry.reportFailure(name, exit.cause)
-          : Effect.void
-      })
+    const { inTurn, settled, watched } = TrainingWatch.make(watching, () => ({
+      sessionId: session.current(),
+      modelId
+    }))
 
     const pass = (name: string, forwardOnly: boolean) => (call: PassOptions) =>
       watched(name, (watch) =>
         sequence.run<number, ApiFuture.ApiFuture<ForwardBackwardOutput>>({
           operation: name,
           prepare: checkPass(name, call).pipe(
-            Effect.zipRight(watch.reserve(() => trainingUsage(call.data, Infinity))),
+            Effect.zipRight(watch.reserve(() => TrainingWatch.usageOf(call.data, Infinity))),
             Effect.zipRight(inTurn(watch))
           ),
           submit: (started, turn) =>
             Effect.flatMap(passes.send(name, passes.chunksOf(call), forwardOnly, turn, started, watch), (submitted) => {
-              watch.annotate({ requestId: requestIdsOf(submitted) })
+              watch.annotate({ requestId: TrainingWatch.requestIdsOf(submitted) })
               return ApiFuture.make(
                 waiting,
                 scope,
                 submitted,
                 combineOutputs,
-                settled(name, watch, trainingUsage(call.data, 0))
+                settled(name, watch, TrainingWatch.usageOf(call.data, 0))
               )
             }),
           unwanted: ({ cancel }) => cancel
@@ -343,8 +318,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             (data) => Effect.as(checkPass(customName, { data, lossFn: "cross_entropy" }), data)
           )
           // Each of the two passes reads all data.
-          const reserved = watch.reserve(() => trainingUsage(call.data, Infinity))
-          const used = trainingUsage(call.data, 0)
+          const reserved = watch.reserve(() => TrainingWatch.usageOf(call.data, Infinity))
+          const used = TrainingWatch.usageOf(call.data, 0)
           return sequence.run<readonly [ReadonlyArray<Datum.Datum>, number], Accepted>({
             operation: customName,
             prepare: Effect.zip(
@@ -354,7 +329,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             submit: ([data, started], turn) => {
               const chunks = passes.chunksOf({ data, lossFn: "cross_entropy" })
               return Effect.map(passes.send(customName, chunks, true, turn, started, watch), (submitted) => {
-                watch.annotate({ requestId: requestIdsOf(submitted) })
+                watch.annotate({ requestId: TrainingWatch.requestIdsOf(submitted) })
                 return {
                   chunks,
                   submitted,
@@ -371,7 +346,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                 const first = yield* pending.part(
                   Effect.gen(function*() {
                     const output = combineOutputs(yield* ApiFuture.retrieveAll(waiting, submitted, pending.report))
-                    WatchedCall.count(metrics, used)
+                    count(metrics, used)
                     watch.partUsed(used)
                     watch.track.enter("loss")
                     const logprobs = yield* CustomPasses.logprobsOf(customName, output, data)
@@ -663,17 +638,6 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
 
 const customName = "TrainingClient.forwardBackwardCustom"
 const stepName = "TrainingClient.optimStep"
-
-/** One request has one id, a call in parts the ids of all. */
-const requestIdsOf = (submitted: ReadonlyArray<ApiFuture.Submitted<unknown>>): string =>
-  submitted.map(({ requestId }) => requestId).join(" ")
-
-/** What a pass over the data uses. Images and audio count as `unknown` where they do not say how many tokens they are. */
-const trainingUsage = (data: ReadonlyArray<Datum.Datum>, unknown: number): UsageMeter.Usage => {
-  let training = 0
-  for (const { modelInput } of data) training += Either.getOrElse(ModelInputs.length(modelInput), () => unknown)
-  return { ...UsageMeter.none, training }
-}
 
 const isConflict = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.reason === "Conflict"
 

@@ -277,10 +277,14 @@ it.effect("equal states of the queue are told once, another reason again, and pa
       ["active", undefined],
       ["paused_rate_limit", undefined]
     ] as const
+    const metrics = TinkerMetrics.make({ tags: { test: "pauses" } })
     let asked = 0
+    let submitted = 0
     const { layer } = stub({
+      asample: () => submitted++ === 0 ? json({}, 429) : json({ request_id: "sample-0", sample_sequence_ids: ["a"] }),
       retrieve_future: () => {
         const state = states[asked++]
+        if (asked > states.length && asked < states.length + 3) return json({}, 402)
         return state === undefined
           ? protobuf(answer())
           : json({ type: "try_again", queue_state: state[0], queue_state_reason: state[1] })
@@ -289,7 +293,13 @@ it.effect("equal states of the queue are told once, another reason again, and pa
     yield* Effect.gen(function*() {
       const sampling = yield* sampler
       yield* finished(yield* Effect.fork(sampling.sample(question)))
-    }).pipe(Effect.provide(Layer.provide(layer, hub)))
+    }).pipe(Effect.provide(layer.pipe(Layer.provide(hub), Layer.provide(TinkerMetrics.layer(metrics)))))
+    assert.deepStrictEqual(metrics.snapshot().queuePauses, {
+      backpressure: 1,
+      paused_capacity: 2,
+      paused_rate_limit: 1,
+      billing: 1
+    })
     assert.deepStrictEqual(
       of("QueueStateChanged").map(({ queueState, reason }) => [queueState, reason]),
       [["paused_capacity", "full"], ["paused_capacity", "fuller"], ["active", undefined], [

@@ -1,0 +1,59 @@
+/** How the calls of a training client are watched. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import type { OnSettled, Submitted } from "../ApiFuture.js"
+import type { Datum } from "../Datum.js"
+import * as ModelInput from "../ModelInput.js"
+import type { TinkerError } from "../TinkerError.js"
+import * as UsageMeter from "../UsageMeter.js"
+import type { Observers } from "./observers.js"
+import * as WatchedCall from "./watchedCall.js"
+
+export interface TrainingWatch {
+  /** Runs a call as a public one: its span lasts until its result is there. */
+  readonly watched: <A, R>(
+    name: string,
+    run: (watch: WatchedCall.WatchedCall) => Effect.Effect<A, TinkerError, R>
+  ) => Effect.Effect<A, TinkerError, R>
+  /** The call waits for its turn from now on: in milliseconds of the clock. */
+  readonly inTurn: (watch: WatchedCall.WatchedCall) => Effect.Effect<number>
+  /** The end of its result. */
+  readonly settled: (name: string, watch: WatchedCall.WatchedCall, used: UsageMeter.Usage) => OnSettled<unknown>
+}
+
+export const make = (
+  { metrics, reporting, telemetry }: Observers,
+  ids: () => Readonly<Record<string, unknown>>
+): TrainingWatch => ({
+  watched: (name, run) =>
+    Effect.withFiberRuntime((fiber) => {
+      const watch = WatchedCall.begin(fiber, name, ids)
+      return reporting(name)(watch.around(Effect.suspend(() => run(watch))))
+    }),
+  inTurn: (watch) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      watch.track.enter("wait for turn")
+      return now
+    }),
+  settled: (name, watch, used) => (exit) =>
+    Effect.suspend(() => {
+      if (Exit.isSuccess(exit)) WatchedCall.count(metrics, used)
+      watch.end(exit, used)
+      return Exit.isFailure(exit) && telemetry !== undefined
+        ? telemetry.reportFailure(name, exit.cause)
+        : Effect.void
+    })
+})
+
+/** One request has one id, a call in parts the ids of all. */
+export const requestIdsOf = (submitted: ReadonlyArray<Submitted<unknown>>): string =>
+  submitted.map(({ requestId }) => requestId).join(" ")
+
+/** What a pass over the data uses. Images and audio count as `unknown` where they do not say how many tokens they are. */
+export const usageOf = (data: ReadonlyArray<Datum>, unknown: number): UsageMeter.Usage => {
+  let training = 0
+  for (const { modelInput } of data) training += Either.getOrElse(ModelInput.length(modelInput), () => unknown)
+  return { ...UsageMeter.none, training }
+}
