@@ -280,6 +280,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
         keepParts: limits.keepParts ?? false
       })
       const urls = SignedUrls.make(subject, sign, first)
+      const flushing = yield* Effect.makeSemaphore(1)
       yield* Effect.forEach(names, (name) =>
         Effect.gen(function*() {
           const place = path.join(into.files, name)
@@ -293,7 +294,8 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
             parts,
             totals,
             timeout: requestTimeout,
-            makeHasher
+            makeHasher,
+            flushing
           })
           whole += 1
           tell(name)

@@ -1,7 +1,7 @@
 import { buildConnector } from "undici"
 
 /** In bytes: what one read of a socket may bring. */
-const memoryBytes = 256 * 1024
+const memoryBytes = 512 * 1024
 
 /** What undici uses of a socket when it reads. */
 interface Reader {

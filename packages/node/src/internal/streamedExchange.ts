@@ -147,4 +147,4 @@ export class StreamedExchange implements Handler {
 const mostWaitingBytes = 256 * 1024
 
 /** The part that is one too many fits too. */
-const blockBytes = mostWaitingBytes + 256 * 1024
+const blockBytes = mostWaitingBytes + 512 * 1024

@@ -2,6 +2,7 @@
  * One file from a signed address to a place on this machine. A connection that breaks is followed by another, which goes
  * on where it broke; what another connection gives must belong to the same file.
  */
+import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
@@ -46,6 +47,8 @@ export interface Options {
   /** For the beginning of an answer, and for each part of it. */
   readonly timeout: Duration.Duration
   readonly makeHasher: (algorithm: Digests.Algorithm) => Digests.Hasher
+  /** One permit: for the file that is being flushed to the disk while more arrives. */
+  readonly flushing: Effect.Semaphore
 }
 
 type Failure = TinkerError | DownloadError
@@ -57,11 +60,18 @@ interface Progress {
   hasher: Digests.Hasher | undefined
   /** Whether the server has shown in this run that it still has the file of which these are the first bytes. */
   confirmed: boolean
-  /** Gathers what arrives, so that it is written in large pieces. */
-  readonly buffer: Uint8Array
+  /** Gathers small parts, so that they are written in large pieces. */
+  buffer: Uint8Array | undefined
+  /** How much had been received when the file was last flushed to the disk. */
+  flushed: number
+  flushFailure: PlatformError | undefined
 }
 
+/** Flushed in such portions, there is little left to wait for at the end. */
+const flushBytes = 32 * 1024 * 1024
+
 const bufferBytes = 256 * 1024
+const largePartBytes = 64 * 1024
 
 const operation = "CheckpointDownload"
 
@@ -69,8 +79,15 @@ const operation = "CheckpointDownload"
 export const downloadFile = (options: Options): Effect.Effect<number, Failure, FileSystem.FileSystem> =>
   Effect.scoped(Effect.gen(function*() {
     const { file, progress } = yield* open(options)
-    yield* persist(attempt(options, file, progress), progress, options)
-    yield* Effect.uninterruptible(Effect.mapError(file.sync, failure(options.subject, options.name)))
+    const scope = yield* Effect.scope
+    yield* persist(attempt(options, file, progress, scope), progress, options)
+    yield* Effect.uninterruptible(Effect.mapError(
+      Effect.zipRight(
+        file.sync,
+        Effect.suspend(() => progress.flushFailure === undefined ? Effect.void : Effect.fail(progress.flushFailure))
+      ),
+      failure(options.subject, options.name)
+    ))
     const { digest } = progress.part ?? {}
     if (digest !== undefined && progress.hasher !== undefined && !Digests.equals(progress.hasher, digest)) {
       // Going on from it would not make it better.
@@ -98,8 +115,15 @@ const open = (
     const part = parts.get(name)
     const known = part !== undefined && validatorOf(part) !== undefined && (yield* fs.exists(place))
     const file = yield* fs.open(place, { flag: known ? "r+" : "w+" })
-    const buffer = new Uint8Array(bufferBytes)
-    const progress: Progress = { received: 0, part: undefined, hasher: undefined, confirmed: false, buffer }
+    const progress: Progress = {
+      received: 0,
+      part: undefined,
+      hasher: undefined,
+      confirmed: false,
+      buffer: undefined,
+      flushed: 0,
+      flushFailure: undefined
+    }
     if (!known) return { file, progress }
     const size = Number((yield* file.stat).size)
     if (part.total !== undefined && size > part.total) {
@@ -107,18 +131,30 @@ const open = (
       return { file, progress }
     }
     const hasher = part.digest === undefined ? undefined : makeHasher(part.digest.algorithm)
-    if (hasher !== undefined) yield* hashOf(file, hasher, buffer)
+    if (hasher !== undefined) yield* hashOf(file, hasher)
     yield* file.seek(size, "start")
     yield* totals.announce(name, part.total)
     yield* totals.add(name, size)
-    return { file, progress: { received: size, part, hasher, confirmed: false, buffer } }
+    return {
+      file,
+      progress: {
+        received: size,
+        part,
+        hasher,
+        confirmed: false,
+        buffer: undefined,
+        flushed: size,
+        flushFailure: undefined
+      }
+    }
   }).pipe(Effect.catchTags({
     BadArgument: (error) => failure(subject, name)(error),
     SystemError: (error) => failure(subject, name)(error)
   }))
 
-const hashOf = (file: FileSystem.File, hasher: Digests.Hasher, buffer: Uint8Array) =>
+const hashOf = (file: FileSystem.File, hasher: Digests.Hasher) =>
   Effect.gen(function*() {
+    const buffer = new Uint8Array(1024 * 1024)
     yield* file.seek(0, "start")
     for (;;) {
       const size = Number(yield* file.read(buffer))
@@ -158,7 +194,12 @@ const mayPass = (error: Failure): boolean =>
   error._tag === "DownloadError" ? error.reason === "Truncated" : isRetryable(error)
 
 /** One connection, or several where an address was refused or the file has changed. */
-const attempt = (options: Options, file: FileSystem.File, progress: Progress): Effect.Effect<void, Failure> =>
+const attempt = (
+  options: Options,
+  file: FileSystem.File,
+  progress: Progress,
+  scope: Scope.Scope
+): Effect.Effect<void, Failure> =>
   Effect.gen(function*() {
     let signed = yield* options.urls.current
     let refused = false
@@ -174,9 +215,9 @@ const attempt = (options: Options, file: FileSystem.File, progress: Progress): E
         return
       } else if (response.status === 200) {
         if (received > 0) yield* beginAnew(options, file, progress)
-        return yield* read(options, file, progress, response)
+        return yield* read(options, file, progress, scope, response)
       } else if (response.status === 206 && received > 0 && continues(response, progress)) {
-        return yield* read(options, file, progress, response)
+        return yield* read(options, file, progress, scope, response)
       } else if ((response.status === 206 || response.status === 416) && received > 0) {
         yield* beginAnew(options, file, progress)
       } else {
@@ -202,6 +243,7 @@ const beginAnew = (
     progress.part = undefined
     progress.hasher = undefined
     progress.confirmed = false
+    progress.flushed = 0
   })
 
 /** Weak tags say that two files mean the same, not that their bytes are the same. */
@@ -257,6 +299,8 @@ const read = (
   options: Options,
   file: FileSystem.File,
   progress: Progress,
+  /** Of the file. */
+  scope: Scope.Scope,
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<void, Failure> =>
   Effect.gen(function*() {
@@ -278,7 +322,7 @@ const read = (
       yield* parts.set(name, part)
     }
     const url = new URL(response.request.url)
-    const { buffer } = progress
+    let buffer: Uint8Array = new Uint8Array(0)
     let filled = 0
     const clock = yield* Effect.clock
     let lastPart = clock.unsafeCurrentTimeMillis()
@@ -297,7 +341,10 @@ const read = (
         Effect.zipRight(Effect.suspend(() => {
           progress.hasher?.update(bytes)
           progress.received += bytes.length
-          return totals.add(name, bytes.length)
+          const added = totals.add(name, bytes.length)
+          if (progress.received - progress.flushed < flushBytes) return added
+          progress.flushed = progress.received
+          return Effect.zipRight(added, flushMeanwhile(options, file, progress, scope))
         }))
       )
     const flush = Effect.suspend(() => {
@@ -306,9 +353,9 @@ const read = (
       return bytes.length === 0 ? Effect.void : write(bytes)
     })
     const take = (part: Uint8Array): Effect.Effect<void, DownloadError> => {
-      if (part.length > buffer.length - filled) {
-        return Effect.zipRight(flush, part.length > buffer.length ? write(part) : Effect.suspend(() => take(part)))
-      }
+      if (part.length >= largePartBytes) return filled === 0 ? write(part) : Effect.zipRight(flush, write(part))
+      buffer = progress.buffer ??= new Uint8Array(bufferBytes)
+      if (part.length > buffer.length - filled) return Effect.zipRight(flush, Effect.suspend(() => take(part)))
       buffer.set(part, filled)
       filled += part.length
       return Effect.void
@@ -335,6 +382,26 @@ const read = (
       })
     }
   })
+
+/** Unless another file is being flushed: the system would let nothing else be written. */
+const flushMeanwhile = (
+  { flushing }: Options,
+  file: FileSystem.File,
+  progress: Progress,
+  scope: Scope.Scope
+): Effect.Effect<void> =>
+  file.sync.pipe(
+    Effect.catchAll((error) =>
+      // The system tells of a failure once.
+      Effect.sync(() => {
+        progress.flushFailure = error
+      })
+    ),
+    flushing.withPermitsIfAvailable(1),
+    Effect.uninterruptible,
+    Effect.forkIn(scope),
+    Effect.asVoid
+  )
 
 const lengthOf = (header: string | undefined): number | undefined =>
   header !== undefined && /^\d{1,15}$/.test(header) ? Number(header) : undefined
