@@ -133,7 +133,8 @@ it("names the field of an output that does not fit", () => {
   const fine = { loss_fn_output_type: "T", loss_fn_outputs: [], metrics: {} }
   const wrong = (value: unknown) => () => decodeForwardBackwardOutputJson(value)
   assert.throws(wrong("text"), /output/)
-  assert.throws(wrong({ ...fine, metrics: undefined }), /metrics/)
+  for (const metrics of [undefined, null]) assert.doesNotThrow(wrong({ ...fine, metrics }))
+  assert.throws(wrong({ ...fine, metrics: [] }), /metrics/)
   assert.throws(wrong({ ...fine, metrics: { "loss:sum": "1" } }), /metrics loss:sum/)
   assert.throws(wrong({ ...fine, loss_fn_outputs: {} }), /loss_fn_outputs/)
   assert.throws(wrong({ ...fine, loss_fn_output_type: 1 }), /loss_fn_output_type/)
