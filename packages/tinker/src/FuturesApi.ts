@@ -252,15 +252,16 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
           Effect.catchTag("ApiTimeoutError", () => Effect.succeed(pending))
         )
       },
-      retrieveMany: (request, timeout) => retrieveMany(request, { timeout }),
+      // What is asked for by these belongs to several calls, or to none any more.
+      retrieveMany: (request, timeout) => TinkerHttpClient.ofNobody(retrieveMany(request, { timeout })),
       cancel: (requestId) =>
-        Effect.asVoid(http.request({
+        TinkerHttpClient.ofNobody(Effect.asVoid(http.request({
           operation: "cancel_future",
           method: "POST",
           path: "/api/v1/cancel_future",
           timeout: cancelTimeout,
           body: TinkerHttpClient.jsonBody({ request_id: requestId })
-        }))
+        })))
     })
   }
 )

@@ -393,8 +393,7 @@ const capabilities = {
 /** What goes on beside the user's calls comes again soon, so it does not wait for long. */
 const background = { timeout: Duration.seconds(10), pausesForBilling: false }
 
-/** Sent for the client itself, whichever call happens to be the first to need it. */
-const ofNobody = Effect.provideService(TinkerHttpClient.PublicCall, { name: undefined })
+const { ofNobody } = TinkerHttpClient
 
 /**
  * @since 0.1.0

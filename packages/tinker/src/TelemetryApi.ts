@@ -149,7 +149,9 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
     const send = post(http, "telemetry", TelemetrySendRequest, TelemetryResponse, { timeout, pausesForBilling: false })
-    return TelemetryApi.of({ send: (request, options) => Effect.asVoid(send(request, options)) })
+    return TelemetryApi.of({
+      send: (request, options) => TinkerHttpClient.ofNobody(Effect.asVoid(send(request, options)))
+    })
   }
 )
 

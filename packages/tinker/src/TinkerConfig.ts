@@ -8,15 +8,20 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type { Query } from "./internal/queryValues.js"
+import { withoutUserInfo } from "./internal/requestLog.js"
 import { failOnIssues, type InvalidInputError, type Issue } from "./TinkerError.js"
 
 /**
- * What the rest of the package reads: defaults filled in.
+ * What the rest of the package reads: defaults filled in. Printed without what may be secret: keys and commands, values of
+ * headers and of the query, a user in the base URL.
  *
  * @since 0.1.0
  * @category models
@@ -27,6 +32,7 @@ export interface Service {
   /** Without a trailing slash. */
   readonly baseUrl: string
   readonly headers: Readonly<Record<string, string>>
+  readonly query: Query
   readonly cloudflareAccess: CloudflareAccess
   readonly requestTimeout: Duration.Duration
   readonly billingPause: Option.Option<Duration.Duration>
@@ -59,8 +65,13 @@ export interface Options {
   readonly credentialCommand?: string | undefined
   /** Environment: `TINKER_BASE_URL`. Default: {@link DefaultBaseUrl}. */
   readonly baseUrl?: string | undefined
-  /** Sent with every request, over the client's own headers; the credential cannot be replaced so. */
+  /**
+   * Sent with every request, over the client's own headers; the credential cannot be replaced so. Environment:
+   * `TINKER_HEADERS`, a JSON object of texts.
+   */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** The query of every request, under that which it has itself. Environment: `TINKER_QUERY`, a JSON object of texts. */
+  readonly query?: Query | undefined
   /** Environment: `CLOUDFLARE_ACCESS_CLIENT_ID`, `CLOUDFLARE_ACCESS_CLIENT_SECRET`. */
   readonly cloudflareAccess?: Partial<CloudflareAccess> | undefined
   /** How long one HTTP request may take; waiting for a result is made of many. Default 60 seconds. */
@@ -135,27 +146,49 @@ export const protocolVersion = "0.38.0"
 export const make = (options: Options): Effect.Effect<Service, InvalidInputError> =>
   Effect.flatMap(Effect.zip(DefaultBaseUrl, telemetryWanted), ([defaultBaseUrl, telemetryWanted]) => {
     const baseUrl = (options.baseUrl || defaultBaseUrl).replace(/\/+$/, "")
-    return Effect.as(failOnIssues("TinkerConfig", issues(options, baseUrl)), {
-      apiKey: Option.fromNullable(options.apiKey),
-      credentialCommand: Option.fromNullable(options.credentialCommand || undefined),
-      baseUrl,
-      headers: options.headers ?? {},
-      cloudflareAccess: {
-        clientId: options.cloudflareAccess?.clientId || undefined,
-        clientSecret: options.cloudflareAccess?.clientSecret
-      },
-      requestTimeout: Duration.decode(options.requestTimeout ?? "60 seconds"),
-      billingPause: Option.map(Option.fromNullable(options.billingPause), Duration.decode),
-      heartbeatInterval: Duration.decode(options.heartbeatInterval ?? "10 seconds"),
-      heartbeatFailureLimit: options.heartbeatFailureLimit ?? Infinity,
-      tags: Array.from(new Set((options.tags ?? []).map((tag) => tag.trim()).filter((tag) => tag !== ""))),
-      userMetadata: options.userMetadata ?? {},
-      projectId: Option.fromNullable(options.projectId || undefined),
-      displayName: Option.fromNullable(options.displayName || undefined),
-      telemetry: options.telemetry ?? telemetryWanted,
-      propagateTrace: options.propagateTrace ?? false
+    return Effect.map(failOnIssues("TinkerConfig", issues(options, baseUrl)), () => {
+      const service: Service = {
+        apiKey: Option.fromNullable(options.apiKey),
+        credentialCommand: Option.fromNullable(options.credentialCommand || undefined),
+        baseUrl,
+        headers: options.headers ?? {},
+        query: options.query ?? {},
+        cloudflareAccess: {
+          clientId: options.cloudflareAccess?.clientId || undefined,
+          clientSecret: options.cloudflareAccess?.clientSecret
+        },
+        requestTimeout: Duration.decode(options.requestTimeout ?? "60 seconds"),
+        billingPause: Option.map(Option.fromNullable(options.billingPause), Duration.decode),
+        heartbeatInterval: Duration.decode(options.heartbeatInterval ?? "10 seconds"),
+        heartbeatFailureLimit: options.heartbeatFailureLimit ?? Infinity,
+        tags: Array.from(new Set((options.tags ?? []).map((tag) => tag.trim()).filter((tag) => tag !== ""))),
+        userMetadata: options.userMetadata ?? {},
+        projectId: Option.fromNullable(options.projectId || undefined),
+        displayName: Option.fromNullable(options.displayName || undefined),
+        telemetry: options.telemetry ?? telemetryWanted,
+        propagateTrace: options.propagateTrace ?? false
+      }
+      return Object.assign(Object.create(prototype) as object, service)
     })
   })
+
+const prototype: Inspectable.Inspectable = {
+  ...Inspectable.BaseProto,
+  toJSON(this: Service) {
+    return {
+      ...this,
+      baseUrl: withoutUserInfo(this.baseUrl),
+      credentialCommand: Option.map(this.credentialCommand, () => hidden),
+      headers: hideValues(this.headers),
+      query: hideValues(this.query)
+    }
+  }
+}
+
+const hidden = "<redacted>"
+
+const hideValues = (record: object): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.keys(record).map((name) => [name, hidden]))
 
 /** Who has said no in the environment has said it to every client. Words: the Python SDK 0.38.0. */
 const telemetryWanted: Effect.Effect<boolean> = Effect.match(Config.string("TINKER_TELEMETRY"), {
@@ -192,9 +225,24 @@ const secret = (name: string) =>
     ([present, value]) => present === undefined ? undefined : value
   )
 
+/** A JSON object of texts. */
+const texts = (name: string): Config.Config<Readonly<Record<string, string>> | undefined> =>
+  Config.mapOrFail(nonEmpty(name), (value) => {
+    if (value === undefined) return Either.right(undefined)
+    const parsed = parseTexts(value)
+    return Either.isRight(parsed)
+      ? Either.right(parsed.right)
+      // What it is may be secret.
+      : Either.left(ConfigErrors.InvalidData([name], `${name} is no JSON object of texts, such as {"name":"value"}.`))
+  })
+
+const parseTexts = Schema.decodeUnknownEither(
+  Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String }))
+)
+
 /**
- * `TINKER_API_KEY`, `TINKER_CREDENTIAL_CMD`, `TINKER_BASE_URL`, `TINKER_TAGS`, `TINKER_PROJECT_ID`,
- * `CLOUDFLARE_ACCESS_CLIENT_ID`, `CLOUDFLARE_ACCESS_CLIENT_SECRET`.
+ * `TINKER_API_KEY`, `TINKER_CREDENTIAL_CMD`, `TINKER_BASE_URL`, `TINKER_HEADERS`, `TINKER_QUERY`, `TINKER_TAGS`,
+ * `TINKER_PROJECT_ID`, `CLOUDFLARE_ACCESS_CLIENT_ID`, `CLOUDFLARE_ACCESS_CLIENT_SECRET`.
  *
  * @since 0.1.0
  * @category layers
@@ -203,6 +251,8 @@ export const layerFromEnv: Layer.Layer<TinkerConfig, ConfigError | InvalidInputE
   apiKey: secret("TINKER_API_KEY"),
   credentialCommand: nonEmpty("TINKER_CREDENTIAL_CMD"),
   baseUrl: nonEmpty("TINKER_BASE_URL"),
+  headers: texts("TINKER_HEADERS"),
+  query: texts("TINKER_QUERY"),
   tags: Config.map(nonEmpty("TINKER_TAGS"), (tags) => tags?.split(",")),
   projectId: nonEmpty("TINKER_PROJECT_ID"),
   cloudflareAccess: {
@@ -253,6 +303,7 @@ const known: Readonly<Record<keyof Options, true>> = {
   credentialCommand: true,
   baseUrl: true,
   headers: true,
+  query: true,
   cloudflareAccess: true,
   requestTimeout: true,
   billingPause: true,
@@ -277,7 +328,7 @@ const issues = (options: Options, baseUrl: string): ReadonlyArray<Issue> => {
     found.push({
       field: "baseUrl",
       description: `${
-        JSON.stringify(baseUrl)
+        JSON.stringify(withoutUserInfo(baseUrl))
       } is no address. Check TINKER_BASE_URL; it begins with https:// or http://.`
     })
   }
@@ -309,6 +360,9 @@ const issues = (options: Options, baseUrl: string): ReadonlyArray<Issue> => {
   for (const [name, value] of Object.entries(options.headers ?? {})) {
     if (name.toLowerCase() === "x-api-key") {
       found.push({ field: `headers.${name}`, description: "cannot be replaced; pass the option apiKey." })
+    }
+    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(name)) {
+      found.push({ field: `headers.${name}`, description: "is no name of a header." })
     }
     header(`headers.${name}`, value)
   }

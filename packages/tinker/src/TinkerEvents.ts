@@ -15,7 +15,13 @@ import type { Traffic } from "./TinkerHttpClient.js"
  * @since 0.1.0
  * @category models
  */
-export type TinkerEvent = RequestStarted | RequestStopped | QueueStateChanged | FutureFailed | FutureStuck
+export type TinkerEvent =
+  | RequestStarted
+  | RequestStopped
+  | QueueStateChanged
+  | FutureFailed
+  | FutureStuck
+  | DeprecationNoted
 
 /**
  * A request is sent for the first time. All its attempts are one request.
@@ -118,6 +124,21 @@ export interface FutureStuck {
   readonly _tag: "FutureStuck"
   readonly operation: string
   readonly requestId: string
+}
+
+/**
+ * The server says that something which the program uses will end. Told once for each text and call.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DeprecationNoted {
+  readonly _tag: "DeprecationNoted"
+  readonly operation: string
+  /** The public call behind the request, if it is one of such, e.g. `TrainingClient.optimStep`. */
+  readonly call: string | undefined
+  readonly note: string
+  readonly level: "warning" | "error"
 }
 
 /**

@@ -10,23 +10,28 @@ import * as PlatformHeaders from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as DateTimes from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import * as Credentials from "./Credentials.js"
 import * as Deadlines from "./internal/deadlines.js"
 import { decodeJson } from "./internal/decodeJson.js"
+import * as Deprecations from "./internal/deprecations.js"
 import { makeHeaders, makeRequest } from "./internal/httpRequest.js"
+import * as QueryValues from "./internal/queryValues.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
 import * as RequestLog from "./internal/requestLog.js"
 import * as RequestWatch from "./internal/requestWatch.js"
@@ -35,6 +40,8 @@ import { retryAfter } from "./internal/retryAfter.js"
 import { runtimeHeaders } from "./internal/runtimeHeaders.js"
 import { traceparent } from "./internal/traceparent.js"
 import { uuid } from "./internal/uuid.js"
+import * as RawResponse from "./RawResponse.js"
+import * as RequestExtras from "./RequestExtras.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import type { TinkerError } from "./TinkerError.js"
 import {
@@ -82,11 +89,17 @@ export interface Service {
 export interface Request {
   /** Named in errors and spans, e.g. `optim_step`. */
   readonly operation: string
-  readonly method: "GET" | "POST" | "PUT" | "DELETE"
+  readonly method: Method
   /** From `/api/v1` on. Ids in it are not escaped: the service wants their colons and slashes as they are. */
   readonly path: string
+  /** Over the query that the path has, and the option `query`. */
+  readonly query?: RequestExtras.Query | undefined
   readonly body?: Body | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Over all others, the client's own among them; `undefined` leaves one out. Names are in lower case. */
+  readonly extraHeaders?: Readonly<Record<string, string | undefined>> | undefined
+  /** Default: one of its own for each request that changes something. `null` sends none. */
+  readonly idempotencyKey?: string | null | undefined
   /** Default: the option `requestTimeout`. */
   readonly timeout?: Duration.Duration | undefined
   /** Sent instead of the current credential; such a request is not repeated when the credential is refused. */
@@ -105,7 +118,20 @@ export interface Request {
   readonly call?: string | undefined
   /** Is told when the request waits for credit, and since when. */
   readonly onBillingPause?: ((since: DateTime.Utc) => void) | undefined
+  /**
+   * Given, the body of an answer 2xx is not read but left to the answer's `stream`. Its connection closes with this scope, and
+   * the timeout bounds the time until the body begins.
+   */
+  readonly streamedIn?: Scope.Scope | undefined
+  /** Is told of every answer, also of those after which the request is sent again, and how long it took. */
+  readonly onAnswer?: ((answer: Response, elapsed: Duration.Duration) => void) | undefined
 }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
 
 /**
  * What callers tell of a request beside its content.
@@ -120,7 +146,8 @@ export type CallOptions = Pick<Request, "attempts" | "call">
  * @category models
  */
 export interface Body {
-  readonly contentType: "application/json" | "application/x-protobuf"
+  /** Of the SDK's own requests: `application/json` or `application/x-protobuf`. */
+  readonly contentType: string
   readonly bytes: Uint8Array
   readonly encoding?: "zstd" | undefined
 }
@@ -133,7 +160,10 @@ export interface Response {
   readonly request: Request
   readonly status: number
   readonly headers: Headers.Headers
+  /** Empty, if there is a `stream`. */
   readonly body: Uint8Array
+  /** The body as it arrives, to be read once. */
+  readonly stream?: Stream.Stream<Uint8Array, TinkerError> | undefined
 }
 
 /**
@@ -182,6 +212,20 @@ export class CurrentAttempts extends Context.Reference<CurrentAttempts>()(
 export class PublicCall extends Context.Reference<PublicCall>()("effect-tinker/TinkerHttpClient/PublicCall", {
   defaultValue: (): { readonly name: string | undefined } => ({ name: undefined })
 }) {}
+
+/**
+ * Makes of a request one of the client itself, which belongs to no region of the user's code, whichever of its calls happens to
+ * be the first to need it: it has no public name, no extras, and nobody sees its answers.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const ofNobody: <A, E, R>(request: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = (request) =>
+  Effect.mapInputContext(request, (context) =>
+    Context.add(context, PublicCall, { name: undefined }).pipe(
+      Context.add(RequestExtras.CurrentExtras, undefined),
+      Context.add(RawResponse.CurrentListener, undefined)
+    ))
 
 /**
  * Kinds of traffic that should not delay each other. Runtimes with pools of connections keep one a kind.
@@ -345,8 +389,12 @@ export const make: Effect.Effect<
   const credentials = yield* Credentials.Credentials
   const deadlines = yield* Deadlines.make
   const keyPrefix = yield* uuid
+  const hub = yield* TinkerEvents.CurrentHub
+  const deprecations = Deprecations.make(hub)
+  const shownUrl = RequestLog.withoutUserInfo(config.baseUrl)
+  const defaultQuery = Object.keys(config.query).length === 0 ? undefined : config.query
   const watch = RequestWatch.make({
-    hub: yield* TinkerEvents.CurrentHub,
+    hub,
     metrics: yield* TinkerMetrics.CurrentMetrics,
     trafficOf
   })
@@ -386,8 +434,11 @@ export const make: Effect.Effect<
     if (request.method !== "GET") {
       headers["content-type"] = request.body?.contentType ?? "application/json"
       if (request.body?.encoding !== undefined) headers["content-encoding"] = request.body.encoding
-      headers["x-idempotency-key"] = attempts.idempotencyKey ??= `${keyPrefix}-${keys++}`
+      if (request.idempotencyKey !== null) {
+        headers["x-idempotency-key"] = request.idempotencyKey ?? (attempts.idempotencyKey ??= `${keyPrefix}-${keys++}`)
+      }
     }
+    if (request.extraHeaders !== undefined) overwrite(headers, request.extraHeaders)
     return headers
   }
 
@@ -395,22 +446,39 @@ export const make: Effect.Effect<
     ? (client as DirectHttpClient)[SendDirectly]
     : undefined
 
+  const scopedClient = HttpClient.withScope(client)
+
+  /** An answer whose body is still to come, if it is 2xx; the connection is the scope's. */
+  const opened = (
+    message: HttpClientRequest.HttpClientRequest,
+    scope: Scope.Scope
+  ): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
+    Scope.extend(scopedClient.execute(message), scope).pipe(
+      // It may last for long, and must not take the place of other requests meanwhile.
+      Effect.provideService(CurrentTraffic, "download"),
+      Effect.locally(HttpClient.currentTracerPropagation, false),
+      Effect.flatMap((answer): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
+        answer.status >= 200 && answer.status < 300
+          ? Effect.succeed({ status: answer.status, headers: answer.headers, body: noBytes, stream: answer.stream })
+          : readWhole(answer)
+      )
+    )
+
   const exchange = (
     message: HttpClientRequest.HttpClientRequest,
     request: Request,
     timeout: Duration.Duration
-  ): Effect.Effect<DirectAnswer, HttpClientError.HttpClientError | ApiTimeoutError> => {
+  ): Effect.Effect<Answer, HttpClientError.HttpClientError | ApiTimeoutError> => {
     const onTimeout = () => new ApiTimeoutError({ operation: request.operation, reason: "request", deadline: timeout })
     const mortal = request.ofSession === true
+    if (request.streamedIn !== undefined) {
+      return deadlines.within(opened(message, request.streamedIn), timeout, onTimeout, mortal)
+    }
     return sendDirectly === undefined
       ? deadlines.within(
         // The platform's clients send the ids of spans unless they are told not to.
         Effect.locally(
-          Effect.flatMap(
-            client.execute(message),
-            ({ arrayBuffer, headers, status }) =>
-              Effect.map(arrayBuffer, (body) => ({ status, headers, body: new Uint8Array(body) }))
-          ),
+          Effect.flatMap(client.execute(message), readWhole),
           HttpClient.currentTracerPropagation,
           false
         ),
@@ -426,6 +494,7 @@ export const make: Effect.Effect<
     url: string,
     headers: Record<string, string>,
     timeout: Duration.Duration,
+    call: string | undefined,
     redirects: number
   ): Effect.Effect<Response, HttpClientError.HttpClientError | TinkerError> =>
     Effect.flatMap(
@@ -433,22 +502,41 @@ export const make: Effect.Effect<
       (answer): Effect.Effect<Response, HttpClientError.HttpClientError | TinkerError> => {
         if (answer.status === 400 && answer.body.length === 0 && refusalsLeft > 0) {
           refusalsLeft -= 1
-          return connectionRefused(request.operation, config.baseUrl)
+          return connectionRefused(request.operation, shownUrl)
         }
         if (refusalsLeft < mostRefusals) refusalsLeft += 1
-        const response: Response = { request, status: answer.status, headers: answer.headers, body: answer.body }
+        const response: Response = answer.stream === undefined
+          ? { request, status: answer.status, headers: answer.headers, body: answer.body }
+          : {
+            request,
+            status: answer.status,
+            headers: answer.headers,
+            body: noBytes,
+            stream: inParts(request, answer.stream)
+          }
         const next = redirects < mostRedirects ? redirect(request, url, response) : undefined
-        return next === undefined
+        const outcome = next === undefined
           ? Effect.succeed(response)
           : send(
             next.request,
             next.url,
             next.sameOrigin ? headers : withoutCredentials(headers),
             timeout,
+            call,
             redirects + 1
           )
+        const note = answer.headers[Deprecations.header]
+        return note === undefined
+          ? outcome
+          : Effect.zipRight(deprecations.noted(note, answer.headers, request.operation, call), outcome)
       }
     )
+
+  const inParts = (
+    request: Request,
+    stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
+  ): Stream.Stream<Uint8Array, TinkerError> =>
+    Stream.mapError(stream, (error) => asTinkerError(request.operation, shownUrl, error))
 
   const sendOnce = (
     request: Request,
@@ -457,24 +545,36 @@ export const make: Effect.Effect<
     key: Option.Option<Redacted.Redacted>
   ): Effect.Effect<Response, TinkerError> => {
     const timeout = request.timeout ?? config.requestTimeout
+    const listener = request.onAnswer
     const sending = Effect.withFiberRuntime<Response, HttpClientError.HttpClientError | TinkerError>((fiber) => {
-      const url = config.baseUrl + request.path
+      const address = config.baseUrl + request.path
+      const url = defaultQuery === undefined && request.query === undefined
+        ? address
+        : QueryValues.over(QueryValues.under(address, defaultQuery ?? {}), request.query ?? {})
       const headers = headersOf(request, attempts, call, key, timeout)
-      const sent = send(request, url, headers, timeout, request.followsRedirects === false ? mostRedirects : 0)
-      return RequestLog.isWanted(fiber) ? RequestLog.logged(sent, { request, url, headers, attempts }) : sent
+      const sent = send(request, url, headers, timeout, call, request.followsRedirects === false ? mostRedirects : 0)
+      const told = listener === undefined ? sent : timed(sent, listener)
+      return RequestLog.isWanted(fiber) ? RequestLog.logged(told, { request, url: address, headers, attempts }) : told
     })
     const caught = Effect.catchAll(
       sending,
-      (error) => Effect.fail(asTinkerError(request.operation, config.baseUrl, error))
+      (error) => Effect.fail(asTinkerError(request.operation, shownUrl, error))
     )
     const isPlain = clientSecret === undefined && request.headers?.[weightsToken] === undefined
-      && request.followsRedirects !== false
+      && request.extraHeaders === undefined && request.followsRedirects !== false
     return isPlain
       ? caught
       : Effect.locallyWith(
         caught,
         PlatformHeaders.currentRedactedNames,
-        (names) => names.concat("x-api-key", weightsToken, cloudflareSecret, "location")
+        (names) =>
+          names.concat(
+            "x-api-key",
+            weightsToken,
+            cloudflareSecret,
+            "location",
+            ...Object.keys(request.extraHeaders ?? {})
+          )
       )
   }
 
@@ -537,7 +637,15 @@ export const make: Effect.Effect<
       const context = fiber.currentContext
       const attempts = request.attempts ?? Context.get(context, CurrentAttempts) ?? makeAttempts()
       const call = Context.get(context, PublicCall).name ?? request.call
-      const sent = config.propagateTrace ? withTraceparent(request, fiber.currentSpan) : request
+      let sent = config.propagateTrace ? withTraceparent(request, fiber.currentSpan) : request
+      const extras = Context.get(context, RequestExtras.CurrentExtras)
+      if (extras !== undefined) {
+        const extended = RequestExtras.apply(sent, extras, { isPoll: trafficOf(request.path) === "poll" })
+        if (Either.isLeft(extended)) return Effect.fail(extended.left)
+        sent = extended.right
+      }
+      const listener = Context.get(context, RawResponse.CurrentListener)
+      if (listener !== undefined) sent = toldOf(sent, listener, shownUrl, attempts)
       const answered = withBillingPause(sent, attempts, call, undefined)
       if (!watch.isWanted()) return answered
       const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
@@ -580,6 +688,54 @@ export const layer: Layer.Layer<
   never,
   HttpClient.HttpClient | TinkerConfig.TinkerConfig | Credentials.Credentials
 > = Layer.scoped(TinkerHttpClient, make)
+
+type Answer = DirectAnswer & { readonly stream?: Stream.Stream<Uint8Array, HttpClientError.HttpClientError> }
+
+const noBytes = new Uint8Array(0)
+
+const readWhole = (
+  { arrayBuffer, headers, status }: HttpClientResponse.HttpClientResponse
+): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
+  Effect.map(arrayBuffer, (body) => ({ status, headers, body: new Uint8Array(body) }))
+
+const overwrite = (
+  headers: Record<string, string>,
+  extra: Readonly<Record<string, string | undefined>>
+): void => {
+  for (const [name, value] of Object.entries(extra)) {
+    if (value === undefined) delete headers[name]
+    else headers[name] = value
+  }
+}
+
+const timed = <E>(
+  sent: Effect.Effect<Response, E>,
+  listener: (answer: Response, elapsed: Duration.Duration) => void
+): Effect.Effect<Response, E> =>
+  Effect.clockWith((clock) => {
+    const start = clock.unsafeCurrentTimeMillis()
+    return Effect.map(sent, (response) => {
+      listener(response, Duration.millis(clock.unsafeCurrentTimeMillis() - start))
+      return response
+    })
+  })
+
+/** The option `query` stays out of the address that is told, as does the user in it: they may be credentials. */
+const toldOf = (
+  request: Request,
+  listener: (response: RawResponse.RawResponse) => void,
+  baseUrl: string,
+  attempts: Attempts
+): Request => {
+  const url = QueryValues.over(baseUrl + request.path, request.query ?? {})
+  return {
+    ...request,
+    onAnswer: (answer, elapsed) => {
+      listener(RawResponse.make({ answer, url, elapsed, retries: attempts.retryCount }))
+      request.onAnswer?.(answer, elapsed)
+    }
+  }
+}
 
 const withTraceparent = (request: Request, span: Tracer.AnySpan | undefined): Request => {
   const value = traceparent(span)

@@ -17,7 +17,7 @@ export const makeHeaders = (
 ): Record<string, string> => Object.assign(Object.create(headersPrototype) as Record<string, string>, fixed, own)
 
 export const makeRequest = (options: {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE"
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   readonly url: string
   /** Of {@link makeHeaders}. */
   readonly headers: Record<string, string>

@@ -43,4 +43,4 @@ const redacted = (headers: Readonly<Record<string, string>>): Record<string, str
     Object.entries(headers).map(([name, value]) => [name, shown.test(name) ? value : "[REDACTED]"])
   )
 
-const withoutUserInfo = (url: string): string => url.replace(/^(https?:\/\/)[^/@]*@/, "$1[REDACTED]@")
+export const withoutUserInfo = (url: string): string => url.replace(/^([a-z]+:\/\/)?[^/?#]*@/i, "$1[REDACTED]@")
