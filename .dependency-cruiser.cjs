@@ -13,11 +13,11 @@ const allowed = {
 const tiers = [
   "TinkerError|DownloadError|Identifiers|TinkerPath|ConsoleUrl|TensorData|ModelInput|Datum|LossFn|AdamParams|OptimizerParams|LoraConfig|SamplingParams"
   + "|ForwardBackwardOutput|SampleResponse|Checkpoint|CheckpointRef|Cursor|TrainingRun|SessionSummary|UsageEvent|StorageUsage|AuditLogEntry|AccessScope|ServerSentEvents|FormFields|FileInput|Multipart",
-  "TinkerConfig|Credentials|TinkerEvents|TinkerMetrics|TinkerHttpClient|RetryPolicy",
+  "TinkerConfig|Credentials|TinkerEvents|TinkerMetrics|RequestExtras|RawResponse|TinkerHttpClient|RetryPolicy",
   "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi|TelemetryApi|CheckpointsApi|TrainingRunsApi|SessionsApi|BillingApi|AuditApi|ApiKeyApi",
   "ClientConfig|SessionManager|WaitingPolicy|DispatchLimiter|ApiFuture|RequestSequence|CompletionPoller|SampleCancellation"
   + "|SamplerHandle|CustomLoss|TelemetryReporter|UsageMeter",
-  "CheckpointDownload|ServiceClient|TrainingClient|SamplingClient|RestClient|AdminClient",
+  "CheckpointDownload|ServiceClient|TrainingClient|SamplingClient|RestClient|AdminClient|RawClient",
   "Tinker"
 ]
 

@@ -4,7 +4,11 @@
  * Source: the WHATWG HTML standard, section 9.2.6, "Interpreting an event stream".
  */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { misfits } from "./internal/decodeJson.js"
+import { ApiResponseValidationError } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -47,6 +51,25 @@ export const decode = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Str
     const decoder = new Decoder()
     return Stream.mapConcat(bytes, (part) => decoder.push(part))
   })
+
+/**
+ * The data of each event, as JSON that the schema reads. Fails with `ApiResponseValidationError` at the first that does not fit.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const json = <A, I>(schema: Schema.Schema<A, I>) => {
+  const decode = Schema.decodeUnknown(Schema.parseJson(schema))
+  return <E, R>(events: Stream.Stream<ServerSentEvent, E, R>): Stream.Stream<A, E | ApiResponseValidationError, R> =>
+    Stream.mapEffect(
+      events,
+      ({ data, event }) =>
+        Effect.mapError(
+          decode(data),
+          (error) => new ApiResponseValidationError({ operation: `event ${event}`, description: misfits(error) })
+        )
+    )
+}
 
 class Decoder {
   // Leaves out a byte order mark at the very beginning, as the standard wants.

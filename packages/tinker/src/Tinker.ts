@@ -20,6 +20,7 @@ import * as Credentials from "./Credentials.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import * as ModelsApi from "./ModelsApi.js"
+import * as RawClient from "./RawClient.js"
 import * as RestClient from "./RestClient.js"
 import * as SampleCancellation from "./SampleCancellation.js"
 import * as SamplingApi from "./SamplingApi.js"
@@ -64,13 +65,17 @@ const mechanics = Layer.mergeAll(DispatchLimiter.layer, SampleCancellation.layer
  * @since 0.1.0
  * @category models
  */
-export type Clients = ServiceClient.ServiceClient | RestClient.RestClient | AdminClient.AdminClient
+export type Clients =
+  | ServiceClient.ServiceClient
+  | RestClient.RestClient
+  | AdminClient.AdminClient
+  | RawClient.RawClient
 
 const composed: Layer.Layer<
   Clients,
   InvalidInputError,
   HttpClient.HttpClient | TinkerConfig.TinkerConfig
-> = Layer.mergeAll(ServiceClient.layer, RestClient.layer, AdminClient.layer).pipe(
+> = Layer.mergeAll(ServiceClient.layer, RestClient.layer, AdminClient.layer, RawClient.layer).pipe(
   Layer.provide(mechanics),
   Layer.provide(resources),
   Layer.provide(TinkerHttpClient.layer),

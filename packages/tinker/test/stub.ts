@@ -1,6 +1,6 @@
 import { HttpClient, HttpClientError, HttpClientResponse } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import { SamplingApi, Tinker } from "effect-tinker"
 import type { SampleResponse, TinkerConfig } from "effect-tinker"
 
@@ -56,11 +56,11 @@ export const stub = (
       return Effect.map(
         Effect.isEffect(response) ? response : Effect.succeed(response),
         ({ body, headers, status }) =>
-          Object.defineProperty(
+          Object.defineProperties(
             HttpClientResponse.fromWeb(request, new Response(null, { status, headers })),
-            "arrayBuffer",
             {
-              value: Effect.succeed(body.slice().buffer)
+              arrayBuffer: { value: Effect.succeed(body.slice().buffer) },
+              stream: { value: Stream.succeed(body) }
             }
           )
       )

@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import { ArrayFormatter } from "effect/ParseResult"
+import { ArrayFormatter, type ParseError } from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { ApiResponseValidationError } from "../TinkerError.js"
@@ -48,10 +48,11 @@ export const decodeValue = <A, I>(
   value: unknown,
   schema: Schema.Schema<A, I>
 ): Effect.Effect<A, ApiResponseValidationError> =>
-  Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => {
-    const fields = ArrayFormatter.formatErrorSync(error).map((issue) => issue.path.map(String).join("."))
-    return malformed(
-      origin,
-      `these fields are missing or of another type: ${fields.map((field) => field || "(all)").join(", ")}`
-    )
-  })
+  Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => malformed(origin, misfits(error)))
+
+/** Names the fields that do not fit, not what they hold. */
+export const misfits = (error: ParseError): string =>
+  `these fields are missing or of another type: ${fieldsOf(error).map((field) => field || "(all)").join(", ")}`
+
+const fieldsOf = (error: ParseError): ReadonlyArray<string> =>
+  ArrayFormatter.formatErrorSync(error).map(({ path }) => path.map(String).join("."))
