@@ -15,9 +15,10 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { configIssues } from "./internal/configIssues.js"
 import type { Query } from "./internal/queryValues.js"
 import { withoutUserInfo } from "./internal/requestLog.js"
-import { failOnIssues, type InvalidInputError, type Issue } from "./TinkerError.js"
+import { failOnIssues, type InvalidInputError } from "./TinkerError.js"
 
 /**
  * What the rest of the package reads: defaults filled in. Printed without what may be secret: keys and commands, values of
@@ -145,8 +146,8 @@ export const protocolVersion = "0.38.0"
  */
 export const make = (options: Options): Effect.Effect<Service, InvalidInputError> =>
   Effect.flatMap(Effect.zip(DefaultBaseUrl, telemetryWanted), ([defaultBaseUrl, telemetryWanted]) => {
-    const baseUrl = (options.baseUrl || defaultBaseUrl).replace(/\/+$/, "")
-    return Effect.map(failOnIssues("TinkerConfig", issues(options, baseUrl)), () => {
+    const baseUrl = String(options.baseUrl || defaultBaseUrl).replace(/\/+$/, "")
+    return Effect.map(failOnIssues("TinkerConfig", configIssues(options, baseUrl)), () => {
       const service: Service = {
         apiKey: Option.fromNullable(options.apiKey),
         credentialCommand: Option.fromNullable(options.credentialCommand || undefined),
@@ -297,77 +298,3 @@ const logLevels = new Map([
   ["error", LogLevel.Error],
   ["none", LogLevel.None]
 ])
-
-const known: Readonly<Record<keyof Options, true>> = {
-  apiKey: true,
-  credentialCommand: true,
-  baseUrl: true,
-  headers: true,
-  query: true,
-  cloudflareAccess: true,
-  requestTimeout: true,
-  billingPause: true,
-  heartbeatInterval: true,
-  heartbeatFailureLimit: true,
-  tags: true,
-  userMetadata: true,
-  projectId: true,
-  displayName: true,
-  telemetry: true,
-  propagateTrace: true
-}
-
-const issues = (options: Options, baseUrl: string): ReadonlyArray<Issue> => {
-  const found: Array<Issue> = []
-  for (const field of Object.keys(options)) {
-    if (!(field in known)) {
-      found.push({ field, description: `is no option. There are ${Object.keys(known).join(", ")}.` })
-    }
-  }
-  if (!/^https?:\/\/[^/?#]+/.test(baseUrl) || !URL.canParse(baseUrl)) {
-    found.push({
-      field: "baseUrl",
-      description: `${
-        JSON.stringify(withoutUserInfo(baseUrl))
-      } is no address. Check TINKER_BASE_URL; it begins with https:// or http://.`
-    })
-  }
-  const duration = (field: "requestTimeout" | "billingPause" | "heartbeatInterval", atLeast: number) => {
-    const value = options[field]
-    if (value === undefined) return
-    const millis = Option.match(Duration.decodeUnknown(value), { onNone: () => NaN, onSome: Duration.toMillis })
-    if (!(millis >= atLeast)) {
-      found.push({ field, description: `must be a duration${atLeast > 0 ? " longer than zero" : ""}.` })
-    }
-  }
-  duration("requestTimeout", 1)
-  duration("billingPause", 0)
-  duration("heartbeatInterval", 1)
-  for (const field of ["telemetry", "propagateTrace"] as const) {
-    const value: unknown = options[field]
-    if (value !== undefined && typeof value !== "boolean") found.push({ field, description: "must be true or false." })
-  }
-  const limit = options.heartbeatFailureLimit
-  if (limit !== undefined && !(limit >= 1)) {
-    found.push({ field: "heartbeatFailureLimit", description: `is ${limit}; it must be 1 or more.` })
-  }
-  // Errors of transports repeat a header that cannot be sent, so such a value must not get there.
-  const header = (field: string, value: string | undefined) => {
-    if (value !== undefined && !/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
-      found.push({ field, description: "has a line break or another character that no header can carry." })
-    }
-  }
-  for (const [name, value] of Object.entries(options.headers ?? {})) {
-    if (name.toLowerCase() === "x-api-key") {
-      found.push({ field: `headers.${name}`, description: "cannot be replaced; pass the option apiKey." })
-    }
-    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(name)) {
-      found.push({ field: `headers.${name}`, description: "is no name of a header." })
-    }
-    header(`headers.${name}`, value)
-  }
-  const { clientId, clientSecret } = options.cloudflareAccess ?? {}
-  header("cloudflareAccess.clientId", clientId)
-  header("cloudflareAccess.clientSecret", clientSecret && Redacted.value(clientSecret))
-  return found
-}
