@@ -1,32 +1,6 @@
 /**
  * Requests to endpoints of the server for which this version of the SDK has no call, sent as its own are: with its credential,
  * its retries, and its errors. Needs no session.
- *
- * @example
- * ```ts
- * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
- * import { Console, Effect, Layer, Schema } from "effect"
- * import { RawClient, Tinker } from "effect-tinker"
- *
- * // On the wire `session_id`, a date as text, and bytes in base64: what the schema says, however deep.
- * const Note = Schema.Struct({
- *   sessionId: Schema.propertySignature(Schema.String).pipe(Schema.fromKey("session_id")),
- *   parts: Schema.Array(Schema.Struct({ at: Schema.Date, bytes: Schema.Uint8ArrayFromBase64 }))
- * })
- * const note = { sessionId: "S", parts: [{ at: new Date(0), bytes: Uint8Array.of(1, 2, 3) }] }
- *
- * const program = Effect.gen(function*() {
- *   const raw = yield* RawClient.RawClient
- *   const answer = yield* raw.get("api/v1/healthz", { query: { verbose: true } })
- *   yield* Console.log(answer.status, yield* answer.parse(Schema.Struct({ status: Schema.String })))
- *   yield* raw.post("api/v1/notes", { payload: { schema: Note, value: note } }).pipe(
- *     Effect.catchTag("ApiStatusError", ({ reason }) => Console.log(`no notes here: ${reason}`))
- *   )
- * })
- * const Local = Tinker.layer().pipe(Layer.provide(TinkerServer.layerClient), Layer.provide(BigramEngine.layer()))
- *
- * await Effect.runPromise(Effect.provide(program, Local))
- * ```
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Headers from "@effect/platform/Headers"
@@ -61,6 +35,32 @@ export class RawClient extends Context.Tag("effect-tinker/RawClient")<RawClient,
  * Paths are those of the server, e.g. `api/v1/healthz`: a slash at the beginning makes no difference, and an address of another
  * server is refused, since the credential would go there. Their ids are not escaped. An answer other than 2xx is an
  * `ApiStatusError`.
+ *
+ * @example
+ * ```ts
+ * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+ * import { Console, Effect, Layer, Schema } from "effect"
+ * import { RawClient, Tinker } from "effect-tinker"
+ *
+ * // On the wire `session_id`, a date as text, and bytes in base64: what the schema says, however deep.
+ * const Note = Schema.Struct({
+ *   sessionId: Schema.propertySignature(Schema.String).pipe(Schema.fromKey("session_id")),
+ *   parts: Schema.Array(Schema.Struct({ at: Schema.Date, bytes: Schema.Uint8ArrayFromBase64 }))
+ * })
+ * const note = { sessionId: "S", parts: [{ at: new Date(0), bytes: Uint8Array.of(1, 2, 3) }] }
+ *
+ * const program = Effect.gen(function*() {
+ *   const raw = yield* RawClient.RawClient
+ *   const answer = yield* raw.get("api/v1/healthz", { query: { verbose: true } })
+ *   yield* Console.log(answer.status, yield* answer.parse(Schema.Struct({ status: Schema.String })))
+ *   yield* raw.post("api/v1/notes", { payload: { schema: Note, value: note } }).pipe(
+ *     Effect.catchTag("ApiStatusError", ({ reason }) => Console.log(`no notes here: ${reason}`))
+ *   )
+ * })
+ * const Local = Tinker.layer().pipe(Layer.provide(TinkerServer.layerClient), Layer.provide(BigramEngine.layer()))
+ *
+ * await Effect.runPromise(Effect.provide(program, Local))
+ * ```
  *
  * @since 0.1.0
  * @category models

@@ -1,24 +1,5 @@
 /**
  * The answers behind the results of calls, as they came.
- *
- * @example
- * ```ts
- * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
- * import { Console, Effect, Layer } from "effect"
- * import { RawResponse, RestClient, Tinker } from "effect-tinker"
- *
- * const program = Effect.gen(function*() {
- *   const rest = yield* RestClient.RestClient
- *   const { responses, value } = yield* RawResponse.withResponses(rest.listTrainingRuns())
- *   for (const { elapsed, operation, retries, status } of responses) {
- *     yield* Console.log(operation, status, elapsed.toString(), retries)
- *   }
- *   return value
- * })
- * const Local = Tinker.layer().pipe(Layer.provide(TinkerServer.layerClient), Layer.provide(BigramEngine.layer()))
- *
- * await Effect.runPromise(Effect.provide(program, Local))
- * ```
  */
 import type * as Headers from "@effect/platform/Headers"
 import * as Context from "effect/Context"
@@ -66,6 +47,25 @@ export class CurrentListener extends Context.Reference<CurrentListener>()("effec
 /**
  * What an effect gives, and all answers that its calls have received by then, in order: those of attempts that failed and of
  * polls among them. Of a call that only submits, the polls belong to it as long as the region runs.
+ *
+ * @example
+ * ```ts
+ * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+ * import { Console, Effect, Layer } from "effect"
+ * import { RawResponse, RestClient, Tinker } from "effect-tinker"
+ *
+ * const program = Effect.gen(function*() {
+ *   const rest = yield* RestClient.RestClient
+ *   const { responses, value } = yield* RawResponse.withResponses(rest.listTrainingRuns())
+ *   for (const { elapsed, operation, retries, status } of responses) {
+ *     yield* Console.log(operation, status, elapsed.toString(), retries)
+ *   }
+ *   return value
+ * })
+ * const Local = Tinker.layer().pipe(Layer.provide(TinkerServer.layerClient), Layer.provide(BigramEngine.layer()))
+ *
+ * await Effect.runPromise(Effect.provide(program, Local))
+ * ```
  *
  * @since 0.1.0
  * @category combinators

@@ -1,20 +1,6 @@
 /**
  * What requests of a region of code carry beside their own: headers, query, fields of the body, another timeout or
  * idempotency key. For what a server understands and this version of the SDK does not.
- *
- * @example
- * ```ts
- * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
- * import { Effect, Layer } from "effect"
- * import { RequestExtras, RestClient, Tinker } from "effect-tinker"
- *
- * const program = Effect.flatMap(RestClient.RestClient, (rest) => rest.listTrainingRuns()).pipe(
- *   RequestExtras.withExtras({ headers: { "x-experiment": "7" }, query: { order: ["newest", "largest"] } })
- * )
- * const Local = Tinker.layer().pipe(Layer.provide(TinkerServer.layerClient), Layer.provide(BigramEngine.layer()))
- *
- * await Effect.runPromise(Effect.provide(program, Local))
- * ```
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -74,6 +60,20 @@ export class CurrentExtras extends Context.Reference<CurrentExtras>()("effect-ti
 /**
  * For all requests of a region, over what regions around it say. Requests fail with `InvalidInputError`, unsent, when the
  * extras do not fit them.
+ *
+ * @example
+ * ```ts
+ * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+ * import { Effect, Layer } from "effect"
+ * import { RequestExtras, RestClient, Tinker } from "effect-tinker"
+ *
+ * const program = Effect.flatMap(RestClient.RestClient, (rest) => rest.listTrainingRuns()).pipe(
+ *   RequestExtras.withExtras({ headers: { "x-experiment": "7" }, query: { order: ["newest", "largest"] } })
+ * )
+ * const Local = Tinker.layer().pipe(Layer.provide(TinkerServer.layerClient), Layer.provide(BigramEngine.layer()))
+ *
+ * await Effect.runPromise(Effect.provide(program, Local))
+ * ```
  *
  * @since 0.1.0
  * @category combinators

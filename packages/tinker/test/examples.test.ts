@@ -15,6 +15,7 @@ import * as CustomLoss from "../examples/customLoss.js"
 import * as Download from "../examples/download.js"
 import * as FirstProgram from "../examples/firstProgram.js"
 import * as Housekeeping from "../examples/housekeeping.js"
+import * as OwnEndpoint from "../examples/ownEndpoint.js"
 import * as Promises from "../examples/promises.js"
 import * as SampleMany from "../examples/sampleMany.js"
 import * as TrainThenSample from "../examples/trainThenSample.js"
@@ -140,6 +141,15 @@ it.scopedLive("download brings the files of a training checkpoint here", () =>
       Layer.provideMerge(NodeContext.layer)
     )
   )))
+
+it.effect("ownEndpoint reads the models, and sees the answer to a listing", () =>
+  Effect.gen(function*() {
+    assert.deepStrictEqual(yield* linesOf(OwnEndpoint.program), [
+      "Qwen/Qwen3-8B",
+      "list_training_runs 200 0 retries",
+      "0 training runs"
+    ])
+  }).pipe(Effect.provide(server("Qwen/Qwen3-8B"))))
 
 it.effect("promises gives an answer to a promise, and ends the session", () =>
   Effect.gen(function*() {
