@@ -3,9 +3,11 @@
  * server stops.
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { uuid } from "./internal/uuid.js"
 
@@ -30,7 +32,7 @@ export interface Session {
 }
 
 /**
- * How a session ended, if it did, in the words of its client.
+ * How a session ended, if it did: in the words of its client, or as the server had not heard of it for too long.
  *
  * @since 0.1.0
  * @category models
@@ -38,6 +40,7 @@ export interface Session {
 export type Status =
   | { readonly _tag: "Active" }
   | { readonly _tag: "Finished"; readonly reason: string }
+  | { readonly _tag: "Expired" }
 
 /**
  * @since 0.1.0
@@ -57,6 +60,17 @@ export interface Service {
   readonly finish: (session: Session, reason: string) => Effect.Effect<void>
 }
 
+/**
+ * @since 0.1.0
+ * @category config
+ */
+export interface Options {
+  /** Sessions without a heartbeat for so long end. Default: they live as long as the server. */
+  readonly sessionTimeout?: Duration.DurationInput | undefined
+  /** Called when one has ended so. */
+  readonly onExpired?: ((session: Session) => Effect.Effect<void>) | undefined
+}
+
 interface Entry {
   readonly session: Session
   readonly scope: Scope.CloseableScope
@@ -69,45 +83,62 @@ interface Entry {
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(function*() {
-  const serverScope = yield* Scope.Scope
-  const entries = new Map<string, Entry>()
-  const entryOf = (session: Session): Entry => entries.get(session.id)!
+export const make = (options: Options = {}): Effect.Effect<Service, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const serverScope = yield* Scope.Scope
+    const entries = new Map<string, Entry>()
+    const entryOf = (session: Session): Entry => entries.get(session.id)!
 
-  return {
-    create: ({ projectId, ...options }) =>
-      Effect.gen(function*() {
-        const id = yield* uuid
-        const createdAt = yield* Clock.currentTimeMillis
-        const scope = yield* Scope.fork(serverScope, ExecutionStrategy.sequential)
-        const session: Session = {
-          ...options,
-          id,
-          createdAt,
-          scope,
-          projectId: Effect.sync(() => entryOf(session).projectId),
-          lastHeartbeat: Effect.sync(() => entryOf(session).lastHeartbeat),
-          status: Effect.sync(() => entryOf(session).status)
-        }
-        entries.set(id, { session, scope, projectId, lastHeartbeat: createdAt, status: { _tag: "Active" } })
-        return session
-      }),
-    get: (sessionId) => Effect.sync(() => entries.get(sessionId)?.session),
-    list: Effect.sync(() => Array.from(entries.values(), ({ session }) => session).reverse()),
-    assignProject: (session, projectId) =>
-      Effect.sync(() => {
-        entryOf(session).projectId = projectId
-      }),
-    heartbeat: (session) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        entryOf(session).lastHeartbeat = now
-      }),
-    finish: (session, reason) =>
+    const end = (entry: Entry, status: Status): Effect.Effect<void> =>
       Effect.suspend(() => {
-        const entry = entryOf(session)
-        if (entry.status._tag === "Finished") return Effect.void
-        entry.status = { _tag: "Finished", reason }
+        if (entry.status._tag !== "Active") return Effect.void
+        entry.status = status
         return Scope.close(entry.scope, Exit.void)
       })
-  }
-})
+
+    if (options.sessionTimeout !== undefined) {
+      const timeout = Duration.toMillis(options.sessionTimeout)
+      const sweep = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.forEach(entries.values(), (entry) =>
+          entry.status._tag === "Active" && now - entry.lastHeartbeat >= timeout
+            ? Effect.zipRight(end(entry, { _tag: "Expired" }), options.onExpired?.(entry.session) ?? Effect.void)
+            : Effect.void, { discard: true }))
+      yield* Effect.forkScoped(Effect.repeat(sweep, Schedule.spaced(Duration.millis(timeout / sweepsPerTimeout))))
+    }
+
+    return {
+      create: ({ projectId, ...options }) =>
+        Effect.gen(function*() {
+          const id = yield* uuid
+          const createdAt = yield* Clock.currentTimeMillis
+          const scope = yield* Scope.fork(serverScope, ExecutionStrategy.sequential)
+          const session: Session = {
+            ...options,
+            id,
+            createdAt,
+            scope,
+            projectId: Effect.sync(() =>
+              entryOf(session).projectId
+            ),
+            lastHeartbeat: Effect.sync(() => entryOf(session).lastHeartbeat),
+            status: Effect.sync(() => entryOf(session).status)
+          }
+          entries.set(id, { session, scope, projectId, lastHeartbeat: createdAt, status: { _tag: "Active" } })
+          return session
+        }),
+      get: (sessionId) => Effect.sync(() => entries.get(sessionId)?.session),
+      list: Effect.sync(() => Array.from(entries.values(), ({ session }) => session).reverse()),
+      assignProject: (session, projectId) =>
+        Effect.sync(() => {
+          entryOf(session).projectId = projectId
+        }),
+      heartbeat: (session) =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          entryOf(session).lastHeartbeat = now
+        }),
+      finish: (session, reason) => Effect.suspend(() => end(entryOf(session), { _tag: "Finished", reason }))
+    }
+  })
+
+/** A session lives longer than the timeout by no more than this part of it. */
+const sweepsPerTimeout = 10

@@ -19,6 +19,7 @@ import type { CheckpointStore } from "./CheckpointStore.js"
 import type * as Dialect from "./Dialect.js"
 import type { Engine } from "./Engine.js"
 import * as Faults from "./Faults.js"
+import * as AccountRoutes from "./internal/accountRoutes.js"
 import * as Authentication from "./internal/authentication.js"
 import * as CheckpointRoutes from "./internal/checkpointRoutes.js"
 import * as DownloadRoutes from "./internal/downloadRoutes.js"
@@ -40,7 +41,7 @@ import * as WeightsRoutes from "./internal/weightsRoutes.js"
  */
 export interface Options {
   /** Keys that clients may have. Without this option every client is welcome, with or without a key. */
-  readonly apiKeys?: ReadonlyArray<string> | undefined
+  readonly apiKeys?: ReadonlyArray<string | ApiKey> | undefined
   /**
    * Clients exchange their key for a token, a JWT with a lifetime in whole seconds, and show that instead. Without this
    * option they show the key itself.
@@ -56,6 +57,10 @@ export interface Options {
    * by `Faults.setDynamicConfig`.
    */
   readonly dynamicConfig?: Readonly<Record<string, unknown>> | undefined
+  /** What the usage that it tells about costs. Default: it tells of no costs. */
+  readonly prices?: PriceList | undefined
+  /** Sessions without a heartbeat for so long end, and their models are unloaded. Default: they live as long as the server. */
+  readonly sessionTimeout?: Duration.DurationInput | undefined
   /** Speaks as another server does. Default: as the hosted service. */
   readonly dialect?: Dialect.Dialect | undefined
   /** How long the address of a checkpoint's file is valid. Default 15 minutes. */
@@ -69,6 +74,22 @@ export interface Options {
   /** A larger result is announced by its size first, to clients who allow that. Default 1 MiB. */
   readonly maxUnannouncedBytes?: number | undefined
 }
+
+/**
+ * A key that clients may have, and its name, which its holder is told.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export type ApiKey = Authentication.NamedKey
+
+/**
+ * In US dollars: tokens by base model, a million of each kind; and a gigabyte stored for a month.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export type PriceList = AccountRoutes.PriceList
 
 export { ConnectionDropped }
 
@@ -108,6 +129,7 @@ export const make = (
     const runs = TrainingRunRoutes.make(state)
     const sessionLists = SessionListRoutes.make(state)
     const sampling = SamplingRoutes.make(state)
+    const account = AccountRoutes.make(state, options.prices ?? {})
 
     const route = (
       method: HttpMethod,
@@ -146,6 +168,8 @@ export const make = (
       route("GET", "/healthz", sessions.healthz, "open"),
       route("POST", "/client/config", sessions.config, "key"),
       route("POST", "/auth/token", authentication.exchange, "key"),
+      route("GET", "/auth/apikey/me", authentication.describe, "key"),
+      route("DELETE", "/auth/apikey/me", authentication.revoke, "key"),
       route("POST", "/client/dynamic_config", sessions.dynamicConfig),
       route("GET", "/get_server_capabilities", sessions.getServerCapabilities),
       route("POST", "/create_session", sessions.createSession),
@@ -158,6 +182,7 @@ export const make = (
       route("POST", "/forward_backward", models.forwardBackward),
       route("POST", "/forward", models.forward),
       route("POST", "/optim_step", models.optimStep),
+      route("POST", "/create_custom_loss", models.createCustomLoss),
       route("POST", "/save_weights", weights.saveWeights),
       route("POST", "/save_weights_for_sampler", weights.saveWeightsForSampler),
       route("POST", "/save_weights_external", weights.saveWeightsExternal),
@@ -168,6 +193,10 @@ export const make = (
       route("POST", "/sessions/search", sessionLists.search),
       route("GET", "/sessions/:id", sessionLists.getSession),
       route("PUT", "/sessions/:id/project", sessionLists.assignProject),
+      route("GET", "/sessions/:id/trace_export", sessionLists.traceExport),
+      route("GET", "/billing/usage/events", account.usageEvents),
+      route("GET", "/billing/usage/checkpoints/current", account.currentStorage),
+      route("GET", "/audit", account.audit),
       route("GET", "/checkpoints", checkpoints.listUserCheckpoints),
       route("GET", "/training_runs", runs.listTrainingRuns),
       route("GET", "/training_runs/:id", runs.getTrainingRun),

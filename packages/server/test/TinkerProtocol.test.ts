@@ -45,7 +45,7 @@ describe("TinkerProtocol: service and sessions", () => {
       assert.deepStrictEqual((yield* Wire.post("telemetry", batch)).body, { status: "accepted" })
       for (
         const wrong of [
-          { ...batch, process_uuid: undefined },
+          { ...batch, session_id: undefined },
           { ...batch, events: [{ event: "SESSION_START", ...common, severity: "LOUD" }] },
           { ...batch, events: [{ event: "SESSION_END", ...common }] }
         ]

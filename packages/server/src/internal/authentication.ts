@@ -8,23 +8,39 @@ import * as Http from "./http.js"
 /** What a route wants to see: nothing, a key, or what proves a key to the server it is on. */
 export type Access = "open" | "key" | "session"
 
+export interface NamedKey {
+  readonly key: string
+  /** Whose it is, or what for. */
+  readonly name?: string | undefined
+}
+
 export interface Authentication {
   readonly check: (access: Access, credential: string | undefined) => Effect.Effect<void, Http.Refusal>
   /** Gives a token for the key that the request was let in with. */
   readonly exchange: Http.Handler
   readonly isKey: (key: string) => boolean
+  /** Tells about the key that the request was let in with. */
+  readonly describe: Http.Handler
+  /** Takes that key away from whoever has it, as long as the server runs. */
+  readonly revoke: Http.Handler
 }
 
 export const make = (options: {
-  readonly keys: ReadonlyArray<string> | undefined
+  readonly keys: ReadonlyArray<string | NamedKey> | undefined
   /** How long tokens live; without it keys are all there is. */
   readonly lifetime: Duration.DurationInput | undefined
   /** How often tokens were revoked. */
   readonly revocations: Effect.Effect<number>
 }): Authentication => {
-  const keys = options.keys === undefined ? undefined : new Set(options.keys)
+  const keys = options.keys && new Map(options.keys.map((key, i) => {
+    const named = typeof key === "string" ? { key } : key
+    return [named.key, { id: i + 1, name: named.name }]
+  }))
   const lifetime = options.lifetime === undefined ? undefined : Duration.toSeconds(options.lifetime)
-  const issued = new Map<string, { readonly expiresAt: number; readonly revocations: number }>()
+  const issued = new Map<
+    string,
+    { readonly key: string | undefined; readonly expiresAt: number; readonly revocations: number }
+  >()
 
   const isKey = (key: string): boolean => keys === undefined || keys.has(key)
 
@@ -38,7 +54,10 @@ export const make = (options: {
       if (token === undefined) return yield* Http.refuse(401, "the token is missing")
       const known = issued.get(token)
       if (known === undefined) return yield* invalidToken("the token is not one of this server's")
-      if ((yield* options.revocations) > known.revocations) return yield* invalidToken("the token was revoked")
+      const isRevoked = known.key !== undefined && !isKey(known.key)
+      if (isRevoked || (yield* options.revocations) > known.revocations) {
+        return yield* invalidToken("the token was revoked")
+      }
       if ((yield* Clock.currentTimeMillis) >= known.expiresAt * 1000) {
         return yield* invalidToken("the token has expired")
       }
@@ -50,17 +69,41 @@ export const make = (options: {
       if (access === "open") return Effect.void
       return access === "key" || lifetime === undefined ? checkKey(credential) : checkToken(credential)
     },
-    exchange: () =>
+    describe: (request) => {
+      const known = keys?.get(keyOf(request) ?? "")
+      return Effect.succeed(Http.json({
+        key_id: known?.id ?? 0,
+        name: known?.name ?? null,
+        note: known === undefined ? "this server asks for no keys" : null,
+        details: null
+      }))
+    },
+    revoke: (request) =>
+      Effect.gen(function*() {
+        const key = keyOf(request)
+        const known = key === undefined ? undefined : keys?.get(key)
+        if (key === undefined || known === undefined) {
+          return yield* Http.refuse(404, "this server asks for no keys, so there is none to take away")
+        }
+        keys?.delete(key)
+        yield* Effect.logWarning(
+          `key ${known.id} was revoked by its holder; it will be valid after a restart unless its settings change`
+        )
+        return Http.noContent
+      }),
+    exchange: (request) =>
       Effect.gen(function*() {
         if (lifetime === undefined) return yield* Http.refuse(404, "this server takes keys, and gives no tokens")
         const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
         const expiresAt = issuedAt + lifetime
         const token = jwt({ ...user, iat: issuedAt, exp: expiresAt, jti: String(issued.size) })
-        issued.set(token, { expiresAt, revocations: yield* options.revocations })
+        issued.set(token, { key: keyOf(request), expiresAt, revocations: yield* options.revocations })
         return Http.json({ jwt: token })
       })
   }
 }
+
+const keyOf = ({ headers }: Http.Received): string | undefined => headers["x-api-key"]
 
 const invalidToken = (detail: string) =>
   Http.refuse(401, detail, { "www-authenticate": "Bearer error=\"invalid_token\"" })

@@ -25,7 +25,7 @@ export const make = (
   const listUserCheckpoints: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(CheckpointsQuery, request)
-      const newestFirst = Array.from(yield* store.list).reverse()
+      const newestFirst = Array.from(Listing.readableBy(request.headers, yield* store.list)).reverse()
       return Http.json({
         checkpoints: newestFirst.slice(offset, offset + limit).map(Listing.checkpointJson),
         cursor: { offset, limit, total_count: newestFirst.length }

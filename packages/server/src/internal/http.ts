@@ -81,8 +81,8 @@ export const decodeBody = <A, I>(schema: Schema.Schema<A, I>, request: Received)
   Effect.flatMap(parseJson(request.body), (value) => decode(schema, value))
 
 /** The query as the schema of its texts says; otherwise 422. */
-export const decodeQuery = <A>(
-  schema: Schema.Schema<A, Readonly<Record<string, string | undefined>>>,
+export const decodeQuery = <A, I extends { readonly [K in keyof I]: string | undefined }>(
+  schema: Schema.Schema<A, I>,
   request: Received
 ): Effect.Effect<A, Refusal> =>
   Effect.suspend(() => decode(schema, Object.fromEntries(new URL(request.url, "http://server").searchParams)))

@@ -28,6 +28,17 @@ export const checkpointJson = (info: CheckpointStore.Info) => ({
   expires_at: info.expiresAt === undefined ? null : timeOf(info.expiresAt)
 })
 
+/** The checkpoints that a client of this version can read: before 0.28 it would reject the whole list for an external one. */
+export const readableBy = (
+  headers: Readonly<Record<string, string | undefined>>,
+  infos: ReadonlyArray<CheckpointStore.Info>
+): ReadonlyArray<CheckpointStore.Info> => {
+  const version = /^0\.(\d+)/.exec(headers["x-stainless-package-version"] ?? "")
+  return version !== null && Number(version[1]) < 28
+    ? infos.filter(({ path }) => path.checkpointType !== "external")
+    : infos
+}
+
 export const timeOf = (millis: number): string => new Date(millis).toISOString()
 
 /** Models and sessions are made with any JSON, and told about in texts. */

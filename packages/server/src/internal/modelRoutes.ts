@@ -122,9 +122,10 @@ export const make = (state: State.ServerState) => {
         request,
         work: Effect.gen(function*() {
           const pass = yield* ModelQueue.orUserError(TrainingData.make(wanted, model.baseModel))
-          return passResult(
-            yield* engine.forwardBackward(model.id, { ...pass, gradient: !wanted.forwardOnly })
-          )
+          const result = yield* engine.forwardBackward(model.id, { ...pass, gradient: !wanted.forwardOnly })
+          const tokens = pass.data.reduce((sum, datum) => sum + datum.tokens.length, 0)
+          yield* state.usage.add("training", tokens, { sessionId: model.session.id, baseModel: model.baseModel.name })
+          return passResult(result)
         })
       })
     })
@@ -148,7 +149,11 @@ export const make = (state: State.ServerState) => {
       })
   })
 
-  return { createModel, getInfo, unloadModel, forwardBackward, forward, optimStep }
+  /** The settings for clients do not offer it. */
+  const createCustomLoss: Http.Handler = () =>
+    Http.refuse(400, "this server computes no losses of others: they are computed by the client, from a forward pass")
+
+  return { createModel, getInfo, unloadModel, forwardBackward, forward, optimStep, createCustomLoss }
 }
 
 const getInfoResponse = Http.encode(ModelsApi.GetInfoResponse)

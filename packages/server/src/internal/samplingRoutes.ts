@@ -12,6 +12,7 @@ import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 import type * as Engine from "../Engine.js"
 import type { Completed, Failed } from "../Futures.js"
 import * as Completions from "./completions.js"
@@ -150,6 +151,13 @@ export const make = (state: State.ServerState) => {
       })
       const missing = SampleScores.missing(wanted, result)
       if (missing !== undefined) return yield* userError(`the engine of this server does not compute ${missing}`)
+      const of = { sessionId: sampler.session.id, baseModel: baseModel.name }
+      yield* state.usage.add("sampling_prefill", prompt.length, of)
+      yield* state.usage.add(
+        "sampling_sample",
+        result.sequences.reduce((sum, { tokens }) => sum + tokens.length, 0),
+        of
+      )
       return sampleResult(result, SampleScores.answerOf(wanted, prompt.length, result), sequenceIds)
     })
 
@@ -181,7 +189,7 @@ export const make = (state: State.ServerState) => {
 
   const retrieveFutures: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(FuturesApi.FuturesRetrieveRequest, request)
+      const wanted = yield* Http.decodeBody(FuturesRetrieveRequest, request)
       const sampler = yield* State.requireSampler(state, wanted.target.samplingSessionId)
       for (const requestId of wanted.retrievedRequestIds) {
         if (requestId.startsWith(`${sampler.id}:`)) yield* futures.forget(requestId)
@@ -223,6 +231,14 @@ export const make = (state: State.ServerState) => {
     cancelFuture
   }
 }
+
+/** Clients before 0.36 do not say what they have fetched. */
+export const FuturesRetrieveRequest = Schema.Struct({
+  ...FuturesApi.FuturesRetrieveRequest.fields,
+  retrievedRequestIds: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }).pipe(
+    Schema.fromKey("retrieved_request_ids")
+  )
+})
 
 const joinSamplingSessionResponse = Http.encode(ServiceApi.JoinSamplingSessionResponse)
 

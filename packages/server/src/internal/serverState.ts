@@ -17,8 +17,11 @@ import * as Futures from "../Futures.js"
 import * as RequestQueue from "../RequestQueue.js"
 import type { ServerError } from "../ServerError.js"
 import * as Sessions from "../Sessions.js"
+import * as Audit from "./audit.js"
 import * as Completions from "./completions.js"
 import * as Http from "./http.js"
+import * as Usage from "./usage.js"
+import * as WatchedStore from "./watchedStore.js"
 
 export interface Model {
   readonly id: string
@@ -65,6 +68,10 @@ export type Work = Effect.Effect<Futures.Completed, WorkError>
 export interface ServerState {
   readonly engine: Engine.Service
   readonly store: CheckpointStore.Service
+  /** Of checkpoints, removed ones too. */
+  readonly stays: ReadonlyArray<WatchedStore.Stay>
+  readonly usage: Usage.Usage
+  readonly audit: Audit.Audit
   readonly sessions: Sessions.Service
   readonly futures: Futures.Service
   readonly models: Map<string, Model>
@@ -77,14 +84,22 @@ export interface ServerState {
 }
 
 export const make = (
-  options: Futures.Options
+  options: Futures.Options & Sessions.Options
 ): Effect.Effect<ServerState, never, Engine.Engine | CheckpointStore.CheckpointStore | Scope.Scope> =>
   Effect.gen(function*() {
     const faults = yield* Effect.serviceOption(Faults.Faults)
+    const audit = Audit.make()
+    const { stays, store } = yield* WatchedStore.make(yield* CheckpointStore.CheckpointStore, audit)
     return {
       engine: yield* Engine.Engine,
-      store: yield* CheckpointStore.CheckpointStore,
-      sessions: yield* Sessions.make,
+      store,
+      stays,
+      usage: Usage.make(),
+      audit,
+      sessions: yield* Sessions.make({
+        ...options,
+        onExpired: (session) => audit.note("session_expire", { session_id: session.id })
+      }),
       futures: Futures.make(options),
       models: new Map<string, Model>(),
       samplers: new Map<string, Sampler>(),
@@ -111,7 +126,12 @@ const requireActive = (session: Sessions.Session): Effect.Effect<void, Http.Refu
   Effect.flatMap(session.status, (status) =>
     status._tag === "Active"
       ? Effect.void
-      : Http.refuse(410, `the session ${session.id} is finished (${status.reason})`))
+      : Http.refuse(
+        410,
+        status._tag === "Expired"
+          ? `the session ${session.id} has ended, as its client was not heard of for too long`
+          : `the session ${session.id} is finished (${status.reason})`
+      ))
 
 export const requireModel = (state: ServerState, modelId: string): Effect.Effect<Model, Http.Refusal> =>
   Effect.gen(function*() {

@@ -53,6 +53,7 @@ export const make = (state: State.ServerState) => {
         return yield* Http.refuse(403, `the session ${session.id} is in another project, which it cannot leave`)
       }
       yield* sessions.assignProject(session, projectId)
+      yield* state.audit.note("session_assign_project", { session_id: session.id, project_id: projectId })
       return Http.json({})
     })
 
@@ -82,7 +83,14 @@ export const make = (state: State.ServerState) => {
       })
     })
 
-  return { listSessions, getSession, assignProject, search }
+  /** No traces are kept, so a job to export them fails at once, which tells clients not to ask again. */
+  const traceExport: Http.Handler = (request) =>
+    Effect.as(
+      sessionOf(request),
+      Http.json({ status: "failed", url: null, error: "this server keeps no traces of sessions" })
+    )
+
+  return { listSessions, getSession, assignProject, search, traceExport }
 }
 
 interface Found {
@@ -125,7 +133,7 @@ const fits = (wanted: typeof SearchRequest.Type, { projectId, session, status }:
 const isOf = (query: SessionsApi.StatusQuery, status: Sessions.Status): boolean =>
   query.type === "client_finished"
     ? status._tag === "Finished" && (query.reasons?.some((reason) => reason === status.reason) ?? true)
-    : query.type === "active" && status._tag === "Active"
+    : status._tag === (query.type === "active" ? "Active" : query.type === "cancelled" ? "Expired" : undefined)
 
 /** Sessions that were made without one. */
 const noProject = "default"
@@ -145,6 +153,8 @@ const summaryJson = (
   project_id: projectId ?? noProject,
   status: status._tag === "Active"
     ? { type: "active" }
+    : status._tag === "Expired"
+    ? { type: "cancelled", detail: "its client was not heard of for too long" }
     : { type: "client_finished", reason: { type: status.reason }, detail: null },
   checkpoints_count: checkpoints.length,
   display_name: session.displayName ?? null,

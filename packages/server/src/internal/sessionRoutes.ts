@@ -3,6 +3,7 @@ import type { SessionId } from "effect-tinker/Identifiers"
 import * as ServiceApi from "effect-tinker/ServiceApi"
 import * as TelemetryApi from "effect-tinker/TelemetryApi"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as Http from "./http.js"
 import { requireSession, type ServerState } from "./serverState.js"
 
@@ -40,6 +41,7 @@ export const make = (
         request
       )
       const session = yield* state.sessions.create({ tags, userMetadata: userMetadata ?? {}, displayName, projectId })
+      yield* state.audit.note("session_create", { session_id: session.id, project_id: projectId ?? null })
       return createSessionResponse({ sessionId: session.id as SessionId })
     })
 
@@ -55,19 +57,28 @@ export const make = (
       const { reason } = yield* Http.decodeBody(ServiceApi.FinishSessionRequest, request)
       const session = yield* state.sessions.get(request.params.id ?? "")
       if (session === undefined) return yield* Http.refuse(404, `there is no session ${request.params.id}`)
-      yield* state.sessions.finish(session, reason.type)
+      if ((yield* session.status)._tag === "Active") {
+        yield* state.sessions.finish(session, reason.type)
+        yield* state.audit.note("session_finish", { session_id: session.id, reason: reason.type })
+      }
       return Http.json({})
     })
 
   /** Events are looked at and thrown away: nobody is there to read them. */
   const telemetry: Http.Handler = (request) =>
     Effect.as(
-      Http.decodeBody(TelemetryApi.TelemetrySendRequest, request),
+      Http.decodeBody(TelemetrySendRequest, request),
       Http.json({ status: "accepted" })
     )
 
   return { healthz, config, dynamicConfig, getServerCapabilities, createSession, heartbeat, finish, telemetry }
 }
+
+/** Clients before 0.24 do not name their process. */
+export const TelemetrySendRequest = Schema.Struct({
+  ...TelemetryApi.TelemetrySendRequest.fields,
+  processUuid: Schema.optional(Schema.String).pipe(Schema.fromKey("process_uuid"))
+})
 
 /** What a server tells its clients unless told otherwise. Meanings and defaults: the Python SDK 0.38.0. */
 export const defaultClientConfig = {

@@ -80,7 +80,11 @@ export const make = (state: State.ServerState) => {
   const listCheckpoints: Http.Handler = (request) =>
     Effect.map(
       requireRun(request),
-      ({ checkpoints }) => Http.json({ checkpoints: checkpoints.map(Listing.checkpointJson), cursor: null })
+      ({ checkpoints }) =>
+        Http.json({
+          checkpoints: Listing.readableBy(request.headers, checkpoints).map(Listing.checkpointJson),
+          cursor: null
+        })
     )
 
   return { listTrainingRuns, getTrainingRun, listCheckpoints }

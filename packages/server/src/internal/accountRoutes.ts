@@ -1,0 +1,191 @@
+/** Handlers of what an account has used, stored and done. */
+import { EventType } from "effect-tinker/AuditApi"
+import type { Prices } from "effect-tinker/UsageMeter"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Authentication from "./authentication.js"
+import * as Http from "./http.js"
+import * as Listing from "./listing.js"
+import type * as State from "./serverState.js"
+import * as Usage from "./usage.js"
+import type { Stay } from "./watchedStore.js"
+
+export interface PriceList {
+  /** By base model, US dollars for a million tokens. */
+  readonly tokens?: Readonly<Record<string, Pick<Prices, "training" | "prefill" | "sampled">>> | undefined
+  /** US dollars for a gigabyte that is stored for a month. */
+  readonly gigabyteMonth?: number | undefined
+}
+
+export const make = (state: State.ServerState, prices: PriceList) => {
+  const rateOf = (baseModel: string, kind: Usage.TokenKind): number | undefined => {
+    const rates = prices.tokens !== undefined && Object.hasOwn(prices.tokens, baseModel)
+      ? prices.tokens[baseModel]
+      : undefined
+    return rates?.[({ training: "training", sampling_prefill: "prefill", sampling_sample: "sampled" } as const)[kind]]
+  }
+
+  const projectOf = (runOrSession: string) =>
+    Effect.gen(function*() {
+      const session = yield* state.sessions.get(sessionOf(runOrSession))
+      return session === undefined ? state.projectsOfCopies.get(runOrSession) : yield* session.projectId
+    })
+
+  const usageEvents: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const window = yield* Http.decodeQuery(WindowQuery, request)
+      const from = yield* hourIn("starting_on", window.starting_on)
+      const before = yield* hourIn("ending_before", window.ending_before)
+      const now = yield* Clock.currentTimeMillis
+      if (from > now) return yield* Http.refuse(400, "starting_on is in the future")
+      if (before <= from || before - from > longestWindow) {
+        return yield* Http.refuse(400, "ending_before must be after starting_on, and by no more than 14 days")
+      }
+      const data: Array<unknown> = []
+      const mentioned = new Set<string>()
+      const event = (
+        one: { readonly hour: number; readonly baseModel: string; readonly sessionId: string },
+        projectId: string | undefined,
+        info: Readonly<Record<string, unknown>>,
+        costs: Readonly<Record<string, number | undefined>>
+      ) => {
+        mentioned.add(one.sessionId)
+        data.push({
+          bucket_start: Listing.timeOf(one.hour),
+          bucket_end: Listing.timeOf(one.hour + Usage.hourMillis),
+          base_model: one.baseModel,
+          user_id: Authentication.user.sub,
+          user_name: Authentication.user.email,
+          session_id: one.sessionId,
+          project_id: projectId ?? null,
+          ...costs,
+          event_info: info
+        })
+      }
+      for (const count of state.usage.counts(from, before)) {
+        const rate = rateOf(count.baseModel, count.kind)
+        event(
+          count,
+          yield* projectOf(count.sessionId),
+          {
+            type: count.kind,
+            token_count: count.tokens,
+            cached: count.kind === "sampling_prefill" ? false : undefined
+          },
+          {
+            estimated_cost_usd: rate && rate * count.tokens / 1e6,
+            effective_rate_usd_per_million_tokens: rate
+          }
+        )
+      }
+      for (const stay of state.stays) {
+        const { baseModel, createdAt, path, sizeBytes } = stay.info
+        const sessionId = sessionOf(path.trainingRunId)
+        const projectId = yield* projectOf(path.trainingRunId)
+        const over = Math.min(endOf(stay, now), before)
+        if (createdAt >= from && createdAt < before) {
+          event(
+            { hour: Usage.hourOf(createdAt), baseModel, sessionId },
+            projectId,
+            { type: "checkpoint", count: 1 },
+            {}
+          )
+        }
+        for (let hour = Usage.hourOf(Math.max(createdAt, from)); hour < over; hour += Usage.hourMillis) {
+          const millis = Math.min(hour + Usage.hourMillis, over) - Math.max(hour, createdAt)
+          const gigabyteHours = sizeBytes / gigabyte * millis / Usage.hourMillis
+          event({ hour, baseModel, sessionId }, projectId, { type: "storage", gigabyte_hours: gigabyteHours }, {
+            estimated_cost_usd: prices.gigabyteMonth && prices.gigabyteMonth * gigabyteHours / hoursPerMonth,
+            effective_rate_usd_per_gigabyte_month: prices.gigabyteMonth
+          })
+        }
+      }
+      const sessions: Record<string, unknown> = {}
+      for (const id of mentioned) {
+        const session = yield* state.sessions.get(id)
+        if (session !== undefined) sessions[id] = { user_metadata: Listing.textsOf(session.userMetadata) }
+      }
+      return Http.json({ data, sessions, cost_data_through: null })
+    })
+
+  const currentStorage: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { project_id } = yield* Http.decodeQuery(StorageQuery, request)
+      const byProject = new Map<string | undefined, { count: number; bytes: number }>()
+      for (const info of yield* state.store.list) {
+        const projectId = yield* projectOf(info.path.trainingRunId)
+        if (project_id !== undefined && projectId !== project_id) continue
+        const sum = byProject.get(projectId) ?? { count: 0, bytes: 0 }
+        byProject.set(projectId, { count: sum.count + 1, bytes: sum.bytes + info.sizeBytes })
+      }
+      return Http.json({
+        effective_rate_usd_per_gigabyte_month: prices.gigabyteMonth ?? null,
+        data: Array.from(byProject, ([projectId, { bytes, count }]) => ({
+          project_id: projectId ?? null,
+          org_user_urn: Authentication.user.sub,
+          user_email: Authentication.user.email,
+          user_name: Authentication.user.email,
+          checkpoint_count: count,
+          size_bytes: bytes,
+          size_gigabytes: bytes / gigabyte,
+          estimated_monthly_cost_usd: prices.gigabyteMonth === undefined
+            ? null
+            : prices.gigabyteMonth * bytes / gigabyte
+        }))
+      })
+    })
+
+  const audit: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { day, event_type } = yield* Http.decodeQuery(AuditQuery, request)
+      const wanted = day ?? Listing.timeOf(yield* Clock.currentTimeMillis).slice(0, 10)
+      if (Number.isNaN(Date.parse(wanted))) return yield* Http.refuse(422, `${wanted} is no day`)
+      return Http.json({
+        entries: state.audit.entries
+          .filter(({ at, event }) =>
+            Listing.timeOf(at).startsWith(wanted)
+            && (event_type === "all" || event.startsWith(`${event_type.slice(0, -1)}_`))
+          )
+          .map(({ at, details, event }) => ({
+            timestamp: Listing.timeOf(at),
+            event,
+            event_details: details,
+            model_id: details.model_id ?? null,
+            tinker_path: details.tinker_path ?? null,
+            purpose: null
+          }))
+      })
+    })
+
+  return { usageEvents, currentStorage, audit }
+}
+
+export const WindowQuery = Schema.Struct({ starting_on: Schema.String, ending_before: Schema.String })
+
+export const StorageQuery = Schema.Struct({ project_id: Schema.optional(Schema.String) })
+
+export const AuditQuery = Schema.Struct({
+  event_type: Schema.optionalWith(EventType, { default: () => "all" as const }),
+  day: Schema.optional(Schema.String.pipe(Schema.pattern(/^\d{4}-\d\d-\d\d$/)))
+})
+
+const hourIn = (name: string, text: string): Effect.Effect<number, Http.Refusal> => {
+  const millis = Date.parse(text)
+  return Number.isNaN(millis) || millis % Usage.hourMillis !== 0
+    ? Http.refuse(400, `${name} must be a whole hour in UTC, as 2026-07-13T09:00:00Z`)
+    : Effect.succeed(millis)
+}
+
+/** Source: the Python SDK 0.38.0. */
+const longestWindow = 14 * 24 * Usage.hourMillis
+
+/** Source: the Python SDK 0.38.0. */
+const hoursPerMonth = 720
+
+const gigabyte = 1e9
+
+/** The id of a run begins with that of its session, unless it is a copy. */
+const sessionOf = (runId: string): string => runId.split(":")[0]!
+
+const endOf = ({ info, removedAt }: Stay, now: number): number => Math.min(removedAt ?? now, info.expiresAt ?? now)
