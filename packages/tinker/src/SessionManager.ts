@@ -173,7 +173,7 @@ export const make: Effect.Effect<
     Effect.suspend(() => {
       if (state.get()._tag === "over") return Effect.void
       const reason = Exit.isSuccess(exit) ? "success" : Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "errored"
-      return api.finishSession(sessionId, reason).pipe(
+      return TinkerHttpClient.ofNobody(api.finishSession(sessionId, reason)).pipe(
         Effect.interruptible,
         Effect.timeout(goodbye),
         Effect.catchAll((error) => Effect.logDebug("the session could not be finished", error.message))

@@ -200,11 +200,12 @@ it.effect("what an inner region says goes over the outer one, the rest stays", (
   }).pipe(Effect.provide(server.layer))
 })
 
-it.scoped("what the client does for itself has no extras, although the region was the first to need it", () => {
+it.effect("what the client does for itself has no extras, even if the region made the client", () => {
   const requests: Array<readonly [string, Readonly<Record<string, string>>]> = []
   const client = Fixture.client({
     client: { telemetry: true, apiKey: Redacted.make("tml-key") },
-    onRequest: ({ headers, url }) => requests.push([url.slice(url.lastIndexOf("/v1/") + 4), headers])
+    onRequest: ({ headers, url }) =>
+      requests.push([url.slice(url.lastIndexOf("/v1/") + 4).replace(/^sessions\/.*\//, ""), headers])
   })
   return Effect.gen(function*() {
     const { responses } = yield* Effect.gen(function*() {
@@ -213,12 +214,12 @@ it.scoped("what the client does for itself has no extras, although the region wa
       const step = yield* Effect.flatMap(
         training.optimStep(AdamParams.make({ learningRate: 1 })),
         (future) => future.await
-      ).pipe(
-        Effect.fork
-      )
+      ).pipe(Effect.fork)
       yield* TestClock.adjust("10 minutes")
       yield* Fiber.join(step)
     }).pipe(
+      Effect.scoped,
+      Effect.provide(client),
       RequestExtras.withExtras({ headers: { "x-region": "1" }, idempotencyKey: "once" }),
       RawResponse.withResponses
     )
@@ -227,7 +228,8 @@ it.scoped("what the client does for itself has no extras, although the region wa
       assert.isAbove(found.length, 0, path)
       return found.every((one) => one) ? "all" : found.some((one) => one) ? "some" : "none"
     }
-    for (const path of ["client/config", "client/dynamic_config", "create_session", "session_heartbeat", "telemetry"]) {
+    const own = ["client/config", "client/dynamic_config", "create_session", "session_heartbeat", "telemetry", "finish"]
+    for (const path of own) {
       assert.strictEqual(has(path), "none", path)
     }
     for (const path of ["create_model", "optim_step", "retrieve_future"]) assert.strictEqual(has(path), "all", path)
@@ -237,7 +239,20 @@ it.scoped("what the client does for itself has no extras, although the region wa
       Array.from(new Set(responses.map(({ operation }) => operation.split(" ")[0]))).sort(),
       ["create_model", "get_info", "optim_step", "retrieve_future"]
     )
-  }).pipe(Effect.provide(client))
+  })
+})
+
+it.effect("the exchange of a credential is no request of the region", () => {
+  const server = service({ apiKey: Redacted.make("tml-key") }, {
+    "client/config": () => json({ pjwt_auth_enabled: true }),
+    "auth/token": () => json({ jwt: "eyJhbGciOiJub25lIn0.e30.x" })
+  })
+  return Effect.gen(function*() {
+    yield* RequestExtras.withExtras(list, { headers: { "x-region": "1" }, body: { a: 1 } })
+    assert.notProperty(server.to("auth/token")[0]!.headers, "x-region")
+    assert.deepStrictEqual(server.to("auth/token")[0]!.body, {})
+    assert.property(server.to("training_runs")[0]!.headers, "x-region")
+  }).pipe(Effect.provide(server.layer))
 })
 
 it.effect("a region that fails leaves nothing behind", () => {
