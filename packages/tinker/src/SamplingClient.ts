@@ -522,7 +522,7 @@ const watchedAttempt = <A>(
 
 /** Images count as nothing where they do not say how many tokens they are. */
 const usageOf = ({ prompt }: SampleOptions, response: SampleResponse): Usage => {
-  const length = Either.getOrElse(ModelInputs.length(prompt), () => 0)
+  const length = ModelInputs.textLength(prompt) ?? Either.getOrElse(ModelInputs.length(prompt), () => 0)
   const cachedPrefill = Math.min(response.promptCacheHitTokens, length)
   let sampled = 0
   for (const { tokens } of response.sequences) sampled += tokens.length

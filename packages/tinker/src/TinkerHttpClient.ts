@@ -33,25 +33,20 @@ import * as Deprecations from "./internal/deprecations.js"
 import { makeHeaders, makeRequest } from "./internal/httpRequest.js"
 import * as QueryValues from "./internal/queryValues.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
+import { cloudflareId, cloudflareSecret, redirect, weightsToken, withoutCredentials } from "./internal/redirects.js"
 import * as RequestLog from "./internal/requestLog.js"
 import * as RequestWatch from "./internal/requestWatch.js"
 import type { WatchedRequest } from "./internal/requestWatch.js"
 import { retryAfter } from "./internal/retryAfter.js"
 import { runtimeHeaders } from "./internal/runtimeHeaders.js"
 import { traceparent } from "./internal/traceparent.js"
+import { asTinkerError, connectionRefused } from "./internal/transportErrors.js"
 import { uuid } from "./internal/uuid.js"
 import * as RawResponse from "./RawResponse.js"
 import * as RequestExtras from "./RequestExtras.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import type { TinkerError } from "./TinkerError.js"
-import {
-  ApiConnectionError,
-  ApiStatusError,
-  ApiTimeoutError,
-  InvalidInputError,
-  reasonOfStatus,
-  SessionClosedError
-} from "./TinkerError.js"
+import { ApiStatusError, ApiTimeoutError, reasonOfStatus, SessionClosedError } from "./TinkerError.js"
 import * as TinkerEvents from "./TinkerEvents.js"
 import * as TinkerMetrics from "./TinkerMetrics.js"
 
@@ -467,26 +462,40 @@ export const make: Effect.Effect<
   const exchange = (
     message: HttpClientRequest.HttpClientRequest,
     request: Request,
-    timeout: Duration.Duration
+    timeout: Duration.Duration,
+    watched: WatchedRequest | undefined
   ): Effect.Effect<Answer, HttpClientError.HttpClientError | ApiTimeoutError> => {
-    const onTimeout = () => new ApiTimeoutError({ operation: request.operation, reason: "request", deadline: timeout })
-    const mortal = request.ofSession === true
-    if (request.streamedIn !== undefined) {
-      return deadlines.within(opened(message, request.streamedIn), timeout, onTimeout, mortal)
+    let isLate = false
+    const onTimeout = () => {
+      isLate = true
+      return new ApiTimeoutError({ operation: request.operation, reason: "request", deadline: timeout })
     }
-    return sendDirectly === undefined
-      ? deadlines.within(
-        // The platform's clients send the ids of spans unless they are told not to.
-        Effect.locally(
-          Effect.flatMap(client.execute(message), readWhole),
-          HttpClient.currentTracerPropagation,
-          false
-        ),
+    const mortal = request.ofSession === true
+    if (sendDirectly !== undefined && request.streamedIn === undefined) {
+      return deadlines.async(
+        (done) => {
+          const stop = sendDirectly(message, done)
+          if (watched === undefined) return stop
+          // A timeout and the end of the session stop it too, and fail then.
+          return () => {
+            stop()
+            if (!isLate && !(mortal && ended !== undefined)) watched.interrupted()
+          }
+        },
         timeout,
         onTimeout,
         mortal
       )
-      : deadlines.async((done) => sendDirectly(message, done), timeout, onTimeout, mortal)
+    }
+    const answered = request.streamedIn !== undefined
+      ? opened(message, request.streamedIn)
+      // The platform's clients send the ids of spans unless they are told not to.
+      : Effect.locally(
+        Effect.flatMap(client.execute(message), readWhole),
+        HttpClient.currentTracerPropagation,
+        false
+      )
+    return unlessInterrupted(deadlines.within(answered, timeout, onTimeout, mortal), watched)
   }
 
   const send = (
@@ -495,11 +504,13 @@ export const make: Effect.Effect<
     headers: Record<string, string>,
     timeout: Duration.Duration,
     call: string | undefined,
+    watched: WatchedRequest | undefined,
     redirects: number
   ): Effect.Effect<Response, HttpClientError.HttpClientError | TinkerError> =>
     Effect.flatMap(
-      exchange(makeRequest({ method: request.method, url, headers, body: request.body }), request, timeout),
+      exchange(makeRequest({ method: request.method, url, headers, body: request.body }), request, timeout, watched),
       (answer): Effect.Effect<Response, HttpClientError.HttpClientError | TinkerError> => {
+        watched?.answered(answer.status, answer.body.byteLength)
         if (answer.status === 400 && answer.body.length === 0 && refusalsLeft > 0) {
           refusalsLeft -= 1
           return connectionRefused(request.operation, shownUrl)
@@ -523,6 +534,7 @@ export const make: Effect.Effect<
             next.sameOrigin ? headers : withoutCredentials(headers),
             timeout,
             call,
+            watched,
             redirects + 1
           )
         const note = answer.headers[Deprecations.header]
@@ -552,14 +564,18 @@ export const make: Effect.Effect<
         ? address
         : QueryValues.over(QueryValues.under(address, defaultQuery ?? {}), request.query ?? {})
       const headers = headersOf(request, attempts, call, key, timeout)
-      const sent = send(request, url, headers, timeout, call, request.followsRedirects === false ? mostRedirects : 0)
+      const watched = watch.isWanted() ? watch.requestOf(fiber, request, attempts) : undefined
+      watched?.sent(request.body?.bytes.byteLength ?? 0)
+      const redirects = request.followsRedirects === false ? mostRedirects : 0
+      const sent = send(request, url, headers, timeout, call, watched, redirects)
       const told = listener === undefined ? sent : timed(sent, listener)
       return RequestLog.isWanted(fiber) ? RequestLog.logged(told, { request, url: address, headers, attempts }) : told
     })
-    const caught = Effect.catchAll(
-      sending,
-      (error) => Effect.fail(asTinkerError(request.operation, shownUrl, error))
-    )
+    const caught = Effect.catchAll(sending, (error) => {
+      const told = asTinkerError(request.operation, shownUrl, error)
+      attempts.watched?.failed(told)
+      return Effect.fail(told)
+    })
     const isPlain = clientSecret === undefined && request.headers?.[weightsToken] === undefined
       && request.extraHeaders === undefined && request.followsRedirects !== false
     return isPlain
@@ -590,7 +606,7 @@ export const make: Effect.Effect<
         Effect.flatMap(sendOnce(request, attempts, call, key), (response) =>
           response.status !== 401
             ? Effect.succeed(response)
-            : Effect.flatMap(credentials.renew(key), (renewed) =>
+            : Effect.flatMap(unlessInterrupted(credentials.renew(key), attempts.watched), (renewed) =>
               renewed
                 ? Effect.flatMap(credentials.current, (key) => sendOnce(request, attempts, call, key))
                 : Effect.succeed(response)))
@@ -627,7 +643,10 @@ export const make: Effect.Effect<
             const first = since ?? now
             return now - first >= Duration.toMillis(billingPause)
               ? Effect.succeed(response)
-              : Effect.zipRight(pauseForBilling(request, first, now), withBillingPause(request, attempts, call, first))
+              : Effect.zipRight(
+                unlessInterrupted(pauseForBilling(request, first, now), attempts.watched),
+                withBillingPause(request, attempts, call, first)
+              )
           })
     )
 
@@ -647,14 +666,10 @@ export const make: Effect.Effect<
       const listener = Context.get(context, RawResponse.CurrentListener)
       if (listener !== undefined) sent = toldOf(sent, listener, shownUrl, attempts)
       const answered = withBillingPause(sent, attempts, call, undefined)
-      if (!watch.isWanted()) return answered
-      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-      const watched = watch.requestOf(request, attempts, clock.unsafeCurrentTimeMillis())
-      return Effect.onExit(answered, (exit) => {
-        watched.attemptEnded(exit, request.body?.bytes.byteLength ?? 0, clock.unsafeCurrentTimeMillis())
-        if (!attempts.mayRepeat) watched.end()
-        return Effect.void
-      })
+      // Who makes several attempts says when there is no other.
+      return attempts.mayRepeat || !watch.isWanted()
+        ? answered
+        : Effect.ensuring(answered, Effect.sync(() => attempts.watched?.end()))
     })
 
   const request = (options: Request): Effect.Effect<Response, TinkerError> =>
@@ -720,6 +735,9 @@ const timed = <E>(
     })
   })
 
+const unlessInterrupted = <A, E>(effect: Effect.Effect<A, E>, watched: WatchedRequest | undefined) =>
+  watched === undefined ? effect : Effect.onInterrupt(effect, () => Effect.sync(() => watched.interrupted()))
+
 /** The option `query` stays out of the address that is told, as does the user in it: they may be credentials. */
 const toldOf = (
   request: Request,
@@ -740,77 +758,4 @@ const toldOf = (
 const withTraceparent = (request: Request, span: Tracer.AnySpan | undefined): Request => {
   const value = traceparent(span)
   return value === undefined ? request : { ...request, headers: { ...request.headers, traceparent: value } }
-}
-
-const cloudflareId = "cf-access-client-id"
-const cloudflareSecret = "cf-access-client-secret"
-const weightsToken = "x-tinker-weights-access-token"
-
-const withoutCredentials = (headers: Readonly<Record<string, string>>): Record<string, string> => {
-  const rest = makeHeaders(headers, undefined)
-  for (const name of ["x-api-key", cloudflareId, cloudflareSecret, weightsToken, "authorization", "cookie"]) {
-    delete rest[name]
-  }
-  return rest
-}
-
-/**
- * Where a response sends its request, by the rules of browsers. What carries data never leaves its origin: an answer that
- * wants that is passed on as it is.
- */
-const redirect = (request: Request, url: string, response: Response) => {
-  const location = response.headers["location"]
-  if (!redirectStatuses.has(response.status) || location === undefined || !URL.canParse(location, url)) return undefined
-  const target = new URL(location, url)
-  const sameOrigin = target.origin === new URL(url).origin
-  const keepsMethod = response.status === 307 || response.status === 308
-  if (request.method !== "GET" && keepsMethod && !sameOrigin) return undefined
-  return {
-    url: target.href,
-    sameOrigin,
-    request: keepsMethod ? request : { ...request, method: "GET" as const, body: undefined }
-  }
-}
-
-const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-
-const asTinkerError = (
-  operation: string,
-  url: string,
-  error: HttpClientError.HttpClientError | TinkerError
-): TinkerError => {
-  switch (error._tag) {
-    case "RequestError":
-      return error.reason === "InvalidUrl"
-        ? new InvalidInputError({
-          operation,
-          field: "baseUrl",
-          description: `${JSON.stringify(url)} is no address. Check TINKER_BASE_URL.`
-        })
-        : connectionLost(operation, url, error.cause)
-    case "ResponseError":
-      return connectionLost(operation, url, error.cause)
-    default:
-      return error
-  }
-}
-
-/** Proxies refuse connections so; a server that refuses a request says why. */
-const connectionRefused = (operation: string, url: string): ApiConnectionError =>
-  new ApiConnectionError({
-    operation,
-    url,
-    description: "an empty answer 400, as something before the server gives that refuses the connection"
-  })
-
-const connectionLost = (operation: string, url: string, cause: unknown): ApiConnectionError =>
-  // Only errors go along: anything else may hold the request, and so the credential.
-  new ApiConnectionError({ operation, url, description: describe(cause), ...(cause instanceof Error ? { cause } : {}) })
-
-/** Runtimes bury the reason: an `Error` whose cause, or the causes of which, name it. */
-const describe = (cause: unknown): string => {
-  if (!(cause instanceof Error)) return "the connection failed"
-  if (cause.cause instanceof Error) return describe(cause.cause)
-  if (cause instanceof AggregateError && cause.errors[0] instanceof Error) return describe(cause.errors[0])
-  return cause.message || cause.name
 }

@@ -1,6 +1,7 @@
-import * as Cause from "effect/Cause"
-import * as Exit from "effect/Exit"
-import { isTinkerError, reasonOfStatus, type TinkerError } from "../TinkerError.js"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import type * as Fiber from "effect/Fiber"
+import { reasonOfStatus, type TinkerError } from "../TinkerError.js"
 import type * as TinkerEvents from "../TinkerEvents.js"
 import type * as TinkerHttpClient from "../TinkerHttpClient.js"
 import type * as TinkerMetrics from "../TinkerMetrics.js"
@@ -11,19 +12,21 @@ export interface RequestWatch {
   readonly isWanted: () => boolean
   /** The request to which an attempt belongs, which begins with its first. */
   readonly requestOf: (
+    fiber: Fiber.RuntimeFiber<unknown, unknown>,
     request: TinkerHttpClient.Request,
-    attempts: TinkerHttpClient.Attempts,
-    now: number
+    attempts: TinkerHttpClient.Attempts
   ) => WatchedRequest
 }
 
 export interface WatchedRequest {
   readonly path: string
-  readonly attemptEnded: (
-    exit: Exit.Exit<TinkerHttpClient.Response, TinkerError>,
-    bytesSent: number,
-    now: number
-  ) => void
+  /** An attempt begins. */
+  readonly sent: (bytes: number) => void
+  /** What came of it. Another attempt may follow. */
+  readonly answered: (status: number, bytes: number) => void
+  readonly failed: (error: TinkerError) => void
+  /** Nobody waits for it any more, which is the end. */
+  readonly interrupted: () => void
   /** No attempt follows. Only the first call counts. */
   readonly end: () => void
 }
@@ -51,7 +54,7 @@ export const make = (options: Options): RequestWatch => {
 
   return {
     isWanted: () => metrics !== undefined || hub.isHeard(),
-    requestOf: (request, attempts, now) => {
+    requestOf: (fiber, request, attempts) => {
       // What shares attempts may be several requests, one after the other.
       if (attempts.watched?.path === request.path) return attempts.watched
       attempts.watched?.end()
@@ -60,7 +63,7 @@ export const make = (options: Options): RequestWatch => {
         metrics === undefined ? undefined : metricsOf(metrics, request),
         request,
         attempts,
-        now
+        Context.get(fiber.currentDefaultServices, Clock.Clock)
       )
     }
   }
@@ -71,6 +74,7 @@ class Watched implements WatchedRequest {
   private readonly options: Options
   private readonly metrics: TinkerMetrics.RequestMetrics | undefined
   private readonly attempts: TinkerHttpClient.Attempts
+  private readonly clock: Clock.Clock
   private readonly operation: string
   private readonly method: string
   private readonly firstRetry: number
@@ -87,7 +91,7 @@ class Watched implements WatchedRequest {
     metrics: TinkerMetrics.RequestMetrics | undefined,
     request: TinkerHttpClient.Request,
     attempts: TinkerHttpClient.Attempts,
-    now: number
+    clock: Clock.Clock
   ) {
     this.options = options
     this.metrics = metrics
@@ -96,28 +100,38 @@ class Watched implements WatchedRequest {
     this.method = request.method
     this.path = request.path
     this.firstRetry = attempts.retryCount
-    this.at = this.endedAt = now
+    this.clock = clock
+    this.at = this.endedAt = clock.unsafeCurrentTimeMillis()
     metrics?.started()
     if (options.hub.isHeard()) options.hub.publish({ _tag: "RequestStarted", ...this.named() })
   }
 
-  attemptEnded(exit: Exit.Exit<TinkerHttpClient.Response, TinkerError>, bytesSent: number, now: number): void {
-    this.endedAt = now
-    this.bytesSent += bytesSent
-    if (Exit.isSuccess(exit)) {
-      const { body, status } = exit.value
-      this.bytesReceived += body.byteLength
-      this.status = status
-      this.result = status >= 200 && status < 300
-        ? "ok"
-        : status === 408 && this.path.includes("/retrieve_future")
-        ? "pending"
-        : reasonOfStatus(status)
-      return
-    }
+  sent(bytes: number): void {
+    this.bytesSent += bytes
+  }
+
+  answered(status: number, bytes: number): void {
+    this.endedAt = this.clock.unsafeCurrentTimeMillis()
+    this.bytesReceived += bytes
+    this.status = status
+    this.result = status >= 200 && status < 300
+      ? "ok"
+      : status === 408 && this.path.includes("/retrieve_future")
+      ? "pending"
+      : reasonOfStatus(status)
+  }
+
+  failed(error: TinkerError): void {
+    this.endedAt = this.clock.unsafeCurrentTimeMillis()
     this.status = undefined
-    this.result = resultOf(exit.cause)
-    if (this.result === "interrupted") this.end()
+    this.result = error._tag
+  }
+
+  interrupted(): void {
+    this.endedAt = this.clock.unsafeCurrentTimeMillis()
+    this.status = undefined
+    this.result = "interrupted"
+    this.end()
   }
 
   end(): void {
@@ -146,10 +160,4 @@ class Watched implements WatchedRequest {
     const { at, method, operation, path } = this
     return { operation, method, path, traffic: this.options.trafficOf(path), at }
   }
-}
-
-const resultOf = (cause: Cause.Cause<TinkerError>): TinkerEvents.Result => {
-  if (Cause.isInterruptedOnly(cause)) return "interrupted"
-  const error = cause._tag === "Fail" ? cause.error : Cause.squash(cause)
-  return isTinkerError(error) ? error._tag : "ApiConnectionError"
 }
