@@ -4,6 +4,7 @@
 import * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
 import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
 import * as CheckpointStore from "@effect-tinker/server/CheckpointStore"
+import type * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
 import * as TinkerServer from "@effect-tinker/server/TinkerServer"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
@@ -14,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { createServer } from "node:http"
 import * as Main from "./Main.js"
+import * as ServeOptions from "./ServeOptions.js"
 import { UsageError } from "./UsageError.js"
 
 const flags = {
@@ -23,7 +25,7 @@ const flags = {
   ),
   host: Options.text("host").pipe(
     Options.withDescription(
-      "Address to listen on. The server asks for no key, so think before you leave this machine."
+      "Address to listen on. One that other machines can reach needs --key-file."
     ),
     Options.withDefault("127.0.0.1")
   ),
@@ -33,6 +35,20 @@ const flags = {
   ),
   data: Options.text("data").pipe(
     Options.withDescription("Folder that keeps checkpoints; without it they are kept in memory"),
+    Options.optional
+  ),
+  keyFile: Options.text("key-file").pipe(
+    Options.withDescription(
+      "File of the keys that clients may have, one a line, each with its name behind a # if you like; read once, at "
+        + "the start. Without it no key is asked for."
+    ),
+    Options.optional
+  ),
+  settings: Options.text("settings").pipe(
+    Options.withDescription(
+      "JSON file of client_config, dynamic_config, prices (tokens by base model, gigabyte_month), "
+        + "session_timeout_seconds and max_body_bytes"
+    ),
     Options.optional
   )
 }
@@ -44,9 +60,33 @@ const listening = Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
     process.stdout.write(`listening on http://${host}:${address.port}\n`)
   }))
 
-const command = Command.make("serve", flags, ({ data, host, model, port }) =>
+interface Place {
+  readonly port: number
+  readonly host: string
+  readonly model: string
+  readonly data: Option.Option<string>
+}
+
+const command = Command.make(
+  "serve",
+  flags,
+  ({ data, host, keyFile, model, port, settings }) =>
+    Effect.gen(function*() {
+      yield* ServeOptions.checkExposure(host, Option.isSome(keyFile))
+      return {
+        ...(Option.isSome(settings) ? yield* ServeOptions.readSettings(settings.value) : {}),
+        apiKeys: Option.isSome(keyFile) ? yield* ServeOptions.readKeys(keyFile.value) : undefined,
+        // Clients of the protocol's beginning fetch checkpoints no other way.
+        archives: true
+      }
+    }).pipe(
+      Effect.flatMap((options) => launch(options, { data, host, model, port }))
+    )
+).pipe(Command.withDescription("Starts a Tinker server that trains on this machine."))
+
+const launch = (options: TinkerProtocol.Options, { data, host, model, port }: Place) =>
   Layer.launch(
-    Layer.merge(TinkerServer.layer(), Layer.effectDiscard(listening)).pipe(
+    Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening)).pipe(
       Layer.provide(NodeHttpServer.layer(createServer, { port, host })),
       Layer.provide(LlamaEngine.layer(model)),
       Layer.provide(Option.match(data, { onNone: () => CheckpointStore.layerMemory, onSome: CheckpointStore.layer }))
@@ -59,7 +99,7 @@ const command = Command.make("serve", flags, ({ data, host, model, port }) =>
         }. Choose another with --port.`,
         cause: error
       }))
-  )).pipe(Command.withDescription("Starts a Tinker server that trains on this machine."))
+  )
 
 if (Main.isEntry(import.meta.url)) {
   Main.run(Command.run(command, { name: "effect-tinker serve", version: "0.1.0" })(process.argv))

@@ -48,6 +48,12 @@ it.scopedLive(
   60_000
 )
 
+it.scopedLive("does not open itself to the network without keys, and says what to do", () =>
+  Effect.gen(function*() {
+    const child = yield* serve("--port", "0", "--host", "0.0.0.0")
+    assert.match(yield* readUntil(child.stderr, /\n/), /^error: on 0\.0\.0\.0, .*--key-file FILE/)
+  }))
+
 it.scopedLive("says what is wrong with a folder that is no model", () =>
   Effect.gen(function*() {
     const child = yield* serve("--port", "0", "--model", "/nonexistent")

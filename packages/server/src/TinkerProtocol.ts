@@ -21,6 +21,7 @@ import type { Engine } from "./Engine.js"
 import * as Faults from "./Faults.js"
 import * as AccountRoutes from "./internal/accountRoutes.js"
 import * as Authentication from "./internal/authentication.js"
+import * as Body from "./internal/body.js"
 import * as CheckpointRoutes from "./internal/checkpointRoutes.js"
 import * as DownloadRoutes from "./internal/downloadRoutes.js"
 import * as Http from "./internal/http.js"
@@ -61,6 +62,8 @@ export interface Options {
   readonly prices?: PriceList | undefined
   /** Sessions without a heartbeat for so long end, and their models are unloaded. Default: they live as long as the server. */
   readonly sessionTimeout?: Duration.DurationInput | undefined
+  /** Largest body of a request in bytes, as it comes and when it is decompressed. Default 256 MiB. */
+  readonly maxBodyBytes?: number | undefined
   /** Speaks as another server does. Default: as the hosted service. */
   readonly dialect?: Dialect.Dialect | undefined
   /** How long the address of a checkpoint's file is valid. Default 15 minutes. */
@@ -122,7 +125,8 @@ export const make = (
         (planned) => ({ ...SessionRoutes.defaultDynamicConfig, ...options.dynamicConfig, ...planned })
       )
     })
-    const models = ModelRoutes.make(state)
+    const maxBodyBytes = options.maxBodyBytes ?? 256 * 2 ** 20
+    const models = ModelRoutes.make(state, maxBodyBytes)
     const weights = WeightsRoutes.make(state, authentication.isKey)
     const checkpoints = CheckpointRoutes.make(state, weights.checkToken)
     const downloads = DownloadRoutes.make(state, { urlLifetime: options.fileUrlLifetime, archives: options.archives })
@@ -145,9 +149,8 @@ export const make = (
           const request = yield* HttpServerRequest.HttpServerRequest
           const fault = faults === undefined ? undefined : yield* faults.next(path.slice(1))
           // A body can be read once, so a request that is to arrive twice is remembered.
-          const received = fault?._tag === "Duplicate"
-            ? yield* Effect.cached(receive(request, fault))
-            : receive(request, fault)
+          const whole = receive(request, fault, maxBodyBytes)
+          const received = fault?._tag === "Duplicate" ? yield* Effect.cached(whole) : whole
           const checked: Http.Handler = (received) =>
             Effect.zipRight(authentication.check(access, request.headers["x-api-key"]), handler(received))
           const answer = received.pipe(
@@ -230,17 +233,15 @@ export const make = (
 
 const receive = (
   request: HttpServerRequest.HttpServerRequest,
-  fault: Faults.Fault | undefined
+  fault: Faults.Fault | undefined,
+  maxBytes: number
 ): Effect.Effect<Http.Received, Http.Refusal, HttpRouter.RouteContext> =>
   Effect.gen(function*() {
-    const body = yield* Effect.mapError(
-      request.arrayBuffer,
-      () => Http.refuse(400, "the body ended before it was complete")
-    )
+    const body = yield* Body.read(request, maxBytes)
     return {
       method: request.method,
       headers: request.headers,
-      body: new Uint8Array(body),
+      body,
       params: yield* HttpRouter.params,
       url: request.url,
       origin: originOf(request),

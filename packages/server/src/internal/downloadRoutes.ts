@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Stream from "effect/Stream"
 import type { ServerError } from "../ServerError.js"
+import { joined } from "./body.js"
 import * as Http from "./http.js"
 import type * as State from "./serverState.js"
 import * as StoredFile from "./storedFile.js"
@@ -90,7 +91,10 @@ export const make = (state: State.ServerState, options: Options) => {
       }
       const { createdAt } = yield* known(store.info(grant.path))
       const files = yield* known(store.files(grant.path))
-      const wanted = decodeURIComponent(name ?? "")
+      const wanted = yield* Effect.try({
+        try: () => decodeURIComponent(name ?? ""),
+        catch: () => Http.refuse(400, "the name of the file has a % that begins no letter")
+      })
       const found = wanted === archiveName && options.archives === true
         ? StoredFile.tar(files)
         : files.find(({ name }) => name === wanted)
@@ -145,16 +149,6 @@ const send = (
 
 /** In bytes; what is larger is sent as it is read. */
 const largestWhole = 256 * 1024
-
-const joined = (parts: ReadonlyArray<Uint8Array>, length: number): Uint8Array => {
-  const bytes = new Uint8Array(length)
-  let offset = 0
-  for (const part of parts) {
-    bytes.set(part, offset)
-    offset += part.length
-  }
-  return bytes
-}
 
 const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A, Http.Refusal> =>
   Effect.mapError(effect, ({ description, reason }) => Http.refuse(reason === "NotFound" ? 404 : 500, description))

@@ -14,7 +14,7 @@ import * as TrainingData from "./trainingData.js"
 import * as TrainingJson from "./trainingJson.js"
 import * as Zstd from "./zstd.js"
 
-export const make = (state: State.ServerState) => {
+export const make = (state: State.ServerState, maxBodyBytes: number) => {
   const { engine } = state
 
   const createModel: Http.Handler = (request) =>
@@ -83,7 +83,7 @@ export const make = (state: State.ServerState) => {
 
   const forwardBackward: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const body = yield* plainBody(request)
+      const body = yield* plainBody(request, maxBodyBytes)
       const contentType = request.headers["content-type"] ?? ""
       if (contentType.includes(Http.protobufType)) {
         const wanted = yield* Effect.try({
@@ -163,12 +163,12 @@ const UnloadModelRequest = Schema.Struct({
 })
 
 /** The body as it was before the client compressed it. */
-const plainBody = ({ body, headers }: Http.Received): Effect.Effect<Uint8Array, Http.Refusal> => {
+const plainBody = ({ body, headers }: Http.Received, maxBytes: number): Effect.Effect<Uint8Array, Http.Refusal> => {
   const encoding = headers["content-encoding"] ?? "identity"
   if (encoding === "identity") return Effect.succeed(body)
   if (encoding !== "zstd") return Http.refuse(415, `bodies may be compressed with zstd, not with ${encoding}`)
   return Effect.try({
-    try: () => Zstd.inflate(body),
+    try: () => Zstd.inflate(body, maxBytes),
     catch: (error) =>
       error instanceof Zstd.TooLarge
         ? Http.refuse(413, `the body is too large: ${error.message}`)

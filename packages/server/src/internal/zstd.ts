@@ -1,16 +1,13 @@
 /** Bodies that a client has compressed with zstd. */
 import { decompress } from "fzstd"
 
-/** More than any client puts into one request, and little enough for a server to hold. */
-const maxBytes = 256 * 2 ** 20
-
-/** The bytes inside may be more than {@link maxBytes}. */
+/** The bytes inside may be more than is allowed. */
 export class TooLarge extends Error {}
 
 /** The bytes inside. Throws {@link TooLarge} before any memory is taken for them, and another `Error` for no zstd. */
-export const inflate = (bytes: Uint8Array): Uint8Array => {
+export const inflate = (bytes: Uint8Array, maxBytes: number): Uint8Array => {
   if (bytes.length === 0) throw new Error("there is no frame")
-  if (largestSize(bytes) > maxBytes) throw new TooLarge(`it may be more than ${maxBytes} bytes`)
+  if (largestSize(bytes, maxBytes) > maxBytes) throw new TooLarge(`it may be more than ${maxBytes} bytes`)
   return decompress(bytes)
 }
 
@@ -20,7 +17,7 @@ export const inflate = (bytes: Uint8Array): Uint8Array => {
  *
  * Source: RFC 8878, sections 3.1.1 and 3.1.2.
  */
-const largestSize = (bytes: Uint8Array): number => {
+const largestSize = (bytes: Uint8Array, maxBytes: number): number => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let total = 0
   let at = 0
@@ -36,7 +33,7 @@ const largestSize = (bytes: Uint8Array): number => {
     if (!isSingleSegment) {
       const window = view.getUint8(at)
       const base = 2 ** (10 + (window >> 3))
-      if (base + (base / 8) * (window & 7) > maxBytes) return Infinity
+      if (base + (base / 8) * (window & 7) > Math.max(maxBytes, commonWindow)) return Infinity
       at += 1
     }
     at += [0, 1, 2, 4][descriptor & 3]!
@@ -58,6 +55,9 @@ const largestSize = (bytes: Uint8Array): number => {
   }
   return total
 }
+
+/** Decoders should take windows of so many bytes, whatever comes in them. Source: RFC 8878, section 3.1.1.1.2. */
+const commonWindow = 8 * 2 ** 20
 
 const repeatedByte = 1
 const compressedBlock = 2

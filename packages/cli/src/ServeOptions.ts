@@ -1,0 +1,137 @@
+/**
+ * What the server is told in files: who may use it, and settings beyond the command line.
+ */
+import type * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
+import type * as PlatformError from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { UsageError } from "./UsageError.js"
+
+/**
+ * Keys of a text with one a line. What follows a `#` is the key's name; lines that begin with it are comments.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parseKeys = (text: string): ReadonlyArray<TinkerProtocol.ApiKey> =>
+  text.split(/\r?\n/).flatMap((line) => {
+    const [key = "", ...rest] = line.split("#")
+    const name = rest.join("#").trim()
+    return key.trim() === "" ? [] : [{ key: key.trim(), name: name === "" ? undefined : name }]
+  })
+
+/**
+ * Keys of a file. Fails when it has none, as a server without keys is open to everybody.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const readKeys = (
+  file: string
+): Effect.Effect<ReadonlyArray<TinkerProtocol.ApiKey>, UsageError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const keys = parseKeys(yield* read("--key-file", file))
+    if (keys.length === 0) {
+      return yield* new UsageError({
+        description: `--key-file ${file} has no key. Write one a line, or leave the option out to ask for none.`
+      })
+    }
+    const broken = keys.findIndex(({ key }) => !/^[\x21-\x7e]+$/.test(key))
+    if (broken >= 0) {
+      return yield* new UsageError({
+        description: `--key-file ${file}: key ${broken + 1} has a blank or a letter that headers cannot carry. `
+          + "Write one key a line, of plain letters, digits and signs."
+      })
+    }
+    return keys
+  })
+
+const Price = Schema.NonNegative.pipe(Schema.finite())
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Settings = Schema.parseJson(Schema.Struct({
+  /** For clients, under their names on the wire. */
+  client_config: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  /** The same for those that clients ask for again and again. */
+  dynamic_config: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  /** US dollars: tokens by base model, a million of each kind; and a gigabyte stored for a month. */
+  prices: Schema.optional(Schema.Struct({
+    tokens: Schema.optional(Schema.Record({
+      key: Schema.String,
+      value: Schema.Struct({ training: Price, prefill: Price, sampled: Price })
+    })),
+    gigabyte_month: Schema.optional(Price)
+  })),
+  /** Sessions without a heartbeat for so long end. */
+  session_timeout_seconds: Schema.optional(Schema.Positive.pipe(Schema.finite())),
+  /** Largest body of a request. */
+  max_body_bytes: Schema.optional(Schema.Int.pipe(Schema.positive()))
+}))
+
+/**
+ * Settings of a JSON file, with names as on the wire. A name that there is not is an error.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const readSettings = (
+  file: string
+): Effect.Effect<TinkerProtocol.Options, UsageError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const text = yield* read("--settings", file)
+    const settings = yield* Effect.mapError(
+      Schema.decodeUnknown(Settings, { onExcessProperty: "error" })(text),
+      (error) => {
+        const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+        const place = issue === undefined || issue.path.length === 0 ? "" : ` ${issue.path.join(".")}:`
+        return new UsageError({
+          description: `--settings ${file}:${place} ${issue?.message ?? error.message}`,
+          cause: error
+        })
+      }
+    )
+    const timeout = settings.session_timeout_seconds
+    return {
+      clientConfig: settings.client_config,
+      dynamicConfig: settings.dynamic_config,
+      prices: settings.prices && { tokens: settings.prices.tokens, gigabyteMonth: settings.prices.gigabyte_month },
+      sessionTimeout: timeout === undefined ? undefined : timeout * 1000,
+      maxBodyBytes: settings.max_body_bytes
+    }
+  })
+
+/**
+ * Whether only programs of this machine can reach the address.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host)
+
+/**
+ * Fails for an address that others can reach, unless there are keys.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const checkExposure = (host: string, hasKeys: boolean): Effect.Effect<void, UsageError> =>
+  hasKeys || isLoopback(host)
+    ? Effect.void
+    : new UsageError({
+      description: `on ${host}, whoever can reach this machine could train, sample and delete without a key. `
+        + "Give --key-file FILE with one key a line, or listen on this machine alone with --host 127.0.0.1."
+    })
+
+const read = (option: string, file: string): Effect.Effect<string, UsageError, FileSystem.FileSystem> =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) =>
+    Effect.mapError(
+      fs.readFileString(file),
+      (error: PlatformError.PlatformError) =>
+        new UsageError({ description: `${option} ${file} cannot be read: ${error.message}`, cause: error })
+    ))

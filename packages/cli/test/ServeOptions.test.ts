@@ -1,0 +1,65 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Either } from "effect"
+import * as ServeOptions from "../src/ServeOptions.js"
+
+const fileOf = (text: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const file = yield* fs.makeTempFileScoped()
+    yield* fs.writeFileString(file, text)
+    return file
+  })
+
+const failure = <A, R>(effect: Effect.Effect<A, { readonly message: string }, R>) =>
+  Effect.map(Effect.flip(effect), ({ message }) => message)
+
+describe("keys", () => {
+  it("are one a line, with names behind them and comments between them", () => {
+    assert.deepStrictEqual(ServeOptions.parseKeys("# mine\ntml-a\r\n\n  tml-b  # Bo's laptop #2\n"), [
+      { key: "tml-a", name: undefined },
+      { key: "tml-b", name: "Bo's laptop #2" }
+    ])
+  })
+
+  it.scoped("of a file must be there, and be what a header can carry, and are never shown", () =>
+    Effect.gen(function*() {
+      assert.lengthOf(yield* ServeOptions.readKeys(yield* fileOf("tml-a\n")), 1)
+      assert.include(yield* failure(ServeOptions.readKeys(yield* fileOf("# none\n"))), "has no key")
+      const broken = yield* failure(ServeOptions.readKeys(yield* fileOf("tml-a\ntml secret\n")))
+      assert.include(broken, "key 2")
+      assert.notInclude(broken, "secret")
+      assert.include(yield* failure(ServeOptions.readKeys("/nonexistent")), "cannot be read")
+    }).pipe(Effect.provide(NodeContext.layer)))
+})
+
+it.scoped("settings have the names of the wire, and one that there is not is named", () =>
+  Effect.gen(function*() {
+    const settings = {
+      client_config: { fwdbwd_max_chunk_len: 2 },
+      prices: { tokens: { m: { training: 1, prefill: 2, sampled: 3 } }, gigabyte_month: 4 },
+      session_timeout_seconds: 300
+    }
+    const options = yield* ServeOptions.readSettings(yield* fileOf(JSON.stringify(settings)))
+    assert.deepStrictEqual(options.clientConfig, { fwdbwd_max_chunk_len: 2 })
+    assert.deepStrictEqual(options.prices, {
+      tokens: { m: { training: 1, prefill: 2, sampled: 3 } },
+      gigabyteMonth: 4
+    })
+    assert.strictEqual(options.sessionTimeout, 300_000)
+    const refused = (text: string) => Effect.flatMap(fileOf(text), (file) => failure(ServeOptions.readSettings(file)))
+    assert.include(yield* refused("{\"pricess\": {}}"), "pricess")
+    assert.include(yield* refused("{\"prices\": {\"gigabyte_month\": -1}}"), "prices.gigabyte_month")
+    yield* refused("no JSON")
+  }).pipe(Effect.provide(NodeContext.layer)))
+
+it("an address that others can reach needs keys", () => {
+  const allowed = (host: string, hasKeys: boolean) =>
+    Either.isRight(Effect.runSync(Effect.either(ServeOptions.checkExposure(host, hasKeys))))
+  for (const host of ["127.0.0.1", "127.1.2.3", "::1", "localhost"]) assert.isTrue(allowed(host, false), host)
+  for (const host of ["0.0.0.0", "::", "192.168.1.2", "example.org", "127.0.0.1.example.org"]) {
+    assert.isFalse(allowed(host, false), host)
+    assert.isTrue(allowed(host, true), host)
+  }
+})

@@ -1,0 +1,72 @@
+/** Reads the body of a request, up to a limit. */
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Http from "./http.js"
+
+/**
+ * The whole body. One that is too large is refused with 413 before it is read to its end, on a connection that closes then;
+ * one that breaks off with 400.
+ */
+export const read = (
+  request: HttpServerRequest.HttpServerRequest,
+  maxBytes: number
+): Effect.Effect<Uint8Array, Http.Refusal> => {
+  const tooLarge = Http.refuse(413, `the body is larger than ${maxBytes} bytes, the most that this server takes`, {
+    connection: "close"
+  })
+  const announced = request.headers["content-length"]
+  if (announced !== undefined && Number(announced) > maxBytes) return tooLarge
+  if (isReadable(request.source)) return readAll(request.source, maxBytes, tooLarge)
+  return Effect.flatMap(
+    Effect.mapError(request.arrayBuffer, () => brokenOff),
+    (body) => body.byteLength > maxBytes ? tooLarge : Effect.succeed(new Uint8Array(body))
+  )
+}
+
+const brokenOff = Http.refuse(400, "the body ended before it was complete")
+
+/** What is read of a Node stream. The platform would break the connection of a body that is too large, without an answer. */
+interface Readable {
+  readonly on: (event: string, listener: (chunk: Uint8Array) => void) => unknown
+  readonly off: (event: string, listener: (chunk: Uint8Array) => void) => unknown
+  readonly pause: () => unknown
+}
+
+const isReadable = (source: unknown): source is Readable =>
+  Predicate.hasProperty(source, "on") && Predicate.hasProperty(source, "off") && Predicate.hasProperty(source, "pause")
+
+const readAll = (source: Readable, maxBytes: number, tooLarge: Http.Refusal): Effect.Effect<Uint8Array, Http.Refusal> =>
+  Effect.async((resume) => {
+    const chunks: Array<Uint8Array> = []
+    let size = 0
+    const onData = (chunk: Uint8Array) => {
+      size += chunk.length
+      if (size <= maxBytes) return void chunks.push(chunk)
+      chunks.length = 0
+      source.pause()
+      end(tooLarge)
+    }
+    const onEnd = () => end(Effect.succeed(joined(chunks, size)))
+    const onBroken = () => end(brokenOff)
+    const listeners = [["data", onData], ["end", onEnd], ["error", onBroken], ["close", onBroken]] as const
+    const stop = () => {
+      for (const [event, listener] of listeners) if (event !== "error") source.off(event, listener)
+    }
+    const end = (result: Effect.Effect<Uint8Array, Http.Refusal>) => {
+      stop()
+      resume(result)
+    }
+    for (const [event, listener] of listeners) source.on(event, listener)
+    return Effect.sync(stop)
+  })
+
+export const joined = (parts: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
+  const bytes = new Uint8Array(size)
+  let offset = 0
+  for (const part of parts) {
+    bytes.set(part, offset)
+    offset += part.length
+  }
+  return bytes
+}
