@@ -84,7 +84,8 @@ const recording = () => {
   }
 }
 
-const seconds = ({ end, start }: Recorded) => Number((end ?? -1n) - start) / 1e9
+/** To the millisecond: delays are drawn, and their fractions rounded. */
+const seconds = ({ end, start }: Recorded) => Math.round(Number((end ?? -1n) - start) / 1e6) / 1e3
 
 /** Events of clients that are made with the hub. */
 const listening = () => {
@@ -360,7 +361,7 @@ it.effect("each phase of a pass is a span, which together take as long as the ca
     assert.deepStrictEqual([validate, turn, budget, queued, running, decode], [0, 3, 0, 15, 5, 0])
     assert.isAbove(submit ?? 0, 2.3)
     assert.isAbove(seconds(pass!), 25)
-    assert.closeTo(took.reduce((sum, one) => sum + one, 0), seconds(pass!), 1e-6)
+    assert.closeTo(took.reduce((sum, one) => sum + one, 0), seconds(pass!), 0.004)
     // They follow each other without a gap.
     for (let i = 1; i < phases.length; i++) assert.strictEqual(phases[i]!.start, phases[i - 1]!.end)
     assert.deepInclude(Object.fromEntries(pass!.attributes), {
@@ -440,7 +441,7 @@ it.effect("a sample's span tells its phases too, again for one that the server h
       requestId: "sample-1"
     })
     const took = childrenOf(sample!).reduce((sum, one) => sum + seconds(one), 0)
-    assert.closeTo(took, seconds(sample!), 1e-6)
+    assert.closeTo(took, seconds(sample!), 0.004)
     const [created] = named("ServiceClient.createSamplingClient")
     assert.deepInclude(Object.fromEntries(created!.attributes), { sessionId: "S", samplingSessionId: "S:sample:0" })
   }))
