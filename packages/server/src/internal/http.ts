@@ -51,15 +51,52 @@ export const protobuf = (bytes: Uint8Array): HttpServerResponse.HttpServerRespon
 export const protobufType = "application/x-protobuf"
 
 export const refusal = ({ detail, headers, status }: Refusal): HttpServerResponse.HttpServerResponse => {
-  const answer = json({ detail }, status)
+  const answer = json({ detail: typeof detail === "string" ? brief(detail) : detail }, status)
   return headers === undefined ? answer : HttpServerResponse.setHeaders(answer, headers)
 }
 
+/** Says what is wrong with something without repeating all of it. */
+export const brief = (text: string): string =>
+  text.length <= maxTextLength
+    ? text
+    : `${text.slice(0, maxTextLength)}… (and ${text.length - maxTextLength} characters more)`
+
+const maxTextLength = 1000
+
+/** Deeper than anything that clients send, and not too deep for what walks through it. */
+const maxDepth = 100
+
+/** Whether JSON has arrays and objects inside one another beyond {@link maxDepth}. */
+const isTooDeep = (body: Uint8Array): boolean => {
+  let depth = 0
+  let isText = false
+  for (let i = 0; i < body.length; i++) {
+    const byte = body[i]!
+    if (isText) {
+      if (byte === backslash) i++
+      else if (byte === quote) isText = false
+    } else if (byte === quote) isText = true
+    else if (byte === openBracket || byte === openBrace) {
+      if (++depth > maxDepth) return true
+    } else if (byte === closeBracket || byte === closeBrace) depth--
+  }
+  return false
+}
+
+const quote = 0x22
+const openBracket = 0x5b
+const backslash = 0x5c
+const closeBracket = 0x5d
+const openBrace = 0x7b
+const closeBrace = 0x7d
+
+const invalidJson = (reason: string) => refuse(422, [{ type: "json_invalid", loc: ["body"], msg: reason }])
+
 /** The body as JSON. Sequence numbers of copied samplers are larger than a number can hold, so they become strings. */
 export const parseJson = (body: Uint8Array): Effect.Effect<unknown, Refusal> =>
-  Effect.try({
+  isTooDeep(body) ? invalidJson(`the body nests deeper than ${maxDepth} levels`) : Effect.try({
     try: () => JSON.parse(decoder.decode(body).replace(largeSeqId, "\"seq_id\":\"$1\"")) as unknown,
-    catch: () => refuse(422, [{ type: "json_invalid", loc: ["body"], msg: "the body is not JSON" }])
+    catch: () => invalidJson("the body is not JSON")
   })
 
 /** Quotes inside a JSON string have a backslash before them, so this never matches there. */
@@ -73,7 +110,7 @@ export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Effec
       ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => ({
         type: "value_error",
         loc: ["body", ...issue.path],
-        msg: issue.message
+        msg: brief(issue.message)
       }))
     ))
 

@@ -316,17 +316,17 @@ export const settle = (
 const failureOf = (error: WorkError): Futures.Failed => {
   switch (error._tag) {
     case "UserError":
-      return { _tag: "Failed", error: error.detail, category: "user" }
+      return { _tag: "Failed", error: Http.brief(error.detail), category: "user" }
     case "EngineError":
       return {
         _tag: "Failed",
-        error: error.description,
+        error: Http.brief(error.description),
         category: error.reason === "Unavailable" || error.reason === "UnsupportedModel" ? "server" : "user"
       }
     case "ServerError":
       return {
         _tag: "Failed",
-        error: error.description,
+        error: Http.brief(error.description),
         category: error.reason === "DamagedFile" || error.reason === "FileSystem" ? "server" : "user"
       }
   }

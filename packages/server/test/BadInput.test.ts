@@ -1,0 +1,132 @@
+import { HttpClient, HttpClientRequest } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Logger } from "effect"
+import * as BadInput from "./badInput.js"
+import * as Wire from "./wire.js"
+
+/** Of each kind; the long run is for those who change how requests are read. */
+const cases = process.env.TINKER_TEST_LONG === "1" ? 10_000 : 500
+
+const ready = Effect.gen(function*() {
+  const { modelId, sessionId } = yield* Wire.readyModel
+  const samplerId = String((yield* Wire.createSampler(sessionId)).body.sampling_session_id)
+  return { modelId, sessionId, samplerId }
+})
+
+/** Runs the cases, and says which went wrong. */
+const complaints = <E, R>(
+  run: (
+    next: () => number,
+    seqId: number,
+    ids: Effect.Effect.Success<typeof ready>
+  ) => Effect.Effect<readonly [what: string, complaint: string | undefined], E, R>
+) =>
+  Effect.gen(function*() {
+    const found: Array<string> = []
+    let ids = yield* ready
+    const next = BadInput.random(1)
+    for (let i = 0; i < cases; i++) {
+      // What is left open by a number that is skipped would hold all that follows.
+      if (i % 20 === 0) ids = yield* ready
+      const [what, complaint] = yield* run(next, i % 20 + 1, ids)
+      if (complaint !== undefined) found.push(`case ${i}: ${what.slice(0, 300)}: ${complaint}`)
+    }
+    return found
+  }).pipe(Effect.provide(Wire.server()), Effect.provide(Logger.remove(Logger.defaultLogger)))
+
+const timeout = process.env.TINKER_TEST_LONG === "1" ? 600_000 : 30_000
+
+describe("bad input", () => {
+  it.effect("in one part of a body is refused, or fails by the user's fault", () =>
+    Effect.gen(function*() {
+      const found = yield* complaints((next, seqId, { modelId, samplerId, sessionId }) =>
+        Effect.gen(function*() {
+          const all = BadInput.bodies(sessionId, modelId, samplerId, seqId)
+          const [path, body] = all[Math.floor(next() * all.length)]!
+          const text = BadInput.mutate(body, next)
+          const reply = yield* BadInput.held(Wire.post(path, text))
+          return [`${path} ${text}`, BadInput.complaint(reply) ?? (yield* BadInput.settled(reply))]
+        })
+      )
+      assert.deepStrictEqual(found, [])
+    }), timeout)
+
+  it.effect("of any bytes is refused by every route that reads a body", () =>
+    Effect.gen(function*() {
+      const found = yield* complaints((next, seqId, { modelId, samplerId, sessionId }) =>
+        Effect.gen(function*() {
+          const all = BadInput.bodies(sessionId, modelId, samplerId, seqId)
+          const [path] = all[Math.floor(next() * all.length)]!
+          const bytes = BadInput.noise(next)
+          const type = next() < 0.5 ? "application/json" : "application/x-protobuf"
+          const encoding: Record<string, string> = next() < 0.3 ? { "content-encoding": "zstd" } : {}
+          const reply = yield* Wire.postBytes(path, bytes, type, encoding)
+          return [`${path} ${bytes.join()}`, reply.status < 400 ? "accepted" : BadInput.complaint(reply)]
+        })
+      )
+      assert.deepStrictEqual(found, [])
+    }), timeout)
+
+  it.effect("in protobuf is refused, or fails by the user's fault", () =>
+    Effect.gen(function*() {
+      const found = yield* complaints((next, seqId, { modelId }) =>
+        Effect.gen(function*() {
+          const bytes = BadInput.noise(next, Wire.passBytes(modelId, seqId))
+          const reply = yield* Wire.postBytes("forward_backward", bytes)
+          return [bytes.join(), BadInput.complaint(reply) ?? (yield* BadInput.settled(reply))]
+        })
+      )
+      assert.deepStrictEqual(found, [])
+    }), timeout)
+
+  it.effect("in paths and queries is refused", () =>
+    Effect.gen(function*() {
+      const pieces = [
+        "%",
+        "%ff",
+        "%00",
+        "..%2f..",
+        "a%2fb",
+        "weights",
+        "x".repeat(3000),
+        "%f0%9f%98%80",
+        ":",
+        "train:0",
+        "''"
+      ]
+      const queries = [
+        "limit=1e9",
+        "limit=NaN",
+        "offset=-1",
+        "offset=9007199254740993",
+        "day=%ff",
+        "%=1",
+        "access_scope="
+      ]
+      const found = yield* complaints((next) =>
+        Effect.gen(function*() {
+          const pick = (from: ReadonlyArray<string>) => from[Math.floor(next() * from.length)]!
+          const bases = [
+            "training_runs",
+            "sessions",
+            "samplers",
+            "checkpoints",
+            "audit",
+            "billing/usage/events",
+            "../files",
+            `training_runs/${pick(pieces)}/checkpoints`,
+            `training_runs/${pick(pieces)}/checkpoints/weights`
+          ]
+          const path = `${pick(bases)}/${pick(pieces)}${next() < 0.5 ? `/${pick(pieces)}` : ""}?${pick(queries)}`
+          const method = pick(["GET", "POST", "PUT", "DELETE"]) as "GET" | "POST"
+          const reply = yield* Effect.flatMap(
+            HttpClient.execute(HttpClientRequest.make(method)(`http://tinker/api/v1/${path}`)),
+            (reply) => Effect.map(reply.text, (text) => ({ status: reply.status, text }))
+          )
+          const isTold = reply.status < 400 || reply.text.startsWith("{\"detail\":")
+          return [`${method} ${path}`, reply.status >= 500 || !isTold ? `${reply.status} ${reply.text}` : undefined]
+        })
+      )
+      assert.deepStrictEqual(found, [])
+    }), timeout)
+})
