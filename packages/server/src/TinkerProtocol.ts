@@ -7,7 +7,6 @@
  * the numbers of a model's requests have no gaps.
  */
 import type * as HttpApp from "@effect/platform/HttpApp"
-import type { HttpMethod } from "@effect/platform/HttpMethod"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Cause from "effect/Cause"
@@ -26,8 +25,10 @@ import * as CheckpointRoutes from "./internal/checkpointRoutes.js"
 import * as DownloadRoutes from "./internal/downloadRoutes.js"
 import * as Http from "./internal/http.js"
 import * as ModelRoutes from "./internal/modelRoutes.js"
+import * as OpenApi from "./internal/openApi.js"
 import * as PlannedFault from "./internal/plannedFault.js"
 import { ConnectionDropped } from "./internal/plannedFault.js"
+import * as Routes from "./internal/routes.js"
 import * as SamplingRoutes from "./internal/samplingRoutes.js"
 import * as ServerState from "./internal/serverState.js"
 import * as SessionListRoutes from "./internal/sessionListRoutes.js"
@@ -135,16 +136,11 @@ export const make = (
     const sampling = SamplingRoutes.make(state)
     const account = AccountRoutes.make(state, options.prices ?? {})
 
-    const route = (
-      method: HttpMethod,
-      path: `/${string}`,
-      handler: Http.Handler,
-      access: Authentication.Access = "session",
-      prefix: "" | "/api/v1" = "/api/v1"
-    ) =>
-      HttpRouter.makeRoute(
+    const route = (one: Routes.Route, handler: Http.Handler) => {
+      const { access = "session", method, path } = one
+      return HttpRouter.makeRoute(
         method,
-        `${prefix}${path}`,
+        Routes.pathOf(one),
         Effect.gen(function*() {
           const request = yield* HttpServerRequest.HttpServerRequest
           const fault = faults === undefined ? undefined : yield* faults.next(path.slice(1))
@@ -166,64 +162,65 @@ export const make = (
           return yield* PlannedFault.apply(fault, answer)
         })
       )
+    }
 
-    return HttpRouter.fromIterable([
-      route("GET", "/healthz", sessions.healthz, "open"),
-      route("POST", "/client/config", sessions.config, "key"),
-      route("POST", "/auth/token", authentication.exchange, "key"),
-      route("GET", "/auth/apikey/me", authentication.describe, "key"),
-      route("DELETE", "/auth/apikey/me", authentication.revoke, "key"),
-      route("POST", "/client/dynamic_config", sessions.dynamicConfig),
-      route("GET", "/get_server_capabilities", sessions.getServerCapabilities),
-      route("POST", "/create_session", sessions.createSession),
-      route("POST", "/session_heartbeat", sessions.heartbeat),
-      route("POST", "/sessions/:id/finish", sessions.finish),
-      route("POST", "/telemetry", sessions.telemetry),
-      route("POST", "/create_model", models.createModel),
-      route("POST", "/get_info", models.getInfo),
-      route("POST", "/unload_model", models.unloadModel),
-      route("POST", "/forward_backward", models.forwardBackward),
-      route("POST", "/forward", models.forward),
-      route("POST", "/optim_step", models.optimStep),
-      route("POST", "/create_custom_loss", models.createCustomLoss),
-      route("POST", "/save_weights", weights.saveWeights),
-      route("POST", "/save_weights_for_sampler", weights.saveWeightsForSampler),
-      route("POST", "/save_weights_external", weights.saveWeightsExternal),
-      route("POST", "/load_weights", weights.loadWeights),
-      route("POST", "/weights_info", weights.weightsInfo),
-      route("POST", "/copy_weights", checkpoints.copyWeights),
-      route("GET", "/sessions", sessionLists.listSessions),
-      route("POST", "/sessions/search", sessionLists.search),
-      route("GET", "/sessions/:id", sessionLists.getSession),
-      route("PUT", "/sessions/:id/project", sessionLists.assignProject),
-      route("GET", "/sessions/:id/trace_export", sessionLists.traceExport),
-      route("GET", "/billing/usage/events", account.usageEvents),
-      route("GET", "/billing/usage/checkpoints/current", account.currentStorage),
-      route("GET", "/audit", account.audit),
-      route("GET", "/checkpoints", checkpoints.listUserCheckpoints),
-      route("GET", "/training_runs", runs.listTrainingRuns),
-      route("GET", "/training_runs/:id", runs.getTrainingRun),
-      route("GET", "/training_runs/:id/checkpoints", runs.listCheckpoints),
-      route("DELETE", "/training_runs/:id/checkpoints/:name", checkpoints.withoutKind),
-      route("DELETE", "/training_runs/:id/checkpoints/:kind/:name", checkpoints.remove),
-      route("POST", "/training_runs/:id/checkpoints/:kind/:name/publish", checkpoints.publish),
-      route("DELETE", "/training_runs/:id/checkpoints/:kind/:name/publish", checkpoints.unpublish),
-      route("PUT", "/training_runs/:id/checkpoints/:kind/:name/ttl", checkpoints.setTtl),
-      route(
-        "GET",
-        "/training_runs/:id/checkpoints/:kind/:name/external_weights_urls",
-        downloads.externalWeightsUrls
-      ),
-      route("GET", "/training_runs/:id/checkpoints/:kind/:name/archive", downloads.archive),
-      route("GET", `${DownloadRoutes.filesPath}/:token/:name`, downloads.file, "open", ""),
-      route("POST", "/create_sampling_session", sampling.createSamplingSession),
-      route("POST", "/join_sampling_session", sampling.joinSamplingSession),
-      route("GET", "/samplers/:id", sampling.getSampler),
-      route("POST", "/asample", sampling.asample),
-      route("POST", "/retrieve_future", sampling.retrieveFuture),
-      route("POST", "/retrieve_futures", sampling.retrieveFutures),
-      route("POST", "/cancel_future", sampling.cancelFuture)
-    ]).pipe(
+    let description: unknown
+    const handlers: Readonly<Record<Routes.RouteName, Http.Handler>> = {
+      healthz: sessions.healthz,
+      config: sessions.config,
+      exchange: authentication.exchange,
+      describeKey: authentication.describe,
+      revokeKey: authentication.revoke,
+      dynamicConfig: sessions.dynamicConfig,
+      getServerCapabilities: sessions.getServerCapabilities,
+      createSession: sessions.createSession,
+      heartbeat: sessions.heartbeat,
+      finish: sessions.finish,
+      telemetry: sessions.telemetry,
+      createModel: models.createModel,
+      getInfo: models.getInfo,
+      unloadModel: models.unloadModel,
+      forwardBackward: models.forwardBackward,
+      forward: models.forward,
+      optimStep: models.optimStep,
+      createCustomLoss: models.createCustomLoss,
+      saveWeights: weights.saveWeights,
+      saveWeightsForSampler: weights.saveWeightsForSampler,
+      saveWeightsExternal: weights.saveWeightsExternal,
+      loadWeights: weights.loadWeights,
+      weightsInfo: weights.weightsInfo,
+      copyWeights: checkpoints.copyWeights,
+      listSessions: sessionLists.listSessions,
+      searchSessions: sessionLists.search,
+      getSession: sessionLists.getSession,
+      assignProject: sessionLists.assignProject,
+      traceExport: sessionLists.traceExport,
+      usageEvents: account.usageEvents,
+      currentStorage: account.currentStorage,
+      audit: account.audit,
+      listUserCheckpoints: checkpoints.listUserCheckpoints,
+      listTrainingRuns: runs.listTrainingRuns,
+      getTrainingRun: runs.getTrainingRun,
+      listCheckpoints: runs.listCheckpoints,
+      removeWithoutKind: checkpoints.withoutKind,
+      remove: checkpoints.remove,
+      publish: checkpoints.publish,
+      unpublish: checkpoints.unpublish,
+      setTtl: checkpoints.setTtl,
+      externalWeightsUrls: downloads.externalWeightsUrls,
+      archive: downloads.archive,
+      file: downloads.file,
+      createSamplingSession: sampling.createSamplingSession,
+      joinSamplingSession: sampling.joinSamplingSession,
+      getSampler: sampling.getSampler,
+      asample: sampling.asample,
+      retrieveFuture: sampling.retrieveFuture,
+      retrieveFutures: sampling.retrieveFutures,
+      cancelFuture: sampling.cancelFuture,
+      openApi: () => Effect.succeed(Http.json(description ??= OpenApi.make()))
+    }
+
+    return HttpRouter.fromIterable(Routes.all.map(([name, one]) => route(one, handlers[name]))).pipe(
       Effect.catchTag(
         "RouteNotFound",
         ({ request }) => Effect.succeed(Http.json({ detail: `there is no ${request.method} ${request.url} here` }, 404))

@@ -95,7 +95,7 @@ export const make = (
   }
 }
 
-const CheckpointsQuery = Schema.Struct(Listing.page(100))
+export const CheckpointsQuery = Schema.Struct(Listing.page(100))
 
 const parse = (path: string) => Either.mapLeft(TinkerPath.parse(path), (error) => Http.refuse(400, error.description))
 

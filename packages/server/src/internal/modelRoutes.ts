@@ -158,7 +158,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
 
 const getInfoResponse = Http.encode(ModelsApi.GetInfoResponse)
 
-const UnloadModelRequest = Schema.Struct({
+export const UnloadModelRequest = Schema.Struct({
   modelId: Schema.propertySignature(Schema.String).pipe(Schema.fromKey("model_id"))
 })
 

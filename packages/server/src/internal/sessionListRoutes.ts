@@ -99,11 +99,11 @@ interface Found {
   readonly projectId: string | undefined
 }
 
-const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
+export const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
 
-const SessionsQuery = Schema.Struct({ ...Listing.page(20), access_scope: Listing.AccessScope })
+export const SessionsQuery = Schema.Struct({ ...Listing.page(20), access_scope: Listing.AccessScope })
 
-const SearchRequest = Schema.Struct({
+export const SearchRequest = Schema.Struct({
   ...SessionsApi.SessionSearchRequest.fields,
   userMetadata: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.String }), {
     default: () => ({})

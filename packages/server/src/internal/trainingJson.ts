@@ -9,7 +9,7 @@ import * as Http from "./http.js"
 
 const Numbers: Schema.Schema<ReadonlyArray<unknown>> = Schema.declare(
   (value): value is ReadonlyArray<unknown> => Array.isArray(value),
-  { identifier: "Numbers" }
+  { identifier: "Numbers", jsonSchema: { type: "array", items: { type: "number" } } }
 )
 
 const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
@@ -34,9 +34,9 @@ const Input = Schema.Struct({
 
 const ids = { model_id: Schema.String, seq_id: Schema.Int }
 
-const ForwardBackward = Schema.Struct({ ...ids, forward_backward_input: Input })
+export const ForwardBackward = Schema.Struct({ ...ids, forward_backward_input: Input })
 
-const Forward = Schema.Struct({ ...ids, forward_input: Input })
+export const Forward = Schema.Struct({ ...ids, forward_input: Input })
 
 /** The body of `forward_backward`, which always wants gradients. */
 export const decodeForwardBackward = (value: unknown): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>

@@ -101,9 +101,9 @@ interface Run {
   readonly userMetadata: Readonly<Record<string, string>> | null
 }
 
-const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
+export const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
 
-const RunsQuery = Schema.Struct({
+export const RunsQuery = Schema.Struct({
   ...Listing.page(20),
   access_scope: Listing.AccessScope,
   project_id: Schema.optional(Schema.String)

@@ -199,15 +199,15 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
   return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo, checkToken }
 }
 
-const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })
+export const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })
 
-const LoadIntoModelRequest = Schema.Struct({
+export const LoadIntoModelRequest = Schema.Struct({
   ...WeightsApi.LoadWeightsRequest.fields,
   modelId: WeightsApi.SaveWeightsRequest.fields.modelId,
   seqId: WeightsApi.SaveWeightsRequest.fields.seqId
 })
 
-const CreateByLoadingRequest = Schema.Struct({
+export const CreateByLoadingRequest = Schema.Struct({
   ...WeightsApi.LoadWeightsRequest.fields,
   sessionId: ModelsApi.CreateModelRequest.fields.sessionId,
   modelSeqId: ModelsApi.CreateModelRequest.fields.modelSeqId

@@ -3,7 +3,7 @@ import * as Schema from "effect/Schema"
 
 const Numbers: Schema.Schema<ReadonlyArray<number>> = Schema.declare(
   (u): u is ReadonlyArray<number> => Array.isArray(u),
-  { identifier: "Numbers" }
+  { identifier: "Tokens", jsonSchema: { type: "array", items: { type: "integer" } } }
 )
 
 const Int32ArrayFromSelf = Schema.declare((u): u is Int32Array => u instanceof Int32Array, {

@@ -1,0 +1,113 @@
+/** The description of the routes for other programs, in OpenAPI 3.1, made from the schemas that read and write their JSON. */
+import * as JSONSchema from "effect/JSONSchema"
+import * as Schema from "effect/Schema"
+import * as Http from "./http.js"
+import * as Routes from "./routes.js"
+
+/** An OpenAPI document. It is the same for every server, so it is made once, when somebody asks. */
+export const make = (): unknown => {
+  const definitions: Record<string, JSONSchema.JsonSchema7> = {}
+  const schemaOf = (schema: Schema.Schema.All) =>
+    JSONSchema.fromAST(Schema.encodedSchema(schema as Schema.Schema.Any).ast, {
+      definitions,
+      definitionPath: "#/components/schemas/",
+      target: "openApi3.1",
+      additionalPropertiesStrategy: "allow"
+    })
+
+  const parametersOf = ({ path, query }: Routes.Route) => {
+    const inPath = Array.from(path.matchAll(/:(\w+)/g), ([, name]) => ({
+      name,
+      in: "path",
+      required: true,
+      schema: { type: "string" }
+    }))
+    const fields = query === undefined ? undefined : schemaOf(query)
+    const properties = fields !== undefined && "properties" in fields ? fields.properties : {}
+    const required = fields !== undefined && "required" in fields ? fields.required : []
+    return [
+      ...inPath,
+      ...Object.entries(properties).map(([name, schema]) => ({
+        name,
+        in: "query",
+        required: required.includes(name),
+        schema
+      }))
+    ]
+  }
+
+  const contentOf = (schema: unknown, isProtobuf: boolean) => ({
+    "application/json": { schema },
+    ...(isProtobuf ? { [Http.protobufType]: { schema: { type: "string", format: "binary" } } } : {})
+  })
+
+  const answerOf = ({ answer, protobuf }: Routes.Route): Readonly<Record<string, unknown>> => {
+    switch (answer) {
+      case "none":
+        return { 204: { description: "Done" } }
+      case "redirect":
+        return { 302: { description: "Where it is" } }
+      case "text":
+        return { 200: { description: "As text", content: { "text/plain": { schema: { type: "string" } } } } }
+      case "file":
+        return {
+          200: {
+            description: "Its bytes",
+            content: { "application/octet-stream": { schema: { type: "string", format: "binary" } } }
+          }
+        }
+      default:
+        return {
+          200: {
+            description: "The answer",
+            content: contentOf(answer === undefined ? { type: "object" } : schemaOf(answer), protobuf === "answer")
+          }
+        }
+    }
+  }
+
+  const paths: Record<string, Record<string, unknown>> = {}
+  for (const [name, route] of Routes.all) {
+    const path = Routes.pathOf(route).replace(/:(\w+)/g, "{$1}")
+    const operations = paths[path] ??= {}
+    operations[route.method.toLowerCase()] = {
+      operationId: name,
+      summary: route.summary,
+      security: route.access === "open" ? [] : [{ key: [] }],
+      parameters: parametersOf(route),
+      ...(route.body === undefined ? {} : {
+        requestBody: { required: true, content: contentOf(schemaOf(route.body), route.protobuf === "body") }
+      }),
+      responses: { ...answerOf(route), "4XX": { $ref: "#/components/responses/Refusal" } }
+    }
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Tinker protocol",
+      version: "0.38.0",
+      description:
+        "Fine-tuning and sampling, as the Python SDK of this version speaks it. A request that is accepted has a "
+        + "request_id, by which retrieve_future gives its result."
+    },
+    paths,
+    components: {
+      schemas: definitions,
+      securitySchemes: { key: { type: "apiKey", in: "header", name: "X-API-Key" } },
+      responses: {
+        Refusal: {
+          description: "What was wrong",
+          content: {
+            "application/json": {
+              schema: {
+                type: "object",
+                required: ["detail"],
+                properties: { detail: { anyOf: [{ type: "string" }, { type: "array", items: { type: "object" } }] } }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
