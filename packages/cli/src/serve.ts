@@ -10,6 +10,8 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpServer from "@effect/platform/HttpServer"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -50,8 +52,18 @@ const flags = {
         + "session_timeout_seconds and max_body_bytes"
     ),
     Options.optional
-  )
+  ),
+  quiet: Options.boolean("quiet").pipe(Options.withDescription("Writes no line a request to standard error"))
 }
+
+/** How long requests that run may take when the server is told to stop. A second Ctrl-C stops it at once. */
+const gracePeriod = Duration.seconds(30)
+
+/** Neither keys nor bodies are in it. */
+const logLine = ({ method, millis, path, status }: TinkerProtocol.Answered) =>
+  Effect.map(Clock.currentTimeMillis, (now) => {
+    process.stderr.write(`${new Date(now).toISOString()} ${method} ${path} ${status} ${millis.toFixed(1)} ms\n`)
+  })
 
 const listening = Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
   Effect.sync(() => {
@@ -70,14 +82,18 @@ interface Place {
 const command = Command.make(
   "serve",
   flags,
-  ({ data, host, keyFile, model, port, settings }) =>
+  ({ data, host, keyFile, model, port, quiet, settings }) =>
     Effect.gen(function*() {
       yield* ServeOptions.checkExposure(host, Option.isSome(keyFile))
       return {
         ...(Option.isSome(settings) ? yield* ServeOptions.readSettings(settings.value) : {}),
         apiKeys: Option.isSome(keyFile) ? yield* ServeOptions.readKeys(keyFile.value) : undefined,
         // Clients of the protocol's beginning fetch checkpoints no other way.
-        archives: true
+        archives: true,
+        metrics: true,
+        gracePeriod,
+        saveOnStop: Option.isSome(data),
+        onAnswer: quiet ? undefined : logLine
       }
     }).pipe(
       Effect.flatMap((options) => launch(options, { data, host, model, port }))

@@ -34,6 +34,7 @@ it.scopedLive(
   () =>
     Effect.gen(function*() {
       const child = yield* serve("--port", "0")
+      const logged = yield* Effect.cached(readUntil(child.stderr, /capabilities.*\n/))
       const line = yield* readUntil(child.stdout, /\n/)
       assert.match(line, /^listening on http:\/\/127\.0\.0\.1:\d+\n$/)
       const client = Tinker.layer({ baseUrl: line.replace("listening on ", "").trim() }).pipe(
@@ -44,6 +45,10 @@ it.scopedLive(
         client
       )
       assert.deepStrictEqual(supportedModels.map((model) => model.modelName), [ShippedModel.name])
+      assert.match(
+        yield* logged,
+        /^\d{4}-\S+Z GET \/api\/v1\/get_server_capabilities 200 [\d.]+ ms$/m
+      )
     }),
   60_000
 )

@@ -49,6 +49,10 @@ export interface Service {
   readonly knows: (seqId: number) => Effect.Effect<boolean>
   /** Notes that the request with this number was refused. */
   readonly reject: (seqId: number) => Effect.Effect<void>
+  /** How many jobs wait or run. */
+  readonly length: Effect.Effect<number>
+  /** Whether a job runs, or will without another being handed in. */
+  readonly isBusy: Effect.Effect<boolean>
   /** What jobs that have not run are waiting for. */
   readonly state: Effect.Effect<QueueState>
 }
@@ -148,6 +152,8 @@ export const make = (options: {
         Effect.sync(() => {
           if (seqId >= next && !records.has(seqId)) rejected.add(seqId)
         }),
+      length: Effect.sync(() => Array.from(records.values()).filter(({ status }) => status !== "over").length),
+      isBusy: Effect.sync(() => !closed && (running || isReady())),
       state: Effect.map(options.gate.state, (state) => {
         if (state !== undefined) return state
         return running || !Array.from(records.values()).some((record) => record.status === "waiting")

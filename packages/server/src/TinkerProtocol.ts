@@ -9,7 +9,9 @@
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -24,6 +26,8 @@ import * as Body from "./internal/body.js"
 import * as CheckpointRoutes from "./internal/checkpointRoutes.js"
 import * as DownloadRoutes from "./internal/downloadRoutes.js"
 import * as Http from "./internal/http.js"
+import * as MetricRoutes from "./internal/metricRoutes.js"
+import * as Metrics from "./internal/metrics.js"
 import * as ModelRoutes from "./internal/modelRoutes.js"
 import * as OpenApi from "./internal/openApi.js"
 import * as PlannedFault from "./internal/plannedFault.js"
@@ -34,6 +38,7 @@ import * as ServerState from "./internal/serverState.js"
 import * as SessionListRoutes from "./internal/sessionListRoutes.js"
 import * as SessionRoutes from "./internal/sessionRoutes.js"
 import { spoken } from "./internal/spoken.js"
+import * as Stopping from "./internal/stopping.js"
 import * as TrainingRunRoutes from "./internal/trainingRunRoutes.js"
 import * as WeightsRoutes from "./internal/weightsRoutes.js"
 
@@ -65,6 +70,17 @@ export interface Options {
   readonly sessionTimeout?: Duration.DurationInput | undefined
   /** Largest body of a request in bytes, as it comes and when it is decompressed. Default 256 MiB. */
   readonly maxBodyBytes?: number | undefined
+  /** Told of every answer, e.g. to write a log. */
+  readonly onAnswer?: ((answered: Answered) => Effect.Effect<void>) | undefined
+  /** True: counts, and tells at `/metrics` in the text format of Prometheus. Default false. */
+  readonly metrics?: boolean | undefined
+  /**
+   * When it stops, a server on a port takes nothing new, and gives what it has begun so long to finish. Default: it stops
+   * at once.
+   */
+  readonly gracePeriod?: Duration.DurationInput | undefined
+  /** True: a server with a grace period then saves every trained model, as `weights/stopped-<time>`. Default false. */
+  readonly saveOnStop?: boolean | undefined
   /** Speaks as another server does. Default: as the hosted service. */
   readonly dialect?: Dialect.Dialect | undefined
   /** How long the address of a checkpoint's file is valid. Default 15 minutes. */
@@ -95,6 +111,23 @@ export type ApiKey = Authentication.NamedKey
  */
 export type PriceList = AccountRoutes.PriceList
 
+/**
+ * What became of a request. Neither body nor key nor query is in it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Answered {
+  readonly method: string
+  /** As it came, but for tokens in it. */
+  readonly path: string
+  /** With names in place of ids, e.g. `/api/v1/samplers/:id`; `unknown` for one that there is not. */
+  readonly route: string
+  /** 499 for a client that left before the answer was there. */
+  readonly status: number
+  readonly millis: number
+}
+
 export { ConnectionDropped }
 
 /**
@@ -106,6 +139,21 @@ export { ConnectionDropped }
 export const make = (
   options: Options = {}
 ): Effect.Effect<HttpApp.Default<ConnectionDropped>, never, Engine | CheckpointStore | Scope.Scope> =>
+  Effect.map(makeStoppable(options), ({ app }) => app)
+
+/**
+ * The same with what brings it to its end, while the routes still answer: it takes nothing new, and finishes what it has.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeStoppable = (
+  options: Options = {}
+): Effect.Effect<
+  { readonly app: HttpApp.Default<ConnectionDropped>; readonly stop: Effect.Effect<void> },
+  never,
+  Engine | CheckpointStore | Scope.Scope
+> =>
   Effect.gen(function*() {
     const state = yield* ServerState.make(options)
     const faults = Option.getOrUndefined(yield* Effect.serviceOption(Faults.Faults))
@@ -134,9 +182,38 @@ export const make = (
     const runs = TrainingRunRoutes.make(state)
     const sessionLists = SessionListRoutes.make(state)
     const sampling = SamplingRoutes.make(state)
+    const stopping = Stopping.make(state, {
+      gracePeriod: options.gracePeriod ?? 0,
+      save: options.saveOnStop === true
+    })
+    const metrics = options.metrics === true ? Metrics.make() : undefined
     const account = AccountRoutes.make(state, options.prices ?? {})
 
-    const route = (one: Routes.Route, handler: Http.Handler) => {
+    const { onAnswer } = options
+    /** Costs nothing where nobody wants to know. */
+    const watched = <E, R>(
+      request: HttpServerRequest.HttpServerRequest,
+      route: string,
+      answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+    ): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R> => {
+      if (metrics === undefined && onAnswer === undefined) return answer
+      const path = request.url.split("?")[0]!
+      return Effect.flatMap(Clock.currentTimeNanos, (start) =>
+        Effect.onExit(answer, (exit) =>
+          Effect.flatMap(Clock.currentTimeNanos, (end) => {
+            const answered: Answered = {
+              method: request.method,
+              path: Http.brief(path.startsWith(DownloadRoutes.filesPath) ? `${DownloadRoutes.filesPath}/…` : path),
+              route,
+              status: exit._tag === "Success" ? exit.value.status : 499,
+              millis: Number(end - start) / 1e6
+            }
+            metrics?.observe(answered)
+            return onAnswer?.(answered) ?? Effect.void
+          })))
+    }
+
+    const route = (name: Routes.RouteName, one: Routes.Route, handler: Http.Handler) => {
       const { access = "session", method, path } = one
       return HttpRouter.makeRoute(
         method,
@@ -148,10 +225,14 @@ export const make = (
           const whole = receive(request, fault, maxBodyBytes)
           const received = fault?._tag === "Duplicate" ? yield* Effect.cached(whole) : whole
           const checked: Http.Handler = (received) =>
-            Effect.zipRight(authentication.check(access, request.headers["x-api-key"]), handler(received))
+            authentication.check(access, request.headers["x-api-key"]).pipe(
+              Effect.zipRight(stopping.check(name)),
+              Effect.zipRight(handler(received))
+            )
           const answer = received.pipe(
             Effect.flatMap(spoken(checked, options.dialect)),
-            Effect.catchTag("Refusal", (refusal) => Effect.succeed(Http.refusal(refusal))),
+            Effect.catchTag("Refusal", (refusal) =>
+              Effect.succeed(Http.refusal(refusal))),
             Effect.catchAllDefect((defect) =>
               Effect.as(
                 Effect.logError(`${method} ${path} broke`, Cause.die(defect)),
@@ -159,7 +240,7 @@ export const make = (
               )
             )
           )
-          return yield* PlannedFault.apply(fault, answer)
+          return yield* watched(request, Routes.pathOf(one), PlannedFault.apply(fault, answer))
         })
       )
     }
@@ -217,15 +298,18 @@ export const make = (
       retrieveFuture: sampling.retrieveFuture,
       retrieveFutures: sampling.retrieveFutures,
       cancelFuture: sampling.cancelFuture,
-      openApi: () => Effect.succeed(Http.json(description ??= OpenApi.make()))
+      metrics: MetricRoutes.make(state, metrics).figures,
+      openApi: () =>
+        Effect.succeed(Http.json(description ??= OpenApi.make()))
     }
 
-    return HttpRouter.fromIterable(Routes.all.map(([name, one]) => route(one, handlers[name]))).pipe(
-      Effect.catchTag(
-        "RouteNotFound",
-        ({ request }) => Effect.succeed(Http.json({ detail: `there is no ${request.method} ${request.url} here` }, 404))
-      )
+    const app = HttpRouter.fromIterable(Routes.all.map(([name, one]) => route(name, one, handlers[name]))).pipe(
+      Effect.catchTag("RouteNotFound", ({ request }) => {
+        const detail = `there is no ${request.method} ${request.url} here`
+        return watched(request, "unknown", Effect.succeed(Http.refusal(Http.refuse(404, detail))))
+      })
     )
+    return { app, stop: stopping.stop }
   })
 
 const receive = (

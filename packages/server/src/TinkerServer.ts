@@ -26,13 +26,21 @@ export const layer = (
   options?: TinkerProtocol.Options
 ): Layer.Layer<never, never, HttpServer.HttpServer | Engine.Engine | CheckpointStore.CheckpointStore> =>
   Layer.unwrapScoped(
-    Effect.map(TinkerProtocol.make(options), (app) =>
-      HttpServer.serve(
+    Effect.map(TinkerProtocol.makeStoppable(options), ({ app, stop }) => {
+      const serving = HttpServer.serve(
         // There is no answer for "no answer".
-        Effect.catchTag(app, "ConnectionDropped", () =>
-          Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-            breakConnection(request, Effect.interrupt)))
-      ))
+        Effect.catchTag(
+          app,
+          "ConnectionDropped",
+          () =>
+            Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => breakConnection(request, Effect.interrupt))
+        )
+      )
+      // Made after it, so that it ends before it: those who wait for results still get answers.
+      return options?.gracePeriod === undefined
+        ? serving
+        : Layer.provideMerge(Layer.scopedDiscard(Effect.addFinalizer(() => stop)), serving)
+    })
   )
 
 /**

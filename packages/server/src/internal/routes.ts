@@ -373,6 +373,14 @@ export const routes = {
     summary: "Stops a sample",
     body: FuturesApi.FutureRetrieveRequest
   },
+  metrics: {
+    method: "GET",
+    path: "/metrics",
+    prefix: "",
+    access: "key",
+    summary: "Figures for Prometheus",
+    answer: "text"
+  },
   openApi: { method: "GET", path: "/openapi.json", prefix: "", access: "open", summary: "This description" }
 } satisfies Record<string, Route>
 
