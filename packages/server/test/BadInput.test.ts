@@ -129,4 +129,41 @@ describe("bad input", () => {
       )
       assert.deepStrictEqual(found, [])
     }), timeout)
+
+  it.effect("is refused with what is wrong", () =>
+    Effect.gen(function*() {
+      const { modelId, samplerId, sessionId } = yield* ready
+      const other = yield* ready
+      const said = (call: ReturnType<typeof Wire.post>) =>
+        Effect.map(call, ({ body, status }) => `${status} ${JSON.stringify(body.detail)}`)
+      const step = (text: string) =>
+        said(Wire.post("optim_step", `{"model_id":"${modelId}","seq_id":${text},"adam_params":{"learning_rate":0.1}}`))
+      for (const seqId of ["9223372036854775808", "1e300", "0", "-1", "1.5", "null", "\"1\""]) {
+        assert.match(yield* step(seqId), /^422 .*seq_id/, seqId)
+      }
+      assert.match(yield* step("NaN"), /^422 .*not JSON/)
+      const model = { base_model: "bigram", lora_config: { rank: 8 }, session_id: sessionId }
+      for (const seqId of [-1, 1e300, 0.5]) {
+        assert.match(yield* said(Wire.post("create_model", { ...model, model_seq_id: seqId })), /^4.*model_seq_id/)
+        const sampler = Wire.createSampler(sessionId, { sampling_session_seq_id: seqId })
+        assert.match(yield* said(sampler), /^4.*sampling_session_seq_id/)
+      }
+      // Ids are of the session that they begin with, and its end is their end.
+      yield* Wire.post(`sessions/${other.sessionId}/finish`, { reason: { type: "success" }, detail: null })
+      assert.match(yield* said(Wire.optimStep(other.modelId, 1)), /^410 .*finished/)
+      assert.match(yield* said(Wire.sample(modelId)), /^404 .*no sampler/)
+      assert.match(yield* said(Wire.optimStep(samplerId, 1)), /^404 .*no model/)
+      const failed = (call: ReturnType<typeof Wire.post>) =>
+        Effect.map(Effect.flatMap(call, Wire.result), ({ body }) => `${String(body.category)}: ${String(body.error)}`)
+      assert.match(yield* failed(Wire.forwardBackward(modelId, 1, { data: [] })), /^user: there is no datum/)
+      const nan = { adam_params: { learning_rate: 1, eps: 0 }, model_id: modelId, seq_id: 2 }
+      assert.match(yield* failed(Wire.post("optim_step", nan)), /^user: .*eps/)
+      const names = ["../x", "a/b", ".hidden", "", "x".repeat(201), "a\u0000b"]
+      for (const [i, path] of names.entries()) {
+        const save = Wire.post("save_weights", { model_id: modelId, seq_id: 3 + i, path })
+        assert.match(yield* failed(save), /^user: .*no checkpoint name/, path)
+      }
+      const sample = Wire.sample(samplerId, { prompt: { chunks: [{ type: "encoded_text", tokens: [300] }] } })
+      assert.match(yield* failed(sample), /^user: .*token 300/)
+    }).pipe(Effect.provide(Wire.server())))
 })

@@ -114,6 +114,12 @@ export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Effec
       }))
     ))
 
+/** Numbers by which a client tells apart what it makes, which become parts of ids. */
+export const requireNumber = (name: string, value: number): Effect.Effect<void, Refusal> =>
+  Number.isSafeInteger(value) && value >= 0
+    ? Effect.void
+    : refuse(422, `${name} is ${value}; it must be a whole number from 0`)
+
 export const decodeBody = <A, I>(schema: Schema.Schema<A, I>, request: Received): Effect.Effect<A, Refusal> =>
   Effect.flatMap(parseJson(request.body), (value) => decode(schema, value))
 

@@ -29,6 +29,7 @@ export const make = (state: State.ServerState) => {
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(ServiceApi.CreateSamplingSessionRequest, request)
       const session = yield* State.requireSession(state, wanted.sessionId)
+      yield* Http.requireNumber("sampling_session_seq_id", wanted.samplingSessionSeqId)
       const id = State.samplerId(session, wanted.samplingSessionSeqId)
       if (!state.samplers.has(id)) {
         const { modelPath } = wanted

@@ -178,6 +178,7 @@ export const createModel = (
 ): Effect.Effect<HttpServerResponse, Http.Refusal> =>
   Effect.gen(function*() {
     const { baseModel, lora, request, session, userMetadata } = options
+    yield* Http.requireNumber("model_seq_id", options.modelSeqId)
     const id = `${session.id}:train:${options.modelSeqId}`
     const fingerprint = Http.fingerprint(request.body)
     const existing = state.models.get(id)
