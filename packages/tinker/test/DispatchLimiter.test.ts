@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, FastCheck, Fiber } from "effect"
 import { DispatchLimiter } from "effect-tinker"
 
 /** Holds a share until told to let go, and notes that it has it. */
@@ -92,3 +92,47 @@ it.effect("grows and shrinks with its capacity, and gives back what it gave", ()
     yield* third.release
     assert.strictEqual(budget.taken(), 0)
   }))
+
+it.effect("whatever is asked for and given up, no more is out than there is, in order of asking, and all comes back", () =>
+  Effect.promise(() =>
+    FastCheck.assert(
+      FastCheck.asyncProperty(
+        FastCheck.integer({ min: 1, max: 12 }),
+        FastCheck.array(
+          FastCheck.record({
+            cost: FastCheck.integer({ min: 1, max: 15 }),
+            turns: FastCheck.nat(4),
+            interruptedAfter: FastCheck.option(FastCheck.nat(6), { nil: undefined })
+          }),
+          { maxLength: 30 }
+        ),
+        (capacity, holders) =>
+          Effect.gen(function*() {
+            const budget = DispatchLimiter.makeBudget(() => capacity)
+            const order: Array<number> = []
+            const wait = (turns: number) => Effect.repeatN(Effect.yieldNow(), turns)
+            const work = (turns: number, i: number) =>
+              Effect.gen(function*() {
+                order.push(i)
+                assert.isAtMost(budget.taken(), capacity)
+                yield* wait(turns)
+              })
+            const fibers = yield* Effect.forEach(
+              holders,
+              ({ cost, turns }, i) => Effect.fork(budget.withPermits(cost)(work(turns, i)))
+            )
+            yield* Effect.forEach(holders, ({ interruptedAfter }, i) =>
+              interruptedAfter === undefined
+                ? Effect.void
+                : Effect.zipRight(wait(interruptedAfter), Fiber.interrupt(fibers[i]!)), { concurrency: "unbounded" })
+            yield* Effect.forEach(fibers, Fiber.await)
+            assert.deepStrictEqual(order, [...order].sort((a, b) => a - b))
+            for (const [i, { interruptedAfter }] of holders.entries()) {
+              if (interruptedAfter === undefined) assert.include(order, i)
+            }
+            assert.deepStrictEqual([budget.taken(), budget.waiting()], [0, 0])
+          }).pipe(Effect.runPromise)
+      ),
+      { numRuns: 200, seed: 1 }
+    )
+  ))
