@@ -5,6 +5,8 @@ export default defineConfig({
     projects: ["packages/*/vitest.config.ts"],
     // By default one core of two is left for the program that reports.
     maxWorkers: 2,
-    minWorkers: 1
+    minWorkers: 1,
+    // Reading Effect and the packages takes longer than most files' tests, so the files of a worker share them.
+    poolOptions: { forks: { isolate: false } }
   }
 })
