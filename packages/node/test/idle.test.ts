@@ -13,12 +13,12 @@ it("reading the packages starts no timer, socket or worker", () => {
     encoding: "utf8"
   })
   const { after, before } = JSON.parse(printed) as Record<"before" | "after", ReadonlyArray<string>>
-  // What the loader of TypeScript had open may have ended meanwhile.
+  // The loader of TypeScript has files open, before and after.
   const left = [...before]
   const added = after.filter((name) => {
     const at = left.indexOf(name)
     if (at >= 0) left.splice(at, 1)
     return at < 0
   })
-  assert.deepStrictEqual(added, [])
+  assert.deepStrictEqual(added.filter((name) => /Timeout|Immediate|TCP|TLS|Worker|MessagePort|Pipe/.test(name)), [])
 })

@@ -12,10 +12,15 @@ const native = (name: string): unknown => {
 }
 
 const nativeCompress = native("zstdCompress") as Transform | undefined
-const nativeDecompress = native("zstdDecompress") as Transform | undefined
 
-/** Absent where Node has no zstd. */
-export const createDecompress = native("createZstdDecompress") as (() => Stream.Transform) | undefined
+/** Node 22 takes what was cut short for whole. */
+const isSound = Number(process.versions.node.split(".")[0]) >= 24
+const nativeDecompress = isSound ? native("zstdDecompress") as Transform | undefined : undefined
+
+/** Absent where Node has no zstd to be trusted. */
+export const createDecompress = isSound
+  ? native("createZstdDecompress") as (() => Stream.Transform) | undefined
+  : undefined
 
 export const isNative = nativeDecompress !== undefined
 
