@@ -148,7 +148,7 @@ def housekeeping(tinker, training, path: str, sampler_path: str) -> None:
     """Lists what is there, and changes it from outside the session."""
     from tinker import types
 
-    rest = tinker.RestClient()
+    rest = tinker.RestClient(base_url=os.environ["TINKER_BASE_URL"])
     run = rest.get_training_run_by_tinker_path(path).result()
     check("tells of a training run", run.base_model == "bigram" and run.last_checkpoint.tinker_path == path)
     page = rest.list_training_runs(limit=1).result()
@@ -227,7 +227,7 @@ def run_with_everything() -> None:
     path = training.save_weights_external("out", ttl_seconds=3600).result().path
     check("exports an adapter", path.endswith("/external_weights/out"))
     training.save_state("final", user_metadata={"c": "d"}).result()
-    rest = tinker.RestClient()
+    rest = tinker.RestClient(base_url=os.environ["TINKER_BASE_URL"])
     run_id = training.get_info().model_id
     checkpoints = rest.list_checkpoints(run_id).result().checkpoints
     check("lists both", [(c.checkpoint_type, c.expires_at is None) for c in checkpoints] == [("external", False), ("training", True)])
