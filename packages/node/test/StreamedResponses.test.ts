@@ -2,10 +2,8 @@ import { HttpClient, type HttpClientError } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream } from "effect"
 import { TinkerHttpClient } from "effect-tinker"
-import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib"
 import { UndiciHttpClient } from "../src/index.js"
-import { compress } from "../src/internal/zstd.js"
-import { serve, until } from "./fixture.js"
+import { encodingsOf, serve, until } from "./fixture.js"
 
 const provided = Effect.provide(UndiciHttpClient.layer)
 
@@ -171,14 +169,7 @@ it.scoped("a body that was read in parts cannot be read again, one that was read
   }).pipe(provided))
 
 const text = "the same thing again and again ".repeat(40_000)
-const encodings: Readonly<Record<string, Effect.Effect<Uint8Array>>> = {
-  gzip: Effect.sync(() => gzipSync(text)),
-  deflate: Effect.sync(() => deflateSync(text)),
-  "deflate ": Effect.sync(() => deflateRawSync(text)),
-  br: Effect.sync(() => brotliCompressSync(text)),
-  zstd: compress(new TextEncoder().encode(text)),
-  "gzip, br": Effect.sync(() => brotliCompressSync(gzipSync(text)))
-}
+const encodings = encodingsOf(text)
 
 for (const [encoding, encoded] of Object.entries(encodings)) {
   const name = encoding.endsWith(" ") ? "deflate without its wrapper" : encoding

@@ -2,20 +2,11 @@ import { HttpClient } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Redacted, Scope, Stream, TestClock } from "effect"
 import { RetryPolicy, TinkerHttpClient } from "effect-tinker"
-import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib"
 import { TinkerNode, UndiciHttpClient } from "../src/index.js"
-import { compress } from "../src/internal/zstd.js"
-import { get, post, serve, transport, until } from "./fixture.js"
+import { encodingsOf, get, post, serve, transport, until } from "./fixture.js"
 
 const text = JSON.stringify({ said: "the same thing again and again ".repeat(50) })
-const encodings: Readonly<Record<string, Effect.Effect<Uint8Array>>> = {
-  gzip: Effect.sync(() => gzipSync(text)),
-  deflate: Effect.sync(() => deflateSync(text)),
-  "deflate ": Effect.sync(() => deflateRawSync(text)),
-  br: Effect.sync(() => brotliCompressSync(text)),
-  zstd: compress(new TextEncoder().encode(text)),
-  "gzip, br": Effect.sync(() => brotliCompressSync(gzipSync(text)))
-}
+const encodings = encodingsOf(text)
 
 for (const [encoding, encoded] of Object.entries(encodings)) {
   const name = encoding.endsWith(" ") ? "deflate without its wrapper" : encoding

@@ -4,7 +4,9 @@ import type { Scope } from "effect"
 import { Credentials, TinkerConfig, TinkerHttpClient } from "effect-tinker"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo, Socket } from "node:net"
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib"
 import { TinkerNode } from "../src/index.js"
+import { compress } from "../src/internal/zstd.js"
 
 /** A server on a port of this machine whose sockets a test can count. */
 export interface Server {
@@ -86,3 +88,13 @@ export const get = (path: string) =>
     TinkerHttpClient.TinkerHttpClient,
     (http) => http.request({ operation: path, method: "GET", path: `/api/v1/${path}` })
   )
+
+/** A text in every encoding; the blank stands for deflate without its wrapper. */
+export const encodingsOf = (text: string): Readonly<Record<string, Effect.Effect<Uint8Array>>> => ({
+  gzip: Effect.sync(() => gzipSync(text)),
+  deflate: Effect.sync(() => deflateSync(text)),
+  "deflate ": Effect.sync(() => deflateRawSync(text)),
+  br: Effect.sync(() => brotliCompressSync(text)),
+  zstd: compress(new TextEncoder().encode(text)),
+  "gzip, br": Effect.sync(() => brotliCompressSync(gzipSync(text)))
+})

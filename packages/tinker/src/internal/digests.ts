@@ -107,7 +107,7 @@ const crc32c = (): Hasher => {
       for (; i < bytes.length; i++) state = tables[(state ^ bytes[i]!) & 255]! ^ (state >>> 8)
       crc = state
     },
-    digest: () => bigEndian([~crc])
+    digest: () => bigEndian(~crc)
   }
 }
 
@@ -127,8 +127,8 @@ const makeCrcTables = (): Int32Array => {
   return tables
 }
 
-const bigEndian = (words: ReadonlyArray<number>): Uint8Array => {
-  const view = new DataView(new ArrayBuffer(words.length * 4))
-  words.forEach((word, i) => view.setInt32(i * 4, word))
+const bigEndian = (word: number): Uint8Array => {
+  const view = new DataView(new ArrayBuffer(4))
+  view.setInt32(0, word)
   return new Uint8Array(view.buffer)
 }
