@@ -66,6 +66,8 @@ export const make = (options: Options = {}): Engine.Service => {
   const models = new Map<string, Model>()
   const samplers = new Map<string, { readonly baseModel: Engine.BaseModel; readonly table: Float32Array }>()
 
+  const continuations = makeContinuations(vocabulary, 8)
+
   const takingTime = <A>(body: () => A): Effect.Effect<A, Engine.EngineError> =>
     options.stepDuration === undefined
       ? instantly(body)
@@ -182,7 +184,7 @@ export const make = (options: Options = {}): Engine.Service => {
         const sampler = samplers.get(samplerId)
         if (sampler === undefined) throw failure("UnknownModel", `there is no sampler ${samplerId}`)
         checkPrompt(request, sampler.baseModel)
-        return sample(sampler.table, vocabulary, request)
+        return sample(sampler.table, continuations(sampler.table, request), vocabulary, request)
       }),
     unloadSampler: (samplerId) => Effect.sync(() => void samplers.delete(samplerId))
   }
@@ -308,7 +310,47 @@ const forwardBackward = (
   return { logprobs, elementwiseLoss }
 }
 
-const sample = (table: Float32Array, vocabulary: number, request: Engine.SampleRequest): Engine.SampleResult => {
+/** What may follow a token, and the log-probabilities of all tokens there: with one setting of one table always the same. */
+interface Continuation {
+  readonly distribution: Sampler.Distribution
+  readonly logprobs: Float32Array
+}
+
+type Continuations = (token: number) => Continuation
+
+/** Keeps those of the settings that were asked for last, as samples with the same one come by the hundreds. */
+const makeContinuations = (vocabulary: number, settingsKept: number) => {
+  const kept: Array<Sampler.ChooseOptions & { readonly table: Float32Array; readonly continuations: Continuations }> =
+    []
+  return (table: Float32Array, { temperature, topK, topP }: Sampler.ChooseOptions): Continuations => {
+    for (const one of kept) {
+      if (one.table === table && one.temperature === temperature && one.topK === topK && one.topP === topP) {
+        return one.continuations
+      }
+    }
+    const options = { temperature, topK, topP }
+    const rows = new Array<Continuation | undefined>(vocabulary)
+    const continuations: Continuations = (token) => {
+      const known = rows[token]
+      if (known !== undefined) return known
+      const logits = row(table, vocabulary, token)
+      const total = Sampler.logSumExp(logits)
+      const logprobs = new Float32Array(vocabulary)
+      for (let j = 0; j < vocabulary; j++) logprobs[j] = logits[j]! - total
+      return rows[token] = { distribution: Sampler.distribution(logits, options), logprobs }
+    }
+    kept.push({ ...options, table, continuations })
+    if (kept.length > settingsKept) kept.shift()
+    return continuations
+  }
+}
+
+const sample = (
+  table: Float32Array,
+  continuations: Continuations,
+  vocabulary: number,
+  request: Engine.SampleRequest
+): Engine.SampleResult => {
   const { prompt } = request
   const sequences: Array<Engine.SampledSequence> = []
   const stopBytes = request.stopStrings.map((stop) => new TextEncoder().encode(stop))
@@ -321,11 +363,12 @@ const sample = (table: Float32Array, vocabulary: number, request: Engine.SampleR
     let last = prompt[prompt.length - 1]!
     let stopped = false
     while (!stopped && tokens.length < request.maxTokens) {
-      const logits = row(table, vocabulary, last)
-      last = Sampler.choose(logits, request, random)
+      const previous = last
+      const { distribution, logprobs: rowLogprobs } = continuations(previous)
+      last = Sampler.draw(distribution, random)
       tokens.push(last)
-      logprobs.push(Sampler.logprobAt(logits, last))
-      if (k > 0) best.push(Sampler.topk(logits, k))
+      logprobs.push(rowLogprobs[last]!)
+      if (k > 0) best.push(Sampler.topk(row(table, vocabulary, previous), k))
       stopped = request.stopTokens.includes(last) || stopBytes.some((stop) => endsWith(tokens, stop))
     }
     sequences.push({

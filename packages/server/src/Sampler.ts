@@ -64,14 +64,56 @@ export const makeRandom = (seed: number): () => number => {
  * @since 0.1.0
  * @category utils
  */
-export const choose = (logits: Float32Array, options: ChooseOptions, random: () => number): number => {
-  const { temperature, topK, topP } = options
-  if (temperature === 0 || topK === 1) return argmax(logits)
-  const bounded = topK > 0 && topK < logits.length
-  if (!bounded && topP >= 1) return draw(logits, undefined, temperature, random)
-  const order = bounded ? best(logits, topK) : best(logits, logits.length)
-  return draw(logits, topP >= 1 ? order : nucleus(logits, order, temperature, topP), temperature, random)
+export const choose = (logits: Float32Array, options: ChooseOptions, random: () => number): number =>
+  isGreedy(options) ? argmax(logits) : draw(distribution(logits, options), random)
+
+/**
+ * The tokens that may be chosen, as {@link choose} would, for drawing more than once.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Distribution {
+  /** Undefined: the token is the index. */
+  readonly tokens: Int32Array | undefined
+  /** `[tokens] float64`, sums of the weights up to and with each token; their total need not be 1. */
+  readonly cumulative: Float64Array
 }
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const distribution = (logits: Float32Array, options: ChooseOptions): Distribution => {
+  const { temperature, topK, topP } = options
+  if (isGreedy(options)) return { tokens: Int32Array.of(argmax(logits)), cumulative: Float64Array.of(1) }
+  const bounded = topK > 0 && topK < logits.length
+  if (!bounded && topP >= 1) return { tokens: undefined, cumulative: cumulate(logits, undefined, temperature) }
+  const order = best(logits, bounded ? topK : logits.length)
+  const tokens = topP >= 1 ? order : nucleus(logits, order, temperature, topP)
+  return { tokens, cumulative: cumulate(logits, tokens, temperature) }
+}
+
+/**
+ * Draws a token in proportion to its weight.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const draw = ({ cumulative, tokens }: Distribution, random: () => number): number => {
+  const point = random() * cumulative[cumulative.length - 1]!
+  // The first token whose sum is above the point: one without weight has the sum of its neighbour and is never it.
+  let low = 0
+  let high = cumulative.length - 1
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (cumulative[middle]! > point) high = middle
+    else low = middle + 1
+  }
+  return tokens === undefined ? low : tokens[low]!
+}
+
+const isGreedy = ({ temperature, topK }: ChooseOptions): boolean => temperature === 0 || topK === 1
 
 /**
  * The most probable token; the lowest of several.
@@ -218,33 +260,19 @@ const nucleus = (logits: Float32Array, order: Int32Array, temperature: number, t
   return order.subarray(0, kept)
 }
 
-/** Draws from the given tokens, or from all, in proportion to their probability. */
-const draw = (
-  logits: Float32Array,
-  tokens: Int32Array | undefined,
-  temperature: number,
-  random: () => number
-): number => {
+/** Sums of the weights of the given tokens, or of all. */
+const cumulate = (logits: Float32Array, tokens: Int32Array | undefined, temperature: number): Float64Array => {
   const length = tokens === undefined ? logits.length : tokens.length
   let max = -Infinity
   for (let i = 0; i < length; i++) {
     const logit = logits[tokens === undefined ? i : tokens[i]!]!
     if (logit > max) max = logit
   }
-  const weights = new Float64Array(length)
+  const cumulative = new Float64Array(length)
   let total = 0
   for (let i = 0; i < length; i++) {
-    const weight = Math.exp((logits[tokens === undefined ? i : tokens[i]!]! - max) / temperature)
-    weights[i] = weight
-    total += weight
+    total += Math.exp((logits[tokens === undefined ? i : tokens[i]!]! - max) / temperature)
+    cumulative[i] = total
   }
-  let remaining = random() * total
-  let last = 0
-  for (let i = 0; i < length; i++) {
-    if (weights[i]! === 0) continue
-    last = i
-    remaining -= weights[i]!
-    if (remaining < 0) break
-  }
-  return tokens === undefined ? last : tokens[last]!
+  return cumulative
 }

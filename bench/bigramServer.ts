@@ -1,0 +1,40 @@
+/**
+ * Our server on a free port with the engine that computes next to nothing, so that a benchmark measures the protocol. Prints
+ * its address; to any message it answers with what it has used so far. Ends with its parent.
+ */
+import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
+import { HttpServer } from "@effect/platform"
+import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
+import { Console, Effect, Layer } from "effect"
+import { createServer } from "node:http"
+
+/** Of the server's process, since it started. */
+export interface Used {
+  /** User and system time of all threads, in milliseconds. */
+  readonly cpu: number
+  /** In bytes. */
+  readonly rss: number
+  /** Likewise, after a collection if the process has `--expose-gc`. */
+  readonly live: number
+}
+
+process.on("message", () => {
+  globalThis.gc?.()
+  const { system, user } = process.cpuUsage()
+  const { arrayBuffers, heapUsed, rss } = process.memoryUsage()
+  process.send!({ cpu: (user + system) / 1000, rss, live: heapUsed + arrayBuffers } satisfies Used)
+})
+process.on("disconnect", () => process.exit(0))
+
+const Server = TinkerServer.layer(JSON.parse(process.argv[2] ?? "{}")).pipe(
+  Layer.provide(CheckpointStore.layerMemory),
+  Layer.provide(BigramEngine.layer({ maxContextLength: 4096 })),
+  Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 }))
+)
+
+HttpServer.addressFormattedWith((address) => Console.log(address)).pipe(
+  Effect.zipRight(Effect.never),
+  Effect.provide(Server),
+  Effect.scoped,
+  NodeRuntime.runMain
+)
