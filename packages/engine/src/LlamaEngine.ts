@@ -99,6 +99,7 @@ export const make: (
           Effect.withSpan("LlamaEngine.optimStep", { attributes: { modelId } })
         ),
       snapshot: (modelId) => Effect.flatMap(model(modelId), (child) => child.call("snapshot", modelId)),
+      accumulated: (modelId) => Effect.flatMap(model(modelId), (child) => child.call("accumulated", modelId)),
       restore: Effect.fn("LlamaEngine.restore")(function*(modelId, snapshot, options) {
         const child = yield* baseModel(snapshot.baseModel)
         yield* child.call("restore", modelId, snapshot, options)

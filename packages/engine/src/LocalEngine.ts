@@ -37,10 +37,14 @@ export interface LocalEngine {
   ) => Promise<Engine.LossResult>
   readonly optimStep: (modelId: string, params: Engine.AdamWParams) => Promise<Engine.OptimStepResult>
   readonly snapshot: (modelId: string) => Promise<Engine.Snapshot>
+  readonly accumulated: (modelId: string) => Promise<ReadonlyMap<string, Engine.Tensor> | undefined>
   readonly restore: (
     modelId: string,
     snapshot: Engine.Snapshot,
-    options: { readonly optimizer: boolean }
+    options: {
+      readonly optimizer: boolean
+      readonly accumulated?: ReadonlyMap<string, Engine.Tensor> | undefined
+    }
   ) => Promise<void>
   readonly unloadModel: (modelId: string) => Promise<void>
   readonly createSampler: (
@@ -121,6 +125,17 @@ export const make = (options: {
     }
     return copies
   }
+  /** Copies in their own order, in which their norm is summed. */
+  const adoptGradient = (
+    lora: Engine.LoraSpec,
+    tensors: ReadonlyMap<string, Engine.Tensor>
+  ): Map<string, Float32Array> => {
+    const copies = adopt(lora, tensors, false)
+    return new Map(Array.from(tensors.keys()).flatMap((name) => {
+      const copy = copies.get(name)
+      return copy === undefined ? [] : [[name, copy] as const]
+    }))
+  }
   const tensors = (lora: Engine.LoraSpec, arrays: ReadonlyMap<string, Float32Array>): Map<string, Engine.Tensor> => {
     const shapes = shapesOf(lora)
     return new Map(Array.from(arrays, ([name, data]) => [name, { shape: shapes.get(name)!, data: data.slice() }]))
@@ -189,7 +204,12 @@ export const make = (options: {
       }
     },
 
-    restore: async (modelId, snapshot, { optimizer }) => {
+    accumulated: async (modelId) => {
+      const { gradient, lora } = model(modelId)
+      return gradient && tensors(lora, gradient)
+    },
+
+    restore: async (modelId, snapshot, { accumulated, optimizer }) => {
       checkBase(snapshot.baseModel)
       checkLora(snapshot.lora)
       const { lora } = snapshot
@@ -203,7 +223,7 @@ export const make = (options: {
             expAvgSq: adopt(lora, snapshot.expAvgSq, false)
           }
           : AdamW.make(),
-        gradient: undefined
+        gradient: accumulated && adoptGradient(lora, accumulated)
       })
     },
 

@@ -155,7 +155,12 @@ export const make = (options: Options = {}): Engine.Service => {
           expAvgSq: tensors(optimizer.expAvgSq)
         }
       }),
-    restore: (modelId, snapshot, { optimizer }) =>
+    accumulated: (modelId) =>
+      instantly(() => {
+        const { gradient } = model(modelId)
+        return gradient && new Map([[tensorName, { shape: [vocabulary, vocabulary], data: gradient.slice() }]])
+      }),
+    restore: (modelId, snapshot, { accumulated, optimizer }) =>
       instantly(() => {
         baseModel(snapshot.baseModel)
         const moments = (tensors: ReadonlyMap<string, Engine.Tensor>) =>
@@ -167,7 +172,7 @@ export const make = (options: Options = {}): Engine.Service => {
           optimizer: optimizer
             ? { step: snapshot.step, expAvg: moments(snapshot.expAvg), expAvgSq: moments(snapshot.expAvgSq) }
             : AdamW.make(),
-          gradient: undefined
+          gradient: accumulated && tensor(accumulated, tensorName, vocabulary).slice()
         })
       }),
     unloadModel: (modelId) => Effect.sync(() => void models.delete(modelId)),

@@ -42,11 +42,20 @@ export interface Service {
   /** A copy of the model's weights and optimizer state. The gradient is not part of it. */
   readonly snapshot: (modelId: string) => Effect.Effect<Snapshot, EngineError>
 
-  /** Makes a model from a snapshot; without `optimizer` it begins with a fresh one. */
+  /**
+   * A copy of the gradient that was accumulated since the last step, under the names of the weights; nothing when there
+   * was none.
+   */
+  readonly accumulated: (modelId: string) => Effect.Effect<ReadonlyMap<string, Tensor> | undefined, EngineError>
+
+  /**
+   * Makes a model from a snapshot; without `optimizer` it begins with a fresh one. With `accumulated` it has that gradient,
+   * and goes on, bit for bit, as the model that both were taken of.
+   */
   readonly restore: (
     modelId: string,
     snapshot: Snapshot,
-    options: { readonly optimizer: boolean }
+    options: { readonly optimizer: boolean; readonly accumulated?: ReadonlyMap<string, Tensor> | undefined }
   ) => Effect.Effect<void, EngineError>
 
   /** Frees a model. One that does not exist is no error. */

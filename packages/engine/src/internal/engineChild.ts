@@ -68,8 +68,9 @@ const reply = async (request: Request, signal: AbortSignal): Promise<Reply> => {
   }
 }
 
-// Ctrl-C reaches the whole group: the parent decides when this process has to go.
+// Ctrl-C and the end of a service reach the whole group: the parent decides when this process has to go.
 process.on("SIGINT", () => {})
+process.on("SIGTERM", () => {})
 process.on("disconnect", () => process.exit(0))
 
 // Messages are read between two runs of a graph too, so a cancellation arrives while its request is being computed.

@@ -1,0 +1,185 @@
+/**
+ * What a server keeps so that it goes on after it was killed: a journal of its sessions, models, samplers, requests and
+ * results, and the state of live models. A server without this service keeps all of that in memory.
+ *
+ * In its folder, `journal-<n>` is an append-only file of changes, each a {@link Change} or several that hold together or
+ * not at all. What is half written when the process dies is dropped at the next start. When more than half of the file
+ * is out of date it is written anew, as `journal-<n + 1>`. `state/` holds what is too large for it; a file there counts
+ * once a change names it.
+ *
+ * Nothing is forced to the disk: what is written survives the death of the process, not that of the machine. A folder
+ * belongs to one server at a time.
+ */
+import type * as PlatformError from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Frames from "./internal/frames.js"
+import * as JournalFile from "./internal/journalFile.js"
+import { ServerError } from "./ServerError.js"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class ServerJournal extends Context.Tag("@effect-tinker/server/ServerJournal")<ServerJournal, Service>() {}
+
+/**
+ * Something to remember under a key, in place of what was there; or, without a value, to forget.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Change {
+  readonly key: string
+  /** JSON. */
+  readonly value?: unknown
+  /** Bytes that belong to the value; they stay in the file until they are asked for. */
+  readonly payload?: Uint8Array | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Entry {
+  readonly key: string
+  readonly value: unknown
+}
+
+/**
+ * A file of the folder `state`, which is whole if it has this many bytes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StateFile {
+  readonly name: string
+  readonly bytes: number
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** Whether accepted requests and the state of live models are kept, so that training goes on after a restart. */
+  readonly liveModels: boolean
+
+  /** What was there at the start, in the order in which it was written. For the server, which asks once. */
+  readonly take: Effect.Effect<ReadonlyArray<Entry>>
+
+  /**
+   * Takes changes, all or none of them. Their place among the others is that of this call; the effect waits until they
+   * are written.
+   */
+  readonly unsafeCommit: (changes: ReadonlyArray<Change>) => Effect.Effect<void, ServerError>
+
+  /** The bytes that belong to the value of a key. */
+  readonly payload: (key: string) => Effect.Effect<Uint8Array, ServerError>
+
+  readonly writeState: (name: string, bytes: Uint8Array) => Effect.Effect<StateFile, ServerError>
+
+  /** Fails with `DamagedFile` when the file is not as it was written. */
+  readonly readState: (file: StateFile) => Effect.Effect<Uint8Array, ServerError>
+
+  /** Whether the file is there, as long as it was. */
+  readonly hasState: (file: StateFile) => Effect.Effect<boolean>
+
+  /** One that does not exist is no error. */
+  readonly removeState: (name: string) => Effect.Effect<void>
+
+  /** Removes all files of the folder but these. */
+  readonly retainStates: (names: ReadonlySet<string>) => Effect.Effect<void>
+}
+
+/**
+ * @since 0.1.0
+ * @category config
+ */
+export interface Options {
+  /**
+   * Keep accepted requests, and after each one that changes it the adapter, the optimizer's moments and the gradient of a
+   * model: then training goes on after a restart as if nothing had happened. Without it models end with the process, and
+   * those of an earlier one are given up. Default true.
+   */
+  readonly liveModels?: boolean | undefined
+  /** The journal is written anew when it has this many bytes more than twice what it would then have. Default 16 MiB. */
+  readonly slackBytes?: number | undefined
+}
+
+/**
+ * Keeps the journal in a folder, which is made if need be.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  folder: string,
+  options: Options = {}
+): Layer.Layer<ServerJournal, ServerError, FileSystem.FileSystem | Path.Path> =>
+  Layer.scoped(
+    ServerJournal,
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const states = path.join(folder, "state")
+      const place = (name: string) => path.join(states, name)
+      yield* Effect.mapError(fs.makeDirectory(states, { recursive: true }), failed(states))
+      const { entries, file } = yield* JournalFile.open(fs, path, folder, options.slackBytes ?? 16 * 2 ** 20).pipe(
+        Effect.mapError(failed(folder))
+      )
+      let kept = entries
+
+      return {
+        liveModels: options.liveModels ?? true,
+        take: Effect.sync(() => {
+          const taken = kept
+          kept = []
+          return taken
+        }),
+        unsafeCommit: (changes) => Effect.mapError(file.unsafeCommit(changes), failed(folder)),
+        payload: (key) =>
+          Effect.mapError(file.payload(key), failed(folder)).pipe(
+            Effect.flatMap((payload) =>
+              payload === undefined ? damaged(folder, `nothing of ${key}`) : Effect.succeed(payload)
+            )
+          ),
+        writeState: (name, bytes) => {
+          const sealed = Frames.encode("", [bytes])
+          return Effect.as(
+            Effect.mapError(fs.writeFile(place(name), sealed), failed(place(name))),
+            { name, bytes: sealed.byteLength }
+          )
+        },
+        readState: ({ name }) =>
+          Effect.mapError(fs.readFile(place(name)), failed(place(name))).pipe(
+            Effect.flatMap((bytes) => {
+              const frame = Frames.decode(bytes)
+              return frame === undefined ? damaged(place(name), "it is not whole") : Effect.succeed(frame.payload)
+            })
+          ),
+        hasState: ({ bytes, name }) =>
+          Effect.match(fs.stat(place(name)), {
+            onFailure: () => false,
+            onSuccess: ({ size }) => Number(size) === bytes
+          }),
+        removeState: (name) => Effect.ignoreLogged(fs.remove(place(name), { force: true })),
+        retainStates: (names) =>
+          Effect.flatMap(fs.readDirectory(states), (all) =>
+            Effect.forEach(
+              all.filter((name) => !names.has(name)),
+              (name) => fs.remove(place(name), { force: true }),
+              { discard: true }
+            )).pipe(Effect.ignoreLogged)
+      }
+    })
+  )
+
+const failed = (place: string) => (cause: PlatformError.PlatformError): ServerError =>
+  new ServerError({ reason: "FileSystem", description: `${place}: ${cause.message}`, cause })
+
+const damaged = (place: string, what: string) =>
+  new ServerError({ reason: "DamagedFile", description: `${place}: ${what}` })
