@@ -56,6 +56,8 @@ export class Graph {
   /** Element type of every number that is differentiated: float64 where gradients are checked. */
   readonly float: "float32" | "float64"
   readonly record: Array<Operation> = []
+  /** Stands for an input that an operator can do without. */
+  readonly absent: Tensor = { name: "", type: "float32", shape: [] }
   private readonly nodes: Array<OnnxProto.Node> = []
   private readonly initializers = new Map<string, OnnxProto.Initializer>()
   private readonly inputs: Array<Tensor> = []
@@ -274,6 +276,16 @@ export class Graph {
     shape[axis] = length
     const at = (bound: number | Tensor) => typeof bound === "number" ? this.integers([bound]) : bound
     return this.emit("Slice", [x, at(start), at(end), this.integers([axis])], { shape, type: x.type })
+  }
+
+  /** The last axis in parts of these lengths. */
+  split(x: Tensor, lengths: ReadonlyArray<number>): ReadonlyArray<Tensor> {
+    const lead = x.shape.slice(0, -1)
+    return this.emitMany(
+      "Split",
+      [x, this.integers(lengths)],
+      lengths.map((length) => ({ shape: [...lead, length], type: x.type, integers: { axis: -1 } }))
+    )
   }
 
   tile(x: Tensor, repeats: ReadonlyArray<number>, shape: ReadonlyArray<OnnxProto.Dim>): Tensor {

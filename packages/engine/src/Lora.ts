@@ -121,4 +121,11 @@ export const parameters = (
   }
 }
 
-const peftName = (module: string, matrix: "A" | "B"): string => `base_model.model.${module}.lora_${matrix}.weight`
+/**
+ * Name of one of a module's two matrices, as PEFT writes it.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const peftName = (module: string, matrix: "A" | "B"): string =>
+  `base_model.model.${module}.lora_${matrix}.weight`
