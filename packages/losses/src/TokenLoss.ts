@@ -1,6 +1,6 @@
 /**
- * The losses that a Tinker server computes, token by token, with their derivatives. All arrays are `[tokens] float32`;
- * log-probabilities and losses are in nats; the loss of a sequence is the sum over its tokens, never a mean.
+ * The losses that a Tinker server computes, target by target, with their derivatives. All arrays are `[targets] float32`;
+ * log-probabilities and losses are in nats; the loss of a sequence is the sum over them, never a mean.
  */
 
 /**
@@ -27,7 +27,7 @@ export interface PolicyInputs {
   /** Of the targets, when they were sampled. */
   readonly samplingLogprobs: Float32Array
   readonly advantages: Float32Array
-  /** Factor of each position's loss; ones when absent. Where it is 0, nothing else is looked at. */
+  /** Factor of each position's loss; ones when absent. Where it is 0, nothing else is looked at, not even a NaN. */
   readonly weights?: Float32Array | undefined
 }
 
@@ -41,6 +41,8 @@ export type Loss =
   | { readonly _tag: "cross_entropy" }
   | { readonly _tag: "importance_sampling" }
   | { readonly _tag: "ppo"; readonly clipLowThreshold: number; readonly clipHighThreshold: number }
+  | { readonly _tag: "cispo"; readonly clipLowThreshold: number; readonly clipHighThreshold: number }
+  | { readonly _tag: "dro"; readonly beta: number }
 
 /**
  * Smallest ratio that `ppo` rewards, unless told otherwise.
@@ -59,6 +61,23 @@ export const defaultClipLowThreshold = 0.8
  * @category config
  */
 export const defaultClipHighThreshold = 1.2
+
+/**
+ * The settings of each loss, with their defaults. `dro` has none for its `beta`: no public one is known, so it must be
+ * given; the examples of the hosted service's documentation pass 0.05.
+ *
+ * Source of the bounds of `cispo`: as for those of `ppo`. The lower one is none, for a ratio is never below 0.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const settings: { readonly [Name in Loss["_tag"]]: Readonly<Record<string, number | undefined>> } = {
+  cross_entropy: {},
+  importance_sampling: {},
+  ppo: { clipLowThreshold: defaultClipLowThreshold, clipHighThreshold: defaultClipHighThreshold },
+  cispo: { clipLowThreshold: 0, clipHighThreshold: 4 },
+  dro: { beta: undefined }
+}
 
 /**
  * Weighted negative log likelihood: `-w logprob`. Weights may be any real numbers, also negative; they are ones when
@@ -92,9 +111,10 @@ export const importanceSampling = (inputs: PolicyInputs): TokenLoss => {
   const elementwiseLoss = new Float32Array(logprobs.length)
   const gradient = new Float32Array(logprobs.length)
   for (let t = 0; t < logprobs.length; t++) {
-    const weighted = advantages[t]! * (weights === undefined ? 1 : weights[t]!)
-    if (weighted === 0) continue
-    const loss = -ratio(logprobs[t]!, samplingLogprobs[t]!) * weighted
+    const advantage = advantages[t]!
+    const w = weights === undefined ? 1 : weights[t]!
+    if (w === 0 || advantage === 0) continue
+    const loss = -w * ratio(logprobs[t]!, samplingLogprobs[t]!) * advantage
     elementwiseLoss[t] = loss
     gradient[t] = loss
   }
@@ -137,6 +157,66 @@ export const ppo = (
 }
 
 /**
+ * Policy gradient weighted by the clipped ratio, which counts as a constant: `-clip(r, low, high) logprob A`. Unlike with
+ * `ppo`, a clipped position keeps its gradient, `-clip(r, low, high) A`.
+ *
+ * Source: MiniMax 2025, "MiniMax-M1: Scaling Test-Time Compute Efficiently with Lightning Attention".
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const cispo = (
+  inputs: PolicyInputs & {
+    readonly clipLowThreshold?: number | undefined
+    readonly clipHighThreshold?: number | undefined
+  }
+): TokenLoss => {
+  const { advantages, logprobs, samplingLogprobs, weights } = inputs
+  const low = inputs.clipLowThreshold ?? settings.cispo.clipLowThreshold!
+  const high = inputs.clipHighThreshold ?? settings.cispo.clipHighThreshold!
+  const elementwiseLoss = new Float32Array(logprobs.length)
+  const gradient = new Float32Array(logprobs.length)
+  for (let t = 0; t < logprobs.length; t++) {
+    const advantage = advantages[t]!
+    const w = weights === undefined ? 1 : weights[t]!
+    if (w === 0 || advantage === 0) continue
+    const r = ratio(logprobs[t]!, samplingLogprobs[t]!)
+    const slope = -w * Math.min(Math.max(r, low), high) * advantage
+    elementwiseLoss[t] = slope * logprobs[t]!
+    gradient[t] = slope
+  }
+  return { elementwiseLoss, gradient }
+}
+
+/**
+ * Policy gradient with a quadratic pull towards the policy that sampled: `-(logprob A - ½ beta (logprob - q)²)` with
+ * `q = samplingLogprob`.
+ *
+ * The pull also holds where the advantage is 0; weight 0 leaves a position out. An advantage of 0 where q is not finite
+ * leaves it out too.
+ *
+ * Source: Richemond et al. 2024, "Offline Regularised Reinforcement Learning for Large Language Models Alignment", by
+ * tokens, as the hosted service's documentation writes it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const dro = (inputs: PolicyInputs & { readonly beta: number }): TokenLoss => {
+  const { advantages, beta, logprobs, samplingLogprobs, weights } = inputs
+  const elementwiseLoss = new Float32Array(logprobs.length)
+  const gradient = new Float32Array(logprobs.length)
+  for (let t = 0; t < logprobs.length; t++) {
+    const advantage = advantages[t]!
+    const w = weights === undefined ? 1 : weights[t]!
+    if (w === 0 || (advantage === 0 && !Number.isFinite(samplingLogprobs[t]!))) continue
+    const distance = logprobs[t]! - samplingLogprobs[t]!
+    elementwiseLoss[t] = -w * (logprobs[t]! * advantage - 0.5 * beta * distance * distance)
+    gradient[t] = -w * (advantage - beta * distance)
+  }
+  return { elementwiseLoss, gradient }
+}
+
+/**
  * The loss that `loss` names. An input that it needs and that is absent counts as zeros.
  *
  * @since 0.1.0
@@ -169,6 +249,14 @@ export const compute = (
         clipLowThreshold: loss.clipLowThreshold,
         clipHighThreshold: loss.clipHighThreshold
       })
+    case "cispo":
+      return cispo({
+        ...policy(),
+        clipLowThreshold: loss.clipLowThreshold,
+        clipHighThreshold: loss.clipHighThreshold
+      })
+    case "dro":
+      return dro({ ...policy(), beta: loss.beta })
   }
 }
 

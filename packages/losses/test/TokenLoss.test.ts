@@ -44,6 +44,46 @@ describe("TokenLoss", () => {
     agreesWithDifferences((logprobs) =>
       TokenLoss.ppo({ ...inputs, logprobs, clipLowThreshold: 0.5, clipHighThreshold: 1.01 })
     )
+    agreesWithDifferences((logprobs) => TokenLoss.dro({ ...inputs, logprobs, beta: 0.3 }))
+  })
+
+  it("cispo weighs the log-probability with the clipped ratio, which is a constant to its gradient", () => {
+    const ratios = [0.01, 0.8, 1, 3.9, 4, 4.1, 50]
+    for (const advantage of [2, -0.5]) {
+      for (const weight of [1, -0.25]) {
+        for (const [low, high] of [[undefined, undefined], [0.8, 1.2]] as const) {
+          const logprobs = Float32Array.from(ratios, (ratio) => Math.log(ratio) - 2)
+          const { elementwiseLoss, gradient } = TokenLoss.cispo({
+            logprobs,
+            samplingLogprobs: new Float32Array(7).fill(-2),
+            advantages: new Float32Array(7).fill(advantage),
+            weights: new Float32Array(7).fill(weight),
+            clipLowThreshold: low,
+            clipHighThreshold: high
+          })
+          ratios.forEach((ratio, t) => {
+            const slope = -weight * Math.min(Math.max(ratio, low ?? 0), high ?? 4) * advantage
+            assert.closeTo(gradient[t]!, slope, 1e-6 * Math.abs(slope), `gradient at ratio ${ratio}`)
+            const loss = slope * logprobs[t]!
+            assert.closeTo(elementwiseLoss[t]!, loss, 1e-6 * Math.abs(loss), `loss at ratio ${ratio}`)
+          })
+        }
+      }
+    }
+  })
+
+  it("dro pulls towards the policy that sampled, also without an advantage", () => {
+    const { elementwiseLoss, gradient } = TokenLoss.dro({
+      logprobs: floats(-1, -1),
+      samplingLogprobs: floats(-3, -3),
+      advantages: floats(0.5, 0),
+      weights: floats(2, 1),
+      beta: 0.1
+    })
+    assert.closeTo(elementwiseLoss[0]!, -2 * (-0.5 - 0.5 * 0.1 * 4), 1e-6)
+    assert.closeTo(gradient[0]!, -2 * (0.5 - 0.1 * 2), 1e-6)
+    assert.closeTo(elementwiseLoss[1]!, 0.2, 1e-6)
+    assert.closeTo(gradient[1]!, 0.2, 1e-6)
   })
 
   it("importance sampling weighs the advantage with the ratio of probabilities", () => {
@@ -96,6 +136,11 @@ describe("TokenLoss", () => {
       const { elementwiseLoss, gradient } of [
         TokenLoss.importanceSampling(inputs),
         TokenLoss.ppo(inputs),
+        TokenLoss.cispo(inputs),
+        TokenLoss.dro({ ...inputs, beta: 0.05 }),
+        TokenLoss.dro({ ...inputs, beta: 0.05, weights: undefined, advantages: floats(0) }),
+        TokenLoss.importanceSampling({ ...inputs, advantages: floats(NaN) }),
+        TokenLoss.cispo({ ...inputs, advantages: floats(0), weights: floats(NaN) }),
         TokenLoss.crossEntropy(floats(-Infinity), floats(0))
       ]
     ) {
@@ -124,6 +169,14 @@ describe("TokenLoss", () => {
     assert.deepStrictEqual(
       TokenLoss.compute({ _tag: "ppo", ...thresholds }, inputs),
       TokenLoss.ppo({ ...inputs, ...thresholds })
+    )
+    assert.deepStrictEqual(
+      TokenLoss.compute({ _tag: "cispo", ...thresholds }, inputs),
+      TokenLoss.cispo({ ...inputs, ...thresholds })
+    )
+    assert.deepStrictEqual(
+      TokenLoss.compute({ _tag: "dro", beta: 2 }, inputs),
+      TokenLoss.dro({ ...inputs, beta: 2 })
     )
   })
 })

@@ -249,10 +249,12 @@ const tensor = (tensors: ReadonlyMap<string, Engine.Tensor>, name: string, vocab
 
 const checkDatum = (datum: Engine.TrainingDatum, index: number, vocabulary: number): void => {
   const { length } = datum.tokens
+  const perToken = datum.targetsPerToken ?? 1
   for (const name of ["targetTokens", "weights", "logprobs", "advantages"] as const) {
     const input = datum[name]
-    if (input !== undefined && input.length !== length) {
-      throw failure("InvalidRequest", `datum ${index}: ${name} has ${input.length} elements for ${length} tokens`)
+    if (input !== undefined && input.length !== length * perToken) {
+      const wanted = perToken === 1 ? `${length} tokens` : `${length} tokens with ${perToken} targets each`
+      throw failure("InvalidRequest", `datum ${index}: ${name} has ${input.length} elements for ${wanted}`)
     }
   }
   for (const name of ["tokens", "targetTokens"] as const) {
@@ -289,9 +291,11 @@ const forwardBackward = (
   added: Float64Array | undefined
 ): Engine.LossOutput => {
   const { targetTokens, tokens } = datum
-  const logprobs = new Float32Array(tokens.length)
-  for (let t = 0; t < tokens.length; t++) {
-    logprobs[t] = Sampler.logprobAt(row(table, vocabulary, tokens[t]!), targetTokens[t]!)
+  const perToken = datum.targetsPerToken ?? 1
+  const logprobs = new Float32Array(targetTokens.length)
+  for (let i = 0; i < logprobs.length; i++) {
+    const previous = tokens[Math.floor(i / perToken)]!
+    logprobs[i] = Sampler.logprobAt(row(table, vocabulary, previous), targetTokens[i]!)
   }
   const { elementwiseLoss, gradient } = TokenLoss.compute(loss, {
     logprobs,
@@ -301,15 +305,19 @@ const forwardBackward = (
   })
   if (added !== undefined) {
     for (let t = 0; t < tokens.length; t++) {
-      const e = gradient[t]!
-      if (e === 0) continue
-      const logits = row(table, vocabulary, tokens[t]!)
-      const total = Sampler.logSumExp(logits)
       const offset = tokens[t]! * vocabulary
-      for (let j = 0; j < vocabulary; j++) {
-        added[offset + j] = added[offset + j]! - e * Math.exp(logits[j]! - total)
+      let total = 0
+      for (let i = t * perToken; i < (t + 1) * perToken; i++) {
+        const e = gradient[i]!
+        total += e
+        added[offset + targetTokens[i]!] = added[offset + targetTokens[i]!]! + e
       }
-      added[offset + targetTokens[t]!] = added[offset + targetTokens[t]!]! + e
+      if (total === 0) continue
+      const logits = row(table, vocabulary, tokens[t]!)
+      const normalizer = Sampler.logSumExp(logits)
+      for (let j = 0; j < vocabulary; j++) {
+        added[offset + j] = added[offset + j]! - total * Math.exp(logits[j]! - normalizer)
+      }
     }
   }
   return { logprobs, elementwiseLoss }

@@ -4,6 +4,7 @@
  *
  * Calls on one model are made one after another, in the order of its requests; calls on different models may overlap.
  */
+import type { TokenLoss } from "@effect-tinker/losses"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -107,7 +108,8 @@ export interface LoraSpec {
 }
 
 /**
- * One sequence. Position t sees `tokens[0..t]` and is scored on `targetTokens[t]`. All arrays are `[tokens]`.
+ * One sequence. Position t sees `tokens[0..t]` and is scored on `targetTokens[t]`. All arrays are `[tokens]`, unless
+ * `targetsPerToken` says otherwise.
  *
  * @since 0.1.0
  * @category models
@@ -115,6 +117,11 @@ export interface LoraSpec {
 export interface TrainingDatum {
   readonly tokens: Int32Array
   readonly targetTokens: Int32Array
+  /**
+   * K: then `targetTokens` and `weights` are `[tokens, K]`, row-major, and so are the results; only cross entropy takes
+   * them. Default 1.
+   */
+  readonly targetsPerToken?: number | undefined
   /** Factor of each position's loss. Ones when absent; may be negative. */
   readonly weights?: Float32Array | undefined
   /** Log-probabilities of the targets when they were sampled, in nats. */
@@ -128,10 +135,7 @@ export interface TrainingDatum {
  * @since 0.1.0
  * @category models
  */
-export type Loss =
-  | { readonly _tag: "cross_entropy" }
-  | { readonly _tag: "importance_sampling" }
-  | { readonly _tag: "ppo"; readonly clipLowThreshold: number; readonly clipHighThreshold: number }
+export type Loss = TokenLoss.Loss
 
 /**
  * @since 0.1.0
@@ -149,9 +153,9 @@ export interface LossResult {
  * @category models
  */
 export interface LossOutput {
-  /** `[tokens] float32`, nats, of the targets, at temperature 1. */
+  /** `float32`, nats, of the targets and shaped as they are, at temperature 1. */
   readonly logprobs: Float32Array
-  /** `[tokens] float32`, nats. */
+  /** `float32`, nats, shaped as the targets. */
   readonly elementwiseLoss: Float32Array
 }
 

@@ -99,6 +99,36 @@ describe("BigramEngine", () => {
       }
     }))
 
+  it.effect("scores several targets a token, each with a weight, as so many data would", () =>
+    Effect.gen(function*() {
+      const engine = BigramEngine.make({ vocabularySize: 5 })
+      const tokens = Int32Array.from([0, 1, 1])
+      const soft: Engine.TrainingDatum = {
+        tokens,
+        targetTokens: Int32Array.from([1, 2, 0, 4, 4, 3]),
+        targetsPerToken: 2,
+        weights: Float32Array.from([0.25, 0.75, 1, 0, -1, 2])
+      }
+      const column = (k: number): Engine.TrainingDatum => ({
+        tokens,
+        targetTokens: soft.targetTokens.filter((_, i) => i % 2 === k),
+        weights: soft.weights!.filter((_, i) => i % 2 === k)
+      })
+      const run = (id: string, data: ReadonlyArray<Engine.TrainingDatum>) =>
+        Effect.gen(function*() {
+          yield* engine.createModel(id, settings)
+          const result = yield* engine.forwardBackward(id, { data, loss: crossEntropy, gradient: true })
+          yield* engine.optimStep(id, { ...adam, beta1: 0 })
+          return { ...result, gradient: Array.from((yield* engine.snapshot(id)).expAvg.values())[0]!.data }
+        })
+      const one = yield* run("one", [soft])
+      const two = yield* run("two", [column(0), column(1)])
+      assert.closeTo(one.loss, two.loss, 1e-6)
+      one.gradient.forEach((value, i) => assert.closeTo(value, two.gradient[i]!, 1e-6))
+      assert.deepStrictEqual(one.outputs[0]!.logprobs.filter((_, i) => i % 2 === 1), two.outputs[1]!.logprobs)
+      assert.strictEqual(one.outputs[0]!.elementwiseLoss[3], 0)
+    }))
+
   it.effect("adds the gradients of several calls, and a forward pass adds none", () =>
     Effect.gen(function*() {
       const engine = yield* engineWithModel

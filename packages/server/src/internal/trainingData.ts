@@ -24,46 +24,67 @@ export const make = (
     for (let i = 0; i < request.data.length; i++) {
       const datum = datumOf(request.data[i]!, loss, baseModel)
       if (Either.isLeft(datum)) return yield* Either.left(`datum ${i}: ${datum.left}`)
+      if (i > 0 && datum.right.targetsPerToken !== data[0]!.targetsPerToken) {
+        // The answer is one array for all data, whose rows have one length.
+        return yield* Either.left(`datum ${i}: target_tokens has other columns than those of datum 0`)
+      }
       data.push(datum.right)
     }
     return { data, loss }
   })
 
-/** Settings of PPO, with the names that clients write. */
-const thresholds: ReadonlyMap<string, string> = new Map([
+/** Names of settings on the wire, where they differ. */
+const wireNames: ReadonlyMap<string, string> = new Map([
   ["clipLowThreshold", "clip_low_threshold"],
   ["clipHighThreshold", "clip_high_threshold"]
 ])
+
+const isLoss = (name: string): name is Loss["_tag"] => Object.hasOwn(TokenLoss.settings, name)
+
+/** Names that the hosted service takes too, without saying what it computes. */
+const unpublished: ReadonlySet<string> = new Set(["gspo", "stable_reinforce", "custom"])
 
 const lossOf = (
   lossFn: string,
   config: Readonly<Record<string, number | string>>
 ): Either.Either<Loss, string> => {
-  if (lossFn !== "cross_entropy" && lossFn !== "importance_sampling" && lossFn !== "ppo") {
+  if (!isLoss(lossFn)) {
+    const why = unpublished.has(lossFn) ? ", for no public formula of it is known" : ""
     return Either.left(
-      `the loss ${lossFn} is not computed by this server; it computes cross_entropy, importance_sampling and ppo`
+      `the loss ${lossFn} is not computed by this server${why}; it computes ${list(Object.keys(TokenLoss.settings))}`
     )
   }
+  const defaults = TokenLoss.settings[lossFn]
+  const wireName = (name: string) => wireNames.get(name) ?? name
+  const allowed = Object.keys(defaults)
+  const values: Record<string, number> = {}
   for (const [name, value] of Object.entries(config)) {
-    const wireName = lossFn === "ppo" ? thresholds.get(name) : undefined
-    if (wireName === undefined) {
-      const settings = lossFn === "ppo" ? `clip_low_threshold and clip_high_threshold alone` : "no settings"
-      return Either.left(`${name} was given, and the loss ${lossFn} has ${settings}`)
+    if (!allowed.includes(name)) {
+      const settings = allowed.length === 0 ? "no settings" : `the settings ${list(allowed.map(wireName))} alone`
+      return Either.left(`${wireName(name)} was given, and the loss ${lossFn} has ${settings}`)
     }
     if (typeof value !== "number" || !Number.isFinite(value)) {
-      return Either.left(`the setting ${wireName} must be a finite number`)
+      return Either.left(`the setting ${wireName(name)} must be a finite number`)
     }
+    values[name] = value
   }
-  return Either.right(
-    lossFn === "ppo"
-      ? {
-        _tag: "ppo",
-        clipLowThreshold: Number(config.clipLowThreshold ?? TokenLoss.defaultClipLowThreshold),
-        clipHighThreshold: Number(config.clipHighThreshold ?? TokenLoss.defaultClipHighThreshold)
-      }
-      : { _tag: lossFn }
-  )
+  for (const name of allowed) {
+    const value = values[name] ?? defaults[name]
+    if (value === undefined) {
+      return Either.left(`the loss ${lossFn} needs the setting ${wireName(name)}, which has no default`)
+    }
+    values[name] = value
+  }
+  const { beta = 0, clipHighThreshold = 0, clipLowThreshold = 0 } = values
+  if (clipLowThreshold > clipHighThreshold) {
+    return Either.left(`clip_low_threshold ${clipLowThreshold} is above clip_high_threshold ${clipHighThreshold}`)
+  }
+  if (beta < 0) return Either.left(`the setting beta is ${beta}; it must be 0 or more`)
+  return Either.right({ _tag: lossFn, ...values } as Loss)
 }
+
+const list = (names: ReadonlyArray<string>): string =>
+  names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
 
 /** `mask` is for the caller's own use. */
 const knownInputs = new Set(["targetTokens", "weights", "logprobs", "advantages", "mask"])
@@ -74,10 +95,14 @@ const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<
     const tokens = yield* tokensOf(datum.modelInput, baseModel)
     const unknown = Object.keys(inputs).find((name) => !knownInputs.has(name))
     if (unknown !== undefined) return yield* Either.left(`the loss ${loss._tag} does not read the input ${unknown}`)
-    const targets = inputs.targetTokens
-    if (targets === undefined) return yield* Either.left("target_tokens is missing")
-    if (targets.dtype !== "int64") return yield* Either.left(`target_tokens is ${targets.dtype}; it must be int64`)
-    yield* checkShape("target_tokens", targets, tokens.length)
+    const policy = loss._tag !== "cross_entropy"
+    const given = inputs.targetTokens
+    if (given === undefined) return yield* Either.left("target_tokens is missing")
+    if (given.dtype !== "int64") return yield* Either.left(`target_tokens is ${given.dtype}; it must be int64`)
+    if (policy && given.shape.length !== 1) {
+      return yield* Either.left(`target_tokens has shape [${given.shape}], and the loss ${loss._tag} takes [tokens]`)
+    }
+    const targets = yield* dense("target_tokens", given, [tokens.length, ...given.shape.slice(1, 2)])
     yield* checkTargets(targets.data, baseModel)
     const floats = (name: "weights" | "logprobs" | "advantages", required: boolean) =>
       Either.gen(function*() {
@@ -86,25 +111,42 @@ const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<
           return required ? yield* Either.left(`${name} is missing, and the loss ${loss._tag} needs it`) : undefined
         }
         if (tensor.dtype !== "float32") return yield* Either.left(`${name} is ${tensor.dtype}; it must be float32`)
-        yield* checkShape(name, tensor, tokens.length)
-        return tensor.data
+        return (yield* dense(name, tensor, targets.shape)).data
       })
-    const policy = loss._tag !== "cross_entropy"
     return {
       tokens,
       targetTokens: TensorData.toInt32Array(targets),
+      targetsPerToken: targets.shape[1],
       weights: yield* floats("weights", false),
       logprobs: yield* floats("logprobs", policy),
       advantages: yield* floats("advantages", policy)
     }
   })
 
-const checkShape = (name: string, tensor: TensorData.TensorData, length: number): Either.Either<void, string> => {
-  if (tensor.sparse !== undefined) return Either.left(`${name} is sparse, which this server does not compute`)
-  if (tensor.shape.length !== 1 || tensor.shape[0] !== length || tensor.data.length !== length) {
-    return Either.left(`${name} has shape [${tensor.shape}], and the model input has ${length} tokens`)
+/** Of all positions of a datum. */
+const mostTargets = 2 ** 24
+
+/** All elements of a tensor that must have this shape; those that a sparse one leaves out are 0. */
+const dense = <A extends TensorData.TensorData>(
+  name: string,
+  tensor: A,
+  shape: ReadonlyArray<number>
+): Either.Either<A, string> => {
+  const size = TensorData.elementCount(shape)
+  if (tensor.shape.join() !== shape.join() || size === 0) {
+    return Either.left(
+      `${name} has shape [${tensor.shape}], and the model input has ${shape[0]} tokens${
+        shape.length === 1 ? "" : ` with ${shape[1]} targets each`
+      }`
+    )
   }
-  return Either.right(undefined)
+  if (size > mostTargets) return Either.left(`${name} has ${size} elements; at most ${mostTargets} are computed`)
+  const all = Either.mapLeft(TensorData.toDense(tensor), ({ description }) => `${name} ${description}`)
+  return Either.flatMap(all, (whole) =>
+    whole.data.length === size
+      // With all its elements a tensor is of the dtype that it was.
+      ? Either.right(whole as A)
+      : Either.left(`${name} has ${whole.data.length} elements, and its shape [${shape}] says ${size}`))
 }
 
 const checkTargets = (targets: BigInt64Array, baseModel: BaseModel): Either.Either<void, string> => {
