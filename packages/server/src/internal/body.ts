@@ -12,15 +12,17 @@ export const read = (
   request: HttpServerRequest.HttpServerRequest,
   maxBytes: number
 ): Effect.Effect<Uint8Array, Http.Refusal> => {
-  const tooLarge = Http.refuse(413, `the body is larger than ${maxBytes} bytes, the most that this server takes`, {
-    connection: "close"
-  })
+  // Made when needed: an error takes a trace of the stack with it.
+  const tooLarge = () =>
+    Http.refuse(413, `the body is larger than ${maxBytes} bytes, the most that this server takes`, {
+      connection: "close"
+    })
   const announced = request.headers["content-length"]
-  if (announced !== undefined && Number(announced) > maxBytes) return tooLarge
+  if (announced !== undefined && Number(announced) > maxBytes) return tooLarge()
   if (isReadable(request.source)) return readAll(request.source, maxBytes, tooLarge)
   return Effect.flatMap(
     Effect.mapError(request.arrayBuffer, () => brokenOff),
-    (body) => body.byteLength > maxBytes ? tooLarge : Effect.succeed(new Uint8Array(body))
+    (body) => body.byteLength > maxBytes ? tooLarge() : Effect.succeed(new Uint8Array(body))
   )
 }
 
@@ -36,7 +38,11 @@ interface Readable {
 const isReadable = (source: unknown): source is Readable =>
   Predicate.hasProperty(source, "on") && Predicate.hasProperty(source, "off") && Predicate.hasProperty(source, "pause")
 
-const readAll = (source: Readable, maxBytes: number, tooLarge: Http.Refusal): Effect.Effect<Uint8Array, Http.Refusal> =>
+const readAll = (
+  source: Readable,
+  maxBytes: number,
+  tooLarge: () => Http.Refusal
+): Effect.Effect<Uint8Array, Http.Refusal> =>
   Effect.async((resume) => {
     const chunks: Array<Uint8Array> = []
     let size = 0
@@ -45,7 +51,7 @@ const readAll = (source: Readable, maxBytes: number, tooLarge: Http.Refusal): Ef
       if (size <= maxBytes) return void chunks.push(chunk)
       chunks.length = 0
       source.pause()
-      end(tooLarge)
+      end(tooLarge())
     }
     const onEnd = () => end(Effect.succeed(joined(chunks, size)))
     const onBroken = () => end(brokenOff)
