@@ -1,17 +1,34 @@
-// Drives our server with the Python SDK, and compares the list of its names, from which people migrate, with what it has. Its
-// virtual environment is kept in the user's cache folder.
+// Drives our server with the Python SDK and with an older one, with its command line, and compares the list of its names, from
+// which people migrate, with what it has. Virtual environments are kept in the user's cache folder. Ends with status 77, which
+// stands for "skipped", where there are no Python packages to be had.
 import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
-import { pythonWith } from "./python.mjs"
+import { delimiter } from "node:path"
+import { NotAvailable, packagesOf, pythonWith } from "./python.mjs"
 
 const script = "packages/server/scripts/interop.py"
 if (!existsSync(script)) throw new Error(`run this from the repository's root: there is no ${script}`)
-const python = pythonWith("interop", ["tinker==0.38.0"])
+
+const prepare = () => {
+  try {
+    return { newest: pythonWith("interop", ["tinker==0.38.0"]), older: pythonWith("interop", ["tinker==0.25.0"]) }
+  } catch (error) {
+    if (!(error instanceof NotAvailable)) throw error
+    console.log(`skipped: ${error.message}`)
+    process.exit(77)
+  }
+}
+const { newest, older } = prepare()
 
 const list = "packages/tinker/test/fixtures/python-names.txt"
-const names = execFileSync(python, ["packages/tinker/scripts/python_names.py"], { encoding: "utf8" })
+const names = execFileSync(newest, ["packages/tinker/scripts/python_names.py"], { encoding: "utf8" })
 if (names !== readFileSync(list, "utf8")) {
   throw new Error(`${list} is not what this SDK has: write it anew with packages/tinker/scripts/python_names.py`)
 }
 
-execFileSync(python, [script], { stdio: "inherit" })
+// PyTorch, which custom losses of the Python SDK need, is large: it is used where `npm run interop:torch` has installed it.
+const torch = packagesOf("torch")
+const path = [process.env.PYTHONPATH, torch].filter(Boolean).join(delimiter)
+execFileSync(newest, [script], { stdio: "inherit", env: { ...process.env, PYTHONPATH: path } })
+execFileSync(older, ["packages/server/scripts/interop_older.py"], { stdio: "inherit" })
+if (torch === undefined) console.log("custom losses of the Python SDK were not tried, as there is no torch here")

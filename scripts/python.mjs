@@ -1,20 +1,38 @@
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdirSync, rmSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs"
 import { homedir } from "node:os"
 import { join } from "node:path"
 
+/** There is no Python on this machine, or no way to its packages. */
+export class NotAvailable extends Error {}
+
+const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "effect-tinker")
+
 /** A Python with these packages: a virtual environment in the user's cache folder, made at its first use. */
 export const pythonWith = (name, packages) => {
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache")
-  const folder = join(cache, "effect-tinker", `${name}-${packages.join("-").replace(/[^\w.-]/g, "_")}`)
+  const folder = join(cache, `${name}-${packages.join("-").replace(/[^\w.-]/g, "_")}`)
   const python = join(folder, process.platform === "win32" ? "Scripts/python.exe" : "bin/python")
   if (!existsSync(join(folder, "complete"))) {
     rmSync(folder, { recursive: true, force: true })
     mkdirSync(folder, { recursive: true })
     console.log(`making ${folder} with ${packages.join(", ")}`)
-    execFileSync(process.env.PYTHON ?? "python3", ["-m", "venv", folder], { stdio: "inherit" })
-    execFileSync(python, ["-m", "pip", "install", "--quiet", ...packages], { stdio: "inherit" })
+    try {
+      execFileSync(process.env.PYTHON ?? "python3", ["-m", "venv", folder], { stdio: "inherit" })
+      execFileSync(python, ["-m", "pip", "install", "--quiet", "--retries", "2", ...packages], { stdio: "inherit" })
+    } catch (cause) {
+      throw new NotAvailable(`${packages.join(", ")} cannot be installed into a virtual environment`, { cause })
+    }
     mkdirSync(join(folder, "complete"))
   }
   return python
+}
+
+/** The folder of the packages of an environment that {@link pythonWith} has made under this name, if there is one. */
+export const packagesOf = (name) => {
+  if (!existsSync(cache)) return undefined
+  const folder = readdirSync(cache).find((one) => one.startsWith(`${name}-`) && existsSync(join(cache, one, "complete")))
+  const library = folder === undefined ? undefined : join(cache, folder, "lib")
+  if (library === undefined || !existsSync(library)) return undefined
+  const version = readdirSync(library).find((one) => one.startsWith("python"))
+  return version === undefined ? undefined : join(library, version, "site-packages")
 }

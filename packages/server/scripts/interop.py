@@ -4,6 +4,7 @@ Needs `pip install tinker==0.38.0`. Run anywhere: python packages/server/scripts
 It starts a server of its own (`serve.ts`, with the bigram engine) and stops it. Exit status 0 means that all went well.
 """
 
+import datetime
 import json
 import math
 import os
@@ -237,6 +238,71 @@ def run_with_everything() -> None:
     service.close("success").result()
 
 
+def command_line(*arguments: str, fails: bool = False):
+    """What the SDK's own command prints as JSON, in a process of its own."""
+    command = [str(pathlib.Path(sys.executable).with_name("tinker")), "--format", "json", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if fails:
+        check(f"tinker {arguments[0]} {arguments[1]} fails as it should", done.returncode != 0)
+        return done.stderr + done.stdout
+    if done.returncode != 0:
+        print(done.stdout, done.stderr, flush=True)
+    check(f"tinker {' '.join(arguments[:2])}", done.returncode == 0)
+    return json.loads(done.stdout) if done.stdout.strip().startswith(("{", "[")) else done.stdout
+
+
+def run_command_line() -> None:
+    """Every command of the SDK's command line that a server must answer."""
+    import tempfile
+
+    import tinker
+    from tinker import types
+
+    service = tinker.ServiceClient()
+    training = service.create_lora_training_client(base_model="bigram", rank=8).result()
+    data = [datum(types, list(b"abcdefgh"), weights=[1.0] * 7)]
+    training.forward_backward(data, "cross_entropy").result()
+    training.optim_step(types.AdamParams(learning_rate=0.2)).result()
+    path = training.save_state("one").result().path
+    training.save_state("two").result()
+    sampler = training.save_weights_for_sampler("three").result().path
+    run_id = training.get_info().model_id
+
+    check("names its base model", "bigram" in json.dumps(command_line("model", "list")))
+    check("says whose key it is", "organization" in json.dumps(command_line("auth", "whoami")))
+    command_line("auth", "status")
+    check("lists the run", run_id in json.dumps(command_line("run", "list")))
+    check("tells about the run", run_id in json.dumps(command_line("run", "info", run_id)))
+    listed = json.dumps(command_line("checkpoint", "list"))
+    check("lists all checkpoints", path in listed and sampler in listed)
+    check("lists those of a run", path in json.dumps(command_line("checkpoint", "list", "--run-id", run_id)))
+    check("tells about a checkpoint", path in json.dumps(command_line("checkpoint", "info", path)))
+    command_line("checkpoint", "publish", path)
+    check("made it public", "true" in json.dumps(command_line("checkpoint", "info", path)).lower())
+    command_line("checkpoint", "unpublish", path)
+    command_line("checkpoint", "set-ttl", path, "--ttl", "7200")
+    command_line("checkpoint", "set-ttl", path, "--remove")
+    with tempfile.TemporaryDirectory() as folder:
+        command_line("checkpoint", "download", path, "--output", folder)
+        names = {file.name for file in pathlib.Path(folder).rglob("*") if file.is_file()}
+        check(f"downloads an adapter: {sorted(names)}", {"adapter_config.json", "adapter_model.safetensors"} <= names)
+    command_line("checkpoint", "delete", "-y", path)
+    left = json.dumps(command_line("checkpoint", "list", "--run-id", run_id))
+    check("deletes a checkpoint", path not in left and sampler in left)
+    check("says that it is gone", path.split("/")[-1] in command_line("checkpoint", "info", path, fails=True))
+
+    now = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0)
+    later = now + datetime.timedelta(hours=1)
+    usage = command_line("billing", "usage", now.strftime("%Y-%m-%dT%H:%M:%SZ"), later.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    check("tells what was used", "bigram" in json.dumps(usage))
+    command_line("billing", "checkpoint-storage")
+    session_id = run_id.split(":")[0]
+    command_line("session", "export-trace", session_id, "--url-only", fails=True)
+    service.close("success").result()
+
+
+NAMED_KEY = {"apiKeys": [{"key": "tml-test", "name": "tester"}], "jwt": {"lifetime": "10 minutes"}, "prices": {"gigabyteMonth": 0.1}}
+
 EVERYTHING = {
     "apiKeys": ["tml-test"],
     "jwt": {"lifetime": "10 minutes"},
@@ -275,3 +341,4 @@ def against_server(options: dict, program) -> None:
 if __name__ == "__main__":
     against_server({}, run)
     against_server(EVERYTHING, run_with_everything)
+    against_server(NAMED_KEY, run_command_line)
