@@ -110,7 +110,7 @@ const model = (config: Llama.Config, gradient: boolean): Uint8Array => {
   const parameters: Llama.Parameters = { weight: (name) => inputs.get(name)!, adapter: () => undefined }
   const hidden = Llama.sequences(graph, config, parameters)
   const targets = graph.input("targets", ["B*T"], "int64")
-  const output = VocabularyHead.logprobs(graph, hidden, Llama.head(config, parameters), targets)
+  const output = VocabularyHead.logprobs(graph, hidden, Llama.head(config, parameters).weight, targets)
   graph.output("logprobs", output)
   if (gradient) {
     const cotangent = graph.neg(graph.input("weights", ["B*T"]))

@@ -56,8 +56,6 @@ export class Graph {
   /** Element type of every number that is differentiated: float64 where gradients are checked. */
   readonly float: "float32" | "float64"
   readonly record: Array<Operation> = []
-  /** Stands for an input that an operator can do without. */
-  readonly absent: Tensor = { name: "", type: "float32", shape: [] }
   private readonly nodes: Array<OnnxProto.Node> = []
   private readonly initializers = new Map<string, OnnxProto.Initializer>()
   private readonly inputs: Array<Tensor> = []
@@ -149,6 +147,18 @@ export class Graph {
     return this.elementwise("Equal", a, b, "bool")
   }
 
+  and(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise("And", a, b)
+  }
+
+  or(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise("Or", a, b)
+  }
+
+  not(x: Tensor): Tensor {
+    return this.emit("Not", [x], { shape: x.shape, type: x.type })
+  }
+
   where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
     return this.emit("Where", [condition, a, b], {
       shape: broadcast(condition.shape, broadcast(a.shape, b.shape)),
@@ -199,7 +209,13 @@ export class Graph {
 
   /** Sum over the first axis, which disappears. */
   sumFirst(x: Tensor): Tensor {
-    return this.emit("ReduceSum", [x, this.integers([0])], { shape: x.shape.slice(1), integers: { keepdims: 0 } })
+    return this.sum(x, 0)
+  }
+
+  /** Sum over an axis, which disappears. */
+  sum(x: Tensor, axis: number): Tensor {
+    const shape = x.shape.filter((_, i) => i !== axis)
+    return this.emit("ReduceSum", [x, this.integers([axis])], { shape, integers: { keepdims: 0 } })
   }
 
   // products
@@ -278,13 +294,17 @@ export class Graph {
     return this.emit("Slice", [x, at(start), at(end), this.integers([axis])], { shape, type: x.type })
   }
 
-  /** The last axis in parts of these lengths. */
-  split(x: Tensor, lengths: ReadonlyArray<number>): ReadonlyArray<Tensor> {
+  /** The last axis in parts; where the lengths are a tensor, `names` are those of the parts. */
+  split(
+    x: Tensor,
+    lengths: ReadonlyArray<number> | Tensor,
+    names: ReadonlyArray<OnnxProto.Dim> = "name" in lengths ? [] : lengths
+  ): ReadonlyArray<Tensor> {
     const lead = x.shape.slice(0, -1)
     return this.emitMany(
       "Split",
-      [x, this.integers(lengths)],
-      lengths.map((length) => ({ shape: [...lead, length], type: x.type, integers: { axis: -1 } }))
+      [x, "name" in lengths ? lengths : this.integers(lengths)],
+      names.map((length) => ({ shape: [...lead, length], type: x.type, integers: { axis: -1 } }))
     )
   }
 
@@ -321,6 +341,25 @@ export class Graph {
       integers: { axis: -1 },
       strings: { reduction: "add" }
     })
+  }
+
+  /** Adds row i of `updates` to row `rows[i]` of the matrix `x`. */
+  scatterAddRows(x: Tensor, rows: Tensor, updates: Tensor): Tensor {
+    const column = this.reshape(rows, [-1, 1], [rows.shape[0]!, 1])
+    const indices = this.emit("Expand", [column, this.shapeOf(updates)], { shape: updates.shape, type: "int64" })
+    return this.emit("ScatterElements", [x, indices, updates], {
+      shape: x.shape,
+      type: x.type,
+      integers: { axis: 0 },
+      strings: { reduction: "add" }
+    })
+  }
+
+  /** The same matrix, computed after the matrix `other`, on which it does not depend. */
+  after(x: Tensor, other: Tensor): Tensor {
+    const corner = this.slice(this.slice(other, 0, 0, 1, 1), 1, 0, 1, 1)
+    const never = this.initializer("never", "bool", [], new Uint8Array(1))
+    return this.where(never, corner, x)
   }
 
   /** `[indices, depth]` of ones and zeros. */
@@ -387,7 +426,7 @@ export class Graph {
     name: string,
     type: OnnxProto.ElementType,
     shape: ReadonlyArray<number>,
-    data: Float32Array | Float64Array | BigInt64Array
+    data: Float32Array | Float64Array | BigInt64Array | Uint8Array
   ): Tensor {
     if (!this.initializers.has(name)) {
       const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)

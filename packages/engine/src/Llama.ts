@@ -3,6 +3,7 @@
  * of attention.
  */
 import * as Attention from "./Attention.js"
+import * as Gradient from "./Gradient.js"
 import type { Graph, Tensor } from "./Graph.js"
 import * as Operators from "./Operators.js"
 import type * as VocabularyHead from "./VocabularyHead.js"
@@ -20,12 +21,32 @@ export interface Config extends Attention.Heads {
   readonly layers: number
   readonly normEpsilon: number
   readonly ropeTheta: number
+  /** Slower rotations for long contexts. Default: none. */
+  readonly ropeScaling?: RopeScaling | undefined
   /** Whether the output projection is the embedding. */
   readonly tiedEmbeddings: boolean
   /** Biases of the query, key and value projections, as in Qwen2. */
   readonly attentionBias: boolean
   /** RMSNorm of each query and key head, as in Qwen3. */
   readonly queryKeyNorm: boolean
+}
+
+/**
+ * How Llama 3.1 and later stretch rotary positions beyond the context that they were first trained on: rotations with
+ * wavelengths above `originalContextLength / lowFrequencyFactor` are slowed by `factor`, those below
+ * `originalContextLength / highFrequencyFactor` stay, and those between lie between.
+ *
+ * Source: `rope_scaling` of type `llama3`, as published with the models.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RopeScaling {
+  readonly factor: number
+  readonly lowFrequencyFactor: number
+  readonly highFrequencyFactor: number
+  /** In tokens. */
+  readonly originalContextLength: number
 }
 
 /**
@@ -92,6 +113,8 @@ export const hidden = (graph: Graph, config: Config, parameters: Parameters, opt
   readonly rows: Tensor
   readonly rotation: Operators.Rotation
   readonly mix: Mix
+  /** Whether the backward half computes each layer again instead of keeping what is in it. Default false. */
+  readonly recompute?: boolean | undefined
 }): Tensor => {
   const { adapter, weight } = parameters
   const linear = (x: Tensor, module: string, bias = false) =>
@@ -102,8 +125,7 @@ export const hidden = (graph: Graph, config: Config, parameters: Parameters, opt
     })
   const norm = (x: Tensor, name: string) => Operators.rmsNorm(graph, x, weight(`${name}.weight`), config.normEpsilon)
 
-  let x = Operators.embedding(graph, weight("model.embed_tokens.weight"), options.rows)
-  for (let i = 0; i < config.layers; i++) {
+  const decode = (x: Tensor, i: number): Tensor => {
     const layer = `model.layers.${i}`
     const project = (input: Tensor, name: "q" | "k" | "v") =>
       linear(input, `${layer}.self_attn.${name}_proj`, config.attentionBias)
@@ -121,11 +143,16 @@ export const hidden = (graph: Graph, config: Config, parameters: Parameters, opt
       project(attended, "v"),
       i
     )
-    x = Operators.residual(graph, x, linear(mixed, `${layer}.self_attn.o_proj`))
+    const between = Operators.residual(graph, x, linear(mixed, `${layer}.self_attn.o_proj`))
 
-    const fed = norm(x, `${layer}.post_attention_layernorm`)
+    const fed = norm(between, `${layer}.post_attention_layernorm`)
     const gated = Operators.swiGlu(graph, linear(fed, `${layer}.mlp.gate_proj`), linear(fed, `${layer}.mlp.up_proj`))
-    x = Operators.residual(graph, x, linear(gated, `${layer}.mlp.down_proj`))
+    return Operators.residual(graph, between, linear(gated, `${layer}.mlp.down_proj`))
+  }
+
+  let x = Operators.embedding(graph, weight("model.embed_tokens.weight"), options.rows)
+  for (let i = 0; i < config.layers; i++) {
+    x = options.recompute === true ? Gradient.recomputed(graph, x, (input) => decode(input, i)) : decode(x, i)
   }
   return norm(x, "model.norm")
 }
@@ -148,7 +175,9 @@ export const head = (config: Config, parameters: Parameters): VocabularyHead.Hea
  * @since 0.1.0
  * @category constructors
  */
-export const sequences = (graph: Graph, config: Config, parameters: Parameters): Tensor => {
+export const sequences = (graph: Graph, config: Config, parameters: Parameters, options: {
+  readonly recompute?: boolean | undefined
+} = {}): Tensor => {
   const tokens = graph.input("tokens", ["B", "T"], "int64")
   const layout = Attention.layout(graph, tokens, config)
   return hidden(graph, config, parameters, {
@@ -159,7 +188,8 @@ export const sequences = (graph: Graph, config: Config, parameters: Parameters):
       positions: graph.integers([0]),
       batch: layout.batch
     },
-    mix: (q, k, v) => Attention.attention(graph, q, k, v, layout)
+    mix: (q, k, v) => Attention.attention(graph, q, k, v, layout),
+    recompute: options.recompute
   })
 }
 
@@ -171,14 +201,15 @@ export const sequences = (graph: Graph, config: Config, parameters: Parameters):
  * @category constructors
  */
 export const rotaryTables = (
-  { headDim, ropeTheta }: Config,
+  { headDim, ropeScaling, ropeTheta }: Config,
   length: number
 ): { readonly cos: Float32Array; readonly sin: Float32Array } => {
   const half = headDim / 2
   const cos = new Float32Array(length * half)
   const sin = new Float32Array(length * half)
   for (let j = 0; j < half; j++) {
-    const frequency = Math.fround(1 / Math.fround(Math.pow(ropeTheta, (2 * j) / headDim)))
+    const plain = Math.fround(1 / Math.fround(Math.pow(ropeTheta, (2 * j) / headDim)))
+    const frequency = ropeScaling === undefined ? plain : scaledFrequency(plain, ropeScaling)
     for (let p = 0; p < length; p++) {
       const angle = Math.fround(p * frequency)
       cos[p * half + j] = Math.cos(angle)
@@ -186,4 +217,15 @@ export const rotaryTables = (
     }
   }
   return { cos, sin }
+}
+
+const scaledFrequency = (
+  frequency: number,
+  { factor, highFrequencyFactor, lowFrequencyFactor, originalContextLength }: RopeScaling
+): number => {
+  const turns = originalContextLength * frequency / (2 * Math.PI)
+  if (turns > highFrequencyFactor) return frequency
+  if (turns < lowFrequencyFactor) return Math.fround(frequency / factor)
+  const smooth = (turns - lowFrequencyFactor) / (highFrequencyFactor - lowFrequencyFactor)
+  return Math.fround((1 - smooth) * frequency / factor + smooth * frequency)
 }

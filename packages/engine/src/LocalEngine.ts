@@ -131,10 +131,12 @@ export const make = (options: {
     tensors: ReadonlyMap<string, Engine.Tensor>
   ): Map<string, Float32Array> => {
     const copies = adopt(lora, tensors, false)
-    return new Map(Array.from(tensors.keys()).flatMap((name) => {
-      const copy = copies.get(name)
-      return copy === undefined ? [] : [[name, copy] as const]
-    }))
+    return new Map(
+      Array.from(tensors.keys()).flatMap((name) => {
+        const copy = copies.get(name)
+        return copy === undefined ? [] : [[name, copy] as const]
+      })
+    )
   }
   const tensors = (lora: Engine.LoraSpec, arrays: ReadonlyMap<string, Float32Array>): Map<string, Engine.Tensor> => {
     const shapes = shapesOf(lora)
@@ -280,10 +282,12 @@ const checkDatum = (
   if (length > maxContextLength) {
     throw invalid(`datum ${index} has ${length} tokens, and the context of the model is ${maxContextLength}`)
   }
+  const perToken = datum.targetsPerToken ?? 1
   for (const name of ["targetTokens", "weights", "logprobs", "advantages"] as const) {
     const input = datum[name]
-    if (input !== undefined && input.length !== length) {
-      throw invalid(`datum ${index}: ${name} has ${input.length} elements for ${length} tokens`)
+    if (input !== undefined && input.length !== length * perToken) {
+      const wanted = perToken === 1 ? `${length} tokens` : `${length} tokens with ${perToken} targets each`
+      throw invalid(`datum ${index}: ${name} has ${input.length} elements for ${wanted}`)
     }
   }
   checkTokens(datum.tokens, config.vocabularySize, `datum ${index}: tokens`)

@@ -219,7 +219,10 @@ const rotatePlain = (graph: Graph, x: Tensor, { batch, cos, sin }: Rotation): Te
  */
 export const swiGlu = (graph: Graph, gate: Tensor, up: Tensor): Tensor => {
   const sigmoid = graph.sigmoid(gate)
-  const silu = graph.mul(gate, sigmoid)
+  // The runtime makes one operator of a product with its sigmoid, which has no float64 kernel.
+  const silu = graph.float === "float32"
+    ? graph.mul(gate, sigmoid)
+    : graph.div(gate, graph.add(graph.scalar(1), graph.exp(graph.neg(gate))))
   const output = graph.mul(silu, up)
   graph.record.push({
     inputs: [gate, up],

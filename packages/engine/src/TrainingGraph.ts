@@ -1,16 +1,13 @@
 /**
- * One pass of LoRA training as a graph: log-probabilities, the loss of each token, and the gradient of every adapter.
+ * One pass of LoRA training as a graph: log-probabilities, the loss of each target, and the gradient of every adapter.
  *
- * The derivative of the loss by each log-probability is computed between the forward and the backward half, so that one
- * run does both. One formula serves all losses, by its inputs:
- *
- * `ℓ = -weights·(likelihood·lp + min(r·advantages, clip(r, low, high)·advantages))` with `r = exp(lp - sampling)`
- *
- * Cross entropy is likelihood 1 without advantages, the others are likelihood 0, importance sampling without bounds.
+ * The derivatives of the losses by the log-probabilities are computed between the forward and the backward half, so that
+ * one run does both. One graph serves all losses, of which an input chooses; their formulas are those of
+ * `@effect-tinker/losses`.
  */
+import type { TokenLoss } from "@effect-tinker/losses"
 import * as Gradient from "./Gradient.js"
 import { Graph } from "./Graph.js"
-import type { Tensor } from "./Graph.js"
 import * as Llama from "./Llama.js"
 import * as Lora from "./Lora.js"
 import * as VocabularyHead from "./VocabularyHead.js"
@@ -24,57 +21,103 @@ export interface Options {
   readonly targets: Lora.Targets
   /** Without it the graph ends at the losses. */
   readonly gradient: boolean
+  /** Keeps the inputs of each layer alone for the backward half, which computes the layer again. Default false. */
+  readonly recompute?: boolean | undefined
+  /** Parts in which the rows go through the vocabulary's projection. Default 1; at most as many as there are tokens. */
+  readonly headChunks?: number | undefined
   readonly float?: "float32" | "float64" | undefined
 }
 
 /**
- * The graph with these inputs and outputs:
+ * The graph with these inputs and outputs, for K targets a token:
  *
- * - `tokens [B, T] int64`, `targets [B*T] int64`, `cos` and `sin [T, headDim/2]`, the base weights
+ * - `tokens [B, T] int64`, `targets [B*T, K] int64`, `cos` and `sin [T, headDim/2]`, the base weights
  * - the adapters under their PEFT names, `scale []`
- * - `weights`, `sampling`, `advantages [B*T]`, `likelihood []`, `low []`, `high []`
- * - outputs `logprobs` and `losses [B*T]`, and `gradient:<name>` for each adapter
+ * - `loss [] int64`, an index into {@link losses}; `weights [B*T, K]`, `sampling` and `advantages [B*T, 1]`, `low`, `high`
+ *   and `beta []`
+ * - outputs `logprobs` and `losses [B*T, K]`, and `gradient:<name>` for each adapter
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (options: Options): Uint8Array => {
-  const { config, targets } = options
+  const { config, gradient, headChunks = 1, recompute = false, targets } = options
   const graph = new Graph(options.float ?? "float32")
   const parameters = Lora.parameters(graph, config, targets)
-  const hidden = Llama.sequences(graph, config, parameters)
-  const target = graph.input("targets", ["B*T"], "int64")
-  const logprobs = VocabularyHead.logprobs(graph, hidden, Llama.head(config, parameters), target)
-  const loss = lossOf(graph, logprobs)
-  graph.output("logprobs", logprobs)
-  graph.output("losses", loss.losses)
-  if (options.gradient) {
-    const wanted = parameters.trainable
-    const gradients = Gradient.append(graph, [{ output: logprobs, cotangent: loss.cotangent }], wanted)
+  const hidden = Llama.sequences(graph, config, parameters, { recompute: gradient && recompute })
+  const head = Llama.head(config, parameters)
+  const scores = VocabularyHead.losses(graph, hidden, head, {
+    targets: graph.input("targets", ["B*T", "K"], "int64"),
+    loss: lossOf(graph),
+    chunks: headChunks,
+    gradient
+  })
+  graph.output("logprobs", scores.logprobs)
+  graph.output("losses", scores.losses)
+  if (scores.gradients) {
+    const { adapter, x } = scores.gradients
+    if (adapter && head.adapter) {
+      graph.output(`gradient:${head.adapter.a.name}`, adapter.a)
+      graph.output(`gradient:${head.adapter.b.name}`, adapter.b)
+    }
+    const wanted = parameters.trainable.filter((tensor) => tensor !== head.adapter?.a && tensor !== head.adapter?.b)
+    const gradients = Gradient.append(graph, [{ output: hidden, cotangent: x }], wanted)
     wanted.forEach((tensor, i) => graph.output(`gradient:${tensor.name}`, gradients[i]!))
   }
   return graph.encode()
 }
 
-const lossOf = (graph: Graph, logprobs: Tensor): { readonly losses: Tensor; readonly cotangent: Tensor } => {
-  const weights = graph.input("weights", ["B*T"])
-  const sampling = graph.input("sampling", ["B*T"])
-  const advantages = graph.input("advantages", ["B*T"])
-  const likelihood = graph.input("likelihood", [])
+/**
+ * Names of the losses, in the order that the input `loss` counts.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const losses = ["cross_entropy", "importance_sampling", "ppo", "cispo", "dro"] as const satisfies ReadonlyArray<
+  TokenLoss.Loss["_tag"]
+>
+
+/** Importance sampling is PPO without bounds. */
+const lossOf = (graph: Graph): VocabularyHead.Loss => {
+  const weights = graph.input("weights", ["B*T", "K"])
+  const sampling = graph.input("sampling", ["B*T", 1])
+  const advantages = graph.input("advantages", ["B*T", 1])
+  const kind = graph.input("loss", [], "int64")
   const low = graph.input("low", [])
   const high = graph.input("high", [])
+  const beta = graph.input("beta", [])
   const zero = graph.scalar(0)
-  // Where nothing is at stake the ratio may be anything, infinite and not a number included.
-  const masked = graph.equal(graph.mul(advantages, weights), zero)
-  const ratio = graph.exp(graph.sub(logprobs, sampling))
-  const unclipped = graph.mul(ratio, advantages)
-  const clipped = graph.mul(graph.min(graph.max(ratio, low), high), advantages)
-  const isClipped = graph.less(clipped, unclipped)
-  const value = graph.where(masked, zero, graph.where(isClipped, clipped, unclipped))
-  const slope = graph.where(masked, zero, graph.where(isClipped, zero, unclipped))
-  const factor = graph.neg(weights)
-  return {
-    losses: graph.mul(factor, graph.add(graph.mul(likelihood, logprobs), value)),
-    cotangent: graph.mul(factor, graph.add(likelihood, slope))
+  const is = (name: TokenLoss.Loss["_tag"]) => graph.equal(kind, graph.integer(losses.indexOf(name)))
+  const [isLikelihood, isCispo, isDro] = [is("cross_entropy"), is("cispo"), is("dro")]
+
+  return (logprobs, part) => {
+    const [w, q, a] = [part(weights), part(sampling), part(advantages)]
+    const ratio = graph.exp(graph.sub(logprobs, q))
+    const plain = graph.mul(ratio, a)
+    const bounded = graph.mul(graph.min(graph.max(ratio, low), high), a)
+    const isClipped = graph.less(bounded, plain)
+    const distance = graph.sub(logprobs, q)
+    const pull = graph.mul(beta, distance)
+    const half = graph.mul(graph.scalar(0.5), graph.mul(pull, distance))
+
+    let value = graph.where(isClipped, bounded, plain)
+    let slope = graph.where(isClipped, zero, plain)
+    value = graph.where(isCispo, graph.mul(bounded, logprobs), value)
+    slope = graph.where(isCispo, bounded, slope)
+    value = graph.where(isDro, graph.sub(graph.mul(logprobs, a), half), value)
+    slope = graph.where(isDro, graph.sub(a, pull), slope)
+    value = graph.where(isLikelihood, logprobs, value)
+    slope = graph.where(isLikelihood, graph.scalar(1), slope)
+
+    // Where nothing is at stake the inputs may be anything, infinite and not a number included.
+    const finite = graph.equal(graph.sub(q, q), zero)
+    const counts = graph.or(isLikelihood, graph.and(isDro, finite))
+    const idle = graph.and(graph.equal(a, zero), graph.not(counts))
+    const masked = graph.or(graph.equal(w, zero), idle)
+    const factor = graph.where(masked, zero, graph.neg(w))
+    return {
+      losses: graph.mul(factor, graph.where(masked, zero, value)),
+      cotangent: graph.mul(factor, graph.where(masked, zero, slope))
+    }
   }
 }

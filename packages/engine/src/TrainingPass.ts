@@ -1,6 +1,7 @@
 /**
  * Forward and backward passes over any number of sequences: sorted by length, padded on the right into batches that fit
- * a memory budget, and put back in order.
+ * a memory budget, and put back in order. Where not even one sequence would fit, the backward half computes layers again
+ * instead of keeping what was in them.
  */
 import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
@@ -48,18 +49,21 @@ export const make = (options: {
   const base = weightFeeds(runtime, config, weights)
   const sessions = new Map<string, Promise<OnnxRuntime.Session>>()
 
-  const session = (lora: Lora.Targets, gradient: boolean): Promise<OnnxRuntime.Session> => {
-    const key = [lora.trainAttn, lora.trainMlp, lora.trainUnembed, gradient].join()
+  const session = (
+    lora: Lora.Targets,
+    form: Omit<TrainingGraph.Options, "config" | "targets">
+  ): Promise<OnnxRuntime.Session> => {
+    const key = [lora.trainAttn, lora.trainMlp, lora.trainUnembed, form.gradient, form.recompute, form.headChunks]
+      .join()
     const existing = sessions.get(key)
     if (existing !== undefined) return existing
-    const created = runtime.session(TrainingGraph.make({ config, targets: lora, gradient }))
+    const created = runtime.session(TrainingGraph.make({ config, targets: lora, ...form }))
     sessions.set(key, created)
     return created
   }
 
   return {
     run: async ({ adapter, data, gradient, loss, lora, signal }) => {
-      const compiled = await session(lora, gradient)
       const shapes = Lora.shapes(config, lora, lora.rank)
       const adapters = Object.fromEntries(
         Array.from(shapes, ([name, shape]) => [name, runtime.float32(adapter.get(name)!, shape)])
@@ -68,14 +72,19 @@ export const make = (options: {
       const outputs = new Array<Engine.LossOutput>(data.length)
       const gradients = new Map<string, Float32Array>()
 
-      for (const batch of batches(data, (length) => options.maxActivationBytes / bytesPerToken(config, length))) {
+      for (const batch of batches(data, config, gradient, options.maxActivationBytes)) {
         signal?.throwIfAborted()
+        const compiled = await session(lora, {
+          gradient,
+          recompute: batch.recompute,
+          headChunks: headChunks(config, batch.rows.length * batch.length, batch.targetsPerToken)
+        })
         const results = await compiled.run({ ...constants, ...inputs(runtime, config, data, batch, loss) })
         const logprobs = results["logprobs"]!.data as Float32Array
         const losses = results["losses"]!.data as Float32Array
         batch.rows.forEach((index, row) => {
-          const start = row * batch.length
-          const end = start + data[index]!.tokens.length
+          const start = row * batch.length * batch.targetsPerToken
+          const end = start + data[index]!.targetTokens.length
           outputs[index] = { logprobs: logprobs.slice(start, end), elementwiseLoss: losses.slice(start, end) }
         })
         if (gradient) {
@@ -129,56 +138,83 @@ interface Batch {
   readonly rows: Array<number>
   /** Of the longest. */
   readonly length: number
+  readonly targetsPerToken: number
+  /** Whether layers are computed again for the backward half. */
+  readonly recompute: boolean
 }
 
 /** Longest first, so that neighbours differ little in length and little is padded. */
 const batches = (
   data: ReadonlyArray<Engine.TrainingDatum>,
-  maxTokens: (length: number) => number
+  config: Llama.Config,
+  gradient: boolean,
+  maxBytes: number
 ): ReadonlyArray<Batch> => {
+  const perToken = data.map(({ targetsPerToken = 1 }) => targetsPerToken)
   const order = data.map((_, i) => i)
-  order.sort((a, b) => data[b]!.tokens.length - data[a]!.tokens.length || a - b)
+  order.sort((a, b) => perToken[a]! - perToken[b]! || data[b]!.tokens.length - data[a]!.tokens.length || a - b)
   const batches: Array<Batch> = []
   for (const index of order) {
     const last = batches.at(-1)
-    if (last !== undefined && (last.rows.length + 1) * last.length <= maxTokens(last.length)) last.rows.push(index)
-    else batches.push({ rows: [index], length: data[index]!.tokens.length })
+    const targetsPerToken = perToken[index]!
+    const isRoom = last !== undefined && last.targetsPerToken === targetsPerToken &&
+      (last.rows.length + 1) * last.length * bytesPerToken(config, last.length, gradient && !last.recompute) <= maxBytes
+    if (isRoom) {
+      last.rows.push(index)
+      continue
+    }
+    const { length } = data[index]!.tokens
+    const recompute = gradient && length * bytesPerToken(config, length, true) > maxBytes
+    batches.push({ rows: [index], length, targetsPerToken, recompute })
   }
   return batches
 }
 
 /**
- * What the graph keeps for the backward half, per token of a sequence of `length`: an estimate from the tensors that the
- * operators hold, which measured peaks confirm within a third.
+ * What the graph holds per token of a sequence of `length`, without the vocabulary head: an estimate from the tensors
+ * that the operators keep for the backward half, or that one layer alone has at a time; measured peaks confirm it within
+ * a third.
  */
-const bytesPerToken = (config: Llama.Config, length: number): number => {
-  const { headDim, heads, hiddenSize, intermediateSize, keyValueHeads, layers, vocabularySize } = config
+const bytesPerToken = (config: Llama.Config, length: number, keepsLayers: boolean): number => {
+  const { headDim, heads, hiddenSize, intermediateSize, keyValueHeads, layers } = config
   const attention = 4 * heads * headDim + 4 * keyValueHeads * headDim + heads * length
   const layer = 6 * hiddenSize + attention + 5 * intermediateSize
-  const transient = 2 * heads * length + 4 * intermediateSize + 3 * vocabularySize
-  return 4 * (layers * layer + transient)
+  const transient = 2 * heads * length + 4 * intermediateSize
+  return 4 * (transient + (keepsLayers ? layers * layer : layers * hiddenSize + layer))
 }
+
+/** Parts in which the rows of a batch go through the head: a power of two, so that few graphs are compiled. */
+const headChunks = (config: Llama.Config, rows: number, targetsPerToken: number): number => {
+  const bytesPerRow = 4 * Math.max(config.vocabularySize, config.hiddenSize * targetsPerToken)
+  let chunks = 1
+  while (chunks * maxHeadBytes < rows * bytesPerRow && 2 * chunks <= rows) chunks *= 2
+  return chunks
+}
+
+/** Of one matrix of logits, of which there are three at a time: as much as the allocator gives again without the system. */
+const maxHeadBytes = 2 ** 25
 
 const inputs = (
   runtime: OnnxRuntime.OnnxRuntime,
   config: Llama.Config,
   data: ReadonlyArray<Engine.TrainingDatum>,
-  { length, rows }: Batch,
+  { length, rows, targetsPerToken }: Batch,
   loss: Engine.Loss
 ) => {
   const size = rows.length * length
   const tokens = new Int32Array(size)
-  const targets = new Int32Array(size)
-  const weights = new Float32Array(size)
+  const targets = new Int32Array(size * targetsPerToken)
+  const weights = new Float32Array(size * targetsPerToken)
   const sampling = new Float32Array(size)
   const advantages = new Float32Array(size)
   rows.forEach((index, row) => {
     const datum = data[index]!
     const start = row * length
+    const first = start * targetsPerToken
     tokens.set(datum.tokens, start)
-    targets.set(datum.targetTokens, start)
-    if (datum.weights) weights.set(datum.weights, start)
-    else weights.fill(1, start, start + datum.tokens.length)
+    targets.set(datum.targetTokens, first)
+    if (datum.weights) weights.set(datum.weights, first)
+    else weights.fill(1, first, first + datum.targetTokens.length)
     if (loss._tag === "cross_entropy") return
     if (datum.logprobs) sampling.set(datum.logprobs, start)
     if (datum.advantages) advantages.set(datum.advantages, start)
@@ -187,10 +223,10 @@ const inputs = (
   const half = config.headDim / 2
   return {
     tokens: runtime.int64(tokens, [rows.length, length]),
-    targets: runtime.int64(targets, [size]),
-    weights: runtime.float32(weights, [size]),
-    sampling: runtime.float32(sampling, [size]),
-    advantages: runtime.float32(advantages, [size]),
+    targets: runtime.int64(targets, [size, targetsPerToken]),
+    weights: runtime.float32(weights, [size, targetsPerToken]),
+    sampling: runtime.float32(sampling, [size, 1]),
+    advantages: runtime.float32(advantages, [size, 1]),
     cos: runtime.float32(cos, [length, half]),
     sin: runtime.float32(sin, [length, half])
   }
@@ -198,11 +234,13 @@ const inputs = (
 
 const scalars = (runtime: OnnxRuntime.OnnxRuntime, loss: Engine.Loss, rank: number) => {
   const scalar = (value: number) => runtime.float32(Float32Array.of(value), [])
+  const bounds = "clipLowThreshold" in loss ? [loss.clipLowThreshold, loss.clipHighThreshold] : [-Infinity, Infinity]
   return {
     scale: scalar(Lora.scale(rank)),
-    likelihood: scalar(loss._tag === "cross_entropy" ? 1 : 0),
-    low: scalar(loss._tag === "ppo" ? loss.clipLowThreshold : -Infinity),
-    high: scalar(loss._tag === "ppo" ? loss.clipHighThreshold : Infinity)
+    loss: runtime.int64([TrainingGraph.losses.indexOf(loss._tag)], []),
+    low: scalar(bounds[0]!),
+    high: scalar(bounds[1]!),
+    beta: scalar("beta" in loss ? loss.beta : 0)
   }
 }
 
