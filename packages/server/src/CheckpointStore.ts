@@ -52,6 +52,8 @@ export interface Info {
   /** Whether everybody may use it. */
   readonly public: boolean
   readonly userMetadata: Readonly<Record<string, string>>
+  /** Which request saved it, in the server's words. */
+  readonly savedBy?: string | undefined
 }
 
 /**
@@ -63,6 +65,7 @@ export interface SaveOptions {
   readonly overwrite?: boolean | undefined
   readonly ttlSeconds?: number | undefined
   readonly userMetadata?: Readonly<Record<string, string>> | undefined
+  readonly savedBy?: string | undefined
 }
 
 /**
@@ -230,7 +233,8 @@ const make = (backend: Backend, existing: ReadonlyArray<Info>): Service => {
           createdAt,
           expiresAt: options.ttlSeconds === undefined ? undefined : createdAt + options.ttlSeconds * 1000,
           public: false,
-          userMetadata: options.userMetadata ?? {}
+          userMetadata: options.userMetadata ?? {},
+          savedBy: options.savedBy
         }
         const info = { ...written, sizeBytes: yield* backend.write(written, snapshot) }
         infos.set(TinkerPath.format(path), info)

@@ -26,6 +26,8 @@ export interface Completed {
   readonly _tag: "Completed"
   readonly json: () => unknown
   readonly bytes?: Uint8Array | undefined
+  /** What the bytes are: the result of a pass over data, or a sample. */
+  readonly form?: "pass" | "sample" | undefined
 }
 
 /**
@@ -57,6 +59,7 @@ export interface QueueState {
  * - `Pending`: not there yet
  * - `Large`: there, and larger than the questioner may want at once; `size` in bytes
  * - `Expired`: forgotten, because it has been there for too long
+ * - `Lost`: the server was restarted before it was there
  *
  * @since 0.1.0
  * @category models
@@ -66,6 +69,7 @@ export type Reply =
   | { readonly _tag: "Pending"; readonly queue: QueueState }
   | { readonly _tag: "Large"; readonly size: number }
   | { readonly _tag: "Expired" }
+  | { readonly _tag: "Lost" }
 
 /**
  * @since 0.1.0
@@ -89,7 +93,21 @@ export interface Service {
   ) => Effect.Effect<Option.Option<Reply>>
   /** Lets go of an outcome that its owner has received. */
   readonly forget: (requestId: string) => Effect.Effect<void>
+  /** Takes over what an earlier server knew of a request; the oldest results first. */
+  readonly restore: (requestId: string, restored: Restored) => Effect.Effect<void>
+  /** Whether every outcome was asked for by now. */
+  readonly areFetched: Effect.Effect<boolean>
 }
+
+/**
+ * A result of an earlier server, read whenever it is asked for; or a request that it did not come to the end of.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Restored =
+  | { readonly _tag: "Result"; readonly at: number; readonly read: Effect.Effect<Outcome> }
+  | { readonly _tag: "Lost" }
 
 /**
  * @since 0.1.0
@@ -105,6 +123,8 @@ export interface Options {
   readonly retention?: Duration.DurationInput | undefined
   /** A result with more bytes is announced by its size to those who allow that. Default 1 MiB. */
   readonly maxUnannouncedBytes?: number | undefined
+  /** Called when an outcome is forgotten. */
+  readonly onForgotten?: ((requestId: string) => void) | undefined
 }
 
 interface Entry {
@@ -121,15 +141,28 @@ export const make = (options: Options = {}): Service => {
   const holdTime = Duration.decode(options.holdTime ?? "20 seconds")
   const retention = Duration.toMillis(options.retention ?? "1 hour")
   const maxUnannouncedBytes = options.maxUnannouncedBytes ?? 1_048_576
-  const entries = new Map<string, Entry | "expired">()
+  const entries = new Map<string, Entry | Restored | "expired">()
+  const unfetched = new Set<string>()
   // In order of completion, so that the oldest are at the front.
   const completed: Array<{ readonly requestId: string; readonly at: number }> = []
 
+  const replyOf = (outcome: Outcome, allowMetadataOnly: boolean): Reply => {
+    const size = outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0
+    return allowMetadataOnly && size > maxUnannouncedBytes ? { _tag: "Large", size } : outcome
+  }
+
   const forgetOld = Effect.map(Clock.currentTimeMillis, (now) => {
     while (completed.length > 0 && now - completed[0]!.at >= retention) {
-      entries.set(completed.shift()!.requestId, "expired")
+      expire(completed.shift()!.requestId)
     }
   })
+  const expire = (requestId: string) => {
+    entries.set(requestId, "expired")
+    unfetched.delete(requestId)
+    options.onForgotten?.(requestId)
+  }
+  const isOpen = (entry: Entry | Restored | "expired" | undefined): entry is Entry =>
+    typeof entry === "object" && "outcome" in entry
 
   return {
     holdTime,
@@ -137,14 +170,16 @@ export const make = (options: Options = {}): Service => {
       Effect.map(forgetOld, () => {
         // Registered again when it runs, perhaps at the same moment: whoever waits already must not be left with an
         // outcome that never comes.
-        if (entries.has(requestId)) return
+        const entry = entries.get(requestId)
+        if (entry !== undefined && (entry === "expired" || isOpen(entry) || entry._tag === "Result")) return
         entries.set(requestId, { outcome: Deferred.unsafeMake<Outcome>(FiberId.none), queue, announce })
       }),
     complete: (requestId, outcome) =>
       Effect.gen(function*() {
         const entry = entries.get(requestId)
-        if (entry === undefined || entry === "expired") return
+        if (!isOpen(entry)) return
         if (yield* Deferred.succeed(entry.outcome, outcome)) {
+          unfetched.add(requestId)
           completed.push({ requestId, at: yield* Clock.currentTimeMillis })
           if (entry.announce !== undefined) yield* entry.announce(outcome)
         }
@@ -155,21 +190,29 @@ export const make = (options: Options = {}): Service => {
         const entry = entries.get(requestId)
         if (entry === undefined) return Option.none()
         if (entry === "expired") return Option.some<Reply>({ _tag: "Expired" })
+        if (!isOpen(entry)) {
+          return Option.some<Reply>(entry._tag === "Lost" ? entry : replyOf(yield* entry.read, allowMetadataOnly))
+        }
         const outcome = (yield* Deferred.isDone(entry.outcome))
           // Without the fibers that a race with the clock needs.
           ? Option.some(yield* Deferred.await(entry.outcome))
           : yield* Effect.timeoutOption(Deferred.await(entry.outcome), holdTime)
         if (Option.isNone(outcome)) return Option.some<Reply>({ _tag: "Pending", queue: yield* entry.queue })
-        const size = outcome.value._tag === "Completed" ? outcome.value.bytes?.byteLength ?? 0 : 0
-        return Option.some<Reply>(
-          allowMetadataOnly && size > maxUnannouncedBytes ? { _tag: "Large", size } : outcome.value
-        )
+        const reply = replyOf(outcome.value, allowMetadataOnly)
+        if (reply._tag !== "Large") unfetched.delete(requestId)
+        return Option.some(reply)
       }),
     forget: (requestId) =>
       Effect.gen(function*() {
         const entry = entries.get(requestId)
         if (entry === undefined || entry === "expired") return
-        if (yield* Deferred.isDone(entry.outcome)) entries.set(requestId, "expired")
-      })
+        if (isOpen(entry) ? yield* Deferred.isDone(entry.outcome) : entry._tag === "Result") expire(requestId)
+      }),
+    restore: (requestId, restored) =>
+      Effect.sync(() => {
+        entries.set(requestId, restored)
+        if (restored._tag === "Result") completed.push({ requestId, at: restored.at })
+      }),
+    areFetched: Effect.sync(() => unfetched.size === 0)
   }
 }

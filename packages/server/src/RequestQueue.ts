@@ -21,6 +21,8 @@ export interface Job {
   /** Equal for equal requests. */
   readonly fingerprint: string
   readonly run: Effect.Effect<void>
+  /** Called when it is taken, before it can run. */
+  readonly accept?: (() => void) | undefined
   /** Called instead of `run`, or when it is interrupted, because the queue is closed. */
   readonly abandon: Effect.Effect<void>
 }
@@ -71,7 +73,8 @@ export interface Gate {
 }
 
 /**
- * A queue that begins with the number `first`. When its scope closes, the running job is interrupted and the waiting ones
+ * A queue that begins with the number `first`, and knows requests that were done before by their numbers and fingerprints.
+ * When its scope closes, the running job is interrupted and the waiting ones
  * are abandoned.
  *
  * @since 0.1.0
@@ -80,10 +83,13 @@ export interface Gate {
 export const make = (options: {
   readonly first: number
   readonly gate: Gate
+  readonly done?: ReadonlyMap<number, string> | undefined
 }): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.gen(function*() {
     const scope = yield* Scope.Scope
-    const records = new Map<number, Record>()
+    const records = new Map<number, Record>(
+      Array.from(options.done ?? [], ([seqId, fingerprint]) => [seqId, { status: "over", fingerprint }])
+    )
     const rejected = new Set<number>()
     let next = options.first
     let running = false
@@ -143,6 +149,7 @@ export const make = (options: {
               records.set(seqId, { status: "over", fingerprint: undefined })
             }
           }
+          job.accept?.()
           records.set(job.seqId, { status: "waiting", fingerprint: job.fingerprint, job })
           advance()
           return Effect.as(start, "Accepted" as const)

@@ -68,7 +68,7 @@ export interface Service {
   /** Whether accepted requests and the state of live models are kept, so that training goes on after a restart. */
   readonly liveModels: boolean
 
-  /** What was there at the start, in the order in which it was written. For the server, which asks once. */
+  /** What was there at the start, in the order in which it was first written. For the server, which asks once. */
   readonly take: Effect.Effect<ReadonlyArray<Entry>>
 
   /**

@@ -69,6 +69,21 @@ export interface Options {
   readonly sessionTimeout?: Duration.DurationInput | undefined
   /** Called when one has ended so. */
   readonly onExpired?: ((session: Session) => Effect.Effect<void>) | undefined
+  /** Called when what is known of a session has changed; after it has ended, and what belonged to it. */
+  readonly onChange?: ((kept: Kept) => Effect.Effect<void>) | undefined
+  /** Those of an earlier server, the oldest first. Their heartbeats are as of now. */
+  readonly restored?: ReadonlyArray<Kept> | undefined
+}
+
+/**
+ * What is known of a session, apart from its heartbeats.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Kept extends Pick<Session, "id" | "tags" | "userMetadata" | "displayName" | "createdAt"> {
+  readonly projectId: string | undefined
+  readonly status: Status
 }
 
 interface Entry {
@@ -93,8 +108,32 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
       Effect.suspend(() => {
         if (entry.status._tag !== "Active") return Effect.void
         entry.status = status
-        return Scope.close(entry.scope, Exit.void)
+        return Effect.zipRight(Scope.close(entry.scope, Exit.void), changed(entry))
       })
+
+    const changed = ({ projectId, session, status }: Entry): Effect.Effect<void> => {
+      const { createdAt, displayName, id, tags, userMetadata } = session
+      return options.onChange?.({ id, tags, userMetadata, displayName, createdAt, projectId, status }) ?? Effect.void
+    }
+
+    const open = ({ projectId, status, ...kept }: Kept, lastHeartbeat: number): Effect.Effect<Entry> =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.fork(serverScope, ExecutionStrategy.sequential)
+        const session: Session = {
+          ...kept,
+          scope,
+          projectId: Effect.sync(() => entry.projectId),
+          lastHeartbeat: Effect.sync(() => entry.lastHeartbeat),
+          status: Effect.sync(() => entry.status)
+        }
+        const entry: Entry = { session, scope, projectId, lastHeartbeat, status }
+        entries.set(session.id, entry)
+        if (status._tag !== "Active") yield* Scope.close(scope, Exit.void)
+        return entry
+      })
+
+    const startedAt = yield* Clock.currentTimeMillis
+    for (const kept of options.restored ?? []) yield* open(kept, startedAt)
 
     if (options.sessionTimeout !== undefined) {
       const timeout = Duration.toMillis(options.sessionTimeout)
@@ -111,26 +150,19 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
         Effect.gen(function*() {
           const id = yield* uuid
           const createdAt = yield* Clock.currentTimeMillis
-          const scope = yield* Scope.fork(serverScope, ExecutionStrategy.sequential)
-          const session: Session = {
-            ...options,
-            id,
-            createdAt,
-            scope,
-            projectId: Effect.sync(() =>
-              entryOf(session).projectId
-            ),
-            lastHeartbeat: Effect.sync(() => entryOf(session).lastHeartbeat),
-            status: Effect.sync(() => entryOf(session).status)
-          }
-          entries.set(id, { session, scope, projectId, lastHeartbeat: createdAt, status: { _tag: "Active" } })
-          return session
+          const entry = yield* open({ ...options, id, createdAt, projectId, status: { _tag: "Active" } }, createdAt)
+          yield* changed(entry)
+          return entry.session
         }),
-      get: (sessionId) => Effect.sync(() => entries.get(sessionId)?.session),
+      get: (sessionId) =>
+        Effect.sync(() =>
+          entries.get(sessionId)?.session
+        ),
       list: Effect.sync(() => Array.from(entries.values(), ({ session }) => session).reverse()),
       assignProject: (session, projectId) =>
-        Effect.sync(() => {
+        Effect.suspend(() => {
           entryOf(session).projectId = projectId
+          return changed(entryOf(session))
         }),
       heartbeat: (session) =>
         Effect.map(Clock.currentTimeMillis, (now) => {

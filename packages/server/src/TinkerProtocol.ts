@@ -21,6 +21,7 @@ import type * as Dialect from "./Dialect.js"
 import type { Engine } from "./Engine.js"
 import * as Faults from "./Faults.js"
 import * as AccountRoutes from "./internal/accountRoutes.js"
+import * as Audit from "./internal/audit.js"
 import * as Authentication from "./internal/authentication.js"
 import * as Body from "./internal/body.js"
 import * as CheckpointRoutes from "./internal/checkpointRoutes.js"
@@ -32,6 +33,7 @@ import * as ModelRoutes from "./internal/modelRoutes.js"
 import * as OpenApi from "./internal/openApi.js"
 import * as PlannedFault from "./internal/plannedFault.js"
 import { ConnectionDropped } from "./internal/plannedFault.js"
+import * as Restoration from "./internal/restoration.js"
 import * as Routes from "./internal/routes.js"
 import * as SamplingRoutes from "./internal/samplingRoutes.js"
 import * as ServerState from "./internal/serverState.js"
@@ -72,6 +74,8 @@ export interface Options {
   readonly maxBodyBytes?: number | undefined
   /** Told of every answer, e.g. to write a log. */
   readonly onAnswer?: ((answered: Answered) => Effect.Effect<void>) | undefined
+  /** Told at the start what there is of an earlier server, where there is a `ServerJournal`. */
+  readonly onRestored?: ((restored: Restored) => Effect.Effect<void>) | undefined
   /** True: counts, and tells at `/metrics` in the text format of Prometheus. Default false. */
   readonly metrics?: boolean | undefined
   /**
@@ -128,6 +132,14 @@ export interface Answered {
   readonly millis: number
 }
 
+/**
+ * What a server has found of an earlier one, in numbers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Restored = Restoration.Restored
+
 export { ConnectionDropped }
 
 /**
@@ -155,7 +167,7 @@ export const makeStoppable = (
   Engine | CheckpointStore | Scope.Scope
 > =>
   Effect.gen(function*() {
-    const state = yield* ServerState.make(options)
+    const { records, state } = yield* ServerState.make(options)
     const faults = Option.getOrUndefined(yield* Effect.serviceOption(Faults.Faults))
     const authentication = Authentication.make({
       keys: options.apiKeys,
@@ -222,12 +234,12 @@ export const makeStoppable = (
           const request = yield* HttpServerRequest.HttpServerRequest
           const fault = faults === undefined ? undefined : yield* faults.next(path.slice(1))
           // A body can be read once, so a request that is to arrive twice is remembered.
-          const whole = receive(request, fault, maxBodyBytes)
+          const whole = receive(request, name, fault, maxBodyBytes)
           const received = fault?._tag === "Duplicate" ? yield* Effect.cached(whole) : whole
           const checked: Http.Handler = (received) =>
             authentication.check(access, request.headers["x-api-key"]).pipe(
               Effect.zipRight(stopping.check(name)),
-              Effect.zipRight(handler(received))
+              Effect.zipRight(named(authentication.nameOf(request.headers["x-api-key"]), handler(received)))
             )
           const answer = received.pipe(
             Effect.flatMap(spoken(checked, options.dialect)),
@@ -303,6 +315,13 @@ export const makeStoppable = (
         Effect.succeed(Http.json(description ??= OpenApi.make()))
     }
 
+    const { journal } = state
+    if (journal !== undefined && records !== undefined) {
+      const { restored, unfinished } = yield* Restoration.restore(state, journal, records, options)
+      if (options.onRestored !== undefined) yield* options.onRestored(restored)
+      yield* Restoration.replay(state, journal, handlers, unfinished)
+    }
+
     const app = HttpRouter.fromIterable(Routes.all.map(([name, one]) => route(name, one, handlers[name]))).pipe(
       Effect.catchTag("RouteNotFound", ({ request }) => {
         const detail = `there is no ${request.method} ${request.url} here`
@@ -312,8 +331,13 @@ export const makeStoppable = (
     return { app, stop: stopping.stop }
   })
 
+/** What is done on the way is noted under the key's name. */
+const named = <A, E>(keyName: string | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  keyName === undefined ? effect : Effect.locally(effect, Audit.currentKey, keyName)
+
 const receive = (
   request: HttpServerRequest.HttpServerRequest,
+  route: Routes.RouteName,
   fault: Faults.Fault | undefined,
   maxBytes: number
 ): Effect.Effect<Http.Received, Http.Refusal, HttpRouter.RouteContext> =>
@@ -326,7 +350,8 @@ const receive = (
       params: yield* HttpRouter.params,
       url: request.url,
       origin: originOf(request),
-      fault
+      fault,
+      route
     }
   })
 

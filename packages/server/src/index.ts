@@ -21,6 +21,7 @@ export * as Safetensors from "./Safetensors.js"
 export * as Sampler from "./Sampler.js"
 
 export * as ServerError from "./ServerError.js"
+export * as ServerJournal from "./ServerJournal.js"
 
 export * as Sessions from "./Sessions.js"
 

@@ -48,7 +48,11 @@ export const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(by
 
 const url = (path: string) => `http://tinker/api/v1/${path}`
 
-export const get = (path: string): Call => Effect.flatMap(HttpClient.get(url(path)), read)
+export const get = (path: string, headers: Record<string, string> = {}): Call =>
+  Effect.flatMap(HttpClient.get(url(path), { headers }), read)
+
+export const remove = (path: string, headers: Record<string, string> = {}): Call =>
+  Effect.flatMap(HttpClient.del(url(path), { headers }), read)
 
 /** Posts JSON, or text that may not be JSON. */
 export const post = (path: string, body: unknown, headers: Record<string, string> = {}): Call =>

@@ -1,6 +1,10 @@
 /** What was done to sessions and checkpoints, for people to read later. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+
+/** The name of the key that what is done now is done with, if it has one. */
+export const currentKey: FiberRef.FiberRef<string | undefined> = FiberRef.unsafeMake<string | undefined>(undefined)
 
 export interface Entry {
   /** Milliseconds since the epoch. */
@@ -19,14 +23,37 @@ export interface Audit {
 /** A server that runs for months shall not grow without end. */
 const maxEntries = 100_000
 
-export const make = (): Audit => {
-  const entries: Array<Entry> = []
+/** Who keeps what was noted, and forgets what is too old. */
+export interface Keeper {
+  readonly keep: (number: number, entry: Entry) => Effect.Effect<void>
+  readonly forget: (from: number, before: number) => Effect.Effect<void>
+}
+
+/** `restored` are entries of an earlier server, by their numbers. */
+export const make = (
+  restored: ReadonlyArray<Entry & { readonly number: number }> = [],
+  keeper?: Keeper
+): Audit => {
+  const entries: Array<Entry> = restored.map(({ at, details, event }) => ({ at, event, details }))
+  let next = (restored.at(-1)?.number ?? -1) + 1
   return {
     note: (event, details) =>
-      Effect.map(Clock.currentTimeMillis, (at) => {
-        entries.push({ at, event, details })
+      Effect.gen(function*() {
+        const keyName = yield* FiberRef.get(currentKey)
+        const entry: Entry = {
+          at: yield* Clock.currentTimeMillis,
+          event,
+          details: keyName === undefined ? details : { ...details, api_key_name: keyName }
+        }
+        const number = next++
+        entries.push(entry)
+        if (keeper !== undefined) yield* keeper.keep(number, entry)
         // A tenth at once, as taking away the first one moves all the others.
-        if (entries.length > maxEntries) entries.splice(0, maxEntries / 10)
+        if (entries.length > maxEntries) {
+          const first = next - entries.length
+          entries.splice(0, maxEntries / 10)
+          if (keeper !== undefined) yield* keeper.forget(first, first + maxEntries / 10)
+        }
       }),
     entries
   }

@@ -19,6 +19,8 @@ export interface Authentication {
   /** Gives a token for the key that the request was let in with. */
   readonly exchange: Http.Handler
   readonly isKey: (key: string) => boolean
+  /** The name of the key that a key or a token proves, if it has one. */
+  readonly nameOf: (credential: string | undefined) => string | undefined
   /** Tells about the key that the request was let in with. */
   readonly describe: Http.Handler
   /** Takes that key away from whoever has it, as long as the server runs. */
@@ -65,6 +67,8 @@ export const make = (options: {
 
   return {
     isKey,
+    nameOf: (credential) =>
+      credential === undefined ? undefined : keys?.get(issued.get(credential)?.key ?? credential)?.name,
     check: (access, credential) => {
       if (access === "open") return Effect.void
       return access === "key" || lifetime === undefined ? checkKey(credential) : checkToken(credential)

@@ -49,7 +49,8 @@ const Meta = Schema.parseJson(
     created_at: Schema.DateFromString,
     expires_at: Schema.NullOr(Schema.DateFromString),
     public: Schema.optionalWith(Schema.Boolean, { default: () => false }),
-    user_metadata: Schema.Record({ key: Schema.String, value: Schema.String })
+    user_metadata: Schema.Record({ key: Schema.String, value: Schema.String }),
+    saved_by: Schema.optional(Schema.String)
   }),
   { space: 2 }
 )
@@ -130,7 +131,8 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         expiresAt: meta.expires_at?.getTime(),
         sizeBytes,
         public: meta.public,
-        userMetadata: meta.user_metadata
+        userMetadata: meta.user_metadata,
+        savedBy: meta.saved_by
       }
       return info
     })
@@ -253,20 +255,25 @@ const encodeMeta = (info: Omit<Info, "sizeBytes">): Uint8Array =>
       created_at: new Date(info.createdAt),
       expires_at: info.expiresAt === undefined ? null : new Date(info.expiresAt),
       public: info.public,
-      user_metadata: info.userMetadata
+      user_metadata: info.userMetadata,
+      saved_by: info.savedBy
     })
   )
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 
-const stateTensors = (snapshot: Snapshot): ReadonlyMap<string, Tensor> => {
+/** Weights and moments, each under a name of its own. */
+export const stateTensors = (snapshot: Snapshot): ReadonlyMap<string, Tensor> => {
   const tensors = new Map(snapshot.weights)
   for (const [name, tensor] of snapshot.expAvg) tensors.set(name + expAvgSuffix, tensor)
   for (const [name, tensor] of snapshot.expAvgSq) tensors.set(name + expAvgSqSuffix, tensor)
   return tensors
 }
 
-const snapshotOf = (info: Info, tensors: ReadonlyMap<string, Safetensors.RawTensor>): Snapshot => {
+export const snapshotOf = (
+  info: Pick<Info, "baseModel" | "lora" | "step">,
+  tensors: ReadonlyMap<string, Safetensors.RawTensor>
+): Snapshot => {
   const weights = new Map<string, Tensor>()
   const expAvg = new Map<string, Tensor>()
   const expAvgSq = new Map<string, Tensor>()

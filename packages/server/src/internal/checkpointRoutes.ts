@@ -8,7 +8,8 @@ import * as Schema from "effect/Schema"
 import type { ServerError } from "../ServerError.js"
 import * as Http from "./http.js"
 import * as Listing from "./listing.js"
-import type * as State from "./serverState.js"
+import * as Records from "./records.js"
+import * as State from "./serverState.js"
 import { uuid } from "./uuid.js"
 
 export const make = (
@@ -55,8 +56,8 @@ export const make = (
       return Http.noContent
     })
 
-  /** By the keys of the requests that asked for them: a request that is sent again gets the copy that it made before. */
-  const copies = new Map<string, { readonly body: string; readonly path: string }>()
+  /** A request that is sent again gets the copy that it made before. */
+  const { copies } = state
 
   const copyWeights: Http.Handler = (request) =>
     Effect.gen(function*() {
@@ -73,11 +74,13 @@ export const make = (
       const copy = { ...source, trainingRunId: trainingRunId as ModelId }
       const { userMetadata } = yield* known(store.info(source))
       yield* known(store.save(copy, snapshot, { ttlSeconds: wanted.ttlSeconds, userMetadata }))
-      if (wanted.destinationProjectId !== undefined) {
-        state.projectsOfCopies.set(trainingRunId, wanted.destinationProjectId)
-      }
+      const projectId = wanted.destinationProjectId
+      if (projectId !== undefined) state.projectsOfCopies.set(trainingRunId, projectId)
       const path = TinkerPath.format(copy)
       if (key !== undefined) copies.set(key, { body, path })
+      yield* State.commit(state, [
+        Records.copy({ runId: trainingRunId, projectId, request: key === undefined ? undefined : { key, body, path } })
+      ])
       return Http.json({ tinker_path: path })
     })
 

@@ -30,7 +30,10 @@ interface Channel {
   next: Deferred.Deferred<void> | undefined
 }
 
-export const make = (): Completions => {
+/**
+ * Numbers them from `first` on. A cursor before it is one of an earlier server, whoever has it gets everything.
+ */
+export const make = (first = 0): Completions => {
   const channels = new Map<number, Channel>()
   const channelOf = (clone: number): Channel => {
     const existing = channels.get(clone)
@@ -53,10 +56,10 @@ export const make = (): Completions => {
       Effect.suspend(() => {
         const channel = channelOf(clone)
         const answer = Effect.sync(() => ({
-          cursor: Math.max(cursor, channel.completions.length),
-          completions: channel.completions.slice(cursor)
+          cursor: Math.max(cursor, first + channel.completions.length),
+          completions: channel.completions.slice(Math.max(0, cursor - first))
         }))
-        if (channel.completions.length > cursor) return answer
+        if (channel.completions.length > cursor - first) return answer
         channel.next ??= Deferred.unsafeMake<void>(FiberId.none)
         return Effect.zipRight(Effect.timeoutOption(Deferred.await(channel.next), holdTime), answer)
       })

@@ -67,18 +67,18 @@ export const open = (
 
     const note = (key: string, at: Place | undefined) => {
       live += (at?.bytes ?? 0) - (index.get(key)?.bytes ?? 0)
-      // Taken out first, so that keys stay in the order in which they were written last.
-      index.delete(key)
-      if (at !== undefined) index.set(key, at)
+      if (at === undefined) index.delete(key)
+      else index.set(key, at)
     }
 
     for (let frame = Frames.decode(bytes, 0); frame !== undefined; frame = Frames.decode(bytes, length)) {
       const place = { offset: length, length: frame.end - length }
       for (const row of JSON.parse(frame.text) as ReadonlyArray<Row>) {
         const [key] = row
-        values.delete(key)
-        if (row.length === 1) note(key, undefined)
-        else {
+        if (row.length === 1) {
+          values.delete(key)
+          note(key, undefined)
+        } else {
           note(key, { ...place, bytes: sizeOf(JSON.stringify(row), row[2]) })
           values.set(key, row[1])
         }

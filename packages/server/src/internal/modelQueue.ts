@@ -13,9 +13,13 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
   state: State.ServerState,
   schema: Schema.Schema<A, I>,
   options: {
-    readonly work: (request: A, model: State.Model) => State.Work
+    readonly work: (request: A, model: State.Model, received: Http.Received) => State.Work
     /** What can be said against a request when it arrives for the first time. */
-    readonly admit?: (request: A, model: State.Model) => Effect.Effect<void, Http.Refusal>
+    readonly admit?: (
+      request: A,
+      model: State.Model,
+      received: Http.Received
+    ) => Effect.Effect<void, Http.Refusal>
   }
 ): Http.Handler =>
 (request) =>
@@ -27,8 +31,8 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
     return yield* State.submit(state, model, {
       seqId: wanted.seqId,
       request,
-      work: options.work(wanted, model),
-      admit: options.admit?.(wanted, model)
+      work: options.work(wanted, model, request),
+      admit: options.admit?.(wanted, model, request)
     })
   })
 
@@ -42,7 +46,7 @@ export const freeingNumber = <A>(
     const modelId = Predicate.hasProperty(value, "model_id") ? value.model_id : undefined
     const seqId = Predicate.hasProperty(value, "seq_id") ? value.seq_id : undefined
     const model = typeof modelId === "string" ? state.models.get(modelId) : undefined
-    return model !== undefined && typeof seqId === "number" ? model.queue.reject(seqId) : Effect.void
+    return model !== undefined && typeof seqId === "number" ? State.rejectNumber(state, model, seqId) : Effect.void
   })
 
 /** 0 is what a protobuf message without the field says. */

@@ -5,10 +5,11 @@ import * as TensorData from "effect-tinker/TensorData"
 import * as TrainingApi from "effect-tinker/TrainingApi"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { LossResult } from "../Engine.js"
+import type { LossResult, TrainingDatum } from "../Engine.js"
 import type { Completed } from "../Futures.js"
 import * as Http from "./http.js"
 import * as ModelQueue from "./modelQueue.js"
+import * as Results from "./results.js"
 import * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
 import * as TrainingJson from "./trainingJson.js"
@@ -36,7 +37,8 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
           "lora_config trains nothing: train_attn, train_mlp and train_unembed are all false"
         )
       }
-      const lora = { rank, seed: seed ?? (yield* State.randomSeed), trainAttn, trainMlp, trainUnembed }
+      const chosen = seed ?? request.replayed?.seed ?? (yield* State.randomSeed)
+      const lora = { rank, seed: chosen, trainAttn, trainMlp, trainUnembed }
       return yield* State.createModel(state, {
         session,
         modelSeqId: wanted.modelSeqId,
@@ -45,10 +47,10 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
         userMetadata: wanted.userMetadata,
         request,
         work: (modelId) =>
-          Effect.as(
-            engine.createModel(modelId, { baseModel: baseModel.name, lora }),
-            ModelQueue.completed({ model_id: modelId, type: "create_model" })
-          )
+          Effect.as(engine.createModel(modelId, { baseModel: baseModel.name, lora }), {
+            ...ModelQueue.completed({ model_id: modelId, type: "create_model" }),
+            changed: "weights" as const
+          })
       })
     })
 
@@ -75,9 +77,10 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
       const { modelId } = yield* Http.decodeBody(UnloadModelRequest, request)
       const model = yield* State.requireModel(state, modelId)
       const requestId = `${modelId}:unload`
-      yield* State.unloadModel(model)
+      const unloaded = ModelQueue.completed({ model_id: modelId, type: "unload_model" })
+      yield* State.unloadModel(state, model, unloaded)
       yield* state.futures.submit(requestId, model.queue.state)
-      yield* state.futures.complete(requestId, ModelQueue.completed({ model_id: modelId, type: "unload_model" }))
+      yield* state.futures.complete(requestId, unloaded)
       return State.accepted(requestId, modelId)
     })
 
@@ -124,8 +127,12 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
           const pass = yield* ModelQueue.orUserError(TrainingData.make(wanted, model.baseModel))
           const result = yield* engine.forwardBackward(model.id, { ...pass, gradient: !wanted.forwardOnly })
           const tokens = pass.data.reduce((sum, datum) => sum + datum.tokens.length, 0)
-          yield* state.usage.add("training", tokens, { sessionId: model.session.id, baseModel: model.baseModel.name })
-          return passResult(result)
+          const usage = [["training", tokens]] as const
+          return {
+            ...passResult(result, pass.data),
+            usage,
+            changed: wanted.forwardOnly ? undefined : "gradient" as const
+          }
         })
       })
     })
@@ -145,7 +152,10 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
           return yield* ModelQueue.userError(`adam_params: ${invalid.field} ${invalid.description}`)
         }
         const { unclippedGradNorm } = yield* engine.optimStep(model.id, adamParams)
-        return ModelQueue.completed({ metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } })
+        return {
+          ...ModelQueue.completed({ metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } }),
+          changed: "weights" as const
+        }
       })
   })
 
@@ -176,25 +186,23 @@ const plainBody = ({ body, headers }: Http.Received, maxBytes: number): Effect.E
   })
 }
 
-const passResult = (result: LossResult): Completed => {
+const passResult = (result: LossResult, data: ReadonlyArray<TrainingDatum>): Completed => {
   const output = {
     lossFnOutputType: "ArrayRecord",
-    lossFnOutputs: result.outputs.map(({ elementwiseLoss, logprobs }) => ({
-      logprobs: TensorData.float32(logprobs),
-      elementwiseLoss: TensorData.float32(elementwiseLoss)
-    })),
+    lossFnOutputs: result.outputs.map(({ elementwiseLoss, logprobs }, i) => {
+      const { targetsPerToken, tokens } = data[i]!
+      const shape = targetsPerToken === undefined ? [tokens.length] : [tokens.length, targetsPerToken]
+      return {
+        logprobs: TensorData.float32(logprobs, shape),
+        elementwiseLoss: TensorData.float32(elementwiseLoss, shape)
+      }
+    }),
     metrics: { "loss:sum": result.loss }
   }
   return {
     _tag: "Completed",
+    form: "pass",
     bytes: TrainingApi.encodeForwardBackwardOutput(output),
-    json: () => ({
-      loss_fn_output_type: output.lossFnOutputType,
-      loss_fn_outputs: output.lossFnOutputs.map(({ elementwiseLoss, logprobs }) => ({
-        logprobs: TrainingJson.tensorJson(logprobs),
-        elementwise_loss: TrainingJson.tensorJson(elementwiseLoss)
-      })),
-      metrics: output.metrics
-    })
+    json: () => Results.passJson(output)
   }
 }

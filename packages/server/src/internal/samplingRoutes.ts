@@ -6,6 +6,7 @@ import * as SamplingApi from "effect-tinker/SamplingApi"
 import * as SamplingParams from "effect-tinker/SamplingParams"
 import * as ServiceApi from "effect-tinker/ServiceApi"
 import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -17,10 +18,12 @@ import type * as Engine from "../Engine.js"
 import type { Completed, Failed } from "../Futures.js"
 import * as Completions from "./completions.js"
 import * as Http from "./http.js"
+import * as Keeping from "./keeping.js"
+import * as Records from "./records.js"
+import * as Results from "./results.js"
 import * as SampleScores from "./sampleScores.js"
 import * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
-import { tensorJson } from "./trainingJson.js"
 
 export const make = (state: State.ServerState) => {
   const { engine, futures, store } = state
@@ -45,8 +48,14 @@ export const make = (state: State.ServerState) => {
           (error) => Http.refuse(400, error.description)
         )
       }
+      yield* keep(yield* State.requireSampler(state, id))
       return createSamplingSessionResponse({ samplingSessionId: id as SamplingSessionId })
     })
+
+  const keep = (sampler: State.Sampler): Effect.Effect<void, Http.Refusal> =>
+    state.journal === undefined
+      ? Effect.void
+      : State.commit(state, [Records.sampler(Keeping.samplerRecord(sampler))])
 
   const load = (modelPath: string): Effect.Effect<Engine.Snapshot, Http.Refusal> =>
     Effect.gen(function*() {
@@ -68,8 +77,9 @@ export const make = (state: State.ServerState) => {
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(ServiceApi.JoinSamplingSessionRequest, request)
       const sampler = yield* State.requireSampler(state, wanted.samplingSessionId)
-      sampler.joinedClients += 1
-      return joinSamplingSessionResponse({ clientCounter: sampler.joinedClients })
+      const clientCounter = sampler.joinedClients += 1
+      yield* keep(sampler)
+      return joinSamplingSessionResponse({ clientCounter })
     })
 
   const asample: Http.Handler = (request) =>
@@ -108,16 +118,44 @@ export const make = (state: State.ServerState) => {
             size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
           })
       )
-      const work = sample(sampler, wanted, sequenceIds)
-      const fiber = yield* State.settle(state, requestId, Effect.zipRight(gate.open, State.planned(request, work)))
+      const { journal } = state
+      const asked = journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
+      const work = Effect.zipRight(sampler.ready, sample(sampler, wanted, sequenceIds))
+      const fiber = yield* State.outcomeOf(requestId, Effect.zipRight(gate.open, State.planned(request, work)))
         .pipe(
+          Effect.tap((outcome) => count(sampler, { seqId, fingerprint, sequences: wanted.numSamples }, outcome)),
+          Effect.flatMap((outcome) => futures.complete(requestId, outcome)),
           Effect.onInterrupt(() => futures.complete(requestId, cancelled)),
           Effect.ensuring(Effect.sync(() => state.sampling.delete(requestId))),
           Effect.interruptible,
           Effect.forkIn(sampler.session.scope)
         )
       state.sampling.set(requestId, fiber)
+      if (asked !== undefined) yield* State.orUnavailable(asked)
       return accepted(ticket)
+    })
+
+  /**
+   * Counts what a sample has used, and has it written down with the result. Nobody waits for that: a sample that is lost is
+   * asked for again.
+   */
+  const count = (
+    sampler: State.Sampler,
+    request: { readonly seqId: string; readonly fingerprint: string; readonly sequences: number },
+    outcome: State.Outcome
+  ): Effect.Effect<void> =>
+    Effect.gen(function*() {
+      const usage = yield* State.countUsage(state, sampler, outcome)
+      if (state.journal === undefined) return
+      const at = yield* Clock.currentTimeMillis
+      state.journal.unsafeCommit([
+        Records.result(
+          { ...request, ownerId: sampler.id, at, outcome: Results.toRecord(outcome) },
+          Results.bytesOf(outcome)
+        ),
+        Records.withoutAsked(Records.requestIdOf(sampler.id, request.seqId)),
+        ...usage.map(Records.usage)
+      ])
     })
 
   const sample = (
@@ -152,21 +190,18 @@ export const make = (state: State.ServerState) => {
       })
       const missing = SampleScores.missing(wanted, result)
       if (missing !== undefined) return yield* userError(`the engine of this server does not compute ${missing}`)
-      const of = { sessionId: sampler.session.id, baseModel: baseModel.name }
-      yield* state.usage.add("sampling_prefill", prompt.length, of)
-      yield* state.usage.add(
-        "sampling_sample",
-        result.sequences.reduce((sum, { tokens }) => sum + tokens.length, 0),
-        of
-      )
-      return sampleResult(result, SampleScores.answerOf(wanted, prompt.length, result), sequenceIds)
+      const sampled = result.sequences.reduce((sum, { tokens }) => sum + tokens.length, 0)
+      return {
+        ...sampleResult(result, SampleScores.answerOf(wanted, prompt.length, result), sequenceIds),
+        usage: [["sampling_prefill", prompt.length], ["sampling_sample", sampled]] as const
+      }
     })
 
   const retrieveFuture: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { allowMetadataOnly, requestId } = yield* Http.decodeBody(FuturesApi.FutureRetrieveRequest, request)
       const reply = yield* futures.retrieve(requestId, { allowMetadataOnly })
-      if (Option.isNone(reply)) return yield* Http.refuse(404, `there is no request ${requestId}`)
+      if (Option.isNone(reply)) return yield* unknownRequest(requestId)
       switch (reply.value._tag) {
         case "Pending":
           return Http.json({
@@ -177,6 +212,8 @@ export const make = (state: State.ServerState) => {
           })
         case "Large":
           return Http.json({ status: "complete_metadata", response_payload_size: reply.value.size })
+        case "Lost":
+          return yield* Http.refuse(410, `the server was started anew before request ${requestId} was done`)
         case "Expired":
           return yield* Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
         case "Failed":
@@ -187,6 +224,17 @@ export const make = (state: State.ServerState) => {
             : Http.json(reply.value.json())
       }
     })
+
+  /** Of a model of an earlier server it is known which requests there were. */
+  const unknownRequest = (requestId: string): Http.Refusal => {
+    const at = requestId.lastIndexOf(":")
+    const model = state.models.get(requestId.slice(0, at))
+    if (model?.lost !== undefined) return Http.refuse(410, `the model ${model.id} is lost: ${model.lost}`)
+    const isPast = model !== undefined && Number(requestId.slice(at + 1)) < (model.kept.progress?.next ?? 0)
+    return isPast
+      ? Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
+      : Http.refuse(404, `there is no request ${requestId}`)
+  }
 
   const retrieveFutures: Http.Handler = (request) =>
     Effect.gen(function*() {
@@ -273,33 +321,8 @@ const sampleResult = (
   }
   return {
     _tag: "Completed",
+    form: "sample",
     bytes: SamplingApi.encodeSampleResponse(response),
-    json: () => sampleJson(response)
+    json: () => Results.sampleJson(response)
   }
 }
-
-const sampleJson = (response: SampleResponse.SampleResponse) => ({
-  sequences: response.sequences.map(({ logprobs, stopReason, tokens, topkLogprobs }) => ({
-    stop_reason: stopReason,
-    tokens: Array.from(tokens),
-    logprobs: Array.from(logprobs ?? []),
-    topk_logprobs: topkLogprobs && topkJson(topkLogprobs)
-  })),
-  prompt_logprobs: response.promptLogprobs === undefined
-    ? null
-    : Array.from(response.promptLogprobs, (logprob) => Number.isNaN(logprob) ? null : logprob),
-  topk_prompt_logprobs: response.topkPromptLogprobs === undefined ? null : topkJson(response.topkPromptLogprobs),
-  target_prompt_logprobs: response.targetPromptLogprobs && tensorJson(response.targetPromptLogprobs),
-  prompt_alt_tokens: response.promptAltTokens && {
-    tokens: tensorJson(response.promptAltTokens.tokens),
-    logprobs: tensorJson(response.promptAltTokens.logprobs)
-  },
-  prompt_cache_hit_tokens: response.promptCacheHitTokens,
-  type: "sample"
-})
-
-const topkJson = (topk: SampleResponse.TopkLogprobs) =>
-  Array.from({ length: topk.length }, (_, position) => {
-    const row = SampleResponse.topkAt(topk, position)
-    return row.length === 0 ? null : row
-  })

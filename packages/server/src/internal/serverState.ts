@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
@@ -16,10 +17,15 @@ import * as Faults from "../Faults.js"
 import * as Futures from "../Futures.js"
 import * as RequestQueue from "../RequestQueue.js"
 import type { ServerError } from "../ServerError.js"
+import * as ServerJournal from "../ServerJournal.js"
 import * as Sessions from "../Sessions.js"
 import * as Audit from "./audit.js"
 import * as Completions from "./completions.js"
 import * as Http from "./http.js"
+import * as Keeping from "./keeping.js"
+import * as LiveModel from "./liveModel.js"
+import * as Records from "./records.js"
+import * as Results from "./results.js"
 import * as Usage from "./usage.js"
 import * as WatchedStore from "./watchedStore.js"
 
@@ -38,6 +44,13 @@ export interface Model {
   /** Likewise. */
   lastRequestAt: number
   unloaded: boolean
+  /** Why it is not there any more, although it was not unloaded. */
+  readonly lost: string | undefined
+  /** Gives it back to the engine if an earlier server had it. */
+  readonly ready: Effect.Effect<void, WorkError>
+  /** Whether the engine has it. */
+  isLoaded: boolean
+  readonly kept: LiveModel.Kept
 }
 
 export interface Sampler {
@@ -50,6 +63,10 @@ export interface Sampler {
   readonly completions: Completions.Completions
   /** Clients that have joined the one which made it. */
   joinedClients: number
+  readonly lost: string | undefined
+  readonly ready: Effect.Effect<void, WorkError>
+  /** Where its weights are, if they have no path. */
+  readonly adapter: Records.Sampler["adapter"]
 }
 
 export interface SampleTicket {
@@ -63,7 +80,16 @@ export class UserError extends Data.TaggedError("UserError")<{ readonly detail: 
 
 export type WorkError = UserError | Engine.EngineError | ServerError
 
-export type Work = Effect.Effect<Futures.Completed, WorkError>
+export type Work = Effect.Effect<Finished, WorkError>
+
+/** A result, and what else came of the request. */
+export interface Finished extends Futures.Completed {
+  /** What is not any more as it was. */
+  readonly changed?: "weights" | "gradient" | undefined
+  readonly usage?: ReadonlyArray<readonly [kind: Usage.TokenKind, tokens: number]> | undefined
+  /** A sampler whose weights have no path. */
+  readonly sampler?: { readonly id: string; readonly snapshot: Engine.Snapshot } | undefined
+}
 
 export interface ServerState {
   readonly engine: Engine.Service
@@ -78,35 +104,63 @@ export interface ServerState {
   readonly samplers: Map<string, Sampler>
   /** Of the runs that copies of checkpoints have made. */
   readonly projectsOfCopies: Map<string, string>
+  /** Copies by the keys of the requests for them. */
+  readonly copies: Map<string, { readonly body: string; readonly path: string }>
   /** Samples that are being computed, by request. */
   readonly sampling: Map<string, Fiber.RuntimeFiber<void>>
   readonly gate: (id: string) => RequestQueue.Gate
+  readonly journal: ServerJournal.Service | undefined
 }
 
 export const make = (
   options: Futures.Options & Sessions.Options
-): Effect.Effect<ServerState, never, Engine.Engine | CheckpointStore.CheckpointStore | Scope.Scope> =>
+): Effect.Effect<
+  { readonly state: ServerState; readonly records: Records.Records | undefined },
+  never,
+  Engine.Engine | CheckpointStore.CheckpointStore | Scope.Scope
+> =>
   Effect.gen(function*() {
     const faults = yield* Effect.serviceOption(Faults.Faults)
-    const audit = Audit.make()
-    const { stays, store } = yield* WatchedStore.make(yield* CheckpointStore.CheckpointStore, audit)
-    return {
+    const journal = Option.getOrUndefined(yield* Effect.serviceOption(ServerJournal.ServerJournal))
+    const records = journal === undefined ? undefined : yield* Effect.flatMap(journal.take, Records.read)
+    const audit = Audit.make(records?.audit, journal && Keeping.auditKeeper(journal))
+    const { stays, store } = yield* WatchedStore.make(
+      yield* CheckpointStore.CheckpointStore,
+      audit,
+      records?.removed.flatMap(Keeping.stayOf),
+      journal && Keeping.noteRemoved(journal)
+    )
+    const models = new Map<string, Model>()
+    const samplers = new Map<string, Sampler>()
+    const state: ServerState = {
       engine: yield* Engine.Engine,
       store,
       stays,
-      usage: Usage.make(),
+      usage: Usage.make(records?.usage),
       audit,
       sessions: yield* Sessions.make({
         ...options,
-        onExpired: (session) => audit.note("session_expire", { session_id: session.id })
+        onExpired: (session) => audit.note("session_expire", { session_id: session.id }),
+        onChange: journal && ((kept) => Keeping.sessionChanged(state, journal, kept)),
+        restored: records?.sessions
       }),
-      futures: Futures.make(options),
-      models: new Map<string, Model>(),
-      samplers: new Map<string, Sampler>(),
-      projectsOfCopies: new Map<string, string>(),
+      futures: Futures.make({
+        ...options,
+        onForgotten: journal && ((requestId) => void journal.unsafeCommit([Records.withoutResult(requestId)]))
+      }),
+      models,
+      samplers,
+      projectsOfCopies: new Map(
+        records?.copies.flatMap(({ projectId, runId }) => projectId === undefined ? [] : [[runId, projectId] as const])
+      ),
+      copies: new Map(
+        records?.copies.flatMap(({ request }) => request === undefined ? [] : [[request.key, request] as const])
+      ),
       sampling: new Map<string, Fiber.RuntimeFiber<void>>(),
-      gate: Option.match(faults, { onNone: () => () => openGate, onSome: (faults) => faults.gate })
+      gate: Option.match(faults, { onNone: () => () => openGate, onSome: (faults) => faults.gate }),
+      journal
     }
+    return { state, records }
   })
 
 const openGate: RequestQueue.Gate = { open: Effect.void, state: Effect.succeed(undefined) }
@@ -139,6 +193,7 @@ export const requireModel = (state: ServerState, modelId: string): Effect.Effect
     if (model === undefined) return yield* Http.refuse(404, `there is no model ${modelId}`)
     yield* requireActive(model.session)
     if (model.unloaded) return yield* Http.refuse(404, `the model ${modelId} was unloaded`)
+    if (model.lost !== undefined) return yield* Http.refuse(410, `the model ${modelId} is lost: ${model.lost}`)
     return model
   })
 
@@ -147,6 +202,7 @@ export const requireSampler = (state: ServerState, samplerId: string): Effect.Ef
     const sampler = state.samplers.get(samplerId)
     if (sampler === undefined) return yield* Http.refuse(404, `there is no sampler ${samplerId}`)
     yield* requireActive(sampler.session)
+    if (sampler.lost !== undefined) return yield* Http.refuse(410, `the sampler ${samplerId} is lost: ${sampler.lost}`)
     return sampler
   })
 
@@ -187,25 +243,74 @@ export const createModel = (
         ? accepted(`${id}:0`, id)
         : yield* Http.refuse(400, `the model number ${options.modelSeqId} of this session was made by another request`)
     }
-    const scope = yield* Scope.fork(session.scope, ExecutionStrategy.sequential)
-    yield* Scope.addFinalizer(scope, Effect.ignoreLogged(state.engine.unloadModel(id)))
-    const queue = yield* Scope.extend(RequestQueue.make({ first: 0, gate: state.gate(id) }), scope)
     const createdAt = yield* Clock.currentTimeMillis
-    const model: Model = {
+    const model = yield* openModel(state, {
       id,
       session,
-      scope,
       baseModel,
       lora,
       userMetadata,
       fingerprint,
-      queue,
       createdAt,
-      lastRequestAt: createdAt,
-      unloaded: false
+      lastRequestAt: createdAt
+    })
+    model.isLoaded = true
+    return yield* submit(state, model, {
+      seqId: 0,
+      request,
+      work: options.work(id),
+      first: { record: Keeping.modelRecord(model), seed: lora.seed }
+    })
+  })
+
+/** A model with its queue, which begins where an earlier server has left off. */
+export const openModel = (
+  state: ServerState,
+  options:
+    & Pick<
+      Model,
+      "id" | "session" | "baseModel" | "lora" | "userMetadata" | "fingerprint" | "createdAt" | "lastRequestAt"
+    >
+    & {
+      readonly unloaded?: boolean
+      readonly lost?: string | undefined
+      readonly progress?: Records.Progress | undefined
+      readonly done?: ReadonlyMap<number, string>
+    }
+): Effect.Effect<Model> =>
+  Effect.gen(function*() {
+    const { done, lost, progress, unloaded = false, ...rest } = options
+    const { id, session } = options
+    const scope = yield* Scope.fork(session.scope, ExecutionStrategy.sequential)
+    yield* Scope.addFinalizer(scope, Effect.ignoreLogged(state.engine.unloadModel(id)))
+    const queue = yield* Scope.extend(
+      RequestQueue.make({ first: progress?.next ?? 0, gate: state.gate(id), ...(done === undefined ? {} : { done }) }),
+      scope
+    )
+    if (unloaded || lost !== undefined) yield* Scope.close(scope, Exit.void)
+    const ready: Effect.Effect<void, WorkError> = progress?.weights === undefined || state.journal === undefined
+      ? Effect.void
+      // Of two that need it at once one waits for the other, and none is left half way by the end of either.
+      : yield* Effect.cached(
+        Effect.uninterruptible(Effect.zipRight(
+          LiveModel.restore(state.engine, state.journal, options, progress),
+          Effect.sync(() => {
+            model.isLoaded = true
+          })
+        ))
+      )
+    const model: Model = {
+      ...rest,
+      scope,
+      queue,
+      unloaded,
+      lost,
+      ready,
+      isLoaded: false,
+      kept: LiveModel.emptyKept(progress)
     }
     state.models.set(id, model)
-    return yield* submit(state, model, { seqId: 0, request, work: options.work(id) })
+    return model
   })
 
 /** The id of the sampling session with this number in its session. */
@@ -219,30 +324,81 @@ export const createSampler = (
   }
 ): Effect.Effect<void, Engine.EngineError> =>
   Effect.gen(function*() {
-    const { baseModel, id, modelPath, session, snapshot } = options
-    if (state.samplers.has(id)) return
-    yield* state.engine.createSampler(id, { baseModel: baseModel.name, snapshot })
-    const requests = new Map<string, SampleTicket>()
-    state.samplers.set(id, {
-      id,
-      session,
-      baseModel,
-      modelPath,
-      requests,
+    const { snapshot, ...sampler } = options
+    if (state.samplers.has(options.id)) return
+    yield* state.engine.createSampler(options.id, { baseModel: options.baseModel.name, snapshot })
+    yield* openSampler(state, {
+      ...sampler,
       completions: Completions.make(),
-      joinedClients: 0
+      joinedClients: 0,
+      lost: undefined,
+      ready: Effect.void,
+      adapter: undefined
     })
-    yield* Scope.addFinalizer(
-      session.scope,
-      Effect.zipRight(Effect.sync(() => requests.clear()), Effect.ignoreLogged(state.engine.unloadSampler(id)))
-    )
   })
 
-export const unloadModel = (model: Model): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    model.unloaded = true
-    return Scope.close(model.scope, Exit.void)
+/** Makes a sampler known, which the engine has or which has what gives it back. */
+export const openSampler = (state: ServerState, options: Omit<Sampler, "requests">): Effect.Effect<Sampler> =>
+  Effect.gen(function*() {
+    const requests = new Map<string, SampleTicket>()
+    const sampler: Sampler = { ...options, requests }
+    state.samplers.set(sampler.id, sampler)
+    yield* Scope.addFinalizer(
+      sampler.session.scope,
+      Effect.zipRight(
+        Effect.sync(() => requests.clear()),
+        Effect.ignoreLogged(state.engine.unloadSampler(sampler.id))
+      )
+    )
+    return sampler
   })
+
+/** `result` is what the one who asked for it will be told. */
+export const unloadModel = (
+  state: ServerState,
+  model: Model,
+  result: Futures.Completed
+): Effect.Effect<void, Http.Refusal> =>
+  Effect.gen(function*() {
+    model.unloaded = true
+    yield* Scope.close(model.scope, Exit.void)
+    if (state.journal === undefined) return
+    const at = yield* Clock.currentTimeMillis
+    yield* commit(state, [
+      Records.model(Keeping.modelRecord(model)),
+      Records.result(
+        {
+          ownerId: model.id,
+          seqId: "unload",
+          fingerprint: "",
+          at,
+          outcome: Results.toRecord(result),
+          sequences: undefined
+        },
+        undefined
+      ),
+      ...LiveModel.given(model)
+    ])
+    yield* LiveModel.removeFiles(state.journal, model.kept)
+  })
+
+/** Notes that the request with this number was refused. */
+export const rejectNumber = (state: ServerState, model: Model, seqId: number): Effect.Effect<void> =>
+  Effect.zipRight(model.queue.reject(seqId), LiveModel.noteRejected(state.journal, model, seqId))
+
+/** Equal for equal requests, also for one that an earlier server has taken. */
+export const fingerprintOf = (request: Http.Received): string =>
+  request.replayed?.fingerprint ?? Http.fingerprint(request.body)
+
+/** Waits until the changes are kept; what cannot be kept is not begun. */
+export const commit = (
+  state: ServerState,
+  changes: ReadonlyArray<ServerJournal.Change>
+): Effect.Effect<void, Http.Refusal> =>
+  state.journal === undefined ? Effect.void : orUnavailable(state.journal.unsafeCommit(changes))
+
+export const orUnavailable = (written: Effect.Effect<void, ServerError>): Effect.Effect<void, Http.Refusal> =>
+  Effect.mapError(written, () => Http.refuse(503, "the server cannot write down what it must keep; see its log"))
 
 /** Puts a request into its model's queue, if it is one that is there already or `admit` has nothing against it. */
 export const submit = (
@@ -253,22 +409,43 @@ export const submit = (
     readonly request: Http.Received
     readonly work: Work
     readonly admit?: Effect.Effect<void, Http.Refusal> | undefined
+    /** Of the request that makes the model. */
+    readonly first?: { readonly record: Records.Model; readonly seed: number } | undefined
   }
 ): Effect.Effect<HttpServerResponse, Http.Refusal> =>
   Effect.gen(function*() {
-    const { admit, request, seqId, work } = options
+    const { admit, first, request, seqId, work } = options
     model.lastRequestAt = yield* Clock.currentTimeMillis
     if (admit !== undefined && !(yield* model.queue.knows(seqId))) {
-      yield* Effect.tapError(admit, () => model.queue.reject(seqId))
+      yield* Effect.tapError(admit, () => rejectNumber(state, model, seqId))
     }
     const requestId = `${model.id}:${seqId}`
+    const fingerprint = fingerprintOf(request)
     const register = state.futures.submit(requestId, model.queue.state)
+    const keyName = yield* FiberRef.get(Audit.currentKey)
+    const { journal } = state
+    const result = outcomeOf(requestId, Effect.zipRight(model.ready, planned(request, work)))
     const submission = yield* model.queue.submit({
       seqId,
-      fingerprint: Http.fingerprint(request.body),
-      run: Effect.zipRight(register, settle(state, requestId, planned(request, work))),
+      fingerprint,
+      accept: journal &&
+        (() => LiveModel.noteAccepted(journal, model, { seqId, fingerprint, request, keyName, first })),
+      run: register.pipe(
+        Effect.zipRight(
+          journal === undefined
+            ? Effect.tap(result, (outcome) => countUsage(state, model, outcome))
+            : Effect.flatMap(result, (outcome) => keepResult(state, journal, model, { seqId, fingerprint }, outcome))
+        ),
+        Effect.flatMap((outcome) => state.futures.complete(requestId, outcome)),
+        Effect.locally(Audit.currentKey, keyName)
+      ),
       abandon: Effect.zipRight(register, state.futures.complete(requestId, abandoned))
     })
+    const written = model.kept.accepting.get(seqId)
+    if (written !== undefined) {
+      yield* orUnavailable(written)
+      model.kept.accepting.delete(seqId)
+    }
     switch (submission) {
       case "Accepted":
         yield* register
@@ -290,19 +467,68 @@ const abandoned: Futures.Failed = {
   category: "user"
 }
 
+export type Outcome = Futures.Outcome | Finished
+
 export const accepted = (requestId: string, modelId?: string, sequenceIds?: ReadonlyArray<string>) =>
   Http.json({ request_id: requestId, model_id: modelId, sample_sequence_ids: sequenceIds })
 
 /** The work itself, or the failure that a test has planned instead. */
-export const planned = (request: Http.Received, work: Work): Effect.Effect<Futures.Outcome, WorkError> =>
+export const planned = (request: Http.Received, work: Work): Effect.Effect<Futures.Outcome | Finished, WorkError> =>
   request.fault?._tag === "FailFuture" ? Effect.succeed(request.fault.outcome) : work
 
-/** Does the work and keeps what comes of it. */
-export const settle = (
+/** Counts what a request has used, and gives the counts as they are now. */
+export const countUsage = (
   state: ServerState,
+  { baseModel, session }: Pick<Model, "baseModel" | "session">,
+  outcome: Futures.Outcome | Finished
+): Effect.Effect<ReadonlyArray<Usage.Count>> =>
+  "usage" in outcome && outcome.usage !== undefined
+    ? Effect.forEach(
+      outcome.usage,
+      ([kind, tokens]) => state.usage.add(kind, tokens, { sessionId: session.id, baseModel: baseModel.name })
+    )
+    : Effect.succeed([])
+
+/** Writes down what has come of a request, and gives what its client may be told then. */
+const keepResult = (
+  state: ServerState,
+  journal: ServerJournal.Service,
+  model: Model,
+  request: { readonly seqId: number; readonly fingerprint: string },
+  outcome: Futures.Outcome | Finished
+): Effect.Effect<Futures.Outcome> =>
+  Effect.gen(function*() {
+    const at = yield* Clock.currentTimeMillis
+    const sampler = "sampler" in outcome && outcome.sampler !== undefined
+      ? yield* Keeping.keepSampler(state, journal, model, outcome.sampler)
+      : undefined
+    const usage = yield* countUsage(state, model, outcome)
+    const changed = "changed" in outcome ? outcome.changed : undefined
+    yield* LiveModel.keep(state.engine, journal, model, { ...request, at, changed }, [
+      Records.result(
+        {
+          ...request,
+          ownerId: model.id,
+          seqId: String(request.seqId),
+          at,
+          outcome: Results.toRecord(outcome),
+          sequences: undefined
+        },
+        Results.bytesOf(outcome)
+      ),
+      ...usage.map(Records.usage),
+      ...sampler === undefined ? [] : [Records.sampler(sampler)]
+    ])
+    return outcome
+  }).pipe(
+    Effect.catchAll((error) => Effect.succeed(failureOf(error)))
+  )
+
+/** What comes of the work; it may also be that it fails or breaks. */
+export const outcomeOf = (
   requestId: string,
-  work: Effect.Effect<Futures.Outcome, WorkError>
-): Effect.Effect<void> =>
+  work: Effect.Effect<Futures.Outcome | Finished, WorkError>
+): Effect.Effect<Futures.Outcome | Finished> =>
   work.pipe(
     Effect.catchAll((error) => Effect.succeed(failureOf(error))),
     Effect.catchAllDefect((defect) =>
@@ -310,8 +536,7 @@ export const settle = (
         Effect.logError(`request ${requestId} broke`, Cause.die(defect)),
         { _tag: "Failed", error: "an error of the server itself; see its log", category: "server" } as const
       )
-    ),
-    Effect.flatMap((outcome) => state.futures.complete(requestId, outcome))
+    )
   )
 
 const failureOf = (error: WorkError): Futures.Failed => {

@@ -25,6 +25,9 @@ const beginnings: ReadonlySet<string> = new Set<RouteName>([
   "asample"
 ])
 
+/** How long results wait for those who asked for them. */
+const patience = Duration.millis(500)
+
 export interface Stopping {
   /** Refuses what begins something new once the server stops, in a way that lets clients try again. */
   readonly check: (route: RouteName) => Effect.Effect<void, Http.Refusal>
@@ -42,10 +45,12 @@ export const make = (
     return state.sampling.size === 0
   })
 
-  /** Also lets those who wait for a result have it. */
-  const idle = isIdle.pipe(
-    Effect.repeat({ until: (idle) => idle, schedule: Schedule.spaced("20 millis") }),
-    Effect.zipRight(Effect.sleep("500 millis")),
+  const until = (condition: Effect.Effect<boolean>) =>
+    Effect.repeat(condition, { until: (holds) => holds, schedule: Schedule.spaced("20 millis") })
+
+  /** Also lets those who wait for a result have it, but not for long: their clients may have gone. */
+  const idle = until(isIdle).pipe(
+    Effect.zipRight(Effect.timeoutOption(until(state.futures.areFetched), patience)),
     Effect.interruptible,
     Effect.timeoutOption(options.gracePeriod)
   )
@@ -53,7 +58,8 @@ export const make = (
   const save = Effect.gen(function*() {
     const name = `stopped-${new Date(yield* Clock.currentTimeMillis).toISOString().replaceAll(/[:.]/g, "-")}`
     for (const model of state.models.values()) {
-      if (model.unloaded || (yield* model.session.status)._tag !== "Active") continue
+      // One that is not loaded is as an earlier server has left it.
+      if (model.unloaded || !model.isLoaded || (yield* model.session.status)._tag !== "Active") continue
       const path: TinkerPath.TinkerPath = { trainingRunId: model.id as ModelId, checkpointType: "training", name }
       yield* Effect.matchCauseEffect(
         Effect.flatMap(

@@ -15,8 +15,8 @@ export interface Count {
 }
 
 export interface Usage {
-  /** Of a request that has succeeded. */
-  readonly add: (kind: TokenKind, tokens: number, of: Pick<Count, "sessionId" | "baseModel">) => Effect.Effect<void>
+  /** Of a request that has succeeded. Gives the count as it is now. */
+  readonly add: (kind: TokenKind, tokens: number, of: Pick<Count, "sessionId" | "baseModel">) => Effect.Effect<Count>
   /** Of the hours from one on and before another, in the order in which they were first used. */
   readonly counts: (from: number, before: number) => ReadonlyArray<Count>
   readonly totals: ReadonlyMap<TokenKind, number>
@@ -26,18 +26,26 @@ export const hourMillis = 3_600_000
 
 export const hourOf = (millis: number): number => Math.floor(millis / hourMillis) * hourMillis
 
-export const make = (): Usage => {
+/** `restored` are counts of an earlier server. */
+export const make = (restored: ReadonlyArray<Count> = []): Usage => {
   const counts = new Map<string, Count>()
   const totals = new Map<TokenKind, number>()
+  const keyOf = ({ baseModel, hour, kind, sessionId }: Omit<Count, "tokens">) =>
+    `${hour} ${kind} ${sessionId} ${baseModel}`
+  for (const count of restored) {
+    counts.set(keyOf(count), { ...count })
+    totals.set(count.kind, (totals.get(count.kind) ?? 0) + count.tokens)
+  }
   return {
     add: (kind, tokens, { baseModel, sessionId }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const hour = hourOf(now)
-        const key = `${hour} ${kind} ${sessionId} ${baseModel}`
-        const count = counts.get(key)
-        if (count === undefined) counts.set(key, { hour, kind, sessionId, baseModel, tokens })
-        else count.tokens += tokens
+        const fresh: Count = { hour: hourOf(now), kind, sessionId, baseModel, tokens: 0 }
+        const key = keyOf(fresh)
+        const count = counts.get(key) ?? fresh
+        if (count === fresh) counts.set(key, count)
+        count.tokens += tokens
         totals.set(kind, (totals.get(kind) ?? 0) + tokens)
+        return { ...count }
       }),
     counts: (from, before) => Array.from(counts.values()).filter(({ hour }) => hour >= from && hour < before),
     totals

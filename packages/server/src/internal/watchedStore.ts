@@ -18,17 +18,28 @@ export interface WatchedStore {
   readonly stays: ReadonlyArray<Stay>
 }
 
-/** Those that are there already have stayed since they were made. */
-export const make = (store: CheckpointStore.Service, audit: Audit.Audit): Effect.Effect<WatchedStore> =>
+/**
+ * Those that are there already have stayed since they were made. `earlier` were removed before; `onRemoved` is told of
+ * those that are from now on.
+ */
+export const make = (
+  store: CheckpointStore.Service,
+  audit: Audit.Audit,
+  earlier: ReadonlyArray<Stay> = [],
+  onRemoved: (info: CheckpointStore.Info, removedAt: number) => Effect.Effect<void> = () => Effect.void
+): Effect.Effect<WatchedStore> =>
   Effect.map(store.list, (existing) => {
     const stays: Array<Stay> = existing.map((info) => ({ info, removedAt: undefined }))
     const current = new Map(stays.map((stay) => [TinkerPath.format(stay.info.path), stay]))
+    stays.unshift(...earlier)
 
     const end = (path: string) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
         const stay = current.get(path)
-        if (stay !== undefined) stay.removedAt = Math.min(now, stay.info.expiresAt ?? now)
         current.delete(path)
+        if (stay === undefined) return Effect.void
+        stay.removedAt = Math.min(now, stay.info.expiresAt ?? now)
+        return onRemoved(stay.info, stay.removedAt)
       })
 
     const note = (event: string, path: TinkerPath.TinkerPath, details: Readonly<Record<string, unknown>> = {}) =>

@@ -25,37 +25,53 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
     name: wanted.path ?? String(wanted.seqId).padStart(6, "0")
   })
 
-  const save = (model: State.Model, path: TinkerPath.TinkerPath, options: CheckpointStore.SaveOptions) =>
+  const save = (
+    model: State.Model,
+    path: TinkerPath.TinkerPath,
+    { overwrite, ttlSeconds, userMetadata }: CheckpointStore.SaveOptions,
+    request: Http.Received
+  ) =>
     Effect.gen(function*() {
-      yield* checkTtl(options.ttlSeconds)
-      return yield* store.save(path, yield* engine.snapshot(model.id), options)
+      yield* checkTtl(ttlSeconds)
+      const savedBy = State.fingerprintOf(request)
+      const existing = yield* Effect.option(store.info(path))
+      // A server that was killed has saved it, and not told.
+      if (existing._tag === "Some" && existing.value.savedBy === savedBy) return existing.value
+      return yield* store.save(path, yield* engine.snapshot(model.id), { overwrite, ttlSeconds, userMetadata, savedBy })
     })
 
-  /** A save that waits may still take the name before this one: that becomes known when it runs. */
-  const requireFree = (path: TinkerPath.TinkerPath): Effect.Effect<void, Http.Refusal> =>
+  /**
+   * A save that waits may still take the name before this one: that becomes known when it runs. One that an earlier server
+   * did for the same request is this request's own.
+   */
+  const requireFree = (path: TinkerPath.TinkerPath, request: Http.Received): Effect.Effect<void, Http.Refusal> =>
     Effect.matchEffect(store.info(path), {
       onFailure: () => Effect.void,
-      onSuccess: () => Http.refuse(409, `the checkpoint ${TinkerPath.format(path)} exists already`)
+      onSuccess: ({ savedBy }) =>
+        savedBy !== undefined && savedBy === State.fingerprintOf(request)
+          ? Effect.void
+          : Http.refuse(409, `the checkpoint ${TinkerPath.format(path)} exists already`)
     })
 
   const saveWeights = ModelQueue.handler(state, WeightsApi.SaveWeightsRequest, {
-    work: (wanted, model) =>
+    work: (wanted, model, request) =>
       Effect.map(
-        save(model, pathOf(model, "training", wanted), wanted),
+        save(model, pathOf(model, "training", wanted), wanted, request),
         ({ path }) => ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights" })
       ),
-    admit: (wanted, model) => wanted.overwrite ? Effect.void : requireFree(pathOf(model, "training", wanted))
+    admit: (wanted, model, request) =>
+      wanted.overwrite ? Effect.void : requireFree(pathOf(model, "training", wanted), request)
   })
 
   const saveWeightsForSampler = ModelQueue.handler(state, WeightsApi.SaveWeightsForSamplerRequest, {
-    work: (wanted, model) =>
+    work: (wanted, model, request) =>
       Effect.gen(function*() {
         if (wanted.kind !== "snapshot" && wanted.kind !== "inflight") {
           return yield* ModelQueue.userError(`kind is ${wanted.kind}; it must be snapshot or inflight`)
         }
         if (wanted.samplingSessionSeqId === undefined) {
           if (wanted.kind === "inflight") return yield* ModelQueue.userError("weights of kind inflight have no name")
-          const { path } = yield* save(model, pathOf(model, "sampler", wanted), wanted)
+          const { path } = yield* save(model, pathOf(model, "sampler", wanted), wanted, request)
           return ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights_for_sampler" })
         }
         yield* checkTtl(wanted.ttlSeconds)
@@ -63,34 +79,33 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
           return yield* ModelQueue.userError("either path or sampling_session_seq_id, not both")
         }
         const id = State.samplerId(model.session, wanted.samplingSessionSeqId)
-        yield* State.createSampler(state, {
-          id,
-          session: model.session,
-          baseModel: model.baseModel,
-          modelPath: undefined,
-          // Weights in flight are these or newer ones, so these alone will do.
-          snapshot: yield* engine.snapshot(model.id)
-        })
-        return ModelQueue.completed({ path: null, sampling_session_id: id, type: "save_weights_for_sampler" })
+        // Weights in flight are these or newer ones, so these alone will do.
+        const snapshot = yield* engine.snapshot(model.id)
+        const { baseModel, session } = model
+        yield* State.createSampler(state, { id, session, baseModel, modelPath: undefined, snapshot })
+        return {
+          ...ModelQueue.completed({ path: null, sampling_session_id: id, type: "save_weights_for_sampler" }),
+          sampler: { id, snapshot }
+        }
       }),
-    admit: (wanted, model) =>
-      wanted.samplingSessionSeqId === undefined ? requireFree(pathOf(model, "sampler", wanted)) : Effect.void
+    admit: (wanted, model, request) =>
+      wanted.samplingSessionSeqId === undefined ? requireFree(pathOf(model, "sampler", wanted), request) : Effect.void
   })
 
   const saveWeightsExternal = ModelQueue.handler(state, WeightsApi.SaveWeightsExternalRequest, {
-    work: (wanted, model) =>
+    work: (wanted, model, request) =>
       Effect.gen(function*() {
         if (wanted.ageEncryptionRecipients !== undefined && wanted.ageEncryptionRecipients.length > 0) {
           return yield* ModelQueue.userError("this server does not encrypt: age_encryption_recipients must be left out")
         }
-        const { path, sizeBytes } = yield* save(model, pathOf(model, "external", wanted), wanted)
+        const { path, sizeBytes } = yield* save(model, pathOf(model, "external", wanted), wanted, request)
         return ModelQueue.completed({
           path: TinkerPath.format(path),
           size_bytes: sizeBytes,
           type: "save_weights_external"
         })
       }),
-    admit: (wanted, model) => requireFree(pathOf(model, "external", wanted))
+    admit: (wanted, model, request) => requireFree(pathOf(model, "external", wanted), request)
   })
 
   /** Another account's checkpoints would need its key; here every checkpoint is everybody's. */
@@ -136,7 +151,10 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
           )
         }
         yield* engine.restore(model.id, snapshot, { optimizer: wanted.optimizer })
-        return ModelQueue.completed({ path: wanted.path, model_id: model.id, type: "load_weights" })
+        return {
+          ...ModelQueue.completed({ path: wanted.path, model_id: model.id, type: "load_weights" }),
+          changed: "weights" as const
+        }
       }),
     admit: (wanted) => checkToken(wanted.weightsAccessToken)
   })
@@ -168,7 +186,10 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
         work: (modelId) =>
           Effect.gen(function*() {
             yield* engine.restore(modelId, yield* store.load(path), { optimizer: wanted.optimizer })
-            return ModelQueue.completed({ path: wanted.path, model_id: modelId, type: "load_weights" })
+            return {
+              ...ModelQueue.completed({ path: wanted.path, model_id: modelId, type: "load_weights" }),
+              changed: "weights" as const
+            }
           })
       })
     })

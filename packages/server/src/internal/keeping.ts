@@ -1,0 +1,78 @@
+/** What a server writes down of what is neither a model nor a result. */
+import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as CheckpointStore from "../CheckpointStore.js"
+import type * as Engine from "../Engine.js"
+import * as Safetensors from "../Safetensors.js"
+import type { ServerError } from "../ServerError.js"
+import type { Change, Service as Journal } from "../ServerJournal.js"
+import type * as Sessions from "../Sessions.js"
+import type * as Audit from "./audit.js"
+import * as LiveModel from "./liveModel.js"
+import * as Records from "./records.js"
+import type * as State from "./serverState.js"
+import type * as WatchedStore from "./watchedStore.js"
+
+export const auditKeeper = (journal: Journal): Audit.Keeper => ({
+  keep: (number, { at, details, event }) =>
+    Effect.ignore(journal.unsafeCommit([Records.audit({ number, at, event, details })])),
+  forget: (from, before) =>
+    Effect.ignore(
+      journal.unsafeCommit(Array.from({ length: before - from }, (_, i) => Records.withoutAudit(from + i)))
+    )
+})
+
+export const noteRemoved =
+  (journal: Journal) =>
+  ({ path, public: _, savedBy: __, userMetadata: ___, ...info }: CheckpointStore.Info, removedAt: number) =>
+    Effect.ignore(journal.unsafeCommit([Records.removed({ ...info, path: TinkerPath.format(path), removedAt })]))
+
+export const stayOf = ({ path, removedAt, ...info }: Records.Removed): ReadonlyArray<WatchedStore.Stay> =>
+  Either.match(TinkerPath.parse(path), {
+    onLeft: () => [],
+    onRight: (path) => [{ removedAt, info: { ...info, path, public: false, userMetadata: {} } }]
+  })
+
+export const modelRecord = (model: State.Model): Records.Model => {
+  const { baseModel, createdAt, fingerprint, id, lora, session, unloaded, userMetadata } = model
+  return { id, sessionId: session.id, baseModel: baseModel.name, lora, userMetadata, fingerprint, createdAt, unloaded }
+}
+
+export const samplerRecord = (sampler: State.Sampler): Records.Sampler => {
+  const { adapter, baseModel, id, joinedClients, modelPath, session } = sampler
+  return { id, sessionId: session.id, baseModel: baseModel.name, modelPath, adapter, joinedClients }
+}
+
+/** Keeps the weights of a sampler that have no path. */
+export const keepSampler = (
+  state: State.ServerState,
+  journal: Journal,
+  { baseModel, session }: State.Model,
+  { id, snapshot }: { readonly id: string; readonly snapshot: Engine.Snapshot }
+): Effect.Effect<Records.Sampler, ServerError> =>
+  Effect.gen(function*() {
+    const file = yield* journal.writeState(`${encodeURIComponent(id)}.adapter`, Safetensors.encode(snapshot.weights))
+    const adapter = { lora: snapshot.lora, file }
+    const sampler = state.samplers.get(id)
+    if (sampler !== undefined) state.samplers.set(id, { ...sampler, adapter })
+    return { id, sessionId: session.id, baseModel: baseModel.name, modelPath: undefined, adapter, joinedClients: 0 }
+  })
+
+/** Of a session that has ended nothing is kept but that it was there, and its results for as long as all are kept. */
+export const sessionChanged = (state: State.ServerState, journal: Journal, kept: Sessions.Kept): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const changes: Array<Change> = [Records.session(kept)]
+    if (kept.status._tag === "Active") return yield* Effect.orDie(journal.unsafeCommit(changes))
+    const models = Array.from(state.models.values()).filter(({ session }) => session.id === kept.id)
+    const samplers = Array.from(state.samplers.values()).filter(({ session }) => session.id === kept.id)
+    for (const model of models) changes.push(...LiveModel.given(model))
+    for (const sampler of samplers) {
+      if (sampler.adapter !== undefined) {
+        changes.push(Records.sampler({ ...samplerRecord(sampler), adapter: undefined }))
+      }
+    }
+    yield* Effect.orDie(journal.unsafeCommit(changes))
+    for (const model of models) yield* LiveModel.removeFiles(journal, model.kept)
+    for (const { adapter } of samplers) if (adapter !== undefined) yield* journal.removeState(adapter.file.name)
+  })

@@ -1,0 +1,326 @@
+/** How a server takes over what an earlier one has written down. */
+import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Engine from "../Engine.js"
+import type * as Futures from "../Futures.js"
+import * as Safetensors from "../Safetensors.js"
+import type { ServerError } from "../ServerError.js"
+import type { Change, Service as Journal } from "../ServerJournal.js"
+import type * as Sessions from "../Sessions.js"
+import * as Audit from "./audit.js"
+import * as CheckpointFiles from "./checkpointFiles.js"
+import * as Completions from "./completions.js"
+import type * as Http from "./http.js"
+import * as LiveModel from "./liveModel.js"
+import * as Records from "./records.js"
+import * as Results from "./results.js"
+import * as State from "./serverState.js"
+
+/**
+ * What a server has found of an earlier one, in numbers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Restored {
+  /** That have not ended. */
+  readonly sessions: number
+  /** With which training goes on. */
+  readonly liveModels: number
+  /** Whose state is not there any more. */
+  readonly lostModels: number
+  readonly samplers: number
+  readonly results: number
+  /** Accepted before, and done now. */
+  readonly requests: number
+}
+
+/** Makes known what there was, and gives what was accepted and is to be done again, in order. */
+export const restore = (
+  state: State.ServerState,
+  journal: Journal,
+  records: Records.Records,
+  options: Futures.Options
+): Effect.Effect<{ readonly restored: Restored; readonly unfinished: Records.Records["arrivals"] }> =>
+  Effect.gen(function*() {
+    const now = yield* Clock.currentTimeMillis
+    const oldest = now - Duration.toMillis(options.retention ?? "1 hour")
+    const results = records.results.filter(({ at }) => at > oldest)
+    const changes: Array<Change> = records.results
+      .filter(({ at }) => at <= oldest)
+      .map(({ ownerId, seqId }) => Records.withoutResult(Records.requestIdOf(ownerId, seqId)))
+
+    const unfinished: Array<Records.Records["arrivals"][number]> = []
+    const begun = new Set<string>()
+    for (const arrival of records.arrivals) {
+      if (arrival._tag === "Request" && arrival.request.seqId === 0) begun.add(arrival.request.modelId)
+    }
+
+    for (const record of records.models) {
+      const session = yield* state.sessions.get(record.sessionId)
+      if (session === undefined) continue
+      const progress = records.progress.get(record.id)
+      // The request that made it is done again, and makes it anew.
+      if (journal.liveModels && progress === undefined && begun.has(record.id)) continue
+      const isOver = record.unloaded || (yield* session.status)._tag !== "Active"
+      const lost = isOver ? undefined : yield* whyLost(state, journal, record, progress)
+      if (!journal.liveModels && progress?.weights !== undefined) {
+        changes.push(Records.progress({ ...progress, weights: undefined, gradient: undefined }))
+      }
+      yield* State.openModel(state, {
+        id: record.id,
+        session,
+        baseModel: state.engine.baseModels.find(({ name }) => name === record.baseModel) ?? absent(record.baseModel),
+        lora: record.lora,
+        userMetadata: record.userMetadata,
+        fingerprint: record.fingerprint,
+        createdAt: record.createdAt,
+        lastRequestAt: progress?.lastRequestAt ?? record.createdAt,
+        unloaded: record.unloaded,
+        lost,
+        progress,
+        done: fingerprintsOf(record.id, results)
+      })
+    }
+
+    for (const record of records.samplers) {
+      const session = yield* state.sessions.get(record.sessionId)
+      if (session !== undefined) yield* restoreSampler(state, journal, record, session, now)
+    }
+
+    for (const result of results) yield* restoreResult(state, journal, result)
+    for (const { samplerId, seqId } of records.asked) {
+      const lost: Records.Result = {
+        ownerId: samplerId,
+        seqId,
+        fingerprint: "",
+        at: now,
+        outcome: { _tag: "Lost" },
+        sequences: undefined
+      }
+      changes.push(Records.withoutAsked(Records.requestIdOf(samplerId, seqId)), Records.result(lost, undefined))
+      yield* restoreResult(state, journal, lost)
+    }
+
+    for (const arrival of records.arrivals) {
+      const { modelId, seqId } = arrival._tag === "Request" ? arrival.request : arrival.rejected
+      const model = state.models.get(modelId)
+      const goesOn = journal.liveModels && (model === undefined ? begun.has(modelId) : model.lost === undefined)
+      if (goesOn) unfinished.push(arrival)
+      else if (arrival._tag === "Request") {
+        changes.push(Records.withoutRequest(modelId, seqId))
+        yield* state.futures.restore(Records.requestIdOf(modelId, seqId), { _tag: "Lost" })
+      } else changes.push(Records.withoutRejected(modelId, seqId))
+    }
+
+    const files = new Set<string>()
+    for (const { kept, lost, unloaded } of state.models.values()) {
+      if (unloaded || (lost !== undefined && !journal.liveModels)) continue
+      for (const { name } of LiveModel.filesOf(kept.progress)) files.add(name)
+    }
+    for (const { adapter } of state.samplers.values()) if (adapter !== undefined) files.add(adapter.file.name)
+    yield* journal.retainStates(files)
+    if (changes.length > 0) yield* Effect.ignore(journal.unsafeCommit(changes))
+
+    const { liveModels, lostModels, samplers, sessions } = yield* counts(state)
+    return {
+      unfinished,
+      restored: {
+        sessions,
+        liveModels,
+        lostModels,
+        samplers,
+        results: results.length,
+        requests: unfinished.filter(({ _tag }) => _tag === "Request").length
+      }
+    }
+  })
+
+/** Does again what an earlier server has accepted and not done. */
+export const replay = (
+  state: State.ServerState,
+  journal: Journal,
+  handlers: Readonly<Record<string, Http.Handler>>,
+  unfinished: Records.Records["arrivals"]
+): Effect.Effect<void> =>
+  Effect.forEach(unfinished, (arrival) => {
+    if (arrival._tag === "Rejected") {
+      const { modelId, seqId } = arrival.rejected
+      const model = state.models.get(modelId)
+      return model === undefined ? Effect.void : State.rejectNumber(state, model, seqId)
+    }
+    const { contentType, fingerprint, keyName, modelId, route, seed, seqId } = arrival.request
+    return Effect.gen(function*() {
+      const body = yield* journal.payload(arrival.key)
+      const handler = handlers[route]
+      if (handler === undefined) return yield* Effect.fail({ detail: `there is no route ${route}` })
+      yield* handler({
+        method: "POST",
+        headers: { "content-type": contentType },
+        body,
+        params: {},
+        url: "/",
+        origin: "",
+        fault: undefined,
+        route,
+        replayed: { fingerprint, seed }
+      })
+    }).pipe(
+      Effect.locally(Audit.currentKey, keyName),
+      Effect.catchAll((error) => {
+        const requestId = Records.requestIdOf(modelId, seqId)
+        const why = "detail" in error ? error.detail : error.description
+        return Effect.all([
+          Effect.logWarning(`the request ${requestId}, which was accepted before, cannot be done any more`, why),
+          state.futures.restore(requestId, { _tag: "Lost" }),
+          Effect.ignore(journal.unsafeCommit([Records.withoutRequest(modelId, seqId)]))
+        ])
+      })
+    )
+  }, { discard: true })
+
+/** Why a model cannot be gone on with; nothing if it can. */
+const whyLost = (
+  state: State.ServerState,
+  journal: Journal,
+  { baseModel }: Records.Model,
+  progress: Records.Progress | undefined
+): Effect.Effect<string | undefined> =>
+  Effect.gen(function*() {
+    if (!journal.liveModels || progress?.weights === undefined) {
+      return "the server was started anew, and had not kept it. Go on from its last checkpoint"
+    }
+    if (!state.engine.baseModels.some(({ name }) => name === baseModel)) {
+      return `the server was started anew, without its base model ${baseModel}`
+    }
+    for (const file of LiveModel.filesOf(progress)) {
+      if (!(yield* journal.hasState(file))) {
+        yield* Effect.logError(`the state of the model ${progress.modelId} is damaged: ${file.name} is not as it was`)
+        return "the server was started anew, and its state is damaged. Go on from its last checkpoint"
+      }
+    }
+    return undefined
+  })
+
+/** Stands for a base model that the engine does not have any more. */
+const absent = (name: string): Engine.BaseModel => ({
+  name,
+  maxContextLength: 0,
+  vocabularySize: 0,
+  maxRank: 0,
+  eosTokens: [],
+  architecture: "unknown",
+  tokenizerId: name
+})
+
+const fingerprintsOf = (modelId: string, results: ReadonlyArray<Records.Result>): ReadonlyMap<number, string> =>
+  new Map(
+    results.flatMap(({ fingerprint, outcome, ownerId, seqId }) =>
+      ownerId === modelId && outcome._tag !== "Lost" && Number.isInteger(Number(seqId))
+        ? [[Number(seqId), fingerprint] as const]
+        : []
+    )
+  )
+
+const restoreSampler = (
+  state: State.ServerState,
+  journal: Journal,
+  record: Records.Sampler,
+  session: Sessions.Session,
+  now: number
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { adapter, id, joinedClients, modelPath } = record
+    const baseModel = state.engine.baseModels.find(({ name }) => name === record.baseModel)
+    const isGone = adapter === undefined ? false : !(yield* journal.hasState(adapter.file))
+    const make = Effect.gen(function*() {
+      const snapshot = adapter !== undefined
+        ? yield* adapterOf(journal, record.baseModel, adapter)
+        : modelPath === undefined
+        ? undefined
+        : yield* Effect.flatMap(Effect.mapError(TinkerPath.parse(modelPath), invalidPath), state.store.load)
+      yield* state.engine.createSampler(id, { baseModel: record.baseModel, snapshot })
+    })
+    yield* State.openSampler(state, {
+      id,
+      session,
+      baseModel: baseModel ?? absent(record.baseModel),
+      modelPath,
+      // Cursors of the earlier server are smaller than any time.
+      completions: Completions.make(now),
+      joinedClients,
+      lost: baseModel === undefined
+        ? `the server was started anew, without its base model ${record.baseModel}`
+        : isGone
+        ? "the server was started anew, and its weights are damaged"
+        : undefined,
+      // Of many that need it at once one waits for the others, and the end of the first is not the end of all.
+      ready: yield* Effect.cached(Effect.uninterruptible(make)),
+      adapter
+    })
+  })
+
+const invalidPath = ({ description }: { readonly description: string }) => new State.UserError({ detail: description })
+
+const adapterOf = (
+  journal: Journal,
+  baseModel: string,
+  { file, lora }: NonNullable<Records.Sampler["adapter"]>
+): Effect.Effect<Engine.Snapshot, ServerError> =>
+  Effect.map(
+    Effect.flatMap(journal.readState(file), Safetensors.decode),
+    (tensors) => CheckpointFiles.snapshotOf({ baseModel, lora, step: 0 }, tensors)
+  )
+
+const restoreResult = (
+  state: State.ServerState,
+  journal: Journal,
+  { at, fingerprint, outcome, ownerId, seqId, sequences }: Records.Result
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const requestId = Records.requestIdOf(ownerId, seqId)
+    const sampler = state.samplers.get(ownerId)
+    yield* state.futures.restore(
+      requestId,
+      outcome._tag === "Lost" ? outcome : {
+        _tag: "Result",
+        at,
+        read: Effect.match(journal.payload(Records.resultKey(requestId)), {
+          onSuccess: (bytes) => Results.fromRecord(outcome, bytes),
+          onFailure: ({ description }): Futures.Outcome => ({ _tag: "Failed", error: description, category: "server" })
+        })
+      }
+    )
+    if (sampler === undefined || (yield* sampler.session.status)._tag !== "Active") return
+    if (outcome._tag !== "Lost") {
+      sampler.requests.set(seqId, {
+        fingerprint,
+        requestId,
+        sequenceIds: Array.from({ length: sequences ?? 0 }, (_, i) => `${requestId}:${i}`)
+      })
+    }
+    yield* sampler.completions.add(Completions.cloneOf(seqId), {
+      requestId,
+      isFailed: outcome._tag !== "Bytes",
+      size: undefined
+    })
+  })
+
+const counts = (state: State.ServerState) =>
+  Effect.gen(function*() {
+    const isActive = (session: Sessions.Session) => Effect.map(session.status, ({ _tag }) => _tag === "Active")
+    const count = <A extends { readonly session: Sessions.Session }>(all: Iterable<A>, is: (one: A) => boolean) =>
+      Effect.map(
+        Effect.filter(all, (one) => is(one) ? isActive(one.session) : Effect.succeed(false)),
+        ({ length }) => length
+      )
+    const models = Array.from(state.models.values()).filter(({ unloaded }) => !unloaded)
+    return {
+      sessions: (yield* Effect.filter(yield* state.sessions.list, isActive)).length,
+      liveModels: yield* count(models, ({ lost }) => lost === undefined),
+      lostModels: yield* count(models, ({ lost }) => lost !== undefined),
+      samplers: yield* count(state.samplers.values(), ({ lost }) => lost === undefined)
+    }
+  })
