@@ -71,10 +71,9 @@ export const describeSync = (folder: string): Description => {
   fields.must("hidden_act", ["silu", undefined])
   fields.must("attention_bias", qwen2 ? [true, false, undefined] : [false, undefined])
   fields.must("mlp_bias", [false, undefined])
-  fields.must("use_sliding_window", [false, undefined])
   fields.must("partial_rotary_factor", [1, undefined])
   fields.must("rope_interleaved", [false, undefined])
-  fields.must("quantization_config", [undefined])
+  for (const field of ["quantization_config", "num_experts", "num_local_experts"]) fields.must(field, [undefined])
 
   const hiddenSize = fields.count("hidden_size")
   const heads = fields.count("num_attention_heads")
@@ -87,11 +86,13 @@ export const describeSync = (folder: string): Description => {
     keyValueHeads: fields.count("num_key_value_heads", heads),
     headDim: fields.count("head_dim", hiddenSize / heads),
     normEpsilon: fields.number("rms_norm_eps", 1e-6),
-    ropeTheta: ropeTheta(file, config),
+    ...rope(file, config),
     tiedEmbeddings: config["tie_word_embeddings"] === true,
     attentionBias: qwen2,
     queryKeyNorm: qwen3
   }
+  const maxContextLength = fields.count("max_position_embeddings", 2048)
+  refuseWindows(file, config, shape.layers, maxContextLength)
   if (shape.heads % shape.keyValueHeads !== 0) {
     throw unsupported(`${file}: num_attention_heads is not a multiple of num_key_value_heads`)
   }
@@ -107,7 +108,7 @@ export const describeSync = (folder: string): Description => {
     architecture,
     config: shape,
     parameterCount,
-    maxContextLength: fields.count("max_position_embeddings", 2048),
+    maxContextLength,
     eosTokens: eosTokens(file, config["eos_token_id"]),
     hasTokenizer: Fs.existsSync(Path.resolve(folder, "tokenizer.json"))
   }
@@ -123,21 +124,23 @@ export const weightsSync = ({ config, folder }: Description): Map<string, Float3
   const wanted = Llama.weightShapes(config)
   const found = new Map<string, Float32Array>()
   for (const file of weightFiles(folder)) {
-    const tensors = Either.getOrThrowWith(
-      Safetensors.decode(readBytes(file)),
-      (error) => unsupported(`${file}: ${error.message}`)
-    )
-    for (const [name, tensor] of tensors) {
-      const shape = wanted.get(name)
-      if (shape === undefined) continue
-      if (tensor.shape.join() !== shape.join()) {
-        throw unsupported(`${file}: ${name} is [${tensor.shape}], and config.json asks for [${shape}]`)
+    reading(file, (read, fileBytes) => {
+      const places = Either.getOrThrowWith(
+        Safetensors.locate(read, fileBytes),
+        (error) => unsupported(`${file}: ${error.message}`)
+      )
+      for (const [name, { begin, dtype, end, shape: given }] of places) {
+        const shape = wanted.get(name)
+        if (shape === undefined) continue
+        if (given.join() !== shape.join()) {
+          throw unsupported(`${file}: ${name} is [${given}], and config.json asks for [${shape}]`)
+        }
+        if (!["F32", "F16", "BF16"].includes(dtype)) {
+          throw unsupported(`${file}: ${name} is ${dtype}; F32, F16 and BF16 are supported`)
+        }
+        found.set(name, Safetensors.toFloat32({ dtype, shape: given, bytes: read(begin, end - begin) }))
       }
-      if (!["F32", "F16", "BF16"].includes(tensor.dtype)) {
-        throw unsupported(`${file}: ${name} is ${tensor.dtype}; F32, F16 and BF16 are supported`)
-      }
-      found.set(name, Safetensors.toFloat32(tensor))
-    }
+    })
   }
   for (const name of wanted.keys()) {
     if (!found.has(name)) throw unsupported(`${folder}: no file of weights has ${name}`)
@@ -154,19 +157,57 @@ const weightFiles = (folder: string): ReadonlyArray<string> => {
   return Array.from(new Set(Object.values(map)), (name) => Path.join(folder, Path.basename(String(name))))
 }
 
-const readBytes = (file: string): Uint8Array => {
+/** A tensor at a time, for files may be larger than any array, and than what is left beside the weights. */
+const reading = (
+  file: string,
+  body: (read: (begin: number, length: number) => Uint8Array, fileBytes: number) => void
+): void => {
+  const descriptor = opened(file)
   try {
-    return Fs.readFileSync(file)
+    const read = (begin: number, length: number): Uint8Array => {
+      const bytes = new Uint8Array(length)
+      let done = 0
+      while (done < length) {
+        const piece = Math.min(length - done, maxReadBytes)
+        const count = Fs.readSync(descriptor, bytes, done, piece, begin + done)
+        if (count === 0) return bytes.subarray(0, done)
+        done += count
+      }
+      return bytes
+    }
+    body(read, Fs.fstatSync(descriptor).size)
+  } finally {
+    Fs.closeSync(descriptor)
+  }
+}
+
+/** Of one call to the system, which takes less than 2 GiB. */
+const maxReadBytes = 2 ** 30
+
+const opened = (file: string): number => {
+  try {
+    return Fs.openSync(file, "r")
   } catch (cause) {
-    throw unsupported(
-      `${file} cannot be read. A model's folder has config.json and model.safetensors, as Hugging Face writes them.`,
-      cause
-    )
+    throw unreadable(file, cause)
+  }
+}
+
+const unreadable = (file: string, cause: unknown): EngineError =>
+  unsupported(
+    `${file} cannot be read. A model's folder has config.json and model.safetensors, as Hugging Face writes them.`,
+    cause
+  )
+
+const readText = (file: string): string => {
+  try {
+    return Fs.readFileSync(file, "utf8")
+  } catch (cause) {
+    throw unreadable(file, cause)
   }
 }
 
 const readJson = (file: string): Readonly<Record<string, unknown>> => {
-  const text = new TextDecoder().decode(readBytes(file))
+  const text = readText(file)
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value === "object" && value !== null) return value as Record<string, unknown>
@@ -176,7 +217,7 @@ const readJson = (file: string): Readonly<Record<string, unknown>> => {
   throw unsupported(`${file} is not a JSON object`)
 }
 
-const reader = (file: string, config: Readonly<Record<string, unknown>>) => {
+const reader = (file: string, config: Fields) => {
   const number = (field: string, absent?: number): number => {
     const value = config[field] ?? absent
     if (typeof value === "number" && Number.isFinite(value) && value > 0) return value
@@ -196,18 +237,56 @@ const reader = (file: string, config: Readonly<Record<string, unknown>>) => {
   }
 }
 
-/** Newer files keep it among `rope_parameters`. Scaled positions are another function, which is refused. */
-const ropeTheta = (file: string, config: Readonly<Record<string, unknown>>): number => {
-  const parameters = (config["rope_parameters"] ?? {}) as Readonly<Record<string, unknown>>
-  const scaling = (config["rope_scaling"] ?? {}) as Readonly<Record<string, unknown>>
-  for (const [field, values] of [["rope_parameters", parameters], ["rope_scaling", scaling]] as const) {
+type Fields = Readonly<Record<string, unknown>>
+
+/** Newer files keep all of it in `rope_parameters`, older ones the scaling in `rope_scaling`. */
+const rope = (file: string, config: Fields): Pick<Llama.Config, "ropeTheta" | "ropeScaling"> => {
+  const parameters = (config["rope_parameters"] ?? {}) as Fields
+  const scaling = (config["rope_scaling"] ?? {}) as Fields
+  let ropeScaling: Llama.RopeScaling | undefined
+  for (const [field, values] of [["rope_scaling", scaling], ["rope_parameters", parameters]] as const) {
     const type = values["rope_type"] ?? values["type"] ?? "default"
-    if (type !== "default") throw unsupported(`${file}: ${field} of type ${JSON.stringify(type)} is not supported`)
+    if (type === "llama3") ropeScaling = llama3(`${file}: ${field}`, values)
+    else if (type !== "default") throw unsupported(`${file}: ${field} of type ${JSON.stringify(type)} is not supported`)
+    reader(`${file}: ${field}`, values).must("partial_rotary_factor", [1, undefined])
   }
   const theta = parameters["rope_theta"] ?? config["rope_theta"] ?? 10_000
-  if (typeof theta === "number" && theta > 0) return theta
+  if (typeof theta === "number" && theta > 0) return { ropeTheta: theta, ...(ropeScaling && { ropeScaling }) }
   throw unsupported(`${file}: rope_theta is ${JSON.stringify(theta)}`)
 }
+
+const llama3 = (place: string, values: Fields): Llama.RopeScaling => {
+  const fields = reader(place, values)
+  const lowFrequencyFactor = fields.number("low_freq_factor")
+  const highFrequencyFactor = fields.number("high_freq_factor")
+  if (lowFrequencyFactor >= highFrequencyFactor) {
+    throw unsupported(`${place}: low_freq_factor ${lowFrequencyFactor} is not below ${highFrequencyFactor}`)
+  }
+  return {
+    factor: fields.number("factor"),
+    lowFrequencyFactor,
+    highFrequencyFactor,
+    originalContextLength: fields.count("original_max_position_embeddings")
+  }
+}
+
+/** A window that no layer has, or that no context fills, changes nothing. */
+const refuseWindows = (file: string, config: Fields, layers: number, maxContextLength: number): void => {
+  const types = config["layer_types"]
+  const other = Array.isArray(types) ? types.find((type) => type !== "full_attention") : undefined
+  const { max_window_layers: first = defaultWindows.firstLayer, sliding_window: given } = config
+  const window = typeof given === "number" ? given : defaultWindows.length
+  const isUsed = other === "sliding_attention" || (config["use_sliding_window"] === true && Number(first) < layers)
+  if (isUsed && window < maxContextLength) {
+    throw unsupported(`${file}: use_sliding_window with a sliding_window of ${window} tokens is not supported`)
+  }
+  if (other !== undefined && other !== "sliding_attention") {
+    throw unsupported(`${file}: layer_types has ${JSON.stringify(other)}, which is not supported`)
+  }
+}
+
+/** What transformers assumes of Qwen2 and Qwen3 where the file says nothing. */
+const defaultWindows = { firstLayer: 28, length: 4096 }
 
 const eosTokens = (file: string, value: unknown): ReadonlyArray<number> => {
   const tokens: ReadonlyArray<unknown> = Array.isArray(value)

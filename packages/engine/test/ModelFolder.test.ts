@@ -2,7 +2,7 @@ import { Safetensors } from "@effect-tinker/server"
 import type { Engine } from "@effect-tinker/server"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { makeRandomLlama, randomWeights } from "../scripts/makeRandomLlama.js"
@@ -68,7 +68,7 @@ describe("describing a folder", () => {
 
   const refused: Readonly<Record<string, unknown>> = {
     architectures: ["MistralForCausalLM"],
-    rope_scaling: { rope_type: "llama3", factor: 8 },
+    rope_scaling: { type: "linear", factor: 2 },
     rope_parameters: { rope_type: "yarn", rope_theta: 10_000 },
     hidden_act: "gelu",
     attention_bias: true,
@@ -77,7 +77,8 @@ describe("describing a folder", () => {
     hidden_size: "wide",
     num_hidden_layers: 1.5,
     vocab_size: undefined,
-    use_sliding_window: true,
+    layer_types: ["full_attention", "linear_attention"],
+    num_experts: 8,
     eos_token_id: "end",
     quantization_config: { bits: 4 }
   }
@@ -90,6 +91,49 @@ describe("describing a folder", () => {
         assert.include(error.message, "config.json")
       }))
   }
+
+  const llama3 = {
+    rope_type: "llama3",
+    factor: 8,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 64
+  }
+
+  it.scoped("reads llama3 scaling in either spelling, and refuses it by what is missing", () =>
+    Effect.gen(function*() {
+      const scaling = { factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContextLength: 64 }
+      for (
+        const change of [
+          { rope_scaling: llama3, rope_parameters: undefined },
+          { rope_parameters: { ...llama3, rope_theta: 10_000 } }
+        ]
+      ) {
+        const { config } = yield* ModelFolder.describe(yield* folder({}, change))
+        assert.deepStrictEqual(config.ropeScaling, scaling)
+      }
+      const { factor: _, ...rest } = llama3
+      const missing = yield* folder({}, { rope_scaling: rest })
+      assert.match((yield* Effect.flip(ModelFolder.describe(missing))).message, /rope_scaling: factor is missing/)
+      const crossed = yield* folder({}, { rope_scaling: { ...llama3, low_freq_factor: 4 } })
+      assert.match((yield* Effect.flip(ModelFolder.describe(crossed))).message, /low_freq_factor 4/)
+    }))
+
+  it.scoped("refuses sliding windows where they are used, and takes them where they are not", () =>
+    Effect.gen(function*() {
+      const describe = (change: Readonly<Record<string, unknown>>) =>
+        Effect.flatMap(folder({ architecture: "qwen2", maxContextLength: 512 }, change), ModelFolder.describe)
+      const used: ReadonlyArray<Readonly<Record<string, unknown>>> = [
+        { use_sliding_window: true, sliding_window: 128, max_window_layers: 1 },
+        { layer_types: ["full_attention", "sliding_attention"], sliding_window: 128 }
+      ]
+      for (const change of used) {
+        assert.match((yield* Effect.flip(describe(change))).message, /sliding_window of 128/)
+      }
+      yield* describe({ use_sliding_window: false, sliding_window: 128, max_window_layers: 0 })
+      yield* describe({ use_sliding_window: true, sliding_window: 128, max_window_layers: 2 })
+      yield* describe({ use_sliding_window: true, sliding_window: 512, max_window_layers: 0 })
+    }))
 
   it.effect("refuses a folder that is not there", () =>
     Effect.gen(function*() {
@@ -139,6 +183,31 @@ describe("reading weights", () => {
       for (const [name, data] of randomWeights(description.config, 6)) {
         halves.get(name)!.forEach((value, i) => assert.closeTo(value, data[i]!, 0.01 * Math.abs(data[i]!)))
       }
+    }))
+
+  it.scoped("reads files beyond what one array or one call to the system takes", () =>
+    Effect.gen(function*() {
+      const path = yield* folder({ seed: 4 })
+      const description = yield* ModelFolder.describe(path)
+      const file = join(path, "model.safetensors")
+      const whole = readFileSync(file)
+      const length = Number(whole.readBigUInt64LE())
+      const header = JSON.parse(whole.toString("utf8", 8, 8 + length))
+      delete header.__metadata__
+      // A tensor of nothing lies before the others: a hole in the file, which takes no room on the disk.
+      const gap = 5 * 2 ** 30
+      for (const entry of Object.values<{ data_offsets: Array<number> }>(header)) {
+        entry.data_offsets = entry.data_offsets.map((offset) => offset + gap)
+      }
+      const text = JSON.stringify({ ...header, nothing: { dtype: "U8", shape: [gap], data_offsets: [0, gap] } })
+      const start = Buffer.alloc(8 + text.length)
+      start.writeBigUInt64LE(BigInt(text.length))
+      start.write(text, 8)
+      const descriptor = openSync(file, "w")
+      writeSync(descriptor, start, 0, start.length, 0)
+      writeSync(descriptor, whole, 8 + length, whole.length - 8 - length, start.length + gap)
+      closeSync(descriptor)
+      assert.deepStrictEqual(yield* ModelFolder.weights(description), randomWeights(description.config, 4))
     }))
 
   it.scoped("names the weight that is missing, the one of a wrong shape, and the file that is", () =>

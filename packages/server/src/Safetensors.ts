@@ -85,23 +85,69 @@ export const encode = (
 export const decode = (bytes: Uint8Array): Either.Either<Map<string, RawTensor>, ServerError> =>
   Either.gen(function*() {
     const { data, header } = yield* parse(bytes)
-    const tensors = new Map<string, RawTensor>()
-    let total = 0
-    for (const [name, entry] of Object.entries(header)) {
-      if (name === metadataKey) continue
-      if (!isEntry(entry)) return yield* damaged(`tensor ${name} is not described`)
-      const [begin, end] = entry.data_offsets
-      let elements = 1
-      for (const dimension of entry.shape) elements *= dimension
-      const length = elements * itemSizes[entry.dtype]
-      if (end - begin !== length) return yield* damaged(`tensor ${name} should have ${length} bytes`)
-      if (end > data.length) return yield* damaged(`tensor ${name} ends after the file`)
-      total += length
-      tensors.set(name, { dtype: entry.dtype, shape: entry.shape, bytes: data.subarray(begin, end) })
-    }
-    if (total !== data.length) return yield* damaged(`the tensors have ${total} bytes, the file ${data.length}`)
-    return tensors
+    const places = yield* placesOf(header, data.length)
+    return new Map(Array.from(places, ([name, { begin, dtype, end, shape }]) => [
+      name,
+      { dtype, shape, bytes: data.subarray(begin, end) }
+    ]))
   })
+
+/**
+ * Where a tensor lies in a file: bytes `begin` up to before `end`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Place {
+  readonly dtype: DType
+  readonly shape: ReadonlyArray<number>
+  readonly begin: number
+  readonly end: number
+}
+
+/**
+ * Where the tensors of a file lie, by name, for files that are too large to be held whole. `read` gives `length` bytes
+ * from `begin` on, or fewer where the file ends. Fails as {@link decode} does.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const locate = (
+  read: (begin: number, length: number) => Uint8Array,
+  fileBytes: number
+): Either.Either<Map<string, Place>, ServerError> =>
+  Either.gen(function*() {
+    const length = yield* headerLengthOf(read(0, 8), fileBytes)
+    const header = yield* headerOf(read(8, length))
+    const places = yield* placesOf(header, fileBytes - 8 - length)
+    const offset = 8 + length
+    return new Map(Array.from(places, ([name, place]) => [
+      name,
+      { ...place, begin: offset + place.begin, end: offset + place.end }
+    ]))
+  })
+
+/** Counted from the end of the header. */
+const placesOf = (
+  header: Readonly<Record<string, unknown>>,
+  dataBytes: number
+): Either.Either<Map<string, Place>, ServerError> => {
+  const places = new Map<string, Place>()
+  let total = 0
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === metadataKey) continue
+    if (!isEntry(entry)) return damaged(`tensor ${name} is not described`)
+    const [begin, end] = entry.data_offsets
+    let elements = 1
+    for (const dimension of entry.shape) elements *= dimension
+    const length = elements * itemSizes[entry.dtype]
+    if (end - begin !== length) return damaged(`tensor ${name} should have ${length} bytes`)
+    if (end > dataBytes) return damaged(`tensor ${name} ends after the file`)
+    total += length
+    places.set(name, { dtype: entry.dtype, shape: entry.shape, begin, end })
+  }
+  return total === dataBytes ? Either.right(places) : damaged(`the tensors have ${total} bytes, the file ${dataBytes}`)
+}
 
 /**
  * The free texts that a writer put beside the tensors; empty when there are none.
@@ -161,13 +207,25 @@ const damaged = (what: string) =>
 
 const parse = (
   bytes: Uint8Array
-): Either.Either<{ readonly header: Record<string, unknown>; readonly data: Uint8Array }, ServerError> => {
-  if (bytes.length < 8) return damaged("shorter than its first field")
-  const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true))
-  if (length > maxHeaderBytes || length > bytes.length - 8) return damaged("the header ends after the file")
+): Either.Either<{ readonly header: Record<string, unknown>; readonly data: Uint8Array }, ServerError> =>
+  Either.gen(function*() {
+    const length = yield* headerLengthOf(bytes, bytes.length)
+    const header = yield* headerOf(bytes.subarray(8, 8 + length))
+    return { header, data: bytes.subarray(8 + length) }
+  })
+
+const headerLengthOf = (start: Uint8Array, fileBytes: number): Either.Either<number, ServerError> => {
+  if (start.length < 8) return damaged("shorter than its first field")
+  const length = Number(new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true))
+  return length > maxHeaderBytes || length > fileBytes - 8
+    ? damaged("the header ends after the file")
+    : Either.right(length)
+}
+
+const headerOf = (text: Uint8Array): Either.Either<Record<string, unknown>, ServerError> => {
   try {
-    const header: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + length)))
-    return isRecord(header) ? Either.right({ header, data: bytes.subarray(8 + length) }) : damaged("no header")
+    const header: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text))
+    return isRecord(header) ? Either.right(header) : damaged("no header")
   } catch {
     return damaged("the header is not JSON")
   }
