@@ -89,8 +89,11 @@ export const distribution = (logits: Float32Array, options: ChooseOptions): Dist
   if (isGreedy(options)) return { tokens: Int32Array.of(argmax(logits)), cumulative: Float64Array.of(1) }
   const bounded = topK > 0 && topK < logits.length
   if (!bounded && topP >= 1) return { tokens: undefined, cumulative: cumulate(logits, undefined, temperature) }
-  const order = best(logits, bounded ? topK : logits.length)
-  const tokens = topP >= 1 ? order : nucleus(logits, order, temperature, topP)
+  const tokens = topP >= 1
+    ? best(logits, topK)
+    : bounded
+    ? nucleus(logits, best(logits, topK), temperature, topP)
+    : widening(logits, temperature, topP)
   return { tokens, cumulative: cumulate(logits, tokens, temperature) }
 }
 
@@ -111,6 +114,26 @@ export const draw = ({ cumulative, tokens }: Distribution, random: () => number)
     else low = middle + 1
   }
   return tokens === undefined ? low : tokens[low]!
+}
+
+/**
+ * Draws from probabilities, `[vocabulary] float32`, that sum to 1: what {@link choose} does at temperature 1 with all tokens,
+ * for engines whose runtime computes the exponentials.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const drawProbable = (probabilities: Float32Array, random: () => number): number => {
+  let remaining = random()
+  let token = 0
+  for (let i = 0; i < probabilities.length; i++) {
+    const probability = probabilities[i]!
+    if (probability === 0) continue
+    token = i
+    remaining -= probability
+    if (remaining < 0) break
+  }
+  return token
 }
 
 const isGreedy = ({ temperature, topK }: ChooseOptions): boolean => temperature === 0 || topK === 1
@@ -246,18 +269,41 @@ const best = (logits: Float32Array, k: number): Int32Array => {
   return heap.sort((x, y) => logits[y]! - logits[x]! || x - y)
 }
 
-/** The shortest beginning of `order` such that every token in it has less than `topP` of probability before it. */
+/** The shortest beginning of `order` such that every token in it has less than `topP` of the order's probability before it. */
 const nucleus = (logits: Float32Array, order: Int32Array, temperature: number, topP: number): Int32Array => {
   const max = logits[order[0]!]!
   let total = 0
   for (let i = 0; i < order.length; i++) total += Math.exp((logits[order[i]!]! - max) / temperature)
-  let before = 0
-  let kept = 0
-  while (kept < order.length && (kept === 0 || before < topP * total)) {
-    before += Math.exp((logits[order[kept]!]! - max) / temperature)
-    kept += 1
+  return beginning(logits, order, temperature, topP * total) ?? order
+}
+
+/** The nucleus of all tokens. Most hold few, so the best of them are sorted first, and more only if those do not do. */
+const widening = (logits: Float32Array, temperature: number, topP: number): Int32Array => {
+  const max = logits[argmax(logits)]!
+  let total = 0
+  for (let i = 0; i < logits.length; i++) total += Math.exp((logits[i]! - max) / temperature)
+  for (let count = 128; count < logits.length; count *= 8) {
+    const found = beginning(logits, best(logits, count), temperature, topP * total)
+    if (found !== undefined) return found
   }
-  return order.subarray(0, kept)
+  const order = best(logits, logits.length)
+  return beginning(logits, order, temperature, topP * total) ?? order
+}
+
+/** The shortest beginning of `order`, never empty, whose weights reach `wanted`; undefined if all of them do not. */
+const beginning = (
+  logits: Float32Array,
+  order: Int32Array,
+  temperature: number,
+  wanted: number
+): Int32Array | undefined => {
+  const max = logits[order[0]!]!
+  let before = 0
+  for (let kept = 0; kept < order.length; kept++) {
+    if (kept > 0 && before >= wanted) return order.subarray(0, kept)
+    before += Math.exp((logits[order[kept]!]! - max) / temperature)
+  }
+  return before >= wanted ? order : undefined
 }
 
 /** Sums of the weights of the given tokens, or of all. */
