@@ -272,6 +272,8 @@ export interface SampleResult {
   readonly targetPromptLogprobs?: Float32Array | undefined
   /** `[prompt - 1, k]`, row i for position i + 1; log-probabilities in nats at temperature 1. */
   readonly promptAltTokens?: { readonly tokens: Int32Array; readonly logprobs: Float32Array } | undefined
+  /** Tokens of the prompt that were computed for an earlier request already. Default 0. */
+  readonly promptCacheHitTokens?: number | undefined
 }
 
 /**

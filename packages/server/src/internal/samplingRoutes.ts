@@ -317,7 +317,7 @@ const sampleResult = (
       topkLogprobs: sequence.topkLogprobs
     })),
     ...prompt,
-    promptCacheHitTokens: 0
+    promptCacheHitTokens: result.promptCacheHitTokens ?? 0
   }
   return {
     _tag: "Completed",
