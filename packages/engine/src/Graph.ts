@@ -61,6 +61,8 @@ export class Graph {
   private readonly inputs: Array<Tensor> = []
   private readonly outputs: Array<Tensor> = []
   private readonly values: Array<Tensor> = []
+  /** Of tensors that are outputs under another name. */
+  private readonly names = new Map<string, string>()
   private count = 0
 
   constructor(float: "float32" | "float64") {
@@ -79,8 +81,16 @@ export class Graph {
     return tensor
   }
 
+  /** Makes a tensor an output, under another name. */
   output(name: string, tensor: Tensor): void {
-    this.declareOutput(this.emit("Identity", [tensor], { shape: tensor.shape, type: tensor.type }, name))
+    const index = this.values.findIndex((value) => value.name === tensor.name)
+    if (index >= 0) {
+      this.values.splice(index, 1)
+      this.names.set(tensor.name, name)
+      this.outputs.push({ ...tensor, name })
+    } else {
+      this.declareOutput(this.emit("Identity", [tensor], { shape: tensor.shape, type: tensor.type }, name))
+    }
   }
 
   /** Makes a tensor that a node already computes under this name an output. */
@@ -404,8 +414,18 @@ export class Graph {
 
   /** The model as bytes that the runtime loads. */
   encode(): Uint8Array {
+    const name = (tensor: string) => this.names.get(tensor) ?? tensor
+    const nodes = this.nodes.map((node) => ({
+      ...node,
+      inputs: node.inputs.map(name),
+      outputs: node.outputs.map(name)
+    }))
+    // The runtime computes what ends last in this list, with all it needs, first. Put in reverse, what nothing else needs,
+    // such as a gradient, is computed as soon as it can be, and what it needs is not kept.
+    const used = new Set(nodes.flatMap(({ inputs }) => inputs))
+    const isEnd = (node: OnnxProto.Node) => !node.outputs.some((output) => used.has(output))
     return OnnxProto.encode({
-      nodes: this.nodes,
+      nodes: [...nodes.filter((node) => !isEnd(node)), ...nodes.filter(isEnd).reverse()],
       initializers: Array.from(this.initializers.values()),
       inputs: this.inputs,
       outputs: this.outputs,

@@ -6,7 +6,7 @@ import * as Engine from "@effect-tinker/server/Engine"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { availableParallelism } from "node:os"
+import { availableParallelism, totalmem } from "node:os"
 import * as EngineProcess from "./EngineProcess.js"
 import * as LocalEngine from "./LocalEngine.js"
 import * as ModelFolder from "./ModelFolder.js"
@@ -19,8 +19,15 @@ export interface Options {
   /** Threads of one computation. Default: as many as the machine runs at once, at most 8. */
   readonly threads?: number | undefined
   /**
+   * What the process of one model may take in all, in bytes. Where the weights leave less than the next setting's default,
+   * batches are smaller, and the backward pass computes layers again instead of keeping what was in them; a sequence that
+   * does not fit even so is computed all the same. Default: half of the machine's memory.
+   */
+  readonly maxMemoryBytes?: number | undefined
+  /**
    * What the activations of one batch, or the caches of samples that grow together, may take, in bytes. Sequences beyond
-   * it wait for the next batch; one sequence is never divided. Default: as much as the weights, at least 256 MiB.
+   * it wait for the next batch; one sequence is never divided. Default: four times the weights for a batch, once for
+   * caches, at least 256 MiB each, as far as `maxMemoryBytes` allows.
    */
   readonly maxActivationBytes?: number | undefined
 }
@@ -55,12 +62,14 @@ export const make: (
         description: `two folders hold a model named ${twice.name}: set _name_or_path in one's config.json`
       })
     }
-    const start = Effect.fnUntraced(function*({ folder, name, parameterCount }: ModelFolder.Description) {
+    const start = Effect.fnUntraced(function*(description: ModelFolder.Description) {
+      const { folder, name } = description
+      const budgets = yield* budgetsOf(description, options)
       const child = yield* EngineProcess.make()
       yield* child.call("start", {
         folder,
         threads: options.threads ?? Math.min(8, availableParallelism()),
-        maxActivationBytes: options.maxActivationBytes ?? Math.max(256 * 2 ** 20, 4 * parameterCount)
+        ...budgets
       })
       return [name, child] as const
     })
@@ -130,6 +139,28 @@ export const make: (
     }
   }
 )
+
+const budgetsOf = (
+  { name, parameterCount }: ModelFolder.Description,
+  { maxActivationBytes, maxMemoryBytes = totalmem() / 2 }: Options
+): Effect.Effect<{ readonly maxActivationBytes: number; readonly maxCacheBytes: number }, Engine.EngineError> => {
+  const weightBytes = 4 * parameterCount
+  const room = maxMemoryBytes - weightBytes - runtimeBytes
+  if (room <= 0) {
+    const needed = Math.ceil((weightBytes + runtimeBytes) / 2 ** 20)
+    return new Engine.EngineError({
+      reason: "UnsupportedModel",
+      description: `${name} needs ${needed} MiB and more, and maxMemoryBytes is ${
+        Math.floor(maxMemoryBytes / 2 ** 20)
+      } MiB`
+    })
+  }
+  const within = (times: number) => Math.min(room, maxActivationBytes ?? Math.max(256 * 2 ** 20, times * weightBytes))
+  return Effect.succeed({ maxActivationBytes: within(4), maxCacheBytes: within(1) })
+}
+
+/** Of the process itself, the compiled graphs and one part of the vocabulary's logits. */
+const runtimeBytes = 384 * 2 ** 20
 
 const baseModelOf = (description: ModelFolder.Description): Engine.BaseModel => ({
   name: description.name,

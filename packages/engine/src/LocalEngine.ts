@@ -3,7 +3,7 @@
  * program that must go on meanwhile uses {@link LlamaEngine}, which runs this in a child.
  *
  * Methods are those of the `Engine` contract, with promises: they reject with an `EngineError`. A signal ends the long ones
- * between two runs of the graph, and then they have changed nothing.
+ * between two runs of the graph, and then they have changed nothing. Samples run beside everything else.
  */
 import * as AdamW from "@effect-tinker/server/AdamW"
 import { EngineError } from "@effect-tinker/server/Engine"
@@ -13,6 +13,7 @@ import * as Decoder from "./Decoder.js"
 import * as Lora from "./Lora.js"
 import type * as ModelFolder from "./ModelFolder.js"
 import type * as OnnxRuntime from "./OnnxRuntime.js"
+import * as Scheduler from "./Scheduler.js"
 import * as TrainingPass from "./TrainingPass.js"
 
 /**
@@ -78,19 +79,29 @@ export const make = (options: {
   /** The text of tokens; undefined where the folder has no tokenizer, which rules out stop strings. */
   readonly decode: ((tokens: ReadonlyArray<number>) => string) | undefined
   readonly maxActivationBytes: number
+  /** Decides between training and sampling. Default: one of its own. */
+  readonly scheduler?: Scheduler.Scheduler | undefined
+  /** Default: as for activations. */
+  readonly maxCacheBytes?: number | undefined
 }): LocalEngine => {
   const { description, runtime, weights } = options
   const { config, maxContextLength } = description
-  const training = TrainingPass.make({ runtime, config, weights, maxActivationBytes: options.maxActivationBytes })
+  const scheduler = options.scheduler ?? Scheduler.make()
+  const training = TrainingPass.make({
+    runtime: Scheduler.scheduled(runtime, scheduler, "training"),
+    config,
+    weights,
+    maxActivationBytes: options.maxActivationBytes
+  })
   const decoder = Decoder.make({
-    runtime,
+    runtime: Scheduler.scheduled(runtime, scheduler, "sampling"),
     config,
     weights,
     maxContextLength,
-    maxCacheBytes: options.maxActivationBytes
+    maxCacheBytes: options.maxCacheBytes ?? options.maxActivationBytes
   })
   const models = new Map<string, Model>()
-  const samplers = new Map<string, { readonly adapter: Decoder.Adapter | undefined }>()
+  const samplers = new Map<string, Decoder.Sampler>()
 
   const model = (id: string): Model => {
     const found = models.get(id)
@@ -239,9 +250,11 @@ export const make = (options: {
         checkBase(snapshot.baseModel)
         checkLora(snapshot.lora)
       }
-      samplers.set(samplerId, {
-        adapter: snapshot && { lora: snapshot.lora, weights: adopt(snapshot.lora, snapshot.weights, true) }
-      })
+      samplers.get(samplerId)?.release()
+      samplers.set(
+        samplerId,
+        decoder.sampler(snapshot && { ...snapshot.lora, weights: adopt(snapshot.lora, snapshot.weights, true) })
+      )
     },
 
     sample: async (samplerId, request, signal) => {
@@ -252,10 +265,11 @@ export const make = (options: {
       if (request.stopStrings.length > 0 && decode === undefined) {
         throw invalid(`${description.name} has no tokenizer.json, so stops must be tokens, not texts`)
       }
-      return decoder.sample({ adapter: sampler.adapter, request, decode: decode ?? (() => ""), signal })
+      return sampler.sample({ request, decode: decode ?? (() => ""), signal })
     },
 
     unloadSampler: async (samplerId) => {
+      samplers.get(samplerId)?.release()
       samplers.delete(samplerId)
     }
   }

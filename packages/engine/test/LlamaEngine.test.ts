@@ -124,6 +124,16 @@ describe("folders", { timeout: 60_000 }, () => {
     }))
 })
 
+describe("memory", () => {
+  it.effect("that does not hold the weights fails the layer, with what is needed", () =>
+    Effect.gen(function*() {
+      const tight = LlamaEngine.layer(join(folder, "one"), { threads: 1, maxMemoryBytes: 100 * 2 ** 20 })
+      const error = yield* Effect.flip(Layer.build(tight).pipe(Effect.scoped))
+      assert.strictEqual(error.reason, "UnsupportedModel")
+      assert.match(error.message, /^one needs \d+ MiB and more, and maxMemoryBytes is 100 MiB$/)
+    }))
+})
+
 // Starting a process takes as long as the machine is busy.
 describe("the child process", { timeout: 60_000 }, () => {
   const start = { folder: join(folder, "one"), threads: 1, maxActivationBytes: 2 ** 20 }

@@ -1,6 +1,6 @@
 /**
- * The program of the child process: it owns the weights, the adapters and the compiled graphs, answers one message after
- * another, and ends with its parent.
+ * The program of the child process: it owns the weights, the adapters and the compiled graphs, answers messages about
+ * models one after another and those about samplers beside them, and ends with its parent.
  */
 import { EngineError } from "@effect-tinker/server/Engine"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
@@ -11,6 +11,7 @@ import * as Path from "node:path"
 import * as LocalEngine from "../LocalEngine.js"
 import * as ModelFolder from "../ModelFolder.js"
 import * as OnnxRuntime from "../OnnxRuntime.js"
+import * as Scheduler from "../Scheduler.js"
 import type { Cancel, Reply, Request, StartOptions } from "./engineMessages.js"
 
 /** Between "below normal" (10) and "low" (19): the rest of a busy machine leaves it something. */
@@ -19,17 +20,20 @@ const niceness = 15
 // Where it competes for a core with the process that asked, that one goes first: it has heartbeats to send.
 Os.setPriority(niceness)
 
+const scheduler = Scheduler.make()
 let engine: LocalEngine.LocalEngine | undefined
 
-const start = async ({ folder, maxActivationBytes, threads }: StartOptions): Promise<void> => {
+const start = async ({ folder, maxActivationBytes, maxCacheBytes, threads }: StartOptions): Promise<void> => {
   const runtime = await OnnxRuntime.load({ threads })
   const description = ModelFolder.describeSync(folder)
   engine = LocalEngine.make({
     runtime,
     description,
+    scheduler,
     weights: ModelFolder.weightsSync(description),
     decode: description.hasTokenizer ? decoder(Path.join(description.folder, "tokenizer.json")) : undefined,
-    maxActivationBytes
+    maxActivationBytes,
+    maxCacheBytes
   })
 }
 
@@ -73,8 +77,11 @@ process.on("SIGINT", () => {})
 process.on("SIGTERM", () => {})
 process.on("disconnect", () => process.exit(0))
 
+/** What samplers do depends on no model, so it does not wait for training. */
+const besideTraining: ReadonlySet<Request["method"]> = new Set(["createSampler", "sample", "unloadSampler"])
+
 // Messages are read between two runs of a graph too, so a cancellation arrives while its request is being computed.
-let queue: Promise<void> = Promise.resolve()
+let started: Promise<void> = Promise.resolve()
 const controllers = new Map<number, AbortController>()
 process.on("message", (message: Request | Cancel) => {
   if ("cancel" in message) {
@@ -83,9 +90,11 @@ process.on("message", (message: Request | Cancel) => {
   }
   const controller = new AbortController()
   controllers.set(message.id, controller)
-  queue = queue.then(async () => {
+  const handle = async (): Promise<void> => {
     const answered = await reply(message, controller.signal)
     controllers.delete(message.id)
     if (process.connected) process.send!(answered)
-  })
+  }
+  const handled = besideTraining.has(message.method) ? started.then(handle) : scheduler.inOrder(handle)
+  if (message.method === "start") started = handled
 })

@@ -6,6 +6,8 @@ export interface StartOptions {
   readonly folder: string
   readonly threads: number
   readonly maxActivationBytes: number
+  /** Default: as for activations. */
+  readonly maxCacheBytes?: number | undefined
 }
 
 /** Names of what can be asked, with arguments and results. */
