@@ -1,17 +1,17 @@
 /**
- * Generation: a prompt is computed once, its cache is copied for each sample, and all samples then grow together, a
- * token at a time.
+ * Generation by continuous batching: the answers of a sampler grow together, a token at a time, whatever request they
+ * belong to. New ones join at the next step, finished ones leave at once, and prompts are computed in chunks between the
+ * steps. What a request gets does not depend on its company, beyond rounding.
  */
-import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
 import * as PromptScores from "@effect-tinker/server/PromptScores"
-import * as Sampler from "@effect-tinker/server/Sampler"
-import type { Tensor } from "onnxruntime-node"
-import * as DecodingGraph from "./DecodingGraph.js"
-import { weightFeeds } from "./internal/weightFeeds.js"
-import * as Llama from "./Llama.js"
-import * as Lora from "./Lora.js"
+import * as DecodingBatch from "./DecodingBatch.js"
+import * as DecodingPass from "./DecodingPass.js"
+import * as KeyValueCache from "./KeyValueCache.js"
+import type * as Llama from "./Llama.js"
 import type * as OnnxRuntime from "./OnnxRuntime.js"
+import * as PrefixCache from "./PrefixCache.js"
+import * as Sequence from "./Sequence.js"
 
 /**
  * A base model that generates.
@@ -20,25 +20,24 @@ import type * as OnnxRuntime from "./OnnxRuntime.js"
  * @category models
  */
 export interface Decoder {
-  readonly sample: (options: {
-    /** Nothing for the base model itself. */
-    readonly adapter: Adapter | undefined
-    readonly request: Engine.SampleRequest
-    /** The text of tokens, for stop strings; special tokens included. */
-    readonly decode: (tokens: ReadonlyArray<number>) => string
-    /** Ends the work before the next token, by rejecting. */
-    readonly signal?: AbortSignal | undefined
-  }) => Promise<Engine.SampleResult>
+  /** A sampler of the base model with this adapter, or alone. Steps of samplers that have work take turns. */
+  readonly sampler: (adapter: DecodingPass.Adapter | undefined) => Sampler
 }
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface Adapter {
-  readonly lora: Engine.LoraSpec
-  /** Under PEFT names. */
-  readonly weights: ReadonlyMap<string, Float32Array>
+export interface Sampler {
+  readonly sample: (options: {
+    readonly request: Engine.SampleRequest
+    /** The text of tokens, for stop strings; special tokens included. */
+    readonly decode: (tokens: ReadonlyArray<number>) => string
+    /** Rejects at once; what was being computed ends before the next step. */
+    readonly signal?: AbortSignal | undefined
+  }) => Promise<Engine.SampleResult>
+  /** Forgets what was kept for later prompts. Requests go on to their end. */
+  readonly release: () => void
 }
 
 /**
@@ -50,231 +49,147 @@ export const make = (options: {
   readonly config: Llama.Config
   readonly weights: ReadonlyMap<string, Float32Array>
   readonly maxContextLength: number
-  /** What the caches of samples that grow together may take, in bytes, if there is more than one. */
+  /**
+   * What keys and values may take, in bytes: three quarters for sequences that grow, the rest for the prefixes of later
+   * ones. Sequences that do not fit wait, and the latest to come goes back to waiting when those that grow no longer fit.
+   * One always fits.
+   */
   readonly maxCacheBytes: number
 }): Decoder => {
-  const { config, runtime, weights } = options
-  const base = weightFeeds(runtime, config, weights)
-  const sessions = new Map<string, Promise<OnnxRuntime.Session>>()
+  const { config, maxContextLength, runtime, weights } = options
+  const pass = DecodingPass.make({ runtime, config, weights })
+  const prefixes = PrefixCache.make({ maxBytes: options.maxCacheBytes / 4 })
+  const positions = 0.75 * options.maxCacheBytes / KeyValueCache.bytesPerPosition(config)
+  // Those that have members, or for which some wait.
+  let batches: ReadonlyArray<DecodingBatch.DecodingBatch> = []
+  // In the order of their coming.
+  let waiting: ReadonlyArray<Waiting> = []
+  let isRunning = false
+  let count = 0
 
-  const session = (targets: Lora.Targets): Promise<OnnxRuntime.Session> => {
-    const key = [targets.trainAttn, targets.trainMlp, targets.trainUnembed].join()
-    const existing = sessions.get(key)
-    if (existing !== undefined) return existing
-    const created = runtime.session(DecodingGraph.make({ config, targets }))
-    sessions.set(key, created)
-    return created
+  const fits = (batch: DecodingBatch.DecodingBatch, size: DecodingBatch.Size): boolean => {
+    const others = batches.filter((other) => other !== batch)
+    const used = others.reduce((sum, { size }) => sum + size.rows * size.capacity, 0)
+    const rows = others.reduce((sum, { members }) => sum + members.length, 0)
+    return rows + size.rows <= 1 || used + size.rows * size.capacity <= positions
   }
 
-  const adapterFeeds = (adapter: Adapter | undefined): Record<string, Tensor> => {
-    if (adapter === undefined) return {}
-    const { lora, weights } = adapter
-    const shapes = Lora.shapes(config, lora, lora.rank)
-    const feeds = Object.fromEntries(
-      Array.from(shapes, ([name, shape]) => [name, runtime.float32(weights.get(name)!, shape)])
-    )
-    return { ...feeds, scale: runtime.float32(Float32Array.of(Lora.scale(lora.rank)), []) }
+  /** Lets those that wait for this batch join it, in order, until one has to be prefilled or does not fit. */
+  const admit = (batch: DecodingBatch.DecodingBatch): void => {
+    const left: Array<Waiting> = []
+    let isOpen = true
+    for (const next of waiting) {
+      // The first to come is the first to be let in, so that a large one is not passed by for ever.
+      isOpen = isOpen && !batch.isPrefilling && fits(next.batch, next.batch.sizeWith(next.member))
+      if (isOpen && next.batch === batch) batch.join(next.member)
+      else left.push(next)
+    }
+    waiting = left
   }
+
+  const makeRoom = (batch: DecodingBatch.DecodingBatch): void => {
+    while (batch.members.length > 0 && !fits(batch, batch.sizeAfterStep())) {
+      const latest = batch.members.reduce((a, b) => b.order > a.order ? b : a)
+      batch.leave(latest)
+      waiting = [...waiting, { batch, member: latest }].sort((a, b) => a.member.order - b.member.order)
+    }
+  }
+
+  const step = async (batch: DecodingBatch.DecodingBatch): Promise<void> => {
+    for (let room = promptChunk; room > 0;) {
+      admit(batch)
+      if (!batch.isPrefilling) break
+      room -= await batch.prefill(room)
+    }
+    makeRoom(batch)
+    await batch.decode()
+  }
+
+  const run = async (): Promise<void> => {
+    for (;;) {
+      waiting = waiting.filter(({ member }) => !member.job.isSettled)
+      for (const batch of batches) batch.dropSettled()
+      batches = batches.filter((batch) => batch.members.length > 0 || waiting.some((other) => other.batch === batch))
+      if (batches.length === 0) {
+        isRunning = false
+        return
+      }
+      for (const batch of batches) {
+        try {
+          await step(batch)
+        } catch (cause) {
+          batch.fail(cause)
+        }
+      }
+    }
+  }
+
+  const submit = (
+    batch: DecodingBatch.DecodingBatch,
+    { decode, request, signal }: Parameters<Sampler["sample"]>[0]
+  ): Promise<Engine.SampleResult> =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted === true) return reject(signal.reason)
+      const maxLength = Math.min(request.prompt.length + request.maxTokens, maxContextLength)
+      const sequences = Array.from({ length: request.numSamples }, (_, index) =>
+        Sequence.make({ request, index, maxLength, decode }))
+      const abort = (): void =>
+        job.settle(() => reject(signal?.reason))
+      const job: DecodingBatch.Job = {
+        request,
+        sequences,
+        scores: PromptScores.make(request),
+        scored: 0,
+        hits: undefined,
+        isSettled: false,
+        settle: (settle) => {
+          if (job.isSettled) return
+          job.isSettled = true
+          signal?.removeEventListener("abort", abort)
+          settle()
+        },
+        finish: () => {
+          if (sequences.some(({ isDone }) => !isDone)) return
+          job.settle(() =>
+            resolve({
+              sequences: sequences.map((sequence) => sequence.result()),
+              ...job.scores.result,
+              promptCacheHitTokens: job.hits ?? 0
+            })
+          )
+        },
+        fail: (cause) => job.settle(() => reject(cause))
+      }
+      signal?.addEventListener("abort", abort, { once: true })
+      // Where nothing may be added to the prompt, one sequence computes what is asked of it.
+      const growing = maxLength > request.prompt.length ? sequences : sequences.slice(0, 1)
+      const members = growing.map((sequence) => DecodingBatch.member(job, sequence, count++))
+      if (!batches.includes(batch)) batches = [...batches, batch]
+      waiting = [...waiting, ...members.map((member) => ({ batch, member }))]
+      if (members.length === 0) job.finish()
+      if (!isRunning) {
+        isRunning = true
+        void run()
+      }
+    })
 
   return {
-    sample: async ({ adapter, decode, request, signal }) => {
-      const compiled = await session(adapter?.lora ?? Lora.none)
-      const capacity = Math.min(request.prompt.length + request.maxTokens, options.maxContextLength)
-      const tables = Llama.rotaryTables(config, capacity)
-      const half = config.headDim / 2
-      const constants = {
-        ...base,
-        ...adapterFeeds(adapter),
-        cos: runtime.float32(tables.cos, [capacity, half]),
-        sin: runtime.float32(tables.sin, [capacity, half])
-      }
-      const advance: Advance = async (cache, tokens, position, rows) => {
-        signal?.throwIfAborted()
-        const length = tokens.length / cache.rows
-        const positions = Int32Array.from(tokens, (_, i) => position + (i % length))
-        const shape = [cache.rows, config.keyValueHeads, capacity, config.headDim]
-        const feeds: Record<string, Tensor> = {
-          ...constants,
-          tokens: runtime.int64(tokens, [cache.rows, length]),
-          positions: runtime.int64(positions, [cache.rows, length]),
-          rows: runtime.int64(rows, [rows.length]),
-          last: runtime.int32(new Int32Array(cache.rows).fill(position + length - 1), [cache.rows]),
-          total: runtime.int32(Int32Array.of(position + length), [1])
-        }
-        const fetches: Record<string, Tensor | null> = { logits: null }
-        for (const [name, data] of cache.arrays) {
-          // The same memory goes in and out: the runtime then writes the new positions in place.
-          const tensor = runtime.float32(data, shape)
-          feeds[name] = tensor
-          fetches[`${name}:new`] = tensor
-        }
-        return (await compiled.run(feeds, fetches))["logits"]!.data as Float32Array
-      }
-
-      const prompt = await prefill(advance, config, request, makeCache(config, capacity))
-      const bytes = cacheBytes(config, capacity)
-      const group = Math.max(1, Math.floor(options.maxCacheBytes / bytes))
-      const sequences: Array<Engine.SampledSequence> = []
-      for (let first = 0; first < request.numSamples; first += group) {
-        const count = Math.min(group, request.numSamples - first)
-        sequences.push(...await generate(advance, request, decode, prompt, { first, count, capacity }))
-      }
-      return { sequences, ...prompt.scores }
+    sampler: (adapter) => {
+      const batch: DecodingBatch.DecodingBatch = DecodingBatch.make({
+        compile: () => pass.compile(adapter),
+        config,
+        prefixes,
+        fits: (size) => fits(batch, size)
+      })
+      return { sample: (options) => submit(batch, options), release: batch.release }
     }
   }
 }
 
-/** Keys and values of every layer by input name, each `[rows, keyValueHeads, capacity, headDim]`. */
-interface Cache {
-  readonly rows: number
-  readonly arrays: ReadonlyMap<string, Float32Array>
-}
-
-/** Runs new tokens `[cache.rows, length]` that stand at `position` and after; logits of the chosen rows of them. */
-type Advance = (
-  cache: Cache,
-  tokens: ArrayLike<number>,
-  position: number,
-  rows: ArrayLike<number>
-) => Promise<Float32Array>
-
-interface Prompt {
-  readonly cache: Cache
-  /** `[V]`, of the token after the prompt. */
-  readonly logits: Float32Array
-  readonly scores: PromptScores.PromptScores["result"]
-}
-
+/** Prompt tokens that are computed between two steps of those that grow. */
 const promptChunk = 256
 
-const prefill = async (
-  advance: Advance,
-  config: Llama.Config,
-  request: Engine.SampleRequest,
-  cache: Cache
-): Promise<Prompt> => {
-  const { prompt } = request
-  const scores = PromptScores.make(request)
-  let logits: Float32Array = new Float32Array(0)
-  for (let start = 0; start < prompt.length; start += promptChunk) {
-    const tokens = prompt.subarray(start, start + promptChunk)
-    const rows = scores.isWanted ? Array.from(tokens, (_, i) => i) : [tokens.length - 1]
-    logits = await advance(cache, tokens, start, rows)
-    if (!scores.isWanted) continue
-    for (let i = 0; i < tokens.length && start + i + 1 < prompt.length; i++) {
-      scores.add(start + i + 1, logits.subarray(i * config.vocabularySize, (i + 1) * config.vocabularySize))
-    }
-  }
-  return { cache, logits: logits.slice(-config.vocabularySize), scores: scores.result }
+interface Waiting {
+  readonly batch: DecodingBatch.DecodingBatch
+  readonly member: DecodingBatch.Member
 }
-
-interface Growing {
-  readonly random: () => number
-  readonly tokens: Array<number>
-  readonly logprobs: Array<number>
-  readonly best: Array<ReturnType<typeof Sampler.topk>>
-  stopReason: "stop" | "length" | undefined
-}
-
-const generate = async (
-  advance: Advance,
-  request: Engine.SampleRequest,
-  decode: (tokens: ReadonlyArray<number>) => string,
-  prompt: Prompt,
-  { capacity, count, first }: { readonly first: number; readonly count: number; readonly capacity: number }
-): Promise<ReadonlyArray<Engine.SampledSequence>> => {
-  const stops = new Set(request.stopTokens)
-  const vocabulary = prompt.logits.length
-  const k = request.topkSampleLogprobs ?? 0
-  const limit = capacity - request.prompt.length
-
-  const take = (sample: Growing, logits: Float32Array): void => {
-    const token = Sampler.choose(logits, request, sample.random)
-    const logprob = Sampler.logprobAt(logits, token)
-    if (!Number.isFinite(logprob)) {
-      throw new EngineError({
-        reason: "NonFinite",
-        description: `the log-probability of a sampled token is ${logprob}`
-      })
-    }
-    sample.tokens.push(token)
-    sample.logprobs.push(logprob)
-    if (k > 0) sample.best.push(Sampler.topk(logits, k))
-    if (stops.has(token) || completesText(sample.tokens, request.stopStrings, decode)) sample.stopReason = "stop"
-    else if (sample.tokens.length >= limit) sample.stopReason = "length"
-  }
-
-  const samples = Array.from({ length: count }, (_, i): Growing => ({
-    random: Sampler.makeRandom(request.seed + first + i),
-    tokens: [],
-    logprobs: [],
-    best: [],
-    stopReason: limit > 0 ? undefined : "length"
-  }))
-  for (const sample of samples) if (sample.stopReason === undefined) take(sample, prompt.logits)
-
-  let active = samples.filter(({ stopReason }) => stopReason === undefined)
-  let rows = active
-  let cache = repeatRow(prompt.cache, active.length)
-  for (let position = request.prompt.length; active.length > 0; position++) {
-    // Rows of finished samples are computed on until half are idle: moving a cache costs about as much as a step.
-    if (active.length * 2 <= rows.length) {
-      cache = selectRows(cache, active.map((sample) => rows.indexOf(sample)))
-      rows = active
-    }
-    const tokens = rows.map(({ tokens }) => tokens.at(-1)!)
-    const logits = await advance(cache, tokens, position, tokens.map((_, i) => i))
-    rows.forEach((sample, i) => {
-      if (sample.stopReason === undefined) take(sample, logits.subarray(i * vocabulary, (i + 1) * vocabulary))
-    })
-    active = active.filter(({ stopReason }) => stopReason === undefined)
-  }
-
-  return samples.map(({ best, logprobs, stopReason, tokens }) => ({
-    tokens: Int32Array.from(tokens),
-    logprobs: Float32Array.from(logprobs),
-    topkLogprobs: k > 0 ? Sampler.joinTopk(k, best) : undefined,
-    stopReason: stopReason!
-  }))
-}
-
-/**
- * Whether the last token completes one of the texts. Only as many tokens are decoded as the longest text can span: a
- * token has at least a byte, a character at most four, and a few more settle a character that was cut.
- */
-const completesText = (
-  tokens: ReadonlyArray<number>,
-  texts: ReadonlyArray<string>,
-  decode: (tokens: ReadonlyArray<number>) => string
-): boolean => {
-  if (texts.length === 0) return false
-  const span = 4 * Math.max(...texts.map((text) => text.length)) + 4
-  const text = decode(tokens.slice(-span))
-  return texts.some((stop) => stop !== "" && text.includes(stop))
-}
-
-const makeCache = (config: Llama.Config, capacity: number): Cache => {
-  const arrays = new Map<string, Float32Array>()
-  for (let layer = 0; layer < config.layers; layer++) {
-    for (const name of [DecodingGraph.keyName(layer), DecodingGraph.valueName(layer)]) {
-      arrays.set(name, new Float32Array(config.keyValueHeads * capacity * config.headDim))
-    }
-  }
-  return { rows: 1, arrays }
-}
-
-/** Of one sample. */
-const cacheBytes = ({ headDim, keyValueHeads, layers }: Llama.Config, capacity: number): number =>
-  2 * 4 * layers * keyValueHeads * capacity * headDim
-
-const repeatRow = (cache: Cache, times: number): Cache => selectRows(cache, new Array<number>(times).fill(0))
-
-const selectRows = (cache: Cache, rows: ReadonlyArray<number>): Cache => ({
-  rows: rows.length,
-  arrays: new Map(Array.from(cache.arrays, ([name, data]) => {
-    const size = data.length / cache.rows
-    const chosen = new Float32Array(rows.length * size)
-    rows.forEach((row, i) => chosen.set(data.subarray(row * size, (row + 1) * size), i * size))
-    return [name, chosen]
-  }))
-})

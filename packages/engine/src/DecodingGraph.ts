@@ -1,23 +1,27 @@
 /**
- * The decoder in the form that generates: a few new tokens at a time over a cache of keys and values, which is changed in
- * place. The same operators as in training, except attention, compute it, so log-probabilities agree to rounding.
+ * The decoder in the form that generates: a few new tokens at a time over a cache of keys and values. Its arithmetic is
+ * that of training with the products joined, so log-probabilities agree to rounding.
  */
+import * as DecodingWeights from "./DecodingWeights.js"
 import { Graph } from "./Graph.js"
-import * as Llama from "./Llama.js"
-import * as Lora from "./Lora.js"
-import * as VocabularyHead from "./VocabularyHead.js"
+import type { Tensor } from "./Graph.js"
+import type * as Llama from "./Llama.js"
+import type * as Lora from "./Lora.js"
 
 /**
  * The graph with these inputs and outputs, for B sequences, S new tokens of each, a cache of C positions:
  *
  * - `tokens`, `positions [B, S] int64`; `rows [K] int64`: which of the B*S tokens to compute logits of
- * - `last [B] int32`: the position of each sequence's last new token; `total [1] int32`: the largest of them plus one
- * - `cos`, `sin [C, headDim/2]`, the base weights, the adapters under their PEFT names, `scale []`
- * - `key.i`, `value.i [B, keyValueHeads, C, headDim]`, a layer each, and outputs `key.i:new`, `value.i:new`, for which the
- *   same arrays are to be given
- * - output `logits [K, V]`
+ * - `mask [B, 1, 1, S, C + S]`: 0 where a new token may look, -∞ where not, at the cache and then at the new tokens
+ * - `cos`, `sin [P, headDim/2]` with P above every position; adapters under the names of `DecodingWeights`
+ * - `key.i`, `value.i [B, keyValueHeads, C, headDim]`, a layer each, C at least 1
+ * - output `fresh [2 * layers * B, S, keyValueHeads * headDim]`, what is to be added to the cache: of each layer the keys
+ *   of all sequences, then the values
+ * - outputs `logits [K, V]` and `probabilities [K, V]`, their softmax
  *
- * With S > 1 and something in the cache, B must be 1.
+ * The cache is only read, for the runtime's binding copies every output, even one into memory that it was given. With
+ * `constants` the weights are part of the graph, in the runtime's own layout, which is up to three times as fast; without,
+ * they are inputs under the names of `DecodingWeights`.
  *
  * @since 0.1.0
  * @category constructors
@@ -25,58 +29,129 @@ import * as VocabularyHead from "./VocabularyHead.js"
 export const make = (options: {
   readonly config: Llama.Config
   readonly targets: Lora.Targets
+  /** Base weights by the names of `DecodingWeights`. */
+  readonly weights: ReadonlyMap<string, DecodingWeights.Matrix>
+  readonly constants: boolean
 }): Uint8Array => {
-  const { config } = options
+  const { config, targets, weights } = options
   const { headDim, heads, keyValueHeads } = config
   const graph = new Graph("float32")
-  const parameters = Lora.parameters(graph, config, options.targets)
-  const tokens = graph.input("tokens", ["B", "S"], "int64")
-  const last = graph.input("last", ["B"], "int32")
-  const total = graph.input("total", [1], "int32")
-  const batch = graph.shapeOf(tokens)
-  const rows = ["B", "S"] as const
-  const cache = ["B", keyValueHeads, "C", headDim] as const
 
-  const hidden = Llama.hidden(graph, config, parameters, {
-    rows: graph.reshape(tokens, [-1], ["B*T"]),
-    rotation: {
-      cos: graph.input("cos", ["C", headDim / 2]),
-      sin: graph.input("sin", ["C", headDim / 2]),
-      positions: graph.input("positions", rows, "int64"),
-      batch
-    },
-    mix: (q, k, v, layer) => {
-      const wide = (count: number) => graph.concat([batch, graph.integers([count * headDim])], 0)
-      const shaped = (x: typeof q, count: number) => graph.reshape(x, wide(count), [...rows, count * headDim])
-      const [mixed] = graph.emitMany("GroupQueryAttention", [
-        shaped(q, heads),
-        shaped(k, keyValueHeads),
-        shaped(v, keyValueHeads),
-        graph.input(keyName(layer), cache),
-        graph.input(valueName(layer), cache),
-        last,
-        total
-      ], [
-        {
-          shape: [...rows, heads * headDim],
-          domain: "com.microsoft",
-          integers: { num_heads: heads, kv_num_heads: keyValueHeads }
-        },
-        { shape: cache },
-        { shape: cache }
-      ], [undefined, `${keyName(layer)}:new`, `${valueName(layer)}:new`])
-      graph.declareOutput({ name: `${keyName(layer)}:new`, type: "float32", shape: cache })
-      graph.declareOutput({ name: `${valueName(layer)}:new`, type: "float32", shape: cache })
-      return graph.reshape(mixed!, [-1, heads * headDim], ["B*T", heads * headDim])
-    }
-  })
-  const chosen = graph.gather(hidden, graph.input("rows", ["K"], "int64"))
-  graph.output("logits", VocabularyHead.logits(graph, chosen, Llama.head(config, parameters)))
+  const inputs = new Map<string, Tensor>()
+  const weight = (name: string): Tensor => {
+    const { data, shape } = weights.get(name)!
+    if (options.constants) return graph.constant(name, shape, data)
+    const input = inputs.get(name) ?? graph.input(name, shape)
+    inputs.set(name, input)
+    return input
+  }
+  const adapted = new Set(DecodingWeights.adapted(config, targets).map(({ name }) => name))
+  /** `x Wᵀ + added`, with the adapter if there is one. */
+  const linear = (x: Tensor, product: DecodingWeights.Product, added?: Tensor, matrix?: Tensor): Tensor => {
+    const base = graph.gemm(x, matrix ?? weight(DecodingWeights.weightName(product)), { transB: true, c: added })
+    if (!adapted.has(product.name)) return base
+    const names = DecodingWeights.adapterNames(product)
+    const ranks = `${product.modules.length}R`
+    const low = graph.gemm(x, graph.input(names.a, [product.inputWidth, ranks]))
+    return graph.gemm(low, graph.input(names.b, [ranks, base.shape[1]!]), { c: base })
+  }
+  const norm = (x: Tensor, name: string): Tensor =>
+    graph.emit("SimplifiedLayerNormalization", [x, weight(name)], {
+      shape: x.shape,
+      integers: { axis: -1 },
+      floats: { epsilon: config.normEpsilon }
+    })
+
+  const tokens = graph.input("tokens", ["B", "S"], "int64")
+  const positions = graph.input("positions", ["B", "S"], "int64")
+  const mask = graph.input("mask", ["B", 1, 1, "S", "C+S"])
+  const cos = graph.input("cos", ["P", headDim / 2])
+  const sin = graph.input("sin", ["P", headDim / 2])
+  const embedding = weight("model.embed_tokens.weight")
+
+  const batch = graph.shapeOf(tokens)
+  const newLength = graph.slice(batch, 0, 1, 2, 1)
+  const length = graph.slice(graph.shapeOf(mask), 0, 4, 5, 1)
+  const lengths = graph.concat([graph.sub(length, newLength), newLength], 0)
+  const group = heads / keyValueHeads
+  const groupShape = graph.concat([graph.integers([0, keyValueHeads, group]), newLength, length], 0)
+  const stackedShape = graph.concat([graph.integers([0, keyValueHeads, -1]), length], 0)
+  const wideShapes = new Map<string, Tensor>()
+  /** `[B, S, …widths]` */
+  const wide = (x: Tensor, ...widths: ReadonlyArray<number>): Tensor => {
+    const key = widths.join()
+    const shape = wideShapes.get(key) ?? graph.concat([batch, graph.integers(widths)], 0)
+    wideShapes.set(key, shape)
+    return graph.reshape(x, shape, ["B", "S", ...widths])
+  }
+
+  const rotate = (x: Tensor): Tensor =>
+    graph.emit("RotaryEmbedding", [x, positions, cos, sin], { shape: x.shape, domain: "com.microsoft" })
+  const headNorm = (x: Tensor, name: string): Tensor =>
+    wide(
+      norm(graph.reshape(x, [-1, headDim], [`B*S*${Number(x.shape[2]) / headDim}`, headDim]), name),
+      Number(x.shape[2])
+    )
+  const byHead = (x: Tensor, count: number): Tensor => graph.transpose(wide(x, count, headDim), [0, 2, 1, 3])
+
+  /**
+   * `softmax(q [keys, k]ᵀ/√headDim + mask) [values, v]` with the cached keys and values, which are not joined with the new
+   * ones: that would copy them. Query heads that share keys lie below one another.
+   */
+  const attend = (q: Tensor, k: Tensor, v: Tensor, layer: number): Tensor => {
+    const cache = ["B", keyValueHeads, "C", headDim] as const
+    const alpha = 1 / Math.sqrt(headDim)
+    const queries = graph.reshape(byHead(q, heads), [0, keyValueHeads, -1, headDim], [
+      "B",
+      keyValueHeads,
+      `${group}S`,
+      headDim
+    ])
+    const scores = graph.concat([
+      graph.matMul(queries, graph.input(keyName(layer), cache), { transB: true, alpha }),
+      graph.matMul(queries, byHead(k, keyValueHeads), { transB: true, alpha })
+    ], 3)
+    const grouped = graph.reshape(scores, groupShape, ["B", keyValueHeads, group, "S", "C+S"])
+    const weights = graph.reshape(graph.softmax(graph.add(grouped, mask)), stackedShape, scores.shape)
+    const [onCache, onNew] = graph.split(weights, lengths, ["C", "S"])
+    const mixed = graph.add(
+      graph.matMul(onCache!, graph.input(valueName(layer), cache)),
+      graph.matMul(onNew!, byHead(v, keyValueHeads))
+    )
+    const unstacked = graph.reshape(mixed, [0, heads, -1, headDim], ["B", heads, "S", headDim])
+    return graph.reshape(graph.transpose(unstacked, [0, 2, 1, 3]), [-1, heads * headDim], ["B*S", heads * headDim])
+  }
+
+  const fresh: Array<Tensor> = []
+  let x = graph.gather(embedding, graph.reshape(tokens, [-1], ["B*S"]))
+  for (let i = 0; i < config.layers; i++) {
+    const layer = `model.layers.${i}`
+    const { down, gateUp, output, qkv } = DecodingWeights.layerProducts(config, i)
+    const attended = norm(x, `${layer}.input_layernorm.weight`)
+    const joined = linear(attended, qkv, qkv.hasBias ? weight(DecodingWeights.biasName(qkv)) : undefined)
+    const [q, k, v] = graph.split(wide(joined, Number(joined.shape[1])), qkv.widths) as [Tensor, Tensor, Tensor]
+    const headed = (projected: Tensor, name: "q" | "k") =>
+      rotate(config.queryKeyNorm ? headNorm(projected, `${layer}.self_attn.${name}_norm.weight`) : projected)
+    const keys = headed(k, "k")
+    fresh.push(keys, v)
+    x = linear(attend(headed(q, "q"), keys, v, i), output, x)
+
+    const fed = norm(x, `${layer}.post_attention_layernorm.weight`)
+    const [gate, up] = graph.split(linear(fed, gateUp), gateUp.widths) as [Tensor, Tensor]
+    const silu = graph.emit("QuickGelu", [gate], { shape: gate.shape, domain: "com.microsoft", floats: { alpha: 1 } })
+    x = linear(graph.mul(silu, up), down, x)
+  }
+  const chosen = norm(graph.gather(x, graph.input("rows", ["K"], "int64")), "model.norm.weight")
+  const head = DecodingWeights.headProduct(config)
+  const logits = linear(chosen, head, undefined, config.tiedEmbeddings ? embedding : undefined)
+  graph.output("fresh", graph.concat(fresh, 0))
+  graph.output("logits", logits)
+  graph.output("probabilities", graph.softmax(logits))
   return graph.encode()
 }
 
 /**
- * Name of a layer's cached keys among the inputs; the output adds `:new`.
+ * Name of a layer's cached keys among the inputs.
  *
  * @since 0.1.0
  * @category utils
@@ -84,7 +159,7 @@ export const make = (options: {
 export const keyName = (layer: number): string => `key.${layer}`
 
 /**
- * Name of a layer's cached values among the inputs; the output adds `:new`.
+ * Name of a layer's cached values among the inputs.
  *
  * @since 0.1.0
  * @category utils
