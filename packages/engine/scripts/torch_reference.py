@@ -1,14 +1,15 @@
-"""Writes the reference values of test/PyTorch.test.ts: models of transformers with LoRA added by hand, run in PyTorch.
+"""The reference values of test/PyTorch.test.ts: models of transformers with LoRA added by hand, run in PyTorch.
 
 Weights and data are hashes of their place (see test/internal/numbers.ts), so only results are stored; the weights of
-`shipped` are those of the folder that ships. Needs torch and
-transformers; run with: python packages/engine/scripts/torch_reference.py
+`shipped` are those of the folder that ships. Needs torch and transformers. Compares what is stored with what comes out
+now, or stores it: python packages/engine/scripts/torch_reference.py [--write]
 """
 
 import base64
 import json
 import math
 import pathlib
+import sys
 
 import numpy as np
 import torch
@@ -96,6 +97,16 @@ def build(flavour, shape, rank, folder):
     }
     make_config, make_model = kinds[flavour]
     extra = {} if flavour == "qwen2" else {"head_dim": shape["headDim"]}
+    rope = {"rope_theta": shape["ropeTheta"], "rope_type": "default"}
+    if "ropeScaling" in shape:
+        scaling = shape["ropeScaling"]
+        rope |= {
+            "rope_type": "llama3",
+            "factor": scaling["factor"],
+            "low_freq_factor": scaling["lowFrequencyFactor"],
+            "high_freq_factor": scaling["highFrequencyFactor"],
+            "original_max_position_embeddings": scaling["originalContextLength"],
+        }
     config = make_config(
         vocab_size=shape["vocabularySize"],
         hidden_size=shape["hiddenSize"],
@@ -104,7 +115,7 @@ def build(flavour, shape, rank, folder):
         num_attention_heads=shape["heads"],
         num_key_value_heads=shape["keyValueHeads"],
         rms_norm_eps=shape["normEpsilon"],
-        rope_theta=shape["ropeTheta"],
+        rope_parameters=rope,
         tie_word_embeddings=shape["tiedEmbeddings"],
         max_position_embeddings=512,
         attn_implementation="eager",
@@ -122,11 +133,17 @@ def build(flavour, shape, rank, folder):
         center = 1 if parameter.dim() == 1 and not name.endswith("bias") else 0
         with torch.no_grad():
             parameter.copy_(torch.from_numpy(array(stream, parameter.numel(), bound, center)).view_as(parameter))
-        parameter.requires_grad_(False)
     if folder is not None:
         model.load_state_dict(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict())
+    return model, adapt(model, rank)
+
+
+def adapt(model, rank):
+    """Adds a hashed adapter to every linear map; its tensors by their PEFT names."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
     adapted = {}
-    for k, name in enumerate(modules(shape["layers"])):
+    for k, name in enumerate(modules(model.config.num_hidden_layers)):
         parent, _, child = name.rpartition(".")
         owner = model.get_submodule(parent) if parent else model
         base = getattr(owner, child)
@@ -136,7 +153,7 @@ def build(flavour, shape, rank, folder):
         setattr(owner, child, module)
         adapted[f"base_model.model.{name}.lora_A.weight"] = module.lora_A
         adapted[f"base_model.model.{name}.lora_B.weight"] = module.lora_B
-    return model, adapted
+    return adapted
 
 
 def sequences(lengths, vocabulary):
@@ -148,36 +165,52 @@ def sequences(lengths, vocabulary):
             "weights": torch.from_numpy(array(3000 + k, length)),
             "sampling": torch.from_numpy(array(4000 + k, length, 0.4, -math.log(vocabulary))),
             "advantages": torch.from_numpy(array(5000 + k, length)),
+            "soft_targets": torch.from_numpy(tokens(6000 + k, 2 * length, vocabulary)).view(-1, 2),
+            "soft_weights": torch.from_numpy(array(7000 + k, 2 * length)).view(-1, 2),
         }
 
 
-def logprobs(model, sequence):
+def logprobs(model, sequence, name="targets"):
     logits = model(sequence["tokens"][None]).logits[0]
-    return logits.log_softmax(-1).gather(-1, sequence["targets"][:, None])[:, 0]
+    targets = sequence[name]
+    found = logits.log_softmax(-1).gather(-1, targets.view(len(targets), -1))
+    return found.view(targets.shape)
 
 
-def token_losses(kind, lp, sequence):
-    w, a = sequence["weights"], sequence["advantages"]
+KINDS = ("cross_entropy", "cross_entropy_2d", "importance_sampling", "ppo", "cispo", "dro")
+BETA = 0.3
+
+
+def token_losses(kind, model, sequence):
+    if kind == "cross_entropy_2d":
+        return -sequence["soft_weights"] * logprobs(model, sequence, "soft_targets")
+    lp, q, w, a = logprobs(model, sequence), sequence["sampling"], sequence["weights"], sequence["advantages"]
+    ratio = (lp - q).exp()
     if kind == "cross_entropy":
         return -w * lp
-    ratio = (lp - sequence["sampling"]).exp()
     if kind == "importance_sampling":
         return -w * ratio * a
-    return -w * torch.minimum(ratio * a, ratio.clamp(0.8, 1.2) * a)
+    if kind == "ppo":
+        return -w * torch.minimum(ratio * a, ratio.clamp(0.8, 1.2) * a)
+    if kind == "cispo":
+        return -w * ratio.clamp(0, 4).detach() * lp * a
+    return -w * (lp * a - 0.5 * BETA * (lp - q) ** 2)
 
 
-def reference(name, flavour, shape, rank, lengths, stored, folder=None):
-    model, adapted = build(flavour, shape, rank, folder)
-    data = list(sequences(lengths, shape["vocabularySize"]))
+def measure(model, adapted, data):
+    """Log-probabilities, losses and gradients of every kind of loss, and what five steps of AdamW make of the model."""
     with torch.no_grad():
-        result = {"logprobs": [text(logprobs(model, sequence)) for sequence in data], "losses": {}}
-    for kind in ("cross_entropy", "importance_sampling", "ppo"):
-        losses = [token_losses(kind, logprobs(model, sequence), sequence) for sequence in data]
-        gradients = torch.autograd.grad(torch.cat(losses).sum(), list(adapted.values()))
+        result = {
+            "logprobs": [logprobs(model, sequence) for sequence in data],
+            "softLogprobs": [logprobs(model, sequence, "soft_targets") for sequence in data],
+            "losses": {},
+        }
+    for kind in KINDS:
+        losses = [token_losses(kind, model, sequence) for sequence in data]
+        gradients = torch.autograd.grad(sum(each.sum() for each in losses), list(adapted.values()))
         result["losses"][kind] = {
-            "elementwise": [text(each) for each in losses],
-            "norms": {key: gradient.norm().item() for key, gradient in zip(adapted, gradients)},
-            "gradients": {key: text(gradient) for key, gradient in zip(adapted, gradients) if stored(key)},
+            "elementwise": [each.detach() for each in losses],
+            "gradients": dict(zip(adapted, gradients, strict=True)),
         }
 
     optimizer = torch.optim.AdamW(
@@ -185,15 +218,60 @@ def reference(name, flavour, shape, rank, lengths, stored, folder=None):
     )
     for _ in range(5):
         optimizer.zero_grad()
-        losses = [token_losses("cross_entropy", logprobs(model, sequence), sequence) for sequence in data]
-        torch.cat(losses).sum().backward()
+        sum(token_losses("cross_entropy", model, sequence).sum() for sequence in data).backward()
         optimizer.step()
     with torch.no_grad():
-        result["logprobsAfterFiveSteps"] = [text(logprobs(model, sequence)) for sequence in data]
+        result["logprobsAfterFiveSteps"] = [logprobs(model, sequence) for sequence in data]
+    result["weightsAfterFiveSteps"] = {key: tensor.detach() for key, tensor in adapted.items()}
+    return result
+
+
+def reference(name, flavour, shape, rank, lengths, stored, folder=None):
+    model, adapted = build(flavour, shape, rank, folder)
+    measured = measure(model, adapted, list(sequences(lengths, shape["vocabularySize"])))
+    result = {
+        "logprobs": [text(each) for each in measured["logprobs"]],
+        "softLogprobs": [text(each) for each in measured["softLogprobs"]],
+        "losses": {
+            kind: {
+                "elementwise": [text(each) for each in loss["elementwise"]],
+                "norms": {key: gradient.norm().item() for key, gradient in loss["gradients"].items()},
+                "gradients": {
+                    key: text(gradient) for key, gradient in loss["gradients"].items() if stored(kind, key)
+                },
+            }
+            for kind, loss in measured["losses"].items()
+        },
+        "logprobsAfterFiveSteps": [text(each) for each in measured["logprobsAfterFiveSteps"]],
+    }
     made_by = f"torch {torch.__version__}"
     content = {"madeBy": made_by, "flavour": flavour, "shape": shape, "rank": rank, "lengths": lengths, **result}
-    (FIXTURES / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
-    print(name, sum(tensor.numel() for tensor in adapted.values()))
+    file = FIXTURES / f"{name}.json"
+    if "--write" in sys.argv:
+        file.write_text(json.dumps(content, indent=1) + "\n")
+        print("wrote", file.name)
+    else:
+        difference = largest(json.loads(file.read_text()), content)
+        print(f"{'ok    ' if difference < 1e-5 else 'FAILED'} stored values of {name}: {difference:.2e}")
+        if difference >= 1e-5:
+            raise SystemExit(1)
+
+
+def largest(stored, found):
+    """The largest difference between two results, relative where they are above one."""
+    if isinstance(found, dict):
+        keys = [key for key in found if key != "madeBy"]
+        return max((largest(stored[key], found[key]) for key in keys), default=0.0)
+    if isinstance(found, list):
+        if len(stored) != len(found):
+            return math.inf
+        return max((largest(a, b) for a, b in zip(stored, found)), default=0.0)
+    if isinstance(found, str) and stored != found:
+        a, b = (np.frombuffer(base64.b64decode(each), "<f4") for each in (stored, found))
+        return float(np.max(np.abs(a - b) / np.maximum(1, np.abs(a)))) if len(a) == len(b) else math.inf
+    if isinstance(found, float):
+        return abs(stored - found) / max(1, abs(found))
+    return 0.0 if stored == found else math.inf
 
 
 SMALL = {
@@ -224,11 +302,17 @@ TINY = {
 
 if __name__ == "__main__":
     FIXTURES.mkdir(exist_ok=True)
-    everything = lambda _: True
+    # The gradients of the other losses are held to their norms, and to a few tensors of the smallest models.
+    first = ("cross_entropy", "importance_sampling", "ppo")
+    everything = lambda kind, key: kind in first or "layers.0.self_attn.k_proj" in key or "lm_head" in key
     reference("qwen2", "qwen2", {**SMALL, "attentionBias": True, "tiedEmbeddings": True}, 3, [5, 9, 2], everything)
     reference("qwen3", "qwen3", {**SMALL, "queryKeyNorm": True, "headDim": 16}, 4, [7, 12, 1], everything)
-    some = ("layers.0.self_attn.q_proj", "layers.3.mlp.down_proj")
-    reference("tiny", "llama", TINY, 4, [24, 17, 40], lambda key: any(part in key for part in some))
+    scaling = {"factor": 8, "lowFrequencyFactor": 1, "highFrequencyFactor": 4, "originalContextLength": 16}
+    llama3 = {**SMALL, "ropeTheta": 10000, "tiedEmbeddings": True, "ropeScaling": scaling}
+    reference("llama3", "llama", llama3, 4, [40, 21], lambda kind, key: kind in first[:1] or "layers.0" in key)
+    parts = ("layers.0.self_attn.q_proj", "layers.3.mlp.down_proj")
+    some = lambda kind, key: kind in first and any(part in key for part in parts)
+    reference("tiny", "llama", TINY, 4, [24, 17, 40], some)
 
     shipped = json.loads((PACKAGE / "model" / "config.json").read_text())
     shape = {
@@ -245,4 +329,4 @@ if __name__ == "__main__":
         "attentionBias": shipped["attention_bias"],
         "queryKeyNorm": True,
     }
-    reference("shipped", "qwen3", shape, 4, [24, 17, 40], lambda key: any(part in key for part in some), PACKAGE / "model")
+    reference("shipped", "qwen3", shape, 4, [24, 17, 40], some, PACKAGE / "model")
