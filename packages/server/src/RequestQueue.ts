@@ -25,6 +25,8 @@ export interface Job {
   readonly accept?: (() => void) | undefined
   /** Called instead of `run`, or when it is interrupted, because the queue is closed. */
   readonly abandon: Effect.Effect<void>
+  /** Called after either. */
+  readonly end?: Effect.Effect<void> | undefined
 }
 
 /**
@@ -49,6 +51,8 @@ export interface Service {
   readonly submit: (job: Job) => Effect.Effect<Submission>
   /** Whether a request with this number is here or was. */
   readonly knows: (seqId: number) => Effect.Effect<boolean>
+  /** The lowest number that has not run. */
+  readonly next: Effect.Effect<number>
   /** Notes that the request with this number was refused. */
   readonly reject: (seqId: number) => Effect.Effect<void>
   /** How many jobs wait or run. */
@@ -111,7 +115,7 @@ export const make = (options: {
         }
         const { job } = record
         records.set(job.seqId, { status: "running", fingerprint: job.fingerprint })
-        yield* Effect.onInterrupt(job.run, () => job.abandon)
+        yield* Effect.onInterrupt(job.run, () => job.abandon).pipe(Effect.ensuring(job.end ?? Effect.void))
         records.set(job.seqId, { status: "over", fingerprint: job.fingerprint })
         advance()
       }
@@ -129,7 +133,9 @@ export const make = (options: {
         closed = true
         const waiting = Array.from(records.values()).filter((record) => record.status === "waiting")
         records.clear()
-        return Effect.forEach(waiting, ({ job }) => job.abandon, { discard: true })
+        return Effect.forEach(waiting, ({ job }) => Effect.zipRight(job.abandon, job.end ?? Effect.void), {
+          discard: true
+        })
       })
     )
 
@@ -155,6 +161,7 @@ export const make = (options: {
           return Effect.as(start, "Accepted" as const)
         }),
       knows: (seqId) => Effect.sync(() => records.get(seqId)?.fingerprint !== undefined),
+      next: Effect.sync(() => next),
       reject: (seqId) =>
         Effect.sync(() => {
           if (seqId >= next && !records.has(seqId)) rejected.add(seqId)

@@ -72,6 +72,18 @@ export interface Options {
   readonly sessionTimeout?: Duration.DurationInput | undefined
   /** Largest body of a request in bytes, as it comes and when it is decompressed. Default 256 MiB. */
   readonly maxBodyBytes?: number | undefined
+  /** Samples that are computed at a time; those of different sessions then take turns. Default 256. */
+  readonly maxConcurrentSamples?: number | undefined
+  /**
+   * Models that are trained at a time; the requests of later ones wait, and say so, until one is unloaded or its session ends.
+   * Default: as many as there are.
+   */
+  readonly maxModels?: number | undefined
+  /**
+   * Bytes of the requests that wait or run. Beyond that a new one is answered with 429, upon which clients send it again
+   * later. Default 1 GiB.
+   */
+  readonly maxWaitingBytes?: number | undefined
   /** Told of every answer, e.g. to write a log. */
   readonly onAnswer?: ((answered: Answered) => Effect.Effect<void>) | undefined
   /** Told at the start what there is of an earlier server, where there is a `ServerJournal`. */

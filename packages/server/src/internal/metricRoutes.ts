@@ -29,6 +29,18 @@ export const make = (state: State.ServerState, metrics: Metrics.Metrics | undefi
           samples: [[{ queue: "training" }, waiting], [{ queue: "sampling" }, state.sampling.size]]
         },
         {
+          name: "tinker_samples_held",
+          help: "Samples among them that wait for others to end",
+          type: "gauge",
+          samples: [[{}, state.limits.waitingSamples()]]
+        },
+        {
+          name: "tinker_waiting_bytes",
+          help: "Size of requests that wait or run",
+          type: "gauge",
+          samples: [[{}, state.limits.waitingBytes()]]
+        },
+        {
           name: "tinker_tokens_total",
           help: "Tokens of requests that have succeeded",
           type: "counter",

@@ -103,14 +103,16 @@ export const make = (state: State.ServerState) => {
           ? accepted(existing)
           : yield* Http.refuse(400, `request ${seqId} of this sampler was another one`)
       }
+      yield* state.limits.requireRoom
       const requestId = `${sampler.id}:${seqId}`
       const sequenceIds = Array.from({ length: wanted.numSamples }, (_, i) => `${requestId}:${i}`)
       const ticket = { fingerprint, requestId, sequenceIds }
       sampler.requests.set(seqId, ticket)
       const gate = state.gate(sampler.id)
+      const turn = state.limits.sample(sampler.session.id)
       yield* futures.submit(
         requestId,
-        Effect.map(gate.state, (queue) => queue ?? { state: "active" }),
+        Effect.map(gate.state, (queue) => queue ?? turn.state()),
         (outcome) =>
           sampler.completions.add(Completions.cloneOf(seqId), {
             requestId,
@@ -120,13 +122,18 @@ export const make = (state: State.ServerState) => {
       )
       const { journal } = state
       const asked = journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
-      const work = Effect.zipRight(sampler.ready, sample(sampler, wanted, sequenceIds))
+      const work = turn.compute(Effect.zipRight(sampler.ready, sample(sampler, wanted, sequenceIds)))
+      const { length } = request.body
+      state.limits.occupy(length)
       const fiber = yield* State.outcomeOf(requestId, Effect.zipRight(gate.open, State.planned(request, work)))
         .pipe(
           Effect.tap((outcome) => count(sampler, { seqId, fingerprint, sequences: wanted.numSamples }, outcome)),
           Effect.flatMap((outcome) => futures.complete(requestId, outcome)),
           Effect.onInterrupt(() => futures.complete(requestId, cancelled)),
-          Effect.ensuring(Effect.sync(() => state.sampling.delete(requestId))),
+          Effect.ensuring(Effect.sync(() => {
+            state.sampling.delete(requestId)
+            state.limits.free(length)
+          })),
           Effect.interruptible,
           Effect.forkIn(sampler.session.scope)
         )

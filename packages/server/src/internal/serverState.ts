@@ -23,6 +23,7 @@ import * as Audit from "./audit.js"
 import * as Completions from "./completions.js"
 import * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
+import * as Limits from "./limits.js"
 import * as LiveModel from "./liveModel.js"
 import * as Records from "./records.js"
 import * as Results from "./results.js"
@@ -109,11 +110,12 @@ export interface ServerState {
   /** Samples that are being computed, by request. */
   readonly sampling: Map<string, Fiber.RuntimeFiber<void>>
   readonly gate: (id: string) => RequestQueue.Gate
+  readonly limits: Limits.Limits
   readonly journal: ServerJournal.Service | undefined
 }
 
 export const make = (
-  options: Futures.Options & Sessions.Options
+  options: Futures.Options & Sessions.Options & Limits.Options
 ): Effect.Effect<
   { readonly state: ServerState; readonly records: Records.Records | undefined },
   never,
@@ -158,6 +160,7 @@ export const make = (
       ),
       sampling: new Map<string, Fiber.RuntimeFiber<void>>(),
       gate: Option.match(faults, { onNone: () => () => openGate, onSome: (faults) => faults.gate }),
+      limits: Limits.make(options),
       journal
     }
     return { state, records }
@@ -283,8 +286,9 @@ export const openModel = (
     const { id, session } = options
     const scope = yield* Scope.fork(session.scope, ExecutionStrategy.sequential)
     yield* Scope.addFinalizer(scope, Effect.ignoreLogged(state.engine.unloadModel(id)))
+    const gate = Limits.both(yield* state.limits.modelGate(session.id, scope), state.gate(id))
     const queue = yield* Scope.extend(
-      RequestQueue.make({ first: progress?.next ?? 0, gate: state.gate(id), ...(done === undefined ? {} : { done }) }),
+      RequestQueue.make({ first: progress?.next ?? 0, gate, ...(done === undefined ? {} : { done }) }),
       scope
     )
     if (unloaded || lost !== undefined) yield* Scope.close(scope, Exit.void)
@@ -419,8 +423,12 @@ export const submit = (
     if (admit !== undefined && !(yield* model.queue.knows(seqId))) {
       yield* Effect.tapError(admit, () => rejectNumber(state, model, seqId))
     }
+    // The one that the others wait for is let in, or they would wait for ever.
+    if (!(yield* model.queue.knows(seqId)) && seqId > (yield* model.queue.next)) yield* state.limits.requireRoom
     const requestId = `${model.id}:${seqId}`
     const fingerprint = fingerprintOf(request)
+    const { length } = request.body
+    const free = Effect.sync(() => state.limits.free(length))
     const register = state.futures.submit(requestId, model.queue.state)
     const keyName = yield* FiberRef.get(Audit.currentKey)
     const { journal } = state
@@ -439,8 +447,10 @@ export const submit = (
         Effect.flatMap((outcome) => state.futures.complete(requestId, outcome)),
         Effect.locally(Audit.currentKey, keyName)
       ),
-      abandon: Effect.zipRight(register, state.futures.complete(requestId, abandoned))
+      abandon: Effect.zipRight(register, state.futures.complete(requestId, abandoned)),
+      end: free
     })
+    if (submission === "Accepted") state.limits.occupy(length)
     const written = model.kept.accepting.get(seqId)
     if (written !== undefined) {
       yield* orUnavailable(written)
