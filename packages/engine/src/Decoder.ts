@@ -71,7 +71,7 @@ export const make = (options: {
     const others = batches.filter((other) => other !== batch)
     const used = others.reduce((sum, { size }) => sum + size.rows * size.capacity, 0)
     const rows = others.reduce((sum, { members }) => sum + members.length, 0)
-    return rows + size.rows <= 1 || used + size.rows * size.capacity <= positions
+    return rows + size.rows <= 1 || (size.rows <= maxRows && used + size.rows * size.capacity <= positions)
   }
 
   /** Lets those that wait for this batch join it, in order, until one has to be prefilled or does not fit. */
@@ -133,6 +133,9 @@ export const make = (options: {
       const maxLength = Math.min(request.prompt.length + request.maxTokens, maxContextLength)
       const sequences = Array.from({ length: request.numSamples }, (_, index) =>
         Sequence.make({ request, index, maxLength, decode }))
+      // Where nothing may be added to the prompt, one sequence computes what is asked of it.
+      const growing = maxLength > request.prompt.length ? sequences : sequences.slice(0, 1)
+      let unfinished = growing.length
       const abort = (): void =>
         job.settle(() => reject(signal?.reason))
       const job: DecodingBatch.Job = {
@@ -149,7 +152,8 @@ export const make = (options: {
           settle()
         },
         finish: () => {
-          if (sequences.some(({ isDone }) => !isDone)) return
+          unfinished -= 1
+          if (unfinished > 0) return
           job.settle(() =>
             resolve({
               sequences: sequences.map((sequence) => sequence.result()),
@@ -161,8 +165,6 @@ export const make = (options: {
         fail: (cause) => job.settle(() => reject(cause))
       }
       signal?.addEventListener("abort", abort, { once: true })
-      // Where nothing may be added to the prompt, one sequence computes what is asked of it.
-      const growing = maxLength > request.prompt.length ? sequences : sequences.slice(0, 1)
       const members = growing.map((sequence) => DecodingBatch.member(job, sequence, count++))
       if (!batches.includes(batch)) batches = [...batches, batch]
       waiting = [...waiting, ...members.map((member) => ({ batch, member }))]
@@ -185,6 +187,9 @@ export const make = (options: {
     }
   }
 }
+
+/** Answers of a sampler that grow together: more of them take longer for a step than they save. */
+const maxRows = 256
 
 /** Prompt tokens that are computed between two steps of those that grow. */
 const promptChunk = 256

@@ -63,7 +63,7 @@ export interface Job {
   hits: number | undefined
   isSettled: boolean
   readonly settle: (settle: () => void) => void
-  /** Resolves if all sequences are done. */
+  /** One of the sequences is done; resolves with the last. */
   readonly finish: () => void
   readonly fail: (cause: unknown) => void
 }
@@ -183,10 +183,11 @@ export const make = (options: {
     let best: Member | undefined
     let length = 0
     for (const other of members) {
+      if (length === useful) break
       const common = Math.min(PrefixCache.commonLength(other.sequence.tokens, tokens), other.cached, useful)
       if (common > length) [best, length] = [other, common]
     }
-    const found = prefixes.find(owner, tokens)
+    const found = length === useful ? undefined : prefixes.find(owner, tokens)
     const kept = Math.min(found?.length ?? 0, useful)
     if (found !== undefined && kept > length) cache.insert(row, found.arrays, found.of, kept)
     else if (best !== undefined) cache.copy(members.indexOf(best), row, length)

@@ -1,6 +1,6 @@
 import { Engine } from "@effect-tinker/server"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -186,7 +186,7 @@ describe("the child process", { timeout: 60_000 }, () => {
       assert.include(error.message, "no binary for this platform")
     }))
 
-  it.scoped("outlives an interrupt from the keyboard, and drops an interrupted call with nothing changed", () =>
+  it.scoped("outlives an interrupt from the keyboard, drops an interrupted call with nothing changed, and samples beside training", () =>
     Effect.gen(function*() {
       const child = yield* EngineProcess.make()
       yield* child.call("start", { ...start, maxActivationBytes: 1 })
@@ -206,5 +206,17 @@ describe("the child process", { timeout: 60_000 }, () => {
       }
       const { unclippedGradNorm } = yield* child.call("optimStep", "model", adam)
       assert.strictEqual(unclippedGradNorm, 0)
+
+      // A sample does not wait for training, which is in order all the while.
+      const steps = yield* Effect.fork(Effect.all([
+        child.call("forwardBackward", "model", { data: many.slice(0, 300), loss: crossEntropy, gradient: true }),
+        child.call("optimStep", "model", adam)
+      ], { concurrency: "unbounded" }))
+      yield* Effect.yieldNow()
+      const { sequences } = yield* child.call("sample", "sampler", request)
+      assert.strictEqual(sequences.length, 2)
+      assert.isNull(yield* Fiber.poll(steps).pipe(Effect.map(Option.getOrNull)))
+      const [, step] = yield* Fiber.join(steps)
+      assert.isAbove(step.unclippedGradNorm, 0)
     }))
 })

@@ -1,0 +1,316 @@
+import type { Engine } from "@effect-tinker/server"
+import { assert, describe, it } from "@effect/vitest"
+import * as Decoder from "../src/Decoder.js"
+import type * as DecodingPass from "../src/DecodingPass.js"
+import * as KeyValueCache from "../src/KeyValueCache.js"
+import * as Llama from "../src/Llama.js"
+import * as OnnxRuntime from "../src/OnnxRuntime.js"
+import { hashedSnapshot, localEngine, maxDifference } from "./internal/localEngine.js"
+import { hashedTokens, hashedWeights } from "./internal/numbers.js"
+
+const llama: Llama.Config = {
+  vocabularySize: 40,
+  hiddenSize: 16,
+  intermediateSize: 24,
+  layers: 2,
+  heads: 4,
+  keyValueHeads: 2,
+  headDim: 8,
+  normEpsilon: 1e-5,
+  ropeTheta: 10_000,
+  tiedEmbeddings: false,
+  attentionBias: false,
+  queryKeyNorm: false
+}
+const weights = hashedWeights(Llama.weightShapes(llama))
+const snapshot = hashedSnapshot(llama, 4)
+const adapter: DecodingPass.Adapter = {
+  ...snapshot.lora,
+  weights: new Map(Array.from(snapshot.weights, ([name, { data }]) => [name, data]))
+}
+
+const request = (change: Partial<Engine.SampleRequest> = {}): Engine.SampleRequest => ({
+  prompt: hashedTokens(9, 6, llama.vocabularySize),
+  numSamples: 1,
+  maxTokens: 12,
+  temperature: 1,
+  topK: -1,
+  topP: 1,
+  seed: 3,
+  stopTokens: [],
+  stopStrings: [],
+  promptLogprobs: false,
+  topkPromptLogprobs: 0,
+  ...change
+})
+const prompt = (stream: number, length: number) => hashedTokens(stream, length, llama.vocabularySize)
+
+interface Run {
+  readonly rows: number
+  /** New tokens of each row. */
+  readonly length: number
+  readonly capacity: number
+  readonly isAdapted: boolean
+}
+
+/** A decoder, the runs of its graphs so far, and what to do at the beginning of a run. */
+const make = async (options: { readonly maxCacheBytes?: number } = {}) => {
+  const runtime = await OnnxRuntime.load({ threads: 1 })
+  const runs: Array<Run> = []
+  const events = new Map<number, () => void>()
+  const observed: OnnxRuntime.OnnxRuntime = {
+    ...runtime,
+    session: async (model) => {
+      const session = await runtime.session(model)
+      return {
+        ...session,
+        run: (feeds) => {
+          const [rows, length] = feeds["tokens"]!.dims as [number, number]
+          runs.push({ rows, length, capacity: feeds["key.0"]!.dims[2]!, isAdapted: "lm_head.A" in feeds })
+          events.get(runs.length)?.()
+          return session.run(feeds)
+        }
+      }
+    }
+  }
+  const decoder = Decoder.make({
+    runtime: observed,
+    config: llama,
+    weights,
+    maxContextLength: 512,
+    maxCacheBytes: options.maxCacheBytes ?? 2 ** 24
+  })
+  const sampler = decoder.sampler(adapter)
+  const decode = (tokens: ReadonlyArray<number>) => tokens.map((token) => String.fromCharCode(97 + token)).join("")
+  const sample = (change: Partial<Engine.SampleRequest>, signal?: AbortSignal, from = sampler) =>
+    from.sample({ request: request(change), decode, signal })
+  return { decoder, sampler, sample, runs, at: (run: number, event: () => void) => events.set(run, event) }
+}
+
+const alone = async (change: Partial<Engine.SampleRequest>) => (await make()).sample(change)
+
+const assertSame = (actual: Engine.SampleResult, expected: Engine.SampleResult): void => {
+  assert.deepStrictEqual(actual.sequences.map(({ tokens }) => tokens), expected.sequences.map(({ tokens }) => tokens))
+  actual.sequences.forEach(({ logprobs, stopReason }, i) => {
+    assert.isBelow(maxDifference(logprobs, expected.sequences[i]!.logprobs), 1e-5)
+    assert.strictEqual(stopReason, expected.sequences[i]!.stopReason)
+  })
+}
+
+describe("requests together", () => {
+  it("get what they get alone, whatever their lengths and whenever they come", async () => {
+    const changes = [
+      { prompt: prompt(1, 3), maxTokens: 40, seed: 1 },
+      { prompt: prompt(2, 70), maxTokens: 9, seed: 2, numSamples: 3 },
+      { prompt: prompt(3, 1), maxTokens: 30, seed: 3, temperature: 0.7 },
+      { prompt: prompt(4, 20), maxTokens: 25, seed: 4, topK: 5 },
+      { prompt: prompt(5, 300), maxTokens: 5, seed: 5, topP: 0.6 }
+    ]
+    const { at, runs, sample } = await make()
+    const results: Array<Promise<Engine.SampleResult>> = [sample(changes[0]!)]
+    changes.slice(1).forEach((change, i) => at(4 * (i + 1), () => void results.push(sample(change))))
+    await results[0]
+    assert.strictEqual(results.length, changes.length)
+    for (const [i, change] of changes.entries()) assertSame(await results[i]!, await alone(change))
+    assert.isAtLeast(Math.max(...runs.map(({ rows }) => rows)), 5)
+  })
+
+  it("leave their places at once when they are done", async () => {
+    const { runs, sample } = await make()
+    const order: Array<string> = []
+    const short = sample({ prompt: prompt(1, 5), maxTokens: 4 }).then(() => order.push("short"))
+    const long = sample({ prompt: prompt(2, 5), maxTokens: 12 }).then(() => order.push("long"))
+    await Promise.all([short, long])
+    assert.deepStrictEqual(order, ["short", "long"])
+    const rows = runs.filter(({ length }) => length === 1).map(({ rows }) => rows)
+    assert.deepStrictEqual(rows, [2, 2, 2, ...new Array<number>(8).fill(1)])
+  })
+
+  it("do not wait while a long prompt is computed: it takes turns with them, a chunk at a time", async () => {
+    const { at, runs, sample } = await make()
+    at(5, () => void sample({ prompt: prompt(2, 511), maxTokens: 1 }))
+    await sample({ prompt: prompt(1, 5), maxTokens: 20 })
+    const lengths = runs.map(({ length }) => length)
+    assert.deepStrictEqual(lengths.slice(4, 9), [1, 256, 1, 255, 1])
+  })
+
+  it("of one prompt compute it once", async () => {
+    const { runs, sample } = await make()
+    const same = { prompt: prompt(1, 40), maxTokens: 3 }
+    const results = await Promise.all([sample({ ...same, numSamples: 4 }), sample({ ...same, seed: 99 })])
+    assert.deepStrictEqual(runs.filter(({ length }) => length > 1).map(({ length }) => length), [40])
+    assert.deepStrictEqual(results.map(({ promptCacheHitTokens }) => promptCacheHitTokens), [0, 39])
+  })
+
+  it("end in the middle when they are cancelled, and the others get what they get alone", async () => {
+    const { at, runs, sample } = await make()
+    const controller = new AbortController()
+    at(6, () => controller.abort(new Error("no longer wanted")))
+    const dropped = sample({ prompt: prompt(1, 5), maxTokens: 400, numSamples: 2 }, controller.signal)
+    const kept = { prompt: prompt(2, 5), maxTokens: 20 }
+    const other = sample(kept)
+    assert.strictEqual(await dropped.catch(String), "Error: no longer wanted")
+    assertSame(await other, await alone(kept))
+    assert.deepStrictEqual(runs.slice(3, 9).map(({ rows }) => rows), [3, 3, 3, 1, 1, 1])
+  })
+
+  it("of several samplers take turns", async () => {
+    const { decoder, runs, sample } = await make()
+    const base = decoder.sampler(undefined)
+    const change = { prompt: prompt(1, 5), maxTokens: 8 }
+    const [ours, bases] = await Promise.all([sample(change), sample(change, undefined, base)])
+    assertSame(ours, await alone(change))
+    assert.notDeepEqual(bases.sequences[0]!.logprobs, ours.sequences[0]!.logprobs)
+    const decoding = runs.filter(({ length }) => length === 1).map(({ isAdapted }) => isAdapted)
+    // The first began before the second came.
+    assert.deepStrictEqual(decoding.slice(1, 13), Array.from({ length: 12 }, (_, i) => i % 2 === 0))
+  })
+})
+
+describe("the bound on caches", () => {
+  const position = KeyValueCache.bytesPerPosition(llama)
+  const changes = Array.from({ length: 4 }, (_, i) => ({ prompt: prompt(i, 10), maxTokens: 125, seed: i }))
+
+  it("makes those wait that do not fit, and sends the latest back when those that grow no longer fit", async () => {
+    // Three sequences fit at first, and not to their end.
+    const positions = 3 * 130
+    const { runs, sample } = await make({ maxCacheBytes: positions * position / 0.75 })
+    const results = await Promise.all(changes.map((change) => sample(change)))
+    for (const [i, change] of changes.entries()) assertSame(results[i]!, await alone(change))
+    const decoding = runs.filter(({ length }) => length === 1)
+    assert.strictEqual(Math.max(...decoding.map(({ rows }) => rows)), 3)
+    assert.isAtMost(Math.max(...decoding.map(({ capacity, rows }) => rows * capacity)), positions)
+    // Those that were sent back are computed again, the answer so far included.
+    assert.isAbove(Math.max(...runs.map(({ length }) => length)), 10)
+  })
+
+  it("lets one grow that is larger than all of it", async () => {
+    const { runs, sample } = await make({ maxCacheBytes: 1 })
+    const [first, second] = await Promise.all([sample(changes[0]!), sample(changes[1]!)])
+    assertSame(first, await alone(changes[0]!))
+    assertSame(second, await alone(changes[1]!))
+    assert.isTrue(runs.every(({ rows }) => rows === 1))
+  })
+})
+
+describe("prefixes", () => {
+  const first = { prompt: prompt(1, 30), maxTokens: 8 }
+  const turn = async () => {
+    const made = await make()
+    const { sequences } = await made.sample(first)
+    const said = Int32Array.from([...first.prompt, ...sequences[0]!.tokens])
+    return { ...made, said, next: Int32Array.from([...said, ...prompt(2, 5)]) }
+  }
+
+  it("of a conversation are not computed again, but for the last token, which never was", async () => {
+    const { next, runs, said, sample } = await turn()
+    runs.length = 0
+    const change = { prompt: next, maxTokens: 6 }
+    const result = await sample(change)
+    assert.strictEqual(result.promptCacheHitTokens, said.length - 1)
+    assert.strictEqual(runs[0]!.length, next.length - said.length + 1)
+    assertSame(result, await alone(change))
+  })
+
+  it("are computed again where the prompt is scored, and then too for others", async () => {
+    const { next, sample } = await turn()
+    const change = { prompt: next, maxTokens: 2, promptLogprobs: true, topkPromptLogprobs: 2 }
+    const result = await sample(change)
+    assert.strictEqual(result.promptCacheHitTokens, 0)
+    const expected = await alone(change)
+    assert.isBelow(maxDifference(result.promptLogprobs!.slice(1), expected.promptLogprobs!.slice(1)), 1e-5)
+    assert.deepStrictEqual(result.topkPromptLogprobs!.tokenIds, expected.topkPromptLogprobs!.tokenIds)
+    assert.strictEqual((await sample({ prompt: next, maxTokens: 2 })).promptCacheHitTokens, next.length - 1)
+  })
+
+  it("that differ in a token are of use up to it", async () => {
+    const { next, sample } = await turn()
+    const other = next.slice()
+    other[20] = (other[20]! + 1) % llama.vocabularySize
+    const change = { prompt: other, maxTokens: 6 }
+    const result = await sample(change)
+    assert.strictEqual(result.promptCacheHitTokens, 20)
+    assertSame(result, await alone(change))
+  })
+
+  it("are of no use to other samplers, nor after the sampler is gone", async () => {
+    const { decoder, next, sample, sampler } = await turn()
+    const elsewhere = await sample({ prompt: next }, undefined, decoder.sampler(adapter))
+    assert.strictEqual(elsewhere.promptCacheHitTokens, 0)
+    sampler.release()
+    assert.strictEqual((await sample({ prompt: next })).promptCacheHitTokens, 0)
+  })
+})
+
+describe("log-probabilities", () => {
+  const shapes: Readonly<Record<string, Partial<Llama.Config>>> = {
+    "with biases": { attentionBias: true },
+    "with norms of heads, one weight for both embeddings": { queryKeyNorm: true, tiedEmbeddings: true },
+    "with a head of keys for each of queries": { keyValueHeads: 4 }
+  }
+  for (const [name, change] of Object.entries(shapes)) {
+    for (const parts of [{}, { trainMlp: false, trainUnembed: false }, { trainAttn: false }]) {
+      it(`are those of training, ${name}, adapted ${JSON.stringify(parts)}`, async () => {
+        const config = { ...llama, ...change }
+        const engine = await localEngine(config, hashedWeights(Llama.weightShapes(config)))
+        const { lora, ...rest } = hashedSnapshot(config, 3)
+        const chosen = { ...rest, lora: { ...lora, ...parts } }
+        await engine.restore("model", chosen, { optimizer: false })
+        await engine.createSampler("sampler", { baseModel: "base", snapshot: chosen })
+        const { promptLogprobs, sequences } = await engine.sample(
+          "sampler",
+          request({ numSamples: 2, promptLogprobs: true, maxTokens: 70 })
+        )
+        for (const { logprobs, tokens } of sequences) {
+          const row = Int32Array.from([...request().prompt, ...tokens])
+          const { outputs } = await engine.forwardBackward("model", {
+            data: [{ tokens: row.slice(0, -1), targetTokens: row.slice(1) }],
+            loss: { _tag: "cross_entropy" },
+            gradient: false
+          })
+          assert.isBelow(maxDifference([...promptLogprobs!.slice(1), ...logprobs], outputs[0]!.logprobs), 1e-5)
+        }
+      })
+    }
+  }
+})
+
+describe("draws", () => {
+  const draws = process.env["TINKER_TEST_LONG"] === "1" ? 10_000 : 2_000
+  /** Wilson and Hilferty's approximation: a standard normal of a χ² of `freedom`. */
+  const normalOf = (chiSquare: number, freedom: number) =>
+    (Math.cbrt(chiSquare / freedom) - (1 - 2 / (9 * freedom))) / Math.sqrt(2 / (9 * freedom))
+
+  for (const change of [{}, { temperature: 0.7, topP: 0.9, topK: 20 }]) {
+    it(`have the frequencies of their distribution: ${JSON.stringify(change)}`, async () => {
+      const { sample } = await make()
+      const { topkPromptLogprobs } = await sample({
+        prompt: Int32Array.from([...request().prompt, 0]),
+        topkPromptLogprobs: llama.vocabularySize,
+        maxTokens: 1
+      })
+      const { temperature, topK, topP } = request(change)
+      const { k, logprobs, tokenIds } = topkPromptLogprobs!
+      const order = Array.from(tokenIds.subarray(6 * k))
+      const powers = Array.from(logprobs.subarray(6 * k), (logprob) => Math.exp(logprob / temperature))
+        .slice(0, topK > 0 ? topK : k)
+      const all = powers.reduce((sum, power) => sum + power, 0)
+      let before = 0
+      const kept = powers.filter((power) => (before += power) - power < topP * all)
+      const total = kept.reduce((sum, power) => sum + power, 0)
+
+      const counts = new Map<number, number>()
+      const { sequences } = await sample({ ...change, numSamples: draws, maxTokens: 1 })
+      for (const { tokens } of sequences) counts.set(tokens[0]!, (counts.get(tokens[0]!) ?? 0) + 1)
+      let chiSquare = 0
+      kept.forEach((power, i) => {
+        const expected = draws * power / total
+        chiSquare += ((counts.get(order[i]!) ?? 0) - expected) ** 2 / expected
+        counts.delete(order[i]!)
+      })
+      assert.strictEqual(counts.size, 0)
+      // p > 0.001
+      assert.isBelow(normalOf(chiSquare, kept.length - 1), 3.09)
+    })
+  }
+})
