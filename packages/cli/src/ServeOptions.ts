@@ -70,8 +70,43 @@ export const Settings = Schema.parseJson(Schema.Struct({
   /** Sessions without a heartbeat for so long end. */
   session_timeout_seconds: Schema.optional(Schema.Positive.pipe(Schema.finite())),
   /** Largest body of a request. */
-  max_body_bytes: Schema.optional(Schema.Int.pipe(Schema.positive()))
+  max_body_bytes: Schema.optional(Schema.Int.pipe(Schema.positive())),
+  /** Whether training goes on after the server was killed, where it has a folder. */
+  keep_live_models: Schema.optional(Schema.Boolean)
 }))
+
+/**
+ * What a server with a folder keeps beyond checkpoints.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface KeepOptions {
+  /** Default true. */
+  readonly keepLiveModels?: boolean | undefined
+}
+
+/**
+ * What a server has found of an earlier one, in a line; nothing when that is nothing.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const restoredLine = (restored: TinkerProtocol.Restored): string | undefined => {
+  const { liveModels, lostModels, requests, results, samplers, sessions } = restored
+  const parts = [
+    count(sessions, "session"),
+    count(liveModels, "live model"),
+    count(samplers, "sampler"),
+    count(results, "result"),
+    requests === 0 ? undefined : `${count(requests, "request")} to be done`,
+    lostModels === 0 ? undefined : `${count(lostModels, "model")} lost, to be gone on with from a checkpoint`
+  ].filter((part) => part !== undefined)
+  return parts.length === 0 ? undefined : `goes on with ${parts.join(", ")}`
+}
+
+const count = (number: number, what: string): string | undefined =>
+  number === 0 ? undefined : `${number} ${what}${number === 1 ? "" : "s"}`
 
 /**
  * Settings of a JSON file, with names as on the wire. A name that there is not is an error.
@@ -81,7 +116,7 @@ export const Settings = Schema.parseJson(Schema.Struct({
  */
 export const readSettings = (
   file: string
-): Effect.Effect<TinkerProtocol.Options, UsageError, FileSystem.FileSystem> =>
+): Effect.Effect<TinkerProtocol.Options & KeepOptions, UsageError, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const text = yield* read("--settings", file)
     const settings = yield* Effect.mapError(
@@ -101,7 +136,8 @@ export const readSettings = (
       dynamicConfig: settings.dynamic_config,
       prices: settings.prices && { tokens: settings.prices.tokens, gigabyteMonth: settings.prices.gigabyte_month },
       sessionTimeout: timeout === undefined ? undefined : timeout * 1000,
-      maxBodyBytes: settings.max_body_bytes
+      maxBodyBytes: settings.max_body_bytes,
+      keepLiveModels: settings.keep_live_models
     }
   })
 

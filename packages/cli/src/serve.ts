@@ -4,6 +4,7 @@
 import * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
 import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
 import * as CheckpointStore from "@effect-tinker/server/CheckpointStore"
+import * as ServerJournal from "@effect-tinker/server/ServerJournal"
 import type * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
 import * as TinkerServer from "@effect-tinker/server/TinkerServer"
 import * as Command from "@effect/cli/Command"
@@ -15,7 +16,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { createServer } from "node:http"
+import * as EarlyRequests from "./EarlyRequests.js"
 import * as Main from "./Main.js"
 import * as ServeOptions from "./ServeOptions.js"
 import { UsageError } from "./UsageError.js"
@@ -36,7 +37,10 @@ const flags = {
     Options.withDefault(ShippedModel.folder)
   ),
   data: Options.text("data").pipe(
-    Options.withDescription("Folder that keeps checkpoints; without it they are kept in memory"),
+    Options.withDescription(
+      "Folder that keeps checkpoints, and everything else that a server started anew goes on with; without it all is "
+        + "kept in memory"
+    ),
     Options.optional
   ),
   keyFile: Options.text("key-file").pipe(
@@ -49,7 +53,7 @@ const flags = {
   settings: Options.text("settings").pipe(
     Options.withDescription(
       "JSON file of client_config, dynamic_config, prices (tokens by base model, gigabyte_month), "
-        + "session_timeout_seconds and max_body_bytes"
+        + "session_timeout_seconds, max_body_bytes and keep_live_models (true unless false)"
     ),
     Options.optional
   ),
@@ -63,6 +67,12 @@ const gracePeriod = Duration.seconds(30)
 const logLine = ({ method, millis, path, status }: TinkerProtocol.Answered) =>
   Effect.map(Clock.currentTimeMillis, (now) => {
     process.stderr.write(`${new Date(now).toISOString()} ${method} ${path} ${status} ${millis.toFixed(1)} ms\n`)
+  })
+
+const logRestored = (restored: TinkerProtocol.Restored) =>
+  Effect.sync(() => {
+    const line = ServeOptions.restoredLine(restored)
+    if (line !== undefined) process.stderr.write(`${line}\n`)
   })
 
 const listening = Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
@@ -93,19 +103,29 @@ const command = Command.make(
         metrics: true,
         gracePeriod,
         saveOnStop: Option.isSome(data),
-        onAnswer: quiet ? undefined : logLine
+        onAnswer: quiet ? undefined : logLine,
+        onRestored: logRestored
       }
     }).pipe(
       Effect.flatMap((options) => launch(options, { data, host, model, port }))
     )
 ).pipe(Command.withDescription("Starts a Tinker server that trains on this machine."))
 
-const launch = (options: TinkerProtocol.Options, { data, host, model, port }: Place) =>
+const launch = (options: TinkerProtocol.Options & ServeOptions.KeepOptions, { data, host, model, port }: Place) =>
   Layer.launch(
     Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening)).pipe(
-      Layer.provide(NodeHttpServer.layer(createServer, { port, host })),
+      Layer.provide(NodeHttpServer.layer(EarlyRequests.makeServer, { port, host })),
       Layer.provide(LlamaEngine.layer(model)),
-      Layer.provide(Option.match(data, { onNone: () => CheckpointStore.layerMemory, onSome: CheckpointStore.layer }))
+      Layer.provide(
+        Option.match(data, {
+          onNone: () => CheckpointStore.layerMemory,
+          onSome: (folder) =>
+            Layer.merge(
+              CheckpointStore.layer(folder),
+              ServerJournal.layer(`${folder}/.server`, { liveModels: options.keepLiveModels })
+            )
+        })
+      )
     )
   ).pipe(
     Effect.catchTag("ServeError", (error) =>

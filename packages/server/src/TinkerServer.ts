@@ -8,8 +8,11 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as TinkerConfig from "effect-tinker/TinkerConfig"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
 import * as CheckpointStore from "./CheckpointStore.js"
 import type * as Engine from "./Engine.js"
 import * as InProcess from "./internal/inProcess.js"
@@ -26,20 +29,27 @@ export const layer = (
   options?: TinkerProtocol.Options
 ): Layer.Layer<never, never, HttpServer.HttpServer | Engine.Engine | CheckpointStore.CheckpointStore> =>
   Layer.unwrapScoped(
-    Effect.map(TinkerProtocol.makeStoppable(options), ({ app, stop }) => {
+    Effect.gen(function*() {
+      // Forked before anything else, so that it closes last.
+      const scope = yield* Scope.fork(yield* Scope.Scope, ExecutionStrategy.sequential)
+      // Clients of a server that is started anew are there before it is ready: until then they wait.
+      const ready = yield* Deferred.make<HttpApp.Default<TinkerProtocol.ConnectionDropped>>()
       const serving = HttpServer.serve(
         // There is no answer for "no answer".
         Effect.catchTag(
-          app,
+          Effect.flatten(Deferred.await(ready)),
           "ConnectionDropped",
           () =>
             Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => breakConnection(request, Effect.interrupt))
         )
       )
-      // Made after it, so that it ends before it: those who wait for results still get answers.
-      return options?.gracePeriod === undefined
-        ? serving
-        : Layer.provideMerge(Layer.scopedDiscard(Effect.addFinalizer(() => stop)), serving)
+      const beginning = Layer.scopedDiscard(Effect.gen(function*() {
+        const { app, stop } = yield* Scope.extend(TinkerProtocol.makeStoppable(options), scope)
+        yield* Deferred.succeed(ready, app)
+        // Ends before the serving does: those who wait for results still get answers.
+        if (options?.gracePeriod !== undefined) yield* Effect.addFinalizer(() => stop)
+      }))
+      return Layer.provideMerge(beginning, serving)
     })
   )
 
