@@ -1,5 +1,6 @@
 // Holds our numbers and files against PyTorch, transformers and PEFT. Heavy to install, so it is run by hand: before a
-// release and whenever the engine changes.
+// release and whenever the engine changes. With --write it also stores the values that the tests hold the engine against;
+// without, it compares them.
 import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -10,7 +11,10 @@ const python = process.env.PYTHON_TORCH ?? pythonWith("torch", ["torch", "transf
 const folder = mkdtempSync(join(tmpdir(), "interop-torch-"))
 const run = (command, ...args) => execFileSync(command, args, { stdio: "inherit" })
 try {
-  run("node", "--import", "tsx", "packages/engine/scripts/exportForTorch.ts", folder)
+  run(python, "packages/engine/scripts/torch_reference.py", ...process.argv.slice(2))
+  run(python, "packages/engine/scripts/random_models.py", folder)
+  const models = ["llama", "qwen2", "qwen3"].map((name) => join(folder, name))
+  run("node", "--import", "tsx", "packages/engine/scripts/exportForTorch.ts", folder, ...models)
   run(python, "packages/engine/scripts/interop_torch.py", folder)
 } finally {
   rmSync(folder, { recursive: true })
