@@ -54,6 +54,8 @@ export interface Info {
   readonly userMetadata: Readonly<Record<string, string>>
   /** Which request saved it, in the server's words. */
   readonly savedBy?: string | undefined
+  /** Whose it is; everybody's when absent. */
+  readonly owner?: string | undefined
 }
 
 /**
@@ -66,6 +68,7 @@ export interface SaveOptions {
   readonly ttlSeconds?: number | undefined
   readonly userMetadata?: Readonly<Record<string, string>> | undefined
   readonly savedBy?: string | undefined
+  readonly owner?: string | undefined
 }
 
 /**
@@ -234,7 +237,8 @@ const make = (backend: Backend, existing: ReadonlyArray<Info>): Service => {
           expiresAt: options.ttlSeconds === undefined ? undefined : createdAt + options.ttlSeconds * 1000,
           public: false,
           userMetadata: options.userMetadata ?? {},
-          savedBy: options.savedBy
+          savedBy: options.savedBy,
+          owner: options.owner
         }
         const info = { ...written, sizeBytes: yield* backend.write(written, snapshot) }
         infos.set(TinkerPath.format(path), info)

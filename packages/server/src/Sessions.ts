@@ -20,6 +20,8 @@ export interface Session {
   readonly tags: ReadonlyArray<string>
   readonly userMetadata: Readonly<Record<string, unknown>>
   readonly displayName: string | undefined
+  /** Whose it is; everybody's where no keys are asked for. */
+  readonly owner?: string | undefined
   /** The one that it belongs to, if any. */
   readonly projectId: Effect.Effect<string | undefined>
   /** Milliseconds since the epoch. */
@@ -48,7 +50,9 @@ export type Status =
  */
 export interface Service {
   readonly create: (
-    options: Pick<Session, "tags" | "userMetadata" | "displayName"> & { readonly projectId?: string | undefined }
+    options: Pick<Session, "tags" | "userMetadata" | "displayName" | "owner"> & {
+      readonly projectId?: string | undefined
+    }
   ) => Effect.Effect<Session>
   /** Also finds sessions that are finished. */
   readonly get: (sessionId: string) => Effect.Effect<Session | undefined>
@@ -81,7 +85,7 @@ export interface Options {
  * @since 0.1.0
  * @category models
  */
-export interface Kept extends Pick<Session, "id" | "tags" | "userMetadata" | "displayName" | "createdAt"> {
+export interface Kept extends Pick<Session, "id" | "tags" | "userMetadata" | "displayName" | "owner" | "createdAt"> {
   readonly projectId: string | undefined
   readonly status: Status
 }
@@ -112,8 +116,9 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
       })
 
     const changed = ({ projectId, session, status }: Entry): Effect.Effect<void> => {
-      const { createdAt, displayName, id, tags, userMetadata } = session
-      return options.onChange?.({ id, tags, userMetadata, displayName, createdAt, projectId, status }) ?? Effect.void
+      const { createdAt, displayName, id, owner, tags, userMetadata } = session
+      return options.onChange?.({ id, tags, userMetadata, displayName, owner, createdAt, projectId, status }) ??
+        Effect.void
     }
 
     const open = ({ projectId, status, ...kept }: Kept, lastHeartbeat: number): Effect.Effect<Entry> =>

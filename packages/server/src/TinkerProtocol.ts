@@ -42,6 +42,7 @@ import * as SessionRoutes from "./internal/sessionRoutes.js"
 import { spoken } from "./internal/spoken.js"
 import * as Stopping from "./internal/stopping.js"
 import * as TrainingRunRoutes from "./internal/trainingRunRoutes.js"
+import * as Users from "./internal/users.js"
 import * as WeightsRoutes from "./internal/weightsRoutes.js"
 
 /**
@@ -49,7 +50,11 @@ import * as WeightsRoutes from "./internal/weightsRoutes.js"
  * @category config
  */
 export interface Options {
-  /** Keys that clients may have. Without this option every client is welcome, with or without a key. */
+  /**
+   * Keys that clients may have. What was made with one belongs to its user; keys of the same name are one user's, and one
+   * without a name is somebody's own, by its place in the list. Without this option every client is welcome, with or
+   * without a key, and everything is everybody's.
+   */
   readonly apiKeys?: ReadonlyArray<string | ApiKey> | undefined
   /**
    * Clients exchange their key for a token, a JWT with a lifetime in whole seconds, and show that instead. Without this
@@ -200,8 +205,8 @@ export const makeStoppable = (
     })
     const maxBodyBytes = options.maxBodyBytes ?? 256 * 2 ** 20
     const models = ModelRoutes.make(state, maxBodyBytes)
-    const weights = WeightsRoutes.make(state, authentication.isKey)
-    const checkpoints = CheckpointRoutes.make(state, weights.checkToken)
+    const weights = WeightsRoutes.make(state, authentication.userOf)
+    const checkpoints = CheckpointRoutes.make(state, weights.ownerOfToken)
     const downloads = DownloadRoutes.make(state, { urlLifetime: options.fileUrlLifetime, archives: options.archives })
     const runs = TrainingRunRoutes.make(state)
     const sessionLists = SessionListRoutes.make(state)
@@ -251,7 +256,7 @@ export const makeStoppable = (
           const checked: Http.Handler = (received) =>
             authentication.check(access, request.headers["x-api-key"]).pipe(
               Effect.zipRight(stopping.check(name)),
-              Effect.zipRight(named(authentication.nameOf(request.headers["x-api-key"]), handler(received)))
+              Effect.zipRight(asUser(authentication, request.headers["x-api-key"], handler(received)))
             )
           const answer = received.pipe(
             Effect.flatMap(spoken(checked, options.dialect)),
@@ -343,9 +348,20 @@ export const makeStoppable = (
     return { app, stop: stopping.stop }
   })
 
-/** What is done on the way is noted under the key's name. */
-const named = <A, E>(keyName: string | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  keyName === undefined ? effect : Effect.locally(effect, Audit.currentKey, keyName)
+/** What is done on the way is noted under the key's name, and belongs to its user. */
+const asUser = <A, E>(
+  authentication: Authentication.Authentication,
+  credential: string | undefined,
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E> => {
+  if (credential === undefined) return effect
+  const user = Option.getOrUndefined(authentication.userOf(credential))
+  if (user === undefined) return effect
+  return effect.pipe(
+    Effect.locally(Audit.currentKey, authentication.nameOf(credential)),
+    Effect.locally(Users.current, user)
+  )
+}
 
 const receive = (
   request: HttpServerRequest.HttpServerRequest,

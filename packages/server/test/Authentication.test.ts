@@ -24,7 +24,7 @@ describe("authentication", () => {
       const token = yield* exchange
       const { email, exp, iat, org_id: organization, sub } = claimsOf(token)
       assert.deepStrictEqual([iat, exp], [100, 700])
-      assert.deepStrictEqual([sub, organization, email], ["tml:organization_user:local", "local", "user@localhost"])
+      assert.deepStrictEqual([sub, organization, email], ["tml:organization_user:key-1", "local", "key-1@localhost"])
       assert.strictEqual((yield* createSession(token)).status, 200)
       assert.strictEqual((yield* createSession("tml-right")).status, 401)
       assert.strictEqual((yield* Wire.post("auth/token", {}, as("tml-wrong"))).status, 401)

@@ -4,12 +4,18 @@ import type { Prices } from "effect-tinker/UsageMeter"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Authentication from "./authentication.js"
 import * as Http from "./http.js"
 import * as Listing from "./listing.js"
 import type * as State from "./serverState.js"
 import * as Usage from "./usage.js"
+import * as Users from "./users.js"
 import type { Stay } from "./watchedStore.js"
+
+/** Where something was used, and by whom. */
+interface Place {
+  readonly projectId: string | undefined
+  readonly owner: Users.Owner
+}
 
 export interface PriceList {
   /** By base model, US dollars for a million tokens. */
@@ -26,10 +32,12 @@ export const make = (state: State.ServerState, prices: PriceList) => {
     return rates?.[({ training: "training", sampling_prefill: "prefill", sampling_sample: "sampled" } as const)[kind]]
   }
 
-  const projectOf = (runOrSession: string) =>
+  const placeOf = (runOrSession: string, owner?: Users.Owner): Effect.Effect<Place> =>
     Effect.gen(function*() {
       const session = yield* state.sessions.get(sessionOf(runOrSession))
-      return session === undefined ? state.projectsOfCopies.get(runOrSession) : yield* session.projectId
+      return session === undefined
+        ? { projectId: state.projectsOfCopies.get(runOrSession), owner }
+        : { projectId: yield* session.projectId, owner: session.owner }
     })
 
   const usageEvents: Http.Handler = (request) =>
@@ -46,7 +54,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
       const mentioned = new Set<string>()
       const event = (
         one: { readonly hour: number; readonly baseModel: string; readonly sessionId: string },
-        projectId: string | undefined,
+        { owner, projectId }: Place,
         info: Readonly<Record<string, unknown>>,
         costs: Readonly<Record<string, number | undefined>>
       ) => {
@@ -55,8 +63,8 @@ export const make = (state: State.ServerState, prices: PriceList) => {
           bucket_start: Listing.timeOf(one.hour),
           bucket_end: Listing.timeOf(one.hour + Usage.hourMillis),
           base_model: one.baseModel,
-          user_id: Authentication.user.sub,
-          user_name: Authentication.user.email,
+          user_id: Users.urnOf(owner),
+          user_name: Users.emailOf(owner),
           session_id: one.sessionId,
           project_id: projectId ?? null,
           ...costs,
@@ -67,7 +75,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
         const rate = rateOf(count.baseModel, count.kind)
         event(
           count,
-          yield* projectOf(count.sessionId),
+          yield* placeOf(count.sessionId),
           {
             type: count.kind,
             token_count: count.tokens,
@@ -80,14 +88,14 @@ export const make = (state: State.ServerState, prices: PriceList) => {
         )
       }
       for (const stay of state.stays) {
-        const { baseModel, createdAt, path, sizeBytes } = stay.info
+        const { baseModel, createdAt, owner, path, sizeBytes } = stay.info
         const sessionId = sessionOf(path.trainingRunId)
-        const projectId = yield* projectOf(path.trainingRunId)
+        const place = yield* placeOf(path.trainingRunId, owner)
         const over = Math.min(endOf(stay, now), before)
         if (createdAt >= from && createdAt < before) {
           event(
             { hour: Usage.hourOf(createdAt), baseModel, sessionId },
-            projectId,
+            place,
             { type: "checkpoint", count: 1 },
             {}
           )
@@ -95,7 +103,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
         for (let hour = Usage.hourOf(Math.max(createdAt, from)); hour < over; hour += Usage.hourMillis) {
           const millis = Math.min(hour + Usage.hourMillis, over) - Math.max(hour, createdAt)
           const gigabyteHours = sizeBytes / gigabyte * millis / Usage.hourMillis
-          event({ hour, baseModel, sessionId }, projectId, { type: "storage", gigabyte_hours: gigabyteHours }, {
+          event({ hour, baseModel, sessionId }, place, { type: "storage", gigabyte_hours: gigabyteHours }, {
             estimated_cost_usd: prices.gigabyteMonth && prices.gigabyteMonth * gigabyteHours / hoursPerMonth,
             effective_rate_usd_per_gigabyte_month: prices.gigabyteMonth
           })
@@ -112,20 +120,21 @@ export const make = (state: State.ServerState, prices: PriceList) => {
   const currentStorage: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { project_id } = yield* Http.decodeQuery(StorageQuery, request)
-      const byProject = new Map<string | undefined, { count: number; bytes: number }>()
+      const byPlace = new Map<string, Place & { count: number; bytes: number }>()
       for (const info of yield* state.store.list) {
-        const projectId = yield* projectOf(info.path.trainingRunId)
-        if (project_id !== undefined && projectId !== project_id) continue
-        const sum = byProject.get(projectId) ?? { count: 0, bytes: 0 }
-        byProject.set(projectId, { count: sum.count + 1, bytes: sum.bytes + info.sizeBytes })
+        const place = yield* placeOf(info.path.trainingRunId, info.owner)
+        if (project_id !== undefined && place.projectId !== project_id) continue
+        const key = JSON.stringify([place.projectId, place.owner])
+        const sum = byPlace.get(key) ?? { ...place, count: 0, bytes: 0 }
+        byPlace.set(key, { ...place, count: sum.count + 1, bytes: sum.bytes + info.sizeBytes })
       }
       return Http.json({
         effective_rate_usd_per_gigabyte_month: prices.gigabyteMonth ?? null,
-        data: Array.from(byProject, ([projectId, { bytes, count }]) => ({
+        data: Array.from(byPlace.values(), ({ bytes, count, owner, projectId }) => ({
           project_id: projectId ?? null,
-          org_user_urn: Authentication.user.sub,
-          user_email: Authentication.user.email,
-          user_name: Authentication.user.email,
+          org_user_urn: Users.urnOf(owner),
+          user_email: Users.emailOf(owner),
+          user_name: Users.emailOf(owner),
           checkpoint_count: count,
           size_bytes: bytes,
           size_gigabytes: bytes / gigabyte,

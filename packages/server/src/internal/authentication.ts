@@ -3,7 +3,9 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
+import * as Option from "effect/Option"
 import * as Http from "./http.js"
+import * as Users from "./users.js"
 
 /** What a route wants to see: nothing, a key, or what proves a key to the server it is on. */
 export type Access = "open" | "key" | "session"
@@ -18,7 +20,8 @@ export interface Authentication {
   readonly check: (access: Access, credential: string | undefined) => Effect.Effect<void, Http.Refusal>
   /** Gives a token for the key that the request was let in with. */
   readonly exchange: Http.Handler
-  readonly isKey: (key: string) => boolean
+  /** Whose a key or a token is; none for one that is not valid here. Keys of one name belong to one user. */
+  readonly userOf: (credential: string) => Option.Option<string | undefined>
   /** The name of the key that a key or a token proves, if it has one. */
   readonly nameOf: (credential: string | undefined) => string | undefined
   /** Tells about the key that the request was let in with. */
@@ -46,6 +49,8 @@ export const make = (options: {
 
   const isKey = (key: string): boolean => keys === undefined || keys.has(key)
 
+  const named = (credential: string) => Option.fromNullable(keys?.get(issued.get(credential)?.key ?? credential))
+
   const checkKey = (key: string | undefined): Effect.Effect<void, Http.Refusal> => {
     if (keys === undefined || (key !== undefined && keys.has(key))) return Effect.void
     return Http.refuse(401, key === undefined ? "the API key is missing" : "the API key is not known here")
@@ -66,9 +71,8 @@ export const make = (options: {
     })
 
   return {
-    isKey,
-    nameOf: (credential) =>
-      credential === undefined ? undefined : keys?.get(issued.get(credential)?.key ?? credential)?.name,
+    userOf: (credential) => keys === undefined ? Option.some(undefined) : Option.map(named(credential), userName),
+    nameOf: (credential) => credential === undefined ? undefined : Option.getOrUndefined(named(credential))?.name,
     check: (access, credential) => {
       if (access === "open") return Effect.void
       return access === "key" || lifetime === undefined ? checkKey(credential) : checkToken(credential)
@@ -100,8 +104,10 @@ export const make = (options: {
         if (lifetime === undefined) return yield* Http.refuse(404, "this server takes keys, and gives no tokens")
         const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000)
         const expiresAt = issuedAt + lifetime
-        const token = jwt({ ...user, iat: issuedAt, exp: expiresAt, jti: String(issued.size) })
-        issued.set(token, { key: keyOf(request), expiresAt, revocations: yield* options.revocations })
+        const key = keyOf(request)
+        const name = key === undefined ? undefined : Option.getOrUndefined(Option.map(named(key), userName))
+        const token = jwt({ ...claimsOf(name), iat: issuedAt, exp: expiresAt, jti: String(issued.size) })
+        issued.set(token, { key, expiresAt, revocations: yield* options.revocations })
         return Http.json({ jwt: token })
       })
   }
@@ -112,12 +118,16 @@ const keyOf = ({ headers }: Http.Received): string | undefined => headers["x-api
 const invalidToken = (detail: string) =>
   Http.refuse(401, detail, { "www-authenticate": "Bearer error=\"invalid_token\"" })
 
-/** The one user there is. */
-export const user = {
-  sub: "tml:organization_user:local",
+/** Keys without a name are each somebody's own. */
+const userName = ({ id, name }: { readonly id: number; readonly name: string | undefined }): string =>
+  name ?? `key-${id}`
+
+/** What tokens say of their holder. */
+const claimsOf = (owner: Users.Owner) => ({
+  sub: Users.urnOf(owner),
   org_id: "local",
-  email: "user@localhost"
-}
+  email: Users.emailOf(owner)
+})
 
 /** Nobody else has to believe it, so it is not signed; the server knows the tokens that it has issued. */
 const jwt = (payload: Readonly<Record<string, unknown>>): string =>

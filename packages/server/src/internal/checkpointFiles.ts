@@ -50,7 +50,8 @@ const Meta = Schema.parseJson(
     expires_at: Schema.NullOr(Schema.DateFromString),
     public: Schema.optionalWith(Schema.Boolean, { default: () => false }),
     user_metadata: Schema.Record({ key: Schema.String, value: Schema.String }),
-    saved_by: Schema.optional(Schema.String)
+    saved_by: Schema.optional(Schema.String),
+    owner: Schema.optional(Schema.String)
   }),
   { space: 2 }
 )
@@ -132,7 +133,8 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         sizeBytes,
         public: meta.public,
         userMetadata: meta.user_metadata,
-        savedBy: meta.saved_by
+        savedBy: meta.saved_by,
+        owner: meta.owner
       }
       return info
     })
@@ -256,7 +258,8 @@ const encodeMeta = (info: Omit<Info, "sizeBytes">): Uint8Array =>
       expires_at: info.expiresAt === undefined ? null : new Date(info.expiresAt),
       public: info.public,
       user_metadata: info.userMetadata,
-      saved_by: info.savedBy
+      saved_by: info.savedBy,
+      owner: info.owner
     })
   )
 

@@ -4,17 +4,18 @@ import type { ModelId } from "effect-tinker/Identifiers"
 import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
-import type { ServerError } from "../ServerError.js"
 import * as Http from "./http.js"
 import * as Listing from "./listing.js"
 import * as Records from "./records.js"
 import * as State from "./serverState.js"
+import * as Users from "./users.js"
 import { uuid } from "./uuid.js"
 
 export const make = (
   state: State.ServerState,
-  checkToken: (token: string | undefined) => Effect.Effect<void, Http.Refusal>
+  ownerOfToken: (token: string | undefined) => Effect.Effect<Users.Owner, Http.Refusal>
 ) => {
   const { store } = state
 
@@ -26,33 +27,43 @@ export const make = (
   const listUserCheckpoints: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(CheckpointsQuery, request)
-      const newestFirst = Array.from(Listing.readableBy(request.headers, yield* store.list)).reverse()
+      const isMine = yield* Users.isMine
+      const mine = (yield* store.list).filter(({ owner }) => isMine(owner))
+      const newestFirst = Array.from(Listing.readableBy(request.headers, mine)).reverse()
       return Http.json({
         checkpoints: newestFirst.slice(offset, offset + limit).map(Listing.checkpointJson),
         cursor: { offset, limit, total_count: newestFirst.length }
       })
     })
 
+  /** A checkpoint of the one who asks, which may be changed. */
+  const mineAt = (request: Http.Received) =>
+    Effect.gen(function*() {
+      const path = yield* pathOf(request)
+      const info = yield* Http.known(store.info(path))
+      yield* Users.requireMine(TinkerPath.format(path), info.owner)
+      return info
+    })
+
   const remove: Http.Handler = (request) =>
-    Effect.flatMap(pathOf(request), (path) => Effect.as(known(store.remove(path)), Http.noContent))
+    Effect.flatMap(mineAt(request), ({ path }) => Effect.as(Http.known(store.remove(path)), Http.noContent))
 
   const setPublic = (value: boolean): Http.Handler => (request) =>
     Effect.gen(function*() {
-      const path = yield* pathOf(request)
-      const info = yield* known(store.info(path))
+      const { path, ...info } = yield* mineAt(request)
       if (info.public === value) {
         return yield* Http.refuse(409, `${TinkerPath.format(path)} is ${value ? "public already" : "not public"}`)
       }
-      yield* known(store.update(path, { public: value }))
+      yield* Http.known(store.update(path, { public: value }))
       return Http.noContent
     })
 
   const setTtl: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const path = yield* pathOf(request)
+      const { path } = yield* mineAt(request)
       const { ttlSeconds } = yield* Http.decodeBody(CheckpointsApi.SetTtlRequest, request)
       if (ttlSeconds !== null) yield* requireTtl(ttlSeconds)
-      yield* known(store.update(path, { ttlSeconds }))
+      yield* Http.known(store.update(path, { ttlSeconds }))
       return Http.noContent
     })
 
@@ -62,18 +73,22 @@ export const make = (
   const copyWeights: Http.Handler = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(CheckpointsApi.CopyWeightsRequest, request)
-      yield* checkToken(request.headers["x-tinker-weights-access-token"])
+      const tokenOwner = yield* ownerOfToken(request.headers["x-tinker-weights-access-token"])
       if (wanted.ttlSeconds !== undefined) yield* requireTtl(wanted.ttlSeconds)
       const source = yield* parse(wanted.sourcePath)
       const key = request.headers["x-idempotency-key"]
       const body = Http.fingerprint(request.body)
       const before = key === undefined ? undefined : copies.get(key)
       if (before?.body === body) return Http.json({ tinker_path: before.path })
-      const snapshot = yield* known(store.load(source))
+      const info = yield* Http.known(store.info(source))
+      yield* Users.requireReadable(wanted.sourcePath, info, tokenOwner)
+      const snapshot = yield* Http.known(store.load(source))
       const trainingRunId = yield* uuid
       const copy = { ...source, trainingRunId: trainingRunId as ModelId }
-      const { userMetadata } = yield* known(store.info(source))
-      yield* known(store.save(copy, snapshot, { ttlSeconds: wanted.ttlSeconds, userMetadata }))
+      const owner = yield* FiberRef.get(Users.current)
+      yield* Http.known(
+        store.save(copy, snapshot, { ttlSeconds: wanted.ttlSeconds, userMetadata: info.userMetadata, owner })
+      )
       const projectId = wanted.destinationProjectId
       if (projectId !== undefined) state.projectsOfCopies.set(trainingRunId, projectId)
       const path = TinkerPath.format(copy)
@@ -101,9 +116,6 @@ export const make = (
 export const CheckpointsQuery = Schema.Struct(Listing.page(100))
 
 const parse = (path: string) => Either.mapLeft(TinkerPath.parse(path), (error) => Http.refuse(400, error.description))
-
-const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A, Http.Refusal> =>
-  Effect.mapError(effect, ({ description, reason }) => Http.refuse(reason === "NotFound" ? 404 : 500, description))
 
 /** In seconds. Source of the range: the Tinker documentation. */
 const shortestTtl = 3600

@@ -9,11 +9,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Stream from "effect/Stream"
-import type { ServerError } from "../ServerError.js"
 import { joined } from "./body.js"
 import * as Http from "./http.js"
 import type * as State from "./serverState.js"
 import * as StoredFile from "./storedFile.js"
+import * as Users from "./users.js"
 
 export interface Options {
   /** Default 15 minutes. */
@@ -34,6 +34,12 @@ export const make = (state: State.ServerState, options: Options) => {
     Effect.mapError(
       TinkerPath.parse(`tinker://${params.id}/${params.kind}/${params.name}`),
       (error) => Http.refuse(400, error.description)
+    )
+
+  const requireReadable = (path: TinkerPath.TinkerPath) =>
+    Effect.flatMap(
+      Http.known(store.info(path)),
+      (info) => Users.requireReadable(TinkerPath.format(path), info, undefined)
     )
 
   /** Lets whoever has the token read the files of a checkpoint. */
@@ -58,7 +64,8 @@ export const make = (state: State.ServerState, options: Options) => {
           `${TinkerPath.format(path)} has no files to download; those saved by save_weights_external have`
         )
       }
-      const files = yield* known(store.files(path))
+      yield* requireReadable(path)
+      const files = yield* Http.known(store.files(path))
       const { expires, token } = yield* grant(path)
       return Http.json({
         urls: Object.fromEntries(files.map(({ name }) => [name, addressOf(request, token, name)])),
@@ -70,7 +77,7 @@ export const make = (state: State.ServerState, options: Options) => {
     Effect.gen(function*() {
       if (options.archives !== true) return yield* Http.refuse(404, "this server makes no archives")
       const path = yield* pathOf(request)
-      yield* known(store.info(path))
+      yield* requireReadable(path)
       const { expires, token } = yield* grant(path)
       return HttpServerResponse.empty({
         status: 302,
@@ -89,8 +96,8 @@ export const make = (state: State.ServerState, options: Options) => {
       if (grant === undefined || (yield* Clock.currentTimeMillis) >= grant.expiresAt) {
         return yield* Http.refuse(403, "the address is not valid, or not any more")
       }
-      const { createdAt } = yield* known(store.info(grant.path))
-      const files = yield* known(store.files(grant.path))
+      const { createdAt } = yield* Http.known(store.info(grant.path))
+      const files = yield* Http.known(store.files(grant.path))
       const wanted = yield* Effect.try({
         try: () => decodeURIComponent(name ?? ""),
         catch: () => Http.refuse(400, "the name of the file has a % that begins no letter")
@@ -142,16 +149,13 @@ const send = (
       })
     )
     : Effect.map(
-      known(Stream.runCollect(read(from))),
+      Http.known(Stream.runCollect(read(from))),
       (parts) => HttpServerResponse.uint8Array(joined(Chunk.toReadonlyArray(parts), length), options)
     )
 }
 
 /** In bytes; what is larger is sent as it is read. */
 const largestWhole = 256 * 1024
-
-const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A, Http.Refusal> =>
-  Effect.mapError(effect, ({ description, reason }) => Http.refuse(reason === "NotFound" ? 404 : 500, description))
 
 /** Not from the random numbers of the program, which a test may fix: nobody may guess it. */
 const randomToken = (): string => Encoding.encodeBase64Url(crypto.getRandomValues(new Uint8Array(24)))

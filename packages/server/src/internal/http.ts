@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { Fault } from "../Faults.js"
+import type { ServerError } from "../ServerError.js"
 
 /** The answer to a request that is not taken. */
 export class Refusal extends Data.TaggedError("Refusal")<{
@@ -16,6 +17,10 @@ export class Refusal extends Data.TaggedError("Refusal")<{
 
 export const refuse = (status: number, detail: unknown, headers?: Readonly<Record<string, string>>) =>
   new Refusal({ status, detail, headers })
+
+/** What a store of checkpoints fails with, as an answer. */
+export const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A, Refusal> =>
+  Effect.mapError(effect, ({ description, reason }) => refuse(reason === "NotFound" ? 404 : 500, description))
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()

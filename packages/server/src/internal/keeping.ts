@@ -23,10 +23,11 @@ export const auditKeeper = (journal: Journal): Audit.Keeper => ({
     )
 })
 
-export const noteRemoved =
-  (journal: Journal) =>
-  ({ path, public: _, savedBy: __, userMetadata: ___, ...info }: CheckpointStore.Info, removedAt: number) =>
-    Effect.ignore(journal.unsafeCommit([Records.removed({ ...info, path: TinkerPath.format(path), removedAt })]))
+export const noteRemoved = (journal: Journal) => (info: CheckpointStore.Info, removedAt: number) => {
+  const { baseModel, createdAt, expiresAt, lora, path, sizeBytes, step } = info
+  const removed = { path: TinkerPath.format(path), baseModel, lora, step, createdAt, expiresAt, sizeBytes, removedAt }
+  return Effect.ignore(journal.unsafeCommit([Records.removed(removed)]))
+}
 
 export const stayOf = ({ path, removedAt, ...info }: Records.Removed): ReadonlyArray<WatchedStore.Stay> =>
   Either.match(TinkerPath.parse(path), {

@@ -14,7 +14,7 @@ export const page = (limit: number) => ({
   offset: Schema.optionalWith(whole(0), { default: () => 0 })
 })
 
-/** There is one user, who owns everything. */
+/** Accessible is what is owned, and of others what is public. */
 export const AccessScope = Schema.optionalWith(Schema.Literal("owned", "accessible"), { default: () => "owned" })
 
 export const checkpointJson = (info: CheckpointStore.Info) => ({

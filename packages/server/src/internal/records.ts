@@ -27,6 +27,7 @@ const Session = Schema.Struct({
   tags: Schema.Array(Schema.String),
   userMetadata: AnyRecord,
   displayName: Schema.UndefinedOr(Schema.String),
+  owner: Schema.optional(Schema.String),
   projectId: Schema.UndefinedOr(Schema.String),
   createdAt: Schema.Number,
   status: Status

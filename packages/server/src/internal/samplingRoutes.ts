@@ -24,6 +24,7 @@ import * as Results from "./results.js"
 import * as SampleScores from "./sampleScores.js"
 import * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
+import * as Users from "./users.js"
 
 export const make = (state: State.ServerState) => {
   const { engine, futures, store } = state
@@ -61,10 +62,9 @@ export const make = (state: State.ServerState) => {
     Effect.gen(function*() {
       const path = TinkerPath.parse(modelPath)
       if (Either.isLeft(path)) return yield* Http.refuse(400, path.left.description)
-      return yield* Effect.mapError(
-        store.load(path.right),
-        (error) => Http.refuse(error.reason === "NotFound" ? 404 : 500, error.description)
-      )
+      const info = yield* Http.known(store.info(path.right))
+      yield* Users.requireReadable(modelPath, info, undefined)
+      return yield* Http.known(store.load(path.right))
     })
 
   const getSampler: Http.Handler = (request) =>
@@ -207,6 +207,7 @@ export const make = (state: State.ServerState) => {
   const retrieveFuture: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { allowMetadataOnly, requestId } = yield* Http.decodeBody(FuturesApi.FutureRetrieveRequest, request)
+      yield* State.requireRequest(state, requestId)
       const reply = yield* futures.retrieve(requestId, { allowMetadataOnly })
       if (Option.isNone(reply)) return yield* unknownRequest(requestId)
       switch (reply.value._tag) {
@@ -272,6 +273,7 @@ export const make = (state: State.ServerState) => {
   const cancelFuture: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { requestId } = yield* Http.decodeBody(FuturesApi.FutureRetrieveRequest, request)
+      yield* State.requireRequest(state, requestId)
       const fiber = state.sampling.get(requestId)
       if (fiber !== undefined) yield* Fiber.interrupt(fiber)
       return Http.json({})

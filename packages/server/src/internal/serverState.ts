@@ -28,6 +28,7 @@ import * as LiveModel from "./liveModel.js"
 import * as Records from "./records.js"
 import * as Results from "./results.js"
 import * as Usage from "./usage.js"
+import * as Users from "./users.js"
 import * as WatchedStore from "./watchedStore.js"
 
 export interface Model {
@@ -175,6 +176,7 @@ export const requireSession = (
   Effect.gen(function*() {
     const session = yield* state.sessions.get(sessionId)
     if (session === undefined) return yield* Http.refuse(404, `there is no session ${sessionId}`)
+    yield* Users.requireMine(`the session ${sessionId}`, session.owner)
     yield* requireActive(session)
     return session
   })
@@ -194,6 +196,7 @@ export const requireModel = (state: ServerState, modelId: string): Effect.Effect
   Effect.gen(function*() {
     const model = state.models.get(modelId)
     if (model === undefined) return yield* Http.refuse(404, `there is no model ${modelId}`)
+    yield* Users.requireMine(`the model ${modelId}`, model.session.owner)
     yield* requireActive(model.session)
     if (model.unloaded) return yield* Http.refuse(404, `the model ${modelId} was unloaded`)
     if (model.lost !== undefined) return yield* Http.refuse(410, `the model ${modelId} is lost: ${model.lost}`)
@@ -204,10 +207,18 @@ export const requireSampler = (state: ServerState, samplerId: string): Effect.Ef
   Effect.gen(function*() {
     const sampler = state.samplers.get(samplerId)
     if (sampler === undefined) return yield* Http.refuse(404, `there is no sampler ${samplerId}`)
+    yield* Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner)
     yield* requireActive(sampler.session)
     if (sampler.lost !== undefined) return yield* Http.refuse(410, `the sampler ${samplerId} is lost: ${sampler.lost}`)
     return sampler
   })
+
+/** The result of a request is told to whoever may have asked for it. */
+export const requireRequest = (state: ServerState, requestId: string): Effect.Effect<void, Http.Refusal> =>
+  Effect.flatMap(
+    state.sessions.get(requestId.split(":")[0]!),
+    (session) => Users.requireMine(`the request ${requestId}`, session?.owner)
+  )
 
 export const requireBaseModel = (
   state: ServerState,

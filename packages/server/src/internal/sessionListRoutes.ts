@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../CheckpointStore.js"
 import type * as Sessions from "../Sessions.js"
-import * as Authentication from "./authentication.js"
 import * as Http from "./http.js"
 import * as Listing from "./listing.js"
 import type * as State from "./serverState.js"
+import * as Users from "./users.js"
 
 export const make = (state: State.ServerState) => {
   const { sessions } = state
@@ -19,13 +19,14 @@ export const make = (state: State.ServerState) => {
       (session) =>
         session === undefined
           ? Http.refuse(404, `there is no session ${request.params.id}`)
-          : Effect.succeed(session)
+          : Effect.as(Users.requireMine(`the session ${session.id}`, session.owner), session)
     )
 
   const listSessions: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(SessionsQuery, request)
-      const all = yield* sessions.list
+      const isMine = yield* Users.isMine
+      const all = (yield* sessions.list).filter(({ owner }) => isMine(owner))
       return Http.json({ sessions: all.slice(offset, offset + limit).map(({ id }) => id) })
     })
 
@@ -61,8 +62,10 @@ export const make = (state: State.ServerState) => {
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(SearchRequest, request)
       const checkpoints = bySession(yield* state.store.list)
+      const isMine = yield* Users.isMine
       const found: Array<Found> = []
       for (const session of yield* sessions.list) {
+        if (!isMine(session.owner)) continue
         const one = { session, status: yield* session.status, projectId: yield* session.projectId }
         if (fits(wanted, one)) found.push(one)
       }
@@ -118,7 +121,7 @@ export const SearchRequest = Schema.Struct({
 
 const fits = (wanted: typeof SearchRequest.Type, { projectId, session, status }: Found): boolean => {
   const { displayName, owner, projectIds, sessionId, statuses, userMetadata } = wanted
-  if (owner.type === "user" && !owner.ownerUrns.includes(Authentication.user.sub)) return false
+  if (owner.type === "user" && !owner.ownerUrns.includes(Users.urnOf(session.owner))) return false
   if (projectIds !== undefined && !projectIds.includes(projectId ?? noProject)) return false
   if (statuses !== undefined && !statuses.some((query) => isOf(query, status))) return false
   const metadata = Listing.textsOf(session.userMetadata)
@@ -149,7 +152,7 @@ const summaryJson = (
 ) => ({
   session_id: session.id,
   created_at: Listing.timeOf(session.createdAt),
-  owner: Authentication.user.sub,
+  owner: Users.urnOf(session.owner),
   project_id: projectId ?? noProject,
   status: status._tag === "Active"
     ? { type: "active" }

@@ -3,9 +3,11 @@ import type { SessionId } from "effect-tinker/Identifiers"
 import * as ServiceApi from "effect-tinker/ServiceApi"
 import * as TelemetryApi from "effect-tinker/TelemetryApi"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
 import * as Http from "./http.js"
 import { requireSession, type ServerState } from "./serverState.js"
+import * as Users from "./users.js"
 
 export const make = (
   state: ServerState,
@@ -40,7 +42,14 @@ export const make = (
         ServiceApi.CreateSessionRequest,
         request
       )
-      const session = yield* state.sessions.create({ tags, userMetadata: userMetadata ?? {}, displayName, projectId })
+      const owner = yield* FiberRef.get(Users.current)
+      const session = yield* state.sessions.create({
+        tags,
+        userMetadata: userMetadata ?? {},
+        displayName,
+        projectId,
+        owner
+      })
       yield* state.audit.note("session_create", { session_id: session.id, project_id: projectId ?? null })
       return createSessionResponse({ sessionId: session.id as SessionId })
     })
@@ -57,6 +66,7 @@ export const make = (
       const { reason } = yield* Http.decodeBody(ServiceApi.FinishSessionRequest, request)
       const session = yield* state.sessions.get(request.params.id ?? "")
       if (session === undefined) return yield* Http.refuse(404, `there is no session ${request.params.id}`)
+      yield* Users.requireMine(`the session ${session.id}`, session.owner)
       if ((yield* session.status)._tag === "Active") {
         yield* state.sessions.finish(session, reason.type)
         yield* state.audit.note("session_finish", { session_id: session.id, reason: reason.type })

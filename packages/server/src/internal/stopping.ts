@@ -64,7 +64,10 @@ export const make = (
       yield* Effect.matchCauseEffect(
         Effect.flatMap(
           state.engine.snapshot(model.id),
-          (snapshot) => snapshot.step === 0 ? Effect.void : Effect.asVoid(state.store.save(path, snapshot))
+          (snapshot) =>
+            snapshot.step === 0
+              ? Effect.void
+              : Effect.asVoid(state.store.save(path, snapshot, { owner: model.session.owner }))
         ),
         {
           onSuccess: () => Effect.void,

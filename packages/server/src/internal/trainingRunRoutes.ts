@@ -6,6 +6,7 @@ import type * as CheckpointStore from "../CheckpointStore.js"
 import * as Http from "./http.js"
 import * as Listing from "./listing.js"
 import type * as State from "./serverState.js"
+import * as Users from "./users.js"
 
 export const make = (state: State.ServerState) => {
   /** A run with its checkpoints, the oldest first; undefined when there is none. */
@@ -18,6 +19,7 @@ export const make = (state: State.ServerState) => {
         return {
           id,
           checkpoints,
+          owner: session.owner,
           baseModel: baseModel.name,
           rank: lora.rank,
           createdAt,
@@ -30,6 +32,7 @@ export const make = (state: State.ServerState) => {
       return newest && {
         id,
         checkpoints,
+        owner: newest.owner,
         baseModel: newest.baseModel,
         rank: newest.lora.rank,
         createdAt: checkpoints[0]!.createdAt,
@@ -44,12 +47,15 @@ export const make = (state: State.ServerState) => {
       const id = request.params.id ?? ""
       const checkpoints = (yield* state.store.list).filter(({ path }) => path.trainingRunId === id)
       const run = yield* runOf(id, checkpoints)
-      return run ?? (yield* Http.refuse(404, `there is no training run ${id}`))
+      if (run === undefined) return yield* Http.refuse(404, `there is no training run ${id}`)
+      const visible = readable(run, yield* Users.isMine)
+      if (visible === undefined) yield* Users.requireMine(`the training run ${id}`, run.owner)
+      return visible ?? run
     })
 
   const listTrainingRuns: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { limit, offset, project_id } = yield* Http.decodeQuery(RunsQuery, request)
+      const { access_scope, limit, offset, project_id } = yield* Http.decodeQuery(RunsQuery, request)
       const byRun = new Map<string, Array<CheckpointStore.Info>>()
       for (const id of state.models.keys()) byRun.set(id, [])
       for (const info of yield* state.store.list) {
@@ -58,10 +64,13 @@ export const make = (state: State.ServerState) => {
         if (known === undefined) byRun.set(id, [info])
         else known.push(info)
       }
+      const isMine = yield* Users.isMine
       const runs: Array<Run> = []
       for (const [id, checkpoints] of byRun) {
-        const run = yield* runOf(id, checkpoints)
-        if (run !== undefined && (project_id === undefined || run.projectId === project_id)) runs.push(run)
+        const whole = yield* runOf(id, checkpoints)
+        if (whole === undefined || (project_id !== undefined && whole.projectId !== project_id)) continue
+        const run = access_scope === "accessible" || isMine(whole.owner) ? readable(whole, isMine) : undefined
+        if (run !== undefined) runs.push(run)
       }
       // Of those made in the same instant, the later one comes first too.
       runs.reverse().sort((a, b) => b.createdAt - a.createdAt)
@@ -90,8 +99,16 @@ export const make = (state: State.ServerState) => {
   return { listTrainingRuns, getTrainingRun, listCheckpoints }
 }
 
+/** What there is to see of a run: of somebody else's, what is public; undefined when nothing is. */
+const readable = (run: Run, isMine: (owner: Users.Owner) => boolean): Run | undefined => {
+  if (isMine(run.owner)) return run
+  const checkpoints = run.checkpoints.filter((info) => info.public)
+  return checkpoints.length === 0 ? undefined : { ...run, checkpoints, projectId: undefined, userMetadata: null }
+}
+
 interface Run {
   readonly id: string
+  readonly owner: Users.Owner
   readonly checkpoints: ReadonlyArray<CheckpointStore.Info>
   readonly baseModel: string
   readonly rank: number
@@ -117,7 +134,7 @@ const runJson = (run: Run) => {
   return {
     training_run_id: run.id,
     base_model: run.baseModel,
-    model_owner: "local",
+    model_owner: run.owner ?? "local",
     is_lora: true,
     corrupted: false,
     lora_rank: run.rank,

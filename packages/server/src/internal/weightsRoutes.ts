@@ -5,14 +5,20 @@ import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as WeightsApi from "effect-tinker/WeightsApi"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../CheckpointStore.js"
 import * as Http from "./http.js"
 import * as ModelQueue from "./modelQueue.js"
 import * as State from "./serverState.js"
+import * as Users from "./users.js"
 
-export const make = (state: State.ServerState, isKey: (key: string) => boolean) => {
+/** `userOf` tells whose a credential is, if it is one of this server's. */
+export const make = (
+  state: State.ServerState,
+  userOf: (credential: string) => Option.Option<Users.Owner>
+) => {
   const { engine, store } = state
 
   const pathOf = (
@@ -37,7 +43,13 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
       const existing = yield* Effect.option(store.info(path))
       // A server that was killed has saved it, and not told.
       if (existing._tag === "Some" && existing.value.savedBy === savedBy) return existing.value
-      return yield* store.save(path, yield* engine.snapshot(model.id), { overwrite, ttlSeconds, userMetadata, savedBy })
+      return yield* store.save(path, yield* engine.snapshot(model.id), {
+        overwrite,
+        ttlSeconds,
+        userMetadata,
+        savedBy,
+        owner: model.session.owner
+      })
     })
 
   /**
@@ -108,18 +120,30 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
     admit: (wanted, model, request) => requireFree(pathOf(model, "external", wanted), request)
   })
 
-  /** Another account's checkpoints would need its key; here every checkpoint is everybody's. */
-  const checkToken = (token: string | undefined): Effect.Effect<void, Http.Refusal> =>
-    token === undefined || isKey(token)
-      ? Effect.void
-      : Http.refuse(403, "weights_access_token is no key of this server")
+  /** Whose checkpoints a token opens, beside those of the one who asks. */
+  const ownerOfToken = (token: string | undefined): Effect.Effect<Users.Owner, Http.Refusal> =>
+    token === undefined ? Effect.succeed(undefined) : Option.match(userOf(token), {
+      onNone: () => Http.refuse(403, "weights_access_token is no key of this server"),
+      onSome: Effect.succeed
+    })
 
-  const checkpointAt = (path: string) =>
+  /** A checkpoint that may be read. */
+  const checkpointAt = (path: string, token: string | undefined) =>
     Effect.gen(function*() {
       const parsed = TinkerPath.parse(path)
       if (Either.isLeft(parsed)) return yield* Http.refuse(400, parsed.left.description)
-      return yield* Effect.catchTag(store.info(parsed.right), "ServerError", (error) =>
+      const info = yield* Effect.catchTag(store.info(parsed.right), "ServerError", (error) =>
         Http.refuse(error.reason === "NotFound" ? 404 : 500, error.description))
+      yield* Users.requireReadable(path, info, yield* ownerOfToken(token))
+      return info
+    })
+
+  /** One that there is not is told of when the request's turn comes. */
+  const requireReadable = (path: string, token: string | undefined) =>
+    Effect.gen(function*() {
+      const owner = yield* ownerOfToken(token)
+      const info = yield* Effect.option(Effect.flatMap(TinkerPath.parse(path), store.info))
+      if (Option.isSome(info)) yield* Users.requireReadable(path, info.value, owner)
     })
 
   /** Into a model that has done nothing yet. */
@@ -156,15 +180,14 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
           changed: "weights" as const
         }
       }),
-    admit: (wanted) => checkToken(wanted.weightsAccessToken)
+    admit: (wanted) => requireReadable(wanted.path, wanted.weightsAccessToken)
   })
 
   /** Makes the model by the same request. */
   const createByLoading = (wanted: typeof CreateByLoadingRequest.Type, request: Http.Received) =>
     Effect.gen(function*() {
-      yield* checkToken(wanted.weightsAccessToken)
       const session = yield* State.requireSession(state, wanted.sessionId)
-      const { baseModel: name, lora, path } = yield* checkpointAt(wanted.path)
+      const { baseModel: name, lora, path } = yield* checkpointAt(wanted.path, wanted.weightsAccessToken)
       if (path.checkpointType !== "training") {
         return yield* Http.refuse(
           400,
@@ -205,7 +228,7 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
   const weightsInfo: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { tinker_path } = yield* Http.decodeBody(WeightsInfoRequest, request)
-      const { baseModel, lora } = yield* checkpointAt(tinker_path)
+      const { baseModel, lora } = yield* checkpointAt(tinker_path, undefined)
       return Http.json({
         base_model: baseModel,
         optimizer_config: { type: "adamw" },
@@ -217,7 +240,7 @@ export const make = (state: State.ServerState, isKey: (key: string) => boolean) 
       })
     })
 
-  return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo, checkToken }
+  return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo, ownerOfToken }
 }
 
 export const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })

@@ -1,0 +1,121 @@
+import { HttpClient, HttpClientRequest } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Wire from "./wire.js"
+
+const server = Wire.server({
+  protocol: {
+    archives: true,
+    apiKeys: [{ key: "tml-ann", name: "ann" }, { key: "tml-ann-too", name: "ann" }, { key: "tml-ben", name: "ben" }]
+  }
+})
+
+/** Every request in it comes with this key. */
+const by = (key: string) => <A, E>(effect: Effect.Effect<A, E, HttpClient.HttpClient>) =>
+  Effect.updateService(
+    effect,
+    HttpClient.HttpClient,
+    HttpClient.mapRequest(HttpClientRequest.setHeader("x-api-key", key))
+  )
+
+const ann = by("tml-ann")
+const ben = by("tml-ben")
+
+const annsThings = ann(Effect.gen(function*() {
+  const { modelId, sessionId } = yield* Wire.readyModel
+  const sampler = String((yield* Wire.createSampler(sessionId)).body.sampling_session_id)
+  const pass = yield* Wire.forwardBackward(modelId, 1)
+  yield* Wire.result(pass)
+  yield* Wire.result(yield* Wire.post("save_weights", { model_id: modelId, seq_id: 2, path: "one" }))
+  const external = { model_id: modelId, seq_id: 3, path: "out" }
+  yield* Wire.result(yield* Wire.post("save_weights_external", external))
+  return { modelId, sessionId, sampler, request: String(pass.body.request_id), path: `tinker://${modelId}/weights/one` }
+}))
+
+describe("users", () => {
+  it.effect("cannot use what belongs to another, and are told so", () =>
+    Effect.gen(function*() {
+      const { modelId, path, request, sampler, sessionId } = yield* annsThings
+      const benSession = yield* ben(Wire.createSession)
+      const checkpoints = `training_runs/${modelId}/checkpoints`
+      const calls = {
+        heartbeat: Wire.post("session_heartbeat", { session_id: sessionId }),
+        finish: Wire.post(`sessions/${sessionId}/finish`, { reason: { type: "success" }, detail: null }),
+        session: Wire.get(`sessions/${sessionId}`),
+        model: Wire.createModel(sessionId, { model_seq_id: 5 }),
+        info: Wire.post("get_info", { model_id: modelId }),
+        pass: Wire.forwardBackward(modelId, 4),
+        step: Wire.optimStep(modelId, 4),
+        save: Wire.post("save_weights", { model_id: modelId, seq_id: 4, path: "two" }),
+        unload: Wire.post("unload_model", { model_id: modelId }),
+        sample: Wire.sample(sampler),
+        sampler: Wire.get(`samplers/${sampler}`),
+        result: Wire.post("retrieve_future", { request_id: request }),
+        cancel: Wire.post("cancel_future", { request_id: request }),
+        load: Wire.post("load_weights", { session_id: benSession, model_seq_id: 0, path, optimizer: true }),
+        sampleIt: Wire.createSampler(benSession, { base_model: undefined, model_path: path }),
+        weightsInfo: Wire.post("weights_info", { tinker_path: path }),
+        copy: Wire.post("copy_weights", { source_path: path }),
+        run: Wire.get(`training_runs/${modelId}`),
+        list: Wire.get(checkpoints),
+        publish: Wire.post(`${checkpoints}/weights/one/publish`, {}),
+        remove: Wire.remove(`${checkpoints}/weights/one`),
+        files: Wire.get(`${checkpoints}/external_weights/out/external_weights_urls`),
+        archive: Wire.get(`${checkpoints}/external_weights/out/archive`)
+      }
+      for (const [name, call] of Object.entries(calls)) {
+        const { body, status } = yield* ben(call)
+        assert.strictEqual(status, 403, name)
+        assert.include(String(body.detail), "belongs to another user", name)
+      }
+      const { body } = yield* ann(Wire.forwardBackward(modelId, 4).pipe(Effect.flatMap((pass) => Wire.result(pass))))
+      assert.property(body, "loss_fn_outputs")
+    }).pipe(Effect.provide(server)))
+
+  it.effect("see their own things in listings, with any key of theirs, and what others have made public", () =>
+    Effect.gen(function*() {
+      const { modelId, path, sessionId } = yield* annsThings
+      const listed = Effect.all({
+        sessions: Effect.map(Wire.get("sessions"), ({ body }) => body.sessions),
+        runs: Effect.map(Wire.get("training_runs?access_scope=accessible"), ({ body }) => body.training_runs),
+        checkpoints: Effect.map(Wire.get("checkpoints"), ({ body }) => body.checkpoints)
+      })
+      const hers = yield* by("tml-ann-too")(listed)
+      assert.deepStrictEqual(hers.sessions, [sessionId])
+      assert.lengthOf(hers.runs as ReadonlyArray<unknown>, 1)
+      assert.lengthOf(hers.checkpoints as ReadonlyArray<unknown>, 2)
+      assert.deepStrictEqual(yield* ben(listed), { sessions: [], runs: [], checkpoints: [] })
+
+      yield* ann(Wire.post(`training_runs/${modelId}/checkpoints/weights/one/publish`, {}))
+      const [run] = (yield* ben(listed)).runs as ReadonlyArray<Record<string, unknown>>
+      assert.include(run!, { training_run_id: modelId, model_owner: "ann" })
+      assert.deepStrictEqual((yield* ben(Wire.get("training_runs"))).body.training_runs, [])
+      const { checkpoints } = (yield* ben(Wire.get(`training_runs/${modelId}/checkpoints`))).body
+      assert.deepStrictEqual((checkpoints as ReadonlyArray<Record<string, unknown>>).map((one) => one.tinker_path), [
+        path
+      ])
+      assert.strictEqual((yield* ben(Wire.post("weights_info", { tinker_path: path }))).status, 200)
+      const benSession = yield* ben(Wire.createSession)
+      const loaded = yield* ben(
+        Wire.post("load_weights", { session_id: benSession, model_seq_id: 0, path, optimizer: true })
+      )
+      assert.strictEqual((yield* ben(Wire.result(loaded))).body.type, "load_weights")
+    }).pipe(Effect.provide(server)))
+
+  it.effect("load another's checkpoint with a token of the owner, and with no other", () =>
+    Effect.gen(function*() {
+      const { path } = yield* annsThings
+      const session = yield* ben(Wire.createSession)
+      const load = (token: string, seqId: number) =>
+        ben(Wire.post("load_weights", {
+          session_id: session,
+          model_seq_id: seqId,
+          path,
+          optimizer: false,
+          weights_access_token: token
+        }))
+      assert.strictEqual((yield* load("tml-nobody", 0)).status, 403)
+      assert.strictEqual((yield* load("tml-ben", 1)).status, 403)
+      assert.strictEqual((yield* load("tml-ann-too", 2)).status, 200)
+    }).pipe(Effect.provide(server)))
+})
