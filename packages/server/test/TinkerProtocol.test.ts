@@ -233,7 +233,10 @@ describe("TinkerProtocol: training", () => {
       assert.include(yield* inputs({ weights: TensorData.float32([1]) }), "datum 1: weights has shape [1]")
       assert.include(yield* inputs({ targetTokens: TensorData.int64([1, 256]) }), "datum 1: target_tokens has 256")
       assert.include(yield* inputs({ targetTokens: TensorData.float32([1, 2]) }), "must be int64")
-      assert.include(yield* inputs({ targetTokens: TensorData.int64([1, 2, 3, 4], [2, 2]) }), "shape [2,2]")
+      assert.include(
+        yield* inputs({ targetTokens: TensorData.int64([1, 2, 3, 4], [2, 2]) }),
+        "weights has shape [2], and the model input has 2 tokens with 2 targets each"
+      )
       assert.include(yield* inputs({ surprise: TensorData.float32([1, 2]) }), "surprise")
       assert.include(yield* inputs({ logprobs: TensorData.float32([1, 2]) }, "ppo"), "datum 0: logprobs is missing")
       const empty = { modelInput: ModelInput.fromTokens([]), lossFnInputs: {} }
