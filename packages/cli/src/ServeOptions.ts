@@ -48,6 +48,8 @@ export const readKeys = (
     return keys
   })
 
+const Count = Schema.Int.pipe(Schema.positive())
+
 const Price = Schema.NonNegative.pipe(Schema.finite())
 
 /**
@@ -69,10 +71,16 @@ export const Settings = Schema.parseJson(Schema.Struct({
   })),
   /** Sessions without a heartbeat for so long end. */
   session_timeout_seconds: Schema.optional(Schema.Positive.pipe(Schema.finite())),
-  /** Largest body of a request. */
-  max_body_bytes: Schema.optional(Schema.Int.pipe(Schema.positive())),
   /** Whether training goes on after the server was killed, where it has a folder. */
-  keep_live_models: Schema.optional(Schema.Boolean)
+  keep_live_models: Schema.optional(Schema.Boolean),
+  /** Largest body of a request. */
+  max_body_bytes: Schema.optional(Count),
+  /** Samples that are computed at a time. */
+  max_concurrent_samples: Schema.optional(Count),
+  /** Models that are trained at a time. */
+  max_models: Schema.optional(Count),
+  /** Of the requests that wait or run. */
+  max_waiting_bytes: Schema.optional(Count)
 }))
 
 /**
@@ -137,7 +145,10 @@ export const readSettings = (
       prices: settings.prices && { tokens: settings.prices.tokens, gigabyteMonth: settings.prices.gigabyte_month },
       sessionTimeout: timeout === undefined ? undefined : timeout * 1000,
       maxBodyBytes: settings.max_body_bytes,
-      keepLiveModels: settings.keep_live_models
+      keepLiveModels: settings.keep_live_models,
+      maxConcurrentSamples: settings.max_concurrent_samples,
+      maxModels: settings.max_models,
+      maxWaitingBytes: settings.max_waiting_bytes
     }
   })
 

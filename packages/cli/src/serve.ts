@@ -33,8 +33,10 @@ const flags = {
     Options.withDefault("127.0.0.1")
   ),
   model: Options.text("model").pipe(
-    Options.withDescription("Hugging Face folder of the base model"),
-    Options.withDefault(ShippedModel.folder)
+    Options.withDescription(
+      "Hugging Face folder of a base model; again for each other. Default: the small one that comes along"
+    ),
+    Options.repeated
   ),
   data: Options.text("data").pipe(
     Options.withDescription(
@@ -53,7 +55,8 @@ const flags = {
   settings: Options.text("settings").pipe(
     Options.withDescription(
       "JSON file of client_config, dynamic_config, prices (tokens by base model, gigabyte_month), "
-        + "session_timeout_seconds, max_body_bytes and keep_live_models (true unless false)"
+        + "session_timeout_seconds, max_body_bytes, max_concurrent_samples, max_models, max_waiting_bytes and "
+        + "keep_live_models (true unless false)"
     ),
     Options.optional
   ),
@@ -85,7 +88,8 @@ const listening = Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
 interface Place {
   readonly port: number
   readonly host: string
-  readonly model: string
+  /** None for the one that comes along. */
+  readonly model: ReadonlyArray<string>
   readonly data: Option.Option<string>
 }
 
@@ -115,7 +119,7 @@ const launch = (options: TinkerProtocol.Options & ServeOptions.KeepOptions, { da
   Layer.launch(
     Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening)).pipe(
       Layer.provide(NodeHttpServer.layer(EarlyRequests.makeServer, { port, host })),
-      Layer.provide(LlamaEngine.layer(model)),
+      Layer.provide(LlamaEngine.layer(model.length === 0 ? ShippedModel.folder : model)),
       Layer.provide(
         Option.match(data, {
           onNone: () => CheckpointStore.layerMemory,

@@ -36,10 +36,14 @@ describe("keys", () => {
 
 it.scoped("settings have the names of the wire, and one that there is not is named", () =>
   Effect.gen(function*() {
+    const refused = (text: string) => Effect.flatMap(fileOf(text), (file) => failure(ServeOptions.readSettings(file)))
     const settings = {
       client_config: { fwdbwd_max_chunk_len: 2 },
       prices: { tokens: { m: { training: 1, prefill: 2, sampled: 3 } }, gigabyte_month: 4 },
-      session_timeout_seconds: 300
+      session_timeout_seconds: 300,
+      max_concurrent_samples: 1,
+      max_models: 2,
+      max_waiting_bytes: 3
     }
     const options = yield* ServeOptions.readSettings(yield* fileOf(JSON.stringify(settings)))
     assert.deepStrictEqual(options.clientConfig, { fwdbwd_max_chunk_len: 2 })
@@ -48,7 +52,8 @@ it.scoped("settings have the names of the wire, and one that there is not is nam
       gigabyteMonth: 4
     })
     assert.strictEqual(options.sessionTimeout, 300_000)
-    const refused = (text: string) => Effect.flatMap(fileOf(text), (file) => failure(ServeOptions.readSettings(file)))
+    assert.include(options, { maxConcurrentSamples: 1, maxModels: 2, maxWaitingBytes: 3 })
+    assert.include(yield* refused("{\"max_models\": 0}"), "max_models")
     assert.include(yield* refused("{\"pricess\": {}}"), "pricess")
     assert.include(yield* refused("{\"prices\": {\"gigabyte_month\": -1}}"), "prices.gigabyte_month")
     yield* refused("no JSON")
