@@ -19,7 +19,7 @@ import type * as Lora from "./Lora.js"
  *   of all sequences, then the values
  * - outputs `logits [K, V]` and `probabilities [K, V]`, their softmax
  *
- * The cache is only read, for the runtime's binding copies every output, even one into memory that it was given. With
+ * The second of the pair is what the runtime is to be given beside the model. The cache is only read, for the runtime's binding copies every output, even one into memory that it was given. With
  * `constants` the weights are part of the graph, in the runtime's own layout, which is up to three times as fast; without,
  * they are inputs under the names of `DecodingWeights`.
  *
@@ -32,7 +32,7 @@ export const make = (options: {
   /** Base weights by the names of `DecodingWeights`. */
   readonly weights: ReadonlyMap<string, DecodingWeights.Matrix>
   readonly constants: boolean
-}): Uint8Array => {
+}): readonly [model: Uint8Array, apart: ReadonlyMap<string, Uint8Array>] => {
   const { config, targets, weights } = options
   const { headDim, heads, keyValueHeads } = config
   const graph = new Graph("float32")
@@ -40,7 +40,7 @@ export const make = (options: {
   const inputs = new Map<string, Tensor>()
   const weight = (name: string): Tensor => {
     const { data, shape } = weights.get(name)!
-    if (options.constants) return graph.constant(name, shape, data)
+    if (options.constants) return graph.constantApart(name, shape, data)
     const input = inputs.get(name) ?? graph.input(name, shape)
     inputs.set(name, input)
     return input
@@ -147,7 +147,7 @@ export const make = (options: {
   graph.output("fresh", graph.concat(fresh, 0))
   graph.output("logits", logits)
   graph.output("probabilities", graph.softmax(logits))
-  return graph.encode()
+  return [graph.encode(), graph.constantsApart]
 }
 
 /**

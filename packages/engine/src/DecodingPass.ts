@@ -93,7 +93,7 @@ export const make = (options: {
     const existing = sessions.get(key)
     if (existing !== undefined) return existing
     const fused = DecodingWeights.fuse(config, weights)
-    const created = runtime.session(DecodingGraph.make({ config, targets, weights: fused, constants }))
+    const created = runtime.session(...DecodingGraph.make({ config, targets, weights: fused, constants }))
     sessions.set(key, created)
     return created
   }

@@ -110,6 +110,19 @@ export class Graph {
     return this.initializer(name, this.float, shape, typed)
   }
 
+  /** Float32 numbers that the runtime is given beside the model, in `constantsApart`: it is not copied to encode the model. */
+  constantApart(name: string, shape: ReadonlyArray<number>, data: Float32Array): Tensor {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    this.initializers.set(name, { name, type: "float32", shape, bytes, isApart: true })
+    return { name, type: "float32", shape }
+  }
+
+  /** What to give beside the model, by name. */
+  get constantsApart(): ReadonlyMap<string, Uint8Array> {
+    const apart = Array.from(this.initializers.values()).filter(({ isApart }) => isApart === true)
+    return new Map(apart.map(({ bytes, name }) => [name, bytes]))
+  }
+
   scalar(value: number): Tensor {
     return this.constant(`scalar:${value}`, [], Float64Array.of(value))
   }

@@ -56,6 +56,8 @@ export interface Initializer {
   readonly type: ElementType
   readonly shape: ReadonlyArray<number>
   readonly bytes: Uint8Array
+  /** Whether the bytes are given to the runtime beside the model, under the name, instead of being part of it. */
+  readonly isApart?: boolean | undefined
 }
 
 /**
@@ -93,6 +95,9 @@ const irVersion = 10
 const operatorSets = [["", 18], ["com.microsoft", 1]] as const
 const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 } as const
 const attributeTypes = { float: 1, integer: 2, string: 3, integers: 7 } as const
+
+/** Of the places where an initializer's bytes may be. */
+const externalData = 1
 
 const graph = (model: Model): Uint8Array => {
   const writer = new BinaryWriter()
@@ -144,7 +149,13 @@ const initializer = (self: Initializer): Uint8Array => {
   for (const dim of self.shape) writer.tag(1, WireType.Varint).int64(dim)
   writer.tag(2, WireType.Varint).int32(elementTypes[self.type])
   writer.tag(8, WireType.LengthDelimited).string(self.name)
-  writer.tag(9, WireType.LengthDelimited).bytes(self.bytes)
+  if (self.isApart === true) {
+    const location = new BinaryWriter()
+    location.tag(1, WireType.LengthDelimited).string("location")
+    location.tag(2, WireType.LengthDelimited).string(self.name)
+    writer.tag(13, WireType.LengthDelimited).bytes(location.finish())
+    writer.tag(14, WireType.Varint).int32(externalData)
+  } else writer.tag(9, WireType.LengthDelimited).bytes(self.bytes)
   return writer.finish()
 }
 

@@ -22,7 +22,8 @@ export interface Session {
  * @category models
  */
 export interface OnnxRuntime {
-  readonly session: (model: Uint8Array) => Promise<Session>
+  /** Compiles a model, of which `apart` are the constants that are not part of it. */
+  readonly session: (model: Uint8Array, apart?: ReadonlyMap<string, Uint8Array>) => Promise<Session>
   readonly float32: (data: Float32Array, shape: ReadonlyArray<number>) => Onnx.Tensor
   readonly float64: (data: Float64Array, shape: ReadonlyArray<number>) => Onnx.Tensor
   readonly int32: (data: Int32Array, shape: ReadonlyArray<number>) => Onnx.Tensor
@@ -58,8 +59,11 @@ export const load = async (options: { readonly threads?: number | undefined } = 
     extra: { session: { intra_op: { allow_spinning: "0" } } }
   } as const
   return {
-    session: async (model) => {
-      const session = await onnx.InferenceSession.create(model, sessionOptions)
+    session: async (model, apart = new Map()) => {
+      const session = await onnx.InferenceSession.create(model, {
+        ...sessionOptions,
+        externalData: Array.from(apart, ([path, data]) => ({ path, data }))
+      })
       return {
         run: (feeds, fetches) => fetches === undefined ? session.run(feeds) : session.run(feeds, fetches),
         release: () => session.release()

@@ -79,8 +79,8 @@ export const scheduled = (
   kind: Kind
 ): OnnxRuntime.OnnxRuntime => ({
   ...runtime,
-  session: async (model) => {
-    const session = await runtime.session(model)
+  session: async (model, apart) => {
+    const session = await runtime.session(model, apart)
     return { ...session, run: (feeds, fetches) => scheduler.turn(kind, () => session.run(feeds, fetches)) }
   }
 })

@@ -60,8 +60,8 @@ const make = async (options: { readonly maxCacheBytes?: number } = {}) => {
   const events = new Map<number, () => void>()
   const observed: OnnxRuntime.OnnxRuntime = {
     ...runtime,
-    session: async (model) => {
-      const session = await runtime.session(model)
+    session: async (model, apart) => {
+      const session = await runtime.session(model, apart)
       return {
         ...session,
         run: (feeds) => {
