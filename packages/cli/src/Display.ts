@@ -19,6 +19,8 @@ export class Display extends Context.Tag("@effect-tinker/cli/Display")<Display, 
  */
 export interface Service {
   readonly line: (text: string) => Effect.Effect<void>
+  /** A line between steps. */
+  readonly note: (text: string) => Effect.Effect<void>
   readonly answers: (title: string, answers: ReadonlyArray<Answer>) => Effect.Effect<void>
   /** To be called when each step is done. */
   readonly step: (step: Supervised.Step) => Effect.Effect<void>
@@ -57,6 +59,7 @@ export const layer = (options: {
 
       return Display.of({
         line,
+        note: (text) => line(options.interactive ? `\r\u001B[2K${text}` : text),
         answers: (title, answers) =>
           Effect.forEach(answers, ({ question, text }) => line(`  ${question}\n    → ${text || "(nothing)"}`), {
             discard: true
