@@ -41,6 +41,7 @@ it.scoped("settings have the names of the wire, and one that there is not is nam
       client_config: { fwdbwd_max_chunk_len: 2 },
       prices: { tokens: { m: { training: 1, prefill: 2, sampled: 3 } }, gigabyte_month: 4 },
       session_timeout_seconds: 300,
+      keep_live_models: false,
       max_concurrent_samples: 1,
       max_models: 2,
       max_waiting_bytes: 3
@@ -52,12 +53,23 @@ it.scoped("settings have the names of the wire, and one that there is not is nam
       gigabyteMonth: 4
     })
     assert.strictEqual(options.sessionTimeout, 300_000)
+    assert.strictEqual(options.keepLiveModels, false)
     assert.include(options, { maxConcurrentSamples: 1, maxModels: 2, maxWaitingBytes: 3 })
     assert.include(yield* refused("{\"max_models\": 0}"), "max_models")
     assert.include(yield* refused("{\"pricess\": {}}"), "pricess")
     assert.include(yield* refused("{\"prices\": {\"gigabyte_month\": -1}}"), "prices.gigabyte_month")
     yield* refused("no JSON")
   }).pipe(Effect.provide(NodeContext.layer)))
+
+it("what there is of an earlier server is told in a line, and nothing is not", () => {
+  const none = { sessions: 0, liveModels: 0, lostModels: 0, samplers: 0, results: 0, requests: 0 }
+  assert.isUndefined(ServeOptions.restoredLine(none))
+  assert.strictEqual(
+    ServeOptions.restoredLine({ sessions: 2, liveModels: 1, lostModels: 1, samplers: 0, results: 3, requests: 1 }),
+    "goes on with 2 sessions, 1 live model, 3 results, 1 request to be done, "
+      + "1 model lost, to be gone on with from a checkpoint"
+  )
+})
 
 it("an address that others can reach needs keys", () => {
   const allowed = (host: string, hasKeys: boolean) =>

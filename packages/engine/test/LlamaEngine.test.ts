@@ -103,8 +103,11 @@ layer(LlamaEngine.layer([join(folder, "one"), join(folder, "two")], { threads: 1
         yield* engine.forwardBackward("saved", { data, loss: crossEntropy, gradient: true })
         yield* engine.optimStep("saved", adam)
         const snapshot = yield* engine.snapshot("saved")
-        yield* engine.restore("again", snapshot, { optimizer: true })
+        yield* engine.forwardBackward("saved", { data, loss: crossEntropy, gradient: true })
+        const accumulated = yield* engine.accumulated("saved")
+        yield* engine.restore("again", snapshot, { optimizer: true, accumulated })
         assert.deepStrictEqual(yield* engine.snapshot("again"), snapshot)
+        assert.deepStrictEqual(yield* engine.accumulated("again"), accumulated)
       }))
   }
 )

@@ -241,6 +241,24 @@ describe("training", () => {
     assert.notDeepEqual((await elsewhere.snapshot("fresh")).weights, uninterrupted.weights)
   })
 
+  it("goes on bit for bit with the gradient that it had accumulated", async () => {
+    const engine = await make()
+    await engine.createModel("model", { baseModel: "base", lora })
+    const pass = (on: typeof engine, id: string) => on.forwardBackward(id, { data, loss: crossEntropy, gradient: true })
+    await pass(engine, "model")
+    await engine.optimStep("model", adam)
+    assert.isUndefined(await engine.accumulated("model"))
+    await pass(engine, "model")
+    const elsewhere = await make()
+    const accumulated = await engine.accumulated("model")
+    await elsewhere.restore("resumed", await engine.snapshot("model"), { optimizer: true, accumulated })
+    for (const [on, id] of [[engine, "model"], [elsewhere, "resumed"]] as const) {
+      await pass(on, id)
+      await on.optimStep(id, { ...adam, gradClipNorm: 0.1 })
+    }
+    assert.deepStrictEqual(await elsewhere.snapshot("resumed"), await engine.snapshot("model"))
+  })
+
   it("is not changed by training on after a snapshot", async () => {
     const engine = await makeTrained()
     const before = await engine.sample("sampler", request)

@@ -145,6 +145,25 @@ describe("BigramEngine", () => {
       assert.isAbove(together.unclippedGradNorm, 0)
     }))
 
+  it.effect("goes on bit for bit from a snapshot with what was accumulated since", () =>
+    Effect.gen(function*() {
+      const engine = yield* engineWithModel
+      const pass = (model: string, text: string) =>
+        engine.forwardBackward(model, { data: [datum(text)], loss: crossEntropy, gradient: true })
+      yield* pass("m", "hello")
+      yield* engine.optimStep("m", adam)
+      assert.isUndefined(yield* engine.accumulated("m"))
+      yield* pass("m", "hello")
+      const snapshot = yield* engine.snapshot("m")
+      const accumulated = yield* engine.accumulated("m")
+      yield* engine.restore("resumed", snapshot, { optimizer: true, accumulated })
+      for (const model of ["m", "resumed"]) {
+        yield* pass(model, "world")
+        yield* engine.optimStep(model, adam)
+      }
+      assert.deepStrictEqual(yield* engine.snapshot("resumed"), yield* engine.snapshot("m"))
+    }))
+
   it.effect("takes no optimizer step without a gradient", () =>
     Effect.gen(function*() {
       const engine = yield* engineWithModel
