@@ -257,7 +257,8 @@ export const make = (options: {
         chosen: rows.map((_, i) => i)
       })
       for (const row of rows) row.cached += 1
-      rows.forEach((row, i) => take(row, logits, i))
+      // From the last on, so that of those that leave together none is moved.
+      for (let i = rows.length - 1; i >= 0; i--) take(rows[i]!, logits, i)
     },
 
     dropSettled: () => {

@@ -87,7 +87,7 @@ export const make = (config: Attention.Heads & { readonly layers: number }): Key
           for (let s = 0; s < length; s++) {
             for (let head = 0; head < keyValueHeads; head++) {
               const to = (((first + i) * keyValueHeads + head) * capacity + starts[i]! + s) * headDim
-              for (let d = 0; d < headDim; d++) array[to + d] = fresh[from + d]!
+              array.set(fresh.subarray(from, from + headDim), to)
               from += headDim
             }
           }
