@@ -78,11 +78,11 @@ export type Reply =
 export interface Service {
   /** How long a question is held. */
   readonly holdTime: Duration.Duration
-  /** Notes that a request was accepted. `queue` says what it waits for; `announce` is told the outcome when it is there. */
+  /** Notes that a request was accepted. `queue` says what it waits for. */
   readonly submit: (
     requestId: string,
     queue: Effect.Effect<QueueState>,
-    announce?: (outcome: Outcome) => Effect.Effect<void>
+    options?: SubmitOptions
   ) => Effect.Effect<void>
   /** Gives a request its outcome. Only the first one counts. */
   readonly complete: (requestId: string, outcome: Outcome) => Effect.Effect<void>
@@ -97,6 +97,17 @@ export interface Service {
   readonly restore: (requestId: string, restored: Restored) => Effect.Effect<void>
   /** Whether every outcome was asked for by now. */
   readonly areFetched: Effect.Effect<boolean>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface SubmitOptions {
+  /** Is told the outcome when it is there. */
+  readonly announce?: ((outcome: Outcome) => Effect.Effect<void>) | undefined
+  /** True: the request could be done again, so its outcome may be forgotten early once it was fetched. Default false. */
+  readonly isRepeatable?: boolean | undefined
 }
 
 /**
@@ -123,6 +134,11 @@ export interface Options {
   readonly retention?: Duration.DurationInput | undefined
   /** A result with more bytes is announced by its size to those who allow that. Default 1 MiB. */
   readonly maxUnannouncedBytes?: number | undefined
+  /**
+   * Bytes of outcomes of repeatable requests that are kept after they were fetched, in case an answer was lost; beyond it the
+   * oldest are forgotten. Default 64 MiB.
+   */
+  readonly maxFetchedBytes?: number | undefined
   /** Called when an outcome is forgotten. */
   readonly onForgotten?: ((requestId: string) => void) | undefined
 }
@@ -130,8 +146,14 @@ export interface Options {
 interface Entry {
   readonly outcome: Deferred.Deferred<Outcome>
   readonly queue: Effect.Effect<QueueState>
-  readonly announce: ((outcome: Outcome) => Effect.Effect<void>) | undefined
+  readonly options: SubmitOptions
 }
+
+/** How many requests are remembered of which nothing else is known than that they were there. */
+const maxExpired = 16_384
+
+/** What an outcome takes beside its bytes, at a guess. */
+const entryBytes = 1024
 
 /**
  * @since 0.1.0
@@ -141,10 +163,19 @@ export const make = (options: Options = {}): Service => {
   const holdTime = Duration.decode(options.holdTime ?? "20 seconds")
   const retention = Duration.toMillis(options.retention ?? "1 hour")
   const maxUnannouncedBytes = options.maxUnannouncedBytes ?? 1_048_576
-  const entries = new Map<string, Entry | Restored | "expired">()
+  const maxFetchedBytes = options.maxFetchedBytes ?? 64 * 2 ** 20
+  const entries = new Map<string, Entry | Restored>()
+  const expired = new Set<string>()
   const unfetched = new Set<string>()
-  // In order of completion, so that the oldest are at the front.
-  const completed: Array<{ readonly requestId: string; readonly at: number }> = []
+  // When each was completed, and what each takes: the oldest are the first.
+  const completed = new Map<string, number>()
+  const fetched = new Map<string, number>()
+  let fetchedBytes = 0
+
+  const firstOf = <A>(all: Iterable<A>): A | undefined => {
+    for (const one of all) return one
+    return undefined
+  }
 
   const replyOf = (outcome: Outcome, allowMetadataOnly: boolean): Reply => {
     const size = outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0
@@ -152,27 +183,42 @@ export const make = (options: Options = {}): Service => {
   }
 
   const forgetOld = Effect.map(Clock.currentTimeMillis, (now) => {
-    while (completed.length > 0 && now - completed[0]!.at >= retention) {
-      expire(completed.shift()!.requestId)
+    for (const [requestId, at] of completed) {
+      if (now - at < retention) return
+      expire(requestId)
     }
   })
   const expire = (requestId: string) => {
-    entries.set(requestId, "expired")
+    entries.delete(requestId)
+    completed.delete(requestId)
     unfetched.delete(requestId)
+    fetchedBytes -= fetched.get(requestId) ?? 0
+    fetched.delete(requestId)
+    expired.add(requestId)
+    if (expired.size > maxExpired) expired.delete(firstOf(expired)!)
     options.onForgotten?.(requestId)
   }
-  const isOpen = (entry: Entry | Restored | "expired" | undefined): entry is Entry =>
-    typeof entry === "object" && "outcome" in entry
+  const noteFetched = (requestId: string, { options }: Entry, outcome: Outcome) => {
+    unfetched.delete(requestId)
+    if (options.isRepeatable !== true || fetched.has(requestId)) return
+    const bytes = entryBytes + (outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0)
+    fetched.set(requestId, bytes)
+    fetchedBytes += bytes
+    while (fetchedBytes > maxFetchedBytes) expire(firstOf(fetched.keys())!)
+  }
+  const isOpen = (entry: Entry | Restored | undefined): entry is Entry => entry !== undefined && "outcome" in entry
 
   return {
     holdTime,
-    submit: (requestId, queue, announce) =>
+    submit: (requestId, queue, options = {}) =>
       Effect.map(forgetOld, () => {
         // Registered again when it runs, perhaps at the same moment: whoever waits already must not be left with an
         // outcome that never comes.
         const entry = entries.get(requestId)
-        if (entry !== undefined && (entry === "expired" || isOpen(entry) || entry._tag === "Result")) return
-        entries.set(requestId, { outcome: Deferred.unsafeMake<Outcome>(FiberId.none), queue, announce })
+        if (entry !== undefined && (isOpen(entry) || entry._tag === "Result")) return
+        if (expired.has(requestId) && options.isRepeatable !== true) return
+        expired.delete(requestId)
+        entries.set(requestId, { outcome: Deferred.unsafeMake<Outcome>(FiberId.none), queue, options })
       }),
     complete: (requestId, outcome) =>
       Effect.gen(function*() {
@@ -180,16 +226,18 @@ export const make = (options: Options = {}): Service => {
         if (!isOpen(entry)) return
         if (yield* Deferred.succeed(entry.outcome, outcome)) {
           unfetched.add(requestId)
-          completed.push({ requestId, at: yield* Clock.currentTimeMillis })
-          if (entry.announce !== undefined) yield* entry.announce(outcome)
+          completed.set(requestId, yield* Clock.currentTimeMillis)
+          const { announce } = entry.options
+          if (announce !== undefined) yield* announce(outcome)
         }
       }),
     retrieve: (requestId, { allowMetadataOnly }) =>
       Effect.gen(function*() {
         yield* forgetOld
         const entry = entries.get(requestId)
-        if (entry === undefined) return Option.none()
-        if (entry === "expired") return Option.some<Reply>({ _tag: "Expired" })
+        if (entry === undefined) {
+          return expired.has(requestId) ? Option.some<Reply>({ _tag: "Expired" }) : Option.none()
+        }
         if (!isOpen(entry)) {
           return Option.some<Reply>(entry._tag === "Lost" ? entry : replyOf(yield* entry.read, allowMetadataOnly))
         }
@@ -199,19 +247,19 @@ export const make = (options: Options = {}): Service => {
           : yield* Effect.timeoutOption(Deferred.await(entry.outcome), holdTime)
         if (Option.isNone(outcome)) return Option.some<Reply>({ _tag: "Pending", queue: yield* entry.queue })
         const reply = replyOf(outcome.value, allowMetadataOnly)
-        if (reply._tag !== "Large") unfetched.delete(requestId)
+        if (reply._tag !== "Large") noteFetched(requestId, entry, outcome.value)
         return Option.some(reply)
       }),
     forget: (requestId) =>
       Effect.gen(function*() {
         const entry = entries.get(requestId)
-        if (entry === undefined || entry === "expired") return
+        if (entry === undefined) return
         if (isOpen(entry) ? yield* Deferred.isDone(entry.outcome) : entry._tag === "Result") expire(requestId)
       }),
     restore: (requestId, restored) =>
       Effect.sync(() => {
         entries.set(requestId, restored)
-        if (restored._tag === "Result") completed.push({ requestId, at: restored.at })
+        if (restored._tag === "Result") completed.set(requestId, restored.at)
       }),
     areFetched: Effect.sync(() => unfetched.size === 0)
   }

@@ -112,6 +112,11 @@ export interface Options {
   readonly holdTime?: Duration.DurationInput | undefined
   /** How long results are kept. Default one hour. */
   readonly retention?: Duration.DurationInput | undefined
+  /**
+   * Bytes of samples that are kept after they were fetched, in case an answer was lost; beyond it the oldest are forgotten.
+   * Default 64 MiB.
+   */
+  readonly maxFetchedBytes?: number | undefined
   /** A larger result is announced by its size first, to clients who allow that. Default 1 MiB. */
   readonly maxUnannouncedBytes?: number | undefined
 }

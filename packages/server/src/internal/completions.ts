@@ -26,19 +26,28 @@ export interface Completions {
 
 interface Channel {
   readonly completions: Array<Completion>
+  /** The number of the first of them: those before have been told, or are too many to keep. */
+  first: number
   /** Whoever waits for the next completion. */
   next: Deferred.Deferred<void> | undefined
 }
+
+/** Nobody has so many samples open at once; most clients ask for each by itself, and never for these. */
+const mostKept = 20_000
 
 /**
  * Numbers them from `first` on. A cursor before it is one of an earlier server, whoever has it gets everything.
  */
 export const make = (first = 0): Completions => {
   const channels = new Map<number, Channel>()
+  const drop = (channel: Channel, count: number): void => {
+    channel.completions.splice(0, count)
+    channel.first += count
+  }
   const channelOf = (clone: number): Channel => {
     const existing = channels.get(clone)
     if (existing !== undefined) return existing
-    const channel: Channel = { completions: [], next: undefined }
+    const channel: Channel = { completions: [], first, next: undefined }
     channels.set(clone, channel)
     return channel
   }
@@ -48,6 +57,8 @@ export const make = (first = 0): Completions => {
       Effect.suspend(() => {
         const channel = channelOf(clone)
         channel.completions.push(completion)
+        // Half at once, as taking away the first one moves all the others.
+        if (channel.completions.length > mostKept) drop(channel, mostKept / 2)
         const { next } = channel
         channel.next = undefined
         return next === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(next, undefined))
@@ -55,11 +66,13 @@ export const make = (first = 0): Completions => {
     after: (clone, cursor, holdTime) =>
       Effect.suspend(() => {
         const channel = channelOf(clone)
+        // Whoever shows a cursor has what was before it.
+        if (cursor - channel.first > 1000) drop(channel, Math.min(cursor - channel.first, channel.completions.length))
         const answer = Effect.sync(() => ({
-          cursor: Math.max(cursor, first + channel.completions.length),
-          completions: channel.completions.slice(Math.max(0, cursor - first))
+          cursor: Math.max(cursor, channel.first + channel.completions.length),
+          completions: channel.completions.slice(Math.max(0, cursor - channel.first))
         }))
-        if (channel.completions.length > cursor - first) return answer
+        if (channel.completions.length > cursor - channel.first) return answer
         channel.next ??= Deferred.unsafeMake<void>(FiberId.none)
         return Effect.zipRight(Effect.timeoutOption(Deferred.await(channel.next), holdTime), answer)
       })

@@ -113,12 +113,15 @@ export const make = (state: State.ServerState) => {
       yield* futures.submit(
         requestId,
         Effect.map(gate.state, (queue) => queue ?? turn.state()),
-        (outcome) =>
-          sampler.completions.add(Completions.cloneOf(seqId), {
-            requestId,
-            isFailed: outcome._tag === "Failed",
-            size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
-          })
+        {
+          isRepeatable: true,
+          announce: (outcome) =>
+            sampler.completions.add(Completions.cloneOf(seqId), {
+              requestId,
+              isFailed: outcome._tag === "Failed",
+              size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
+            })
+        }
       )
       const { journal } = state
       const asked = journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])

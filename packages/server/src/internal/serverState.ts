@@ -149,7 +149,11 @@ export const make = (
       }),
       futures: Futures.make({
         ...options,
-        onForgotten: journal && ((requestId) => void journal.unsafeCommit([Records.withoutResult(requestId)]))
+        onForgotten: (requestId) => {
+          const end = requestId.lastIndexOf(":")
+          samplers.get(requestId.slice(0, end))?.requests.delete(requestId.slice(end + 1))
+          if (journal !== undefined) void journal.unsafeCommit([Records.withoutResult(requestId)])
+        }
       }),
       models,
       samplers,
