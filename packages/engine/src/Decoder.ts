@@ -55,9 +55,11 @@ export const make = (options: {
    * One always fits.
    */
   readonly maxCacheBytes: number
+  /** What weights may take to be laid out anew for sampling, in bytes. Default: `DecodingPass.maxConstantBytes`. */
+  readonly maxConstantBytes?: number | undefined
 }): Decoder => {
   const { config, maxContextLength, runtime, weights } = options
-  const pass = DecodingPass.make({ runtime, config, weights })
+  const pass = DecodingPass.make({ runtime, config, weights, maxConstantBytes: options.maxConstantBytes })
   const prefixes = PrefixCache.make({ maxBytes: options.maxCacheBytes / 4 })
   const positions = 0.75 * options.maxCacheBytes / KeyValueCache.bytesPerPosition(config)
   // Those that have members, or for which some wait.

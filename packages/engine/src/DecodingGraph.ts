@@ -5,7 +5,7 @@
 import * as DecodingWeights from "./DecodingWeights.js"
 import { Graph } from "./Graph.js"
 import type { Tensor } from "./Graph.js"
-import type * as Llama from "./Llama.js"
+import * as Llama from "./Llama.js"
 import type * as Lora from "./Lora.js"
 
 /**
@@ -19,9 +19,10 @@ import type * as Lora from "./Lora.js"
  *   of all sequences, then the values
  * - outputs `logits [K, V]` and `probabilities [K, V]`, their softmax
  *
- * The second of the pair is what the runtime is to be given beside the model. The cache is only read, for the runtime's binding copies every output, even one into memory that it was given. With
- * `constants` the weights are part of the graph, in the runtime's own layout, which is up to three times as fast; without,
- * they are inputs under the names of `DecodingWeights`.
+ * The second of the pair is what the runtime is to be given beside the model. The cache is only read, for the runtime's
+ * binding copies every output, even one into memory that it was given. With `constants` the runtime lays out the weights
+ * anew, which is up to three times as fast and takes their size in memory once more; without, they are inputs under their
+ * own names.
  *
  * @since 0.1.0
  * @category constructors
@@ -29,29 +30,39 @@ import type * as Lora from "./Lora.js"
 export const make = (options: {
   readonly config: Llama.Config
   readonly targets: Lora.Targets
-  /** Base weights by the names of `DecodingWeights`. */
-  readonly weights: ReadonlyMap<string, DecodingWeights.Matrix>
-  readonly constants: boolean
+  /** Base weights by the names of `DecodingWeights`, unless they are inputs. */
+  readonly constants: ReadonlyMap<string, DecodingWeights.Matrix> | undefined
 }): readonly [model: Uint8Array, apart: ReadonlyMap<string, Uint8Array>] => {
-  const { config, targets, weights } = options
+  const { config, constants, targets } = options
   const { headDim, heads, keyValueHeads } = config
   const graph = new Graph("float32")
 
-  const inputs = new Map<string, Tensor>()
+  const shapes = Llama.weightShapes(config)
+  const weights = new Map<string, Tensor>()
   const weight = (name: string): Tensor => {
-    const { data, shape } = weights.get(name)!
-    if (options.constants) return graph.constantApart(name, shape, data)
-    const input = inputs.get(name) ?? graph.input(name, shape)
-    inputs.set(name, input)
-    return input
+    const constant = constants?.get(name)
+    const made = weights.get(name) ?? (constant === undefined
+      ? graph.input(name, shapes.get(name)!)
+      : graph.constantApart(name, constant.shape, constant.data))
+    weights.set(name, made)
+    return made
+  }
+  const embedding = weight("model.embed_tokens.weight")
+  /** `x Wᵀ` of one module or product, with its bias or what else is to be added. */
+  const plain = (x: Tensor, name: string, hasBias: boolean, added?: Tensor): Tensor => {
+    const matrix = name === "lm_head" && config.tiedEmbeddings ? embedding : weight(`${name}.weight`)
+    return graph.gemm(x, matrix, { transB: true, c: hasBias ? weight(`${name}.bias`) : added })
   }
   const adapted = new Set(DecodingWeights.adapted(config, targets).map(({ name }) => name))
-  /** `x Wᵀ + added`, with the adapter if there is one. */
-  const linear = (x: Tensor, product: DecodingWeights.Product, added?: Tensor, matrix?: Tensor): Tensor => {
-    const base = graph.gemm(x, matrix ?? weight(DecodingWeights.weightName(product)), { transB: true, c: added })
-    if (!adapted.has(product.name)) return base
+  /** The outputs of a product beside one another, with adapters where there are some; `added` only if it has one output. */
+  const linear = (x: Tensor, product: DecodingWeights.Product, added?: Tensor): Tensor => {
+    const { hasBias, modules, name } = product
+    const parts = constants === undefined ? modules : [name]
+    const bases = parts.map((part) => plain(x, part, hasBias, added))
+    const base = bases.length === 1 ? bases[0]! : graph.concat(bases, 1)
+    if (!adapted.has(name)) return base
     const names = DecodingWeights.adapterNames(product)
-    const ranks = `${product.modules.length}R`
+    const ranks = `${modules.length}R`
     const low = graph.gemm(x, graph.input(names.a, [product.inputWidth, ranks]))
     return graph.gemm(low, graph.input(names.b, [ranks, base.shape[1]!]), { c: base })
   }
@@ -67,7 +78,6 @@ export const make = (options: {
   const mask = graph.input("mask", ["B", 1, 1, "S", "C+S"])
   const cos = graph.input("cos", ["P", headDim / 2])
   const sin = graph.input("sin", ["P", headDim / 2])
-  const embedding = weight("model.embed_tokens.weight")
 
   const batch = graph.shapeOf(tokens)
   const newLength = graph.slice(batch, 0, 1, 2, 1)
@@ -128,7 +138,7 @@ export const make = (options: {
     const layer = `model.layers.${i}`
     const { down, gateUp, output, qkv } = DecodingWeights.layerProducts(config, i)
     const attended = norm(x, `${layer}.input_layernorm.weight`)
-    const joined = linear(attended, qkv, qkv.hasBias ? weight(DecodingWeights.biasName(qkv)) : undefined)
+    const joined = linear(attended, qkv)
     const [q, k, v] = graph.split(wide(joined, Number(joined.shape[1])), qkv.widths) as [Tensor, Tensor, Tensor]
     const headed = (projected: Tensor, name: "q" | "k") =>
       rotate(config.queryKeyNorm ? headNorm(projected, `${layer}.self_attn.${name}_norm.weight`) : projected)
@@ -142,8 +152,7 @@ export const make = (options: {
     x = linear(graph.mul(silu, up), down, x)
   }
   const chosen = norm(graph.gather(x, graph.input("rows", ["K"], "int64")), "model.norm.weight")
-  const head = DecodingWeights.headProduct(config)
-  const logits = linear(chosen, head, undefined, config.tiedEmbeddings ? embedding : undefined)
+  const logits = linear(chosen, DecodingWeights.headProduct(config))
   graph.output("fresh", graph.concat(fresh, 0))
   graph.output("logits", logits)
   graph.output("probabilities", graph.softmax(logits))

@@ -2,6 +2,7 @@
 import type { Tensor } from "onnxruntime-node"
 import * as DecodingGraph from "./DecodingGraph.js"
 import * as DecodingWeights from "./DecodingWeights.js"
+import { weightFeeds } from "./internal/weightFeeds.js"
 import type * as KeyValueCache from "./KeyValueCache.js"
 import * as Llama from "./Llama.js"
 import * as Lora from "./Lora.js"
@@ -57,7 +58,7 @@ export interface Logits {
 }
 
 /**
- * Weights up to this size, in bytes, are compiled into the graph. Beyond, a second copy of them is too much to hold.
+ * Weights up to this size, in bytes, become constants of the graph. Beyond, a second copy of them is too much to hold.
  *
  * @since 0.1.0
  * @category config
@@ -81,19 +82,21 @@ export const make = (options: {
   readonly runtime: OnnxRuntime.OnnxRuntime
   readonly config: Llama.Config
   readonly weights: ReadonlyMap<string, Float32Array>
+  /** Default: {@link maxConstantBytes}. */
+  readonly maxConstantBytes?: number | undefined
 }): DecodingPass => {
   const { config, runtime, weights } = options
   const bytes = Array.from(weights.values()).reduce((sum, { byteLength }) => sum + byteLength, 0)
-  const constants = bytes <= maxConstantBytes
+  const isConstant = bytes <= (options.maxConstantBytes ?? maxConstantBytes)
   const sessions = new Map<string, Promise<OnnxRuntime.Session>>()
-  const inputs = constants ? {} : feedsOf(runtime, DecodingWeights.fuse(config, weights))
+  const inputs = isConstant ? {} : weightFeeds(runtime, config, weights)
 
   const session = (targets: Lora.Targets): Promise<OnnxRuntime.Session> => {
     const key = [targets.trainAttn, targets.trainMlp, targets.trainUnembed].join()
     const existing = sessions.get(key)
     if (existing !== undefined) return existing
-    const fused = DecodingWeights.fuse(config, weights)
-    const created = runtime.session(...DecodingGraph.make({ config, targets, weights: fused, constants }))
+    const constants = isConstant ? DecodingWeights.fuse(config, weights) : undefined
+    const created = runtime.session(...DecodingGraph.make({ config, targets, constants }))
     sessions.set(key, created)
     return created
   }

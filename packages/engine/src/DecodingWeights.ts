@@ -23,7 +23,7 @@ export interface Matrix {
  * @category models
  */
 export interface Product {
-  /** e.g. `model.layers.0.self_attn.qkv_proj`. */
+  /** e.g. `model.layers.0.self_attn.qkv`; with `.weight` and `.bias`, the names of its matrix and bias. */
   readonly name: string
   readonly modules: ReadonlyArray<string>
   /** Widths of the outputs, one a module. */
@@ -89,22 +89,6 @@ export const headProduct = (config: Llama.Config): Product => ({
 })
 
 /**
- * Name of a product's matrix, `[sum of widths, inputWidth]`.
- *
- * @since 0.1.0
- * @category utils
- */
-export const weightName = ({ name }: Product): string => `${name}.weight`
-
-/**
- * Name of a product's bias, `[sum of widths]`.
- *
- * @since 0.1.0
- * @category utils
- */
-export const biasName = ({ name }: Product): string => `${name}.bias`
-
-/**
  * Names of a product's adapter: A `[inputWidth, modules * R]`, with the scale in it, and B `[modules * R, sum of widths]`,
  * whose blocks off the diagonal are 0.
  *
@@ -151,8 +135,8 @@ export const fuse = (config: Llama.Config, weights: ReadonlyMap<string, Float32A
     const { hasBias, inputWidth, modules, widths } = product
     const rows = widths.reduce((sum, width) => sum + width, 0)
     const stack = (suffix: string) => concat(modules.map((module) => weight(`${module}.${suffix}`)))
-    fused.set(weightName(product), { shape: [rows, inputWidth], data: stack("weight") })
-    if (hasBias) fused.set(biasName(product), { shape: [rows], data: stack("bias") })
+    fused.set(`${product.name}.weight`, { shape: [rows, inputWidth], data: stack("weight") })
+    if (hasBias) fused.set(`${product.name}.bias`, { shape: [rows], data: stack("bias") })
   }
 
   keep("model.embed_tokens.weight", [config.vocabularySize, config.hiddenSize])

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { availableParallelism, totalmem } from "node:os"
+import * as DecodingPass from "./DecodingPass.js"
 import * as EngineProcess from "./EngineProcess.js"
 import * as LocalEngine from "./LocalEngine.js"
 import * as ModelFolder from "./ModelFolder.js"
@@ -143,7 +144,7 @@ export const make: (
 const budgetsOf = (
   { name, parameterCount }: ModelFolder.Description,
   { maxActivationBytes, maxMemoryBytes = totalmem() / 2 }: Options
-): Effect.Effect<{ readonly maxActivationBytes: number; readonly maxCacheBytes: number }, Engine.EngineError> => {
+): Effect.Effect<Budgets, Engine.EngineError> => {
   const weightBytes = 4 * parameterCount
   const room = maxMemoryBytes - weightBytes - runtimeBytes
   if (room <= 0) {
@@ -155,8 +156,17 @@ const budgetsOf = (
       } MiB`
     })
   }
-  const within = (times: number) => Math.min(room, maxActivationBytes ?? Math.max(256 * 2 ** 20, times * weightBytes))
-  return Effect.succeed({ maxActivationBytes: within(4), maxCacheBytes: within(1) })
+  // Laying the weights out takes more than the result for a moment.
+  const maxConstantBytes = Math.min(DecodingPass.maxConstantBytes, room / 4)
+  const left = weightBytes <= maxConstantBytes ? room - weightBytes : room
+  const within = (times: number) => Math.min(left, maxActivationBytes ?? Math.max(256 * 2 ** 20, times * weightBytes))
+  return Effect.succeed({ maxActivationBytes: within(4), maxCacheBytes: within(1), maxConstantBytes })
+}
+
+interface Budgets {
+  readonly maxActivationBytes: number
+  readonly maxCacheBytes: number
+  readonly maxConstantBytes: number
 }
 
 /** Of the process itself, the compiled graphs and one part of the vocabulary's logits. */

@@ -83,6 +83,8 @@ export const make = (options: {
   readonly scheduler?: Scheduler.Scheduler | undefined
   /** Default: as for activations. */
   readonly maxCacheBytes?: number | undefined
+  /** What weights may take once more, laid out for sampling. Default: `DecodingPass.maxConstantBytes`. */
+  readonly maxConstantBytes?: number | undefined
 }): LocalEngine => {
   const { description, runtime, weights } = options
   const { config, maxContextLength } = description
@@ -98,7 +100,8 @@ export const make = (options: {
     config,
     weights,
     maxContextLength,
-    maxCacheBytes: options.maxCacheBytes ?? options.maxActivationBytes
+    maxCacheBytes: options.maxCacheBytes ?? options.maxActivationBytes,
+    maxConstantBytes: options.maxConstantBytes
   })
   const models = new Map<string, Model>()
   const samplers = new Map<string, Decoder.Sampler>()

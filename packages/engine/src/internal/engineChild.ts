@@ -23,7 +23,7 @@ Os.setPriority(niceness)
 const scheduler = Scheduler.make()
 let engine: LocalEngine.LocalEngine | undefined
 
-const start = async ({ folder, maxActivationBytes, maxCacheBytes, threads }: StartOptions): Promise<void> => {
+const start = async ({ folder, threads, ...budgets }: StartOptions): Promise<void> => {
   const runtime = await OnnxRuntime.load({ threads })
   const description = ModelFolder.describeSync(folder)
   engine = LocalEngine.make({
@@ -32,8 +32,7 @@ const start = async ({ folder, maxActivationBytes, maxCacheBytes, threads }: Sta
     scheduler,
     weights: ModelFolder.weightsSync(description),
     decode: description.hasTokenizer ? decoder(Path.join(description.folder, "tokenizer.json")) : undefined,
-    maxActivationBytes,
-    maxCacheBytes
+    ...budgets
   })
 }
 

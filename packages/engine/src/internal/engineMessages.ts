@@ -8,6 +8,7 @@ export interface StartOptions {
   readonly maxActivationBytes: number
   /** Default: as for activations. */
   readonly maxCacheBytes?: number | undefined
+  readonly maxConstantBytes?: number | undefined
 }
 
 /** Names of what can be asked, with arguments and results. */
