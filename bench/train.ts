@@ -13,7 +13,6 @@ import { HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import { Datum, ServiceClient, Tinker } from "effect-tinker"
-import { spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:http"
 import { tmpdir } from "node:os"
@@ -21,13 +20,11 @@ import { join } from "node:path"
 import * as EventLoop from "../packages/cli/src/EventLoop.js"
 import * as Main from "../packages/cli/src/Main.js"
 import { makeRandomLlama } from "../packages/engine/scripts/makeRandomLlama.js"
-import { config } from "./trainGraph.js"
+import { config, length, measureApart, measurePyTorch, rows, threads } from "./trainGraph.js"
+import type { Printed } from "./trainGraph.js"
 
 const rounds = 3
 const steps = 12
-const threads = 2
-const rows = 4
-const length = 256
 const name = "tiny"
 
 interface Row {
@@ -38,25 +35,18 @@ interface Row {
   readonly pause: number | undefined
 }
 
-interface Printed {
-  readonly bestStepMilliseconds: number
-  readonly medianStepMilliseconds: number
-}
-
-const fromPrinted = (what: string, text: string): Row => {
-  const { bestStepMilliseconds: best, medianStepMilliseconds: median } = JSON.parse(text) as Printed
-  return { what, best, median, pause: undefined }
-}
-
-/** In a process of its own, as the engine is in the others: what ran before leaves no mark on it. */
-const graphAlone = Effect.sync((): Row => {
-  const child = spawnSync("node", ["--import", "tsx", "bench/trainGraph.ts"], { encoding: "utf8" })
-  return fromPrinted("graph alone", child.stdout)
+const rowOf = (what: string, printed: Printed): Row => ({
+  what,
+  best: printed.bestStepMilliseconds,
+  median: printed.medianStepMilliseconds,
+  pause: undefined
 })
 
-const pytorch = Effect.sync((): Row | undefined => {
-  const child = spawnSync(process.env["PYTHON"] ?? "python3", ["bench/train_torch.py"], { encoding: "utf8" })
-  return child.status === 0 ? fromPrinted("PyTorch eager", child.stdout) : undefined
+const graphAlone = Effect.sync(() => rowOf("graph alone", measureApart(20, name)))
+
+const pytorch = Effect.sync(() => {
+  const printed = measurePyTorch(20, name)
+  return printed && rowOf("PyTorch eager", printed)
 })
 
 const datum = (seed: number) => {

@@ -1,6 +1,6 @@
 """The step of trainGraph.ts in PyTorch, eager, on two threads: the same shape, adapters and loss. Prints JSON.
 
-Needs torch; run with: python bench/train_torch.py [steps]
+Needs torch; run with: python bench/train_torch.py [steps] [tiny|135m]
 """
 
 import json
@@ -16,7 +16,9 @@ import torch.nn.functional as F
 torch.set_num_threads(2)
 torch.manual_seed(1)
 
-VOCABULARY, HIDDEN, INNER, LAYERS, HEADS, HEAD_DIM = 512, 256, 704, 4, 4, 64
+SHAPES = {"tiny": (512, 256, 704, 4, 4, 4, 64), "135m": (49152, 576, 1536, 30, 9, 3, 64)}
+name = sys.argv[2] if len(sys.argv) > 2 else "tiny"
+VOCABULARY, HIDDEN, INNER, LAYERS, HEADS, KEY_HEADS, HEAD_DIM = SHAPES[name]
 ROWS, LENGTH, RANK = 4, 256, 16
 SCALE = 32 / RANK
 
@@ -46,11 +48,15 @@ def rotate(x, cos, sin):
     return x * cos + torch.cat((-b, a), -1) * sin
 
 
-embedding, unembedding = frozen(VOCABULARY, HIDDEN), frozen(VOCABULARY, HIDDEN)
+embedding = frozen(VOCABULARY, HIDDEN)
+unembedding = frozen(VOCABULARY, HIDDEN) if name == "tiny" else embedding
 ones = torch.ones(HIDDEN)
 layers = [
     {
-        **{name: Linear(HIDDEN, HIDDEN) for name in "qkvo"},
+        "q": Linear(HEADS * HEAD_DIM, HIDDEN),
+        "k": Linear(KEY_HEADS * HEAD_DIM, HIDDEN),
+        "v": Linear(KEY_HEADS * HEAD_DIM, HIDDEN),
+        "o": Linear(HIDDEN, HEADS * HEAD_DIM),
         "gate": Linear(INNER, HIDDEN),
         "up": Linear(INNER, HIDDEN),
         "down": Linear(HIDDEN, INNER),
@@ -64,7 +70,7 @@ cos, sin = torch.cat((angle.cos(),) * 2, -1), torch.cat((angle.sin(),) * 2, -1)
 
 
 def heads(x):
-    return x.view(ROWS, LENGTH, HEADS, HEAD_DIM).transpose(1, 2)
+    return x.view(ROWS, LENGTH, -1, HEAD_DIM).transpose(1, 2)
 
 
 def logprobs(tokens, targets):
@@ -72,8 +78,9 @@ def logprobs(tokens, targets):
     for layer in layers:
         h = norm(x, ones)
         q, k, v = (heads(layer[name](h)) for name in "qkv")
-        mixed = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, is_causal=True)
-        x = x + layer["o"](mixed.transpose(1, 2).reshape(ROWS, LENGTH, HIDDEN))
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=HEADS != KEY_HEADS)
+        x = x + layer["o"](mixed.transpose(1, 2).reshape(ROWS, LENGTH, HEADS * HEAD_DIM))
         h = norm(x, ones)
         x = x + layer["down"](F.silu(layer["gate"](h)) * layer["up"](h))
     logits = F.linear(norm(x, ones), unembedding)
@@ -82,14 +89,15 @@ def logprobs(tokens, targets):
 
 tokens = torch.randint(VOCABULARY, (ROWS, LENGTH))
 targets = torch.randint(VOCABULARY, (ROWS, LENGTH))
-seconds = []
+seconds, cpu = [], []
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20
 for step in range(steps + 2):
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     loss = -logprobs(tokens, targets).sum()
     gradients = torch.autograd.grad(loss, trained)
     if step >= 2:
         seconds.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - busy)
 assert math.isfinite(loss.item()) and len(gradients) == len(trained)
 
 print(
@@ -98,6 +106,7 @@ print(
             "tokensPerSecond": ROWS * LENGTH / min(seconds),
             "bestStepMilliseconds": 1000 * min(seconds),
             "medianStepMilliseconds": 1000 * statistics.median(seconds),
+            "cpuMilliseconds": 1000 * min(cpu),
             "peakMegabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
     )

@@ -148,10 +148,13 @@ const start = (entry: URL): Started => {
 const memoryFlags = ["--optimize-for-size", "--max-semi-space-size=2"]
 
 /**
- * For glibc; others do not read them. Tensors of one step take the memory of those of the last, in bytes up to here,
- * instead of fresh pages from the system, which took 3 to 6 % of a step.
+ * Environment of the child, for glibc; others do not read it. Tensors of one step take the memory of those of the last, in
+ * bytes up to here, instead of fresh pages from the system, which took 3 to 6 % of a step.
+ *
+ * @since 0.1.0
+ * @category config
  */
-const allocatorSettings = {
+export const allocatorSettings = {
   MALLOC_ARENA_MAX: "2",
   MALLOC_MMAP_THRESHOLD_: "33554432",
   MALLOC_TRIM_THRESHOLD_: "67108864"

@@ -5,7 +5,7 @@
  * one run does both. One graph serves all losses, of which an input chooses; their formulas are those of
  * `@effect-tinker/losses`.
  */
-import type { TokenLoss } from "@effect-tinker/losses"
+import type * as Engine from "@effect-tinker/server/Engine"
 import * as Gradient from "./Gradient.js"
 import { Graph } from "./Graph.js"
 import * as Llama from "./Llama.js"
@@ -74,7 +74,7 @@ export const make = (options: Options): Uint8Array => {
  * @category config
  */
 export const losses = ["cross_entropy", "importance_sampling", "ppo", "cispo", "dro"] as const satisfies ReadonlyArray<
-  TokenLoss.Loss["_tag"]
+  Engine.Loss["_tag"]
 >
 
 /** Importance sampling is PPO without bounds. */
@@ -87,7 +87,7 @@ const lossOf = (graph: Graph): VocabularyHead.Loss => {
   const high = graph.input("high", [])
   const beta = graph.input("beta", [])
   const zero = graph.scalar(0)
-  const is = (name: TokenLoss.Loss["_tag"]) => graph.equal(kind, graph.integer(losses.indexOf(name)))
+  const is = (name: Engine.Loss["_tag"]) => graph.equal(kind, graph.integer(losses.indexOf(name)))
   const [isLikelihood, isCispo, isDro] = [is("cross_entropy"), is("cispo"), is("dro")]
 
   return (logprobs, part) => {
