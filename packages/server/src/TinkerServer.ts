@@ -5,14 +5,19 @@ import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as TinkerConfig from "effect-tinker/TinkerConfig"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import { constTrue, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import * as CheckpointStore from "./CheckpointStore.js"
 import type * as Engine from "./Engine.js"
 import * as InProcess from "./internal/inProcess.js"
@@ -34,6 +39,8 @@ export const layer = (
       const scope = yield* Scope.fork(yield* Scope.Scope, ExecutionStrategy.sequential)
       // Clients of a server that is started anew are there before it is ready: until then they wait.
       const ready = yield* Deferred.make<HttpApp.Default<TinkerProtocol.ConnectionDropped>>()
+      // A span of each request, with all its headers, costs much where nobody collects spans.
+      const isTraced = (yield* Effect.tracer) !== Context.get(DefaultServices.liveServices, Tracer.Tracer)
       const serving = HttpServer.serve(
         // There is no answer for "no answer".
         Effect.catchTag(
@@ -42,7 +49,7 @@ export const layer = (
           () =>
             Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => breakConnection(request, Effect.interrupt))
         )
-      )
+      ).pipe(isTraced ? identity : HttpMiddleware.withTracerDisabledWhen(constTrue))
       const beginning = Layer.scopedDiscard(Effect.gen(function*() {
         const { app, stop } = yield* Scope.extend(TinkerProtocol.makeStoppable(options), scope)
         yield* Deferred.succeed(ready, app)

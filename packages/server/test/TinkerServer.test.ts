@@ -1,7 +1,7 @@
 import { FetchHttpClient, FileSystem, HttpClient, HttpClientRequest, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted, Stream } from "effect"
+import { Context, DefaultServices, Effect, Layer, Redacted, Stream, Tracer } from "effect"
 import {
   AdamParams,
   ApiFuture,
@@ -125,6 +125,23 @@ describe("TinkerServer", () => {
       )
       assert.strictEqual(answer, "bcdefgh")
     }).pipe(Effect.provide(onPort)))
+
+  it.scopedLive("makes a span of each request on a port for a tracer", () =>
+    Effect.gen(function*() {
+      const names: Array<string> = []
+      const tracer = Tracer.make({
+        span: (name, ...rest) => {
+          names.push(name)
+          return Context.get(DefaultServices.liveServices, Tracer.Tracer).span(name, ...rest)
+        },
+        context: (f) => f()
+      })
+      yield* HttpClient.get("/api/v1/healthz").pipe(
+        Effect.withTracerEnabled(false),
+        Effect.provide(onPort.pipe(Layer.provide(Layer.setTracer(tracer))))
+      )
+      assert.include(names, "http.server GET")
+    }))
 
   it.scopedLive("gives errors on a port an explicit length, and breaks connections when that is planned", () =>
     Effect.gen(function*() {
