@@ -67,7 +67,7 @@ export const maxConstantBytes: number = 2 ** 30
 
 /**
  * Models up to this size, in bytes, have a graph for each choice of adapted parts. Larger ones have one, in which missing
- * adapters are zeros of rank 1: they cost little beside the weights, and compiling takes seconds.
+ * adapters are zeros: they cost little beside the weights, and compiling takes seconds.
  *
  * @since 0.1.0
  * @category config
@@ -84,6 +84,8 @@ export const make = (options: {
   readonly weights: ReadonlyMap<string, Float32Array>
   /** Default: {@link maxConstantBytes}. */
   readonly maxConstantBytes?: number | undefined
+  /** Default: {@link maxGraphBytes}. */
+  readonly maxGraphBytes?: number | undefined
 }): DecodingPass => {
   const { config, runtime, weights } = options
   const bytes = Array.from(weights.values()).reduce((sum, { byteLength }) => sum + byteLength, 0)
@@ -114,7 +116,7 @@ export const make = (options: {
 
   return {
     compile: async (adapter) => {
-      const targets = bytes > maxGraphBytes ? everything : adapter ?? Lora.none
+      const targets = bytes > (options.maxGraphBytes ?? maxGraphBytes) ? everything : adapter ?? Lora.none
       const compiled = await session(targets)
       const fused = DecodingWeights.fuseAdapter(config, targets, adapter ?? { rank: 1, weights: new Map() })
       const parameters = { ...inputs, ...feedsOf(runtime, fused) }

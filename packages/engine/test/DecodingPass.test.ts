@@ -1,0 +1,76 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as DecodingPass from "../src/DecodingPass.js"
+import * as KeyValueCache from "../src/KeyValueCache.js"
+import * as Llama from "../src/Llama.js"
+import * as Lora from "../src/Lora.js"
+import * as OnnxRuntime from "../src/OnnxRuntime.js"
+import { hashedSnapshot, maxDifference } from "./internal/localEngine.js"
+import { hashedTokens, hashedWeights } from "./internal/numbers.js"
+
+const config: Llama.Config = {
+  vocabularySize: 40,
+  hiddenSize: 16,
+  intermediateSize: 24,
+  layers: 2,
+  heads: 4,
+  keyValueHeads: 2,
+  headDim: 8,
+  normEpsilon: 1e-5,
+  ropeTheta: 10_000,
+  tiedEmbeddings: false,
+  attentionBias: false,
+  queryKeyNorm: false
+}
+const weights = hashedWeights(Llama.weightShapes(config))
+const snapshot = hashedSnapshot(config, 4)
+const targets: Lora.Targets = { trainAttn: true, trainMlp: false, trainUnembed: false }
+const adapter: DecodingPass.Adapter = {
+  ...targets,
+  rank: 4,
+  weights: new Map(
+    Array.from(Lora.shapes(config, targets, 4).keys(), (name) => [name, snapshot.weights.get(name)!.data])
+  )
+}
+
+const logitsOf = async (options: { readonly maxGraphBytes?: number }, adapter?: DecodingPass.Adapter) => {
+  let sessions = 0
+  const runtime = await OnnxRuntime.load({ threads: 1 })
+  const pass = DecodingPass.make({
+    runtime: {
+      ...runtime,
+      session: (...model) => {
+        sessions += 1
+        return runtime.session(...model)
+      }
+    },
+    config,
+    weights,
+    ...options
+  })
+  await pass.compile(undefined)
+  const compiled = await pass.compile(adapter)
+  const cache = KeyValueCache.make(config)
+  cache.resize(2, 12)
+  const tokens = hashedTokens(3, 10, config.vocabularySize)
+  const first = await compiled.advance(cache, { first: 0, starts: [0, 0], tokens, chosen: [4, 9] })
+  const second = await compiled.advance(cache, { first: 0, starts: [5, 5], tokens: tokens.slice(0, 2), chosen: [0, 1] })
+  return { sessions, logits: [...first.logits, ...second.logits], probabilities: second.probabilities }
+}
+
+describe("DecodingPass", () => {
+  it("has one graph for all adapters of a large model, with the numbers of a graph for each", async () => {
+    for (const each of [adapter, undefined]) {
+      const small = await logitsOf({}, each)
+      const large = await logitsOf({ maxGraphBytes: 0 }, each)
+      assert.deepStrictEqual([small.sessions, large.sessions], [each === undefined ? 1 : 2, 1])
+      assert.isBelow(maxDifference(large.logits, small.logits), 1e-5)
+    }
+  })
+
+  it("gives the softmax of its logits", async () => {
+    const { logits, probabilities } = await logitsOf({}, adapter)
+    const last = logits.slice(-config.vocabularySize).map(Math.exp)
+    const total = last.reduce((sum, each) => sum + each, 0)
+    assert.isBelow(maxDifference(probabilities.slice(-config.vocabularySize), last.map((each) => each / total)), 1e-6)
+  })
+})
