@@ -20,8 +20,10 @@ import type { Issue } from "./TinkerError.js"
  * | `cross_entropy` | `targetTokens`, `weights` (default 1) | `-w p` |
  * | `importance_sampling` | `targetTokens`, `logprobs`, `advantages` | `-r A` |
  * | `ppo` | the same | `-min(r A, clip(r, clipLowThreshold, clipHighThreshold) A)` |
+ * | `cispo` | the same | `-clip(r, clipLowThreshold, clipHighThreshold) p A`, the clipped ratio being a constant |
+ * | `dro` | the same | `-(p A - ½ beta (p - q)²)` |
  *
- * The other names are computed by the hosted service; their formulas are its own. A name that is not listed here goes
+ * The other names are computed by the hosted service alone; their formulas are its own. A name that is not listed here goes
  * through {@link other}.
  *
  * Source: the losses pages of the Tinker documentation; PPO: Schulman et al. 2017, eq. 7.
