@@ -374,19 +374,19 @@ const receive = (
   fault: Faults.Fault | undefined,
   maxBytes: number
 ): Effect.Effect<Http.Received, Http.Refusal, HttpRouter.RouteContext> =>
-  Effect.gen(function*() {
-    const body = yield* Body.read(request, maxBytes)
-    return {
-      method: request.method,
-      headers: request.headers,
-      body,
-      params: yield* HttpRouter.params,
-      url: request.url,
-      origin: originOf(request),
-      fault,
-      route
-    }
-  })
+  Effect.zipWith(Body.read(request, maxBytes), HttpRouter.params, (body, params) => ({
+    method: request.method,
+    headers: request.headers,
+    body,
+    params,
+    url: request.url,
+    // Few want to know.
+    get origin() {
+      return originOf(request)
+    },
+    fault,
+    route
+  }))
 
 /** In process the whole address is known; over a socket, what the client calls the server. */
 const originOf = (request: HttpServerRequest.HttpServerRequest): string =>
