@@ -83,8 +83,16 @@ export const make = (options: {
     for (const next of waiting) {
       // The first to come is the first to be let in, so that a large one is not passed by for ever.
       isOpen = isOpen && !batch.isPrefilling && fits(next.batch, next.batch.sizeWith(next.member))
-      if (isOpen && next.batch === batch) batch.join(next.member)
-      else left.push(next)
+      if (!isOpen || next.batch !== batch) {
+        left.push(next)
+        continue
+      }
+      try {
+        batch.join(next.member)
+      } catch (cause) {
+        // There is no memory for it, whatever the bound says.
+        next.member.job.fail(cause)
+      }
     }
     waiting = left
   }

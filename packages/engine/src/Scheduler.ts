@@ -22,8 +22,8 @@ export interface Scheduler {
 export type Kind = "training" | "sampling"
 
 /**
- * Turns of sampling between two of training, if that many are wanted: a batch of training takes about as long as ten
- * tokens of a full batch of answers.
+ * Turns of sampling between two of training, if that many are wanted: a turn of sampling is a token of each answer, which
+ * takes far less time than a batch of sequences.
  *
  * @since 0.1.0
  * @category config

@@ -42,13 +42,16 @@ export const make = (options: {
   const k = request.topkSampleLogprobs ?? 0
   const random = Sampler.makeRandom(request.seed + options.index)
   const texts = StopTexts.make(request.stopStrings, options.decode)
-  const tokens = Array.from(prompt)
+  // Copied when it is read, for most of very many samples wait for long.
+  let tokens: Array<number> | undefined
   const logprobs: Array<number> = []
   const best: Array<ReturnType<typeof Sampler.topk>> = []
   let stopReason: "stop" | "length" | undefined = maxLength > prompt.length ? undefined : "length"
 
   return {
-    tokens,
+    get tokens() {
+      return tokens ??= Array.from(prompt)
+    },
     promptLength: prompt.length,
     maxLength,
     get isDone() {
@@ -69,6 +72,7 @@ export const make = (options: {
           description: `the log-probability of a sampled token is ${logprob}`
         })
       }
+      tokens ??= Array.from(prompt)
       tokens.push(token)
       logprobs.push(logprob)
       if (k > 0) best.push(Sampler.topk(logits, k))
@@ -77,7 +81,7 @@ export const make = (options: {
     },
 
     result: () => ({
-      tokens: Int32Array.from(tokens.slice(prompt.length)),
+      tokens: Int32Array.from((tokens ?? []).slice(prompt.length)),
       logprobs: Float32Array.from(logprobs),
       topkLogprobs: k > 0 ? Sampler.joinTopk(k, best) : undefined,
       stopReason: stopReason ?? "length"

@@ -88,7 +88,7 @@ const make = async (
   const decode = (tokens: ReadonlyArray<number>) => tokens.map((token) => String.fromCharCode(97 + token)).join("")
   const sample = (change: Partial<Engine.SampleRequest>, signal?: AbortSignal, from = sampler) =>
     from.sample({ request: request(change), decode, signal })
-  return { decoder, sampler, sample, runs, at: (run: number, event: () => void) => events.set(run, event) }
+  return { decode, decoder, sampler, sample, runs, at: (run: number, event: () => void) => events.set(run, event) }
 }
 
 const alone = async (change: Partial<Engine.SampleRequest>) => (await make()).sample(change)
@@ -168,6 +168,25 @@ describe("requests together", () => {
     const decoding = runs.filter(({ length }) => length === 1).map(({ isAdapted }) => isAdapted)
     // The first began before the second came.
     assert.deepStrictEqual(decoding.slice(1, 13), Array.from({ length: 12 }, (_, i) => i % 2 === 0))
+  })
+})
+
+describe("stop texts", () => {
+  it("are looked for in the answer, not where the prompt ends", async () => {
+    const { decode, sample } = await make()
+    const free = await sample({})
+    const said = decode(Array.from(free.sequences[0]!.tokens))
+    const across = decode(Array.from(request().prompt.slice(-1))) + said[0]!
+    const [first, second] = await Promise.all([
+      sample({ stopStrings: [across] }),
+      sample({ stopStrings: [said.slice(3, 6)] })
+    ])
+    assert.deepStrictEqual(first.sequences[0]!.tokens, free.sequences[0]!.tokens)
+    assert.strictEqual(
+      decode(Array.from(second.sequences[0]!.tokens)),
+      said.slice(0, said.indexOf(said.slice(3, 6)) + 3)
+    )
+    assert.strictEqual(second.sequences[0]!.stopReason, "stop")
   })
 })
 

@@ -495,6 +495,21 @@ describe("sampling", () => {
     assert.strictEqual((await failure(engine.sample("sampler", request))).reason, "NonFinite")
   })
 
+  it("goes on while models are trained, and both have the numbers that they have alone", async () => {
+    const [engine, other] = [await makeTrained({ maxActivationBytes: 1 }), await makeTrained({ maxActivationBytes: 1 })]
+    const long = { ...request, maxTokens: 60 }
+    const pass = { data, loss: crossEntropy, gradient: true }
+    const [trained, sampled, step] = await Promise.all([
+      engine.forwardBackward("model", pass),
+      engine.sample("sampler", long),
+      engine.forwardBackward("model", pass).then(() => engine.optimStep("model", adam))
+    ])
+    assert.deepStrictEqual(await other.forwardBackward("model", pass), trained)
+    await other.forwardBackward("model", pass)
+    assert.deepStrictEqual(await other.optimStep("model", adam), step)
+    assert.deepStrictEqual(await other.sample("sampler", long), sampled)
+  })
+
   it("ends between two tokens when it is told to", async () => {
     const engine = await makeTrained()
     const controller = new AbortController()
