@@ -110,6 +110,8 @@ export const make: (
         ),
       snapshot: (modelId) => Effect.flatMap(model(modelId), (child) => child.call("snapshot", modelId)),
       accumulated: (modelId) => Effect.flatMap(model(modelId), (child) => child.call("accumulated", modelId)),
+      writeState: (modelId, what, file) =>
+        Effect.flatMap(model(modelId), (child) => child.call("writeState", modelId, what, file)),
       restore: Effect.fn("LlamaEngine.restore")(function*(modelId, snapshot, options) {
         const child = yield* baseModel(snapshot.baseModel)
         yield* child.call("restore", modelId, snapshot, options)

@@ -8,7 +8,9 @@
 import * as AdamW from "@effect-tinker/server/AdamW"
 import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
+import * as ModelState from "@effect-tinker/server/ModelState"
 import * as PromptScores from "@effect-tinker/server/PromptScores"
+import { writeFileSync } from "node:fs"
 import * as Decoder from "./Decoder.js"
 import * as Lora from "./Lora.js"
 import type * as ModelFolder from "./ModelFolder.js"
@@ -39,6 +41,11 @@ export interface LocalEngine {
   readonly optimStep: (modelId: string, params: Engine.AdamWParams) => Promise<Engine.OptimStepResult>
   readonly snapshot: (modelId: string) => Promise<Engine.Snapshot>
   readonly accumulated: (modelId: string) => Promise<ReadonlyMap<string, Engine.Tensor> | undefined>
+  readonly writeState: (
+    modelId: string,
+    what: "weights" | "gradient",
+    file: string
+  ) => Promise<{ readonly bytes: number; readonly step: number }>
   readonly restore: (
     modelId: string,
     snapshot: Engine.Snapshot,
@@ -152,10 +159,12 @@ export const make = (options: {
       })
     )
   }
-  const tensors = (lora: Engine.LoraSpec, arrays: ReadonlyMap<string, Float32Array>): Map<string, Engine.Tensor> => {
+  const shaped = (lora: Engine.LoraSpec, arrays: ReadonlyMap<string, Float32Array>): Map<string, Engine.Tensor> => {
     const shapes = shapesOf(lora)
-    return new Map(Array.from(arrays, ([name, data]) => [name, { shape: shapes.get(name)!, data: data.slice() }]))
+    return new Map(Array.from(arrays, ([name, data]) => [name, { shape: shapes.get(name)!, data }]))
   }
+  const tensors = (lora: Engine.LoraSpec, arrays: ReadonlyMap<string, Float32Array>): Map<string, Engine.Tensor> =>
+    shaped(lora, copyOf(arrays))
 
   return {
     createModel: async (modelId, { baseModel, lora }) => {
@@ -223,6 +232,25 @@ export const make = (options: {
     accumulated: async (modelId) => {
       const { gradient, lora } = model(modelId)
       return gradient && tensors(lora, gradient)
+    },
+
+    writeState: async (modelId, what, file) => {
+      const { adapter, gradient, lora, optimizer } = model(modelId)
+      const { expAvg, expAvgSq, step } = optimizer
+      if (what === "gradient" && gradient === undefined) return { bytes: 0, step }
+      const bytes = what === "gradient"
+        ? ModelState.encodeGradient(shaped(lora, gradient!))
+        : ModelState.encodeSnapshot({
+          weights: shaped(lora, adapter),
+          expAvg: shaped(lora, expAvg),
+          expAvgSq: shaped(lora, expAvgSq)
+        })
+      try {
+        writeFileSync(file, bytes)
+      } catch (cause) {
+        throw new EngineError({ reason: "Unavailable", description: `${file} cannot be written: ${String(cause)}` })
+      }
+      return { bytes: bytes.byteLength, step }
     },
 
     restore: async (modelId, snapshot, { accumulated, optimizer }) => {

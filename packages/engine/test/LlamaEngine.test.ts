@@ -1,7 +1,7 @@
-import { Engine } from "@effect-tinker/server"
+import { Engine, ModelState } from "@effect-tinker/server"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { configOf, endOfText, makeRandomLlama } from "../scripts/makeRandomLlama.js"
@@ -108,6 +108,15 @@ layer(LlamaEngine.layer([join(folder, "one"), join(folder, "two")], { threads: 1
         yield* engine.restore("again", snapshot, { optimizer: true, accumulated })
         assert.deepStrictEqual(yield* engine.snapshot("again"), snapshot)
         assert.deepStrictEqual(yield* engine.accumulated("again"), accumulated)
+        // What the child writes itself is what it would have handed over.
+        const file = join(folder, "state")
+        const written = yield* engine.writeState!("saved", "weights", file)
+        assert.deepStrictEqual(new Uint8Array(readFileSync(file)), ModelState.encodeSnapshot(snapshot))
+        assert.deepStrictEqual(written, { bytes: readFileSync(file).byteLength, step: 1 })
+        yield* engine.writeState!("saved", "gradient", file)
+        assert.deepStrictEqual(new Uint8Array(readFileSync(file)), ModelState.encodeGradient(accumulated!))
+        yield* engine.optimStep("saved", adam)
+        assert.deepStrictEqual(yield* engine.writeState!("saved", "gradient", file), { bytes: 0, step: 2 })
       }))
   }
 )

@@ -50,6 +50,17 @@ export interface Service {
   readonly accumulated: (modelId: string) => Effect.Effect<ReadonlyMap<string, Tensor> | undefined, EngineError>
 
   /**
+   * Writes the model's weights and moments, or its accumulated gradient, to a file, as `ModelState` encodes them: what an
+   * engine in a process of its own does sooner than it could hand them over. Tells how many bytes that are, 0 without a
+   * gradient, and how many optimizer steps were taken. Without it, callers write what they are given.
+   */
+  readonly writeState?: (
+    modelId: string,
+    what: "weights" | "gradient",
+    file: string
+  ) => Effect.Effect<{ readonly bytes: number; readonly step: number }, EngineError>
+
+  /**
    * Makes a model from a snapshot; without `optimizer` it begins with a fresh one. With `accumulated` it has that gradient,
    * and goes on, bit for bit, as the model that both were taken of.
    */

@@ -80,6 +80,9 @@ export interface Service {
   /** The bytes that belong to the value of a key. */
   readonly payload: (key: string) => Effect.Effect<Uint8Array, ServerError>
 
+  /** Where the file of this name is. */
+  readonly statePath: (name: string) => string
+
   readonly writeState: (name: string, bytes: Uint8Array) => Effect.Effect<StateFile, ServerError>
 
   /** Fails with `DamagedFile` when the file is not as it was written. */
@@ -147,6 +150,7 @@ export const layer = (
               payload === undefined ? damaged(folder, `nothing of ${key}`) : Effect.succeed(payload)
             )
           ),
+        statePath: place,
         writeState: (name, bytes) => {
           const sealed = Frames.encode("", [bytes])
           return Effect.as(

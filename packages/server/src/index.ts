@@ -12,6 +12,7 @@ export * as Faults from "./Faults.js"
 
 export * as Futures from "./Futures.js"
 
+export * as ModelState from "./ModelState.js"
 export * as PromptScores from "./PromptScores.js"
 
 export * as RequestQueue from "./RequestQueue.js"

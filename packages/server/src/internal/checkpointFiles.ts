@@ -266,7 +266,9 @@ const encodeMeta = (info: Omit<Info, "sizeBytes">): Uint8Array =>
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 /** Weights and moments, each under a name of its own. */
-export const stateTensors = (snapshot: Snapshot): ReadonlyMap<string, Tensor> => {
+export const stateTensors = (
+  snapshot: Pick<Snapshot, "weights" | "expAvg" | "expAvgSq">
+): ReadonlyMap<string, Tensor> => {
   const tensors = new Map(snapshot.weights)
   for (const [name, tensor] of snapshot.expAvg) tensors.set(name + expAvgSuffix, tensor)
   for (const [name, tensor] of snapshot.expAvgSq) tensors.set(name + expAvgSqSuffix, tensor)

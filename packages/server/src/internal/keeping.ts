@@ -24,8 +24,9 @@ export const auditKeeper = (journal: Journal): Audit.Keeper => ({
 })
 
 export const noteRemoved = (journal: Journal) => (info: CheckpointStore.Info, removedAt: number) => {
-  const { baseModel, createdAt, expiresAt, lora, path, sizeBytes, step } = info
-  const removed = { path: TinkerPath.format(path), baseModel, lora, step, createdAt, expiresAt, sizeBytes, removedAt }
+  const { baseModel, createdAt, expiresAt, lora, owner, path, sizeBytes, step } = info
+  const at = { createdAt, expiresAt, removedAt }
+  const removed = { ...at, path: TinkerPath.format(path), baseModel, lora, step, sizeBytes, owner }
   return Effect.ignore(journal.unsafeCommit([Records.removed(removed)]))
 }
 

@@ -93,18 +93,11 @@ export const keep = (
     const before = kept.progress
     let { gradient, step = 0, weights } = before ?? {}
     const fileName = (kind: string) => `${encodeURIComponent(id)}.${seqId}.${kind}`
-    if (journal.liveModels && changed === "weights") {
-      const snapshot = yield* engine.snapshot(id)
-      step = snapshot.step
-      weights = yield* journal.writeState(
-        fileName("weights"),
-        Safetensors.encode(CheckpointFiles.stateTensors(snapshot))
-      )
-      gradient = undefined
-    }
-    if (journal.liveModels && changed === "gradient") {
-      const accumulated = yield* engine.accumulated(id)
-      gradient = accumulated && (yield* journal.writeState(fileName("gradient"), Safetensors.encode(accumulated)))
+    if (journal.liveModels && changed !== undefined) {
+      const written = yield* writeState(engine, journal, id, changed, fileName(changed))
+      if (changed === "weights") ({ step } = written)
+      weights = changed === "weights" ? written.file : weights
+      gradient = changed === "weights" ? undefined : written.file
     }
     const passed = Array.from(kept.rejected).filter((number) => number < seqId)
     const progress: Records.Progress = {
@@ -127,6 +120,33 @@ export const keep = (
     for (const old of filesOf(before)) {
       if (old.name !== weights?.name && old.name !== gradient?.name) yield* journal.removeState(old.name)
     }
+  })
+
+interface Written {
+  /** None of a gradient that there is not. */
+  readonly file: StateFile | undefined
+  readonly step: number
+}
+
+const writeState = (
+  engine: Engine.Service,
+  journal: Journal,
+  id: string,
+  what: "weights" | "gradient",
+  name: string
+): Effect.Effect<Written, Engine.EngineError | ServerError> =>
+  Effect.gen(function*() {
+    if (engine.writeState !== undefined) {
+      const { bytes, step } = yield* engine.writeState(id, what, journal.statePath(name))
+      return { step, file: bytes === 0 ? undefined : { name, bytes } }
+    }
+    if (what === "gradient") {
+      const gradient = yield* engine.accumulated(id)
+      return { step: 0, file: gradient && (yield* journal.writeState(name, Safetensors.encode(gradient))) }
+    }
+    const snapshot = yield* engine.snapshot(id)
+    const bytes = Safetensors.encode(CheckpointFiles.stateTensors(snapshot))
+    return { step: snapshot.step, file: yield* journal.writeState(name, bytes) }
   })
 
 export const filesOf = (progress: Records.Progress | undefined): ReadonlyArray<StateFile> =>

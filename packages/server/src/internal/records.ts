@@ -124,6 +124,7 @@ const Removed = Schema.Struct({
   createdAt: Schema.Number,
   expiresAt: Schema.UndefinedOr(Schema.Number),
   sizeBytes: Schema.Number,
+  owner: Schema.optional(Schema.String),
   removedAt: Schema.Number
 })
 
