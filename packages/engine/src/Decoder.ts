@@ -76,14 +76,26 @@ export const make = (options: {
     return rows + size.rows <= 1 || (size.rows <= maxRows && used + size.rows * size.capacity <= positions)
   }
 
-  /** Lets those that wait for this batch join it, in order, until one has to be prefilled or does not fit. */
+  const fitsWith = ({ batch, member }: Waiting): boolean => fits(batch, batch.sizeWith(member))
+  /** Whether a sampler waits for its first place, which has to be made for it. */
+  const isStarving = (batch: DecodingBatch.DecodingBatch): boolean => {
+    const first = batch.members.length === 0 ? waiting.find((next) => next.batch === batch) : undefined
+    return first !== undefined && !fitsWith(first)
+  }
+
+  /**
+   * Lets those that wait for this batch join it, in order, until one has to be prefilled or does not fit. One that came
+   * before for another batch and does not fit is not passed by, except for a batch's first.
+   */
   const admit = (batch: DecodingBatch.DecodingBatch): void => {
     const left: Array<Waiting> = []
-    let isOpen = true
+    let isOpen = !batches.some((other) => other !== batch && isStarving(other)) || batch.members.length === 0
     for (const next of waiting) {
-      // The first to come is the first to be let in, so that a large one is not passed by for ever.
-      isOpen = isOpen && !batch.isPrefilling && fits(next.batch, next.batch.sizeWith(next.member))
-      if (!isOpen || next.batch !== batch) {
+      const isMine = next.batch === batch
+      if (isOpen && (isMine || (batch.members.length > 0 && next.batch.members.length < maxRows))) {
+        isOpen = !batch.isPrefilling && fitsWith(next)
+      }
+      if (!isOpen || !isMine) {
         left.push(next)
         continue
       }

@@ -207,6 +207,16 @@ describe("the bound on caches", () => {
     assert.isAbove(Math.max(...runs.map(({ length }) => length)), 10)
   })
 
+  it("does not keep a sampler out until all have been served that came before for another", async () => {
+    const { decoder, sample } = await make({ maxCacheBytes: 2 * 30 * position / 0.75 })
+    const base = decoder.sampler(undefined)
+    const done: Array<string> = []
+    const ours = changes.map((change) => sample({ ...change, maxTokens: 20 }).then(() => done.push("first")))
+    const late = sample({ ...changes[0]!, maxTokens: 20 }, undefined, base).then(() => done.push("late"))
+    await Promise.all([...ours, late])
+    assert.notStrictEqual(done.at(-1), "late")
+  })
+
   it("lets one grow that is larger than all of it", async () => {
     const { runs, sample } = await make({ maxCacheBytes: 1 })
     const [first, second] = await Promise.all([sample(changes[0]!), sample(changes[1]!)])
