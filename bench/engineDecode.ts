@@ -12,21 +12,8 @@ import * as Decoder from "../packages/engine/src/Decoder.js"
 import * as Llama from "../packages/engine/src/Llama.js"
 import * as Lora from "../packages/engine/src/Lora.js"
 import * as OnnxRuntime from "../packages/engine/src/OnnxRuntime.js"
-import { config as tiny } from "./trainGraph.js"
+import { shapes } from "./trainGraph.js"
 
-const shapes: Readonly<Record<string, Llama.Config>> = {
-  tiny,
-  "135m": {
-    ...tiny,
-    vocabularySize: 49_152,
-    hiddenSize: 576,
-    intermediateSize: 1536,
-    layers: 30,
-    heads: 9,
-    keyValueHeads: 3,
-    tiedEmbeddings: true
-  }
-}
 const promptLength = 32
 const newTokens = 64
 const repeats = 3
