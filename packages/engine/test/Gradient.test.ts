@@ -187,6 +187,9 @@ describe("the gradient of an operator equals finite differences", () => {
     }))
 })
 
+/** Of each tensor that are compared. */
+const entries = process.env["TINKER_TEST_LONG"] === "1" ? 20 : 4
+
 describe("the gradient of a whole training pass equals finite differences", () => {
   const base: Llama.Config = {
     vocabularySize: 11,
@@ -283,7 +286,7 @@ describe("the gradient of a whole training pass equals finite differences", () =
       const results = await session.run(feeds)
       for (const [name, array] of adapter) {
         const gradient = results[`gradient:${name}`]!.data as Float64Array
-        const stride = Math.max(1, Math.floor(array.length / 4))
+        const stride = Math.max(1, Math.floor(array.length / entries))
         for (let i = 0; i < array.length; i += stride) {
           const difference = await centralDifference(array, i, value)
           assert.closeTo(gradient[i]!, difference, 1e-6 * (1 + Math.abs(difference)), `${name}[${i}]`)
