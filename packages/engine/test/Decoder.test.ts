@@ -208,11 +208,11 @@ describe("the bound on caches", () => {
   })
 
   it("does not keep a sampler out until all have been served that came before for another", async () => {
-    const { decoder, sample } = await make({ maxCacheBytes: 2 * 30 * position / 0.75 })
+    const { decoder, sample } = await make({ maxCacheBytes: 2 * 36 * position / 0.75 })
     const base = decoder.sampler(undefined)
     const done: Array<string> = []
-    const ours = changes.map((change) => sample({ ...change, maxTokens: 20 }).then(() => done.push("first")))
-    const late = sample({ ...changes[0]!, maxTokens: 20 }, undefined, base).then(() => done.push("late"))
+    const ours = changes.map((change, i) => sample({ ...change, maxTokens: 14 + 4 * i }).then(() => done.push("first")))
+    const late = sample({ ...changes[0]!, maxTokens: 14 }, undefined, base).then(() => done.push("late"))
     await Promise.all([...ours, late])
     assert.notStrictEqual(done.at(-1), "late")
   })
