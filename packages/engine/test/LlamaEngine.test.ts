@@ -136,13 +136,28 @@ describe("folders", { timeout: 60_000 }, () => {
     }))
 })
 
-describe("memory", () => {
+describe("memory", { timeout: 60_000 }, () => {
+  const megabytes = 2 ** 20
+
   it.effect("that does not hold the weights fails the layer, with what is needed", () =>
     Effect.gen(function*() {
-      const tight = LlamaEngine.layer(join(folder, "one"), { threads: 1, maxMemoryBytes: 100 * 2 ** 20 })
+      const tight = LlamaEngine.layer(join(folder, "one"), { threads: 1, maxMemoryBytes: 100 * megabytes })
       const error = yield* Effect.flip(Layer.build(tight).pipe(Effect.scoped))
       assert.strictEqual(error.reason, "UnsupportedModel")
       assert.match(error.message, /^one needs \d+ MiB and more, and maxMemoryBytes is 100 MiB$/)
+    }))
+
+  it.scoped("that hardly holds the weights gives the same losses as plenty", () =>
+    Effect.gen(function*() {
+      const several = Array.from({ length: 5 }, () => data[0]!)
+      const losses: Array<number> = []
+      for (const maxMemoryBytes of [385 * megabytes, 2048 * megabytes]) {
+        const engine = yield* LlamaEngine.make([join(folder, "one")], { threads: 1, maxMemoryBytes })
+        yield* engine.createModel("model", { baseModel: "one", lora })
+        const pass = { data: several, loss: crossEntropy, gradient: true }
+        losses.push((yield* engine.forwardBackward("model", pass)).loss)
+      }
+      assert.closeTo(losses[0]!, losses[1]!, 1e-3)
     }))
 })
 
