@@ -13,6 +13,7 @@
 import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -80,6 +81,9 @@ export interface Service {
   /** The bytes that belong to the value of a key. */
   readonly payload: (key: string) => Effect.Effect<Uint8Array, ServerError>
 
+  /** Tells files of this server from those of an earlier one, whose engine may still be writing. */
+  readonly life: string
+
   /** Where the file of this name is. */
   readonly statePath: (name: string) => string
 
@@ -134,6 +138,7 @@ export const layer = (
       const { entries, file } = yield* JournalFile.open(fs, path, folder, options.slackBytes ?? 16 * 2 ** 20).pipe(
         Effect.mapError(failed(folder))
       )
+      const life = (yield* Clock.currentTimeMillis).toString(36)
       let kept = entries
 
       return {
@@ -150,6 +155,7 @@ export const layer = (
               payload === undefined ? damaged(folder, `nothing of ${key}`) : Effect.succeed(payload)
             )
           ),
+        life,
         statePath: place,
         writeState: (name, bytes) => {
           const sealed = Frames.encode("", [bytes])

@@ -222,7 +222,7 @@ it.effect(
       let atWrite = 1
       while (true) {
         let deaths = 0
-        for (const torn of long ? [false, true] : [atWrite % 4 === 1]) {
+        for (const torn of long ? [false, true] : [atWrite % 2 === 0]) {
           const name = `${folder}/${atWrite}-${torn}`
           const broken = yield* run(name, [{ atWrite, torn }, ...(long ? [{ atWrite: 3 + atWrite % 7, torn }] : [])])
           deaths += broken.deaths
@@ -232,7 +232,7 @@ it.effect(
           yield* fs.remove(name, { recursive: true })
         }
         if (deaths === 0) break
-        atWrite += long ? 1 : 2
+        atWrite += long ? 1 : 3
       }
       assert.isAtLeast(atWrite, 20 * (steps + 1))
     }).pipe(Effect.scoped, Effect.provide(NodeContext.layer), Logger.withMinimumLogLevel(LogLevel.None))

@@ -92,7 +92,7 @@ export const keep = (
     const { at, changed, seqId } = done
     const before = kept.progress
     let { gradient, step = 0, weights } = before ?? {}
-    const fileName = (kind: string) => `${encodeURIComponent(id)}.${seqId}.${kind}`
+    const fileName = (kind: string) => `${encodeURIComponent(id)}.${seqId}.${journal.life}.${kind}`
     if (journal.liveModels && changed !== undefined) {
       const written = yield* writeState(engine, journal, id, changed, fileName(changed))
       if (changed === "weights") ({ step } = written)
