@@ -293,10 +293,10 @@ it.effect("a loss that the server does not have fails as the user's fault, in th
   simulated({}, (training) =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(ApiFuture.flatten(
-        training.forward({ data: [reinforcement(Float32Array.of(-1, -1, -1))], lossFn: "cispo" })
+        training.forward({ data: [reinforcement(Float32Array.of(-1, -1, -1))], lossFn: "gspo" })
       ))
       assert.strictEqual(error._tag === "RequestFailedError" && error.category, "user")
-      assert.include(error.message, "cispo")
+      assert.include(error.message, "gspo")
     })))
 
 it.effect("samples from a checkpoint in the session of the model", () =>
