@@ -2,11 +2,11 @@
  * Our server on a free port with the engine that computes next to nothing, so that a benchmark measures the protocol. Prints
  * its address; to any message it answers with what it has used so far. Ends with its parent.
  */
+import { NodeServer } from "@effect-tinker/node"
 import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
 import { HttpServer } from "@effect/platform"
-import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
+import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
-import { createServer } from "node:http"
 
 /** Of the server's process, since it started. */
 export interface Used {
@@ -29,7 +29,7 @@ process.on("disconnect", () => process.exit(0))
 const Server = TinkerServer.layer(JSON.parse(process.argv[2] ?? "{}")).pipe(
   Layer.provide(CheckpointStore.layerMemory),
   Layer.provide(BigramEngine.layer({ maxContextLength: 4096 })),
-  Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 }))
+  Layer.provideMerge(NodeServer.layer({ host: "127.0.0.1", port: 0 }))
 )
 
 HttpServer.addressFormattedWith((address) => Console.log(address)).pipe(

@@ -3,20 +3,19 @@
  */
 import * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
 import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
+import * as NodeServer from "@effect-tinker/node/NodeServer"
 import * as CheckpointStore from "@effect-tinker/server/CheckpointStore"
 import * as ServerJournal from "@effect-tinker/server/ServerJournal"
 import type * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
 import * as TinkerServer from "@effect-tinker/server/TinkerServer"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as EarlyRequests from "./EarlyRequests.js"
 import * as Main from "./Main.js"
 import * as ServeOptions from "./ServeOptions.js"
 import { UsageError } from "./UsageError.js"
@@ -118,7 +117,7 @@ const command = Command.make(
 const launch = (options: TinkerProtocol.Options & ServeOptions.KeepOptions, { data, host, model, port }: Place) =>
   Layer.launch(
     Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening)).pipe(
-      Layer.provide(NodeHttpServer.layer(EarlyRequests.makeServer, { port, host })),
+      Layer.provide(NodeServer.layer({ port, host })),
       Layer.provide(LlamaEngine.layer(model.length === 0 ? ShippedModel.folder : model)),
       Layer.provide(
         Option.match(data, {

@@ -48,15 +48,13 @@ const train = (options: { readonly liveModels: boolean; readonly endsAt?: number
     const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
     let life = yield* live(folder, options.liveModels)
     const client = HttpClient.make((request) =>
-      Effect.suspend(() =>
-        Effect.raceFirst(
-          life.client.execute(request),
-          Effect.zipRight(
-            Deferred.await(life.over),
-            new HttpClientError.RequestError({ request, reason: "Transport", description: "nobody listens" })
-          )
-        )
-      )
+      Effect.suspend(() => {
+        const nobody = new HttpClientError.RequestError({ request, reason: "Transport", description: "nobody listens" })
+        return Effect.flatMap(Deferred.isDone(life.over), (isOver) =>
+          isOver
+            ? nobody
+            : Effect.raceFirst(life.client.execute(request), Effect.zipRight(Deferred.await(life.over), nobody)))
+      })
     )
     const restart = Effect.gen(function*() {
       yield* Deferred.succeed(life.over, undefined)

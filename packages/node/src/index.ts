@@ -1,5 +1,6 @@
 export * as CredentialCommand from "./CredentialCommand.js"
 export * as Hashing from "./Hashing.js"
+export * as NodeServer from "./NodeServer.js"
 export * as Proxy from "./Proxy.js"
 export * as StoredCredentials from "./StoredCredentials.js"
 export * as TinkerNode from "./TinkerNode.js"

@@ -145,9 +145,13 @@ export interface Options {
 
 interface Entry {
   readonly outcome: Deferred.Deferred<Outcome>
-  readonly queue: Effect.Effect<QueueState>
-  readonly options: SubmitOptions
+  queue: Effect.Effect<QueueState>
+  options: SubmitOptions
 }
+
+const over: Effect.Effect<QueueState> = Effect.succeed({ state: "active" })
+const repeatable: SubmitOptions = { isRepeatable: true }
+const unrepeatable: SubmitOptions = {}
 
 /** How many requests are remembered of which nothing else is known than that they were there. */
 const maxExpired = 16_384
@@ -227,7 +231,10 @@ export const make = (options: Options = {}): Service => {
         if (yield* Deferred.succeed(entry.outcome, outcome)) {
           unfetched.add(requestId)
           completed.set(requestId, yield* Clock.currentTimeMillis)
-          const { announce } = entry.options
+          const { announce, isRepeatable } = entry.options
+          // What they were made from, the request with its body, is not to be kept as long as its outcome.
+          entry.queue = over
+          entry.options = isRepeatable === true ? repeatable : unrepeatable
           if (announce !== undefined) yield* announce(outcome)
         }
       }),

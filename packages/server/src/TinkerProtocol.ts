@@ -247,36 +247,46 @@ export const makeStoppable = (
           })))
     }
 
-    const route = (name: Routes.RouteName, one: Routes.Route, handler: Http.Handler) => {
+    const answerOf = (name: Routes.RouteName, one: Routes.Route, handler: Http.Handler) => {
       const { access = "session", method, path } = one
-      return HttpRouter.makeRoute(
-        method,
-        Routes.pathOf(one),
-        Effect.gen(function*() {
-          const request = yield* HttpServerRequest.HttpServerRequest
-          const fault = faults === undefined ? undefined : yield* faults.next(path.slice(1))
+      const pattern = Routes.pathOf(one)
+      const checked: Http.Handler = (received) => {
+        const credential = received.headers["x-api-key"]
+        return Effect.zipRight(
+          Effect.zipRight(authentication.check(access, credential), stopping.check(name)),
+          asUser(authentication, credential, handler(received))
+        )
+      }
+      const handle = spoken(checked, options.dialect)
+      const settled = Effect.catchAllCause((cause: Cause.Cause<Http.Refusal>) => {
+        const failure = Cause.failureOrCause(cause)
+        if (failure._tag === "Left") {
+          return Effect.succeed(Http.refusal(failure.left))
+        }
+        // Whoever left needs no answer.
+        if (Cause.isInterruptedOnly(cause)) {
+          return Effect.failCause(failure.right)
+        }
+        return Effect.as(
+          Effect.logError(`${method} ${path} broke`, failure.right),
+          Http.json({ detail: "an error of the server itself; see its log" }, 500)
+        )
+      })
+      return (request: HttpServerRequest.HttpServerRequest, params: Http.Received["params"]): Answer => {
+        const answered = (fault: Faults.Fault | undefined, received: Effect.Effect<Http.Received, Http.Refusal>) =>
+          watched(request, pattern, PlannedFault.apply(fault, settled(Effect.flatMap(received, handle))))
+        if (faults === undefined) {
+          return answered(undefined, receive(request, params, name, undefined, maxBodyBytes))
+        }
+        return Effect.flatMap(faults.next(path.slice(1)), (fault) => {
+          const received = receive(request, params, name, fault, maxBodyBytes)
           // A body can be read once, so a request that is to arrive twice is remembered.
-          const whole = receive(request, name, fault, maxBodyBytes)
-          const received = fault?._tag === "Duplicate" ? yield* Effect.cached(whole) : whole
-          const checked: Http.Handler = (received) =>
-            authentication.check(access, request.headers["x-api-key"]).pipe(
-              Effect.zipRight(stopping.check(name)),
-              Effect.zipRight(asUser(authentication, request.headers["x-api-key"], handler(received)))
-            )
-          const answer = received.pipe(
-            Effect.flatMap(spoken(checked, options.dialect)),
-            Effect.catchTag("Refusal", (refusal) =>
-              Effect.succeed(Http.refusal(refusal))),
-            Effect.catchAllDefect((defect) =>
-              Effect.as(
-                Effect.logError(`${method} ${path} broke`, Cause.die(defect)),
-                Http.json({ detail: "an error of the server itself; see its log" }, 500)
-              )
-            )
-          )
-          return yield* watched(request, Routes.pathOf(one), PlannedFault.apply(fault, answer))
+          return fault?._tag === "Duplicate"
+            ? Effect.flatMap(Effect.cached(received), (received) =>
+              answered(fault, received))
+            : answered(fault, received)
         })
-      )
+      }
     }
 
     let description: unknown
@@ -344,12 +354,35 @@ export const makeStoppable = (
       yield* Restoration.replay(state, journal, handlers, unfinished)
     }
 
-    const app = HttpRouter.fromIterable(Routes.all.map(([name, one]) => route(name, one, handlers[name]))).pipe(
+    // Paths without parameters, as nearly all requests have, are found without a router.
+    const fixed = new Map<string, ReturnType<typeof answerOf>>()
+    const routed = Routes.all.flatMap(([name, one]) => {
+      const answer = answerOf(name, one, handlers[name])
+      const path = Routes.pathOf(one)
+      if (!path.includes(":")) {
+        fixed.set(`${one.method} ${path}`, answer)
+        return []
+      }
+      return [HttpRouter.makeRoute(
+        one.method,
+        path,
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+          Effect.flatMap(HttpRouter.params, (params) =>
+            answer(request, params)))
+      )]
+    })
+    const router = HttpRouter.fromIterable(routed).pipe(
       Effect.catchTag("RouteNotFound", ({ request }) => {
         const detail = `there is no ${request.method} ${request.url} here`
         return watched(request, "unknown", Effect.succeed(Http.refusal(Http.refuse(404, detail))))
       })
     )
+    const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+      const { method, url } = request
+      const query = url.indexOf("?")
+      const answer = fixed.get(`${method} ${query < 0 ? url : url.slice(0, query)}`)
+      return answer === undefined ? router : answer(request, noParams)
+    })
     return { app, stop: stopping.stop }
   })
 
@@ -368,13 +401,22 @@ const asUser = <A, E>(
   )
 }
 
+type Answer = Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  ConnectionDropped,
+  HttpServerRequest.HttpServerRequest
+>
+
+const noParams = {}
+
 const receive = (
   request: HttpServerRequest.HttpServerRequest,
+  params: Http.Received["params"],
   route: Routes.RouteName,
   fault: Faults.Fault | undefined,
   maxBytes: number
-): Effect.Effect<Http.Received, Http.Refusal, HttpRouter.RouteContext> =>
-  Effect.zipWith(Body.read(request, maxBytes), HttpRouter.params, (body, params) => ({
+): Effect.Effect<Http.Received, Http.Refusal> =>
+  Effect.map(Body.read(request, maxBytes), (body) => ({
     method: request.method,
     headers: request.headers,
     body,

@@ -2,9 +2,9 @@
  * A server that keeps everything in a folder, on a port of this machine: the program of processes that are killed.
  * Arguments: folder, port, and `false` where live models are not to be kept.
  */
-import * as EarlyRequests from "@effect-tinker/cli/EarlyRequests"
+import { NodeServer } from "@effect-tinker/node"
 import { HttpServer } from "@effect/platform"
-import { NodeContext, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
+import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer, Logger } from "effect"
 import { BigramEngine, CheckpointStore, ServerJournal, TinkerServer } from "../src/index.js"
 
@@ -14,7 +14,7 @@ const Server = TinkerServer.layer().pipe(
   Layer.provide(CheckpointStore.layer(folder)),
   Layer.provide(ServerJournal.layer(`${folder}/.server`, { liveModels: liveModels !== "false", slackBytes: 200_000 })),
   Layer.provide(BigramEngine.layer({ vocabularySize: 32, stepDuration: "1 millis" })),
-  Layer.provideMerge(NodeHttpServer.layer(EarlyRequests.makeServer, { host: "127.0.0.1", port: Number(port) })),
+  Layer.provideMerge(NodeServer.layer({ host: "127.0.0.1", port: Number(port) })),
   Layer.provide(NodeContext.layer)
 )
 

@@ -19,6 +19,10 @@ export const read = (
     })
   const announced = request.headers["content-length"]
   if (announced !== undefined && Number(announced) > maxBytes) return tooLarge()
+  if (isWhole(request.source)) {
+    const { bytes } = request.source
+    return bytes.length > maxBytes ? tooLarge() : Effect.succeed(bytes)
+  }
   if (isReadable(request.source)) return readAll(request.source, maxBytes, tooLarge)
   return Effect.flatMap(
     Effect.mapError(request.arrayBuffer, () => brokenOff),
@@ -27,6 +31,14 @@ export const read = (
 }
 
 const brokenOff = Http.refuse(400, "the body ended before it was complete")
+
+/** A request that never was on the way has all of its body. */
+export interface Whole {
+  readonly bytes: Uint8Array
+}
+
+const isWhole = (source: unknown): source is Whole =>
+  Predicate.hasProperty(source, "bytes") && source.bytes instanceof Uint8Array
 
 /** What is read of a Node stream. The platform would break the connection of a body that is too large, without an answer. */
 interface Readable {

@@ -7,13 +7,17 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type { Whole } from "./body.js"
 
 export const serverRequest = (
   request: HttpClientRequest.HttpClientRequest,
   url: URL,
   body: Uint8Array
 ): HttpServerRequest.HttpServerRequest => {
-  const source: Pick<Request, "method" | "url" | "arrayBuffer" | "text"> & { readonly headers: object } = {
+  const source: Pick<Request, "method" | "url" | "arrayBuffer" | "text"> & Whole & { readonly headers: object } = {
+    get bytes() {
+      return new Uint8Array(body)
+    },
     method: request.method,
     url: url.href,
     headers: request.headers,

@@ -1,0 +1,141 @@
+import { Headers, HttpApp, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Logger, Scope, Stream } from "effect"
+import { get, request as send } from "node:http"
+import { NodeServer } from "../src/index.js"
+
+const here = { host: "127.0.0.1", port: 0 }
+
+const addressOf = (server: HttpServer.HttpServer) =>
+  server.address._tag === "TcpAddress" ? `http://127.0.0.1:${server.address.port}` : server.address.path
+
+/** The address of an app on a port of this machine. */
+const serving = <E, R>(app: HttpApp.Default<E, R>) =>
+  Effect.gen(function*() {
+    const server = yield* NodeServer.make(here)
+    yield* server.serve(app as HttpApp.Default<unknown>)
+    return addressOf(server)
+  })
+
+const fetched = (url: string, options?: RequestInit) =>
+  Effect.promise(async () => {
+    const response = await fetch(url, options)
+    return { status: response.status, headers: response.headers, text: await response.text() }
+  })
+
+describe("NodeServer", () => {
+  it.scopedLive("gives an app the request and its body, and the client what the app answers", () =>
+    Effect.gen(function*() {
+      const app = HttpRouter.empty.pipe(
+        HttpRouter.post(
+          "/echo/:name",
+          Effect.gen(function*() {
+            const request = yield* HttpServerRequest.HttpServerRequest
+            const { name } = yield* HttpRouter.params
+            const body = yield* request.text
+            return HttpServerResponse.text(
+              `${request.method} ${request.url} ${name} ${request.headers["x-a"]} ${body}`,
+              {
+                status: 201,
+                headers: { "x-b": "c" }
+              }
+            )
+          })
+        ),
+        HttpRouter.get("/empty", HttpServerResponse.empty()),
+        HttpRouter.get("/cookie", HttpServerResponse.unsafeSetCookie(HttpServerResponse.empty(), "a", "b")),
+        HttpRouter.get(
+          "/later",
+          Effect.as(
+            HttpApp.appendPreResponseHandler((_, answer) =>
+              Effect.succeed(HttpServerResponse.setHeader(answer, "x-later", "yes"))
+            ),
+            HttpServerResponse.text("now")
+          )
+        )
+      )
+      const url = yield* serving(app)
+      const echo = yield* fetched(`${url}/echo/n?q=1`, { method: "POST", body: "text", headers: { "X-A": "b" } })
+      assert.deepStrictEqual([echo.status, echo.text], [201, "POST /echo/n?q=1 n b text"])
+      assert.strictEqual(echo.headers.get("x-b"), "c")
+      assert.strictEqual((yield* fetched(`${url}/empty`)).status, 204)
+      assert.strictEqual((yield* fetched(`${url}/cookie`)).headers.get("set-cookie"), "a=b")
+      const later = yield* fetched(`${url}/later`)
+      assert.deepStrictEqual([later.text, later.headers.get("x-later")], ["now", "yes"])
+      const head = yield* fetched(`${url}/later`, { method: "HEAD" })
+      assert.strictEqual(head.text, "")
+    }))
+
+  it.scopedLive("answers 404 for a route that there is not, and 500 for an app that fails or dies", () =>
+    Effect.gen(function*() {
+      const url = yield* serving(HttpRouter.empty.pipe(
+        HttpRouter.get("/fails", Effect.fail("wrong")),
+        HttpRouter.get("/dies", Effect.die("broken"))
+      ))
+      assert.strictEqual((yield* fetched(`${url}/other`)).status, 404)
+      assert.strictEqual((yield* fetched(`${url}/fails`)).status, 500)
+      assert.strictEqual((yield* fetched(`${url}/dies`)).status, 500)
+    }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger))))
+
+  it.scopedLive("sends streams as they come, and cuts the connection when one breaks", () =>
+    Effect.gen(function*() {
+      const bytes = (text: string) => new TextEncoder().encode(text)
+      const url = yield* serving(HttpRouter.empty.pipe(
+        HttpRouter.get("/stream", HttpServerResponse.stream(Stream.make(bytes("one "), bytes("two")))),
+        HttpRouter.get(
+          "/broken",
+          HttpServerResponse.stream(Stream.concat(Stream.make(bytes("one")), Stream.fail("wrong")), {
+            contentLength: 100,
+            headers: Headers.fromInput({ "content-length": "100" })
+          })
+        ),
+        HttpRouter.get("/raw", HttpServerResponse.raw(new Blob(["of the web"]).stream()))
+      ))
+      assert.strictEqual((yield* fetched(`${url}/stream`)).text, "one two")
+      assert.strictEqual((yield* fetched(`${url}/raw`)).text, "of the web")
+      const broken = yield* Effect.exit(Effect.tryPromise(() => fetch(`${url}/broken`).then((answer) => answer.text())))
+      assert.isTrue(Exit.isFailure(broken))
+    }))
+
+  it.scopedLive("interrupts what may be interrupted when its client leaves", () =>
+    Effect.gen(function*() {
+      const begun = yield* Deferred.make<void>()
+      const left = yield* Deferred.make<void>()
+      const app = Deferred.succeed(begun, undefined).pipe(
+        Effect.zipRight(Effect.interruptible(Effect.never)),
+        Effect.onInterrupt(() => Deferred.succeed(left, undefined))
+      )
+      const url = yield* serving(app)
+      const question = send(url).on("error", () => {}).end()
+      yield* Deferred.await(begun)
+      question.destroy()
+      yield* Deferred.await(left)
+    }))
+
+  it.scopedLive("lets requests wait that come before there is an app", () =>
+    Effect.gen(function*() {
+      const server = yield* NodeServer.make(here)
+      const answer = yield* Deferred.make<number | undefined>()
+      const question = get(addressOf(server), (response) => {
+        Deferred.unsafeDone(answer, Effect.succeed(response.statusCode))
+      })
+      yield* Effect.async<void>((resume) => {
+        question.once("finish", () => resume(Effect.void))
+      })
+      // It is on its way: a second one, which is answered, shows that the server has read the first.
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* server.serve(Effect.succeed(HttpServerResponse.empty({ status: 202 })))
+      assert.strictEqual(yield* Deferred.await(answer), 202)
+    }))
+
+  it.scopedLive("fails where the port is taken, and gives it free with its scope", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const first = yield* Scope.extend(NodeServer.make(here), scope)
+      const { port } = first.address as HttpServer.TcpAddress
+      const again = NodeServer.make({ ...here, port })
+      assert.strictEqual((yield* Effect.flip(again))._tag, "ServeError")
+      yield* Scope.close(scope, Exit.void)
+      yield* again
+    }))
+})
