@@ -95,6 +95,8 @@ export interface Service {
   readonly forget: (requestId: string) => Effect.Effect<void>
   /** Takes over what an earlier server knew of a request; the oldest results first. */
   readonly restore: (requestId: string, restored: Restored) => Effect.Effect<void>
+  /** Tells those who wait that it is not there yet; no outcome is taken any more. For a server that ends. */
+  readonly release: Effect.Effect<void>
   /** Whether every outcome was asked for by now. */
   readonly areFetched: Effect.Effect<boolean>
 }
@@ -150,6 +152,9 @@ interface Entry {
 }
 
 const over: Effect.Effect<QueueState> = Effect.succeed({ state: "active" })
+/** Stands for an outcome that this server does not live to see. */
+const released: Outcome = { _tag: "Failed", error: "the server has ended", category: "server" }
+
 const repeatable: SubmitOptions = { isRepeatable: true }
 const unrepeatable: SubmitOptions = {}
 
@@ -157,7 +162,7 @@ const unrepeatable: SubmitOptions = {}
 const maxExpired = 16_384
 
 /** What an outcome takes beside its bytes, at a guess. */
-const entryBytes = 1024
+const entryBytes = 4096
 
 /**
  * @since 0.1.0
@@ -252,9 +257,13 @@ export const make = (options: Options = {}): Service => {
           // Without the fibers that a race with the clock needs.
           ? Option.some(yield* Deferred.await(entry.outcome))
           : yield* Effect.timeoutOption(Deferred.await(entry.outcome), holdTime)
-        if (Option.isNone(outcome)) return Option.some<Reply>({ _tag: "Pending", queue: yield* entry.queue })
+        if (Option.isNone(outcome) || outcome.value === released) {
+          return Option.some<Reply>({ _tag: "Pending", queue: yield* entry.queue })
+        }
         const reply = replyOf(outcome.value, allowMetadataOnly)
-        if (reply._tag !== "Large") noteFetched(requestId, entry, outcome.value)
+        if (reply._tag !== "Large") {
+          noteFetched(requestId, entry, outcome.value)
+        }
         return Option.some(reply)
       }),
     forget: (requestId) =>
@@ -268,6 +277,11 @@ export const make = (options: Options = {}): Service => {
         entries.set(requestId, restored)
         if (restored._tag === "Result") completed.set(requestId, restored.at)
       }),
+    release: Effect.sync(() => {
+      for (const entry of entries.values()) {
+        if (isOpen(entry)) Deferred.unsafeDone(entry.outcome, Effect.succeed(released))
+      }
+    }),
     areFetched: Effect.sync(() => unfetched.size === 0)
   }
 }

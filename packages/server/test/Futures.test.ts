@@ -18,7 +18,7 @@ describe("outcomes", () => {
   it.effect("that were fetched and could be computed again are kept up to a size, the newest the longest", () =>
     Effect.gen(function*() {
       const forgotten: Array<string> = []
-      const futures = Futures.make({ maxFetchedBytes: 5000, onForgotten: (id) => void forgotten.push(id) })
+      const futures = Futures.make({ maxFetchedBytes: 11_000, onForgotten: (id) => void forgotten.push(id) })
       for (let i = 0; i < 6; i++) {
         yield* futures.submit(`s:${i}`, idle, { isRepeatable: true })
         yield* futures.complete(`s:${i}`, outcome)
@@ -48,7 +48,7 @@ describe("outcomes", () => {
       const again = { body: { request_id: `${String(sampler)}:0` } } as unknown as Wire.Reply
       assert.strictEqual((yield* Wire.result(again)).status, 410)
       assert.deepStrictEqual((yield* Wire.result(yield* Wire.sample(sampler))).body, first.body)
-    }).pipe(Effect.provide(Wire.server({ protocol: { maxFetchedBytes: 1500 } }))))
+    }).pipe(Effect.provide(Wire.server({ protocol: { maxFetchedBytes: 5000 } }))))
 })
 
 describe("completions", () => {

@@ -1,9 +1,10 @@
-import { FetchHttpClient, HttpClient, HttpServer } from "@effect/platform"
+import { FetchHttpClient, HttpClient, HttpServer, HttpServerRequest } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Layer, Scope, TestClock } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Scope, TestClock } from "effect"
 import { createServer } from "node:http"
-import { BigramEngine, CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
+import { BigramEngine, CheckpointStore, TinkerProtocol, TinkerServer } from "../src/index.js"
+import * as InProcess from "../src/internal/inProcess.js"
 import * as Wire from "./wire.js"
 
 const scrape = Effect.flatMap(HttpClient.get("http://tinker/metrics"), (reply) => reply.text)
@@ -74,6 +75,41 @@ it.effect("tells of every answer, with neither query nor the token of a file", (
     ])
   }).pipe(Effect.provide(Wire.server({ protocol })))
 })
+
+it.effect("tells those who wait for what it cannot finish in time to ask again, and does not call it failed", () =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const { app, stop } = yield* TinkerProtocol.makeStoppable({ gracePeriod: "30 seconds", holdTime: "1 hour" }).pipe(
+      Effect.provide([BigramEngine.layer({ stepDuration: "1 day" }), CheckpointStore.layerMemory]),
+      Scope.extend(scope)
+    )
+    const client = HttpClient.make((request, url) =>
+      Effect.map(
+        Effect.scoped(Effect.provideService(
+          app,
+          HttpServerRequest.HttpServerRequest,
+          InProcess.serverRequest(
+            request,
+            url,
+            request.body._tag === "Uint8Array" ? request.body.body : new Uint8Array(0)
+          )
+        )),
+        (response) => InProcess.clientResponse(request, response)
+      ).pipe(Effect.orDie)
+    )
+    yield* Effect.gen(function*() {
+      const { modelId, sessionId } = yield* Wire.readyModel
+      const sampler = (yield* Wire.createSampler(sessionId)).body.sampling_session_id
+      const submitted = [yield* Wire.forwardBackward(modelId, 1), yield* Wire.sample(sampler)]
+      const asking = yield* Effect.fork(Effect.all(submitted.map((one) => Wire.result(one)), { concurrency: 2 }))
+      const stopping = yield* Effect.fork(Effect.zipRight(stop, Scope.close(scope, Exit.void)))
+      yield* TestClock.adjust("30 seconds")
+      for (const { body } of yield* Fiber.join(asking)) {
+        assert.include(body, { type: "try_again", queue_state: "active" })
+      }
+      yield* Fiber.join(stopping)
+    }).pipe(Effect.provideService(HttpClient.HttpClient, client))
+  }))
 
 it.scopedLive("finishes what it has before it stops, refuses what is new meanwhile, and saves what was trained", () =>
   Effect.gen(function*() {

@@ -132,7 +132,7 @@ export const make = (state: State.ServerState) => {
         .pipe(
           Effect.tap((outcome) => count(sampler, { seqId, fingerprint, sequences: wanted.numSamples }, outcome)),
           Effect.flatMap((outcome) => futures.complete(requestId, outcome)),
-          Effect.onInterrupt(() => futures.complete(requestId, cancelled)),
+          Effect.onInterrupt(() => state.hasEnded ? Effect.void : futures.complete(requestId, cancelled)),
           Effect.ensuring(Effect.sync(() => {
             state.sampling.delete(requestId)
             state.limits.free(length)

@@ -112,6 +112,8 @@ export interface ServerState {
   readonly sampling: Map<string, Fiber.RuntimeFiber<void>>
   readonly gate: (id: string) => RequestQueue.Gate
   readonly limits: Limits.Limits
+  /** The server ends: what is not done then was not refused to anybody. */
+  hasEnded: boolean
   readonly journal: ServerJournal.Service | undefined
 }
 
@@ -166,6 +168,7 @@ export const make = (
       sampling: new Map<string, Fiber.RuntimeFiber<void>>(),
       gate: Option.match(faults, { onNone: () => () => openGate, onSome: (faults) => faults.gate }),
       limits: Limits.make(options),
+      hasEnded: false,
       journal
     }
     return { state, records }
@@ -462,7 +465,9 @@ export const submit = (
         Effect.flatMap((outcome) => state.futures.complete(requestId, outcome)),
         Effect.locally(Audit.currentKey, keyName)
       ),
-      abandon: Effect.zipRight(register, state.futures.complete(requestId, abandoned)),
+      abandon: Effect.suspend(() =>
+        state.hasEnded ? Effect.void : Effect.zipRight(register, state.futures.complete(requestId, abandoned))
+      ),
       end: free
     })
     if (submission === "Accepted") state.limits.occupy(length)

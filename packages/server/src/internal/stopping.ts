@@ -86,7 +86,13 @@ export const make = (
         : Effect.void,
     stop: Effect.suspend(() => {
       isStopping = true
-      return Effect.zipRight(idle, options.save ? save : Effect.void)
+      return idle.pipe(
+        Effect.zipRight(options.save ? save : Effect.void),
+        Effect.zipRight(Effect.sync(() => {
+          state.hasEnded = true
+        })),
+        Effect.zipRight(state.futures.release)
+      )
     })
   }
 }
