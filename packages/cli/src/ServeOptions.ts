@@ -75,6 +75,8 @@ export const Settings = Schema.parseJson(Schema.Struct({
   keep_live_models: Schema.optional(Schema.Boolean),
   /** Largest body of a request. */
   max_body_bytes: Schema.optional(Count),
+  /** Which log-probabilities samples have. */
+  sample_logprobs: Schema.optional(Schema.Literal("raw", "processed")),
   /** Samples that are computed at a time. */
   max_concurrent_samples: Schema.optional(Count),
   /** Models that are trained at a time. */
@@ -146,6 +148,7 @@ export const readSettings = (
       sessionTimeout: timeout === undefined ? undefined : timeout * 1000,
       maxBodyBytes: settings.max_body_bytes,
       keepLiveModels: settings.keep_live_models,
+      sampleLogprobs: settings.sample_logprobs,
       maxConcurrentSamples: settings.max_concurrent_samples,
       maxModels: settings.max_models,
       maxWaitingBytes: settings.max_waiting_bytes

@@ -54,8 +54,8 @@ const flags = {
   settings: Options.text("settings").pipe(
     Options.withDescription(
       "JSON file of client_config, dynamic_config, prices (tokens by base model, gigabyte_month), "
-        + "session_timeout_seconds, max_body_bytes, max_concurrent_samples, max_models, max_waiting_bytes and "
-        + "keep_live_models (true unless false)"
+        + "session_timeout_seconds, max_body_bytes, max_concurrent_samples, max_models, max_waiting_bytes, "
+        + "sample_logprobs (raw unless processed) and keep_live_models (true unless false)"
     ),
     Options.optional
   ),

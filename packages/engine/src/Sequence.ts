@@ -40,6 +40,7 @@ export const make = (options: {
   const { maxLength, request } = options
   const { prompt, stopTokens } = request
   const k = request.topkSampleLogprobs ?? 0
+  const isProcessed = request.logprobs === "processed"
   const random = Sampler.makeRandom(request.seed + options.index)
   const texts = StopTexts.make(request.stopStrings, options.decode)
   // Copied when it is read, for most of very many samples wait for long.
@@ -61,11 +62,12 @@ export const make = (options: {
     take: (logits, probabilities) => {
       const isPlain = request.temperature === 1 && request.topP >= 1 && request.topK <= 0
       const token = isPlain ? Sampler.drawProbable(probabilities, random) : Sampler.choose(logits, request, random)
+      const told = isProcessed && !isPlain ? Sampler.processed(logits, request) : logits
       // The logarithm of what the runtime computed saves a pass over the vocabulary, except where it is close to nothing.
       const probability = probabilities[token]!
-      const logprob = k === 0 && probability > 1e-30
+      const logprob = k === 0 && told === logits && probability > 1e-30
         ? Math.fround(Math.log(probability))
-        : Sampler.logprobAt(logits, token)
+        : Sampler.logprobAt(told, token)
       if (!Number.isFinite(logprob)) {
         throw new EngineError({
           reason: "NonFinite",
@@ -75,7 +77,7 @@ export const make = (options: {
       tokens ??= Array.from(prompt)
       tokens.push(token)
       logprobs.push(logprob)
-      if (k > 0) best.push(Sampler.topk(logits, k))
+      if (k > 0) best.push(Sampler.topk(told, k))
       if (stopTokens.includes(token) || texts.completes(token)) stopReason = "stop"
       else if (tokens.length >= maxLength) stopReason = "length"
     },

@@ -308,6 +308,27 @@ describe("log-probabilities", () => {
   }
 })
 
+describe("processed log-probabilities", () => {
+  it("are those of what was drawn from, of the same answer", async () => {
+    const { sample } = await make()
+    const change = { temperature: 0.7, topK: 5, topkSampleLogprobs: 8 }
+    const raw = (await sample(change)).sequences[0]!
+    const processed = (await sample({ ...change, logprobs: "processed" })).sequences[0]!
+    assert.deepStrictEqual(processed.tokens, raw.tokens)
+    const { k, length, logprobs, tokenIds } = processed.topkLogprobs!
+    assert.strictEqual(length, raw.tokens.length)
+    for (let t = 0; t < length; t++) {
+      const best = Array.from(raw.topkLogprobs!.logprobs.subarray(t * k, t * k + 5), (one) => Math.exp(one / 0.7))
+      const total = best.reduce((sum, one) => sum + one, 0)
+      const row = Array.from(logprobs.subarray(t * k, (t + 1) * k))
+      assert.isBelow(maxDifference(row.slice(0, 5), best.map((one) => Math.log(one / total))), 1e-5)
+      assert.deepStrictEqual(row.slice(5), [-99999, -99999, -99999])
+      const place = Array.from(tokenIds.subarray(t * k, t * k + 5)).indexOf(processed.tokens[t]!)
+      assert.strictEqual(processed.logprobs[t], row[place])
+    }
+  })
+})
+
 describe("weights too large to be laid out anew", () => {
   it("give the same samples as inputs of the graph", async () => {
     const config = { ...llama, attentionBias: true, tiedEmbeddings: true }

@@ -326,6 +326,8 @@ const forwardBackward = (
 /** What may follow a token, and the log-probabilities of all tokens there: with one setting of one table always the same. */
 interface Continuation {
   readonly distribution: Sampler.Distribution
+  /** Of the kind of log-probabilities that was asked for. */
+  readonly logits: Float32Array
   readonly logprobs: Float32Array
 }
 
@@ -333,26 +335,24 @@ type Continuations = (token: number) => Continuation
 
 /** Keeps those of the settings that were asked for last, as samples with the same one come by the hundreds. */
 const makeContinuations = (vocabulary: number, settingsKept: number) => {
-  const kept: Array<Sampler.ChooseOptions & { readonly table: Float32Array; readonly continuations: Continuations }> =
-    []
-  return (table: Float32Array, { temperature, topK, topP }: Sampler.ChooseOptions): Continuations => {
-    for (const one of kept) {
-      if (one.table === table && one.temperature === temperature && one.topK === topK && one.topP === topP) {
-        return one.continuations
-      }
-    }
+  const kept: Array<{ readonly key: string; readonly table: Float32Array; readonly continuations: Continuations }> = []
+  return (table: Float32Array, request: Engine.SampleRequest): Continuations => {
+    const { logprobs: kind, temperature, topK, topP } = request
     const options = { temperature, topK, topP }
+    const key = [kind, temperature, topK, topP].join()
+    for (const one of kept) if (one.table === table && one.key === key) return one.continuations
     const rows = new Array<Continuation | undefined>(vocabulary)
     const continuations: Continuations = (token) => {
       const known = rows[token]
       if (known !== undefined) return known
-      const logits = row(table, vocabulary, token)
+      const raw = row(table, vocabulary, token)
+      const logits = kind === "processed" ? Sampler.processed(raw, options) : raw
       const total = Sampler.logSumExp(logits)
       const logprobs = new Float32Array(vocabulary)
       for (let j = 0; j < vocabulary; j++) logprobs[j] = logits[j]! - total
-      return rows[token] = { distribution: Sampler.distribution(logits, options), logprobs }
+      return rows[token] = { distribution: Sampler.distribution(raw, options), logits, logprobs }
     }
-    kept.push({ ...options, table, continuations })
+    kept.push({ key, table, continuations })
     if (kept.length > settingsKept) kept.shift()
     return continuations
   }
@@ -376,12 +376,11 @@ const sample = (
     let last = prompt[prompt.length - 1]!
     let stopped = false
     while (!stopped && tokens.length < request.maxTokens) {
-      const previous = last
-      const { distribution, logprobs: rowLogprobs } = continuations(previous)
+      const { distribution, logits, logprobs: possible } = continuations(last)
       last = Sampler.draw(distribution, random)
       tokens.push(last)
-      logprobs.push(rowLogprobs[last]!)
-      if (k > 0) best.push(Sampler.topk(row(table, vocabulary, previous), k))
+      logprobs.push(possible[last]!)
+      if (k > 0) best.push(Sampler.topk(logits, k))
       stopped = request.stopTokens.includes(last) || stopBytes.some((stop) => endsWith(tokens, stop))
     }
     sequences.push({

@@ -243,6 +243,12 @@ export interface SampleRequest {
   readonly stopTokens: ReadonlyArray<number>
   /** An answer ends with the token that completes any of these texts, which is kept. */
   readonly stopStrings: ReadonlyArray<string>
+  /**
+   * Which log-probabilities an answer has: `raw`, the default, those at temperature 1 over the whole vocabulary, which a
+   * trainer computes too; or `processed`, those of the distribution that was drawn from, after temperature, top k and top p.
+   * Of greedy answers they are raw in any case.
+   */
+  readonly logprobs?: "raw" | "processed" | undefined
   readonly promptLogprobs: boolean
   /** Number of most probable tokens to report at each prompt position. */
   readonly topkPromptLogprobs: number
@@ -293,7 +299,7 @@ export interface SampleResult {
  */
 export interface SampledSequence {
   readonly tokens: Int32Array
-  /** `[tokens] float32`, nats, at temperature 1 over the whole vocabulary, whatever the sampling parameters. */
+  /** `[tokens] float32`, nats, of the kind that was asked for. */
   readonly logprobs: Float32Array
   /** The most probable tokens where each token was chosen. Only if asked for. */
   readonly topkLogprobs?: TopkLogprobs | undefined

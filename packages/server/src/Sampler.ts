@@ -136,6 +136,24 @@ export const drawProbable = (probabilities: Float32Array, random: () => number):
   return token
 }
 
+/**
+ * Logits at temperature 1 of the distribution that {@link choose} draws from: of tokens that cannot be drawn, minus infinity.
+ * Those of a greedy choice stay as they are.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const processed = (logits: Float32Array, options: ChooseOptions): Float32Array => {
+  if (isGreedy(options)) return logits
+  const { cumulative, tokens } = distribution(logits, options)
+  const kept = new Float32Array(logits.length).fill(-Infinity)
+  for (let i = 0; i < cumulative.length; i++) {
+    const token = tokens === undefined ? i : tokens[i]!
+    kept[token] = logits[token]! / options.temperature
+  }
+  return kept
+}
+
 const isGreedy = ({ temperature, topK }: ChooseOptions): boolean => temperature === 0 || topK === 1
 
 /**
@@ -229,8 +247,11 @@ export const setTopk = ({ k, logprobs, tokenIds }: TopkLogprobs, position: numbe
 export const joinTopk = (k: number, rows: ReadonlyArray<ReturnType<typeof topk>>): TopkLogprobs => {
   const joined = emptyTopk(rows.length, k)
   rows.forEach((row, i) => {
-    joined.tokenIds.set(row.tokenIds, i * k)
-    joined.logprobs.set(row.logprobs, i * k)
+    // What could not be drawn comes last, and is left out.
+    const impossible = row.logprobs.indexOf(-Infinity)
+    const length = impossible < 0 ? row.logprobs.length : impossible
+    joined.tokenIds.set(row.tokenIds.subarray(0, length), i * k)
+    joined.logprobs.set(row.logprobs.subarray(0, length), i * k)
   })
   return joined
 }

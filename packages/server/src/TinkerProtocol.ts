@@ -77,6 +77,11 @@ export interface Options {
   readonly sessionTimeout?: Duration.DurationInput | undefined
   /** Largest body of a request in bytes, as it comes and when it is decompressed. Default 256 MiB. */
   readonly maxBodyBytes?: number | undefined
+  /**
+   * Which log-probabilities samples have: `raw`, the default, those at temperature 1 over the whole vocabulary, which a trainer
+   * computes too; or `processed`, those of the distribution that was drawn from. Those of prompts are always raw.
+   */
+  readonly sampleLogprobs?: "raw" | "processed" | undefined
   /** Samples that are computed at a time; those of different sessions then take turns. Default 256. */
   readonly maxConcurrentSamples?: number | undefined
   /**
@@ -215,7 +220,7 @@ export const makeStoppable = (
     const downloads = DownloadRoutes.make(state, { urlLifetime: options.fileUrlLifetime, archives: options.archives })
     const runs = TrainingRunRoutes.make(state)
     const sessionLists = SessionListRoutes.make(state)
-    const sampling = SamplingRoutes.make(state)
+    const sampling = SamplingRoutes.make(state, { logprobs: options.sampleLogprobs })
     const stopping = Stopping.make(state, {
       gracePeriod: options.gracePeriod ?? 0,
       save: options.saveOnStop === true

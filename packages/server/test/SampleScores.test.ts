@@ -21,6 +21,16 @@ const sampled = (id: string, options: Record<string, unknown>) =>
     return SamplingApi.decodeSampleResponse(bytes, [])
   })
 
+/** One answer of five tokens, without its id. */
+const sampledWith = (params: Record<string, unknown>) =>
+  Effect.gen(function*() {
+    const { sequences: [sequence] } = yield* sampled(yield* createSampler, {
+      topk_sample_logprobs: 2,
+      sampling_params: { max_tokens: 5, seed: 1, ...params }
+    })
+    return { ...sequence!, sequenceId: "" }
+  })
+
 const inJson = (id: string, options: Record<string, unknown>) =>
   Effect.map(Effect.flatMap(Wire.sample(id, options), Wire.result), ({ body }) => body)
 
@@ -32,6 +42,24 @@ const lookUp = (response: Effect.Effect.Success<ReturnType<typeof sampled>>) => 
 }
 
 describe("scores of samples", () => {
+  it.effect("are of what was drawn from, where the server is told so, but for greedy answers", () =>
+    Effect.gen(function*() {
+      const raw = yield* Effect.provide(sampledWith({ top_k: 2 }), Wire.server())
+      const processed = Wire.server({ protocol: { sampleLogprobs: "processed" } })
+      const drawn = yield* Effect.provide(sampledWith({ top_k: 2 }), processed)
+      assert.deepStrictEqual(drawn.tokens, raw.tokens)
+      const { logprobs } = drawn.topkLogprobs!
+      for (let t = 0; t < drawn.tokens.length; t++) {
+        assert.closeTo(Math.exp(logprobs[2 * t]!) + Math.exp(logprobs[2 * t + 1]!), 1, 1e-6)
+        assert.include(Array.from(logprobs.subarray(2 * t, 2 * t + 2)), drawn.logprobs![t])
+      }
+      const greedy = { temperature: 0 }
+      assert.deepStrictEqual(
+        yield* Effect.provide(sampledWith(greedy), processed),
+        yield* Effect.provide(sampledWith(greedy), Wire.server())
+      )
+    }))
+
   it.effect("name the most probable tokens where each token was chosen", () =>
     Effect.gen(function*() {
       const id = yield* createSampler

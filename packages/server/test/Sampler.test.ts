@@ -100,4 +100,19 @@ describe("Sampler", () => {
     const sorted = Array.from(many, (_, token) => token).sort((a, b) => many[b]! - many[a]! || a - b)
     assert.deepStrictEqual([...Sampler.topk(many, 20).tokenIds], sorted.slice(0, 20))
   })
+
+  it("tells the log-probabilities of what is drawn from, and leaves out what cannot be drawn", () => {
+    const logits = Float32Array.from([1, 3, 2, -1])
+    const processed = Sampler.processed(logits, { temperature: 0.5, topK: 3, topP: 0.9 })
+    // Of the three best at half the temperature the second brings the sum over 0.9, and is the last that is kept.
+    const weights = [Math.exp(6), Math.exp(4)]
+    const total = weights[0]! + weights[1]!
+    assert.closeTo(Sampler.logprobAt(processed, 1), Math.log(weights[0]! / total), 1e-6)
+    assert.closeTo(Sampler.logprobAt(processed, 2), Math.log(weights[1]! / total), 1e-6)
+    assert.strictEqual(Sampler.logprobAt(processed, 0), -Infinity)
+    const { logprobs, tokenIds } = Sampler.joinTopk(3, [Sampler.topk(processed, 3)])
+    assert.deepStrictEqual(Array.from(tokenIds), [1, 2, 0])
+    assert.strictEqual(logprobs[2], -99999)
+    assert.strictEqual(Sampler.processed(logits, { temperature: 0, topK: 0, topP: 1 }), logits)
+  })
 })

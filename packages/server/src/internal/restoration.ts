@@ -156,7 +156,7 @@ export const replay = (
       const body = yield* journal.payload(arrival.key)
       const handler = handlers[route]
       if (handler === undefined) return yield* Effect.fail({ detail: `there is no route ${route}` })
-      yield* handler({
+      yield* Effect.asVoid(handler({
         method: "POST",
         headers: { "content-type": contentType },
         body,
@@ -166,7 +166,7 @@ export const replay = (
         fault: undefined,
         route,
         replayed: { fingerprint, seed }
-      })
+      }))
     }).pipe(
       Effect.locally(Audit.currentKey, keyName),
       Effect.catchAll((error) => {

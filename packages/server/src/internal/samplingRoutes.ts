@@ -26,7 +26,10 @@ import * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
 import * as Users from "./users.js"
 
-export const make = (state: State.ServerState) => {
+export const make = (
+  state: State.ServerState,
+  options: { readonly logprobs: Engine.SampleRequest["logprobs"] }
+) => {
   const { engine, futures, store } = state
 
   const createSamplingSession: Http.Handler = (request) =>
@@ -158,7 +161,7 @@ export const make = (state: State.ServerState) => {
       const usage = yield* State.countUsage(state, sampler, outcome)
       if (state.journal === undefined) return
       const at = yield* Clock.currentTimeMillis
-      state.journal.unsafeCommit([
+      void state.journal.unsafeCommit([
         Records.result(
           { ...request, ownerId: sampler.id, at, outcome: Results.toRecord(outcome) },
           Results.bytesOf(outcome)
@@ -194,6 +197,7 @@ export const make = (state: State.ServerState) => {
         topK: params.topK,
         topP: params.topP,
         seed: params.seed === undefined ? yield* State.randomSeed : ((params.seed % maxSeed) + maxSeed) % maxSeed,
+        logprobs: options.logprobs,
         stopTokens: [...(stop ?? []).filter((stop) => typeof stop === "number"), ...eosTokens],
         stopStrings: (stop ?? []).filter((stop) => typeof stop === "string"),
         ...(yield* Effect.mapError(SampleScores.forEngine(wanted, prompt, baseModel), userError))
