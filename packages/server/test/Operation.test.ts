@@ -79,7 +79,7 @@ it.effect("tells of every answer, with neither query nor the token of a file", (
 it.effect("tells those who wait for what it cannot finish in time to ask again, and does not call it failed", () =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
-    const { app, stop } = yield* TinkerProtocol.makeStoppable({ gracePeriod: "30 seconds", holdTime: "1 hour" }).pipe(
+    const { app, stop } = yield* TinkerProtocol.makeStoppable({ gracePeriod: "100 millis", holdTime: "1 hour" }).pipe(
       Effect.provide([BigramEngine.layer({ stepDuration: "1 day" }), CheckpointStore.layerMemory]),
       Scope.extend(scope)
     )
@@ -103,7 +103,7 @@ it.effect("tells those who wait for what it cannot finish in time to ask again, 
       const submitted = [yield* Wire.forwardBackward(modelId, 1), yield* Wire.sample(sampler)]
       const asking = yield* Effect.fork(Effect.all(submitted.map((one) => Wire.result(one)), { concurrency: 2 }))
       const stopping = yield* Effect.fork(Effect.zipRight(stop, Scope.close(scope, Exit.void)))
-      yield* TestClock.adjust("30 seconds")
+      yield* TestClock.adjust("100 millis")
       for (const { body } of yield* Fiber.join(asking)) {
         assert.include(body, { type: "try_again", queue_state: "active" })
       }
