@@ -214,22 +214,24 @@ const quickstart = (
     return { text: text(), log: server.log(), state: yield* fs.readFile(`${folder}/data/${state[0]}`) }
   }).pipe(Effect.scoped)
 
-it.live.skipIf(!long)(
-  "the quickstart goes on after kill -9 of the server it trains at, to the same weights",
-  () =>
-    Effect.gen(function*() {
-      const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
-      const model = `${folder}/model`
-      execFileSync("node", ["--import", "tsx", makeModel, model, "qwen3", "64", "1"])
-      const undisturbed = yield* quickstart(model, `${folder}/undisturbed`, { liveModels: true })
-      const kept = yield* quickstart(model, `${folder}/kept`, { liveModels: true, killedAt: "step 31/60" })
-      assert.include(kept.text, "The server is back, with the live model")
-      assert.match(kept.log, /^goes on with 1 session, 1 live model, /m)
-      assert.deepStrictEqual(kept.state, undisturbed.state)
-      const lost = yield* quickstart(model, `${folder}/lost`, { liveModels: false, killedAt: "step 54/60" })
-      assert.include(lost.text, "training goes on from the checkpoint of step 50, tinker://")
-      assert.match(lost.log, /^goes on with .*1 model lost, to be gone on with from a checkpoint$/m)
-      assert.deepStrictEqual(lost.state, undisturbed.state)
-    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
-  300_000
-)
+if (long) {
+  it.live(
+    "the quickstart goes on after kill -9 of the server it trains at, to the same weights",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+        const model = `${folder}/model`
+        execFileSync("node", ["--import", "tsx", makeModel, model, "qwen3", "64", "1"])
+        const undisturbed = yield* quickstart(model, `${folder}/undisturbed`, { liveModels: true })
+        const kept = yield* quickstart(model, `${folder}/kept`, { liveModels: true, killedAt: "step 31/60" })
+        assert.include(kept.text, "The server is back, with the live model")
+        assert.match(kept.log, /^goes on with 1 session, 1 live model, /m)
+        assert.deepStrictEqual(kept.state, undisturbed.state)
+        const lost = yield* quickstart(model, `${folder}/lost`, { liveModels: false, killedAt: "step 54/60" })
+        assert.include(lost.text, "training goes on from the checkpoint of step 50, tinker://")
+        assert.match(lost.log, /^goes on with .*1 model lost, to be gone on with from a checkpoint$/m)
+        assert.deepStrictEqual(lost.state, undisturbed.state)
+      }).pipe(Effect.scoped, Effect.provide(NodeContext.layer)),
+    300_000
+  )
+}
