@@ -199,10 +199,5 @@ const passResult = (result: LossResult, data: ReadonlyArray<TrainingDatum>): Com
     }),
     metrics: { "loss:sum": result.loss }
   }
-  return {
-    _tag: "Completed",
-    form: "pass",
-    bytes: TrainingApi.encodeForwardBackwardOutput(output),
-    json: () => Results.passJson(output)
-  }
+  return Results.ofBytes("pass", TrainingApi.encodeForwardBackwardOutput(output))
 }

@@ -28,19 +28,22 @@ export const fromRecord = (outcome: Kept, bytes: Uint8Array): Futures.Outcome =>
     case "Json":
       return { _tag: "Completed", json: () => outcome.value }
     case "Bytes":
-      return {
-        _tag: "Completed",
-        form: outcome.form,
-        bytes,
-        json: () =>
-          outcome.form === "pass"
-            ? passJson(TrainingApi.decodeForwardBackwardOutput(bytes))
-            : sampleJson(SamplingApi.decodeSampleResponse(bytes, []))
-      }
+      return ofBytes(outcome.form, bytes)
   }
 }
 
-export const passJson = ({ lossFnOutputType, lossFnOutputs, metrics }: ForwardBackwardOutput) => ({
+/** A result that is there as protobuf, from which its JSON is made for the few who want it: so only its bytes are kept. */
+export const ofBytes = (form: "pass" | "sample", bytes: Uint8Array): Futures.Completed => ({
+  _tag: "Completed",
+  form,
+  bytes,
+  json: () =>
+    form === "pass"
+      ? passJson(TrainingApi.decodeForwardBackwardOutput(bytes))
+      : sampleJson(SamplingApi.decodeSampleResponse(bytes, []))
+})
+
+const passJson = ({ lossFnOutputType, lossFnOutputs, metrics }: ForwardBackwardOutput) => ({
   loss_fn_output_type: lossFnOutputType,
   loss_fn_outputs: lossFnOutputs.map((outputs) => ({
     logprobs: outputs.logprobs && tensorJson(outputs.logprobs),
@@ -49,7 +52,7 @@ export const passJson = ({ lossFnOutputType, lossFnOutputs, metrics }: ForwardBa
   metrics
 })
 
-export const sampleJson = (response: SampleResponse.SampleResponse) => ({
+const sampleJson = (response: SampleResponse.SampleResponse) => ({
   sequences: response.sequences.map(({ logprobs, stopReason, tokens, topkLogprobs }) => ({
     stop_reason: stopReason,
     tokens: Array.from(tokens),

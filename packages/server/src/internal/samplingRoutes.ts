@@ -335,10 +335,5 @@ const sampleResult = (
     ...prompt,
     promptCacheHitTokens: result.promptCacheHitTokens ?? 0
   }
-  return {
-    _tag: "Completed",
-    form: "sample",
-    bytes: SamplingApi.encodeSampleResponse(response),
-    json: () => Results.sampleJson(response)
-  }
+  return Results.ofBytes("sample", SamplingApi.encodeSampleResponse(response))
 }
