@@ -434,8 +434,13 @@ describe("a server that is started anew", () => {
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const life = during(folder)
-      const { modelId } = yield* life(Wire.readyModel)
-      const other = yield* life(Wire.readyModel)
+      // Its state is there once the request that makes it is done.
+      const made = Effect.tap(
+        Wire.readyModel,
+        ({ modelId }) => Wire.post("retrieve_future", { request_id: `${modelId}:0`, allow_metadata_only: false })
+      )
+      const { modelId } = yield* life(made)
+      const other = yield* life(made)
       const [state] = (yield* files(folder)).filter((name) => name.startsWith(encodeURIComponent(modelId)))
       const place = `${folder}/.server/state/${state}`
       const bytes = yield* fs.readFile(place)
