@@ -66,7 +66,8 @@ export const runOurs = <A>(file: string, args: ReadonlyArray<string>, node: Read
 export const runPython = <A>(file: string, args: ReadonlyArray<string>): Promise<A> =>
   runClient(python(), [`bench/${file}`, ...args])
 
-const firstLine = (child: ChildProcess, what: string): Promise<string> =>
+/** What a program says first, once it is ready. */
+export const firstLine = (child: ChildProcess, what: string): Promise<string> =>
   new Promise((resolve, reject) => {
     let text = ""
     child.stdout!.on("data", (part) => {

@@ -7,7 +7,7 @@
 import { spawn } from "node:child_process"
 import { parseArgs } from "node:util"
 import type { Used } from "./bigramServer.js"
-import { printLine, runOurs } from "./rounds.js"
+import { firstLine, printLine, runOurs } from "./rounds.js"
 
 const options = parseArgs({
   options: {
@@ -25,10 +25,7 @@ const start = async (settings: object) => {
     ["--expose-gc", "--import", "tsx", "bench/bigramServer.ts", JSON.stringify(settings)],
     { stdio: ["ignore", "pipe", "inherit", "ipc"] }
   )
-  const url = await new Promise<string>((resolve, reject) => {
-    child.stdout!.once("data", (line) => resolve(String(line).trim()))
-    child.once("exit", (code) => reject(new Error(`the server ended with ${String(code)}`)))
-  })
+  const url = await firstLine(child, "the server")
   const used = () =>
     new Promise<Used>((resolve) => {
       child.once("message", (message) => resolve(message as Used))

@@ -42,6 +42,16 @@ const live = (folder: string, liveModels: boolean) =>
     return life
   })
 
+/** A display by which something else happens after each step. */
+const afterSteps = (layer: Layer.Layer<Display.Display>, then: (step: number) => Effect.Effect<void>) =>
+  Layer.effect(
+    Display.Display,
+    Effect.map(Display.Display, (display): Display.Service => ({
+      ...display,
+      step: (step) => Effect.zipRight(display.step(step), Effect.suspend(() => then(step.step)))
+    }))
+  ).pipe(Layer.provide(layer))
+
 /** The training program, against a server that ends when a step is done, and is started anew. */
 const train = (options: { readonly liveModels: boolean; readonly endsAt?: number }) =>
   Effect.gen(function*() {
@@ -63,21 +73,11 @@ const train = (options: { readonly liveModels: boolean; readonly endsAt?: number
     })
     const { layer, text } = recording(false)
     let endsAt = options.endsAt
-    const ending = Layer.effect(
-      Display.Display,
-      Effect.map(Display.Display, (display): Display.Service => ({
-        ...display,
-        step: (step) =>
-          Effect.zipRight(
-            display.step(step),
-            Effect.suspend(() => {
-              if (step.step !== endsAt) return Effect.void
-              endsAt = undefined
-              return restart
-            })
-          )
-      }))
-    ).pipe(Layer.provide(layer))
+    const ending = afterSteps(layer, (step) => {
+      if (step !== endsAt) return Effect.void
+      endsAt = undefined
+      return restart
+    })
     const { lossAfter, steps: done } = yield* Effect.flatMap(
       lessons,
       (lessons) => FineTune.program({ lessons, steps, batchSize: 2, rank: 4, learningRate: 0.3, checkpointEvery: 5 })
@@ -172,24 +172,14 @@ const quickstart = (
     const port = new URL(url).port
     const { layer, text } = recording(false)
     let killedAt = options.killedAt
-    const killing = Layer.effect(
-      Display.Display,
-      Effect.map(Display.Display, (display): Display.Service => ({
-        ...display,
-        step: (step) =>
-          Effect.zipRight(
-            display.step(step),
-            Effect.suspend(() => {
-              if (killedAt === undefined || !text().includes(killedAt)) return Effect.void
-              killedAt = undefined
-              return Effect.gen(function*() {
-                yield* server.kill
-                server = yield* Effect.orDie(serve(...args, "--port", port))
-              })
-            })
-          )
-      }))
-    ).pipe(Layer.provide(layer))
+    const killing = afterSteps(layer, () => {
+      if (killedAt === undefined || !text().includes(killedAt)) return Effect.void
+      killedAt = undefined
+      return Effect.gen(function*() {
+        yield* server.kill
+        server = yield* Effect.orDie(serve(...args, "--port", port))
+      })
+    })
     yield* run([
       "node",
       "quickstart",

@@ -61,8 +61,13 @@ export const make = (options: {
 
     take: (logits, probabilities) => {
       const isPlain = request.temperature === 1 && request.topP >= 1 && request.topK <= 0
-      const token = isPlain ? Sampler.drawProbable(probabilities, random) : Sampler.choose(logits, request, random)
-      const told = isProcessed && !isPlain ? Sampler.processed(logits, request) : logits
+      const distribution = isProcessed && !isPlain ? Sampler.distribution(logits, request) : undefined
+      const token = isPlain
+        ? Sampler.drawProbable(probabilities, random)
+        : distribution === undefined
+        ? Sampler.choose(logits, request, random)
+        : Sampler.draw(distribution, random)
+      const told = distribution === undefined ? logits : Sampler.processed(logits, distribution, request)
       // The logarithm of what the runtime computed saves a pass over the vocabulary, except where it is close to nothing.
       const probability = probabilities[token]!
       const logprob = k === 0 && told === logits && probability > 1e-30

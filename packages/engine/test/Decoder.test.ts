@@ -5,23 +5,10 @@ import type * as DecodingPass from "../src/DecodingPass.js"
 import * as KeyValueCache from "../src/KeyValueCache.js"
 import * as Llama from "../src/Llama.js"
 import * as OnnxRuntime from "../src/OnnxRuntime.js"
-import { hashedSnapshot, localEngine, maxDifference } from "./internal/localEngine.js"
+import { hashedSnapshot, localEngine, maxDifference, smallLlama, smallRequest } from "./internal/localEngine.js"
 import { hashedTokens, hashedWeights } from "./internal/numbers.js"
 
-const llama: Llama.Config = {
-  vocabularySize: 40,
-  hiddenSize: 16,
-  intermediateSize: 24,
-  layers: 2,
-  heads: 4,
-  keyValueHeads: 2,
-  headDim: 8,
-  normEpsilon: 1e-5,
-  ropeTheta: 10_000,
-  tiedEmbeddings: false,
-  attentionBias: false,
-  queryKeyNorm: false
-}
+const llama = smallLlama
 const weights = hashedWeights(Llama.weightShapes(llama))
 const snapshot = hashedSnapshot(llama, 4)
 const adapter: DecodingPass.Adapter = {
@@ -29,20 +16,7 @@ const adapter: DecodingPass.Adapter = {
   weights: new Map(Array.from(snapshot.weights, ([name, { data }]) => [name, data]))
 }
 
-const request = (change: Partial<Engine.SampleRequest> = {}): Engine.SampleRequest => ({
-  prompt: hashedTokens(9, 6, llama.vocabularySize),
-  numSamples: 1,
-  maxTokens: 12,
-  temperature: 1,
-  topK: -1,
-  topP: 1,
-  seed: 3,
-  stopTokens: [],
-  stopStrings: [],
-  promptLogprobs: false,
-  topkPromptLogprobs: 0,
-  ...change
-})
+const request = (change: Partial<Engine.SampleRequest> = {}): Engine.SampleRequest => ({ ...smallRequest, ...change })
 const prompt = (stream: number, length: number) => hashedTokens(stream, length, llama.vocabularySize)
 
 interface Run {

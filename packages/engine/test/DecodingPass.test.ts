@@ -4,23 +4,10 @@ import * as KeyValueCache from "../src/KeyValueCache.js"
 import * as Llama from "../src/Llama.js"
 import * as Lora from "../src/Lora.js"
 import * as OnnxRuntime from "../src/OnnxRuntime.js"
-import { hashedSnapshot, maxDifference } from "./internal/localEngine.js"
+import { hashedSnapshot, maxDifference, smallLlama } from "./internal/localEngine.js"
 import { hashedTokens, hashedWeights } from "./internal/numbers.js"
 
-const config: Llama.Config = {
-  vocabularySize: 40,
-  hiddenSize: 16,
-  intermediateSize: 24,
-  layers: 2,
-  heads: 4,
-  keyValueHeads: 2,
-  headDim: 8,
-  normEpsilon: 1e-5,
-  ropeTheta: 10_000,
-  tiedEmbeddings: false,
-  attentionBias: false,
-  queryKeyNorm: false
-}
+const config = smallLlama
 const weights = hashedWeights(Llama.weightShapes(config))
 const snapshot = hashedSnapshot(config, 4)
 const targets: Lora.Targets = { trainAttn: true, trainMlp: false, trainUnembed: false }

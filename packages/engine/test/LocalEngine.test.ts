@@ -1,23 +1,18 @@
 import { Engine } from "@effect-tinker/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Llama from "../src/Llama.js"
-import { adam, everything, hashedSnapshot, localEngine, maxDifference } from "./internal/localEngine.js"
+import {
+  adam,
+  everything,
+  hashedSnapshot,
+  localEngine,
+  maxDifference,
+  smallLlama,
+  smallRequest
+} from "./internal/localEngine.js"
 import { hashedArray, hashedTokens, hashedWeights } from "./internal/numbers.js"
 
-const config: Llama.Config = {
-  vocabularySize: 40,
-  hiddenSize: 16,
-  intermediateSize: 24,
-  layers: 2,
-  heads: 4,
-  keyValueHeads: 2,
-  headDim: 8,
-  normEpsilon: 1e-5,
-  ropeTheta: 10_000,
-  tiedEmbeddings: true,
-  attentionBias: false,
-  queryKeyNorm: true
-}
+const config: Llama.Config = { ...smallLlama, tiedEmbeddings: true, queryKeyNorm: true }
 const weights = hashedWeights(Llama.weightShapes(config))
 const lora = { rank: 4, seed: 7, ...everything }
 const crossEntropy = { _tag: "cross_entropy" } as const
@@ -28,19 +23,7 @@ const datum = (stream: number, length: number): Engine.TrainingDatum => {
 }
 const data = [datum(1, 9), datum(2, 3), datum(3, 14), datum(4, 9), datum(5, 1)]
 
-const request: Engine.SampleRequest = {
-  prompt: hashedTokens(9, 6, config.vocabularySize),
-  numSamples: 1,
-  maxTokens: 12,
-  temperature: 1,
-  topK: -1,
-  topP: 1,
-  seed: 3,
-  stopTokens: [],
-  stopStrings: [],
-  promptLogprobs: false,
-  topkPromptLogprobs: 0
-}
+const request = smallRequest
 
 const make = (options: Parameters<typeof localEngine>[2] = {}) => localEngine(config, weights, options)
 

@@ -3,23 +3,10 @@ import { Engine } from "@effect-tinker/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Llama from "../src/Llama.js"
 import type { LocalEngine } from "../src/LocalEngine.js"
-import { adam, everything, hashedSnapshot, localEngine, maxDifference } from "./internal/localEngine.js"
+import { adam, everything, hashedSnapshot, localEngine, maxDifference, smallLlama } from "./internal/localEngine.js"
 import { hashedArray, hashedTokens, hashedWeights } from "./internal/numbers.js"
 
-const config: Llama.Config = {
-  vocabularySize: 40,
-  hiddenSize: 16,
-  intermediateSize: 24,
-  layers: 2,
-  heads: 4,
-  keyValueHeads: 2,
-  headDim: 8,
-  normEpsilon: 1e-5,
-  ropeTheta: 10_000,
-  tiedEmbeddings: false,
-  attentionBias: false,
-  queryKeyNorm: true
-}
+const config: Llama.Config = { ...smallLlama, queryKeyNorm: true }
 const weights = hashedWeights(Llama.weightShapes(config))
 const crossEntropy = { _tag: "cross_entropy" } as const
 const losses: ReadonlyArray<Engine.Loss> = [

@@ -346,11 +346,12 @@ const makeContinuations = (vocabulary: number, settingsKept: number) => {
       const known = rows[token]
       if (known !== undefined) return known
       const raw = row(table, vocabulary, token)
-      const logits = kind === "processed" ? Sampler.processed(raw, options) : raw
+      const distribution = Sampler.distribution(raw, options)
+      const logits = kind === "processed" ? Sampler.processed(raw, distribution, options) : raw
       const total = Sampler.logSumExp(logits)
       const logprobs = new Float32Array(vocabulary)
       for (let j = 0; j < vocabulary; j++) logprobs[j] = logits[j]! - total
-      return rows[token] = { distribution: Sampler.distribution(raw, options), logits, logprobs }
+      return rows[token] = { distribution, logits, logprobs }
     }
     kept.push({ key, table, continuations })
     if (kept.length > settingsKept) kept.shift()

@@ -137,15 +137,18 @@ export const drawProbable = (probabilities: Float32Array, random: () => number):
 }
 
 /**
- * Logits at temperature 1 of the distribution that {@link choose} draws from: of tokens that cannot be drawn, minus infinity.
- * Those of a greedy choice stay as they are.
+ * Logits at temperature 1 of what `distribution` was made of: of tokens that cannot be drawn, minus infinity. Those of a greedy
+ * choice stay as they are.
  *
  * @since 0.1.0
  * @category utils
  */
-export const processed = (logits: Float32Array, options: ChooseOptions): Float32Array => {
+export const processed = (
+  logits: Float32Array,
+  { cumulative, tokens }: Distribution,
+  options: ChooseOptions
+): Float32Array => {
   if (isGreedy(options)) return logits
-  const { cumulative, tokens } = distribution(logits, options)
   const kept = new Float32Array(logits.length).fill(-Infinity)
   for (let i = 0; i < cumulative.length; i++) {
     const token = tokens === undefined ? i : tokens[i]!

@@ -103,7 +103,9 @@ describe("Sampler", () => {
 
   it("tells the log-probabilities of what is drawn from, and leaves out what cannot be drawn", () => {
     const logits = Float32Array.from([1, 3, 2, -1])
-    const processed = Sampler.processed(logits, { temperature: 0.5, topK: 3, topP: 0.9 })
+    const processedBy = (options: Sampler.ChooseOptions) =>
+      Sampler.processed(logits, Sampler.distribution(logits, options), options)
+    const processed = processedBy({ temperature: 0.5, topK: 3, topP: 0.9 })
     // Of the three best at half the temperature the second brings the sum over 0.9, and is the last that is kept.
     const weights = [Math.exp(6), Math.exp(4)]
     const total = weights[0]! + weights[1]!
@@ -113,6 +115,6 @@ describe("Sampler", () => {
     const { logprobs, tokenIds } = Sampler.joinTopk(3, [Sampler.topk(processed, 3)])
     assert.deepStrictEqual(Array.from(tokenIds), [1, 2, 0])
     assert.strictEqual(logprobs[2], -99999)
-    assert.strictEqual(Sampler.processed(logits, { temperature: 0, topK: 0, topP: 1 }), logits)
+    assert.strictEqual(processedBy({ temperature: 0, topK: 0, topP: 1 }), logits)
   })
 })

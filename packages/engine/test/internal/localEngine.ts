@@ -3,7 +3,38 @@ import type * as Llama from "../../src/Llama.js"
 import * as LocalEngine from "../../src/LocalEngine.js"
 import * as Lora from "../../src/Lora.js"
 import * as OnnxRuntime from "../../src/OnnxRuntime.js"
-import { hashedArray } from "./numbers.js"
+import { hashedArray, hashedTokens } from "./numbers.js"
+
+/** Of a model that is computed in no time; tests of other kinds change what they are about. */
+export const smallLlama: Llama.Config = {
+  vocabularySize: 40,
+  hiddenSize: 16,
+  intermediateSize: 24,
+  layers: 2,
+  heads: 4,
+  keyValueHeads: 2,
+  headDim: 8,
+  normEpsilon: 1e-5,
+  ropeTheta: 10_000,
+  tiedEmbeddings: false,
+  attentionBias: false,
+  queryKeyNorm: false
+}
+
+/** A request for one answer of it, as it comes. */
+export const smallRequest: Engine.SampleRequest = {
+  prompt: hashedTokens(9, 6, smallLlama.vocabularySize),
+  numSamples: 1,
+  maxTokens: 12,
+  temperature: 1,
+  topK: -1,
+  topP: 1,
+  seed: 3,
+  stopTokens: [],
+  stopStrings: [],
+  promptLogprobs: false,
+  topkPromptLogprobs: 0
+}
 
 const runtime = OnnxRuntime.load({ threads: 2 })
 

@@ -2,6 +2,7 @@
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import { joined } from "./bytes.js"
 import * as Http from "./http.js"
 
 /**
@@ -65,7 +66,7 @@ const readAll = (
       source.pause()
       end(tooLarge())
     }
-    const onEnd = () => end(Effect.succeed(joined(chunks, size)))
+    const onEnd = () => end(Effect.succeed(joined(chunks)))
     const onBroken = () => end(brokenOff)
     const listeners = [["data", onData], ["end", onEnd], ["error", onBroken], ["close", onBroken]] as const
     const stop = () => {
@@ -78,13 +79,3 @@ const readAll = (
     for (const [event, listener] of listeners) source.on(event, listener)
     return Effect.sync(stop)
   })
-
-export const joined = (parts: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
-  const bytes = new Uint8Array(size)
-  let offset = 0
-  for (const part of parts) {
-    bytes.set(part, offset)
-    offset += part.length
-  }
-  return bytes
-}

@@ -3,7 +3,6 @@ import * as CheckpointsApi from "effect-tinker/CheckpointsApi"
 import type { ModelId } from "effect-tinker/Identifiers"
 import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
 import * as Http from "./http.js"
@@ -21,7 +20,7 @@ export const make = (
 
   const pathOf = (request: Http.Received): Effect.Effect<TinkerPath.TinkerPath, Http.Refusal> => {
     const { id, kind, name } = request.params
-    return parse(`tinker://${id}/${kind}/${name}`)
+    return Http.tinkerPath(`tinker://${id}/${kind}/${name}`)
   }
 
   const listUserCheckpoints: Http.Handler = (request) =>
@@ -75,7 +74,7 @@ export const make = (
       const wanted = yield* Http.decodeBody(CheckpointsApi.CopyWeightsRequest, request)
       const tokenOwner = yield* ownerOfToken(request.headers["x-tinker-weights-access-token"])
       if (wanted.ttlSeconds !== undefined) yield* requireTtl(wanted.ttlSeconds)
-      const source = yield* parse(wanted.sourcePath)
+      const source = yield* Http.tinkerPath(wanted.sourcePath)
       const key = request.headers["x-idempotency-key"]
       const body = Http.fingerprint(request.body)
       const before = key === undefined ? undefined : copies.get(key)
@@ -114,8 +113,6 @@ export const make = (
 }
 
 export const CheckpointsQuery = Schema.Struct(Listing.page(100))
-
-const parse = (path: string) => Either.mapLeft(TinkerPath.parse(path), (error) => Http.refuse(400, error.description))
 
 /** In seconds. Source of the range: the Tinker documentation. */
 const shortestTtl = 3600

@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Stream from "effect/Stream"
-import { joined } from "./body.js"
+import { joined } from "./bytes.js"
 import * as Http from "./http.js"
 import type * as State from "./serverState.js"
 import * as StoredFile from "./storedFile.js"
@@ -31,10 +31,7 @@ export const make = (state: State.ServerState, options: Options) => {
   const granted = new Map<string, { readonly path: TinkerPath.TinkerPath; readonly expiresAt: number }>()
 
   const pathOf = ({ params }: Http.Received): Effect.Effect<TinkerPath.TinkerPath, Http.Refusal> =>
-    Effect.mapError(
-      TinkerPath.parse(`tinker://${params.id}/${params.kind}/${params.name}`),
-      (error) => Http.refuse(400, error.description)
-    )
+    Http.tinkerPath(`tinker://${params.id}/${params.kind}/${params.name}`)
 
   const requireReadable = (path: TinkerPath.TinkerPath) =>
     Effect.flatMap(
@@ -150,7 +147,7 @@ const send = (
     )
     : Effect.map(
       Http.known(Stream.runCollect(read(from))),
-      (parts) => HttpServerResponse.uint8Array(joined(Chunk.toReadonlyArray(parts), length), options)
+      (parts) => HttpServerResponse.uint8Array(joined(Chunk.toReadonlyArray(parts)), options)
     )
 }
 

@@ -3,6 +3,7 @@
  *
  * A frame is a line `<bytes of its text> <bytes of its payload> <checksum>`, the text, which is JSON, and the payload.
  */
+import { joined } from "./bytes.js"
 
 export interface Frame {
   readonly text: string
@@ -20,21 +21,9 @@ const longestHeader = 48
 
 export const encode = (text: string, payloads: ReadonlyArray<Uint8Array> = []): Uint8Array => {
   const json = encoder.encode(text)
-  let payloadBytes = 0
-  for (const payload of payloads) payloadBytes += payload.byteLength
-  const body = new Uint8Array(json.byteLength + payloadBytes + 1)
-  body.set(json)
-  let at = json.byteLength
-  for (const payload of payloads) {
-    body.set(payload, at)
-    at += payload.byteLength
-  }
-  body[at] = newline
-  const header = encoder.encode(`${json.byteLength} ${payloadBytes} ${checksum(body)}\n`)
-  const frame = new Uint8Array(header.byteLength + body.byteLength)
-  frame.set(header)
-  frame.set(body, header.byteLength)
-  return frame
+  const body = joined([json, ...payloads, Uint8Array.of(newline)])
+  const payloadBytes = body.byteLength - json.byteLength - 1
+  return joined([encoder.encode(`${json.byteLength} ${payloadBytes} ${checksum(body)}\n`), body])
 }
 
 /** The frame that begins at an offset; none when it is not whole. */

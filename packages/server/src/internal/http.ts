@@ -1,5 +1,6 @@
 /** Requests as bytes and JSON, answers as JSON or protobuf. */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -17,6 +18,10 @@ export class Refusal extends Data.TaggedError("Refusal")<{
 
 export const refuse = (status: number, detail: unknown, headers?: Readonly<Record<string, string>>) =>
   new Refusal({ status, detail, headers })
+
+/** The path of a checkpoint; otherwise 400. */
+export const tinkerPath = (path: string): Effect.Effect<TinkerPath.TinkerPath, Refusal> =>
+  Either.mapLeft(TinkerPath.parse(path), (error) => refuse(400, error.description))
 
 /** What a store of checkpoints fails with, as an answer. */
 export const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A, Refusal> =>

@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import type { Change, Entry } from "../ServerJournal.js"
+import { joined } from "./bytes.js"
 import * as Frames from "./frames.js"
 
 export interface JournalFile {
@@ -142,7 +143,7 @@ export const open = (
         let parts: Array<Uint8Array> = []
         let collected = 0
         const flush = Effect.suspend(() => {
-          const batch = concat(parts)
+          const batch = joined(parts)
           parts = []
           collected = 0
           return batch.byteLength === 0 ? Effect.void : file.writeAll(batch)
@@ -178,7 +179,7 @@ export const open = (
       const batch = waiting
       waiting = []
       if (batch.length === 0) return Effect.void
-      const bytes = batch.length === 1 ? batch[0]!.frame : concat(batch.map(({ frame }) => frame))
+      const bytes = batch.length === 1 ? batch[0]!.frame : joined(batch.map(({ frame }) => frame))
       return Effect.gen(function*() {
         const exit = yield* Effect.exit(current.file.writeAll(bytes))
         if (Exit.isFailure(exit)) {
@@ -250,15 +251,3 @@ const rowOf = ({ key, payload, value }: Change): Row =>
 const frameOverhead = 32
 
 const sizeOf = (text: string, payloadBytes: number): number => text.length + payloadBytes + frameOverhead
-
-const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-  let length = 0
-  for (const part of parts) length += part.byteLength
-  const whole = new Uint8Array(length)
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.byteLength
-  }
-  return whole
-}

@@ -5,11 +5,9 @@ import * as SampleResponse from "effect-tinker/SampleResponse"
 import * as SamplingApi from "effect-tinker/SamplingApi"
 import * as SamplingParams from "effect-tinker/SamplingParams"
 import * as ServiceApi from "effect-tinker/ServiceApi"
-import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -63,11 +61,10 @@ export const make = (
 
   const load = (modelPath: string): Effect.Effect<Engine.Snapshot, Http.Refusal> =>
     Effect.gen(function*() {
-      const path = TinkerPath.parse(modelPath)
-      if (Either.isLeft(path)) return yield* Http.refuse(400, path.left.description)
-      const info = yield* Http.known(store.info(path.right))
+      const path = yield* Http.tinkerPath(modelPath)
+      const info = yield* Http.known(store.info(path))
       yield* Users.requireReadable(modelPath, info, undefined)
-      return yield* Http.known(store.load(path.right))
+      return yield* Http.known(store.load(path))
     })
 
   const getSampler: Http.Handler = (request) =>
@@ -128,7 +125,7 @@ export const make = (
       )
       const { journal } = state
       const asked = journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
-      const work = turn.compute(Effect.zipRight(sampler.ready, sample(sampler, wanted, sequenceIds)))
+      const work = turn.compute(Effect.zipRight(sampler.ready, sample(sampler, wanted)))
       const { length } = request.body
       state.limits.occupy(length)
       const fiber = yield* State.outcomeOf(requestId, Effect.zipRight(gate.open, State.planned(request, work)))
@@ -173,8 +170,7 @@ export const make = (
 
   const sample = (
     sampler: State.Sampler,
-    wanted: SamplingApi.SampleRequest,
-    sequenceIds: ReadonlyArray<string>
+    wanted: SamplingApi.SampleRequest
   ): State.Work =>
     Effect.gen(function*() {
       const { baseModel } = sampler
@@ -206,7 +202,7 @@ export const make = (
       if (missing !== undefined) return yield* userError(`the engine of this server does not compute ${missing}`)
       const sampled = result.sequences.reduce((sum, { tokens }) => sum + tokens.length, 0)
       return {
-        ...sampleResult(result, SampleScores.answerOf(wanted, prompt.length, result), sequenceIds),
+        ...sampleResult(result, SampleScores.answerOf(wanted, prompt.length, result)),
         usage: [["sampling_prefill", prompt.length], ["sampling_sample", sampled]] as const
       }
     })
@@ -321,15 +317,12 @@ const cancelled: Failed = { _tag: "Failed", error: "the sample was cancelled", c
 
 const userError = (detail: string) => new State.UserError({ detail })
 
-const sampleResult = (
-  result: Engine.SampleResult,
-  prompt: SampleScores.PromptAnswer,
-  sequenceIds: ReadonlyArray<string>
-): Completed => {
+const sampleResult = (result: Engine.SampleResult, prompt: SampleScores.PromptAnswer): Completed => {
   const response: SampleResponse.SampleResponse = {
-    sequences: result.sequences.map((sequence, i) => ({
+    // Clients have the ids from the answer to the submission.
+    sequences: result.sequences.map((sequence) => ({
       ...sequence,
-      sequenceId: sequenceIds[i] ?? "",
+      sequenceId: "",
       topkLogprobs: sequence.topkLogprobs
     })),
     ...prompt,

@@ -130,10 +130,7 @@ export const make = (
   /** A checkpoint that may be read. */
   const checkpointAt = (path: string, token: string | undefined) =>
     Effect.gen(function*() {
-      const parsed = TinkerPath.parse(path)
-      if (Either.isLeft(parsed)) return yield* Http.refuse(400, parsed.left.description)
-      const info = yield* Effect.catchTag(store.info(parsed.right), "ServerError", (error) =>
-        Http.refuse(error.reason === "NotFound" ? 404 : 500, error.description))
+      const info = yield* Http.known(store.info(yield* Http.tinkerPath(path)))
       yield* Users.requireReadable(path, info, yield* ownerOfToken(token))
       return info
     })
