@@ -11,70 +11,25 @@ import time
 import torch
 import torch.nn.functional as F
 
-torch.set_num_threads(2)
-torch.manual_seed(1)
+from torch_model import make, norm, rotate
+
 torch.set_grad_enabled(False)
 
-SHAPES = {"tiny": (512, 256, 704, 4, 4, 4, 64), "135m": (49152, 576, 1536, 30, 9, 3, 64)}
-VOCABULARY, HIDDEN, INNER, LAYERS, HEADS, KEY_HEADS, HEAD_DIM = SHAPES[sys.argv[1]]
 ROWS = int(sys.argv[2])
 NEW = int(sys.argv[3]) if len(sys.argv) > 3 else 64
 ROUNDS = int(sys.argv[4]) if len(sys.argv) > 4 else 3
-PROMPT, RANK = 32, 16
-SCALE = 32 / RANK
-
-
-def frozen(*shape):
-    return 0.1 * (torch.rand(*shape) - 0.5)
-
-
-class Linear:
-    """A matrix with a low-rank addition."""
-
-    def __init__(self, rows, columns):
-        self.weight = frozen(rows, columns)
-        self.a = frozen(RANK, columns)
-        self.b = frozen(rows, RANK)
-
-    def __call__(self, x):
-        return F.linear(x, self.weight) + SCALE * F.linear(F.linear(x, self.a), self.b)
-
-
-def norm(x, weight):
-    return weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5))
-
-
-def rotate(x, cos, sin):
-    a, b = x.chunk(2, -1)
-    return x * cos + torch.cat((-b, a), -1) * sin
-
-
-embedding = frozen(VOCABULARY, HIDDEN)
-unembedding = frozen(VOCABULARY, HIDDEN) if sys.argv[1] == "tiny" else embedding
-ones = torch.ones(HIDDEN)
-layers = [
-    {
-        "q": Linear(HEADS * HEAD_DIM, HIDDEN),
-        "k": Linear(KEY_HEADS * HEAD_DIM, HIDDEN),
-        "v": Linear(KEY_HEADS * HEAD_DIM, HIDDEN),
-        "o": Linear(HIDDEN, HEADS * HEAD_DIM),
-        "gate": Linear(INNER, HIDDEN),
-        "up": Linear(INNER, HIDDEN),
-        "down": Linear(HIDDEN, INNER),
-    }
-    for _ in range(LAYERS)
-]
+PROMPT = 32
 LENGTH = PROMPT + NEW
-frequency = 10000 ** (-torch.arange(0, HEAD_DIM, 2) / HEAD_DIM)
-angle = torch.arange(LENGTH)[:, None] * frequency
-cos, sin = torch.cat((angle.cos(),) * 2, -1), torch.cat((angle.sin(),) * 2, -1)
+model = make(sys.argv[1], LENGTH)
+HEADS, KEY_HEADS, HEAD_DIM, VOCABULARY = model.heads, model.key_heads, model.head_dim, model.vocabulary
+layers, ones, cos, sin = model.layers, model.ones, model.cos, model.sin
 
 
 def forward(tokens, start, cache):
     """Logits of the last of the new tokens; the cache is written in place."""
     rows, length = tokens.shape
     end = start + length
-    x = embedding[tokens]
+    x = model.embedding[tokens]
     for layer, (keys, values) in zip(layers, cache):
         h = norm(x, ones)
         q, k, v = (layer[name](h).view(rows, length, -1, HEAD_DIM).transpose(1, 2) for name in "qkv")
@@ -90,7 +45,7 @@ def forward(tokens, start, cache):
         x = x + layer["o"](mixed.transpose(1, 2).reshape(rows, length, HEADS * HEAD_DIM))
         h = norm(x, ones)
         x = x + layer["down"](F.silu(layer["gate"](h)) * layer["up"](h))
-    return F.linear(norm(x[:, -1], ones), unembedding)
+    return F.linear(norm(x[:, -1], ones), model.unembedding)
 
 
 def choose(logits):
