@@ -133,6 +133,8 @@ const work = async (line: Line): Promise<void> => {
   current.close()
 }
 
+const spin = () => void setImmediate(spin)
+spin()
 process.on("message", () => process.send!({ done }))
 const start = performance.now()
 await Promise.all(Array.from({ length: connections }, () => work(new Line())))

@@ -18,7 +18,7 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
@@ -102,28 +102,14 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
     // An app decides for itself what of it may be interrupted, as on the platform's server.
     const runtime = Runtime.disableRuntimeFlag(captured, RuntimeFlags.Interruption)
     const runFork = Runtime.runFork(runtime)
-    const whole = middleware === undefined ? app : middleware(app) as Default<unknown>
-    const answered = Effect.scoped(prepared(whole)) as Default<unknown>
-    return (request, response) => {
-      /** What breaks in the middle of an answer can only be told by cutting the connection. */
-      const stream = (answer: HttpServerResponse.HttpServerResponse): void => {
-        const writing = runFork(Effect.interruptible(writeAll(answer, response)))
-        writing.addObserver((exit) => {
-          if (exit._tag === "Failure") response.destroy()
-        })
-        response.once("close", () => writing.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId))
-      }
-      const write = (answer: HttpServerResponse.HttpServerResponse): void => {
-        if (response.writableEnded || response.destroyed) return
-        const { body, cookies, headers, status } = answer
-        response.writeHead(
-          status,
-          Cookies.isEmpty(cookies) ? headers : { ...headers, "set-cookie": Cookies.toSetCookieHeaders(cookies) }
-        )
-        if (request.method === "HEAD" || body._tag === "Empty") response.end()
-        else if (body._tag === "Uint8Array") response.end(body.body)
-        else stream(answer)
-      }
+    const answered = settled(middleware === undefined ? app : middleware(app) as Default<unknown>)
+    const nextScope = makeScopes()
+
+    const answer = (
+      request: Http.IncomingMessage,
+      response: Http.ServerResponse,
+      body: Uint8Array | undefined
+    ): void => {
       const finish = (exit: Answered): void => {
         if (exit._tag === "Success") return write(exit.value)
         runFork(
@@ -135,18 +121,79 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
           })
         )
       }
-      const incoming = HttpServerRequest.fromWeb(new IncomingRequest(request) as unknown as Request).modify({
+      const write = (answer: HttpServerResponse.HttpServerResponse): void => {
+        if (response.writableEnded || response.destroyed) return
+        const { body, cookies, headers, status } = answer
+        response.writeHead(
+          status,
+          Cookies.isEmpty(cookies) ? headers : { ...headers, "set-cookie": Cookies.toSetCookieHeaders(cookies) }
+        )
+        if (request.method === "HEAD" || body._tag === "Empty") response.end()
+        else if (body._tag === "Uint8Array") end(response, body.body)
+        else stream(answer)
+      }
+      /** What breaks in the middle of an answer can only be told by cutting the connection. */
+      const stream = (answer: HttpServerResponse.HttpServerResponse): void => {
+        const writing = runFork(Effect.interruptible(writeAll(answer, response)))
+        writing.addObserver((exit) => {
+          if (exit._tag === "Failure") response.destroy()
+        })
+        response.once("close", () => writing.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId))
+      }
+      const incoming = HttpServerRequest.fromWeb(new IncomingRequest(request, body) as unknown as Request).modify({
         // Names are in small letters already.
         headers: request.headers as Headers
       })
-      const context = Context.add(runtime.context, HttpServerRequest.HttpServerRequest, incoming)
+      const context = runtime.context.pipe(
+        Context.add(HttpServerRequest.HttpServerRequest, incoming),
+        Context.add(Scope.Scope, nextScope())
+      )
       const fiber = Runtime.runFork({ ...runtime, context })(answered)
-      fiber.addObserver((exit) => void finish(exit))
+      fiber.addObserver((exit) => finish(Exit.flatten(exit)))
       response.once("close", () => {
         if (!response.writableFinished) fiber.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId)
       })
     }
+
+    return (request, response) => {
+      if (isSmall(request)) readAll(request, (body) => answer(request, response, body))
+      else answer(request, response, undefined)
+    }
   })
+
+/** A scope for each request; made in numbers, as it costs more to run an effect than to make one. */
+const makeScopes = (): () => Scope.CloseableScope => {
+  let stock: Array<Scope.CloseableScope> = []
+  return () => {
+    if (stock.length === 0) stock = Effect.runSync(Effect.replicateEffect(Scope.make(), 64))
+    return stock.pop()!
+  }
+}
+
+/** What becomes of a request, after what belongs to it was let go. */
+const settled = (app: Default<unknown>): Effect.Effect<Answered, never, HttpServerRequest.HttpServerRequest> =>
+  Effect.flatMap(
+    Effect.exit(prepared(app)),
+    (exit) => Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.close(scope as Scope.CloseableScope, exit), exit))
+  ) as Effect.Effect<Answered, never, HttpServerRequest.HttpServerRequest>
+
+/** A body of no more is read before its request has a fiber, which then never waits for it. */
+const smallBytes = 65_536
+
+const isSmall = ({ headers }: Http.IncomingMessage): boolean => Number(headers["content-length"]) <= smallBytes
+
+/** Nothing is left to answer when the connection ends before the body does. */
+const readAll = (request: Http.IncomingMessage, onBody: (body: Uint8Array) => void): void => {
+  const chunks: Array<Buffer> = []
+  request.on("data", (chunk: Buffer) => void chunks.push(chunk))
+  request.on("end", () => onBody(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
+}
+
+/** Head and body as one text go to the socket in one piece, which is quicker for those that are not long. */
+const end = (response: Http.ServerResponse, body: Uint8Array): void => {
+  if (body.length > smallBytes) response.end(body)
+  else response.end(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("latin1"), "latin1")
+}
 
 /** What was put off until there is an answer, such as headers that a middleware adds. */
 const prepared = (app: Default<unknown>): Default<unknown> =>

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as AdamW from "./AdamW.js"
 import * as Engine from "./Engine.js"
+import * as Vocabulary from "./internal/vocabulary.js"
 import * as PromptScores from "./PromptScores.js"
 import * as Sampler from "./Sampler.js"
 
@@ -258,7 +259,7 @@ const checkDatum = (datum: Engine.TrainingDatum, index: number, vocabulary: numb
     }
   }
   for (const name of ["tokens", "targetTokens"] as const) {
-    const outside = datum[name].find((token) => token < 0 || token >= vocabulary)
+    const outside = Vocabulary.firstOutside(datum[name], vocabulary)
     if (outside !== undefined) {
       throw failure("InvalidRequest", `datum ${index}: ${name} has ${outside}, and the vocabulary ${vocabulary} tokens`)
     }
@@ -274,7 +275,7 @@ const checkPrompt = (request: Engine.SampleRequest, baseModel: Engine.BaseModel)
       `a prompt of ${request.prompt.length} and an answer of ${request.maxTokens} tokens exceed ${maxContextLength}`
     )
   }
-  const outside = request.prompt.find((token) => token < 0 || token >= vocabularySize)
+  const outside = Vocabulary.firstOutside(request.prompt, vocabularySize)
   if (outside !== undefined) {
     throw failure("InvalidRequest", `the prompt has token ${outside}, and the vocabulary ${vocabularySize}`)
   }

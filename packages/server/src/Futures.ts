@@ -146,7 +146,10 @@ export interface Options {
 }
 
 interface Entry {
-  readonly outcome: Deferred.Deferred<Outcome>
+  readonly _tag: "Submitted"
+  outcome: Outcome | undefined
+  /** Of those who wait for the outcome. */
+  settled: Deferred.Deferred<Outcome> | undefined
   queue: Effect.Effect<QueueState>
   options: SubmitOptions
 }
@@ -215,7 +218,29 @@ export const make = (options: Options = {}): Service => {
     fetchedBytes += bytes
     while (fetchedBytes > maxFetchedBytes) expire(firstOf(fetched.keys())!)
   }
-  const isOpen = (entry: Entry | Restored | undefined): entry is Entry => entry !== undefined && "outcome" in entry
+  /** Waits for an outcome that is not there, but not longer than the hold time. */
+  const wait = (entry: Entry): Effect.Effect<Outcome | undefined> => {
+    entry.settled ??= Deferred.unsafeMake<Outcome>(FiberId.none)
+    return Effect.map(Effect.timeoutOption(Deferred.await(entry.settled), holdTime), Option.getOrUndefined)
+  }
+  const settle = (entry: Entry, outcome: Outcome) => {
+    const { settled } = entry
+    entry.settled = undefined
+    if (settled !== undefined) Deferred.unsafeDone(settled, Effect.succeed(outcome))
+  }
+  const replyFrom = (
+    requestId: string,
+    entry: Entry,
+    outcome: Outcome | undefined,
+    allowMetadataOnly: boolean
+  ): Effect.Effect<Option.Option<Reply>> => {
+    if (outcome === undefined || outcome === released) {
+      return Effect.map(entry.queue, (queue) => Option.some<Reply>({ _tag: "Pending", queue }))
+    }
+    const reply = replyOf(outcome, allowMetadataOnly)
+    if (reply._tag !== "Large") noteFetched(requestId, entry, outcome)
+    return Effect.succeedSome(reply)
+  }
 
   return {
     holdTime,
@@ -224,53 +249,45 @@ export const make = (options: Options = {}): Service => {
         // Registered again when it runs, perhaps at the same moment: whoever waits already must not be left with an
         // outcome that never comes.
         const entry = entries.get(requestId)
-        if (entry !== undefined && (isOpen(entry) || entry._tag === "Result")) return
+        if (entry !== undefined && entry._tag !== "Lost") return
         if (expired.has(requestId) && options.isRepeatable !== true) return
         expired.delete(requestId)
-        entries.set(requestId, { outcome: Deferred.unsafeMake<Outcome>(FiberId.none), queue, options })
+        entries.set(requestId, { _tag: "Submitted", outcome: undefined, settled: undefined, queue, options })
       }),
     complete: (requestId, outcome) =>
-      Effect.gen(function*() {
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
         const entry = entries.get(requestId)
-        if (!isOpen(entry)) return
-        if (yield* Deferred.succeed(entry.outcome, outcome)) {
-          unfetched.add(requestId)
-          completed.set(requestId, yield* Clock.currentTimeMillis)
-          const { announce, isRepeatable } = entry.options
-          // What they were made from, the request with its body, is not to be kept as long as its outcome.
-          entry.queue = over
-          entry.options = isRepeatable === true ? repeatable : unrepeatable
-          if (announce !== undefined) yield* announce(outcome)
-        }
+        if (entry?._tag !== "Submitted" || entry.outcome !== undefined) return Effect.void
+        entry.outcome = outcome
+        unfetched.add(requestId)
+        completed.set(requestId, now)
+        const { announce, isRepeatable } = entry.options
+        // What they were made from, the request with its body, is not to be kept as long as its outcome.
+        entry.queue = over
+        entry.options = isRepeatable === true ? repeatable : unrepeatable
+        settle(entry, outcome)
+        return announce === undefined ? Effect.void : announce(outcome)
       }),
     retrieve: (requestId, { allowMetadataOnly }) =>
-      Effect.gen(function*() {
-        yield* forgetOld
+      Effect.flatMap(forgetOld, (): Effect.Effect<Option.Option<Reply>> => {
         const entry = entries.get(requestId)
-        if (entry === undefined) {
-          return expired.has(requestId) ? Option.some<Reply>({ _tag: "Expired" }) : Option.none()
+        switch (entry?._tag) {
+          case undefined:
+            return Effect.succeed(expired.has(requestId) ? Option.some<Reply>({ _tag: "Expired" }) : Option.none())
+          case "Lost":
+            return Effect.succeedSome(entry)
+          case "Result":
+            return Effect.map(entry.read, (outcome) => Option.some(replyOf(outcome, allowMetadataOnly)))
+          case "Submitted":
+            return entry.outcome === undefined
+              ? Effect.flatMap(wait(entry), (outcome) => replyFrom(requestId, entry, outcome, allowMetadataOnly))
+              : replyFrom(requestId, entry, entry.outcome, allowMetadataOnly)
         }
-        if (!isOpen(entry)) {
-          return Option.some<Reply>(entry._tag === "Lost" ? entry : replyOf(yield* entry.read, allowMetadataOnly))
-        }
-        const outcome = (yield* Deferred.isDone(entry.outcome))
-          // Without the fibers that a race with the clock needs.
-          ? Option.some(yield* Deferred.await(entry.outcome))
-          : yield* Effect.timeoutOption(Deferred.await(entry.outcome), holdTime)
-        if (Option.isNone(outcome) || outcome.value === released) {
-          return Option.some<Reply>({ _tag: "Pending", queue: yield* entry.queue })
-        }
-        const reply = replyOf(outcome.value, allowMetadataOnly)
-        if (reply._tag !== "Large") {
-          noteFetched(requestId, entry, outcome.value)
-        }
-        return Option.some(reply)
       }),
     forget: (requestId) =>
-      Effect.gen(function*() {
+      Effect.sync(() => {
         const entry = entries.get(requestId)
-        if (entry === undefined) return
-        if (isOpen(entry) ? yield* Deferred.isDone(entry.outcome) : entry._tag === "Result") expire(requestId)
+        if (entry?._tag === "Submitted" ? entry.outcome !== undefined : entry?._tag === "Result") expire(requestId)
       }),
     restore: (requestId, restored) =>
       Effect.sync(() => {
@@ -279,7 +296,9 @@ export const make = (options: Options = {}): Service => {
       }),
     release: Effect.sync(() => {
       for (const entry of entries.values()) {
-        if (isOpen(entry)) Deferred.unsafeDone(entry.outcome, Effect.succeed(released))
+        if (entry._tag !== "Submitted" || entry.outcome !== undefined) continue
+        entry.outcome = released
+        settle(entry, released)
       }
     }),
     areFetched: Effect.sync(() => unfetched.size === 0)

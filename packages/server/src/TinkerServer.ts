@@ -39,12 +39,13 @@ export const layer = (
       const scope = yield* Scope.fork(yield* Scope.Scope, ExecutionStrategy.sequential)
       // Clients of a server that is started anew are there before it is ready: until then they wait.
       const ready = yield* Deferred.make<HttpApp.Default<TinkerProtocol.ConnectionDropped>>()
+      let running: HttpApp.Default<TinkerProtocol.ConnectionDropped> = Effect.flatten(Deferred.await(ready))
       // A span of each request, with all its headers, costs much where nobody collects spans.
       const isTraced = (yield* Effect.tracer) !== Context.get(DefaultServices.liveServices, Tracer.Tracer)
       const serving = HttpServer.serve(
         // There is no answer for "no answer".
         Effect.catchTag(
-          Effect.flatten(Deferred.await(ready)),
+          Effect.suspend(() => running),
           "ConnectionDropped",
           () =>
             Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => breakConnection(request, Effect.interrupt))
@@ -52,6 +53,7 @@ export const layer = (
       ).pipe(isTraced ? identity : HttpMiddleware.withTracerDisabledWhen(constTrue))
       const beginning = Layer.scopedDiscard(Effect.gen(function*() {
         const { app, stop } = yield* Scope.extend(TinkerProtocol.makeStoppable(options), scope)
+        running = app
         yield* Deferred.succeed(ready, app)
         // Ends before the serving does: those who wait for results still get answers.
         if (options?.gracePeriod !== undefined) yield* Effect.addFinalizer(() => stop)

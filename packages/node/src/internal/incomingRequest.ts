@@ -4,16 +4,19 @@ import { arrayBuffer, text } from "node:stream/consumers"
 
 /**
  * A request of Node's server as the platform's constructor for requests of the web reads it: its own one for Node is not
- * public. Whoever knows streams of Node can read the body as one.
+ * public. Whoever knows streams of Node can read the body as one, unless `bytes` are all of it.
  */
 export class IncomingRequest {
   readonly url: string
   readonly method: string
   readonly headers: IncomingMessage["headers"]
+  /** The body, where it was read before anyone asked for it. */
+  readonly bytes: Uint8Array | undefined
   private readonly message: IncomingMessage
 
-  constructor(message: IncomingMessage) {
+  constructor(message: IncomingMessage, bytes?: Uint8Array) {
     this.message = message
+    this.bytes = bytes
     this.url = message.url ?? "/"
     this.method = message.method ?? "GET"
     this.headers = message.headers
@@ -24,15 +27,15 @@ export class IncomingRequest {
   }
 
   get body(): ReadableStream {
-    return Readable.toWeb(this.message) as ReadableStream
+    return Readable.toWeb(this.content) as ReadableStream
   }
 
   arrayBuffer(): Promise<ArrayBuffer> {
-    return arrayBuffer(this.message)
+    return arrayBuffer(this.content)
   }
 
   text(): Promise<string> {
-    return text(this.message)
+    return text(this.content)
   }
 
   on(event: string, listener: (chunk: Uint8Array) => void): unknown {
@@ -45,5 +48,9 @@ export class IncomingRequest {
 
   pause(): unknown {
     return this.message.pause()
+  }
+
+  private get content(): Readable {
+    return this.bytes === undefined ? this.message : Readable.from([this.bytes])
   }
 }

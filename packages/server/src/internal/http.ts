@@ -111,20 +111,27 @@ const closeBrace = 0x7d
 /** Makes an opening brace of either. */
 const braceBit = openBrace ^ openBracket
 
-const invalidJson = (reason: string) => refuse(422, [{ type: "json_invalid", loc: ["body"], msg: reason }])
+const invalidJson = (reason: string) => Either.left(refuse(422, [{ type: "json_invalid", loc: ["body"], msg: reason }]))
 
 /** The body as JSON. Sequence numbers of copied samplers are larger than a number can hold, so they become strings. */
-export const parseJson = (body: Uint8Array): Effect.Effect<unknown, Refusal> =>
-  isTooDeep(body) ? invalidJson(`the body nests deeper than ${maxDepth} levels`) : Effect.try({
-    try: () => JSON.parse(decoder.decode(body).replace(largeSeqId, "\"seq_id\":\"$1\"")) as unknown,
-    catch: () => invalidJson("the body is not JSON")
-  })
+export const parseJson = (body: Uint8Array): Either.Either<unknown, Refusal> => {
+  if (isTooDeep(body)) return invalidJson(`the body nests deeper than ${maxDepth} levels`)
+  const text = decoder.decode(body)
+  try {
+    return Either.right(JSON.parse(mayHaveLargeSeqId.test(text) ? text.replace(largeSeqId, "\"seq_id\":\"$1\"") : text))
+  } catch {
+    return invalidJson("the body is not JSON")
+  }
+}
 
 /** Quotes inside a JSON string have a backslash before them, so this never matches there. */
 const largeSeqId = /(?<!\\)"seq_id"\s*:\s*(\d{16,})/g
 
+/** Found much sooner than the whole pattern, as it begins with a text. */
+const mayHaveLargeSeqId = /"seq_id"\s*:\s*\d{16}/
+
 /** The body's JSON as the schema says; otherwise 422 with the places that do not fit. */
-export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Effect.Effect<A, Refusal> =>
+export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Either.Either<A, Refusal> =>
   Either.mapLeft(Schema.decodeUnknownEither(schema)(value), (error) =>
     refuse(
       422,
@@ -141,8 +148,8 @@ export const requireNumber = (name: string, value: number): Effect.Effect<void, 
     ? Effect.void
     : refuse(422, `${name} is ${value}; it must be a whole number from 0`)
 
-export const decodeBody = <A, I>(schema: Schema.Schema<A, I>, request: Received): Effect.Effect<A, Refusal> =>
-  Effect.flatMap(parseJson(request.body), (value) => decode(schema, value))
+export const decodeBody = <A, I>(schema: Schema.Schema<A, I>, request: Received): Either.Either<A, Refusal> =>
+  Either.flatMap(parseJson(request.body), (value) => decode(schema, value))
 
 /** The query as the schema of its texts says; otherwise 422. */
 export const decodeQuery = <A, I extends { readonly [K in keyof I]: string | undefined }>(

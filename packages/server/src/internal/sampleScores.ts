@@ -26,35 +26,37 @@ export const forEngine = (
     "promptLogprobs" | "topkPromptLogprobs" | "topkSampleLogprobs" | "targetPromptLogprobs" | "promptAltTokensK"
   >,
   string
-> =>
-  Either.gen(function*() {
-    const { promptAltTokensK, promptLogprobs, promptLogprobsLastN: lastN, targetPromptLogprobs: targets } = wanted
-    const counts = {
-      topk_prompt_logprobs: wanted.topkPromptLogprobs,
-      topk_sample_logprobs: wanted.topkSampleLogprobs,
-      prompt_alt_tokens_k: promptAltTokensK
-    }
-    for (const [field, value] of Object.entries(counts)) {
-      if (value < 0) return yield* Either.left(`${field} is ${value}; it must not be negative`)
-    }
-    if (promptAltTokensK > maxAltTokens) {
-      return yield* Either.left(`prompt_alt_tokens_k is ${promptAltTokensK}; it must not exceed ${maxAltTokens}`)
-    }
-    if (lastN !== undefined && (!promptLogprobs || lastN < 1 || lastN >= prompt.length)) {
-      return yield* Either.left(
-        promptLogprobs
-          ? `prompt_logprobs_last_n is ${lastN}; it must be from 1 to ${prompt.length - 1} for this prompt`
-          : "prompt_logprobs_last_n needs prompt_logprobs"
-      )
-    }
-    return {
+> => {
+  const { promptAltTokensK, promptLogprobs, promptLogprobsLastN: lastN, targetPromptLogprobs: targets } = wanted
+  const counts = {
+    topk_prompt_logprobs: wanted.topkPromptLogprobs,
+    topk_sample_logprobs: wanted.topkSampleLogprobs,
+    prompt_alt_tokens_k: promptAltTokensK
+  }
+  for (const [field, value] of Object.entries(counts)) {
+    if (value < 0) return Either.left(`${field} is ${value}; it must not be negative`)
+  }
+  if (promptAltTokensK > maxAltTokens) {
+    return Either.left(`prompt_alt_tokens_k is ${promptAltTokensK}; it must not exceed ${maxAltTokens}`)
+  }
+  if (lastN !== undefined && (!promptLogprobs || lastN < 1 || lastN >= prompt.length)) {
+    return Either.left(
+      promptLogprobs
+        ? `prompt_logprobs_last_n is ${lastN}; it must be from 1 to ${prompt.length - 1} for this prompt`
+        : "prompt_logprobs_last_n needs prompt_logprobs"
+    )
+  }
+  return Either.map(
+    targets === undefined ? Either.right(undefined) : targetsOf(targets, prompt.length - 1, baseModel),
+    (targetPromptLogprobs) => ({
       promptLogprobs,
       topkPromptLogprobs: Math.min(wanted.topkPromptLogprobs, baseModel.vocabularySize),
       topkSampleLogprobs: Math.min(wanted.topkSampleLogprobs, baseModel.vocabularySize),
-      targetPromptLogprobs: targets && (yield* targetsOf(targets, prompt.length - 1, baseModel)),
+      targetPromptLogprobs,
       promptAltTokensK
-    }
-  })
+    })
+  )
+}
 
 /** Each is drawn by itself at every position, so there must be a bound. */
 const maxAltTokens = 1000

@@ -1,4 +1,5 @@
 /** Handlers of sampling, and of the results of every request. */
+import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import * as FuturesApi from "effect-tinker/FuturesApi"
 import type { SamplingSessionId } from "effect-tinker/Identifiers"
 import * as SampleResponse from "effect-tinker/SampleResponse"
@@ -8,12 +9,14 @@ import * as ServiceApi from "effect-tinker/ServiceApi"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Engine from "../Engine.js"
-import type { Completed, Failed } from "../Futures.js"
+import type { Completed, Failed, Reply } from "../Futures.js"
 import * as Completions from "./completions.js"
 import * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
@@ -83,66 +86,72 @@ export const make = (
     })
 
   const asample: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const value = yield* Http.parseJson(request.body)
-      const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined
-      // What a number cannot hold is a string here, and only its text matters.
-      const wanted = yield* Http.decode(SamplingApi.SampleRequest, { ...(value as object), seq_id: undefined })
-      if (wanted.samplingSessionId === undefined || seqId === undefined || !/^\d+$/.test(seqId)) {
-        return yield* Http.refuse(422, "sampling_session_id and seq_id are needed")
-      }
-      if (wanted.numSamples < 1 || wanted.numSamples > maxSamples) {
-        return yield* Http.refuse(400, `num_samples is ${wanted.numSamples}; it must be from 1 to ${maxSamples}`)
-      }
-      const sampler = yield* State.requireSampler(state, wanted.samplingSessionId)
-      const fingerprint = Http.fingerprint(request.body)
-      const accepted = (ticket: State.SampleTicket) => State.accepted(ticket.requestId, undefined, ticket.sequenceIds)
-      const existing = sampler.requests.get(seqId)
-      if (existing !== undefined) {
-        return existing.fingerprint === fingerprint
-          ? accepted(existing)
-          : yield* Http.refuse(400, `request ${seqId} of this sampler was another one`)
-      }
-      yield* state.limits.requireRoom
+    Effect.flatMap(
+      readQuestion(request.body),
+      ({ samplerId, seqId, wanted }) =>
+        Effect.flatMap(State.requireSampler(state, samplerId), (sampler) => {
+          const fingerprint = Http.fingerprint(request.body)
+          const existing = sampler.requests.get(seqId)
+          if (existing !== undefined) {
+            return existing.fingerprint === fingerprint
+              ? Effect.succeed(acceptedSample(existing))
+              : Http.refuse(400, `request ${seqId} of this sampler was another one`)
+          }
+          return Effect.zipRight(state.limits.requireRoom, begin(request, sampler, { seqId, fingerprint, wanted }))
+        })
+    )
+
+  /** Has a sample computed beside whoever asked for it. */
+  const begin = (
+    request: Http.Received,
+    sampler: State.Sampler,
+    { fingerprint, seqId, wanted }: {
+      readonly seqId: string
+      readonly fingerprint: string
+      readonly wanted: SamplingApi.SampleRequest
+    }
+  ): Effect.Effect<HttpServerResponse, Http.Refusal> =>
+    Effect.suspend(() => {
       const requestId = `${sampler.id}:${seqId}`
       const sequenceIds = Array.from({ length: wanted.numSamples }, (_, i) => `${requestId}:${i}`)
       const ticket = { fingerprint, requestId, sequenceIds }
       sampler.requests.set(seqId, ticket)
-      const gate = state.gate(sampler.id)
-      const turn = state.limits.sample(sampler.session.id)
-      yield* futures.submit(
-        requestId,
-        Effect.map(gate.state, (queue) => queue ?? turn.state()),
-        {
-          isRepeatable: true,
-          announce: (outcome) =>
-            sampler.completions.add(Completions.cloneOf(seqId), {
-              requestId,
-              isFailed: outcome._tag === "Failed",
-              size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
-            })
-        }
-      )
-      const { journal } = state
-      const asked = journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
-      const work = turn.compute(Effect.zipRight(sampler.ready, sample(sampler, wanted)))
       const { length } = request.body
       state.limits.occupy(length)
-      const fiber = yield* State.outcomeOf(requestId, Effect.zipRight(gate.open, State.planned(request, work)))
-        .pipe(
-          Effect.tap((outcome) => count(sampler, { seqId, fingerprint, sequences: wanted.numSamples }, outcome)),
-          Effect.flatMap((outcome) => futures.complete(requestId, outcome)),
-          Effect.onInterrupt(() => state.hasEnded ? Effect.void : futures.complete(requestId, cancelled)),
-          Effect.ensuring(Effect.sync(() => {
-            state.sampling.delete(requestId)
-            state.limits.free(length)
-          })),
-          Effect.interruptible,
-          Effect.forkIn(sampler.session.scope)
-        )
-      state.sampling.set(requestId, fiber)
-      if (asked !== undefined) yield* State.orUnavailable(asked)
-      return accepted(ticket)
+      const gate = state.gate(sampler.id)
+      const turn = state.limits.sample(sampler.session.id)
+      const submitted = futures.submit(requestId, Effect.map(gate.state, (queue) => queue ?? turn.state()), {
+        isRepeatable: true,
+        announce: (outcome) =>
+          sampler.completions.add(Completions.cloneOf(seqId), {
+            requestId,
+            isFailed: outcome._tag === "Failed",
+            size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
+          })
+      })
+      const asked = state.journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
+      const work = turn.compute(Effect.zipRight(sampler.ready, sample(sampler, wanted)))
+      const completed = Effect.flatMap(
+        State.outcomeOf(requestId, Effect.zipRight(gate.open, State.planned(request, work))),
+        (outcome) =>
+          Effect.zipRight(
+            count(sampler, { seqId, fingerprint, sequences: wanted.numSamples }, outcome),
+            futures.complete(requestId, outcome)
+          )
+      )
+      const settled = Effect.flatMap(Effect.exit(Effect.interruptible(completed)), (exit) => {
+        state.sampling.delete(requestId)
+        state.limits.free(length)
+        if (!Exit.isInterrupted(exit)) return exit
+        return state.hasEnded ? Effect.void : futures.complete(requestId, cancelled)
+      })
+      // Begins as what may not be interrupted, so that its end is never missed.
+      const forked = Effect.uninterruptible(Effect.forkIn(settled, sampler.session.scope))
+      return Effect.flatMap(Effect.zipRight(submitted, forked), (fiber) => {
+        state.sampling.set(requestId, fiber)
+        const answer = acceptedSample(ticket)
+        return asked === undefined ? Effect.succeed(answer) : Effect.as(State.orUnavailable(asked), answer)
+      })
     })
 
   /**
@@ -153,12 +162,12 @@ export const make = (
     sampler: State.Sampler,
     request: { readonly seqId: string; readonly fingerprint: string; readonly sequences: number },
     outcome: State.Outcome
-  ): Effect.Effect<void> =>
-    Effect.gen(function*() {
-      const usage = yield* State.countUsage(state, sampler, outcome)
-      if (state.journal === undefined) return
-      const at = yield* Clock.currentTimeMillis
-      void state.journal.unsafeCommit([
+  ): Effect.Effect<void> => {
+    const counted = State.countUsage(state, sampler, outcome)
+    const { journal } = state
+    if (journal === undefined) return Effect.asVoid(counted)
+    return Effect.zipWith(counted, Clock.currentTimeMillis, (usage, at) => {
+      void journal.unsafeCommit([
         Records.result(
           { ...request, ownerId: sampler.id, at, outcome: Results.toRecord(outcome) },
           Results.bytesOf(outcome)
@@ -167,74 +176,61 @@ export const make = (
         ...usage.map(Records.usage)
       ])
     })
+  }
 
-  const sample = (
-    sampler: State.Sampler,
-    wanted: SamplingApi.SampleRequest
-  ): State.Work =>
-    Effect.gen(function*() {
-      const { baseModel } = sampler
-      const params = wanted.samplingParams
-      const invalid = SamplingParams.firstInvalid(params)
-      if (invalid !== undefined) return yield* userError(`sampling_params: ${invalid.field} ${invalid.description}`)
-      const prompt = yield* Effect.mapError(TrainingData.tokensOf(wanted.prompt, baseModel), userError)
-      const room = baseModel.maxContextLength - prompt.length
-      if (room < 1) {
-        return yield* userError(`the prompt has ${prompt.length} tokens and fills the context of ${baseModel.name}`)
-      }
-      const stop = typeof params.stop === "string" ? [params.stop] : params.stop
-      // No word about stops means the model's own end; an empty list means no end but the length.
-      const eosTokens = stop === undefined || stop.length > 0 ? baseModel.eosTokens : []
-      const result = yield* engine.sample(sampler.id, {
-        prompt,
-        numSamples: wanted.numSamples,
-        maxTokens: Math.min(params.maxTokens ?? room, room),
-        temperature: params.temperature,
-        topK: params.topK,
-        topP: params.topP,
-        seed: params.seed === undefined ? yield* State.randomSeed : ((params.seed % maxSeed) + maxSeed) % maxSeed,
-        logprobs: options.logprobs,
-        stopTokens: [...(stop ?? []).filter((stop) => typeof stop === "number"), ...eosTokens],
-        stopStrings: (stop ?? []).filter((stop) => typeof stop === "string"),
-        ...(yield* Effect.mapError(SampleScores.forEngine(wanted, prompt, baseModel), userError))
-      })
-      const missing = SampleScores.missing(wanted, result)
-      if (missing !== undefined) return yield* userError(`the engine of this server does not compute ${missing}`)
-      const sampled = result.sequences.reduce((sum, { tokens }) => sum + tokens.length, 0)
-      return {
-        ...sampleResult(result, SampleScores.answerOf(wanted, prompt.length, result)),
-        usage: [["sampling_prefill", prompt.length], ["sampling_sample", sampled]] as const
-      }
-    })
+  const sample = (sampler: State.Sampler, wanted: SamplingApi.SampleRequest): State.Work =>
+    Effect.flatMap(
+      engineRequest(wanted, sampler.baseModel),
+      (request) =>
+        Effect.flatMap(seedOf(wanted), (seed) =>
+          Effect.flatMap(
+            engine.sample(sampler.id, { ...request, seed, logprobs: options.logprobs }),
+            (result) => finished(wanted, request.prompt.length, result)
+          ))
+    )
 
   const retrieveFuture: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const { allowMetadataOnly, requestId } = yield* Http.decodeBody(FuturesApi.FutureRetrieveRequest, request)
-      yield* State.requireRequest(state, requestId)
-      const reply = yield* futures.retrieve(requestId, { allowMetadataOnly })
-      if (Option.isNone(reply)) return yield* unknownRequest(requestId)
-      switch (reply.value._tag) {
-        case "Pending":
-          return Http.json({
-            type: "try_again",
-            request_id: requestId,
-            queue_state: reply.value.queue.state,
-            queue_state_reason: reply.value.queue.reason
-          })
-        case "Large":
-          return Http.json({ status: "complete_metadata", response_payload_size: reply.value.size })
-        case "Lost":
-          return yield* Http.refuse(410, `the server was started anew before request ${requestId} was done`)
-        case "Expired":
-          return yield* Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
-        case "Failed":
-          return Http.json({ error: reply.value.error, category: reply.value.category })
-        case "Completed":
-          return reply.value.bytes !== undefined && Http.acceptsProtobuf(request)
-            ? Http.protobuf(reply.value.bytes)
-            : Http.json(reply.value.json())
-      }
-    })
+    Effect.flatMap(
+      Http.decodeBody(FuturesApi.FutureRetrieveRequest, request),
+      ({ allowMetadataOnly, requestId }) =>
+        State.requireRequest(state, requestId).pipe(
+          Effect.zipRight(futures.retrieve(requestId, { allowMetadataOnly })),
+          Effect.flatMap(Option.match({
+            onNone: () => unknownRequest(requestId),
+            onSome: (reply) => answerTo(request, requestId, reply)
+          }))
+        )
+    )
+
+  const answerTo = (
+    request: Http.Received,
+    requestId: string,
+    reply: Reply
+  ): Effect.Effect<HttpServerResponse, Http.Refusal> => {
+    switch (reply._tag) {
+      case "Pending":
+        return Effect.succeed(Http.json({
+          type: "try_again",
+          request_id: requestId,
+          queue_state: reply.queue.state,
+          queue_state_reason: reply.queue.reason
+        }))
+      case "Large":
+        return Effect.succeed(Http.json({ status: "complete_metadata", response_payload_size: reply.size }))
+      case "Lost":
+        return Http.refuse(410, `the server was started anew before request ${requestId} was done`)
+      case "Expired":
+        return Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
+      case "Failed":
+        return Effect.succeed(Http.json({ error: reply.error, category: reply.category }))
+      case "Completed":
+        return Effect.sync(() =>
+          reply.bytes !== undefined && Http.acceptsProtobuf(request)
+            ? Http.protobuf(reply.bytes)
+            : Http.json(reply.json())
+        )
+    }
+  }
 
   /** Of a model of an earlier server it is known which requests there were. */
   const unknownRequest = (requestId: string): Http.Refusal => {
@@ -307,8 +303,36 @@ const createSamplingSessionResponse = Http.encode(ServiceApi.CreateSamplingSessi
 
 const getSamplerResponse = Http.encode(ServiceApi.GetSamplerResponse)
 
+const acceptedSample = (ticket: State.SampleTicket): HttpServerResponse =>
+  State.accepted(ticket.requestId, undefined, ticket.sequenceIds)
+
+/** What is asked of which sampler, under which number. */
+const readQuestion = (
+  body: Uint8Array
+): Either.Either<
+  { readonly samplerId: string; readonly seqId: string; readonly wanted: SamplingApi.SampleRequest },
+  Http.Refusal
+> =>
+  Either.flatMap(Http.parseJson(body), (value) => {
+    const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined
+    // What a number cannot hold is a string here, and only its text matters.
+    const decoded = Http.decode(SamplingApi.SampleRequest, { ...(value as object), seq_id: undefined })
+    return Either.flatMap(decoded, (wanted) => {
+      const { numSamples, samplingSessionId: samplerId } = wanted
+      if (samplerId === undefined || seqId === undefined || !/^\d+$/.test(seqId)) {
+        return Either.left(Http.refuse(422, "sampling_session_id and seq_id are needed"))
+      }
+      return numSamples < 1 || numSamples > maxSamples
+        ? Either.left(Http.refuse(400, `num_samples is ${numSamples}; it must be from 1 to ${maxSamples}`))
+        : Either.right({ samplerId, seqId, wanted })
+    })
+  })
+
 /** Each has an id in the answer to the submission, so there must be a bound. */
 const maxSamples = 10_000
+
+const seedOf = ({ samplingParams: { seed } }: SamplingApi.SampleRequest): Effect.Effect<number> =>
+  seed === undefined ? State.randomSeed : Effect.succeed(((seed % maxSeed) + maxSeed) % maxSeed)
 
 /** Seeds of samples are this and the numbers after it, all of which a number can hold. */
 const maxSeed = 2 ** 52
@@ -316,6 +340,53 @@ const maxSeed = 2 ** 52
 const cancelled: Failed = { _tag: "Failed", error: "the sample was cancelled", category: "user" }
 
 const userError = (detail: string) => new State.UserError({ detail })
+
+/** What an engine is asked for. Left: what is wrong, for the user to read. */
+const engineRequest = (
+  wanted: SamplingApi.SampleRequest,
+  baseModel: Engine.BaseModel
+): Either.Either<Omit<Engine.SampleRequest, "seed" | "logprobs">, State.UserError> => {
+  const params = wanted.samplingParams
+  const invalid = SamplingParams.firstInvalid(params)
+  if (invalid !== undefined) return Either.left(userError(`sampling_params: ${invalid.field} ${invalid.description}`))
+  const request = Either.flatMap(TrainingData.tokensOf(wanted.prompt, baseModel), (prompt) => {
+    const room = baseModel.maxContextLength - prompt.length
+    if (room < 1) {
+      return Either.left(`the prompt has ${prompt.length} tokens and fills the context of ${baseModel.name}`)
+    }
+    return Either.map(SampleScores.forEngine(wanted, prompt, baseModel), (scores) => {
+      const stop = typeof params.stop === "string" ? [params.stop] : params.stop
+      // No word about stops means the model's own end; an empty list means no end but the length.
+      const eosTokens = stop === undefined || stop.length > 0 ? baseModel.eosTokens : []
+      return {
+        prompt,
+        numSamples: wanted.numSamples,
+        maxTokens: Math.min(params.maxTokens ?? room, room),
+        temperature: params.temperature,
+        topK: params.topK,
+        topP: params.topP,
+        stopTokens: [...(stop ?? []).filter((stop) => typeof stop === "number"), ...eosTokens],
+        stopStrings: (stop ?? []).filter((stop) => typeof stop === "string"),
+        ...scores
+      }
+    })
+  })
+  return Either.mapLeft(request, userError)
+}
+
+const finished = (
+  wanted: SamplingApi.SampleRequest,
+  promptLength: number,
+  result: Engine.SampleResult
+): Either.Either<State.Finished, State.UserError> => {
+  const missing = SampleScores.missing(wanted, result)
+  if (missing !== undefined) return Either.left(userError(`the engine of this server does not compute ${missing}`))
+  const sampled = result.sequences.reduce((sum, { tokens }) => sum + tokens.length, 0)
+  return Either.right({
+    ...sampleResult(result, SampleScores.answerOf(wanted, promptLength, result)),
+    usage: [["sampling_prefill", promptLength], ["sampling_sample", sampled]]
+  })
+}
 
 const sampleResult = (result: Engine.SampleResult, prompt: SampleScores.PromptAnswer): Completed => {
   const response: SampleResponse.SampleResponse = {

@@ -88,7 +88,7 @@ export type Work = Effect.Effect<Finished, WorkError>
 export interface Finished extends Futures.Completed {
   /** What is not any more as it was. */
   readonly changed?: "weights" | "gradient" | undefined
-  readonly usage?: ReadonlyArray<readonly [kind: Usage.TokenKind, tokens: number]> | undefined
+  readonly usage?: ReadonlyArray<Usage.Used> | undefined
   /** A sampler whose weights have no path. */
   readonly sampler?: { readonly id: string; readonly snapshot: Engine.Snapshot } | undefined
 }
@@ -210,15 +210,18 @@ export const requireModel = (state: ServerState, modelId: string): Effect.Effect
     return model
   })
 
-export const requireSampler = (state: ServerState, samplerId: string): Effect.Effect<Sampler, Http.Refusal> =>
-  Effect.gen(function*() {
-    const sampler = state.samplers.get(samplerId)
-    if (sampler === undefined) return yield* Http.refuse(404, `there is no sampler ${samplerId}`)
-    yield* Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner)
-    yield* requireActive(sampler.session)
-    if (sampler.lost !== undefined) return yield* Http.refuse(410, `the sampler ${samplerId} is lost: ${sampler.lost}`)
-    return sampler
-  })
+export const requireSampler = (state: ServerState, samplerId: string): Effect.Effect<Sampler, Http.Refusal> => {
+  const sampler = state.samplers.get(samplerId)
+  if (sampler === undefined) return Http.refuse(404, `there is no sampler ${samplerId}`)
+  return Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner).pipe(
+    Effect.zipRight(requireActive(sampler.session)),
+    Effect.zipRight(
+      sampler.lost === undefined
+        ? Effect.succeed(sampler)
+        : Http.refuse(410, `the sampler ${samplerId} is lost: ${sampler.lost}`)
+    )
+  )
+}
 
 /** The result of a request is told to whoever may have asked for it. */
 export const requireRequest = (state: ServerState, requestId: string): Effect.Effect<void, Http.Refusal> =>
@@ -513,10 +516,7 @@ export const countUsage = (
   outcome: Futures.Outcome | Finished
 ): Effect.Effect<ReadonlyArray<Usage.Count>> =>
   "usage" in outcome && outcome.usage !== undefined
-    ? Effect.forEach(
-      outcome.usage,
-      ([kind, tokens]) => state.usage.add(kind, tokens, { sessionId: session.id, baseModel: baseModel.name })
-    )
+    ? state.usage.add(outcome.usage, { sessionId: session.id, baseModel: baseModel.name })
     : Effect.succeed([])
 
 /** Writes down what has come of a request, and gives what its client may be told then. */

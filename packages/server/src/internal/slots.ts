@@ -54,7 +54,10 @@ export const make = (limit: number): Slots => {
     limit,
     within: (group, work) =>
       Effect.uninterruptibleMask((restore) => {
-        const held = Effect.ensuring(restore(work), Effect.sync(giveBack))
+        const held = Effect.flatMap(Effect.exit(restore(work)), (exit) => {
+          giveBack()
+          return exit
+        })
         if (taken >= limit) return Effect.zipRight(restore(wait(group)), held)
         taken += 1
         return held

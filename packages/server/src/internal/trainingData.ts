@@ -6,6 +6,7 @@ import * as TensorData from "effect-tinker/TensorData"
 import type { ForwardBackwardRequest } from "effect-tinker/TrainingApi"
 import * as Either from "effect/Either"
 import type { BaseModel, Loss, TrainingDatum } from "../Engine.js"
+import * as Vocabulary from "./vocabulary.js"
 
 export interface TrainingPass {
   readonly data: ReadonlyArray<TrainingDatum>
@@ -171,7 +172,7 @@ export const tokensOf = (
     )
   }
   const size = baseModel.vocabularySize
-  const outside = tokens.find((token) => token < 0 || token >= size)
+  const outside = Vocabulary.firstOutside(tokens, size)
   return outside === undefined
     ? Either.right(tokens)
     : Either.left(`the model input has token ${outside}, and the vocabulary of ${baseModel.name} ${size} tokens`)

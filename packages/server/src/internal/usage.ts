@@ -14,9 +14,14 @@ export interface Count {
   tokens: number
 }
 
+export type Used = readonly [kind: TokenKind, tokens: number]
+
 export interface Usage {
-  /** Of a request that has succeeded. Gives the count as it is now. */
-  readonly add: (kind: TokenKind, tokens: number, of: Pick<Count, "sessionId" | "baseModel">) => Effect.Effect<Count>
+  /** What a request that has succeeded has used. Gives the counts as they are now. */
+  readonly add: (
+    used: ReadonlyArray<Used>,
+    of: Pick<Count, "sessionId" | "baseModel">
+  ) => Effect.Effect<ReadonlyArray<Count>>
   /** Of the hours from one on and before another, in the order in which they were first used. */
   readonly counts: (from: number, before: number) => ReadonlyArray<Count>
   readonly totals: ReadonlyMap<TokenKind, number>
@@ -37,16 +42,17 @@ export const make = (restored: ReadonlyArray<Count> = []): Usage => {
     totals.set(count.kind, (totals.get(count.kind) ?? 0) + count.tokens)
   }
   return {
-    add: (kind, tokens, { baseModel, sessionId }) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const fresh: Count = { hour: hourOf(now), kind, sessionId, baseModel, tokens: 0 }
-        const key = keyOf(fresh)
-        const count = counts.get(key) ?? fresh
-        if (count === fresh) counts.set(key, count)
-        count.tokens += tokens
-        totals.set(kind, (totals.get(kind) ?? 0) + tokens)
-        return { ...count }
-      }),
+    add: (used, { baseModel, sessionId }) =>
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        used.map(([kind, tokens]) => {
+          const fresh: Count = { hour: hourOf(now), kind, sessionId, baseModel, tokens: 0 }
+          const key = keyOf(fresh)
+          const count = counts.get(key) ?? fresh
+          if (count === fresh) counts.set(key, count)
+          count.tokens += tokens
+          totals.set(kind, (totals.get(kind) ?? 0) + tokens)
+          return { ...count }
+        })),
     counts: (from, before) => Array.from(counts.values()).filter(({ hour }) => hour >= from && hour < before),
     totals
   }
