@@ -372,22 +372,24 @@ const sample = (
   const k = request.topkSampleLogprobs ?? 0
   for (let i = 0; i < request.numSamples; i++) {
     const random = Sampler.makeRandom(request.seed + i)
-    const tokens: Array<number> = []
-    const logprobs: Array<number> = []
+    const tokens = new Int32Array(request.maxTokens)
+    const logprobs = new Float32Array(request.maxTokens)
     const best: Array<ReturnType<typeof Sampler.topk>> = []
     let last = prompt[prompt.length - 1]!
+    let length = 0
     let stopped = false
-    while (!stopped && tokens.length < request.maxTokens) {
+    while (!stopped && length < request.maxTokens) {
       const { distribution, logits, logprobs: possible } = continuations(last)
       last = Sampler.draw(distribution, random)
-      tokens.push(last)
-      logprobs.push(possible[last]!)
+      tokens[length] = last
+      logprobs[length] = possible[last]!
+      length += 1
       if (k > 0) best.push(Sampler.topk(logits, k))
-      stopped = request.stopTokens.includes(last) || stopBytes.some((stop) => endsWith(tokens, stop))
+      stopped = request.stopTokens.includes(last) || stopBytes.some((stop) => endsWith(tokens, length, stop))
     }
     sequences.push({
-      tokens: Int32Array.from(tokens),
-      logprobs: Float32Array.from(logprobs),
+      tokens: stopped ? tokens.slice(0, length) : tokens,
+      logprobs: stopped ? logprobs.slice(0, length) : logprobs,
       topkLogprobs: k > 0 ? Sampler.joinTopk(k, best) : undefined,
       stopReason: stopped ? "stop" : "length"
     })
@@ -402,6 +404,5 @@ const sample = (
 const row = (table: Float32Array, vocabulary: number, token: number): Float32Array =>
   table.subarray(token * vocabulary, (token + 1) * vocabulary)
 
-const endsWith = (tokens: ReadonlyArray<number>, bytes: Uint8Array): boolean =>
-  bytes.length > 0 && bytes.length <= tokens.length &&
-  bytes.every((byte, i) => tokens[tokens.length - bytes.length + i] === byte)
+const endsWith = (tokens: Int32Array, length: number, bytes: Uint8Array): boolean =>
+  bytes.length > 0 && bytes.length <= length && bytes.every((byte, i) => tokens[length - bytes.length + i] === byte)

@@ -1,6 +1,8 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf"
 import { assert, it } from "@effect/vitest"
 import { FastCheck } from "effect"
-import { Datum, ModelInput, SamplingApi, TensorData, TrainingApi } from "effect-tinker"
+import { Datum, ModelInput, type SampleResponse, SamplingApi, TensorData, TrainingApi } from "effect-tinker"
+import { SampleResponseSchema } from "../src/internal/generated/tinker_public_pb.js"
 import { encodeForwardBackwardData } from "../src/internal/protobuf.js"
 
 const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, "hex"))
@@ -133,6 +135,42 @@ for (const [name, vector] of [["a sample", sampleResponse], ["scores", scoresRes
     )
   })
 }
+
+it("writes results of samples as the generated code does, whichever of their parts are there or empty", () => {
+  const tokens = Int32Array.of(5, 6, 70_000)
+  const logprobs = Float32Array.of(-0.5, -0.25, -3)
+  const topk = { k: 1, length: 3, tokenIds: tokens, logprobs }
+  const targets = { dtype: "float32", data: logprobs, shape: [3], sparse: undefined } as const
+  const sparse = { crowIndices: BigInt64Array.of(0n, 1n, 3n), colIndices: BigInt64Array.of(0n, 0n, 1n) }
+  const sequence = { sequenceId: "", tokens, logprobs, topkLogprobs: undefined, stopReason: "stop" } as const
+  const none: SampleResponse.SampleResponse = {
+    sequences: [],
+    promptLogprobs: undefined,
+    topkPromptLogprobs: undefined,
+    promptCacheHitTokens: 0
+  }
+  const responses: ReadonlyArray<SampleResponse.SampleResponse> = [
+    none,
+    { ...none, sequences: [sequence, { ...sequence, stopReason: "length", topkLogprobs: topk }] },
+    {
+      ...none,
+      sequences: [{ ...sequence, tokens: new Int32Array(0), logprobs: undefined }, {
+        ...sequence,
+        logprobs: new Float32Array(0)
+      }]
+    },
+    { ...none, promptCacheHitTokens: 300, promptLogprobs: new Float32Array(200), topkPromptLogprobs: topk },
+    { ...none, topkPromptLogprobs: { k: 0, length: 0, tokenIds: new Int32Array(0), logprobs: new Float32Array(0) } },
+    { ...none, targetPromptLogprobs: targets },
+    { ...none, targetPromptLogprobs: { ...targets, shape: [2, 2], sparse } },
+    { ...none, promptAltTokens: { tokens: TensorData.int64([1, 2, 3]), logprobs: targets } }
+  ]
+  for (const response of responses) {
+    const written = SamplingApi.encodeSampleResponse(response)
+    assert.strictEqual(hex(toBinary(SampleResponseSchema, fromBinary(SampleResponseSchema, written))), hex(written))
+    assert.strictEqual(written.length > 0, response !== none)
+  }
+})
 
 it("reads the output of a pass, cutting its record at the offsets and the module from its type", () => {
   const output = TrainingApi.decodeForwardBackwardOutput(bytes(forwardBackwardOutput))

@@ -7,7 +7,8 @@ import type { ModelInputChunk } from "../ModelInput.js"
 import { joinText } from "../ModelInput.js"
 import type { TensorData } from "../TensorData.js"
 import { fromArray } from "./bytes.js"
-import { fieldSize, packedSize, ProtobufWriter, textSize, varintSize } from "./protobufWriter.js"
+import { fieldSize, ProtobufWriter, textSize, varintSize } from "./protobufWriter.js"
+import { bytesSize, tensorSize, writeBytes, writeTensor } from "./tensorWriter.js"
 import { toWireName } from "./wireNames.js"
 
 /** What differs between two sendings of the same data. */
@@ -122,17 +123,10 @@ const writeDatum = (writer: ProtobufWriter, datum: Datum): void => {
     const name = toWireName(key)
     writer.message(2, inputSize(name, tensor))
     writer.text(1, name)
-    writeTensor(writer, tensor)
+    writeTensor(writer, 2, tensor)
   }
   for (const span of datum.modelInputSpans ?? []) writeSpan(writer, 3, span)
   for (const span of datum.lossFnInputSpans ?? []) writeSpan(writer, 4, span)
-}
-
-/** An empty field of bytes is left out, except where its presence says something. */
-const bytesSize = (byteLength: number): number => byteLength === 0 ? 0 : fieldSize(byteLength)
-
-const writeBytes = (writer: ProtobufWriter, field: number, bytes: Uint8Array): void => {
-  if (bytes.byteLength > 0) writer.bytes(field, bytes)
 }
 
 const chunkSize = (chunk: ModelInputChunk): number => {
@@ -170,30 +164,6 @@ const writeChunk = (writer: ProtobufWriter, chunk: ModelInputChunk): void => {
 
 const inputSize = (name: string, tensor: TensorData): number =>
   fieldSize(textSize(name)) + fieldSize(tensorSize(tensor))
-
-const sparseSize = (tensor: TensorData): number =>
-  bytesSize(tensor.data.byteLength) + bytesSize(tensor.sparse!.crowIndices.byteLength)
-  + bytesSize(tensor.sparse!.colIndices.byteLength)
-
-const dtypeSize = 2
-
-const tensorSize = (tensor: TensorData): number =>
-  fieldSize(tensor.sparse === undefined ? tensor.data.byteLength : sparseSize(tensor)) + dtypeSize
-  + (tensor.shape.length === 0 ? 0 : fieldSize(packedSize(tensor.shape)))
-
-const writeTensor = (writer: ProtobufWriter, tensor: TensorData): void => {
-  writer.message(2, tensorSize(tensor))
-  if (tensor.sparse === undefined) {
-    writer.bytes(1, fromArray(tensor.data))
-  } else {
-    writer.message(2, sparseSize(tensor))
-    writeBytes(writer, 1, fromArray(tensor.data))
-    writeBytes(writer, 2, fromArray(tensor.sparse.crowIndices))
-    writeBytes(writer, 3, fromArray(tensor.sparse.colIndices))
-  }
-  writer.varint(3, tensor.dtype === "float32" ? 1 : 2)
-  if (tensor.shape.length > 0) writer.packed(4, tensor.shape)
-}
 
 const spanSize = ({ length, offset, sequenceId }: ProvenanceSpan): number =>
   (sequenceId === "" ? 0 : fieldSize(textSize(sequenceId)))

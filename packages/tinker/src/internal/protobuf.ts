@@ -1,13 +1,12 @@
 /**
  * Protobuf bodies, in both directions: the client writes requests and reads results, the local server the other way. The
- * client's are written by hand, since they are large or frequent; the server's go through the generated code. Decoding
- * throws a plain `Error` that names the field; callers turn it into theirs.
+ * client's are written by hand, since they are large or frequent, as are the results of samples; the rest goes through the
+ * generated code. Decoding throws a plain `Error` that names the field; callers turn it into theirs.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
 import type { Datum, ProvenanceSpan } from "../Datum.js"
 import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
 import type { ModelInputChunk } from "../ModelInput.js"
-import type { SampleResponse, TopkLogprobs } from "../SampleResponse.js"
 import type * as TensorData from "../TensorData.js"
 import { fromArray, noBytes, toInt32Array } from "./bytes.js"
 import { encodeForwardBackwardData } from "./encodeForwardBackward.js"
@@ -18,6 +17,7 @@ import { makeTensor } from "./wireTensor.js"
 export { decodeForwardBackwardOutput } from "./decodeForwardBackwardOutput.js"
 export { decodeSampleResponse } from "./decodeSampleResponse.js"
 export { encodeForwardBackwardData } from "./encodeForwardBackward.js"
+export { encodeSampleResponse } from "./encodeSampleResponse.js"
 
 export interface ForwardBackwardRequest {
   readonly modelId: string
@@ -30,24 +30,6 @@ export interface ForwardBackwardRequest {
 
 export const encodeForwardBackwardRequest = (request: ForwardBackwardRequest): Uint8Array =>
   encodeForwardBackwardData(request).withHead(request)
-
-const tensorToWire = (tensor: TensorData.TensorData): Wire.Tensor => {
-  const values = fromArray(tensor.data)
-  return create(Wire.TensorSchema, {
-    encoding: tensor.sparse === undefined
-      ? { case: "dense", value: values }
-      : {
-        case: "sparseCsr",
-        value: create(Wire.SparseCsrSchema, {
-          values,
-          crowIndices: fromArray(tensor.sparse.crowIndices),
-          colIndices: fromArray(tensor.sparse.colIndices)
-        })
-      },
-    dtype: tensor.dtype === "float32" ? Wire.DType.DTYPE_FLOAT32 : Wire.DType.DTYPE_INT64,
-    shape: tensor.shape.map(BigInt)
-  })
-}
 
 const tensorFromWire = ({ dtype, encoding, shape }: Wire.Tensor, name: string): TensorData.TensorData =>
   encoding.case === "sparseCsr"
@@ -157,40 +139,3 @@ const batch = (
     trailingShape: first.shape.slice(1).map(BigInt)
   })
 }
-
-const topkToWire = (topk: TopkLogprobs): Wire.TopkLogprobs =>
-  create(Wire.TopkLogprobsSchema, {
-    tokenIds: fromArray(topk.tokenIds),
-    logprobs: fromArray(topk.logprobs),
-    k: topk.k,
-    length: topk.length
-  })
-
-export const encodeSampleResponse = (response: SampleResponse): Uint8Array =>
-  toBinary(
-    Wire.SampleResponseSchema,
-    create(Wire.SampleResponseSchema, {
-      sequences: response.sequences.map((sequence) => ({
-        stopReason: sequence.stopReason === "stop" ? Wire.StopReason.STOP : Wire.StopReason.LENGTH,
-        tokens: fromArray(sequence.tokens),
-        ...(sequence.logprobs === undefined ? {} : { logprobs: fromArray(sequence.logprobs) }),
-        ...(sequence.topkLogprobs === undefined ? {} : { topkSampledLogprobs: topkToWire(sequence.topkLogprobs) })
-      })),
-      ...(response.promptLogprobs === undefined ? {} : { promptLogprobs: fromArray(response.promptLogprobs) }),
-      ...(response.topkPromptLogprobs === undefined
-        ? {}
-        : { topkPromptLogprobs: topkToWire(response.topkPromptLogprobs) }),
-      promptCacheHitTokens: response.promptCacheHitTokens,
-      ...(response.targetPromptLogprobs === undefined
-        ? {}
-        : { targetPromptLogprobs: tensorToWire(response.targetPromptLogprobs) }),
-      ...(response.promptAltTokens === undefined
-        ? {}
-        : {
-          promptAltTokens: {
-            tokens: tensorToWire(response.promptAltTokens.tokens),
-            logprobs: tensorToWire(response.promptAltTokens.logprobs)
-          }
-        })
-    })
-  )
