@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import { OldestFirst } from "./internal/oldestFirst.js"
 
 /**
  * What became of a request. `json` is made when asked for; `bytes` are the same result as protobuf, where it has such a
@@ -177,17 +178,12 @@ export const make = (options: Options = {}): Service => {
   const maxUnannouncedBytes = options.maxUnannouncedBytes ?? 1_048_576
   const maxFetchedBytes = options.maxFetchedBytes ?? 64 * 2 ** 20
   const entries = new Map<string, Entry | Restored>()
-  const expired = new Set<string>()
+  const expired = new OldestFirst<string, true>()
   const unfetched = new Set<string>()
-  // When each was completed, and what each takes: the oldest are the first.
-  const completed = new Map<string, number>()
-  const fetched = new Map<string, number>()
+  // When each was completed, and what each takes.
+  const completed = new OldestFirst<string, number>()
+  const fetched = new OldestFirst<string, number>()
   let fetchedBytes = 0
-
-  const firstOf = <A>(all: Iterable<A>): A | undefined => {
-    for (const one of all) return one
-    return undefined
-  }
 
   const replyOf = (outcome: Outcome, allowMetadataOnly: boolean): Reply => {
     const size = outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0
@@ -195,8 +191,9 @@ export const make = (options: Options = {}): Service => {
   }
 
   const forgetOld = Effect.map(Clock.currentTimeMillis, (now) => {
-    for (const [requestId, at] of completed) {
-      if (now - at < retention) return
+    for (;;) {
+      const requestId = completed.oldest()
+      if (requestId === undefined || now - completed.get(requestId)! < retention) return
       expire(requestId)
     }
   })
@@ -206,8 +203,8 @@ export const make = (options: Options = {}): Service => {
     unfetched.delete(requestId)
     fetchedBytes -= fetched.get(requestId) ?? 0
     fetched.delete(requestId)
-    expired.add(requestId)
-    if (expired.size > maxExpired) expired.delete(firstOf(expired)!)
+    expired.set(requestId, true)
+    if (expired.size > maxExpired) expired.delete(expired.oldest()!)
     options.onForgotten?.(requestId)
   }
   const noteFetched = (requestId: string, { options }: Entry, outcome: Outcome) => {
@@ -216,7 +213,7 @@ export const make = (options: Options = {}): Service => {
     const bytes = entryBytes + (outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0)
     fetched.set(requestId, bytes)
     fetchedBytes += bytes
-    while (fetchedBytes > maxFetchedBytes) expire(firstOf(fetched.keys())!)
+    while (fetchedBytes > maxFetchedBytes) expire(fetched.oldest()!)
   }
   /** Waits for an outcome that is not there, but not longer than the hold time. */
   const wait = (entry: Entry): Effect.Effect<Outcome | undefined> => {

@@ -3,6 +3,7 @@
  * with few.
  */
 import * as Effect from "effect/Effect"
+import { OldestFirst } from "./oldestFirst.js"
 
 export interface Slots {
   readonly limit: number
@@ -16,7 +17,7 @@ export interface Slots {
 
 export const make = (limit: number): Slots => {
   // In the order of their turns; a group without anyone waiting is not in it.
-  const groups = new Map<string, Set<() => void>>()
+  const groups = new Map<string, OldestFirst<() => void, true>>()
   let taken = 0
   let waiting = 0
 
@@ -27,7 +28,7 @@ export const make = (limit: number): Slots => {
       return
     }
     const [group, queue] = turn.value
-    const start = queue.values().next().value!
+    const start = queue.oldest()!
     queue.delete(start)
     waiting -= 1
     groups.delete(group)
@@ -38,10 +39,10 @@ export const make = (limit: number): Slots => {
 
   const wait = (group: string) =>
     Effect.async<void>((resume) => {
-      const queue = groups.get(group) ?? new Set()
+      const queue = groups.get(group) ?? new OldestFirst()
       groups.set(group, queue)
       const start = () => resume(Effect.void)
-      queue.add(start)
+      queue.set(start, true)
       waiting += 1
       return Effect.sync(() => {
         if (!queue.delete(start)) return giveBack()
