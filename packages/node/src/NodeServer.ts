@@ -144,10 +144,9 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
         // Names are in small letters already.
         headers: request.headers as Headers
       })
-      const context = runtime.context.pipe(
-        Context.add(HttpServerRequest.HttpServerRequest, incoming),
-        Context.add(Scope.Scope, nextScope())
-      )
+      const services = new Map(runtime.context.unsafeMap)
+      services.set(HttpServerRequest.HttpServerRequest.key, incoming).set(Scope.Scope.key, nextScope())
+      const context = Context.unsafeMake<HttpServerRequest.HttpServerRequest>(services)
       const fiber = Runtime.runFork({ ...runtime, context })(answered)
       fiber.addObserver((exit) => finish(Exit.flatten(exit)))
       response.once("close", () => {

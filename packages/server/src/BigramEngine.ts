@@ -327,6 +327,8 @@ const forwardBackward = (
 /** What may follow a token, and the log-probabilities of all tokens there: with one setting of one table always the same. */
 interface Continuation {
   readonly distribution: Sampler.Distribution
+  /** Where in the distribution to begin, see {@link draw}. */
+  readonly beginnings: Int32Array
   /** Of the kind of log-probabilities that was asked for. */
   readonly logits: Float32Array
   readonly logprobs: Float32Array
@@ -352,12 +354,34 @@ const makeContinuations = (vocabulary: number, settingsKept: number) => {
       const total = Sampler.logSumExp(logits)
       const logprobs = new Float32Array(vocabulary)
       for (let j = 0; j < vocabulary; j++) logprobs[j] = logits[j]! - total
-      return rows[token] = { distribution, logits, logprobs }
+      return rows[token] = { distribution, beginnings: beginningsOf(distribution), logits, logprobs }
     }
     kept.push({ key, table, continuations })
     if (kept.length > settingsKept) kept.shift()
     return continuations
   }
+}
+
+/** The first token that may be drawn in each of so many equal parts of the probability as there are tokens. */
+const beginningsOf = ({ cumulative }: Sampler.Distribution): Int32Array => {
+  const count = cumulative.length
+  const total = cumulative[count - 1]!
+  const beginnings = new Int32Array(count)
+  for (let part = 0, i = 0; part < count; part++) {
+    while (i < count - 1 && cumulative[i]! <= (part / count) * total) i++
+    beginnings[part] = i
+  }
+  return beginnings
+}
+
+/** What `Sampler.draw` draws. Where to begin is looked up, as a search by halves touches memory all over the distribution. */
+const draw = ({ beginnings, distribution: { cumulative, tokens } }: Continuation, random: () => number): number => {
+  const share = random()
+  const last = cumulative.length - 1
+  const point = share * cumulative[last]!
+  let i = beginnings[Math.floor(share * cumulative.length)]!
+  while (i < last && cumulative[i]! <= point) i++
+  return tokens === undefined ? i : tokens[i]!
 }
 
 const sample = (
@@ -379,12 +403,12 @@ const sample = (
     let length = 0
     let stopped = false
     while (!stopped && length < request.maxTokens) {
-      const { distribution, logits, logprobs: possible } = continuations(last)
-      last = Sampler.draw(distribution, random)
+      const continuation = continuations(last)
+      last = draw(continuation, random)
       tokens[length] = last
-      logprobs[length] = possible[last]!
+      logprobs[length] = continuation.logprobs[last]!
       length += 1
-      if (k > 0) best.push(Sampler.topk(logits, k))
+      if (k > 0) best.push(Sampler.topk(continuation.logits, k))
       stopped = request.stopTokens.includes(last) || stopBytes.some((stop) => endsWith(tokens, length, stop))
     }
     sequences.push({

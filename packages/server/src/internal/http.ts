@@ -8,6 +8,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { Fault } from "../Faults.js"
 import type { ServerError } from "../ServerError.js"
+import * as LeanDecoder from "./leanDecoder.js"
 
 /** The answer to a request that is not taken. */
 export class Refusal extends Data.TaggedError("Refusal")<{
@@ -132,7 +133,7 @@ const mayHaveLargeSeqId = /"seq_id"\s*:\s*\d{16}/
 
 /** The body's JSON as the schema says; otherwise 422 with the places that do not fit. */
 export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Either.Either<A, Refusal> =>
-  Either.mapLeft(Schema.decodeUnknownEither(schema)(value), (error) =>
+  Either.mapLeft(LeanDecoder.decode(schema, value), (error) =>
     refuse(
       422,
       ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => ({
