@@ -102,7 +102,7 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
     // An app decides for itself what of it may be interrupted, as on the platform's server.
     const runtime = Runtime.disableRuntimeFlag(captured, RuntimeFlags.Interruption)
     const runFork = Runtime.runFork(runtime)
-    const answered = settled(middleware === undefined ? app : middleware(app) as Default<unknown>)
+    const whole = prepared(middleware === undefined ? app : middleware(app) as Default<unknown>)
     const nextScope = makeScopes()
 
     const answer = (
@@ -144,10 +144,12 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
         // Names are in small letters already.
         headers: request.headers as Headers
       })
+      const scope = nextScope()
       const services = new Map(runtime.context.unsafeMap)
-      services.set(HttpServerRequest.HttpServerRequest.key, incoming).set(Scope.Scope.key, nextScope())
+      services.set(HttpServerRequest.HttpServerRequest.key, incoming).set(Scope.Scope.key, scope)
       const context = Context.unsafeMake<HttpServerRequest.HttpServerRequest>(services)
-      const fiber = Runtime.runFork({ ...runtime, context })(answered)
+      const settled = Effect.flatMap(Effect.exit(whole), (exit) => Effect.as(Scope.close(scope, exit), exit))
+      const fiber = Runtime.runFork({ ...runtime, context })(settled)
       fiber.addObserver((exit) => finish(Exit.flatten(exit)))
       response.once("close", () => {
         if (!response.writableFinished) fiber.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId)
@@ -168,13 +170,6 @@ const makeScopes = (): () => Scope.CloseableScope => {
     return stock.pop()!
   }
 }
-
-/** What becomes of a request, after what belongs to it was let go. */
-const settled = (app: Default<unknown>): Effect.Effect<Answered, never, HttpServerRequest.HttpServerRequest> =>
-  Effect.flatMap(
-    Effect.exit(prepared(app)),
-    (exit) => Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.close(scope as Scope.CloseableScope, exit), exit))
-  ) as Effect.Effect<Answered, never, HttpServerRequest.HttpServerRequest>
 
 /** A body of no more is read before its request has a fiber, which then never waits for it. */
 const smallBytes = 65_536

@@ -190,13 +190,13 @@ export const make = (options: Options = {}): Service => {
     return allowMetadataOnly && size > maxUnannouncedBytes ? { _tag: "Large", size } : outcome
   }
 
-  const forgetOld = Effect.map(Clock.currentTimeMillis, (now) => {
+  const forgetOld = (now: number) => {
     for (;;) {
       const requestId = completed.oldest()
       if (requestId === undefined || now - completed.get(requestId)! < retention) return
       expire(requestId)
     }
-  })
+  }
   const expire = (requestId: string) => {
     entries.delete(requestId)
     completed.delete(requestId)
@@ -242,7 +242,8 @@ export const make = (options: Options = {}): Service => {
   return {
     holdTime,
     submit: (requestId, queue, options = {}) =>
-      Effect.map(forgetOld, () => {
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        forgetOld(now)
         // Registered again when it runs, perhaps at the same moment: whoever waits already must not be left with an
         // outcome that never comes.
         const entry = entries.get(requestId)
@@ -266,7 +267,8 @@ export const make = (options: Options = {}): Service => {
         return announce === undefined ? Effect.void : announce(outcome)
       }),
     retrieve: (requestId, { allowMetadataOnly }) =>
-      Effect.flatMap(forgetOld, (): Effect.Effect<Option.Option<Reply>> => {
+      Effect.flatMap(Clock.currentTimeMillis, (now): Effect.Effect<Option.Option<Reply>> => {
+        forgetOld(now)
         const entry = entries.get(requestId)
         switch (entry?._tag) {
           case undefined:

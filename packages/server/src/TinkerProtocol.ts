@@ -257,9 +257,10 @@ export const makeStoppable = (
       const pattern = Routes.pathOf(one)
       const checked: Http.Handler = (received) => {
         const credential = received.headers["x-api-key"]
-        return Effect.zipRight(
-          Effect.zipRight(authentication.check(access, credential), stopping.check(name)),
-          asUser(authentication, credential, handler(received))
+        return Effect.flatMap(
+          authentication.check(access, credential),
+          () =>
+            stopping.refusalOf(name) ?? asUser(authentication, credential, handler(received))
         )
       }
       const handle = spoken(checked, options.dialect)
@@ -278,19 +279,21 @@ export const makeStoppable = (
         )
       })
       return (request: HttpServerRequest.HttpServerRequest, params: Http.Received["params"]): Answer => {
-        const answered = (fault: Faults.Fault | undefined, received: Effect.Effect<Http.Received, Http.Refusal>) =>
-          watched(request, pattern, PlannedFault.apply(fault, settled(Effect.flatMap(received, handle))))
-        if (faults === undefined) {
-          return answered(undefined, receive(request, params, name, undefined, maxBodyBytes))
+        const body = Body.read(request, maxBodyBytes)
+        const answered = (fault: Faults.Fault | undefined, body: Effect.Effect<Uint8Array, Http.Refusal>) => {
+          const handled = Effect.flatMap(body, (bytes) =>
+            handle(received(request, bytes, { params, route: name, fault })))
+          return watched(request, pattern, PlannedFault.apply(fault, settled(handled)))
         }
-        return Effect.flatMap(faults.next(path.slice(1)), (fault) => {
-          const received = receive(request, params, name, fault, maxBodyBytes)
-          // A body can be read once, so a request that is to arrive twice is remembered.
-          return fault?._tag === "Duplicate"
-            ? Effect.flatMap(Effect.cached(received), (received) =>
-              answered(fault, received))
-            : answered(fault, received)
-        })
+        if (faults === undefined) {
+          return answered(undefined, body)
+        }
+        return Effect.flatMap(faults.next(path.slice(1)), (fault) =>
+          // A body can be read once, so that of a request that is to arrive twice is remembered.
+          fault?._tag === "Duplicate"
+            ? Effect.flatMap(Effect.cached(body), (body) =>
+              answered(fault, body))
+            : answered(fault, body))
       }
     }
 
@@ -355,7 +358,9 @@ export const makeStoppable = (
     const { journal } = state
     if (journal !== undefined && records !== undefined) {
       const { restored, unfinished } = yield* Restoration.restore(state, journal, records, options)
-      if (options.onRestored !== undefined) yield* options.onRestored(restored)
+      if (options.onRestored !== undefined) {
+        yield* options.onRestored(restored)
+      }
       yield* Restoration.replay(state, journal, handlers, unfinished)
     }
 
@@ -414,26 +419,23 @@ type Answer = Effect.Effect<
 
 const noParams = {}
 
-const receive = (
+const received = (
   request: HttpServerRequest.HttpServerRequest,
-  params: Http.Received["params"],
-  route: Routes.RouteName,
-  fault: Faults.Fault | undefined,
-  maxBytes: number
-): Effect.Effect<Http.Received, Http.Refusal> =>
-  Effect.map(Body.read(request, maxBytes), (body) => ({
-    method: request.method,
-    headers: request.headers,
-    body,
-    params,
-    url: request.url,
-    // Few want to know.
-    get origin() {
-      return originOf(request)
-    },
-    fault,
-    route
-  }))
+  body: Uint8Array,
+  of: Pick<Http.Received, "params" | "route" | "fault">
+): Http.Received => ({
+  method: request.method,
+  headers: request.headers,
+  body,
+  params: of.params,
+  url: request.url,
+  // Few want to know.
+  get origin() {
+    return originOf(request)
+  },
+  fault: of.fault,
+  route: of.route
+})
 
 /** In process the whole address is known; over a socket, what the client calls the server. */
 const originOf = (request: HttpServerRequest.HttpServerRequest): string =>

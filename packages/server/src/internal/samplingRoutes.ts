@@ -97,7 +97,7 @@ export const make = (
               ? Effect.succeed(acceptedSample(existing))
               : Http.refuse(400, `request ${seqId} of this sampler was another one`)
           }
-          return Effect.zipRight(state.limits.requireRoom, begin(request, sampler, { seqId, fingerprint, wanted }))
+          return Effect.flatMap(state.limits.requireRoom, () => begin(request, sampler, { seqId, fingerprint, wanted }))
         })
     )
 
@@ -110,49 +110,48 @@ export const make = (
       readonly fingerprint: string
       readonly wanted: SamplingApi.SampleRequest
     }
-  ): Effect.Effect<HttpServerResponse, Http.Refusal> =>
-    Effect.suspend(() => {
-      const requestId = `${sampler.id}:${seqId}`
-      const sequenceIds = Array.from({ length: wanted.numSamples }, (_, i) => `${requestId}:${i}`)
-      const ticket = { fingerprint, requestId, sequenceIds }
-      sampler.requests.set(seqId, ticket)
-      const { length } = request.body
-      state.limits.occupy(length)
-      const gate = state.gate(sampler.id)
-      const turn = state.limits.sample(sampler.session.id)
-      const submitted = futures.submit(requestId, Effect.map(gate.state, (queue) => queue ?? turn.state()), {
-        isRepeatable: true,
-        announce: (outcome) =>
-          sampler.completions.add(Completions.cloneOf(seqId), {
-            requestId,
-            isFailed: outcome._tag === "Failed",
-            size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
-          })
-      })
-      const asked = state.journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
-      const work = turn.compute(Effect.zipRight(sampler.ready, sample(sampler, wanted)))
-      const completed = Effect.flatMap(
-        State.outcomeOf(requestId, Effect.zipRight(gate.open, State.planned(request, work))),
-        (outcome) =>
-          Effect.zipRight(
-            count(sampler, { seqId, fingerprint, sequences: wanted.numSamples }, outcome),
-            futures.complete(requestId, outcome)
-          )
-      )
-      const settled = Effect.flatMap(Effect.exit(Effect.interruptible(completed)), (exit) => {
-        state.sampling.delete(requestId)
-        state.limits.free(length)
-        if (!Exit.isInterrupted(exit)) return exit
-        return state.hasEnded ? Effect.void : futures.complete(requestId, cancelled)
-      })
-      // Begins as what may not be interrupted, so that its end is never missed.
-      const forked = Effect.uninterruptible(Effect.forkIn(settled, sampler.session.scope))
-      return Effect.flatMap(Effect.zipRight(submitted, forked), (fiber) => {
-        state.sampling.set(requestId, fiber)
-        const answer = acceptedSample(ticket)
-        return asked === undefined ? Effect.succeed(answer) : Effect.as(State.orUnavailable(asked), answer)
-      })
+  ): Effect.Effect<HttpServerResponse, Http.Refusal> => {
+    const requestId = `${sampler.id}:${seqId}`
+    const sequenceIds = Array.from({ length: wanted.numSamples }, (_, i) => `${requestId}:${i}`)
+    const ticket = { fingerprint, requestId, sequenceIds }
+    sampler.requests.set(seqId, ticket)
+    const { length } = request.body
+    state.limits.occupy(length)
+    const gate = state.gate(sampler.id)
+    const turn = state.limits.sample(sampler.session.id)
+    const submitted = futures.submit(requestId, Effect.map(gate.state, (queue) => queue ?? turn.state()), {
+      isRepeatable: true,
+      announce: (outcome) =>
+        sampler.completions.add(Completions.cloneOf(seqId), {
+          requestId,
+          isFailed: outcome._tag === "Failed",
+          size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
+        })
     })
+    const asked = state.journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
+    const work = turn.compute(Effect.zipRight(sampler.ready, sample(sampler, wanted)))
+    const computed = Effect.interruptible(Effect.zipRight(gate.open, State.planned(request, work)))
+    const settled = Effect.flatMap(Effect.exit(computed), (exit) => {
+      state.sampling.delete(requestId)
+      state.limits.free(length)
+      if (Exit.isInterrupted(exit)) return state.hasEnded ? Effect.void : futures.complete(requestId, cancelled)
+      return Effect.flatMap(
+        State.outcomeOf(requestId, exit),
+        (outcome) =>
+          Effect.flatMap(Clock.currentTimeMillis, (at) => {
+            count(sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
+            return futures.complete(requestId, outcome)
+          })
+      )
+    })
+    // Begins as what may not be interrupted, so that its end is never missed.
+    const forked = Effect.uninterruptible(Effect.forkIn(settled, sampler.session.scope))
+    return Effect.flatMap(Effect.zipRight(submitted, forked), (fiber) => {
+      state.sampling.set(requestId, fiber)
+      const answer = acceptedSample(ticket)
+      return asked === undefined ? Effect.succeed(answer) : Effect.as(State.orUnavailable(asked), answer)
+    })
+  }
 
   /**
    * Counts what a sample has used, and has it written down with the result. Nobody waits for that: a sample that is lost is
@@ -160,34 +159,30 @@ export const make = (
    */
   const count = (
     sampler: State.Sampler,
-    request: { readonly seqId: string; readonly fingerprint: string; readonly sequences: number },
+    request: { readonly seqId: string; readonly fingerprint: string; readonly sequences: number; readonly at: number },
     outcome: State.Outcome
-  ): Effect.Effect<void> => {
-    const counted = State.countUsage(state, sampler, outcome)
-    const { journal } = state
-    if (journal === undefined) return Effect.asVoid(counted)
-    return Effect.zipWith(counted, Clock.currentTimeMillis, (usage, at) => {
-      void journal.unsafeCommit([
-        Records.result(
-          { ...request, ownerId: sampler.id, at, outcome: Results.toRecord(outcome) },
-          Results.bytesOf(outcome)
-        ),
-        Records.withoutAsked(Records.requestIdOf(sampler.id, request.seqId)),
-        ...usage.map(Records.usage)
-      ])
-    })
+  ): void => {
+    const usage = State.countUsage(state, sampler, outcome, request.at)
+    if (state.journal === undefined) return
+    void state.journal.unsafeCommit([
+      Records.result({ ...request, ownerId: sampler.id, outcome: Results.toRecord(outcome) }, Results.bytesOf(outcome)),
+      Records.withoutAsked(Records.requestIdOf(sampler.id, request.seqId)),
+      ...usage.map(Records.usage)
+    ])
   }
 
   const sample = (sampler: State.Sampler, wanted: SamplingApi.SampleRequest): State.Work =>
-    Effect.flatMap(
-      engineRequest(wanted, sampler.baseModel),
-      (request) =>
-        Effect.flatMap(seedOf(wanted), (seed) =>
-          Effect.flatMap(
-            engine.sample(sampler.id, { ...request, seed, logprobs: options.logprobs }),
-            (result) => finished(wanted, request.prompt.length, result)
-          ))
-    )
+    Effect.flatMap(engineRequest(wanted, sampler.baseModel), (request) => {
+      const withSeed = (seed: number) =>
+        Effect.flatMap(
+          engine.sample(sampler.id, { ...request, seed, logprobs: options.logprobs }),
+          (result) => finished(wanted, request.prompt.length, result)
+        )
+      const { seed } = wanted.samplingParams
+      return seed === undefined
+        ? Effect.flatMap(State.randomSeed, withSeed)
+        : withSeed(((seed % maxSeed) + maxSeed) % maxSeed)
+    })
 
   const retrieveFuture: Http.Handler = (request) =>
     Effect.flatMap(
@@ -330,9 +325,6 @@ const readQuestion = (
 
 /** Each has an id in the answer to the submission, so there must be a bound. */
 const maxSamples = 10_000
-
-const seedOf = ({ samplingParams: { seed } }: SamplingApi.SampleRequest): Effect.Effect<number> =>
-  seed === undefined ? State.randomSeed : Effect.succeed(((seed % maxSeed) + maxSeed) % maxSeed)
 
 /** Seeds of samples are this and the numbers after it, all of which a number can hold. */
 const maxSeed = 2 ** 52

@@ -189,15 +189,15 @@ export const requireSession = (
   })
 
 const requireActive = (session: Sessions.Session): Effect.Effect<void, Http.Refusal> =>
-  Effect.flatMap(session.status, (status) =>
-    status._tag === "Active"
-      ? Effect.void
-      : Http.refuse(
-        410,
-        status._tag === "Expired"
-          ? `the session ${session.id} has ended, as its client was not heard of for too long`
-          : `the session ${session.id} is finished (${status.reason})`
-      ))
+  Effect.flatMap(session.status, (status) => status._tag === "Active" ? Effect.void : ended(session, status))
+
+const ended = (session: Sessions.Session, status: Exclude<Sessions.Status, { readonly _tag: "Active" }>) =>
+  Http.refuse(
+    410,
+    status._tag === "Expired"
+      ? `the session ${session.id} has ended, as its client was not heard of for too long`
+      : `the session ${session.id} is finished (${status.reason})`
+  )
 
 export const requireModel = (state: ServerState, modelId: string): Effect.Effect<Model, Http.Refusal> =>
   Effect.gen(function*() {
@@ -213,13 +213,15 @@ export const requireModel = (state: ServerState, modelId: string): Effect.Effect
 export const requireSampler = (state: ServerState, samplerId: string): Effect.Effect<Sampler, Http.Refusal> => {
   const sampler = state.samplers.get(samplerId)
   if (sampler === undefined) return Http.refuse(404, `there is no sampler ${samplerId}`)
-  return Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner).pipe(
-    Effect.zipRight(requireActive(sampler.session)),
-    Effect.zipRight(
-      sampler.lost === undefined
-        ? Effect.succeed(sampler)
-        : Http.refuse(410, `the sampler ${samplerId} is lost: ${sampler.lost}`)
-    )
+  return Effect.flatMap(
+    Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner),
+    () =>
+      Effect.flatMap(sampler.session.status, (status) => {
+        if (status._tag !== "Active") return ended(sampler.session, status)
+        return sampler.lost === undefined
+          ? Effect.succeed(sampler)
+          : Http.refuse(410, `the sampler ${samplerId} is lost: ${sampler.lost}`)
+      })
   )
 }
 
@@ -462,7 +464,10 @@ export const submit = (
       run: register.pipe(
         Effect.zipRight(
           journal === undefined
-            ? Effect.tap(result, (outcome) => countUsage(state, model, outcome))
+            ? Effect.zipWith(result, Clock.currentTimeMillis, (outcome, now) => {
+              countUsage(state, model, outcome, now)
+              return outcome
+            })
             : Effect.flatMap(result, (outcome) => keepResult(state, journal, model, { seqId, fingerprint }, outcome))
         ),
         Effect.flatMap((outcome) => state.futures.complete(requestId, outcome)),
@@ -513,11 +518,12 @@ export const planned = (request: Http.Received, work: Work): Effect.Effect<Futur
 export const countUsage = (
   state: ServerState,
   { baseModel, session }: Pick<Model, "baseModel" | "session">,
-  outcome: Futures.Outcome | Finished
-): Effect.Effect<ReadonlyArray<Usage.Count>> =>
+  outcome: Futures.Outcome | Finished,
+  now: number
+): ReadonlyArray<Usage.Count> =>
   "usage" in outcome && outcome.usage !== undefined
-    ? state.usage.add(outcome.usage, { sessionId: session.id, baseModel: baseModel.name })
-    : Effect.succeed([])
+    ? state.usage.add(outcome.usage, { at: now, sessionId: session.id, baseModel: baseModel.name })
+    : []
 
 /** Writes down what has come of a request, and gives what its client may be told then. */
 const keepResult = (
@@ -532,7 +538,7 @@ const keepResult = (
     const sampler = "sampler" in outcome && outcome.sampler !== undefined
       ? yield* Keeping.keepSampler(state, journal, model, outcome.sampler)
       : undefined
-    const usage = yield* countUsage(state, model, outcome)
+    const usage = countUsage(state, model, outcome, at)
     const changed = "changed" in outcome ? outcome.changed : undefined
     yield* LiveModel.keep(state.engine, journal, model, { ...request, at, changed }, [
       Records.result(

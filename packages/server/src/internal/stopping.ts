@@ -30,7 +30,7 @@ const patience = Duration.millis(500)
 
 export interface Stopping {
   /** Refuses what begins something new once the server stops, in a way that lets clients try again. */
-  readonly check: (route: RouteName) => Effect.Effect<void, Http.Refusal>
+  readonly refusalOf: (route: RouteName) => Http.Refusal | undefined
   readonly stop: Effect.Effect<void>
 }
 
@@ -78,12 +78,12 @@ export const make = (
   })
 
   return {
-    check: (route) =>
+    refusalOf: (route) =>
       isStopping && (beginnings.has(route) || route === "healthz")
         ? Http.refuse(503, "the server is stopping: it finishes what it has, and takes nothing new", {
           "retry-after": "5"
         })
-        : Effect.void,
+        : undefined,
     stop: Effect.suspend(() => {
       isStopping = true
       return idle.pipe(

@@ -1,7 +1,4 @@
 /** Counts the tokens that requests have used, by the hour, session and base model. */
-import * as Clock from "effect/Clock"
-import * as Effect from "effect/Effect"
-
 /** Names of the wire. */
 export type TokenKind = "training" | "sampling_prefill" | "sampling_sample"
 
@@ -17,11 +14,11 @@ export interface Count {
 export type Used = readonly [kind: TokenKind, tokens: number]
 
 export interface Usage {
-  /** What a request that has succeeded has used. Gives the counts as they are now. */
+  /** What a request that has succeeded has used, at a time in milliseconds. Gives the counts as they are now. */
   readonly add: (
     used: ReadonlyArray<Used>,
-    of: Pick<Count, "sessionId" | "baseModel">
-  ) => Effect.Effect<ReadonlyArray<Count>>
+    of: Pick<Count, "sessionId" | "baseModel"> & { readonly at: number }
+  ) => ReadonlyArray<Count>
   /** Of the hours from one on and before another, in the order in which they were first used. */
   readonly counts: (from: number, before: number) => ReadonlyArray<Count>
   readonly totals: ReadonlyMap<TokenKind, number>
@@ -42,17 +39,16 @@ export const make = (restored: ReadonlyArray<Count> = []): Usage => {
     totals.set(count.kind, (totals.get(count.kind) ?? 0) + count.tokens)
   }
   return {
-    add: (used, { baseModel, sessionId }) =>
-      Effect.map(Clock.currentTimeMillis, (now) =>
-        used.map(([kind, tokens]) => {
-          const fresh: Count = { hour: hourOf(now), kind, sessionId, baseModel, tokens: 0 }
-          const key = keyOf(fresh)
-          const count = counts.get(key) ?? fresh
-          if (count === fresh) counts.set(key, count)
-          count.tokens += tokens
-          totals.set(kind, (totals.get(kind) ?? 0) + tokens)
-          return { ...count }
-        })),
+    add: (used, { at, baseModel, sessionId }) =>
+      used.map(([kind, tokens]) => {
+        const fresh: Count = { hour: hourOf(at), kind, sessionId, baseModel, tokens: 0 }
+        const key = keyOf(fresh)
+        const count = counts.get(key) ?? fresh
+        if (count === fresh) counts.set(key, count)
+        count.tokens += tokens
+        totals.set(kind, (totals.get(kind) ?? 0) + tokens)
+        return { ...count }
+      }),
     counts: (from, before) => Array.from(counts.values()).filter(({ hour }) => hour >= from && hour < before),
     totals
   }
