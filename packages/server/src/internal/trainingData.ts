@@ -163,7 +163,9 @@ export const tokensOf = (
   input: ModelInput.ModelInput,
   baseModel: BaseModel
 ): Either.Either<Int32Array, string> => {
-  const tokens = ModelInput.toTokens(input)
+  const only = input.chunks.length === 1 ? input.chunks[0] : undefined
+  // Most have one chunk, whose tokens nobody else has.
+  const tokens = only?.type === "encoded_text" ? only.tokens : ModelInput.toTokens(input)
   if (tokens === undefined) return Either.left("this server reads text alone, and the model input has other chunks")
   if (tokens.length === 0) return Either.left("the model input has no tokens")
   if (tokens.length > baseModel.maxContextLength) {
