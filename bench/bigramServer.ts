@@ -7,24 +7,9 @@ import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/serv
 import { HttpServer } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
+import { tellUsed } from "./used.js"
 
-/** Of the server's process, since it started. */
-export interface Used {
-  /** User and system time of all threads, in milliseconds. */
-  readonly cpu: number
-  /** In bytes. */
-  readonly rss: number
-  /** Likewise, after a collection if the process has `--expose-gc`. */
-  readonly live: number
-}
-
-process.on("message", () => {
-  globalThis.gc?.()
-  const { system, user } = process.cpuUsage()
-  const { arrayBuffers, heapUsed, rss } = process.memoryUsage()
-  process.send!({ cpu: (user + system) / 1000, rss, live: heapUsed + arrayBuffers } satisfies Used)
-})
-process.on("disconnect", () => process.exit(0))
+tellUsed()
 
 const Server = TinkerServer.layer(JSON.parse(process.argv[2] ?? "{}")).pipe(
   Layer.provide(CheckpointStore.layerMemory),

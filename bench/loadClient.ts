@@ -1,7 +1,8 @@
 /**
  * Load on a server: so many connections, each asking for one sample after another and fetching its result, over plain
- * sockets, as a client that costs more than the server would measure itself. Prints the seconds that it took, how long
- * samples took, and what came back.
+ * sockets, as a client that costs more than the server would measure itself. It never sleeps: to wake it, which on another
+ * machine would be that one's work, would count as the server's. Prints the seconds that it took, how long samples took,
+ * and what came back.
  *
  * Arguments: address, connections, samples, tokens of the prompt, tokens of the answer, and which part of the samples is left
  * with its first question for the result unanswered, and asked for again on a new connection (0 for none, 3 for a third).

@@ -1,13 +1,14 @@
 /**
  * Our own server, with the engine that computes next to nothing: samples over so many connections, and what a request costs
- * its process; then many samples from 400 clients, a third of whose questions for results are abandoned, and its memory.
+ * its process, in turn with a server of Node alone that answers the same; then many samples from 400 clients, a third of
+ * whose questions for results are abandoned, and its memory.
  *
  * `npm run bench:server -- --connections 64 --samples 5000 --rounds 1 --many 16384`
  */
 import { spawn } from "node:child_process"
 import { parseArgs } from "node:util"
-import type { Used } from "./bigramServer.js"
 import { firstLine, printLine, runOurs } from "./rounds.js"
+import type { Used } from "./used.js"
 
 const options = parseArgs({
   options: {
@@ -19,12 +20,10 @@ const options = parseArgs({
   }
 }).values
 
-const start = async (settings: object) => {
-  const child = spawn(
-    process.execPath,
-    ["--expose-gc", "--import", "tsx", "bench/bigramServer.ts", JSON.stringify(settings)],
-    { stdio: ["ignore", "pipe", "inherit", "ipc"] }
-  )
+const start = async (file: string, argument: string) => {
+  const child = spawn(process.execPath, ["--expose-gc", "--import", "tsx", `bench/${file}`, argument], {
+    stdio: ["ignore", "pipe", "inherit", "ipc"]
+  })
   const url = await firstLine(child, "the server")
   const used = () =>
     new Promise<Used>((resolve) => {
@@ -48,31 +47,40 @@ const samples = Number(options.samples)
 const shapes = [{ prompt: 512, answer: 64 }, { prompt: 16, answer: 512 }]
 for (const { answer, prompt } of shapes) {
   for (const connections of options.connections.split(",").map(Number)) {
-    const server = await start({})
-    await load(server.url, connections, Math.max(4000, 2 * connections), prompt, answer)
-    const costs: Array<number> = []
-    const rates: Array<number> = []
+    const ours = await start("bigramServer.ts", "{}")
+    const bare = await start("bareServer.ts", String(answer))
+    const costs = { ours: new Array<number>(), bare: new Array<number>() }
+    const rates = { ours: new Array<number>(), bare: new Array<number>() }
     const waits: Array<number> = []
-    for (let round = 0; round < Number(options.rounds); round++) {
+    const measure = async (server: typeof ours, costs: Array<number>, rates: Array<number>) => {
       const before = await server.used()
       const { median, seconds } = await load(server.url, connections, samples, prompt, answer)
       // Two requests a sample: one asks for it, one fetches its result.
       costs.push((1000 * ((await server.used()).cpu - before.cpu)) / (2 * samples))
       rates.push((2 * samples) / seconds)
-      waits.push(median)
+      return median
     }
-    server.stop()
+    for (const { url } of [ours, bare]) await load(url, connections, Math.max(10_000, 2 * connections), prompt, answer)
+    for (let round = 0; round < Number(options.rounds); round++) {
+      await measure(bare, costs.bare, rates.bare)
+      waits.push(await measure(ours, costs.ours, rates.ours))
+    }
+    ours.stop()
+    bare.stop()
     const what = `${connections} connections, ${prompt} tokens in, ${answer} out`
-    printLine({ what: `${what}: CPU time of a request`, unit: "µs", ours: costs, wanted: "125" })
-    printLine({ what: `${what}: requests`, unit: "/s", ours: rates, wanted: "8,000" })
-    printLine({ what: `${what}: a sample's median`, unit: "ms", ours: waits })
+    const best = (values: ReadonlyArray<number>) => values.reduce((a, b) => Math.max(a, b)).toFixed(0)
+    printLine({ what: `${what}: CPU time of a request`, unit: "µs", ours: costs.ours, wanted: "125" })
+    printLine({ what: `  of Node's server alone`, unit: "µs", ours: costs.bare })
+    printLine({ what: `  requests, at best ${best(rates.ours)}`, unit: "/s", ours: rates.ours, wanted: "8,000" })
+    printLine({ what: `  of Node's server alone, at best ${best(rates.bare)}`, unit: "/s", ours: rates.bare })
+    printLine({ what: "  a sample's median", unit: "ms", ours: waits })
   }
 }
 
 const many = Number(options.many)
 if (many > 0) {
   // Results are kept for a minute here instead of an hour, so that what is forgotten shows within the run.
-  const server = await start({ retention: "1 minute" })
+  const server = await start("bigramServer.ts", JSON.stringify({ retention: "1 minute" }))
   let lost = 0
   for (let part = 1; part <= 4; part++) {
     const { done, slowest } = await load(server.url, 400, many / 4, 512, 64, 3)

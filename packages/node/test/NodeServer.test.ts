@@ -66,6 +66,64 @@ describe("NodeServer", () => {
       assert.strictEqual(head.text, "")
     }))
 
+  it.scopedLive("gives and sends any bytes, of bodies small and large, announced and not", () =>
+    Effect.gen(function*() {
+      const url = yield* serving(HttpRouter.empty.pipe(
+        HttpRouter.post(
+          "/bytes",
+          Effect.gen(function*() {
+            const request = yield* HttpServerRequest.HttpServerRequest
+            return HttpServerResponse.uint8Array(new Uint8Array(yield* request.arrayBuffer))
+          })
+        ),
+        HttpRouter.post(
+          "/stream",
+          Effect.gen(function*() {
+            const request = yield* HttpServerRequest.HttpServerRequest
+            const parts = yield* Stream.runCollect(request.stream)
+            return HttpServerResponse.uint8Array(Buffer.concat(Array.from(parts)))
+          })
+        )
+      ))
+      for (const size of [0, 1, 256, 65_536, 65_537, 300_000]) {
+        const bytes = Uint8Array.from({ length: size }, (_, i) => i % 256)
+        for (const path of ["/bytes", "/stream"]) {
+          for (const body of [bytes, new Blob([bytes]).stream()]) {
+            const echo = yield* Effect.promise(() =>
+              fetch(url + path, { method: "POST", body, duplex: "half" } as RequestInit).then((it) => it.arrayBuffer())
+            )
+            assert.strictEqual(Buffer.compare(new Uint8Array(echo), bytes), 0, `${size} bytes`)
+          }
+        }
+      }
+    }))
+
+  it.scopedLive("answers others while a body is on its way, and after it broke off", () =>
+    Effect.gen(function*() {
+      const url = yield* serving(Effect.succeed(HttpServerResponse.text("here")))
+      const slow = send(url, { method: "POST", headers: { "content-length": "100" } }).on("error", () => {})
+      yield* Effect.async<void>((resume) => {
+        slow.write("half", () => resume(Effect.void))
+      })
+      assert.strictEqual((yield* fetched(url)).text, "here")
+      slow.destroy()
+      assert.strictEqual((yield* fetched(url)).text, "here")
+    }))
+
+  it.scopedLive("lets go of what belongs to a request before it is answered, also when it fails", () =>
+    Effect.gen(function*() {
+      const gone: Array<string> = []
+      const acquired = (name: string) => Effect.addFinalizer(() => Effect.sync(() => gone.push(name)))
+      const url = yield* serving(HttpRouter.empty.pipe(
+        HttpRouter.get("/works", Effect.as(acquired("works"), HttpServerResponse.empty())),
+        HttpRouter.get("/fails", Effect.zipRight(acquired("fails"), Effect.fail("wrong")))
+      ))
+      yield* fetched(`${url}/works`)
+      assert.deepStrictEqual(gone, ["works"])
+      yield* fetched(`${url}/fails`)
+      assert.deepStrictEqual(gone, ["works", "fails"])
+    }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger))))
+
   it.scopedLive("answers 404 for a route that there is not, and 500 for an app that fails or dies", () =>
     Effect.gen(function*() {
       const url = yield* serving(HttpRouter.empty.pipe(

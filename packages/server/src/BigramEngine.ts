@@ -324,17 +324,13 @@ const forwardBackward = (
   return { logprobs, elementwiseLoss }
 }
 
-/** What may follow a token, and the log-probabilities of all tokens there: with one setting of one table always the same. */
-interface Continuation {
-  readonly distribution: Sampler.Distribution
-  /** Where in the distribution to begin, see {@link draw}. */
-  readonly beginnings: Int32Array
-  /** Of the kind of log-probabilities that was asked for. */
-  readonly logits: Float32Array
-  readonly logprobs: Float32Array
+/** What may follow each token: with one setting of one table always the same. */
+interface Continuations {
+  /** See {@link placesOf}. */
+  readonly places: (token: number) => Float64Array
+  /** Of the kind whose log-probabilities were asked for. */
+  readonly logits: (token: number) => Float32Array
 }
-
-type Continuations = (token: number) => Continuation
 
 /** Keeps those of the settings that were asked for last, as samples with the same one come by the hundreds. */
 const makeContinuations = (vocabulary: number, settingsKept: number) => {
@@ -344,44 +340,49 @@ const makeContinuations = (vocabulary: number, settingsKept: number) => {
     const options = { temperature, topK, topP }
     const key = [kind, temperature, topK, topP].join()
     for (const one of kept) if (one.table === table && one.key === key) return one.continuations
-    const rows = new Array<Continuation | undefined>(vocabulary)
-    const continuations: Continuations = (token) => {
-      const known = rows[token]
-      if (known !== undefined) return known
+    const rows = new Array<Float64Array | undefined>(vocabulary)
+    const distribution = (token: number) => Sampler.distribution(row(table, vocabulary, token), options)
+    const logits = (token: number) => {
       const raw = row(table, vocabulary, token)
-      const distribution = Sampler.distribution(raw, options)
-      const logits = kind === "processed" ? Sampler.processed(raw, distribution, options) : raw
-      const total = Sampler.logSumExp(logits)
-      const logprobs = new Float32Array(vocabulary)
-      for (let j = 0; j < vocabulary; j++) logprobs[j] = logits[j]! - total
-      return rows[token] = { distribution, beginnings: beginningsOf(distribution), logits, logprobs }
+      return kind === "processed" ? Sampler.processed(raw, distribution(token), options) : raw
     }
+    const places = (token: number) => rows[token] ??= placesOf(distribution(token), logits(token))
+    const continuations = { places, logits }
     kept.push({ key, table, continuations })
     if (kept.length > settingsKept) kept.shift()
     return continuations
   }
 }
 
-/** The first token that may be drawn in each of so many equal parts of the probability as there are tokens. */
-const beginningsOf = ({ cumulative }: Sampler.Distribution): Int32Array => {
+/**
+ * Four numbers for each token that may be drawn: the first such token in an equal part of the probability, the sum up to
+ * this one, the token, and its log-probability. A draw that begins where its part begins finds them next to each other,
+ * while a search by halves would touch memory all over.
+ */
+const placesOf = ({ cumulative, tokens }: Sampler.Distribution, logits: Float32Array): Float64Array => {
   const count = cumulative.length
-  const total = cumulative[count - 1]!
-  const beginnings = new Int32Array(count)
-  for (let part = 0, i = 0; part < count; part++) {
-    while (i < count - 1 && cumulative[i]! <= (part / count) * total) i++
-    beginnings[part] = i
+  const sum = cumulative[count - 1]!
+  const total = Sampler.logSumExp(logits)
+  const places = new Float64Array(4 * count)
+  for (let i = 0, first = 0; i < count; i++) {
+    while (first < count - 1 && cumulative[first]! <= (i / count) * sum) first++
+    const token = tokens === undefined ? i : tokens[i]!
+    places[4 * i] = 4 * first
+    places[4 * i + 1] = cumulative[i]!
+    places[4 * i + 2] = token
+    places[4 * i + 3] = logits[token]! - total
   }
-  return beginnings
+  return places
 }
 
-/** What `Sampler.draw` draws. Where to begin is looked up, as a search by halves touches memory all over the distribution. */
-const draw = ({ beginnings, distribution: { cumulative, tokens } }: Continuation, random: () => number): number => {
+/** Where the token is that `Sampler.draw` draws. */
+const draw = (places: Float64Array, random: () => number): number => {
   const share = random()
-  const last = cumulative.length - 1
-  const point = share * cumulative[last]!
-  let i = beginnings[Math.floor(share * cumulative.length)]!
-  while (i < last && cumulative[i]! <= point) i++
-  return tokens === undefined ? i : tokens[i]!
+  const last = places.length - 4
+  const point = share * places[last + 1]!
+  let place = places[4 * Math.floor(share * (places.length >> 2))]!
+  while (place < last && places[place + 1]! <= point) place += 4
+  return place
 }
 
 const sample = (
@@ -403,12 +404,13 @@ const sample = (
     let length = 0
     let stopped = false
     while (!stopped && length < request.maxTokens) {
-      const continuation = continuations(last)
-      last = draw(continuation, random)
+      if (k > 0) best.push(Sampler.topk(continuations.logits(last), k))
+      const places = continuations.places(last)
+      const place = draw(places, random)
+      last = places[place + 2]!
       tokens[length] = last
-      logprobs[length] = continuation.logprobs[last]!
+      logprobs[length] = places[place + 3]!
       length += 1
-      if (k > 0) best.push(Sampler.topk(continuation.logits, k))
       stopped = request.stopTokens.includes(last) || stopBytes.some((stop) => endsWith(tokens, length, stop))
     }
     sequences.push({

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
-import { BigramEngine, type Engine } from "../src/index.js"
+import { BigramEngine, type Engine, Sampler } from "../src/index.js"
 
 const lora: Engine.LoraSpec = { rank: 8, seed: 0, trainAttn: true, trainMlp: true, trainUnembed: true }
 const settings = { baseModel: BigramEngine.defaultBaseModel, lora }
@@ -228,6 +228,28 @@ describe("BigramEngine", () => {
       const third = yield* engine.sample("s", request("a", { seed: 7 }))
       assert.deepStrictEqual(three.sequences[2], third.sequences[0])
       assert.notDeepEqual(three.sequences[0], three.sequences[1])
+    }))
+
+  it.effect("draws what the sampler draws, under any setting", () =>
+    Effect.gen(function*() {
+      const engine = BigramEngine.make()
+      yield* engine.createSampler("s", { baseModel: settings.baseModel, snapshot: undefined })
+      for (
+        const [temperature, topK, topP] of [[1, -1, 1], [0.3, -1, 1], [2, 40, 1], [1, -1, 0.5], [1, 9, 0.7], [0, -1, 1]]
+      ) {
+        const options = { temperature: temperature!, topK: topK!, topP: topP!, seed: 11, maxTokens: 60 }
+        const { sequences } = yield* engine.sample("s", request("a", { ...options, topkSampleLogprobs: 256 }))
+        const { tokens, topkLogprobs } = sequences[0]!
+        const random = Sampler.makeRandom(11)
+        const drawn = Array.from(tokens, (_, i) => {
+          const logits = new Float32Array(256)
+          for (let j = 256 * i; j < 256 * (i + 1); j++) {
+            logits[topkLogprobs!.tokenIds[j]!] = topkLogprobs!.logprobs[j]!
+          }
+          return Sampler.draw(Sampler.distribution(logits, options), random)
+        })
+        assert.deepStrictEqual(Array.from(tokens), drawn)
+      }
     }))
 
   it.effect("stops after the token of a stop, or the one that completes a stop string", () =>
