@@ -151,7 +151,7 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
       const settled = Effect.flatMap(Effect.exit(whole), (exit) => Effect.as(Scope.close(scope, exit), exit))
       const fiber = Runtime.runFork({ ...runtime, context })(settled)
       fiber.addObserver((exit) => finish(Exit.flatten(exit)))
-      response.once("close", () => {
+      response.on("close", () => {
         if (!response.writableFinished) fiber.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId)
       })
     }

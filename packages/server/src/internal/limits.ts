@@ -23,7 +23,7 @@ export interface Limits {
   /** Counts a request until `free` is called with as many bytes. */
   readonly occupy: (bytes: number) => void
   readonly free: (bytes: number) => void
-  readonly sample: (sessionId: string) => WaitingSample
+  readonly sample: (sessionId: string) => Turn
   /** Opens when the model may begin, whose place is free again when its scope closes. */
   readonly modelGate: (sessionId: string, scope: Scope.Scope) => Effect.Effect<RequestQueue.Gate>
   /** Samples that wait, without those that are computed. */
@@ -31,9 +31,7 @@ export interface Limits {
   readonly waitingBytes: () => number
 }
 
-export interface WaitingSample {
-  /** Waits for its turn. */
-  readonly compute: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+export interface Turn extends Slots.Slot {
   readonly state: () => QueueState
 }
 
@@ -68,21 +66,12 @@ export const make = (options: Options): Limits => {
       bytes -= removed
     },
     sample: (sessionId) => {
-      let waits = true
-      return {
-        compute: (work) =>
-          samples.within(
-            sessionId,
-            Effect.suspend(() => {
-              waits = false
-              return work
-            })
-          ),
-        state: () =>
-          waits
-            ? paused(`${samples.limit} samples are computed at a time here, and ${samples.waiting()} wait`)
-            : active
-      }
+      const slot = samples.slot(sessionId)
+      const state = () =>
+        slot.hasBegun()
+          ? active
+          : paused(`${samples.limit} samples are computed at a time here, and ${samples.waiting()} wait`)
+      return { ...slot, state }
     },
     modelGate: (sessionId, scope) =>
       models === undefined ? Effect.succeed(open) : Effect.gen(function*() {

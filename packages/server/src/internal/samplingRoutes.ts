@@ -129,9 +129,15 @@ export const make = (
         })
     })
     const asked = state.journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
-    const work = turn.compute(Effect.zipRight(sampler.ready, sample(sampler, wanted)))
+    const work = turn.begin.pipe(
+      Effect.flatMap(() => sampler.ready),
+      Effect.flatMap(() => sample(sampler, wanted))
+    )
     const computed = Effect.interruptible(Effect.zipRight(gate.open, State.planned(request, work)))
+    let isOver = false
     const settled = Effect.flatMap(Effect.exit(computed), (exit) => {
+      isOver = true
+      turn.end()
       state.sampling.delete(requestId)
       state.limits.free(length)
       if (Exit.isInterrupted(exit)) return state.hasEnded ? Effect.void : futures.complete(requestId, cancelled)
@@ -147,7 +153,7 @@ export const make = (
     // Begins as what may not be interrupted, so that its end is never missed.
     const forked = Effect.uninterruptible(Effect.forkIn(settled, sampler.session.scope))
     return Effect.flatMap(Effect.zipRight(submitted, forked), (fiber) => {
-      state.sampling.set(requestId, fiber)
+      if (!isOver) state.sampling.set(requestId, fiber)
       const answer = acceptedSample(ticket)
       return asked === undefined ? Effect.succeed(answer) : Effect.as(State.orUnavailable(asked), answer)
     })

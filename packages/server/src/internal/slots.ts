@@ -7,12 +7,21 @@ import { OldestFirst } from "./oldestFirst.js"
 
 export interface Slots {
   readonly limit: number
+  readonly slot: (group: string) => Slot
   /** Does the work in a slot. */
   readonly within: <A, E, R>(group: string, work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** How many wait. */
   readonly waiting: () => number
   /** How many run. */
   readonly taken: () => number
+}
+
+export interface Slot {
+  /** Waits until it is there. */
+  readonly begin: Effect.Effect<void>
+  readonly hasBegun: () => boolean
+  /** Gives it to the next, if it has begun; must be called once nobody waits for it any more. */
+  readonly end: () => void
 }
 
 export const make = (limit: number): Slots => {
@@ -37,31 +46,50 @@ export const make = (limit: number): Slots => {
     start()
   }
 
-  const wait = (group: string) =>
+  const wait = (group: string, begin: () => void) =>
     Effect.async<void>((resume) => {
       const queue = groups.get(group) ?? new OldestFirst()
       groups.set(group, queue)
-      const start = () => resume(Effect.void)
+      const start = () => {
+        begin()
+        resume(Effect.void)
+      }
       queue.set(start, true)
       waiting += 1
       return Effect.sync(() => {
-        if (!queue.delete(start)) return giveBack()
+        if (!queue.delete(start)) return
         waiting -= 1
         if (queue.size === 0) groups.delete(group)
       })
     })
 
+  const slot = (group: string): Slot => {
+    let state: "waiting" | "held" | "ended" = "waiting"
+    const begin = () => {
+      state = "held"
+    }
+    return {
+      begin: Effect.suspend(() => {
+        if (taken >= limit) return wait(group, begin)
+        taken += 1
+        begin()
+        return Effect.void
+      }),
+      hasBegun: () => state !== "waiting",
+      end: () => {
+        if (state === "held") giveBack()
+        state = "ended"
+      }
+    }
+  }
+
   return {
     limit,
+    slot,
     within: (group, work) =>
-      Effect.uninterruptibleMask((restore) => {
-        const held = Effect.flatMap(Effect.exit(restore(work)), (exit) => {
-          giveBack()
-          return exit
-        })
-        if (taken >= limit) return Effect.zipRight(restore(wait(group)), held)
-        taken += 1
-        return held
+      Effect.suspend(() => {
+        const { begin, end } = slot(group)
+        return Effect.ensuring(Effect.zipRight(begin, work), Effect.sync(end))
       }),
     waiting: () => waiting,
     taken: () => taken
