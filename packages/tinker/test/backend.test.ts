@@ -1,9 +1,10 @@
 import { BigramEngine, TinkerServer } from "@effect-tinker/server"
-import { HttpApiClient, HttpClient, HttpClientResponse } from "@effect/platform"
+import { FetchHttpClient, HttpApiClient, HttpClient, HttpClientResponse, HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { Tinker } from "effect-tinker"
+import { createServer } from "node:http"
 import * as Backend from "../examples/backend.js"
 
 interface Sent {
@@ -57,17 +58,18 @@ const spansOf = (bodies: ReadonlyArray<string>): ReadonlyArray<Span> =>
     return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans))
   })
 
-/** The backend on a free port of this machine, its client, and the means to end it. */
+/** The backend on a free port of this machine, a client that outlives it, and the means to end it. */
 const start = (client: ReturnType<typeof tinker>, bodies: Array<string>) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
     const running = Backend.layer({ baseModel: "base" }).pipe(
-      Layer.provideMerge(NodeHttpServer.layerTest),
+      Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
       Layer.provide(client),
       Layer.provide(Backend.layerTracing("http://collector").pipe(Layer.provide(collector(bodies))))
     )
     const context = yield* Layer.buildWithScope(running, scope)
-    const api = yield* Effect.provide(HttpApiClient.make(Backend.Api), context)
+    const baseUrl = yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), context)
+    const api = yield* Effect.provide(HttpApiClient.make(Backend.Api, { baseUrl }), FetchHttpClient.layer)
     return { models: api.models, end: (exit: Exit.Exit<unknown>) => Scope.close(scope, exit) }
   })
 
