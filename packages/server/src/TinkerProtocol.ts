@@ -21,6 +21,7 @@ import type * as Dialect from "./Dialect.js"
 import type { Engine } from "./Engine.js"
 import * as Faults from "./Faults.js"
 import * as AccountRoutes from "./internal/accountRoutes.js"
+import { after } from "./internal/after.js"
 import * as Audit from "./internal/audit.js"
 import * as Authentication from "./internal/authentication.js"
 import * as Body from "./internal/body.js"
@@ -257,7 +258,7 @@ export const makeStoppable = (
       const pattern = Routes.pathOf(one)
       const checked: Http.Handler = (received) => {
         const credential = received.headers["x-api-key"]
-        return Effect.flatMap(
+        return after(
           authentication.check(access, credential),
           () =>
             stopping.refusalOf(name) ?? asUser(authentication, credential, handler(received))

@@ -64,4 +64,20 @@ describe("slots", () => {
       yield* end("third")
       assert.deepStrictEqual([slots.taken(), slots.waiting()], [0, 0])
     }))
+
+  it.effect("are not missed by those who begin to wait while the last one becomes free", () =>
+    Effect.gen(function*() {
+      const slots = Slots.make(1)
+      const [first, second] = [slots.slot("one"), slots.slot("two")]
+      yield* first.begin()
+      const waits = second.begin()
+      assert.isFalse(second.hasBegun())
+      first.end()
+      yield* waits
+      assert.isTrue(second.hasBegun())
+      assert.strictEqual(slots.taken(), 1)
+      second.end()
+      second.end()
+      assert.strictEqual(slots.taken(), 0)
+    }))
 })

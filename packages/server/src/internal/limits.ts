@@ -19,7 +19,7 @@ export interface Options {
 
 export interface Limits {
   /** 429 when too much waits already. */
-  readonly requireRoom: Effect.Effect<void, Http.Refusal>
+  readonly requireRoom: () => Effect.Effect<void, Http.Refusal>
   /** Counts a request until `free` is called with as many bytes. */
   readonly occupy: (bytes: number) => void
   readonly free: (bytes: number) => void
@@ -47,18 +47,15 @@ export const make = (options: Options): Limits => {
   const maxBytes = options.maxWaitingBytes ?? 2 ** 30
   let bytes = 0
 
-  const full = Effect.suspend(() =>
+  const full = () =>
     Http.refuse(
       429,
       `requests of ${bytes} bytes wait here already, which is enough: send this one again a little later`,
-      {
-        "retry-after": "1"
-      }
+      { "retry-after": "1" }
     )
-  )
 
   return {
-    requireRoom: Effect.suspend(() => bytes >= maxBytes ? full : Effect.void),
+    requireRoom: () => bytes >= maxBytes ? full() : Effect.void,
     occupy: (added) => {
       bytes += added
     },

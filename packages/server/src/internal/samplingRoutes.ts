@@ -17,6 +17,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Engine from "../Engine.js"
 import type { Completed, Failed, Reply } from "../Futures.js"
+import { after } from "./after.js"
 import * as Completions from "./completions.js"
 import * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
@@ -97,7 +98,7 @@ export const make = (
               ? Effect.succeed(acceptedSample(existing))
               : Http.refuse(400, `request ${seqId} of this sampler was another one`)
           }
-          return Effect.flatMap(state.limits.requireRoom, () => begin(request, sampler, { seqId, fingerprint, wanted }))
+          return after(state.limits.requireRoom(), () => begin(request, sampler, { seqId, fingerprint, wanted }))
         })
     )
 
@@ -129,11 +130,10 @@ export const make = (
         })
     })
     const asked = state.journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
-    const work = turn.begin.pipe(
-      Effect.flatMap(() => sampler.ready),
-      Effect.flatMap(() => sample(sampler, wanted))
-    )
-    const computed = Effect.interruptible(Effect.zipRight(gate.open, State.planned(request, work)))
+    const work = () =>
+      after(turn.begin(), () => after(sampler.ready, () => Effect.suspend(() => sample(sampler, wanted))))
+    // A turn that is free is taken at once, and given back below whatever comes.
+    const computed = Effect.interruptible(after(gate.open, () => State.planned(request, work())))
     let isOver = false
     const settled = Effect.flatMap(Effect.exit(computed), (exit) => {
       isOver = true
@@ -194,13 +194,9 @@ export const make = (
     Effect.flatMap(
       Http.decodeBody(FuturesApi.FutureRetrieveRequest, request),
       ({ allowMetadataOnly, requestId }) =>
-        State.requireRequest(state, requestId).pipe(
-          Effect.zipRight(futures.retrieve(requestId, { allowMetadataOnly })),
-          Effect.flatMap(Option.match({
-            onNone: () => unknownRequest(requestId),
-            onSome: (reply) => answerTo(request, requestId, reply)
-          }))
-        )
+        Effect.flatMap(State.requireRequest(state, requestId), () =>
+          Effect.flatMap(futures.retrieve(requestId, { allowMetadataOnly }), (reply) =>
+            Option.isNone(reply) ? unknownRequest(requestId) : answerTo(request, requestId, reply.value)))
     )
 
   const answerTo = (

@@ -19,6 +19,7 @@ import * as RequestQueue from "../RequestQueue.js"
 import type { ServerError } from "../ServerError.js"
 import * as ServerJournal from "../ServerJournal.js"
 import * as Sessions from "../Sessions.js"
+import { after } from "./after.js"
 import * as Audit from "./audit.js"
 import * as Completions from "./completions.js"
 import * as Http from "./http.js"
@@ -213,7 +214,7 @@ export const requireModel = (state: ServerState, modelId: string): Effect.Effect
 export const requireSampler = (state: ServerState, samplerId: string): Effect.Effect<Sampler, Http.Refusal> => {
   const sampler = state.samplers.get(samplerId)
   if (sampler === undefined) return Http.refuse(404, `there is no sampler ${samplerId}`)
-  return Effect.flatMap(
+  return after(
     Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner),
     () =>
       Effect.flatMap(sampler.session.status, (status) => {
@@ -447,7 +448,7 @@ export const submit = (
       yield* Effect.tapError(admit, () => rejectNumber(state, model, seqId))
     }
     // The one that the others wait for is let in, or they would wait for ever.
-    if (!(yield* model.queue.knows(seqId)) && seqId > (yield* model.queue.next)) yield* state.limits.requireRoom
+    if (!(yield* model.queue.knows(seqId)) && seqId > (yield* model.queue.next)) yield* state.limits.requireRoom()
     const requestId = `${model.id}:${seqId}`
     const fingerprint = fingerprintOf(request)
     const { length } = request.body

@@ -17,8 +17,8 @@ export interface Slots {
 }
 
 export interface Slot {
-  /** Waits until it is there. */
-  readonly begin: Effect.Effect<void>
+  /** Takes it, or gives what waits until it is there. */
+  readonly begin: () => Effect.Effect<void>
   readonly hasBegun: () => boolean
   /** Gives it to the next, if it has begun; must be called once nobody waits for it any more. */
   readonly end: () => void
@@ -46,12 +46,21 @@ export const make = (limit: number): Slots => {
     start()
   }
 
-  const wait = (group: string, begin: () => void) =>
-    Effect.async<void>((resume) => {
+  const slot = (group: string): Slot => {
+    let state: "waiting" | "held" | "ended" = "waiting"
+    const take = (): boolean => {
+      if (taken >= limit) return false
+      taken += 1
+      state = "held"
+      return true
+    }
+    const wait = Effect.async<void>((resume) => {
+      // One may have become free since it was asked for.
+      if (take()) return resume(Effect.void)
       const queue = groups.get(group) ?? new OldestFirst()
       groups.set(group, queue)
       const start = () => {
-        begin()
+        state = "held"
         resume(Effect.void)
       }
       queue.set(start, true)
@@ -62,19 +71,8 @@ export const make = (limit: number): Slots => {
         if (queue.size === 0) groups.delete(group)
       })
     })
-
-  const slot = (group: string): Slot => {
-    let state: "waiting" | "held" | "ended" = "waiting"
-    const begin = () => {
-      state = "held"
-    }
     return {
-      begin: Effect.suspend(() => {
-        if (taken >= limit) return wait(group, begin)
-        taken += 1
-        begin()
-        return Effect.void
-      }),
+      begin: () => take() ? Effect.void : wait,
       hasBegun: () => state !== "waiting",
       end: () => {
         if (state === "held") giveBack()
@@ -89,7 +87,7 @@ export const make = (limit: number): Slots => {
     within: (group, work) =>
       Effect.suspend(() => {
         const { begin, end } = slot(group)
-        return Effect.ensuring(Effect.zipRight(begin, work), Effect.sync(end))
+        return Effect.ensuring(Effect.zipRight(begin(), work), Effect.sync(end))
       }),
     waiting: () => waiting,
     taken: () => taken
