@@ -1,4 +1,5 @@
 /** Counts the tokens that requests have used, by the hour, session and base model. */
+
 /** Names of the wire. */
 export type TokenKind = "training" | "sampling_prefill" | "sampling_sample"
 
