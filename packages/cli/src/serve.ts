@@ -16,6 +16,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as FolderLock from "./FolderLock.js"
 import * as Main from "./Main.js"
 import * as ServeOptions from "./ServeOptions.js"
 import { UsageError } from "./UsageError.js"
@@ -126,7 +127,7 @@ const launch = (options: TinkerProtocol.Options & ServeOptions.KeepOptions, { da
             Layer.merge(
               CheckpointStore.layer(folder),
               ServerJournal.layer(`${folder}/.server`, { liveModels: options.keepLiveModels })
-            )
+            ).pipe(Layer.provide(Layer.scopedDiscard(FolderLock.acquire(folder))))
         })
       )
     )

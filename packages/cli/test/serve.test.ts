@@ -1,9 +1,11 @@
 import { ShippedModel } from "@effect-tinker/engine"
 import { TinkerNode } from "@effect-tinker/node"
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { ServiceClient, Tinker } from "effect-tinker"
-import { spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 
 const entry = new URL("../src/serve.ts", import.meta.url).pathname
 
@@ -12,11 +14,17 @@ const serve = (...args: ReadonlyArray<string>) =>
     Effect.sync(() => spawn("node", ["--import", "tsx", entry, ...args])),
     (child) =>
       Effect.async<void>((resume) => {
-        if (child.exitCode !== null) return resume(Effect.void)
+        if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
         child.once("exit", () => resume(Effect.void))
         child.kill("SIGINT")
       })
   )
+
+const exitCode = (child: ChildProcess) =>
+  Effect.async<number | null>((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.succeed(child.exitCode))
+    child.once("exit", (code) => resume(Effect.succeed(code)))
+  })
 
 /** Everything written to a stream of the child until `pattern` matches, or until it ends. */
 const readUntil = (stream: NodeJS.ReadableStream, pattern: RegExp) =>
@@ -64,3 +72,28 @@ it.scopedLive("says what is wrong with a folder that is no model", () =>
     const child = yield* serve("--port", "0", "--model", "/nonexistent")
     assert.include(yield* readUntil(child.stderr, /\n/), "error: /nonexistent/config.json")
   }))
+
+it.scopedLive(
+  "refuses a folder that another has, and takes it over from one that was killed",
+  () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      const first = yield* serve("--port", "0", "--data", folder)
+      yield* readUntil(first.stdout, /\n/)
+
+      const second = yield* serve("--port", "0", "--data", folder)
+      assert.strictEqual(
+        yield* readUntil(second.stderr, /\n/),
+        `error: the folder ${folder} is in use by process ${first.pid}, another server. `
+          + "Stop that one, or give another folder with --data.\n"
+      )
+      assert.strictEqual(yield* exitCode(second), 1)
+
+      first.kill("SIGKILL")
+      yield* exitCode(first)
+      const third = yield* serve("--port", "0", "--data", folder)
+      assert.match(yield* readUntil(third.stdout, /\n/), /^listening on/)
+    }).pipe(Effect.provide(NodeContext.layer)),
+  60_000
+)

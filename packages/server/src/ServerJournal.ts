@@ -8,7 +8,7 @@
  * once a change names it.
  *
  * Nothing is forced to the disk: what is written survives the death of the process, not that of the machine. A folder
- * belongs to one server at a time.
+ * belongs to one server at a time, which whoever starts it has to see to.
  */
 import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
