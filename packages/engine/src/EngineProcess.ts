@@ -5,7 +5,9 @@
  * Whatever ends the child, every waiting and every later call fails with the `EngineError` `Unavailable`.
  */
 import { EngineError } from "@effect-tinker/server/Engine"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 import { fork } from "node:child_process"
 import type { ChildProcess } from "node:child_process"
@@ -27,6 +29,10 @@ export interface EngineProcess {
     method: Method,
     ...args: Parameters<Methods[Method]>
   ) => Effect.Effect<Awaited<ReturnType<Methods[Method]>>, EngineError>
+  /** True before any call fails because of it. */
+  readonly hasEnded: () => boolean
+  /** Waits for its end, and tells what every call fails with from then on. */
+  readonly ended: Effect.Effect<EngineError>
 }
 
 /**
@@ -58,10 +64,10 @@ export const make = (
       }),
       ({ stop }) => Effect.promise(stop)
     ),
-    ({ call, child }): EngineProcess => ({ pid: child.pid, call })
+    ({ call, child, ended, hasEnded }): EngineProcess => ({ pid: child.pid, call, hasEnded, ended })
   )
 
-interface Started extends Pick<EngineProcess, "call"> {
+interface Started extends Omit<EngineProcess, "pid"> {
   readonly child: ChildProcess
   /** Resolves when the process is gone. */
   readonly stop: () => Promise<void>
@@ -77,10 +83,12 @@ const start = (entry: URL): Started => {
   const pending = new Map<number, (reply: Reply | EngineError) => void>()
   let count = 0
   let death: EngineError | undefined
+  const ended = Deferred.unsafeMake<EngineError>(FiberId.none)
   let lastWords = ""
 
   const die = (error: EngineError): void => {
     death ??= error
+    Deferred.unsafeDone(ended, Effect.succeed(death))
     for (const resolve of pending.values()) resolve(death)
     pending.clear()
   }
@@ -133,6 +141,8 @@ const start = (entry: URL): Started => {
   return {
     child,
     call,
+    hasEnded: () => death !== undefined,
+    ended: Deferred.await(ended),
     stop: () => {
       die(unavailable("was closed"))
       child.kill("SIGKILL")

@@ -1,16 +1,18 @@
 /**
  * An `Engine` that trains LoRA adapters of Llama-style models and samples from them, on this machine's processor: one
- * child process for each base model.
+ * child process for each base model. When that ends, another is started, which has nothing of what the first had.
  */
 import * as Engine from "@effect-tinker/server/Engine"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { availableParallelism, totalmem } from "node:os"
 import * as DecodingPass from "./DecodingPass.js"
 import * as EngineProcess from "./EngineProcess.js"
 import * as LocalEngine from "./LocalEngine.js"
 import * as ModelFolder from "./ModelFolder.js"
+import * as SupervisedProcess from "./SupervisedProcess.js"
 
 /**
  * @since 0.1.0
@@ -66,29 +68,28 @@ export const make: (
     const start = Effect.fnUntraced(function*(description: ModelFolder.Description) {
       const { folder, name } = description
       const budgets = yield* budgetsOf(description, options)
-      const child = yield* EngineProcess.make()
-      yield* child.call("start", {
-        folder,
-        threads: options.threads ?? Math.min(8, availableParallelism()),
-        ...budgets
-      })
-      return [name, child] as const
+      const supervised = yield* SupervisedProcess.make(
+        name,
+        Effect.tap(EngineProcess.make(), (child) =>
+          child.call("start", {
+            folder,
+            threads: options.threads ?? Math.min(8, availableParallelism()),
+            ...budgets
+          }))
+      )
+      return [name, supervised] as const
     })
     const processes = new Map(yield* Effect.forEach(descriptions, start, { concurrency: "unbounded" }))
 
     const models = new Map<string, EngineProcess.EngineProcess>()
     const samplers = new Map<string, EngineProcess.EngineProcess>()
-    const find = (
-      where: ReadonlyMap<string, EngineProcess.EngineProcess>,
-      what: string,
-      id: string
-    ): Effect.Effect<EngineProcess.EngineProcess, Engine.EngineError> => {
+    const find = <A>(where: ReadonlyMap<string, A>, what: string, id: string): Effect.Effect<A, Engine.EngineError> => {
       const found = where.get(id)
       return found === undefined
         ? new Engine.EngineError({ reason: "UnknownModel", description: `there is no ${what} ${id}` })
         : Effect.succeed(found)
     }
-    const baseModel = (name: string) => find(processes, "base model", name)
+    const baseModel = (name: string) => Effect.flatMap(find(processes, "base model", name), ({ current }) => current)
     const model = (id: string) => find(models, "model", id)
 
     return {
@@ -121,7 +122,7 @@ export const make: (
         Effect.suspend(() => {
           const child = models.get(modelId)
           models.delete(modelId)
-          return child === undefined ? Effect.void : child.call("unloadModel", modelId)
+          return child === undefined || child.hasEnded() ? Effect.void : child.call("unloadModel", modelId)
         }),
       createSampler: Effect.fn("LlamaEngine.createSampler")(function*(samplerId, options) {
         const child = yield* baseModel(options.baseModel)
@@ -137,8 +138,10 @@ export const make: (
         Effect.suspend(() => {
           const child = samplers.get(samplerId)
           samplers.delete(samplerId)
-          return child === undefined ? Effect.void : child.call("unloadSampler", samplerId)
-        })
+          return child === undefined || child.hasEnded() ? Effect.void : child.call("unloadSampler", samplerId)
+        }),
+      hasLost: (what, id) => (what === "model" ? models : samplers).get(id)?.hasEnded() === true,
+      losses: Stream.mergeAll(Array.from(processes.values(), ({ ends }) => ends), { concurrency: "unbounded" })
     }
   }
 )

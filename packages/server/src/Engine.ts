@@ -8,6 +8,7 @@ import type { TokenLoss } from "@effect-tinker/losses"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
 
 /**
  * @since 0.1.0
@@ -83,6 +84,19 @@ export interface Service {
 
   /** Frees a sampler. One that does not exist is no error. */
   readonly unloadSampler: (samplerId: string) => Effect.Effect<void, EngineError>
+
+  /**
+   * Whether a model or sampler that was made is not there any more, because what computed it has ended and was started
+   * anew: then calls on it fail with `Unavailable`, until `restore` or `createSampler` gives it back. Without this method
+   * nothing is ever lost.
+   */
+  readonly hasLost?: (what: "model" | "sampler", id: string) => boolean
+
+  /**
+   * Why models and samplers were lost, each time after some may have been. Fails when what computes has ended for good.
+   * Without it nothing is ever lost.
+   */
+  readonly losses?: Stream.Stream<EngineError, EngineError>
 }
 
 /**
@@ -326,7 +340,7 @@ export interface TopkLogprobs {
  * - `UnknownModel`: no such base model, model or sampler
  * - `UnsupportedModel`: a folder that is no model, or of an architecture that the engine does not know
  * - `NonFinite`: the computation gave NaN or infinity; nothing was changed
- * - `Unavailable`: what computes could not start, or died; its models are lost
+ * - `Unavailable`: what computes could not start, or died; its models are lost, and may be given back
  *
  * @since 0.1.0
  * @category errors
