@@ -57,7 +57,7 @@ export const keepSampler = (
     const file = yield* journal.writeState(`${encodeURIComponent(id)}.adapter`, Safetensors.encode(snapshot.weights))
     const adapter = { lora: snapshot.lora, file }
     const sampler = state.samplers.get(id)
-    if (sampler !== undefined) state.samplers.set(id, { ...sampler, adapter })
+    if (sampler !== undefined) sampler.adapter = adapter
     return { id, sessionId: session.id, baseModel: baseModel.name, modelPath: undefined, adapter, joinedClients: 0 }
   })
 

@@ -1,16 +1,12 @@
 /** How a server takes over what an earlier one has written down. */
-import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Engine from "../Engine.js"
 import type * as Futures from "../Futures.js"
-import * as Safetensors from "../Safetensors.js"
-import type { ServerError } from "../ServerError.js"
 import type { Change, Service as Journal } from "../ServerJournal.js"
 import type * as Sessions from "../Sessions.js"
 import * as Audit from "./audit.js"
-import * as CheckpointFiles from "./checkpointFiles.js"
 import * as Completions from "./completions.js"
 import type * as Http from "./http.js"
 import * as LiveModel from "./liveModel.js"
@@ -235,14 +231,6 @@ const restoreSampler = (
     const { adapter, id, joinedClients, modelPath } = record
     const baseModel = state.engine.baseModels.find(({ name }) => name === record.baseModel)
     const isGone = adapter === undefined ? false : !(yield* journal.hasState(adapter.file))
-    const make = Effect.gen(function*() {
-      const snapshot = adapter !== undefined
-        ? yield* adapterOf(journal, record.baseModel, adapter)
-        : modelPath === undefined
-        ? undefined
-        : yield* Effect.flatMap(Effect.mapError(TinkerPath.parse(modelPath), invalidPath), state.store.load)
-      yield* state.engine.createSampler(id, { baseModel: record.baseModel, snapshot })
-    })
     yield* State.openSampler(state, {
       id,
       session,
@@ -256,23 +244,11 @@ const restoreSampler = (
         : isGone
         ? "the server was started anew, and its weights are damaged"
         : undefined,
-      // Of many that need it at once one waits for the others, and the end of the first is not the end of all.
-      ready: yield* Effect.cached(Effect.uninterruptible(make)),
+      isLoaded: false,
+      hasOwnWeights: adapter !== undefined,
       adapter
     })
   })
-
-const invalidPath = ({ description }: { readonly description: string }) => new State.UserError({ detail: description })
-
-const adapterOf = (
-  journal: Journal,
-  baseModel: string,
-  { file, lora }: NonNullable<Records.Sampler["adapter"]>
-): Effect.Effect<Engine.Snapshot, ServerError> =>
-  Effect.map(
-    Effect.flatMap(journal.readState(file), Safetensors.decode),
-    (tensors) => CheckpointFiles.snapshotOf({ baseModel, lora, step: 0 }, tensors)
-  )
 
 const restoreResult = (
   state: State.ServerState,

@@ -22,10 +22,13 @@ import * as Sessions from "../Sessions.js"
 import { after } from "./after.js"
 import * as Audit from "./audit.js"
 import * as Completions from "./completions.js"
+import * as Failures from "./failures.js"
 import * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
 import * as Limits from "./limits.js"
 import * as LiveModel from "./liveModel.js"
+import * as LiveSampler from "./liveSampler.js"
+import * as Presence from "./presence.js"
 import * as Records from "./records.js"
 import * as Results from "./results.js"
 import * as Usage from "./usage.js"
@@ -49,10 +52,10 @@ export interface Model {
   unloaded: boolean
   /** Why it is not there any more, although it was not unloaded. */
   readonly lost: string | undefined
-  /** Gives it back to the engine if an earlier server had it. */
+  /** Gives it back to the engine where that does not have it. */
   readonly ready: Effect.Effect<void, WorkError>
   /** Whether the engine has it. */
-  isLoaded: boolean
+  readonly isLoaded: boolean
   readonly kept: LiveModel.Kept
 }
 
@@ -68,8 +71,10 @@ export interface Sampler {
   joinedClients: number
   readonly lost: string | undefined
   readonly ready: Effect.Effect<void, WorkError>
-  /** Where its weights are, if they have no path. */
-  readonly adapter: Records.Sampler["adapter"]
+  /** Whether it has weights that have no path. */
+  readonly hasOwnWeights: boolean
+  /** Where those are kept. */
+  adapter: Records.Sampler["adapter"]
 }
 
 export interface SampleTicket {
@@ -172,6 +177,7 @@ export const make = (
       hasEnded: false,
       journal
     }
+    yield* Effect.forkScoped(Presence.closeLost(state.engine, models))
     return { state, records }
   })
 
@@ -279,9 +285,9 @@ export const createModel = (
       userMetadata,
       fingerprint,
       createdAt,
-      lastRequestAt: createdAt
+      lastRequestAt: createdAt,
+      isLoaded: true
     })
-    model.isLoaded = true
     return yield* submit(state, model, {
       seqId: 0,
       request,
@@ -299,6 +305,7 @@ export const openModel = (
       "id" | "session" | "baseModel" | "lora" | "userMetadata" | "fingerprint" | "createdAt" | "lastRequestAt"
     >
     & {
+      readonly isLoaded?: boolean
       readonly unloaded?: boolean
       readonly lost?: string | undefined
       readonly progress?: Records.Progress | undefined
@@ -306,7 +313,7 @@ export const openModel = (
     }
 ): Effect.Effect<Model> =>
   Effect.gen(function*() {
-    const { done, lost, progress, unloaded = false, ...rest } = options
+    const { done, lost, progress, isLoaded = false, unloaded = false, ...rest } = options
     const { id, session } = options
     const scope = yield* Scope.fork(session.scope, ExecutionStrategy.sequential)
     yield* Scope.addFinalizer(scope, Effect.ignoreLogged(state.engine.unloadModel(id)))
@@ -316,26 +323,32 @@ export const openModel = (
       scope
     )
     if (unloaded || lost !== undefined) yield* Scope.close(scope, Exit.void)
-    const ready: Effect.Effect<void, WorkError> = progress?.weights === undefined || state.journal === undefined
-      ? Effect.void
-      // Of two that need it at once one waits for the other, and none is left half way by the end of either.
-      : yield* Effect.cached(
-        Effect.uninterruptible(Effect.zipRight(
-          LiveModel.restore(state.engine, state.journal, options, progress),
-          Effect.sync(() => {
-            model.isLoaded = true
-          })
-        ))
+    const kept = LiveModel.emptyKept(progress)
+    const presence = Presence.make(state.engine, "model", id, {
+      isLoaded,
+      lost,
+      isKept: () => kept.progress?.weights !== undefined,
+      giveBack: Effect.suspend(() =>
+        kept.progress === undefined || state.journal === undefined
+          ? Effect.void
+          : LiveModel.restore(state.engine, state.journal, options, kept.progress)
       )
+    })
     const model: Model = {
       ...rest,
       scope,
       queue,
       unloaded,
-      lost,
-      ready,
-      isLoaded: false,
-      kept: LiveModel.emptyKept(progress)
+      kept,
+      get lost() {
+        return presence.lost()
+      },
+      get ready() {
+        return presence.ready()
+      },
+      get isLoaded() {
+        return presence.isThere()
+      }
     }
     state.models.set(id, model)
     return model
@@ -359,17 +372,38 @@ export const createSampler = (
       ...sampler,
       completions: Completions.make(),
       joinedClients: 0,
+      isLoaded: true,
       lost: undefined,
-      ready: Effect.void,
+      hasOwnWeights: options.modelPath === undefined && snapshot !== undefined,
       adapter: undefined
     })
   })
 
-/** Makes a sampler known, which the engine has or which has what gives it back. */
-export const openSampler = (state: ServerState, options: Omit<Sampler, "requests">): Effect.Effect<Sampler> =>
+/** Makes a sampler known, which the engine has or is given back. */
+export const openSampler = (
+  state: ServerState,
+  options: Omit<Sampler, "requests" | "ready"> & { readonly isLoaded: boolean }
+): Effect.Effect<Sampler> =>
   Effect.gen(function*() {
     const requests = new Map<string, SampleTicket>()
-    const sampler: Sampler = { ...options, requests }
+    const { id, isLoaded, lost, ...rest } = options
+    const presence = Presence.make(state.engine, "sampler", id, {
+      isLoaded,
+      lost,
+      isKept: () => !sampler.hasOwnWeights || sampler.adapter !== undefined,
+      giveBack: Effect.suspend(() => LiveSampler.restore(state, sampler))
+    })
+    const sampler: Sampler = {
+      ...rest,
+      id,
+      requests,
+      get lost() {
+        return presence.lost()
+      },
+      get ready() {
+        return presence.ready()
+      }
+    }
     state.samplers.set(sampler.id, sampler)
     yield* Scope.addFinalizer(
       sampler.session.scope,
@@ -456,7 +490,7 @@ export const submit = (
     const register = state.futures.submit(requestId, model.queue.state)
     const keyName = yield* FiberRef.get(Audit.currentKey)
     const { journal } = state
-    const result = outcomeOf(requestId, Effect.zipRight(model.ready, planned(request, work)))
+    const result = outcomeOf(requestId, Effect.suspend(() => after(model.ready, () => planned(request, work))))
     const submission = yield* model.queue.submit({
       seqId,
       fingerprint,
@@ -475,7 +509,9 @@ export const submit = (
         Effect.locally(Audit.currentKey, keyName)
       ),
       abandon: Effect.suspend(() =>
-        state.hasEnded ? Effect.void : Effect.zipRight(register, state.futures.complete(requestId, abandoned))
+        state.hasEnded
+          ? Effect.void
+          : Effect.zipRight(register, state.futures.complete(requestId, Failures.ofAbandoned(model)))
       ),
       end: free
     })
@@ -499,12 +535,6 @@ export const submit = (
         return yield* Http.refuse(410, `the model ${model.id} is closed`)
     }
   })
-
-const abandoned: Futures.Failed = {
-  _tag: "Failed",
-  error: "the model was unloaded or its session finished before the request was done",
-  category: "user"
-}
 
 export type Outcome = Futures.Outcome | Finished
 
@@ -558,7 +588,12 @@ const keepResult = (
     ])
     return outcome
   }).pipe(
-    Effect.catchAll((error) => Effect.succeed(failureOf(error)))
+    // What the engine did is gone with it, so that the request has failed, and changed nothing.
+    Effect.catchIf(
+      (error) => error._tag === "EngineError" && !model.isLoaded,
+      (error) => keepResult(state, journal, model, request, Failures.of(error))
+    ),
+    Effect.catchAll((error) => Effect.succeed(Failures.of(error)))
   )
 
 /** What comes of the work; it may also be that it fails or breaks. */
@@ -567,7 +602,7 @@ export const outcomeOf = (
   work: Effect.Effect<Futures.Outcome | Finished, WorkError>
 ): Effect.Effect<Futures.Outcome | Finished> =>
   work.pipe(
-    Effect.catchAll((error) => Effect.succeed(failureOf(error))),
+    Effect.catchAll((error) => Effect.succeed(Failures.of(error))),
     Effect.catchAllDefect((defect) =>
       Effect.as(
         Effect.logError(`request ${requestId} broke`, Cause.die(defect)),
@@ -575,25 +610,6 @@ export const outcomeOf = (
       )
     )
   )
-
-const failureOf = (error: WorkError): Futures.Failed => {
-  switch (error._tag) {
-    case "UserError":
-      return { _tag: "Failed", error: Http.brief(error.detail), category: "user" }
-    case "EngineError":
-      return {
-        _tag: "Failed",
-        error: Http.brief(error.description),
-        category: error.reason === "Unavailable" || error.reason === "UnsupportedModel" ? "server" : "user"
-      }
-    case "ServerError":
-      return {
-        _tag: "Failed",
-        error: Http.brief(error.description),
-        category: error.reason === "DamagedFile" || error.reason === "FileSystem" ? "server" : "user"
-      }
-  }
-}
 
 /** A seed for a request that has none. */
 export const randomSeed: Effect.Effect<number> = Random.nextIntBetween(0, 2 ** 31)

@@ -1,0 +1,33 @@
+/** What clients are told of requests that were accepted and not done. */
+import type { Failed } from "../Futures.js"
+import * as Http from "./http.js"
+import type * as State from "./serverState.js"
+
+export const of = (error: State.WorkError): Failed => {
+  switch (error._tag) {
+    case "UserError":
+      return { _tag: "Failed", error: Http.brief(error.detail), category: "user" }
+    case "EngineError":
+      return {
+        _tag: "Failed",
+        error: Http.brief(error.description),
+        category: error.reason === "Unavailable" || error.reason === "UnsupportedModel" ? "server" : "user"
+      }
+    case "ServerError":
+      return {
+        _tag: "Failed",
+        error: Http.brief(error.description),
+        category: error.reason === "DamagedFile" || error.reason === "FileSystem" ? "server" : "user"
+      }
+  }
+}
+
+/** Of a model that is closed. */
+export const ofAbandoned = ({ id, lost }: Pick<State.Model, "id" | "lost">): Failed =>
+  lost === undefined
+    ? {
+      _tag: "Failed",
+      error: "the model was unloaded or its session finished before the request was done",
+      category: "user"
+    }
+    : { _tag: "Failed", error: `the model ${id} is lost: ${lost}`, category: "server" }
