@@ -5,6 +5,7 @@ import * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
 import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
 import * as NodeServer from "@effect-tinker/node/NodeServer"
 import * as CheckpointStore from "@effect-tinker/server/CheckpointStore"
+import * as Engine from "@effect-tinker/server/Engine"
 import * as ServerJournal from "@effect-tinker/server/ServerJournal"
 import type * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
 import * as TinkerServer from "@effect-tinker/server/TinkerServer"
@@ -12,10 +13,12 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as FolderLock from "./FolderLock.js"
 import * as Main from "./Main.js"
 import * as ServeOptions from "./ServeOptions.js"
@@ -115,11 +118,15 @@ const command = Command.make(
     )
 ).pipe(Command.withDescription("Starts a Tinker server that trains on this machine."))
 
+/** For ever; but a server whose engine is not started any more ends, so that whoever watches over it starts it anew. */
+const computing = ({ losses }: Engine.Service) =>
+  losses === undefined ? Effect.never : Effect.zipRight(Stream.runDrain(losses), Effect.never)
+
 const launch = (options: TinkerProtocol.Options & ServeOptions.KeepOptions, { data, host, model, port }: Place) =>
-  Layer.launch(
+  Layer.build(
     Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening)).pipe(
       Layer.provide(NodeServer.layer({ port, host })),
-      Layer.provide(LlamaEngine.layer(model.length === 0 ? ShippedModel.folder : model)),
+      Layer.provideMerge(LlamaEngine.layer(model.length === 0 ? ShippedModel.folder : model)),
       Layer.provide(
         Option.match(data, {
           onNone: () => CheckpointStore.layerMemory,
@@ -132,6 +139,8 @@ const launch = (options: TinkerProtocol.Options & ServeOptions.KeepOptions, { da
       )
     )
   ).pipe(
+    Effect.flatMap((context) => computing(Context.get(context, Engine.Engine))),
+    Effect.scoped,
     Effect.catchTag("ServeError", (error) =>
       new UsageError({
         description: `cannot listen on ${host}:${port}: ${

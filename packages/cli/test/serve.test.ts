@@ -3,9 +3,9 @@ import { TinkerNode } from "@effect-tinker/node"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
-import { ServiceClient, Tinker } from "effect-tinker"
-import { type ChildProcess, spawn } from "node:child_process"
+import { Effect, Fiber, Layer, Schedule } from "effect"
+import { AdamParams, ApiFuture, Datum, ServiceClient, Tinker } from "effect-tinker"
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 
 const entry = new URL("../src/serve.ts", import.meta.url).pathname
 
@@ -95,5 +95,57 @@ it.scopedLive(
       const third = yield* serve("--port", "0", "--data", folder)
       assert.match(yield* readUntil(third.stdout, /\n/), /^listening on/)
     }).pipe(Effect.provide(NodeContext.layer)),
+  60_000
+)
+
+/** As by a system without memory. Between two processes of the engine there is none for a moment. */
+const killEngine = (server: ChildProcess) =>
+  Effect.try(() => {
+    const pid = execFileSync("pgrep", ["-P", String(server.pid), "-f", "engineChild"])
+    process.kill(Number(pid), "SIGKILL")
+  }).pipe(Effect.retry(Schedule.spaced("20 millis")), Effect.orDie)
+
+it.scopedLive(
+  "goes on with a model when its engine was killed, from the last finished request",
+  () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const server = yield* serve("--port", "0", "--data", yield* fs.makeTempDirectoryScoped())
+      const line = yield* readUntil(server.stdout, /\n/)
+      const data = [Datum.fromTokens(Int32Array.of(1, 2, 3, 4), new Float32Array(4).fill(1))]
+      const logprobs = yield* Effect.gen(function*() {
+        const service = yield* ServiceClient.ServiceClient
+        const training = yield* service.createLoraTrainingClient({ baseModel: ShippedModel.name, rank: 4, seed: 1 })
+        const forward = Effect.map(
+          ApiFuture.flatten(training.forward({ data, lossFn: "cross_entropy" })),
+          ({ lossFnOutputs }) => lossFnOutputs.map(({ logprobs }) => logprobs!.data)
+        )
+        yield* ApiFuture.flatten(training.forwardBackward({ data, lossFn: "cross_entropy" }))
+        yield* ApiFuture.flatten(training.optimStep(AdamParams.make({ learningRate: 0.01 })))
+        const before = yield* forward
+        yield* killEngine(server)
+        return { before, after: yield* Effect.retry(forward, { times: 1 }) }
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(
+          Tinker.layer({ baseUrl: line.replace("listening on ", "").trim() }).pipe(Layer.provide(TinkerNode.layer))
+        )
+      )
+      assert.deepStrictEqual(logprobs.after, logprobs.before)
+    }).pipe(Effect.provide(NodeContext.layer)),
+  60_000
+)
+
+it.scopedLive(
+  "ends with an error, and says why, when its engine ends again and again",
+  () =>
+    Effect.gen(function*() {
+      const server = yield* serve("--port", "0")
+      const errors = yield* Effect.fork(readUntil(server.stderr, /\n/))
+      yield* readUntil(server.stdout, /\n/)
+      yield* Effect.forkScoped(Effect.repeat(killEngine(server), Schedule.spaced("20 millis")))
+      assert.match(yield* Fiber.join(errors), /^error: the engine of \S+ has ended 6 times within 5m, .*SIGKILL/)
+      assert.strictEqual(yield* exitCode(server), 1)
+    }),
   60_000
 )
