@@ -1,13 +1,14 @@
 /**
  * Keeps a folder for one process at a time.
  *
- * Of the files `.lock/<n>` the one with the highest number says who has the folder, with its {@link ProcessMark}; when it
- * is empty, or that process runs no more, nobody has. To take the folder is to make the file of the next number, which
- * exactly one can. The highest is never removed, so that no number has two owners: whoever finds a higher one beside
- * what he has just made was too late, and looks again.
+ * Of the files `.lock/<n>/owner` the one with the highest number says who has the folder, with its {@link ProcessMark};
+ * when it is empty, or that process runs no more, nobody has. To take the folder is to make the directory of the next
+ * number, which exactly one can. The highest is never removed, so that no number has two owners: whoever finds a higher
+ * one beside what he has just made was too late, and looks again.
  *
  * This is for processes that see each other: on one machine, in one container.
  */
+import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
@@ -33,35 +34,44 @@ export const acquire = (
     const path = yield* Path.Path
     const locks = path.join(folder, ".lock")
     const place = (number: number) => path.join(locks, String(number))
+    const ownerOf = (directory: string) => path.join(directory, "owner")
 
     const numbers = Effect.map(fs.readDirectory(locks), (names) =>
       names.filter((name) => isNumber.test(name)).map(Number))
 
     const holderOf = (number: number) =>
       Effect.gen(function*() {
-        const mark = decode(yield* fs.readFileString(place(number)))
+        // One that is gone was that of a number which is not the highest any more.
+        const text = yield* orElse(fs.readFileString(ownerOf(place(number))), "")
+        const mark = decode(text)
         return Option.isSome(mark) && (yield* ProcessMark.isRunning(mark.value)) ? mark : Option.none()
       })
 
-    /** Whole from the moment it is there. False when somebody else has made it. */
+    /** Whole from the moment it is there: a directory with something in it is never replaced. False when another was first. */
     const create = (number: number) =>
       Effect.gen(function*() {
         const whole = path.join(locks, `new-${process.pid}-${(yield* Random.nextInt).toString(36)}`)
+        yield* fs.makeDirectory(whole)
         const mark = yield* ProcessMark.own
-        return yield* fs.writeFileString(whole, encode(mark)).pipe(
-          Effect.zipRight(fs.link(whole, place(number))),
-          Effect.as(true),
-          Effect.catchIf(
-            // What it was written to is removed by one that has the folder.
-            (error) =>
-              error._tag === "SystemError" && (error.reason === "AlreadyExists" || error.reason === "NotFound"),
-            () => Effect.succeed(false)
+        const made = Effect.as(
+          Effect.zipRight(fs.writeFileString(ownerOf(whole), encode(mark)), fs.rename(whole, place(number))),
+          true
+        )
+        // What it was written to is removed by one that has taken the folder meanwhile.
+        return yield* orElse(made, false).pipe(
+          Effect.catchAll((error) =>
+            Effect.filterOrFail(
+              Effect.map(numbers, (all) =>
+                all.every((other) => other < number)),
+              (isFree) => !isFree,
+              () => error
+            )
           ),
-          Effect.ensuring(Effect.ignore(fs.remove(whole, { force: true })))
+          Effect.ensuring(Effect.ignore(fs.remove(whole, { recursive: true, force: true })))
         )
       })
 
-    const attempt = Effect.gen(function*() {
+    const look = Effect.gen(function*() {
       yield* fs.makeDirectory(locks, { recursive: true })
       const highest = Math.max(0, ...yield* numbers)
       const holder = highest === 0 ? Option.none() : yield* holderOf(highest)
@@ -69,28 +79,25 @@ export const acquire = (
       const number = highest + 1
       if (!(yield* create(number))) return undefined
       if ((yield* numbers).every((other) => other <= number)) return number
-      yield* fs.remove(place(number), { force: true })
+      // Whoever has the folder may do the same.
+      yield* Effect.ignore(fs.remove(place(number), { recursive: true, force: true }))
       return undefined
-    }).pipe(
-      // Another process has taken it in between, and removed what was before.
-      Effect.catchIf(
-        (error) => error._tag === "SystemError" && error.reason === "NotFound",
-        () => Effect.succeed(undefined)
-      ),
-      Effect.repeat({ until: (number): number is number => number !== undefined })
-    )
+    })
+    const take = Effect.repeat(look, { until: (number): number is number => number !== undefined })
 
     const removeOthers = (own: number) =>
       Effect.flatMap(fs.readDirectory(locks), (names) =>
-        Effect.forEach(names, (name) =>
-          name === String(own) ? Effect.void : fs.remove(path.join(locks, name), { force: true }), { discard: true }))
+        Effect.forEach(
+          names.filter((name) => name !== String(own)),
+          (name) => fs.remove(path.join(locks, name), { recursive: true, force: true }),
+          { discard: true }
+        )).pipe(Effect.ignoreLogged)
 
-    const own = yield* Effect.acquireRelease(
-      attempt,
-      (number) =>
-        Effect.ignoreLogged(fs.truncate(place(number), 0))
+    yield* Effect.acquireRelease(
+      // Before it can be released: others may not find what they make removed by one that has no right to it any more.
+      Effect.tap(take, removeOthers),
+      (number) => Effect.ignoreLogged(fs.truncate(ownerOf(place(number)), 0))
     )
-    yield* Effect.ignoreLogged(removeOthers(own))
   }).pipe(
     Effect.mapError((cause) =>
       cause._tag === "UsageError" ? cause : new UsageError({
@@ -98,6 +105,14 @@ export const acquire = (
         cause
       })
     )
+  )
+
+/** Something else where a file is not there. */
+const orElse = <A, B, R>(effect: Effect.Effect<A, PlatformError.PlatformError, R>, other: B) =>
+  Effect.catchIf(
+    effect,
+    (error) => error._tag === "SystemError" && error.reason === "NotFound",
+    () => Effect.succeed(other)
   )
 
 const isNumber = /^\d+$/

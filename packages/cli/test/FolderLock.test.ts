@@ -21,8 +21,8 @@ const inFolder = (
 const leave = (folder: string, text: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    yield* fs.makeDirectory(`${folder}/.lock`, { recursive: true })
-    yield* fs.writeFileString(`${folder}/.lock/7`, text)
+    yield* fs.makeDirectory(`${folder}/.lock/7`, { recursive: true })
+    yield* fs.writeFileString(`${folder}/.lock/7/owner`, text)
   })
 
 /** The number of a process that has ended. */
