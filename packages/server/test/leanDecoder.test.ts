@@ -16,6 +16,40 @@ const sample = {
   other: 1
 }
 
+const Named = Schema.Struct({ name: Schema.String })
+
+const Kinds = Schema.Struct({
+  pair: Schema.Tuple(Schema.Number, Schema.String),
+  anything: Schema.Struct({}),
+  counts: Schema.Record({ key: Schema.String, value: Schema.Int }),
+  /** The schema asks the second one first. */
+  either: Schema.Union(Named, Schema.Struct({ type: Schema.Literal("b") })),
+  decided: Schema.Array(
+    Schema.Union(
+      Schema.Struct({ type: Schema.Literal("a"), size: Schema.NumberFromString }),
+      Schema.Struct({ type: Schema.Literal("b"), size: Schema.NullOr(Schema.Int) })
+    )
+  ),
+  text: Schema.compose(Schema.Trim, Schema.NonEmptyString),
+  strict: Schema.Struct({ a: Schema.optional(Schema.BigIntFromSelf) }).annotations({
+    parseOptions: { onExcessProperty: "error" }
+  }),
+  lenient: Schema.Number.annotations({ decodingFallback: () => Either.right(7) }),
+  renamed: Schema.rename(Named, { name: "title" })
+})
+
+const kinds = {
+  pair: [1, "a"],
+  anything: "a",
+  counts: { a: 1, b: 2 },
+  either: { name: "a", type: "b" },
+  decided: [{ type: "a", size: "1" }, { type: "b", size: null }, { type: "b", size: 2 }],
+  text: " a ",
+  strict: { a: 1n },
+  lenient: "a",
+  renamed: { name: "a" }
+}
+
 const asUnknown = <A, I>(schema: Schema.Schema<A, I>) => Schema.make<unknown, unknown>(schema.ast)
 
 const schemas: ReadonlyArray<readonly [string, Schema.Schema<unknown>, object]> = [
@@ -29,7 +63,8 @@ const schemas: ReadonlyArray<readonly [string, Schema.Schema<unknown>, object]> 
     sdk_version: "0.38.0",
     user_metadata: { a: 1 },
     type: "create_session"
-  }]
+  }],
+  ["fields whose schemas are of every kind", asUnknown(Kinds), kinds]
 ]
 
 /** The same value with something in it gone, or of another kind. */

@@ -1,82 +1,207 @@
 /**
- * Decodes by schemas what comes by the thousands. Effect's own decoder renames fields and fills in defaults in a copy that it
- * deletes the old ones from, which leaves an object that is slow ever after, and then checks the result once more; this one
- * makes the object that it shall be from what was checked.
+ * Decodes by schemas what comes by the thousands. For each schema there is a function that looks at a value once and makes
+ * what it is decoded to, or sees that it does not fit; then Effect's own decoder has the word, as it has about the kinds of
+ * schemas that are not known here.
  */
+import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
-import type { ParseError } from "effect/ParseResult"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as AST from "effect/SchemaAST"
 
 /** What `Schema.decodeUnknownEither` gives, and its errors. */
-export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Either.Either<A, ParseError> => {
-  const decoded = decoderOf(schema.ast)(value)
-  return Either.isRight(decoded) ? Either.right(decoded.right as A) : Schema.decodeUnknownEither(schema)(value)
+export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Either.Either<A, ParseResult.ParseError> => {
+  const decoded = attemptOf(schema.ast)(value)
+  return decoded === unfit ? Schema.decodeUnknownEither(schema)(value) : Either.right(decoded as A)
 }
 
-const decoderOf = (ast: AST.AST): Decoder => {
-  const known = decoders.get(ast)
+/** Gives what a value is decoded to, or {@link unfit}. */
+type Attempt = (value: unknown) => unknown
+
+const unfit = Symbol("unfit")
+
+const attempts = new WeakMap<AST.AST, Attempt>()
+
+const attemptOf = (ast: AST.AST): Attempt => {
+  const known = attempts.get(ast)
   if (known !== undefined) return known
-  const decoder: Decoder = Schema.decodeUnknownEither(Schema.make<unknown, unknown>(lean(ast)))
-  decoders.set(ast, decoder)
-  return decoder
+  const attempt = hasOwnRules(ast) ? bySchema(ast) : make(ast)
+  attempts.set(ast, attempt)
+  return attempt
 }
 
-type Decoder = (value: unknown) => Either.Either<unknown, ParseError>
+const hasOwnRules = (ast: AST.AST): boolean =>
+  Option.isSome(AST.getParseOptionsAnnotation(ast)) || Option.isSome(AST.getDecodingFallbackAnnotation(ast))
 
-const decoders = new WeakMap<AST.AST, Decoder>()
+const bySchema = (ast: AST.AST): Attempt => {
+  const decode = ParseResult.decodeUnknownEither(Schema.make<unknown, unknown>(ast))
+  return (value) => Either.getOrElse(decode(value), () => unfit)
+}
 
-const lean = (ast: AST.AST): AST.AST => {
+const make = (ast: AST.AST): Attempt => {
   switch (ast._tag) {
-    case "TypeLiteral":
-      return new AST.TypeLiteral(
-        ast.propertySignatures.map(({ annotations, isOptional, isReadonly, name, type }) =>
-          new AST.PropertySignature(name, lean(type), isOptional, isReadonly, annotations)
-        ),
-        ast.indexSignatures,
-        ast.annotations
-      )
-    case "TupleType":
-      return new AST.TupleType(
-        ast.elements,
-        ast.rest.map(({ annotations, type }) => new AST.Type(lean(type), annotations)),
-        ast.isReadonly,
-        ast.annotations
-      )
-    case "Union":
-      return AST.Union.make(ast.types.map(lean), ast.annotations)
-    case "Transformation": {
-      const from = lean(ast.from)
-      const { transformation } = ast
-      return AST.isTypeLiteralTransformation(transformation)
-        ? new AST.Transformation(from, AST.unknownKeyword, rebuilding(ast.to, transformation), ast.annotations)
-        : new AST.Transformation(from, ast.to, transformation, ast.annotations)
+    case "StringKeyword":
+      return (value) => typeof value === "string" ? value : unfit
+    case "NumberKeyword":
+      return (value) => typeof value === "number" ? value : unfit
+    case "BooleanKeyword":
+      return (value) => typeof value === "boolean" ? value : unfit
+    case "BigIntKeyword":
+      return (value) => typeof value === "bigint" ? value : unfit
+    case "UndefinedKeyword":
+      return (value) => value === undefined ? value : unfit
+    case "UnknownKeyword":
+      return identity
+    case "Literal":
+      return (value) => value === ast.literal ? value : unfit
+    case "Declaration": {
+      const check = ast.decodeUnknown(...ast.typeParameters)
+      return (value) => madeOf(check(value, AST.defaultParseOption, ast))
     }
+    case "Refinement":
+      return refined(ast)
+    case "Union":
+      return isDecided(ast) ? firstOf(ast.types.map(attemptOf)) : bySchema(ast)
+    case "TupleType":
+      return ast.elements.length === 0 && ast.rest.length === 1 ? arrayOf(attemptOf(ast.rest[0]!.type)) : bySchema(ast)
+    case "TypeLiteral":
+      return isRecord(ast) ? record(ast.propertySignatures.map((field) => ({ field, to: field.name }))) : bySchema(ast)
+    case "Transformation":
+      return transformed(ast)
     default:
-      return ast
+      return bySchema(ast)
   }
 }
 
-type Fields = Readonly<Record<PropertyKey, unknown>>
-
-const rebuilding = (to: AST.AST, transformation: AST.TypeLiteralTransformation): AST.FinalTransformation => {
-  const changes = transformation.propertySignatureTransformations
-  const fields = AST.getPropertySignatures(to).map(({ name }) =>
-    changes.find((change) => change.to === name) ?? { to: name, from: name, decode: identity }
-  )
-  const decode = (input: Fields) => {
-    const output: Record<PropertyKey, unknown> = {}
-    for (const { decode, from, to } of fields) {
-      if (decode === identity) {
-        if (from in input) output[to] = input[from]
-        continue
-      }
-      const value = decode(from in input ? Option.some(input[from]) : Option.none())
-      if (Option.isSome(value)) output[to] = value.value
-    }
-    return Either.right(output)
+const refined = (ast: AST.Refinement): Attempt => {
+  const first = attemptOf(ast.from)
+  return (value) => {
+    const found = first(value)
+    return found !== unfit && Option.isNone(ast.filter(found, AST.defaultParseOption, ast)) ? found : unfit
   }
-  return new AST.FinalTransformation(decode, () => Either.right(undefined))
+}
+
+const firstOf = (members: ReadonlyArray<Attempt>): Attempt => (value) => {
+  for (const member of members) {
+    const found = member(value)
+    if (found !== unfit) return found
+  }
+  return unfit
+}
+
+const arrayOf = (element: Attempt): Attempt => (value) => {
+  if (!Array.isArray(value)) return unfit
+  const output = new Array<unknown>(value.length)
+  for (let i = 0; i < output.length; i++) {
+    const found = element(value[i])
+    if (found === unfit) return unfit
+    output[i] = found
+  }
+  return output
+}
+
+interface Field {
+  readonly field: AST.PropertySignature
+  /** Its name in what is made. */
+  readonly to: PropertyKey
+  /** Makes its value of the one that was found, if any. */
+  readonly decode?: ((found: Option.Option<unknown>) => Option.Option<unknown>) | undefined
+}
+
+const record = (fields: ReadonlyArray<Field>): Attempt => {
+  const known = fields.map(({ decode, field, to }) => ({
+    from: field.name,
+    isOptional: field.isOptional,
+    attempt: attemptOf(field.type),
+    to,
+    decode
+  }))
+  return (value) => {
+    if (!Predicate.isRecord(value)) return unfit
+    const output: Record<PropertyKey, unknown> = {}
+    for (const { attempt, decode, from, isOptional, to } of known) {
+      let found: Option.Option<unknown> = Option.none()
+      if (Object.hasOwn(value, from)) {
+        const decoded = attempt(value[from])
+        if (decoded === unfit) return unfit
+        if (decode === undefined) {
+          output[to] = decoded
+          continue
+        }
+        found = Option.some(decoded)
+      } else if (!isOptional) return unfit
+      const made = decode === undefined ? found : decode(found)
+      if (made._tag === "Some") output[to] = made.value
+    }
+    return output
+  }
+}
+
+/** One with no fields is anything but null, and one with others than those that it names needs all of them looked at. */
+const isRecord = (ast: AST.AST): ast is AST.TypeLiteral =>
+  AST.isTypeLiteral(ast) && ast.propertySignatures.length > 0 && ast.indexSignatures.length === 0
+
+const transformed = (ast: AST.Transformation): Attempt => {
+  const { from, to, transformation } = ast
+  if (AST.isTypeLiteralTransformation(transformation)) {
+    return isRecord(from) ? record(renamed(from, to, transformation)) : bySchema(ast)
+  }
+  const first = attemptOf(from)
+  const last = attemptOf(to)
+  if (!AST.isFinalTransformation(transformation)) {
+    return (value) => {
+      const found = first(value)
+      return found === unfit ? unfit : last(found)
+    }
+  }
+  return (value) => {
+    const found = first(value)
+    if (found === unfit) return unfit
+    const made = madeOf(transformation.decode(found, AST.defaultParseOption, ast, value))
+    return made === unfit ? unfit : last(made)
+  }
+}
+
+/** What is there at once; nothing here waits. */
+const madeOf = (made: Effect.Effect<unknown, ParseResult.ParseIssue, unknown>): unknown =>
+  Either.isEither(made) && Either.isRight(made) ? made.right : unfit
+
+/** Fields under other names, and what stands in for those that are missing. */
+const renamed = (
+  from: AST.TypeLiteral,
+  to: AST.AST,
+  { propertySignatureTransformations: changes }: AST.TypeLiteralTransformation
+): ReadonlyArray<Field> =>
+  AST.getPropertySignatures(to).map(({ name }) => {
+    const change = changes.find((change) => change.to === name) ?? { from: name, decode: identity }
+    const field = from.propertySignatures.find(({ name }) => name === change.from)!
+    return { field, to: name, decode: change.decode === identity ? undefined : change.decode }
+  })
+
+/** Whether the first member that fits is the one that the schema's own order finds: it asks those with a literal first. */
+const isDecided = ({ types }: AST.Union): boolean => {
+  const compound = types.filter((type) => !isPlain(type))
+  if (compound.length <= 1) return true
+  const literals = compound.map(literalsOf)
+  return literals[0]!.some(([name]) => {
+    const values = literals.map((fields) => fields.find(([other]) => other === name)?.[1])
+    return !values.includes(undefined) && new Set(values).size === values.length
+  })
+}
+
+/** What is decoded to itself. */
+const isPlain = (ast: AST.AST): boolean =>
+  AST.isLiteral(ast) || AST.isStringKeyword(ast) || AST.isNumberKeyword(ast) || AST.isBooleanKeyword(ast) ||
+  AST.isUndefinedKeyword(ast) || AST.isBigIntKeyword(ast) || (AST.isRefinement(ast) && isPlain(ast.from))
+
+/** Those that an object must have, by name. */
+const literalsOf = (ast: AST.AST): ReadonlyArray<readonly [PropertyKey, AST.LiteralValue]> => {
+  if (AST.isTransformation(ast)) return literalsOf(ast.from)
+  if (!AST.isTypeLiteral(ast)) return []
+  return ast.propertySignatures.flatMap(({ isOptional, name, type }) =>
+    AST.isLiteral(type) && !isOptional ? [[name, type.literal] as const] : []
+  )
 }
