@@ -2,12 +2,12 @@
  * Results of submitted requests. They are kept for a while after they are there, so that a client may ask again when an
  * answer was lost.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import { withNow } from "./internal/now.js"
 import { OldestFirst } from "./internal/oldestFirst.js"
 
 /**
@@ -242,18 +242,19 @@ export const make = (options: Options = {}): Service => {
   return {
     holdTime,
     submit: (requestId, queue, options = {}) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      withNow((now) => {
         forgetOld(now)
         // Registered again when it runs, perhaps at the same moment: whoever waits already must not be left with an
         // outcome that never comes.
         const entry = entries.get(requestId)
-        if (entry !== undefined && entry._tag !== "Lost") return
-        if (expired.has(requestId) && options.isRepeatable !== true) return
+        if (entry !== undefined && entry._tag !== "Lost") return Effect.void
+        if (expired.has(requestId) && options.isRepeatable !== true) return Effect.void
         expired.delete(requestId)
         entries.set(requestId, { _tag: "Submitted", outcome: undefined, settled: undefined, queue, options })
+        return Effect.void
       }),
     complete: (requestId, outcome) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      withNow((now) => {
         const entry = entries.get(requestId)
         if (entry?._tag !== "Submitted" || entry.outcome !== undefined) return Effect.void
         entry.outcome = outcome
@@ -267,7 +268,7 @@ export const make = (options: Options = {}): Service => {
         return announce === undefined ? Effect.void : announce(outcome)
       }),
     retrieve: (requestId, { allowMetadataOnly }) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now): Effect.Effect<Option.Option<Reply>> => {
+      withNow((now): Effect.Effect<Option.Option<Reply>> => {
         forgetOld(now)
         const entry = entries.get(requestId)
         switch (entry?._tag) {

@@ -430,10 +430,7 @@ const received = (
   body,
   params: of.params,
   url: request.url,
-  // Few want to know.
-  get origin() {
-    return originOf(request)
-  },
+  origin: () => originOf(request),
   fault: of.fault,
   route: of.route
 })

@@ -50,7 +50,7 @@ export const make = (state: State.ServerState, options: Options) => {
     })
 
   const addressOf = ({ origin }: Http.Received, token: string, name: string) =>
-    `${origin}${filesPath}/${token}/${encodeURIComponent(name)}`
+    `${origin()}${filesPath}/${token}/${encodeURIComponent(name)}`
 
   const externalWeightsUrls: Http.Handler = (request) =>
     Effect.gen(function*() {

@@ -41,7 +41,7 @@ export interface Received {
   /** As it came, with its query. */
   readonly url: string
   /** Of the server, as the client sees it, e.g. `http://localhost:8000`. */
-  readonly origin: string
+  readonly origin: () => string
   readonly fault: Fault | undefined
   /** Its name among the routes. */
   readonly route: string

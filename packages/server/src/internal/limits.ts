@@ -23,16 +23,14 @@ export interface Limits {
   /** Counts a request until `free` is called with as many bytes. */
   readonly occupy: (bytes: number) => void
   readonly free: (bytes: number) => void
-  readonly sample: (sessionId: string) => Turn
+  readonly sample: (sessionId: string) => Slots.Slot
+  /** What a sample with this turn is waiting for. */
+  readonly sampleState: (turn: Slots.Slot) => QueueState
   /** Opens when the model may begin, whose place is free again when its scope closes. */
   readonly modelGate: (sessionId: string, scope: Scope.Scope) => Effect.Effect<RequestQueue.Gate>
   /** Samples that wait, without those that are computed. */
   readonly waitingSamples: () => number
   readonly waitingBytes: () => number
-}
-
-export interface Turn extends Slots.Slot {
-  readonly state: () => QueueState
 }
 
 const open: RequestQueue.Gate = { open: Effect.void, state: Effect.succeed(undefined) }
@@ -62,14 +60,11 @@ export const make = (options: Options): Limits => {
     free: (removed) => {
       bytes -= removed
     },
-    sample: (sessionId) => {
-      const slot = samples.slot(sessionId)
-      const state = () =>
-        slot.hasBegun()
-          ? active
-          : paused(`${samples.limit} samples are computed at a time here, and ${samples.waiting()} wait`)
-      return { ...slot, state }
-    },
+    sample: samples.slot,
+    sampleState: (turn) =>
+      turn.hasBegun()
+        ? active
+        : paused(`${samples.limit} samples are computed at a time here, and ${samples.waiting()} wait`),
     modelGate: (sessionId, scope) =>
       models === undefined ? Effect.succeed(open) : Effect.gen(function*() {
         const begins = yield* Deferred.make<void>()

@@ -158,7 +158,7 @@ export const replay = (
         body,
         params: {},
         url: "/",
-        origin: "",
+        origin: () => "",
         fault: undefined,
         route,
         replayed: { fingerprint, seed }

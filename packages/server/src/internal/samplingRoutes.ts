@@ -6,7 +6,6 @@ import * as SampleResponse from "effect-tinker/SampleResponse"
 import * as SamplingApi from "effect-tinker/SamplingApi"
 import * as SamplingParams from "effect-tinker/SamplingParams"
 import * as ServiceApi from "effect-tinker/ServiceApi"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -21,10 +20,12 @@ import { after } from "./after.js"
 import * as Completions from "./completions.js"
 import * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
+import { withNow } from "./now.js"
 import * as Records from "./records.js"
 import * as Results from "./results.js"
 import * as SampleScores from "./sampleScores.js"
 import * as State from "./serverState.js"
+import { start } from "./start.js"
 import * as TrainingData from "./trainingData.js"
 import * as Users from "./users.js"
 
@@ -120,15 +121,19 @@ export const make = (
     state.limits.occupy(length)
     const gate = state.gate(sampler.id)
     const turn = state.limits.sample(sampler.session.id)
-    const submitted = futures.submit(requestId, Effect.map(gate.state, (queue) => queue ?? turn.state()), {
-      isRepeatable: true,
-      announce: (outcome) =>
-        sampler.completions.add(Completions.cloneOf(seqId), {
-          requestId,
-          isFailed: outcome._tag === "Failed",
-          size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
-        })
-    })
+    const submitted = futures.submit(
+      requestId,
+      Effect.map(gate.state, (queue) => queue ?? state.limits.sampleState(turn)),
+      {
+        isRepeatable: true,
+        announce: (outcome) =>
+          sampler.completions.add(Completions.cloneOf(seqId), {
+            requestId,
+            isFailed: outcome._tag === "Failed",
+            size: outcome._tag === "Completed" ? outcome.bytes?.byteLength : undefined
+          })
+      }
+    )
     const asked = state.journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
     const work = () =>
       after(turn.begin(), () => after(sampler.ready, () => Effect.suspend(() => sample(sampler, wanted))))
@@ -142,21 +147,20 @@ export const make = (
       state.limits.free(length)
       if (Exit.isInterrupted(exit)) return state.hasEnded ? Effect.void : futures.complete(requestId, cancelled)
       return Effect.flatMap(
-        State.outcomeOf(requestId, exit),
+        Exit.isSuccess(exit) ? exit : State.outcomeOf(requestId, exit),
         (outcome) =>
-          Effect.flatMap(Clock.currentTimeMillis, (at) => {
+          withNow((at) => {
             count(sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
             return futures.complete(requestId, outcome)
           })
       )
     })
-    // Begins as what may not be interrupted, so that its end is never missed.
-    const forked = Effect.uninterruptible(Effect.forkIn(settled, sampler.session.scope))
-    return Effect.flatMap(Effect.zipRight(submitted, forked), (fiber) => {
+    const begun = start(settled, (fiber) => {
       if (!isOver) state.sampling.set(requestId, fiber)
       const answer = acceptedSample(ticket)
       return asked === undefined ? Effect.succeed(answer) : Effect.as(State.orUnavailable(asked), answer)
     })
+    return Effect.zipRight(submitted, begun)
   }
 
   /**

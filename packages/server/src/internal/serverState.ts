@@ -6,7 +6,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
@@ -114,7 +114,7 @@ export interface ServerState {
   readonly projectsOfCopies: Map<string, string>
   /** Copies by the keys of the requests for them. */
   readonly copies: Map<string, { readonly body: string; readonly path: string }>
-  /** Samples that are being computed, by request. */
+  /** Samples that are being computed, by request; the end of their session ends them. */
   readonly sampling: Map<string, Fiber.RuntimeFiber<void>>
   readonly gate: (id: string) => RequestQueue.Gate
   readonly limits: Limits.Limits
@@ -235,7 +235,7 @@ export const requireSampler = (state: ServerState, samplerId: string): Effect.Ef
 /** The result of a request is told to whoever may have asked for it. */
 export const requireRequest = (state: ServerState, requestId: string): Effect.Effect<void, Http.Refusal> =>
   Effect.flatMap(
-    state.sessions.get(requestId.split(":")[0]!),
+    state.sessions.get(requestId.slice(0, requestId.indexOf(":"))),
     (session) => Users.requireMine(`the request ${requestId}`, session?.owner)
   )
 
@@ -407,12 +407,18 @@ export const openSampler = (
     state.samplers.set(sampler.id, sampler)
     yield* Scope.addFinalizer(
       sampler.session.scope,
-      Effect.zipRight(
-        Effect.sync(() => requests.clear()),
-        Effect.ignoreLogged(state.engine.unloadSampler(sampler.id))
+      interruptSamples(state, sampler).pipe(
+        Effect.zipRight(Effect.sync(() => requests.clear())),
+        Effect.zipRight(Effect.ignoreLogged(state.engine.unloadSampler(sampler.id)))
       )
     )
     return sampler
+  })
+
+const interruptSamples = (state: ServerState, { id }: Sampler): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const ofSampler = Array.from(state.sampling).filter(([requestId]) => requestId.startsWith(`${id}:`))
+    return Fiber.interruptAll(ofSampler.map(([, fiber]) => fiber))
   })
 
 /** `result` is what the one who asked for it will be told. */

@@ -46,48 +46,69 @@ export const make = (limit: number): Slots => {
     start()
   }
 
-  const slot = (group: string): Slot => {
-    let state: "waiting" | "held" | "ended" = "waiting"
-    const take = (): boolean => {
-      if (taken >= limit) return false
-      taken += 1
-      state = "held"
-      return true
+  const take = (): boolean => {
+    if (taken >= limit) return false
+    taken += 1
+    return true
+  }
+
+  /** Many are made, most of which never wait. */
+  class One implements Slot {
+    private readonly group: string
+    private state: "waiting" | "held" | "ended" = "waiting"
+
+    constructor(group: string) {
+      this.group = group
     }
-    const wait = Effect.async<void>((resume) => {
+
+    begin(): Effect.Effect<void> {
+      return this.take() ? Effect.void : Effect.async<void>((resume) => this.wait(() => resume(Effect.void)))
+    }
+
+    hasBegun(): boolean {
+      return this.state !== "waiting"
+    }
+
+    end(): void {
+      if (this.state === "held") giveBack()
+      this.state = "ended"
+    }
+
+    private take(): boolean {
+      const isTaken = take()
+      if (isTaken) this.state = "held"
+      return isTaken
+    }
+
+    /** Gives what leaves the queue. */
+    private wait(begin: () => void): Effect.Effect<void> | undefined {
       // One may have become free since it was asked for.
-      if (take()) return resume(Effect.void)
-      const queue = groups.get(group) ?? new OldestFirst()
-      groups.set(group, queue)
+      if (this.take()) return void begin()
+      const queue = groups.get(this.group) ?? new OldestFirst()
+      groups.set(this.group, queue)
       const start = () => {
-        state = "held"
-        resume(Effect.void)
+        this.state = "held"
+        begin()
       }
       queue.set(start, true)
       waiting += 1
       return Effect.sync(() => {
         if (!queue.delete(start)) return
         waiting -= 1
-        if (queue.size === 0) groups.delete(group)
+        if (queue.size === 0) groups.delete(this.group)
       })
-    })
-    return {
-      begin: () => take() ? Effect.void : wait,
-      hasBegun: () => state !== "waiting",
-      end: () => {
-        if (state === "held") giveBack()
-        state = "ended"
-      }
     }
   }
+
+  const slot = (group: string): Slot => new One(group)
 
   return {
     limit,
     slot,
     within: (group, work) =>
       Effect.suspend(() => {
-        const { begin, end } = slot(group)
-        return Effect.ensuring(Effect.zipRight(begin(), work), Effect.sync(end))
+        const one = slot(group)
+        return Effect.ensuring(Effect.zipRight(one.begin(), work), Effect.sync(() => one.end()))
       }),
     waiting: () => waiting,
     taken: () => taken
