@@ -365,13 +365,14 @@ export const makeStoppable = (
       yield* Restoration.replay(state, journal, handlers, unfinished)
     }
 
-    // Paths without parameters, as nearly all requests have, are found without a router.
-    const fixed = new Map<string, ReturnType<typeof answerOf>>()
+    // Paths without parameters, as nearly all requests have, are found without a router: by method, then by path.
+    const fixed = new Map<string, Map<string, ReturnType<typeof answerOf>>>()
     const routed = Routes.all.flatMap(([name, one]) => {
       const answer = answerOf(name, one, handlers[name])
       const path = Routes.pathOf(one)
       if (!path.includes(":")) {
-        fixed.set(`${one.method} ${path}`, answer)
+        const ofMethod = fixed.get(one.method) ?? new Map()
+        fixed.set(one.method, ofMethod.set(path, answer))
         return []
       }
       return [HttpRouter.makeRoute(
@@ -391,7 +392,7 @@ export const makeStoppable = (
     const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       const { method, url } = request
       const query = url.indexOf("?")
-      const answer = fixed.get(`${method} ${query < 0 ? url : url.slice(0, query)}`)
+      const answer = fixed.get(method)?.get(query < 0 ? url : url.slice(0, query))
       return answer === undefined ? router : answer(request, noParams)
     })
     return { app, stop: stopping.stop }

@@ -271,11 +271,7 @@ const restoreResult = (
     )
     if (sampler === undefined || (yield* sampler.session.status)._tag !== "Active") return
     if (outcome._tag !== "Lost") {
-      sampler.requests.set(seqId, {
-        fingerprint,
-        requestId,
-        sequenceIds: Array.from({ length: sequences ?? 0 }, (_, i) => `${requestId}:${i}`)
-      })
+      sampler.requests.set(seqId, { fingerprint, requestId, sequences: sequences ?? 0 })
     }
     yield* sampler.completions.add(Completions.cloneOf(seqId), {
       requestId,

@@ -114,8 +114,7 @@ export const make = (
     }
   ): Effect.Effect<HttpServerResponse, Http.Refusal> => {
     const requestId = `${sampler.id}:${seqId}`
-    const sequenceIds = Array.from({ length: wanted.numSamples }, (_, i) => `${requestId}:${i}`)
-    const ticket = { fingerprint, requestId, sequenceIds }
+    const ticket = { fingerprint, requestId, sequences: wanted.numSamples }
     sampler.requests.set(seqId, ticket)
     const { length } = request.body
     state.limits.occupy(length)
@@ -182,17 +181,15 @@ export const make = (
   }
 
   const sample = (sampler: State.Sampler, wanted: SamplingApi.SampleRequest): State.Work =>
-    Effect.flatMap(engineRequest(wanted, sampler.baseModel), (request) => {
-      const withSeed = (seed: number) =>
-        Effect.flatMap(
-          engine.sample(sampler.id, { ...request, seed, logprobs: options.logprobs }),
-          (result) => finished(wanted, request.prompt.length, result)
-        )
-      const { seed } = wanted.samplingParams
-      return seed === undefined
-        ? Effect.flatMap(State.randomSeed, withSeed)
-        : withSeed(((seed % maxSeed) + maxSeed) % maxSeed)
-    })
+    Effect.flatMap(seedOf(wanted), (seed) =>
+      Effect.flatMap(
+        engineRequest(wanted, sampler.baseModel, { seed, logprobs: options.logprobs }),
+        (request) =>
+          Effect.flatMap(
+            engine.sample(sampler.id, request),
+            (result) => finished(wanted, request.prompt.length, result)
+          )
+      ))
 
   const retrieveFuture: Http.Handler = (request) =>
     Effect.flatMap(
@@ -304,8 +301,11 @@ const createSamplingSessionResponse = Http.encode(ServiceApi.CreateSamplingSessi
 
 const getSamplerResponse = Http.encode(ServiceApi.GetSamplerResponse)
 
-const acceptedSample = (ticket: State.SampleTicket): HttpServerResponse =>
-  State.accepted(ticket.requestId, undefined, ticket.sequenceIds)
+const acceptedSample = ({ requestId, sequences }: State.SampleTicket): HttpServerResponse => {
+  const sequenceIds: Array<string> = []
+  for (let i = 0; i < sequences; i++) sequenceIds.push(`${requestId}:${i}`)
+  return State.accepted(requestId, undefined, sequenceIds)
+}
 
 /** What is asked of which sampler, under which number. */
 const readQuestion = (
@@ -335,6 +335,9 @@ const maxSamples = 10_000
 /** Seeds of samples are this and the numbers after it, all of which a number can hold. */
 const maxSeed = 2 ** 52
 
+const seedOf = ({ samplingParams: { seed } }: SamplingApi.SampleRequest): Effect.Effect<number> =>
+  seed === undefined ? State.randomSeed : Effect.succeed(((seed % maxSeed) + maxSeed) % maxSeed)
+
 const cancelled: Failed = { _tag: "Failed", error: "the sample was cancelled", category: "user" }
 
 const userError = (detail: string) => new State.UserError({ detail })
@@ -342,8 +345,9 @@ const userError = (detail: string) => new State.UserError({ detail })
 /** What an engine is asked for. Left: what is wrong, for the user to read. */
 const engineRequest = (
   wanted: SamplingApi.SampleRequest,
-  baseModel: Engine.BaseModel
-): Either.Either<Omit<Engine.SampleRequest, "seed" | "logprobs">, State.UserError> => {
+  baseModel: Engine.BaseModel,
+  { logprobs, seed }: Pick<Engine.SampleRequest, "seed" | "logprobs">
+): Either.Either<Engine.SampleRequest, State.UserError> => {
   const params = wanted.samplingParams
   const invalid = SamplingParams.firstInvalid(params)
   if (invalid !== undefined) return Either.left(userError(`sampling_params: ${invalid.field} ${invalid.description}`))
@@ -357,15 +361,17 @@ const engineRequest = (
       // No word about stops means the model's own end; an empty list means no end but the length.
       const eosTokens = stop === undefined || stop.length > 0 ? baseModel.eosTokens : []
       return {
+        ...scores,
         prompt,
+        seed,
+        logprobs,
         numSamples: wanted.numSamples,
         maxTokens: Math.min(params.maxTokens ?? room, room),
         temperature: params.temperature,
         topK: params.topK,
         topP: params.topP,
         stopTokens: [...(stop ?? []).filter((stop) => typeof stop === "number"), ...eosTokens],
-        stopStrings: (stop ?? []).filter((stop) => typeof stop === "string"),
-        ...scores
+        stopStrings: (stop ?? []).filter((stop) => typeof stop === "string")
       }
     })
   })
@@ -388,11 +394,13 @@ const finished = (
 
 const sampleResult = (result: Engine.SampleResult, prompt: SampleScores.PromptAnswer): Completed => {
   const response: SampleResponse.SampleResponse = {
-    // Clients have the ids from the answer to the submission.
-    sequences: result.sequences.map((sequence) => ({
-      ...sequence,
+    sequences: result.sequences.map(({ logprobs, stopReason, tokens, topkLogprobs }) => ({
+      // Clients have it from the answer to the submission.
       sequenceId: "",
-      topkLogprobs: sequence.topkLogprobs
+      tokens,
+      logprobs,
+      topkLogprobs,
+      stopReason
     })),
     ...prompt,
     promptCacheHitTokens: result.promptCacheHitTokens ?? 0

@@ -80,7 +80,8 @@ export interface Sampler {
 export interface SampleTicket {
   readonly fingerprint: string
   readonly requestId: string
-  readonly sequenceIds: ReadonlyArray<string>
+  /** How many are asked for. */
+  readonly sequences: number
 }
 
 /** A request that was accepted turns out to be one that cannot be done. */
