@@ -101,6 +101,7 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
   Effect.map(Effect.runtime<never>(), (captured): Http.RequestListener => {
     // An app decides for itself what of it may be interrupted, as on the platform's server.
     const runtime = Runtime.disableRuntimeFlag(captured, RuntimeFlags.Interruption)
+    const { fiberRefs, runtimeFlags } = runtime
     const runFork = Runtime.runFork(runtime)
     const whole = prepared(middleware === undefined ? app : middleware(app) as Default<unknown>)
     const nextScope = makeScopes()
@@ -149,7 +150,7 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
       services.set(HttpServerRequest.HttpServerRequest.key, incoming).set(Scope.Scope.key, scope)
       const context = Context.unsafeMake<HttpServerRequest.HttpServerRequest>(services)
       const settled = Effect.flatMap(Effect.exit(whole), (exit) => Effect.as(Scope.close(scope, exit), exit))
-      const fiber = Runtime.runFork({ ...runtime, context })(settled)
+      const fiber = Runtime.runFork(Runtime.make({ context, fiberRefs, runtimeFlags }))(settled)
       fiber.addObserver((exit) => finish(Exit.flatten(exit)))
       response.on("close", () => {
         if (!response.writableFinished) fiber.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId)

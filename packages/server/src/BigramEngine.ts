@@ -424,7 +424,8 @@ const sample = (
   if (scores.isWanted) {
     for (let t = 1; t < prompt.length; t++) scores.add(t, row(table, vocabulary, prompt[t - 1]!))
   }
-  return { sequences, ...scores.result }
+  const { promptAltTokens, promptLogprobs, targetPromptLogprobs, topkPromptLogprobs } = scores.result
+  return { sequences, promptLogprobs, topkPromptLogprobs, targetPromptLogprobs, promptAltTokens }
 }
 
 const row = (table: Float32Array, vocabulary: number, token: number): Float32Array =>

@@ -27,6 +27,7 @@ export interface PromptScores {
 export const make = (request: SampleRequest): PromptScores => {
   const { prompt, targetPromptLogprobs: targets, temperature, topkPromptLogprobs: k } = request
   const alternatives = request.promptAltTokensK ?? 0
+  if (!request.promptLogprobs && k <= 0 && targets === undefined && alternatives === 0) return unwanted
   const draw = { temperature, topK: 0, topP: 1 }
   // The samples have the seeds before this one.
   const random = Sampler.makeRandom(request.seed + request.numSamples)
@@ -63,7 +64,7 @@ export const make = (request: SampleRequest): PromptScores => {
   }
 
   return {
-    isWanted: Object.values(result).some((scores) => scores !== undefined),
+    isWanted: true,
     add,
     result
   }
@@ -87,4 +88,10 @@ export const firstInvalid = (
   return outside === undefined
     ? undefined
     : `the target tokens have ${outside}, and the vocabulary ${vocabulary} tokens`
+}
+
+const unwanted: PromptScores = {
+  isWanted: false,
+  add: () => undefined,
+  result: { promptLogprobs: undefined, topkPromptLogprobs: undefined }
 }

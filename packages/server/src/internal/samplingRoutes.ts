@@ -360,8 +360,13 @@ const engineRequest = (
       const stop = typeof params.stop === "string" ? [params.stop] : params.stop
       // No word about stops means the model's own end; an empty list means no end but the length.
       const eosTokens = stop === undefined || stop.length > 0 ? baseModel.eosTokens : []
+      // Written out, here and below: to spread one object into another that has more costs what a hundred fields cost.
       return {
-        ...scores,
+        promptLogprobs: scores.promptLogprobs,
+        topkPromptLogprobs: scores.topkPromptLogprobs,
+        topkSampleLogprobs: scores.topkSampleLogprobs,
+        targetPromptLogprobs: scores.targetPromptLogprobs,
+        promptAltTokensK: scores.promptAltTokensK,
         prompt,
         seed,
         logprobs,
@@ -386,8 +391,12 @@ const finished = (
   const missing = SampleScores.missing(wanted, result)
   if (missing !== undefined) return Either.left(userError(`the engine of this server does not compute ${missing}`))
   const sampled = result.sequences.reduce((sum, { tokens }) => sum + tokens.length, 0)
+  const { _tag, bytes, form, json } = sampleResult(result, SampleScores.answerOf(wanted, promptLength, result))
   return Either.right({
-    ...sampleResult(result, SampleScores.answerOf(wanted, promptLength, result)),
+    _tag,
+    bytes,
+    form,
+    json,
     usage: [["sampling_prefill", promptLength], ["sampling_sample", sampled]]
   })
 }
@@ -402,7 +411,10 @@ const sampleResult = (result: Engine.SampleResult, prompt: SampleScores.PromptAn
       topkLogprobs,
       stopReason
     })),
-    ...prompt,
+    promptLogprobs: prompt.promptLogprobs,
+    topkPromptLogprobs: prompt.topkPromptLogprobs,
+    targetPromptLogprobs: prompt.targetPromptLogprobs,
+    promptAltTokens: prompt.promptAltTokens,
     promptCacheHitTokens: result.promptCacheHitTokens ?? 0
   }
   return Results.ofBytes("sample", SamplingApi.encodeSampleResponse(response))
