@@ -12,7 +12,6 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Engine from "../Engine.js"
 import type { Completed, Failed, Reply } from "../Futures.js"
@@ -21,6 +20,7 @@ import * as Completions from "./completions.js"
 import * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
 import { withNow } from "./now.js"
+import * as Question from "./question.js"
 import * as Records from "./records.js"
 import * as Results from "./results.js"
 import * as SampleScores from "./sampleScores.js"
@@ -89,7 +89,7 @@ export const make = (
 
   const asample: Http.Handler = (request) =>
     Effect.flatMap(
-      readQuestion(request.body),
+      Question.read(request.body),
       ({ samplerId, seqId, wanted }) =>
         Effect.flatMap(State.requireSampler(state, samplerId), (sampler) => {
           const fingerprint = Http.fingerprint(request.body)
@@ -138,21 +138,20 @@ export const make = (
       after(turn.begin(), () => after(sampler.ready, () => Effect.suspend(() => sample(sampler, wanted))))
     // A turn that is free is taken at once, and given back below whatever comes.
     const computed = Effect.interruptible(after(gate.open, () => State.planned(request, work())))
+    const finish = (outcome: State.Outcome) =>
+      withNow((at) => {
+        count(sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
+        return futures.complete(requestId, outcome)
+      })
     let isOver = false
     const settled = Effect.flatMap(Effect.exit(computed), (exit) => {
       isOver = true
       turn.end()
       state.sampling.delete(requestId)
       state.limits.free(length)
+      if (Exit.isSuccess(exit)) return finish(exit.value)
       if (Exit.isInterrupted(exit)) return state.hasEnded ? Effect.void : futures.complete(requestId, cancelled)
-      return Effect.flatMap(
-        Exit.isSuccess(exit) ? exit : State.outcomeOf(requestId, exit),
-        (outcome) =>
-          withNow((at) => {
-            count(sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
-            return futures.complete(requestId, outcome)
-          })
-      )
+      return Effect.flatMap(State.outcomeOf(requestId, exit), finish)
     })
     const begun = start(settled, (fiber) => {
       if (!isOver) state.sampling.set(requestId, fiber)
@@ -306,31 +305,6 @@ const acceptedSample = ({ requestId, sequences }: State.SampleTicket): HttpServe
   for (let i = 0; i < sequences; i++) sequenceIds.push(`${requestId}:${i}`)
   return State.accepted(requestId, undefined, sequenceIds)
 }
-
-/** What is asked of which sampler, under which number. */
-const readQuestion = (
-  body: Uint8Array
-): Either.Either<
-  { readonly samplerId: string; readonly seqId: string; readonly wanted: SamplingApi.SampleRequest },
-  Http.Refusal
-> =>
-  Either.flatMap(Http.parseJson(body), (value) => {
-    const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined
-    // What a number cannot hold is a string here, and only its text matters.
-    const decoded = Http.decode(SamplingApi.SampleRequest, { ...(value as object), seq_id: undefined })
-    return Either.flatMap(decoded, (wanted) => {
-      const { numSamples, samplingSessionId: samplerId } = wanted
-      if (samplerId === undefined || seqId === undefined || !/^\d+$/.test(seqId)) {
-        return Either.left(Http.refuse(422, "sampling_session_id and seq_id are needed"))
-      }
-      return numSamples < 1 || numSamples > maxSamples
-        ? Either.left(Http.refuse(400, `num_samples is ${numSamples}; it must be from 1 to ${maxSamples}`))
-        : Either.right({ samplerId, seqId, wanted })
-    })
-  })
-
-/** Each has an id in the answer to the submission, so there must be a bound. */
-const maxSamples = 10_000
 
 /** Seeds of samples are this and the numbers after it, all of which a number can hold. */
 const maxSeed = 2 ** 52

@@ -1,0 +1,44 @@
+/** The bodies of sample requests. */
+import * as ModelInput from "effect-tinker/ModelInput"
+import * as SamplingApi from "effect-tinker/SamplingApi"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import * as Http from "./http.js"
+import * as PromptTokens from "./promptTokens.js"
+
+/** What is asked of which sampler, under which number. */
+export interface Question {
+  readonly samplerId: string
+  /** Its digits, as a number can be larger than JavaScript's. */
+  readonly seqId: string
+  readonly wanted: SamplingApi.SampleRequest
+}
+
+export const read = (body: Uint8Array): Either.Either<Question, Http.Refusal> => {
+  const lifted = PromptTokens.lift(body)
+  const question = lifted && Either.getOrUndefined(readAll(lifted.rest))
+  const chunks = question?.wanted.prompt.chunks
+  // The one list of tokens in the request is that of this text.
+  return lifted !== undefined && question !== undefined && chunks?.length === 1 && chunks[0]!.type === "encoded_text"
+    ? Either.right({ ...question, wanted: { ...question.wanted, prompt: ModelInput.fromTokens(lifted.tokens) } })
+    : readAll(body)
+}
+
+const readAll = (body: Uint8Array): Either.Either<Question, Http.Refusal> =>
+  Either.flatMap(Http.parseJson(body), (value) => {
+    const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined
+    // What a number cannot hold is a string here, and only its text matters.
+    const decoded = Http.decode(SamplingApi.SampleRequest, { ...(value as object), seq_id: undefined })
+    return Either.flatMap(decoded, (wanted) => {
+      const { numSamples, samplingSessionId: samplerId } = wanted
+      if (samplerId === undefined || seqId === undefined || !/^\d+$/.test(seqId)) {
+        return Either.left(Http.refuse(422, "sampling_session_id and seq_id are needed"))
+      }
+      return numSamples < 1 || numSamples > maxSamples
+        ? Either.left(Http.refuse(400, `num_samples is ${numSamples}; it must be from 1 to ${maxSamples}`))
+        : Either.right({ samplerId, seqId, wanted })
+    })
+  })
+
+/** Each has an id in the answer to the submission, so there must be a bound. */
+const maxSamples = 10_000
