@@ -152,6 +152,8 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
       const settled = Effect.flatMap(Effect.exit(whole), (exit) => Effect.as(Scope.close(scope, exit), exit))
       const fiber = Runtime.runFork(Runtime.make({ context, fiberRefs, runtimeFlags }))(settled)
       fiber.addObserver((exit) => finish(Exit.flatten(exit)))
+      // Most are answered by now.
+      if (fiber.unsafePoll() !== null) return
       response.on("close", () => {
         if (!response.writableFinished) fiber.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId)
       })
