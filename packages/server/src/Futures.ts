@@ -7,8 +7,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import * as Line from "./internal/line.js"
 import { withNow } from "./internal/now.js"
-import { OldestFirst } from "./internal/oldestFirst.js"
 
 /**
  * What became of a request. `json` is made when asked for; `bytes` are the same result as protobuf, where it has such a
@@ -146,18 +146,33 @@ export interface Options {
   readonly onForgotten?: ((requestId: string) => void) | undefined
 }
 
+/** One object through all of its life, as requests come by the thousands a second. */
 interface Entry {
-  readonly _tag: "Submitted"
+  readonly requestId: string
+  status: "Waiting" | "Done" | "Stored" | "Lost" | "Expired"
+  /** Of one that is done. */
   outcome: Outcome | undefined
+  /** Of one that is stored. */
+  read: Effect.Effect<Outcome>
   /** Of those who wait for the outcome. */
   settled: Deferred.Deferred<Outcome> | undefined
   queue: Effect.Effect<QueueState>
   options: SubmitOptions
+  isFetched: boolean
+  completedAt: number
+  /** Among those that have an outcome, or that had one. */
+  age: Line.Place<Entry> | undefined
+  /** Among those that were fetched and could be done again. */
+  fetchedAge: Line.Place<Entry> | undefined
+  /** That it takes there. */
+  fetchedBytes: number
 }
 
 const over: Effect.Effect<QueueState> = Effect.succeed({ state: "active" })
 /** Stands for an outcome that this server does not live to see. */
 const released: Outcome = { _tag: "Failed", error: "the server has ended", category: "server" }
+
+const nothing: Effect.Effect<never> = Effect.never
 
 const repeatable: SubmitOptions = { isRepeatable: true }
 const unrepeatable: SubmitOptions = {}
@@ -177,13 +192,31 @@ export const make = (options: Options = {}): Service => {
   const retention = Duration.toMillis(options.retention ?? "1 hour")
   const maxUnannouncedBytes = options.maxUnannouncedBytes ?? 1_048_576
   const maxFetchedBytes = options.maxFetchedBytes ?? 64 * 2 ** 20
-  const entries = new Map<string, Entry | Restored>()
-  const expired = new OldestFirst<string, true>()
-  const unfetched = new Set<string>()
-  // When each was completed, and what each takes.
-  const completed = new OldestFirst<string, number>()
-  const fetched = new OldestFirst<string, number>()
+  const entries = new Map<string, Entry>()
+  const completed = new Line.Line<Entry>()
+  const fetched = new Line.Line<Entry>()
   let fetchedBytes = 0
+  let unfetched = 0
+  const expired = new Line.Line<Entry>()
+
+  const add = (requestId: string, status: Entry["status"]): Entry => {
+    const entry: Entry = {
+      requestId,
+      status,
+      outcome: undefined,
+      read: nothing,
+      settled: undefined,
+      queue: over,
+      options: unrepeatable,
+      isFetched: false,
+      completedAt: 0,
+      age: undefined,
+      fetchedAge: undefined,
+      fetchedBytes: 0
+    }
+    entries.set(requestId, entry)
+    return entry
+  }
 
   const replyOf = (outcome: Outcome, allowMetadataOnly: boolean): Reply => {
     const size = outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0
@@ -192,27 +225,33 @@ export const make = (options: Options = {}): Service => {
 
   const forgetOld = (now: number) => {
     for (;;) {
-      const requestId = completed.oldest()
-      if (requestId === undefined || now - completed.get(requestId)! < retention) return
-      expire(requestId)
+      const entry = completed.oldest()
+      if (entry === undefined || now - entry.completedAt < retention) return
+      expire(entry)
     }
   }
-  const expire = (requestId: string) => {
-    entries.delete(requestId)
-    completed.delete(requestId)
-    unfetched.delete(requestId)
-    fetchedBytes -= fetched.get(requestId) ?? 0
-    fetched.delete(requestId)
-    expired.set(requestId, true)
-    if (expired.size > maxExpired) expired.delete(expired.oldest()!)
-    options.onForgotten?.(requestId)
+  const expire = (entry: Entry) => {
+    if (entry.age !== undefined) completed.remove(entry.age)
+    if (entry.fetchedAge !== undefined) fetched.remove(entry.fetchedAge)
+    fetchedBytes -= entry.fetchedBytes
+    if (entry.status === "Done" && !entry.isFetched) unfetched -= 1
+    entry.status = "Expired"
+    entry.outcome = undefined
+    entry.read = nothing
+    entry.fetchedAge = undefined
+    entry.fetchedBytes = 0
+    entry.age = expired.add(entry)
+    if (expired.size > maxExpired) entries.delete(expired.shift()!.requestId)
+    options.onForgotten?.(entry.requestId)
   }
-  const noteFetched = (requestId: string, { options }: Entry, outcome: Outcome) => {
-    unfetched.delete(requestId)
-    if (options.isRepeatable !== true || fetched.has(requestId)) return
-    const bytes = entryBytes + (outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0)
-    fetched.set(requestId, bytes)
-    fetchedBytes += bytes
+  const noteFetched = (entry: Entry, outcome: Outcome) => {
+    if (entry.isFetched || entry.status !== "Done") return
+    entry.isFetched = true
+    unfetched -= 1
+    if (entry.options.isRepeatable !== true) return
+    entry.fetchedAge = fetched.add(entry)
+    entry.fetchedBytes = entryBytes + (outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0)
+    fetchedBytes += entry.fetchedBytes
     while (fetchedBytes > maxFetchedBytes) expire(fetched.oldest()!)
   }
   /** Waits for an outcome that is not there, but not longer than the hold time. */
@@ -226,7 +265,6 @@ export const make = (options: Options = {}): Service => {
     if (settled !== undefined) Deferred.unsafeDone(settled, Effect.succeed(outcome))
   }
   const replyFrom = (
-    requestId: string,
     entry: Entry,
     outcome: Outcome | undefined,
     allowMetadataOnly: boolean
@@ -235,7 +273,7 @@ export const make = (options: Options = {}): Service => {
       return Effect.map(entry.queue, (queue) => Option.some<Reply>({ _tag: "Pending", queue }))
     }
     const reply = replyOf(outcome, allowMetadataOnly)
-    if (reply._tag !== "Large") noteFetched(requestId, entry, outcome)
+    if (reply._tag !== "Large") noteFetched(entry, outcome)
     return Effect.succeedSome(reply)
   }
 
@@ -244,22 +282,30 @@ export const make = (options: Options = {}): Service => {
     submit: (requestId, queue, options = {}) =>
       withNow((now) => {
         forgetOld(now)
-        // Registered again when it runs, perhaps at the same moment: whoever waits already must not be left with an
-        // outcome that never comes.
-        const entry = entries.get(requestId)
-        if (entry !== undefined && entry._tag !== "Lost") return Effect.void
-        if (expired.has(requestId) && options.isRepeatable !== true) return Effect.void
-        expired.delete(requestId)
-        entries.set(requestId, { _tag: "Submitted", outcome: undefined, settled: undefined, queue, options })
+        let entry = entries.get(requestId)
+        if (entry === undefined) entry = add(requestId, "Waiting")
+        else if (entry.status === "Lost") entry.status = "Waiting"
+        else if (entry.status === "Expired" && options.isRepeatable === true) {
+          expired.remove(entry.age!)
+          entry = add(requestId, "Waiting")
+        } else {
+          // Registered again when it runs, perhaps at the same moment: whoever waits already must not be left with an
+          // outcome that never comes.
+          return Effect.void
+        }
+        entry.queue = queue
+        entry.options = options
         return Effect.void
       }),
     complete: (requestId, outcome) =>
       withNow((now) => {
         const entry = entries.get(requestId)
-        if (entry?._tag !== "Submitted" || entry.outcome !== undefined) return Effect.void
+        if (entry?.status !== "Waiting") return Effect.void
+        entry.status = "Done"
         entry.outcome = outcome
-        unfetched.add(requestId)
-        completed.set(requestId, now)
+        unfetched += 1
+        entry.completedAt = now
+        entry.age = completed.add(entry)
         const { announce, isRepeatable } = entry.options
         // What they were made from, the request with its body, is not to be kept as long as its outcome.
         entry.queue = over
@@ -271,36 +317,42 @@ export const make = (options: Options = {}): Service => {
       withNow((now): Effect.Effect<Option.Option<Reply>> => {
         forgetOld(now)
         const entry = entries.get(requestId)
-        switch (entry?._tag) {
+        switch (entry?.status) {
           case undefined:
-            return Effect.succeed(expired.has(requestId) ? Option.some<Reply>({ _tag: "Expired" }) : Option.none())
+            return Effect.succeedNone
+          case "Expired":
           case "Lost":
-            return Effect.succeedSome(entry)
-          case "Result":
+            return Effect.succeedSome({ _tag: entry.status })
+          case "Stored":
             return Effect.map(entry.read, (outcome) => Option.some(replyOf(outcome, allowMetadataOnly)))
-          case "Submitted":
-            return entry.outcome === undefined
-              ? Effect.flatMap(wait(entry), (outcome) => replyFrom(requestId, entry, outcome, allowMetadataOnly))
-              : replyFrom(requestId, entry, entry.outcome, allowMetadataOnly)
+          case "Waiting":
+            return Effect.flatMap(wait(entry), (outcome) => replyFrom(entry, outcome, allowMetadataOnly))
+          case "Done":
+            return replyFrom(entry, entry.outcome, allowMetadataOnly)
         }
       }),
     forget: (requestId) =>
       Effect.sync(() => {
         const entry = entries.get(requestId)
-        if (entry?._tag === "Submitted" ? entry.outcome !== undefined : entry?._tag === "Result") expire(requestId)
+        if (entry?.status === "Done" || entry?.status === "Stored") expire(entry)
       }),
     restore: (requestId, restored) =>
       Effect.sync(() => {
-        entries.set(requestId, restored)
-        if (restored._tag === "Result") completed.set(requestId, restored.at)
+        if (restored._tag === "Lost") return void add(requestId, "Lost")
+        const entry = add(requestId, "Stored")
+        entry.read = restored.read
+        entry.completedAt = restored.at
+        entry.age = completed.add(entry)
       }),
     release: Effect.sync(() => {
       for (const entry of entries.values()) {
-        if (entry._tag !== "Submitted" || entry.outcome !== undefined) continue
+        if (entry.status !== "Waiting") continue
+        entry.status = "Done"
         entry.outcome = released
+        entry.isFetched = true
         settle(entry, released)
       }
     }),
-    areFetched: Effect.sync(() => unfetched.size === 0)
+    areFetched: Effect.sync(() => unfetched === 0)
   }
 }

@@ -30,6 +30,16 @@ const Kinds = Schema.Struct({
       Schema.Struct({ type: Schema.Literal("b"), size: Schema.NullOr(Schema.Int) })
     )
   ),
+  tagMayBeMissing: Schema.Array(
+    Schema.Union(
+      Schema.Struct({ type: Schema.optional(Schema.Literal("a")), size: Schema.NumberFromString }),
+      Schema.Struct({ type: Schema.Literal("b"), size: Schema.Unknown })
+    )
+  ),
+  bothTagsMayBeMissing: Schema.Union(
+    Schema.Struct({ type: Schema.optional(Schema.Literal("a")), size: Schema.NumberFromString }),
+    Schema.Struct({ type: Schema.optional(Schema.Literal("b")), size: Schema.Unknown })
+  ),
   text: Schema.compose(Schema.Trim, Schema.NonEmptyString),
   strict: Schema.Struct({ a: Schema.optional(Schema.BigIntFromSelf) }).annotations({
     parseOptions: { onExcessProperty: "error" }
@@ -44,6 +54,8 @@ const kinds = {
   counts: { a: 1, b: 2 },
   either: { name: "a", type: "b" },
   decided: [{ type: "a", size: "1" }, { type: "b", size: null }, { type: "b", size: 2 }],
+  tagMayBeMissing: [{ size: "1" }, { type: "a", size: "1" }, { type: "b", size: 1 }],
+  bothTagsMayBeMissing: { size: "1" },
   text: " a ",
   strict: { a: 1n },
   lenient: "a",
@@ -90,11 +102,11 @@ for (const [name, schema, value] of schemas) {
     same(value)
     const change = FastCheck.tuple(
       FastCheck.array(FastCheck.nat(20), { minLength: 1, maxLength: 4 }),
-      FastCheck.constantFrom(undefined, null, 1, -1.5, "a", "", [], {}, [1], true)
+      FastCheck.constantFrom(undefined, null, 1, -1.5, "a", "b", "image", "", [], {}, [1], true)
     )
     FastCheck.assert(FastCheck.property(change, ([path, other]) => same(damaged(value, path, other))), {
       seed: 1,
-      numRuns: 300
+      numRuns: 500
     })
   })
 }

@@ -181,14 +181,18 @@ const renamed = (
     return { field, to: name, decode: change.decode === identity ? undefined : change.decode }
   })
 
-/** Whether the first member that fits is the one that the schema's own order finds: it asks those with a literal first. */
+/**
+ * Whether the first member that fits is the one that the schema's own order finds: it asks those with a literal first. That
+ * is so where a value fits one at most, as the members have different literals under a name that one of them may leave out.
+ */
 const isDecided = ({ types }: AST.Union): boolean => {
   const compound = types.filter((type) => !isPlain(type))
   if (compound.length <= 1) return true
-  const literals = compound.map(literalsOf)
-  return literals[0]!.some(([name]) => {
-    const values = literals.map((fields) => fields.find(([other]) => other === name)?.[1])
-    return !values.includes(undefined) && new Set(values).size === values.length
+  const tags = compound.map(tagsOf)
+  return tags[0]!.some(({ name }) => {
+    const same = tags.flatMap((fields) => fields.filter((field) => field.name === name))
+    return same.length === tags.length && new Set(same.map(({ literal }) => literal)).size === tags.length
+      && same.filter(({ isOptional }) => isOptional).length <= 1
   })
 }
 
@@ -197,11 +201,22 @@ const isPlain = (ast: AST.AST): boolean =>
   AST.isLiteral(ast) || AST.isStringKeyword(ast) || AST.isNumberKeyword(ast) || AST.isBooleanKeyword(ast) ||
   AST.isUndefinedKeyword(ast) || AST.isBigIntKeyword(ast) || (AST.isRefinement(ast) && isPlain(ast.from))
 
-/** Those that an object must have, by name. */
-const literalsOf = (ast: AST.AST): ReadonlyArray<readonly [PropertyKey, AST.LiteralValue]> => {
-  if (AST.isTransformation(ast)) return literalsOf(ast.from)
+interface Tag {
+  readonly name: PropertyKey
+  readonly literal: AST.LiteralValue
+  readonly isOptional: boolean
+}
+
+/** The fields of an object that hold one literal. */
+const tagsOf = (ast: AST.AST): ReadonlyArray<Tag> => {
+  if (AST.isTransformation(ast)) return tagsOf(ast.from)
   if (!AST.isTypeLiteral(ast)) return []
-  return ast.propertySignatures.flatMap(({ isOptional, name, type }) =>
-    AST.isLiteral(type) && !isOptional ? [[name, type.literal] as const] : []
-  )
+  return ast.propertySignatures.flatMap(({ isOptional, name, type }) => {
+    const members = AST.isUnion(type) ? type.types : [type]
+    const given = isOptional ? members.filter((member) => !AST.isUndefinedKeyword(member)) : members
+    const [one] = given
+    return given.length === 1 && one !== undefined && AST.isLiteral(one)
+      ? [{ name, literal: one.literal, isOptional }]
+      : []
+  })
 }

@@ -3,7 +3,7 @@
  * with few.
  */
 import * as Effect from "effect/Effect"
-import { OldestFirst } from "./oldestFirst.js"
+import { Line } from "./line.js"
 
 export interface Slots {
   readonly limit: number
@@ -26,7 +26,7 @@ export interface Slot {
 
 export const make = (limit: number): Slots => {
   // In the order of their turns; a group without anyone waiting is not in it.
-  const groups = new Map<string, OldestFirst<() => void, true>>()
+  const groups = new Map<string, Line<() => void>>()
   let taken = 0
   let waiting = 0
 
@@ -37,8 +37,7 @@ export const make = (limit: number): Slots => {
       return
     }
     const [group, queue] = turn.value
-    const start = queue.oldest()!
-    queue.delete(start)
+    const start = queue.shift()!
     waiting -= 1
     groups.delete(group)
     if (queue.size > 0) groups.set(group, queue)
@@ -84,16 +83,15 @@ export const make = (limit: number): Slots => {
     private wait(begin: () => void): Effect.Effect<void> | undefined {
       // One may have become free since it was asked for.
       if (this.take()) return void begin()
-      const queue = groups.get(this.group) ?? new OldestFirst()
+      const queue = groups.get(this.group) ?? new Line()
       groups.set(this.group, queue)
-      const start = () => {
+      const place = queue.add(() => {
         this.state = "held"
         begin()
-      }
-      queue.set(start, true)
+      })
       waiting += 1
       return Effect.sync(() => {
-        if (!queue.delete(start)) return
+        if (!queue.remove(place)) return
         waiting -= 1
         if (queue.size === 0) groups.delete(this.group)
       })
