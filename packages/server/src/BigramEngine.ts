@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as AdamW from "./AdamW.js"
 import * as Engine from "./Engine.js"
+import { Transitions } from "./internal/transitions.js"
 import * as Vocabulary from "./internal/vocabulary.js"
 import * as PromptScores from "./PromptScores.js"
 import * as Sampler from "./Sampler.js"
@@ -326,8 +327,7 @@ const forwardBackward = (
 
 /** What may follow each token: with one setting of one table always the same. */
 interface Continuations {
-  /** See {@link placesOf}. */
-  readonly places: (token: number) => Float64Array
+  readonly transitions: Transitions
   /** Of the kind whose log-probabilities were asked for. */
   readonly logits: (token: number) => Float32Array
 }
@@ -340,60 +340,32 @@ const makeContinuations = (vocabulary: number, settingsKept: number) => {
     const options = { temperature, topK, topP }
     const key = [kind, temperature, topK, topP].join()
     for (const one of kept) if (one.table === table && one.key === key) return one.continuations
-    const rows = new Array<Float64Array | undefined>(vocabulary)
     const distribution = (token: number) => Sampler.distribution(row(table, vocabulary, token), options)
     const logits = (token: number) => {
       const raw = row(table, vocabulary, token)
       return kind === "processed" ? Sampler.processed(raw, distribution(token), options) : raw
     }
-    const places = (token: number) => rows[token] ??= placesOf(distribution(token), logits(token))
-    const continuations = { places, logits }
+    const transitions = new Transitions(vocabulary, (token) => ({
+      distribution: distribution(token),
+      logits: logits(token)
+    }))
+    const continuations = { transitions, logits }
     kept.push({ key, table, continuations })
     if (kept.length > settingsKept) kept.shift()
     return continuations
   }
 }
 
-/**
- * Four numbers for each token that may be drawn: the first such token in an equal part of the probability, the sum up to
- * this one, the token, and its log-probability. A draw that begins where its part begins finds them next to each other,
- * while a search by halves would touch memory all over.
- */
-const placesOf = ({ cumulative, tokens }: Sampler.Distribution, logits: Float32Array): Float64Array => {
-  const count = cumulative.length
-  const sum = cumulative[count - 1]!
-  const total = Sampler.logSumExp(logits)
-  const places = new Float64Array(4 * count)
-  for (let i = 0, first = 0; i < count; i++) {
-    while (first < count - 1 && cumulative[first]! <= (i / count) * sum) first++
-    const token = tokens === undefined ? i : tokens[i]!
-    places[4 * i] = 4 * first
-    places[4 * i + 1] = cumulative[i]!
-    places[4 * i + 2] = token
-    places[4 * i + 3] = logits[token]! - total
-  }
-  return places
-}
-
-/** Where the token is that `Sampler.draw` draws. */
-const draw = (places: Float64Array, random: () => number): number => {
-  const share = random()
-  const last = places.length - 4
-  const point = share * places[last + 1]!
-  let place = places[4 * Math.floor(share * (places.length >> 2))]!
-  while (place < last && places[place + 1]! <= point) place += 4
-  return place
-}
-
 const sample = (
   table: Float32Array,
-  continuations: Continuations,
+  { logits, transitions }: Continuations,
   vocabulary: number,
   request: Engine.SampleRequest
 ): Engine.SampleResult => {
   const { prompt } = request
   const sequences: Array<Engine.SampledSequence> = []
   const stopBytes = request.stopStrings.map((stop) => new TextEncoder().encode(stop))
+  const mayStop = request.stopTokens.length + stopBytes.length > 0
   const k = request.topkSampleLogprobs ?? 0
   for (let i = 0; i < request.numSamples; i++) {
     const random = Sampler.makeRandom(request.seed + i)
@@ -404,14 +376,14 @@ const sample = (
     let length = 0
     let stopped = false
     while (!stopped && length < request.maxTokens) {
-      if (k > 0) best.push(Sampler.topk(continuations.logits(last), k))
-      const places = continuations.places(last)
-      const place = draw(places, random)
-      last = places[place + 2]!
+      if (k > 0) best.push(Sampler.topk(logits(last), k))
+      const place = transitions.draw(last, random())
+      last = transitions.tokenAt(place)
       tokens[length] = last
-      logprobs[length] = places[place + 3]!
+      logprobs[length] = transitions.logprobAt(place)
       length += 1
-      stopped = request.stopTokens.includes(last) || stopBytes.some((stop) => endsWith(tokens, length, stop))
+      stopped = mayStop &&
+        (request.stopTokens.includes(last) || stopBytes.some((stop) => endsWith(tokens, length, stop)))
     }
     sequences.push({
       tokens: stopped ? tokens.slice(0, length) : tokens,
