@@ -10,7 +10,7 @@ import * as Cookies from "@effect/platform/Cookies"
 import type { Headers } from "@effect/platform/Headers"
 import type { Default, PreResponseHandler } from "@effect/platform/HttpApp"
 import { currentPreResponseHandlers } from "@effect/platform/HttpApp"
-import type { HttpMiddleware } from "@effect/platform/HttpMiddleware"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -19,6 +19,8 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
@@ -97,11 +99,13 @@ const addressOf = (server: Http.Server): HttpServer.Address => {
 
 type Answered = Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>
 
-const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefined) =>
+const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware.HttpMiddleware | undefined) =>
   Effect.map(Effect.runtime<never>(), (captured): Http.RequestListener => {
     // An app decides for itself what of it may be interrupted, as on the platform's server.
     const runtime = Runtime.disableRuntimeFlag(captured, RuntimeFlags.Interruption)
-    const { fiberRefs, runtimeFlags } = runtime
+    const { runtimeFlags } = runtime
+    const fiberRefs = inherited(runtime.fiberRefs)
+    const services = Array.from(runtime.context.unsafeMap)
     const runFork = Runtime.runFork(runtime)
     const whole = prepared(middleware === undefined ? app : middleware(app) as Default<unknown>)
     const nextScope = makeScopes()
@@ -146,9 +150,11 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
         headers: request.headers as Headers
       })
       const scope = nextScope()
-      const services = new Map(runtime.context.unsafeMap)
-      services.set(HttpServerRequest.HttpServerRequest.key, incoming).set(Scope.Scope.key, scope)
-      const context = Context.unsafeMake<HttpServerRequest.HttpServerRequest>(services)
+      // A map made of another walks over it in twice the time.
+      const provided = new Map<string, unknown>()
+      for (let i = 0; i < services.length; i++) provided.set(services[i]![0], services[i]![1])
+      provided.set(HttpServerRequest.HttpServerRequest.key, incoming).set(Scope.Scope.key, scope)
+      const context = Context.unsafeMake<HttpServerRequest.HttpServerRequest>(provided)
       const settled = Effect.flatMap(Effect.exit(whole), (exit) => Effect.as(Scope.close(scope, exit), exit))
       const fiber = Runtime.runFork(Runtime.make({ context, fiberRefs, runtimeFlags }))(settled)
       fiber.addObserver((exit) => finish(Exit.flatten(exit)))
@@ -164,6 +170,17 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware | undefin
       else answer(request, response, undefined)
     }
   })
+
+/**
+ * Without what each fiber has of its own, and what concerns spans alone: mostly nothing is left then, and a fiber that has
+ * nothing to take over begins in half the time.
+ */
+const inherited = (fiberRefs: FiberRefs.FiberRefs): FiberRefs.FiberRefs =>
+  fiberRefs.pipe(
+    FiberRefs.delete(FiberRef.currentContext),
+    FiberRefs.delete(FiberRef.currentRuntimeFlags),
+    FiberRefs.delete(HttpMiddleware.currentTracerDisabledWhen)
+  )
 
 /** A scope for each request; made in numbers, as it costs more to run an effect than to make one. */
 const makeScopes = (): () => Scope.CloseableScope => {

@@ -1,6 +1,6 @@
 import { Headers, HttpApp, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Logger, Scope, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, FiberRef, Logger, Scope, Stream } from "effect"
 import { get, request as send } from "node:http"
 import { NodeServer } from "../src/index.js"
 
@@ -64,6 +64,25 @@ describe("NodeServer", () => {
       assert.deepStrictEqual([later.text, later.headers.get("x-later")], ["now", "yes"])
       const head = yield* fetched(`${url}/later`, { method: "HEAD" })
       assert.strictEqual(head.text, "")
+    }))
+
+  it.scopedLive("gives an app the services and settings of whoever serves it", () =>
+    Effect.gen(function*() {
+      const Name = Context.GenericTag<"Name", string>("Name")
+      const setting = FiberRef.unsafeMake("usual")
+      const lines: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void lines.push(message))
+      const app = Effect.gen(function*() {
+        yield* Effect.log("asked")
+        return HttpServerResponse.text(`${yield* Name} ${yield* FiberRef.get(setting)}`)
+      })
+      const url = yield* serving(app).pipe(
+        Effect.provideService(Name, "service"),
+        Effect.locally(setting, "special"),
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+      assert.strictEqual((yield* fetched(url)).text, "service special")
+      assert.deepStrictEqual(lines, [["asked"]])
     }))
 
   it.scopedLive("gives and sends any bytes, of bodies small and large, announced and not", () =>

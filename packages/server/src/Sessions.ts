@@ -23,14 +23,14 @@ export interface Session {
   /** Whose it is; everybody's where no keys are asked for. */
   readonly owner?: string | undefined
   /** The one that it belongs to, if any. */
-  readonly projectId: Effect.Effect<string | undefined>
+  readonly projectId: string | undefined
   /** Milliseconds since the epoch. */
   readonly createdAt: number
   /** Closes when the session is finished. */
   readonly scope: Scope.Scope
   /** Milliseconds since the epoch; the time of creation before the first one. */
-  readonly lastHeartbeat: Effect.Effect<number>
-  readonly status: Effect.Effect<Status>
+  readonly lastHeartbeat: number
+  readonly status: Status
 }
 
 /**
@@ -55,9 +55,9 @@ export interface Service {
     }
   ) => Effect.Effect<Session>
   /** Also finds sessions that are finished. */
-  readonly get: (sessionId: string) => Effect.Effect<Session | undefined>
+  readonly get: (sessionId: string) => Session | undefined
   /** All of them, the newest first, finished ones too. */
-  readonly list: Effect.Effect<ReadonlyArray<Session>>
+  readonly list: () => ReadonlyArray<Session>
   readonly assignProject: (session: Session, projectId: string) => Effect.Effect<void>
   readonly heartbeat: (session: Session) => Effect.Effect<void>
   /** Ends a session. The first reason counts; to finish again is no error. */
@@ -127,9 +127,15 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
         const session: Session = {
           ...kept,
           scope,
-          projectId: Effect.sync(() => entry.projectId),
-          lastHeartbeat: Effect.sync(() => entry.lastHeartbeat),
-          status: Effect.sync(() => entry.status)
+          get projectId() {
+            return entry.projectId
+          },
+          get lastHeartbeat() {
+            return entry.lastHeartbeat
+          },
+          get status() {
+            return entry.status
+          }
         }
         const entry: Entry = { session, scope, projectId, lastHeartbeat, status }
         entries.set(session.id, entry)
@@ -160,10 +166,9 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
           return entry.session
         }),
       get: (sessionId) =>
-        Effect.sync(() =>
-          entries.get(sessionId)?.session
-        ),
-      list: Effect.sync(() => Array.from(entries.values(), ({ session }) => session).reverse()),
+        entries.get(sessionId)?.session,
+      list: () =>
+        Array.from(entries.values(), ({ session }) => session).reverse(),
       assignProject: (session, projectId) =>
         Effect.suspend(() => {
           entryOf(session).projectId = projectId

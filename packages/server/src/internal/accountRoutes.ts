@@ -32,13 +32,12 @@ export const make = (state: State.ServerState, prices: PriceList) => {
     return rates?.[({ training: "training", sampling_prefill: "prefill", sampling_sample: "sampled" } as const)[kind]]
   }
 
-  const placeOf = (runOrSession: string, owner?: Users.Owner): Effect.Effect<Place> =>
-    Effect.gen(function*() {
-      const session = yield* state.sessions.get(sessionOf(runOrSession))
-      return session === undefined
-        ? { projectId: state.projectsOfCopies.get(runOrSession), owner }
-        : { projectId: yield* session.projectId, owner: session.owner }
-    })
+  const placeOf = (runOrSession: string, owner?: Users.Owner): Place => {
+    const session = state.sessions.get(sessionOf(runOrSession))
+    return session === undefined
+      ? { projectId: state.projectsOfCopies.get(runOrSession), owner }
+      : { projectId: session.projectId, owner: session.owner }
+  }
 
   const usageEvents: Http.Handler = (request) =>
     Effect.gen(function*() {
@@ -75,7 +74,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
         const rate = rateOf(count.baseModel, count.kind)
         event(
           count,
-          yield* placeOf(count.sessionId),
+          placeOf(count.sessionId),
           {
             type: count.kind,
             token_count: count.tokens,
@@ -90,7 +89,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
       for (const stay of state.stays) {
         const { baseModel, createdAt, owner, path, sizeBytes } = stay.info
         const sessionId = sessionOf(path.trainingRunId)
-        const place = yield* placeOf(path.trainingRunId, owner)
+        const place = placeOf(path.trainingRunId, owner)
         const over = Math.min(endOf(stay, now), before)
         if (createdAt >= from && createdAt < before) {
           event(
@@ -111,7 +110,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
       }
       const sessions: Record<string, unknown> = {}
       for (const id of mentioned) {
-        const session = yield* state.sessions.get(id)
+        const session = state.sessions.get(id)
         if (session !== undefined) sessions[id] = { user_metadata: Listing.textsOf(session.userMetadata) }
       }
       return Http.json({ data, sessions, cost_data_through: null })
@@ -122,7 +121,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
       const { project_id } = yield* Http.decodeQuery(StorageQuery, request)
       const byPlace = new Map<string, Place & { count: number; bytes: number }>()
       for (const info of yield* state.store.list) {
-        const place = yield* placeOf(info.path.trainingRunId, info.owner)
+        const place = placeOf(info.path.trainingRunId, info.owner)
         if (project_id !== undefined && place.projectId !== project_id) continue
         const key = JSON.stringify([place.projectId, place.owner])
         const sum = byPlace.get(key) ?? { ...place, count: 0, bytes: 0 }

@@ -10,13 +10,13 @@ export const make = (state: State.ServerState, metrics: Metrics.Metrics | undefi
     Effect.gen(function*() {
       if (metrics === undefined) return yield* Http.refuse(404, "this server counts nothing")
       let sessions = 0
-      for (const session of yield* state.sessions.list) {
-        if ((yield* session.status)._tag === "Active") sessions += 1
+      for (const session of state.sessions.list()) {
+        if (session.status._tag === "Active") sessions += 1
       }
       let models = 0
       let waiting = 0
       for (const model of state.models.values()) {
-        if (!model.unloaded && (yield* model.session.status)._tag === "Active") models += 1
+        if (!model.unloaded && model.session.status._tag === "Active") models += 1
         waiting += yield* model.queue.length
       }
       const text = metrics.render([

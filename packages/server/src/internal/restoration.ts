@@ -55,12 +55,12 @@ export const restore = (
     }
 
     for (const record of records.models) {
-      const session = yield* state.sessions.get(record.sessionId)
+      const session = state.sessions.get(record.sessionId)
       if (session === undefined) continue
       const progress = records.progress.get(record.id)
       // The request that made it is done again, and makes it anew.
       if (journal.liveModels && progress === undefined && begun.has(record.id)) continue
-      const isOver = record.unloaded || (yield* session.status)._tag !== "Active"
+      const isOver = record.unloaded || session.status._tag !== "Active"
       const lost = isOver ? undefined : yield* whyLost(state, journal, record, progress)
       if (!journal.liveModels && progress?.weights !== undefined) {
         changes.push(Records.progress({ ...progress, weights: undefined, gradient: undefined }))
@@ -82,7 +82,7 @@ export const restore = (
     }
 
     for (const record of records.samplers) {
-      const session = yield* state.sessions.get(record.sessionId)
+      const session = state.sessions.get(record.sessionId)
       if (session !== undefined) yield* restoreSampler(state, journal, record, session, now)
     }
 
@@ -120,7 +120,7 @@ export const restore = (
     yield* journal.retainStates(files)
     if (changes.length > 0) yield* Effect.ignore(journal.unsafeCommit(changes))
 
-    const { liveModels, lostModels, samplers, sessions } = yield* counts(state)
+    const { liveModels, lostModels, samplers, sessions } = counts(state)
     return {
       unfinished,
       restored: {
@@ -269,7 +269,7 @@ const restoreResult = (
         })
       }
     )
-    if (sampler === undefined || (yield* sampler.session.status)._tag !== "Active") return
+    if (sampler === undefined || sampler.session.status._tag !== "Active") return
     if (outcome._tag !== "Lost") {
       sampler.requests.set(seqId, { fingerprint, requestId, sequences: sequences ?? 0 })
     }
@@ -280,19 +280,14 @@ const restoreResult = (
     })
   })
 
-const counts = (state: State.ServerState) =>
-  Effect.gen(function*() {
-    const isActive = (session: Sessions.Session) => Effect.map(session.status, ({ _tag }) => _tag === "Active")
-    const count = <A extends { readonly session: Sessions.Session }>(all: Iterable<A>, is: (one: A) => boolean) =>
-      Effect.map(
-        Effect.filter(all, (one) => is(one) ? isActive(one.session) : Effect.succeed(false)),
-        ({ length }) => length
-      )
-    const models = Array.from(state.models.values()).filter(({ unloaded }) => !unloaded)
-    return {
-      sessions: (yield* Effect.filter(yield* state.sessions.list, isActive)).length,
-      liveModels: yield* count(models, ({ lost }) => lost === undefined),
-      lostModels: yield* count(models, ({ lost }) => lost !== undefined),
-      samplers: yield* count(state.samplers.values(), ({ lost }) => lost === undefined)
-    }
-  })
+const counts = (state: State.ServerState) => {
+  const isActive = (session: Sessions.Session) => session.status._tag === "Active"
+  const models = Array.from(state.models.values()).filter(({ session, unloaded }) => !unloaded && isActive(session))
+  const samplers = Array.from(state.samplers.values()).filter(({ session }) => isActive(session))
+  return {
+    sessions: state.sessions.list().filter(isActive).length,
+    liveModels: models.filter(({ lost }) => lost === undefined).length,
+    lostModels: models.filter(({ lost }) => lost !== undefined).length,
+    samplers: samplers.filter(({ lost }) => lost === undefined).length
+  }
+}

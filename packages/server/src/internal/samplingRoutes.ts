@@ -194,7 +194,7 @@ export const make = (
     Effect.flatMap(
       Http.decodeBody(FuturesApi.FutureRetrieveRequest, request),
       ({ allowMetadataOnly, requestId }) =>
-        Effect.flatMap(State.requireRequest(state, requestId), () =>
+        after(State.requireRequest(state, requestId), () =>
           Effect.flatMap(futures.retrieve(requestId, { allowMetadataOnly }), (reply) =>
             Option.isNone(reply) ? unknownRequest(requestId) : answerTo(request, requestId, reply.value)))
     )

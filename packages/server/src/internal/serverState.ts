@@ -184,28 +184,33 @@ export const make = (
 
 const openGate: RequestQueue.Gate = { open: Effect.void, state: Effect.succeed(undefined) }
 
-export const requireSession = (
+/** Finished ones too. */
+export const requireKnownSession = (
   state: ServerState,
   sessionId: string
 ): Effect.Effect<Sessions.Session, Http.Refusal> =>
-  Effect.gen(function*() {
-    const session = yield* state.sessions.get(sessionId)
-    if (session === undefined) return yield* Http.refuse(404, `there is no session ${sessionId}`)
-    yield* Users.requireMine(`the session ${sessionId}`, session.owner)
-    yield* requireActive(session)
-    return session
+  Effect.suspend(() => {
+    const session = state.sessions.get(sessionId)
+    return session === undefined
+      ? Http.refuse(404, `there is no session ${sessionId}`)
+      : Effect.as(Users.requireMine(`the session ${sessionId}`, session.owner), session)
   })
 
-const requireActive = (session: Sessions.Session): Effect.Effect<void, Http.Refusal> =>
-  Effect.flatMap(session.status, (status) => status._tag === "Active" ? Effect.void : ended(session, status))
+export const requireSession = (
+  state: ServerState,
+  sessionId: string
+): Effect.Effect<Sessions.Session, Http.Refusal> => Effect.tap(requireKnownSession(state, sessionId), requireActive)
 
-const ended = (session: Sessions.Session, status: Exclude<Sessions.Status, { readonly _tag: "Active" }>) =>
-  Http.refuse(
-    410,
-    status._tag === "Expired"
-      ? `the session ${session.id} has ended, as its client was not heard of for too long`
-      : `the session ${session.id} is finished (${status.reason})`
-  )
+const requireActive = ({ id, status }: Sessions.Session): Effect.Effect<void, Http.Refusal> => {
+  switch (status._tag) {
+    case "Active":
+      return Effect.void
+    case "Expired":
+      return Http.refuse(410, `the session ${id} has ended, as its client was not heard of for too long`)
+    case "Finished":
+      return Http.refuse(410, `the session ${id} is finished (${status.reason})`)
+  }
+}
 
 export const requireModel = (state: ServerState, modelId: string): Effect.Effect<Model, Http.Refusal> =>
   Effect.gen(function*() {
@@ -224,20 +229,21 @@ export const requireSampler = (state: ServerState, samplerId: string): Effect.Ef
   return after(
     Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner),
     () =>
-      Effect.flatMap(sampler.session.status, (status) => {
-        if (status._tag !== "Active") return ended(sampler.session, status)
-        return sampler.lost === undefined
-          ? Effect.succeed(sampler)
-          : Http.refuse(410, `the sampler ${samplerId} is lost: ${sampler.lost}`)
-      })
+      after(
+        requireActive(sampler.session),
+        () =>
+          sampler.lost === undefined
+            ? Effect.succeed(sampler)
+            : Http.refuse(410, `the sampler ${samplerId} is lost: ${sampler.lost}`)
+      )
   )
 }
 
 /** The result of a request is told to whoever may have asked for it. */
 export const requireRequest = (state: ServerState, requestId: string): Effect.Effect<void, Http.Refusal> =>
-  Effect.flatMap(
-    state.sessions.get(requestId.slice(0, requestId.indexOf(":"))),
-    (session) => Users.requireMine(`the request ${requestId}`, session?.owner)
+  Users.requireMine(
+    `the request ${requestId}`,
+    state.sessions.get(requestId.slice(0, requestId.indexOf(":")))?.owner
   )
 
 export const requireBaseModel = (

@@ -6,27 +6,19 @@ import type * as CheckpointStore from "../CheckpointStore.js"
 import type * as Sessions from "../Sessions.js"
 import * as Http from "./http.js"
 import * as Listing from "./listing.js"
-import type * as State from "./serverState.js"
+import * as State from "./serverState.js"
 import * as Users from "./users.js"
 
 export const make = (state: State.ServerState) => {
   const { sessions } = state
 
-  /** Finished ones too. */
-  const sessionOf = (request: Http.Received): Effect.Effect<Sessions.Session, Http.Refusal> =>
-    Effect.flatMap(
-      sessions.get(request.params.id ?? ""),
-      (session) =>
-        session === undefined
-          ? Http.refuse(404, `there is no session ${request.params.id}`)
-          : Effect.as(Users.requireMine(`the session ${session.id}`, session.owner), session)
-    )
+  const sessionOf = (request: Http.Received) => State.requireKnownSession(state, request.params.id ?? "")
 
   const listSessions: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(SessionsQuery, request)
       const isMine = yield* Users.isMine
-      const all = (yield* sessions.list).filter(({ owner }) => isMine(owner))
+      const all = sessions.list().filter(({ owner }) => isMine(owner))
       return Http.json({ sessions: all.slice(offset, offset + limit).map(({ id }) => id) })
     })
 
@@ -49,7 +41,7 @@ export const make = (state: State.ServerState) => {
       const { projectId } = yield* Http.decodeBody(SessionsApi.AssignProjectRequest, request)
       if (projectId === "") return yield* Http.refuse(400, "project_id is missing")
       const session = yield* sessionOf(request)
-      const current = yield* session.projectId
+      const current = session.projectId
       if (current !== undefined && current !== projectId) {
         return yield* Http.refuse(403, `the session ${session.id} is in another project, which it cannot leave`)
       }
@@ -64,9 +56,9 @@ export const make = (state: State.ServerState) => {
       const checkpoints = bySession(yield* state.store.list)
       const isMine = yield* Users.isMine
       const found: Array<Found> = []
-      for (const session of yield* sessions.list) {
+      for (const session of sessions.list()) {
         if (!isMine(session.owner)) continue
-        const one = { session, status: yield* session.status, projectId: yield* session.projectId }
+        const one = { session, status: session.status, projectId: session.projectId }
         if (fits(wanted, one)) found.push(one)
       }
       found.sort((a, b) => -compare(placeOf(a.session), placeOf(b.session)))

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
 import * as Http from "./http.js"
-import { requireSession, type ServerState } from "./serverState.js"
+import { requireKnownSession, requireSession, type ServerState } from "./serverState.js"
 import * as Users from "./users.js"
 
 export const make = (
@@ -64,10 +64,8 @@ export const make = (
   const finish: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { reason } = yield* Http.decodeBody(ServiceApi.FinishSessionRequest, request)
-      const session = yield* state.sessions.get(request.params.id ?? "")
-      if (session === undefined) return yield* Http.refuse(404, `there is no session ${request.params.id}`)
-      yield* Users.requireMine(`the session ${session.id}`, session.owner)
-      if ((yield* session.status)._tag === "Active") {
+      const session = yield* requireKnownSession(state, request.params.id ?? "")
+      if (session.status._tag === "Active") {
         yield* state.sessions.finish(session, reason.type)
         yield* state.audit.note("session_finish", { session_id: session.id, reason: reason.type })
       }

@@ -59,7 +59,7 @@ export const make = (
     const name = `stopped-${new Date(yield* Clock.currentTimeMillis).toISOString().replaceAll(/[:.]/g, "-")}`
     for (const model of state.models.values()) {
       // One that is not loaded is as an earlier server has left it.
-      if (model.unloaded || !model.isLoaded || (yield* model.session.status)._tag !== "Active") continue
+      if (model.unloaded || !model.isLoaded || model.session.status._tag !== "Active") continue
       const path: TinkerPath.TinkerPath = { trainingRunId: model.id as ModelId, checkpointType: "training", name }
       yield* Effect.matchCauseEffect(
         Effect.flatMap(

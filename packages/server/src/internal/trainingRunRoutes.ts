@@ -10,43 +10,41 @@ import * as Users from "./users.js"
 
 export const make = (state: State.ServerState) => {
   /** A run with its checkpoints, the oldest first; undefined when there is none. */
-  const runOf = (id: string, checkpoints: ReadonlyArray<CheckpointStore.Info>): Effect.Effect<Run | undefined> =>
-    Effect.gen(function*() {
-      const model = state.models.get(id)
-      if (model !== undefined) {
-        const { baseModel, createdAt, lastRequestAt, lora, session, userMetadata } = model
-        const projectId = yield* session.projectId
-        return {
-          id,
-          checkpoints,
-          owner: session.owner,
-          baseModel: baseModel.name,
-          rank: lora.rank,
-          createdAt,
-          lastRequestAt,
-          projectId,
-          userMetadata: userMetadata === undefined ? null : Listing.textsOf(userMetadata)
-        }
-      }
-      const newest = checkpoints.at(-1)
-      return newest && {
+  const runOf = (id: string, checkpoints: ReadonlyArray<CheckpointStore.Info>): Run | undefined => {
+    const model = state.models.get(id)
+    if (model !== undefined) {
+      const { baseModel, createdAt, lastRequestAt, lora, session, userMetadata } = model
+      return {
         id,
         checkpoints,
-        owner: newest.owner,
-        baseModel: newest.baseModel,
-        rank: newest.lora.rank,
-        createdAt: checkpoints[0]!.createdAt,
-        lastRequestAt: newest.createdAt,
-        projectId: state.projectsOfCopies.get(id),
-        userMetadata: null
+        owner: session.owner,
+        baseModel: baseModel.name,
+        rank: lora.rank,
+        createdAt,
+        lastRequestAt,
+        projectId: session.projectId,
+        userMetadata: userMetadata === undefined ? null : Listing.textsOf(userMetadata)
       }
-    })
+    }
+    const newest = checkpoints.at(-1)
+    return newest && {
+      id,
+      checkpoints,
+      owner: newest.owner,
+      baseModel: newest.baseModel,
+      rank: newest.lora.rank,
+      createdAt: checkpoints[0]!.createdAt,
+      lastRequestAt: newest.createdAt,
+      projectId: state.projectsOfCopies.get(id),
+      userMetadata: null
+    }
+  }
 
   const requireRun = (request: Http.Received) =>
     Effect.gen(function*() {
       const id = request.params.id ?? ""
       const checkpoints = (yield* state.store.list).filter(({ path }) => path.trainingRunId === id)
-      const run = yield* runOf(id, checkpoints)
+      const run = runOf(id, checkpoints)
       if (run === undefined) return yield* Http.refuse(404, `there is no training run ${id}`)
       const visible = readable(run, yield* Users.isMine)
       if (visible === undefined) yield* Users.requireMine(`the training run ${id}`, run.owner)
@@ -67,7 +65,7 @@ export const make = (state: State.ServerState) => {
       const isMine = yield* Users.isMine
       const runs: Array<Run> = []
       for (const [id, checkpoints] of byRun) {
-        const whole = yield* runOf(id, checkpoints)
+        const whole = runOf(id, checkpoints)
         if (whole === undefined || (project_id !== undefined && whole.projectId !== project_id)) continue
         const run = access_scope === "accessible" || isMine(whole.owner) ? readable(whole, isMine) : undefined
         if (run !== undefined) runs.push(run)
