@@ -188,4 +188,15 @@ describe("an engine that has ended and was started anew", () => {
       assert.strictEqual(refused.status, 410)
       assert.include(refused.body.detail as string, "is lost: ")
     }).pipe(Effect.provide(server({}))))
+
+  inFolder("asks for the same again where it ended while a sampler was made", () =>
+    Effect.gen(function*() {
+      const sessionId = yield* Wire.createSession
+      yield* dieAt("createSampler")
+      const refused = yield* Wire.createSampler(sessionId)
+      assert.strictEqual(refused.status, 503)
+      assert.include(refused.body.detail as string, "started anew")
+      assert.isDefined(refused.headers["retry-after"])
+      assert.strictEqual((yield* Wire.createSampler(sessionId)).status, 200)
+    }).pipe(Effect.provide(server({}))))
 })

@@ -1,7 +1,7 @@
 import { Context, Effect, Layer, PubSub, Stream } from "effect"
 import { BigramEngine, Engine } from "../src/index.js"
 
-type Method = "createModel" | "forwardBackward" | "optimStep" | "snapshot" | "sample"
+type Method = "createModel" | "forwardBackward" | "optimStep" | "snapshot" | "createSampler" | "sample"
 
 /** What computes, which can be ended. Another takes its place, without anything that was there. */
 export class Mortal extends Context.Tag("test/Mortal")<Mortal, {
@@ -73,7 +73,8 @@ export const layer = (options?: BigramEngine.Options): Layer.Layer<Engine.Engine
       restore: (id, snapshot, options) =>
         made(models, id, undefined, (engine) => engine.restore(id, snapshot, options)),
       unloadModel: (id) => freed(models, id, (engine) => engine.unloadModel(id)),
-      createSampler: (id, options) => made(samplers, id, undefined, (engine) => engine.createSampler(id, options)),
+      createSampler: (id, options) =>
+        made(samplers, id, "createSampler", (engine) => engine.createSampler(id, options)),
       sample: (id, request) =>
         Effect.suspend(() => ask(of(samplers, id), "sample", (engine) => engine.sample(id, request))),
       unloadSampler: (id) => freed(samplers, id, (engine) => engine.unloadSampler(id)),

@@ -1,4 +1,5 @@
 /** What clients are told of requests that were accepted and not done. */
+import type { EngineError } from "../Engine.js"
 import type { Failed } from "../Futures.js"
 import * as Http from "./http.js"
 import type * as State from "./serverState.js"
@@ -21,6 +22,10 @@ export const of = (error: State.WorkError): Failed => {
       }
   }
 }
+
+/** Of what is done while its client waits. One that is sent again may find an engine that works. */
+export const refusal = ({ description, reason }: EngineError): Http.Refusal =>
+  reason === "Unavailable" ? Http.refuse(503, description, { "retry-after": "1" }) : Http.refuse(400, description)
 
 /** Of a model that is closed. */
 export const ofAbandoned = ({ id, lost }: Pick<State.Model, "id" | "lost">): Failed =>

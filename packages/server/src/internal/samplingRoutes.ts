@@ -15,8 +15,10 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Engine from "../Engine.js"
 import type { Completed, Failed, Reply } from "../Futures.js"
+import type * as RequestQueue from "../RequestQueue.js"
 import { after } from "./after.js"
 import * as Completions from "./completions.js"
+import * as Failures from "./failures.js"
 import * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
 import { withNow } from "./now.js"
@@ -25,6 +27,7 @@ import * as Records from "./records.js"
 import * as Results from "./results.js"
 import * as SampleScores from "./sampleScores.js"
 import * as State from "./serverState.js"
+import type * as Slots from "./slots.js"
 import { start } from "./start.js"
 import * as TrainingData from "./trainingData.js"
 import * as Users from "./users.js"
@@ -52,7 +55,7 @@ export const make = (
         const baseModel = yield* State.requireBaseModel(state, name)
         yield* Effect.mapError(
           State.createSampler(state, { id, session, baseModel, modelPath, snapshot: checkpoint }),
-          (error) => Http.refuse(400, error.description)
+          Failures.refusal
         )
       }
       yield* keep(yield* State.requireSampler(state, id))
@@ -134,17 +137,13 @@ export const make = (
       }
     )
     const asked = state.journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
-    const work = () =>
-      after(turn.begin(), () => after(sampler.ready, () => Effect.suspend(() => sample(sampler, wanted))))
-    // A turn that is free is taken at once, and given back below whatever comes.
-    const computed = Effect.interruptible(after(gate.open, () => State.planned(request, work())))
     const finish = (outcome: State.Outcome) =>
       withNow((at) => {
         count(sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
         return futures.complete(requestId, outcome)
       })
     let isOver = false
-    const settled = Effect.flatMap(Effect.exit(computed), (exit) => {
+    const settled = Effect.flatMap(Effect.exit(computed(request, sampler, wanted, { gate, turn })), (exit) => {
       isOver = true
       turn.end()
       state.sampling.delete(requestId)
@@ -160,6 +159,24 @@ export const make = (
     })
     return Effect.zipRight(submitted, begun)
   }
+
+  /** A turn that is free is taken at once; to give it back, whatever comes, is left to the caller. */
+  const computed = (
+    request: Http.Received,
+    sampler: State.Sampler,
+    wanted: SamplingApi.SampleRequest,
+    { gate, turn }: { readonly gate: RequestQueue.Gate; readonly turn: Slots.Slot }
+  ): Effect.Effect<State.Outcome, State.WorkError> =>
+    Effect.interruptible(
+      after(
+        gate.open,
+        () =>
+          State.planned(
+            request,
+            after(turn.begin(), () => after(sampler.ready, () => Effect.suspend(() => sample(sampler, wanted))))
+          )
+      )
+    )
 
   /**
    * Counts what a sample has used, and has it written down with the result. Nobody waits for that: a sample that is lost is
