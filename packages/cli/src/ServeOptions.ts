@@ -1,6 +1,7 @@
 /**
  * What the server is told in files: who may use it, and settings beyond the command line.
  */
+import type * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
 import type * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
 import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -82,18 +83,24 @@ export const Settings = Schema.parseJson(Schema.Struct({
   /** Models that are trained at a time. */
   max_models: Schema.optional(Count),
   /** Of the requests that wait or run. */
-  max_waiting_bytes: Schema.optional(Count)
+  max_waiting_bytes: Schema.optional(Count),
+  /** Of each base model's process: threads of one computation, and bytes in all. */
+  engine: Schema.optional(Schema.Struct({
+    threads: Schema.optional(Count),
+    max_memory_bytes: Schema.optional(Count)
+  }))
 }))
 
 /**
- * What a server with a folder keeps beyond checkpoints.
+ * Settings beyond those of the protocol.
  *
  * @since 0.1.0
  * @category models
  */
-export interface KeepOptions {
-  /** Default true. */
+export interface LocalOptions {
+  /** Whether a server with a folder keeps models that are trained. Default true. */
   readonly keepLiveModels?: boolean | undefined
+  readonly engine?: LlamaEngine.Options | undefined
 }
 
 /**
@@ -126,7 +133,7 @@ const count = (number: number, what: string): string | undefined =>
  */
 export const readSettings = (
   file: string
-): Effect.Effect<TinkerProtocol.Options & KeepOptions, UsageError, FileSystem.FileSystem> =>
+): Effect.Effect<TinkerProtocol.Options & LocalOptions, UsageError, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const text = yield* read("--settings", file)
     const settings = yield* Effect.mapError(
@@ -151,7 +158,8 @@ export const readSettings = (
       sampleLogprobs: settings.sample_logprobs,
       maxConcurrentSamples: settings.max_concurrent_samples,
       maxModels: settings.max_models,
-      maxWaitingBytes: settings.max_waiting_bytes
+      maxWaitingBytes: settings.max_waiting_bytes,
+      engine: settings.engine && { threads: settings.engine.threads, maxMemoryBytes: settings.engine.max_memory_bytes }
     }
   })
 

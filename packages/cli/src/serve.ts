@@ -59,7 +59,8 @@ const flags = {
     Options.withDescription(
       "JSON file of client_config, dynamic_config, prices (tokens by base model, gigabyte_month), "
         + "session_timeout_seconds, max_body_bytes, max_concurrent_samples, max_models, max_waiting_bytes, "
-        + "sample_logprobs (raw unless processed) and keep_live_models (true unless false)"
+        + "sample_logprobs (raw unless processed), keep_live_models (true unless false) "
+        + "and engine (threads and max_memory_bytes of each model's process)"
     ),
     Options.optional
   ),
@@ -122,11 +123,11 @@ const command = Command.make(
 const computing = ({ losses }: Engine.Service) =>
   losses === undefined ? Effect.never : Effect.zipRight(Stream.runDrain(losses), Effect.never)
 
-const launch = (options: TinkerProtocol.Options & ServeOptions.KeepOptions, { data, host, model, port }: Place) =>
+const launch = (options: TinkerProtocol.Options & ServeOptions.LocalOptions, { data, host, model, port }: Place) =>
   Layer.build(
     Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening)).pipe(
       Layer.provide(NodeServer.layer({ port, host })),
-      Layer.provideMerge(LlamaEngine.layer(model.length === 0 ? ShippedModel.folder : model)),
+      Layer.provideMerge(LlamaEngine.layer(model.length === 0 ? ShippedModel.folder : model, options.engine)),
       Layer.provide(
         Option.match(data, {
           onNone: () => CheckpointStore.layerMemory,
