@@ -6,9 +6,10 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
 import * as Http from "./http.js"
+import * as Keeping from "./keeping.js"
 import * as Listing from "./listing.js"
 import * as Records from "./records.js"
-import * as State from "./serverState.js"
+import type * as State from "./serverState.js"
 import * as Users from "./users.js"
 import { uuid } from "./uuid.js"
 
@@ -92,7 +93,7 @@ export const make = (
       if (projectId !== undefined) state.projectsOfCopies.set(trainingRunId, projectId)
       const path = TinkerPath.format(copy)
       if (key !== undefined) copies.set(key, { body, path })
-      yield* State.commit(state, [
+      yield* Keeping.commit(state, [
         Records.copy({ runId: trainingRunId, projectId, request: key === undefined ? undefined : { key, body, path } })
       ])
       return Http.json({ tinker_path: path })

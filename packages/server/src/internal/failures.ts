@@ -3,8 +3,9 @@ import type { EngineError } from "../Engine.js"
 import type { Failed } from "../Futures.js"
 import * as Http from "./http.js"
 import type * as State from "./serverState.js"
+import type * as Work from "./work.js"
 
-export const of = (error: State.WorkError): Failed => {
+export const of = (error: Work.WorkError): Failed => {
   switch (error._tag) {
     case "UserError":
       return { _tag: "Failed", error: Http.brief(error.detail), category: "user" }

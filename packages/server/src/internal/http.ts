@@ -188,6 +188,9 @@ export const fingerprint = (bytes: Uint8Array): string => {
   return [bytes.length, a | 0, b | 0, c | 0, d | 0].join()
 }
 
+/** Equal for equal requests, also for one that an earlier server has taken. */
+export const fingerprintOf = (request: Received): string => request.replayed?.fingerprint ?? fingerprint(request.body)
+
 const lastWord = (bytes: Uint8Array, from: number): number => {
   let word = 0
   for (let i = bytes.length - 1; i >= from; i--) word = (word << 8) | bytes[i]!

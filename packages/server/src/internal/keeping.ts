@@ -1,4 +1,4 @@
-/** What a server writes down of what is neither a model nor a result. */
+/** How changes are written down, and what is of things that are neither models nor results. */
 import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -9,6 +9,7 @@ import type { ServerError } from "../ServerError.js"
 import type { Change, Service as Journal } from "../ServerJournal.js"
 import type * as Sessions from "../Sessions.js"
 import type * as Audit from "./audit.js"
+import * as Http from "./http.js"
 import * as LiveModel from "./liveModel.js"
 import * as Records from "./records.js"
 import type * as State from "./serverState.js"
@@ -78,3 +79,13 @@ export const sessionChanged = (state: State.ServerState, journal: Journal, kept:
     for (const model of models) yield* LiveModel.removeFiles(journal, model.kept)
     for (const { adapter } of samplers) if (adapter !== undefined) yield* journal.removeState(adapter.file.name)
   })
+
+/** Waits until the changes are kept; what cannot be kept is not begun. */
+export const commit = (
+  state: State.ServerState,
+  changes: ReadonlyArray<Change>
+): Effect.Effect<void, Http.Refusal> =>
+  state.journal === undefined ? Effect.void : orUnavailable(state.journal.unsafeCommit(changes))
+
+export const orUnavailable = (written: Effect.Effect<void, ServerError>): Effect.Effect<void, Http.Refusal> =>
+  Effect.mapError(written, () => Http.refuse(503, "the server cannot write down what it must keep; see its log"))

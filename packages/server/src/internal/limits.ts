@@ -2,7 +2,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { QueueState } from "../Futures.js"
 import type * as RequestQueue from "../RequestQueue.js"
 import * as Http from "./http.js"

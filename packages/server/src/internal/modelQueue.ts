@@ -6,14 +6,17 @@ import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { Completed } from "../Futures.js"
 import * as Http from "./http.js"
-import * as State from "./serverState.js"
+import * as Lookups from "./lookups.js"
+import * as Models from "./models.js"
+import type * as State from "./serverState.js"
+import * as Work from "./work.js"
 
 /** Takes a request in JSON for the model that it names; one that cannot be read frees its number. */
 export const handler = <A extends { readonly modelId: ModelId; readonly seqId: number }, I>(
   state: State.ServerState,
   schema: Schema.Schema<A, I>,
   options: {
-    readonly work: (request: A, model: State.Model, received: Http.Received) => State.Work
+    readonly work: (request: A, model: State.Model, received: Http.Received) => Work.Work
     /** What can be said against a request when it arrives for the first time. */
     readonly admit?: (
       request: A,
@@ -26,9 +29,9 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
   Effect.gen(function*() {
     const value = yield* Http.parseJson(request.body)
     const wanted = yield* freeingNumber(state, value, Http.decode(schema, value))
-    const model = yield* State.requireModel(state, wanted.modelId)
+    const model = yield* Lookups.requireModel(state, wanted.modelId)
     yield* requireSeqId(wanted.seqId)
-    return yield* State.submit(state, model, {
+    return yield* Models.submit(state, model, {
       seqId: wanted.seqId,
       request,
       work: options.work(wanted, model, request),
@@ -46,7 +49,7 @@ export const freeingNumber = <A>(
     const modelId = Predicate.hasProperty(value, "model_id") ? value.model_id : undefined
     const seqId = Predicate.hasProperty(value, "seq_id") ? value.seq_id : undefined
     const model = typeof modelId === "string" ? state.models.get(modelId) : undefined
-    return model !== undefined && typeof seqId === "number" ? State.rejectNumber(state, model, seqId) : Effect.void
+    return model !== undefined && typeof seqId === "number" ? Models.rejectNumber(state, model, seqId) : Effect.void
   })
 
 /** 0 is what a protobuf message without the field says. */
@@ -61,7 +64,7 @@ export const requireAdamW = (config: { readonly type: string } | undefined): Eff
 
 export const completed = (value: unknown): Completed => ({ _tag: "Completed", json: () => value })
 
-export const userError = (detail: string) => new State.UserError({ detail })
+export const userError = (detail: string) => new Work.UserError({ detail })
 
-export const orUserError = <A>(either: Either.Either<A, string>): Effect.Effect<A, State.UserError> =>
+export const orUserError = <A>(either: Either.Either<A, string>): Effect.Effect<A, Work.UserError> =>
   Effect.mapError(either, userError)

@@ -8,11 +8,14 @@ import * as Schema from "effect/Schema"
 import type { LossResult, TrainingDatum } from "../Engine.js"
 import type { Completed } from "../Futures.js"
 import * as Http from "./http.js"
+import * as Lookups from "./lookups.js"
 import * as ModelQueue from "./modelQueue.js"
+import * as Models from "./models.js"
 import * as Results from "./results.js"
-import * as State from "./serverState.js"
+import type * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
 import * as TrainingJson from "./trainingJson.js"
+import * as Work from "./work.js"
 import * as Zstd from "./zstd.js"
 
 export const make = (state: State.ServerState, maxBodyBytes: number) => {
@@ -21,8 +24,8 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
   const createModel: Http.Handler = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(ModelsApi.CreateModelRequest, request)
-      const session = yield* State.requireSession(state, wanted.sessionId)
-      const baseModel = yield* State.requireBaseModel(state, wanted.baseModel)
+      const session = yield* Lookups.requireSession(state, wanted.sessionId)
+      const baseModel = yield* Lookups.requireBaseModel(state, wanted.baseModel)
       yield* ModelQueue.requireAdamW(wanted.optimizerConfig)
       const { rank, seed, trainAttn, trainMlp, trainUnembed } = wanted.loraConfig
       if (!Number.isInteger(rank) || rank < 1 || rank > baseModel.maxRank) {
@@ -37,9 +40,9 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
           "lora_config trains nothing: train_attn, train_mlp and train_unembed are all false"
         )
       }
-      const chosen = seed ?? request.replayed?.seed ?? (yield* State.randomSeed)
+      const chosen = seed ?? request.replayed?.seed ?? (yield* Work.randomSeed)
       const lora = { rank, seed: chosen, trainAttn, trainMlp, trainUnembed }
-      return yield* State.createModel(state, {
+      return yield* Models.create(state, {
         session,
         modelSeqId: wanted.modelSeqId,
         baseModel,
@@ -57,7 +60,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
   const getInfo: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { modelId } = yield* Http.decodeBody(ModelsApi.GetInfoRequest, request)
-      const { baseModel, lora } = yield* State.requireModel(state, modelId)
+      const { baseModel, lora } = yield* Lookups.requireModel(state, modelId)
       return getInfoResponse({
         modelId,
         modelData: {
@@ -75,13 +78,13 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
   const unloadModel: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { modelId } = yield* Http.decodeBody(UnloadModelRequest, request)
-      const model = yield* State.requireModel(state, modelId)
+      const model = yield* Lookups.requireModel(state, modelId)
       const requestId = `${modelId}:unload`
       const unloaded = ModelQueue.completed({ model_id: modelId, type: "unload_model" })
-      yield* State.unloadModel(state, model, unloaded)
+      yield* Models.unload(state, model, unloaded)
       yield* state.futures.submit(requestId, model.queue.state)
       yield* state.futures.complete(requestId, unloaded)
-      return State.accepted(requestId, modelId)
+      return Work.accepted(requestId, modelId)
     })
 
   const forwardBackward: Http.Handler = (request) =>
@@ -118,9 +121,9 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
 
   const pass = (wanted: TrainingApi.ForwardBackwardRequest, request: Http.Received) =>
     Effect.gen(function*() {
-      const model = yield* State.requireModel(state, wanted.modelId)
+      const model = yield* Lookups.requireModel(state, wanted.modelId)
       yield* ModelQueue.requireSeqId(wanted.seqId)
-      return yield* State.submit(state, model, {
+      return yield* Models.submit(state, model, {
         seqId: wanted.seqId,
         request,
         work: Effect.gen(function*() {

@@ -9,13 +9,14 @@ import * as Stream from "effect/Stream"
 import * as Engine from "../Engine.js"
 import type { ServerError } from "../ServerError.js"
 import type * as State from "./serverState.js"
+import type * as Work from "./work.js"
 
 export interface Presence {
   readonly isThere: () => boolean
   /** Why it cannot come back; nothing if it is there or can. */
   readonly lost: () => string | undefined
   /** Gives it back where it is not there. */
-  readonly ready: () => Effect.Effect<void, State.WorkError>
+  readonly ready: () => Effect.Effect<void, Work.WorkError>
 }
 
 export const make = (

@@ -10,9 +10,11 @@ import * as Audit from "./audit.js"
 import * as Completions from "./completions.js"
 import type * as Http from "./http.js"
 import * as LiveModel from "./liveModel.js"
+import * as Models from "./models.js"
 import * as Records from "./records.js"
 import * as Results from "./results.js"
-import * as State from "./serverState.js"
+import * as Samplers from "./samplers.js"
+import type * as State from "./serverState.js"
 
 /**
  * What a server has found of an earlier one, in numbers.
@@ -65,7 +67,7 @@ export const restore = (
       if (!journal.liveModels && progress?.weights !== undefined) {
         changes.push(Records.progress({ ...progress, weights: undefined, gradient: undefined }))
       }
-      yield* State.openModel(state, {
+      yield* Models.open(state, {
         id: record.id,
         session,
         baseModel: state.engine.baseModels.find(({ name }) => name === record.baseModel) ?? absent(record.baseModel),
@@ -145,7 +147,7 @@ export const replay = (
     if (arrival._tag === "Rejected") {
       const { modelId, seqId } = arrival.rejected
       const model = state.models.get(modelId)
-      return model === undefined ? Effect.void : State.rejectNumber(state, model, seqId)
+      return model === undefined ? Effect.void : Models.rejectNumber(state, model, seqId)
     }
     const { contentType, fingerprint, keyName, modelId, route, seed, seqId } = arrival.request
     return Effect.gen(function*() {
@@ -231,7 +233,7 @@ const restoreSampler = (
     const { adapter, id, joinedClients, modelPath } = record
     const baseModel = state.engine.baseModels.find(({ name }) => name === record.baseModel)
     const isGone = adapter === undefined ? false : !(yield* journal.hasState(adapter.file))
-    yield* State.openSampler(state, {
+    yield* Samplers.open(state, {
       id,
       session,
       baseModel: baseModel ?? absent(record.baseModel),

@@ -2,7 +2,7 @@
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import * as FuturesApi from "effect-tinker/FuturesApi"
 import type { SamplingSessionId } from "effect-tinker/Identifiers"
-import * as SampleResponse from "effect-tinker/SampleResponse"
+import type * as SampleResponse from "effect-tinker/SampleResponse"
 import * as SamplingApi from "effect-tinker/SamplingApi"
 import * as SamplingParams from "effect-tinker/SamplingParams"
 import * as ServiceApi from "effect-tinker/ServiceApi"
@@ -21,16 +21,19 @@ import * as Completions from "./completions.js"
 import * as Failures from "./failures.js"
 import * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
+import * as Lookups from "./lookups.js"
 import { withNow } from "./now.js"
 import * as Question from "./question.js"
 import * as Records from "./records.js"
 import * as Results from "./results.js"
+import * as Samplers from "./samplers.js"
 import * as SampleScores from "./sampleScores.js"
-import * as State from "./serverState.js"
+import type * as State from "./serverState.js"
 import type * as Slots from "./slots.js"
 import { start } from "./start.js"
 import * as TrainingData from "./trainingData.js"
 import * as Users from "./users.js"
+import * as Work from "./work.js"
 
 export const make = (
   state: State.ServerState,
@@ -41,9 +44,9 @@ export const make = (
   const createSamplingSession: Http.Handler = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(ServiceApi.CreateSamplingSessionRequest, request)
-      const session = yield* State.requireSession(state, wanted.sessionId)
+      const session = yield* Lookups.requireSession(state, wanted.sessionId)
       yield* Http.requireNumber("sampling_session_seq_id", wanted.samplingSessionSeqId)
-      const id = State.samplerId(session, wanted.samplingSessionSeqId)
+      const id = Samplers.idOf(session, wanted.samplingSessionSeqId)
       if (!state.samplers.has(id)) {
         const { modelPath } = wanted
         const checkpoint = modelPath === undefined ? undefined : yield* load(modelPath)
@@ -52,20 +55,20 @@ export const make = (
         if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
           return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
         }
-        const baseModel = yield* State.requireBaseModel(state, name)
+        const baseModel = yield* Lookups.requireBaseModel(state, name)
         yield* Effect.mapError(
-          State.createSampler(state, { id, session, baseModel, modelPath, snapshot: checkpoint }),
+          Samplers.create(state, { id, session, baseModel, modelPath, snapshot: checkpoint }),
           Failures.refusal
         )
       }
-      yield* keep(yield* State.requireSampler(state, id))
+      yield* keep(yield* Lookups.requireSampler(state, id))
       return createSamplingSessionResponse({ samplingSessionId: id as SamplingSessionId })
     })
 
   const keep = (sampler: State.Sampler): Effect.Effect<void, Http.Refusal> =>
     state.journal === undefined
       ? Effect.void
-      : State.commit(state, [Records.sampler(Keeping.samplerRecord(sampler))])
+      : Keeping.commit(state, [Records.sampler(Keeping.samplerRecord(sampler))])
 
   const load = (modelPath: string): Effect.Effect<Engine.Snapshot, Http.Refusal> =>
     Effect.gen(function*() {
@@ -77,14 +80,14 @@ export const make = (
 
   const getSampler: Http.Handler = (request) =>
     Effect.map(
-      State.requireSampler(state, request.params.id ?? ""),
+      Lookups.requireSampler(state, request.params.id ?? ""),
       ({ baseModel, id, modelPath }) => getSamplerResponse({ samplerId: id, baseModel: baseModel.name, modelPath })
     )
 
   const joinSamplingSession: Http.Handler = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(ServiceApi.JoinSamplingSessionRequest, request)
-      const sampler = yield* State.requireSampler(state, wanted.samplingSessionId)
+      const sampler = yield* Lookups.requireSampler(state, wanted.samplingSessionId)
       const clientCounter = sampler.joinedClients += 1
       yield* keep(sampler)
       return joinSamplingSessionResponse({ clientCounter })
@@ -94,7 +97,7 @@ export const make = (
     Effect.flatMap(
       Question.read(request.body),
       ({ samplerId, seqId, wanted }) =>
-        Effect.flatMap(State.requireSampler(state, samplerId), (sampler) => {
+        Effect.flatMap(Lookups.requireSampler(state, samplerId), (sampler) => {
           const fingerprint = Http.fingerprint(request.body)
           const existing = sampler.requests.get(seqId)
           if (existing !== undefined) {
@@ -137,7 +140,7 @@ export const make = (
       }
     )
     const asked = state.journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
-    const finish = (outcome: State.Outcome) =>
+    const finish = (outcome: Work.Outcome) =>
       withNow((at) => {
         count(sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
         return futures.complete(requestId, outcome)
@@ -150,12 +153,12 @@ export const make = (
       state.limits.free(length)
       if (Exit.isSuccess(exit)) return finish(exit.value)
       if (Exit.isInterrupted(exit)) return state.hasEnded ? Effect.void : futures.complete(requestId, cancelled)
-      return Effect.flatMap(State.outcomeOf(requestId, exit), finish)
+      return Effect.flatMap(Work.outcomeOf(requestId, exit), finish)
     })
     const begun = start(settled, (fiber) => {
       if (!isOver) state.sampling.set(requestId, fiber)
       const answer = acceptedSample(ticket)
-      return asked === undefined ? Effect.succeed(answer) : Effect.as(State.orUnavailable(asked), answer)
+      return asked === undefined ? Effect.succeed(answer) : Effect.as(Keeping.orUnavailable(asked), answer)
     })
     return Effect.zipRight(submitted, begun)
   }
@@ -166,12 +169,12 @@ export const make = (
     sampler: State.Sampler,
     wanted: SamplingApi.SampleRequest,
     { gate, turn }: { readonly gate: RequestQueue.Gate; readonly turn: Slots.Slot }
-  ): Effect.Effect<State.Outcome, State.WorkError> =>
+  ): Effect.Effect<Work.Outcome, Work.WorkError> =>
     Effect.interruptible(
       after(
         gate.open,
         () =>
-          State.planned(
+          Work.planned(
             request,
             after(turn.begin(), () => after(sampler.ready, () => Effect.suspend(() => sample(sampler, wanted))))
           )
@@ -185,9 +188,9 @@ export const make = (
   const count = (
     sampler: State.Sampler,
     request: { readonly seqId: string; readonly fingerprint: string; readonly sequences: number; readonly at: number },
-    outcome: State.Outcome
+    outcome: Work.Outcome
   ): void => {
-    const usage = State.countUsage(state, sampler, outcome, request.at)
+    const usage = Work.countUsage(state, sampler, outcome, request.at)
     if (state.journal === undefined) return
     void state.journal.unsafeCommit([
       Records.result({ ...request, ownerId: sampler.id, outcome: Results.toRecord(outcome) }, Results.bytesOf(outcome)),
@@ -196,7 +199,7 @@ export const make = (
     ])
   }
 
-  const sample = (sampler: State.Sampler, wanted: SamplingApi.SampleRequest): State.Work =>
+  const sample = (sampler: State.Sampler, wanted: SamplingApi.SampleRequest): Work.Work =>
     Effect.flatMap(seedOf(wanted), (seed) =>
       Effect.flatMap(
         engineRequest(wanted, sampler.baseModel, { seed, logprobs: options.logprobs }),
@@ -211,7 +214,7 @@ export const make = (
     Effect.flatMap(
       Http.decodeBody(FuturesApi.FutureRetrieveRequest, request),
       ({ allowMetadataOnly, requestId }) =>
-        after(State.requireRequest(state, requestId), () =>
+        after(Lookups.requireRequest(state, requestId), () =>
           Effect.flatMap(futures.retrieve(requestId, { allowMetadataOnly }), (reply) =>
             Option.isNone(reply) ? unknownRequest(requestId) : answerTo(request, requestId, reply.value)))
     )
@@ -260,7 +263,7 @@ export const make = (
   const retrieveFutures: Http.Handler = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(FuturesRetrieveRequest, request)
-      const sampler = yield* State.requireSampler(state, wanted.target.samplingSessionId)
+      const sampler = yield* Lookups.requireSampler(state, wanted.target.samplingSessionId)
       for (const requestId of wanted.retrievedRequestIds) {
         if (requestId.startsWith(`${sampler.id}:`)) yield* futures.forget(requestId)
       }
@@ -286,7 +289,7 @@ export const make = (
   const cancelFuture: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { requestId } = yield* Http.decodeBody(FuturesApi.FutureRetrieveRequest, request)
-      yield* State.requireRequest(state, requestId)
+      yield* Lookups.requireRequest(state, requestId)
       const fiber = state.sampling.get(requestId)
       if (fiber !== undefined) yield* Fiber.interrupt(fiber)
       return Http.json({})
@@ -320,25 +323,25 @@ const getSamplerResponse = Http.encode(ServiceApi.GetSamplerResponse)
 const acceptedSample = ({ requestId, sequences }: State.SampleTicket): HttpServerResponse => {
   const sequenceIds: Array<string> = []
   for (let i = 0; i < sequences; i++) sequenceIds.push(`${requestId}:${i}`)
-  return State.accepted(requestId, undefined, sequenceIds)
+  return Work.accepted(requestId, undefined, sequenceIds)
 }
 
 /** Seeds of samples are this and the numbers after it, all of which a number can hold. */
 const maxSeed = 2 ** 52
 
 const seedOf = ({ samplingParams: { seed } }: SamplingApi.SampleRequest): Effect.Effect<number> =>
-  seed === undefined ? State.randomSeed : Effect.succeed(((seed % maxSeed) + maxSeed) % maxSeed)
+  seed === undefined ? Work.randomSeed : Effect.succeed(((seed % maxSeed) + maxSeed) % maxSeed)
 
 const cancelled: Failed = { _tag: "Failed", error: "the sample was cancelled", category: "user" }
 
-const userError = (detail: string) => new State.UserError({ detail })
+const userError = (detail: string) => new Work.UserError({ detail })
 
 /** What an engine is asked for. Left: what is wrong, for the user to read. */
 const engineRequest = (
   wanted: SamplingApi.SampleRequest,
   baseModel: Engine.BaseModel,
   { logprobs, seed }: Pick<Engine.SampleRequest, "seed" | "logprobs">
-): Either.Either<Engine.SampleRequest, State.UserError> => {
+): Either.Either<Engine.SampleRequest, Work.UserError> => {
   const params = wanted.samplingParams
   const invalid = SamplingParams.firstInvalid(params)
   if (invalid !== undefined) return Either.left(userError(`sampling_params: ${invalid.field} ${invalid.description}`))
@@ -378,7 +381,7 @@ const finished = (
   wanted: SamplingApi.SampleRequest,
   promptLength: number,
   result: Engine.SampleResult
-): Either.Either<State.Finished, State.UserError> => {
+): Either.Either<Work.Finished, Work.UserError> => {
   const missing = SampleScores.missing(wanted, result)
   if (missing !== undefined) return Either.left(userError(`the engine of this server does not compute ${missing}`))
   const sampled = result.sequences.reduce((sum, { tokens }) => sum + tokens.length, 0)

@@ -6,13 +6,14 @@ import type * as CheckpointStore from "../CheckpointStore.js"
 import type * as Sessions from "../Sessions.js"
 import * as Http from "./http.js"
 import * as Listing from "./listing.js"
-import * as State from "./serverState.js"
+import * as Lookups from "./lookups.js"
+import type * as State from "./serverState.js"
 import * as Users from "./users.js"
 
 export const make = (state: State.ServerState) => {
   const { sessions } = state
 
-  const sessionOf = (request: Http.Received) => State.requireKnownSession(state, request.params.id ?? "")
+  const sessionOf = (request: Http.Received) => Lookups.requireKnownSession(state, request.params.id ?? "")
 
   const listSessions: Http.Handler = (request) =>
     Effect.gen(function*() {

@@ -6,7 +6,8 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
 import * as Http from "./http.js"
-import { requireKnownSession, requireSession, type ServerState } from "./serverState.js"
+import * as Lookups from "./lookups.js"
+import type { ServerState } from "./serverState.js"
 import * as Users from "./users.js"
 
 export const make = (
@@ -57,14 +58,14 @@ export const make = (
   const heartbeat: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { sessionId } = yield* Http.decodeBody(ServiceApi.SessionHeartbeatRequest, request)
-      yield* state.sessions.heartbeat(yield* requireSession(state, sessionId))
+      yield* state.sessions.heartbeat(yield* Lookups.requireSession(state, sessionId))
       return Http.json({ type: "session_heartbeat" })
     })
 
   const finish: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { reason } = yield* Http.decodeBody(ServiceApi.FinishSessionRequest, request)
-      const session = yield* requireKnownSession(state, request.params.id ?? "")
+      const session = yield* Lookups.requireKnownSession(state, request.params.id ?? "")
       if (session.status._tag === "Active") {
         yield* state.sessions.finish(session, reason.type)
         yield* state.audit.note("session_finish", { session_id: session.id, reason: reason.type })

@@ -10,9 +10,13 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../CheckpointStore.js"
 import * as Http from "./http.js"
+import * as Lookups from "./lookups.js"
 import * as ModelQueue from "./modelQueue.js"
-import * as State from "./serverState.js"
+import * as Models from "./models.js"
+import * as Samplers from "./samplers.js"
+import type * as State from "./serverState.js"
 import * as Users from "./users.js"
+import type * as Work from "./work.js"
 
 /** `userOf` tells whose a credential is, if it is one of this server's. */
 export const make = (
@@ -39,7 +43,7 @@ export const make = (
   ) =>
     Effect.gen(function*() {
       yield* checkTtl(ttlSeconds)
-      const savedBy = State.fingerprintOf(request)
+      const savedBy = Http.fingerprintOf(request)
       const existing = yield* Effect.option(store.info(path))
       // A server that was killed has saved it, and not told.
       if (existing._tag === "Some" && existing.value.savedBy === savedBy) return existing.value
@@ -60,7 +64,7 @@ export const make = (
     Effect.matchEffect(store.info(path), {
       onFailure: () => Effect.void,
       onSuccess: ({ savedBy }) =>
-        savedBy !== undefined && savedBy === State.fingerprintOf(request)
+        savedBy !== undefined && savedBy === Http.fingerprintOf(request)
           ? Effect.void
           : Http.refuse(409, `the checkpoint ${TinkerPath.format(path)} exists already`)
     })
@@ -90,11 +94,11 @@ export const make = (
         if (wanted.path !== undefined) {
           return yield* ModelQueue.userError("either path or sampling_session_seq_id, not both")
         }
-        const id = State.samplerId(model.session, wanted.samplingSessionSeqId)
+        const id = Samplers.idOf(model.session, wanted.samplingSessionSeqId)
         // Weights in flight are these or newer ones, so these alone will do.
         const snapshot = yield* engine.snapshot(model.id)
         const { baseModel, session } = model
-        yield* State.createSampler(state, { id, session, baseModel, modelPath: undefined, snapshot })
+        yield* Samplers.create(state, { id, session, baseModel, modelPath: undefined, snapshot })
         return {
           ...ModelQueue.completed({ path: null, sampling_session_id: id, type: "save_weights_for_sampler" }),
           sampler: { id, snapshot }
@@ -183,7 +187,7 @@ export const make = (
   /** Makes the model by the same request. */
   const createByLoading = (wanted: typeof CreateByLoadingRequest.Type, request: Http.Received) =>
     Effect.gen(function*() {
-      const session = yield* State.requireSession(state, wanted.sessionId)
+      const session = yield* Lookups.requireSession(state, wanted.sessionId)
       const { baseModel: name, lora, path } = yield* checkpointAt(wanted.path, wanted.weightsAccessToken)
       if (path.checkpointType !== "training") {
         return yield* Http.refuse(
@@ -191,12 +195,12 @@ export const make = (
           `${wanted.path} is a ${path.checkpointType} checkpoint; training goes on from weights alone`
         )
       }
-      const baseModel = yield* State.requireBaseModel(state, name)
+      const baseModel = yield* Lookups.requireBaseModel(state, name)
       if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
         return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
       }
       yield* ModelQueue.requireAdamW(wanted.optimizerConfig)
-      return yield* State.createModel(state, {
+      return yield* Models.create(state, {
         session,
         modelSeqId: wanted.modelSeqId,
         baseModel,
@@ -254,7 +258,7 @@ export const CreateByLoadingRequest = Schema.Struct({
   modelSeqId: ModelsApi.CreateModelRequest.fields.modelSeqId
 })
 
-const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, State.UserError> =>
+const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, Work.UserError> =>
   ttlSeconds === undefined || ttlSeconds > 0
     ? Effect.void
     : ModelQueue.userError(`ttl_seconds is ${ttlSeconds}; it must be more than 0`)

@@ -1,0 +1,83 @@
+/** What a request names, or why it cannot have it. */
+import * as Effect from "effect/Effect"
+import type * as Engine from "../Engine.js"
+import type * as Sessions from "../Sessions.js"
+import { after } from "./after.js"
+import * as Http from "./http.js"
+import type * as State from "./serverState.js"
+import * as Users from "./users.js"
+
+/** Finished ones too. */
+export const requireKnownSession = (
+  state: State.ServerState,
+  sessionId: string
+): Effect.Effect<Sessions.Session, Http.Refusal> =>
+  Effect.suspend(() => {
+    const session = state.sessions.get(sessionId)
+    return session === undefined
+      ? Http.refuse(404, `there is no session ${sessionId}`)
+      : Effect.as(Users.requireMine(`the session ${sessionId}`, session.owner), session)
+  })
+
+export const requireSession = (
+  state: State.ServerState,
+  sessionId: string
+): Effect.Effect<Sessions.Session, Http.Refusal> => Effect.tap(requireKnownSession(state, sessionId), requireActive)
+
+const requireActive = ({ id, status }: Sessions.Session): Effect.Effect<void, Http.Refusal> => {
+  switch (status._tag) {
+    case "Active":
+      return Effect.void
+    case "Expired":
+      return Http.refuse(410, `the session ${id} has ended, as its client was not heard of for too long`)
+    case "Finished":
+      return Http.refuse(410, `the session ${id} is finished (${status.reason})`)
+  }
+}
+
+export const requireModel = (state: State.ServerState, modelId: string): Effect.Effect<State.Model, Http.Refusal> =>
+  Effect.gen(function*() {
+    const model = state.models.get(modelId)
+    if (model === undefined) return yield* Http.refuse(404, `there is no model ${modelId}`)
+    yield* Users.requireMine(`the model ${modelId}`, model.session.owner)
+    yield* requireActive(model.session)
+    if (model.unloaded) return yield* Http.refuse(404, `the model ${modelId} was unloaded`)
+    if (model.lost !== undefined) return yield* Http.refuse(410, `the model ${modelId} is lost: ${model.lost}`)
+    return model
+  })
+
+export const requireSampler = (
+  state: State.ServerState,
+  samplerId: string
+): Effect.Effect<State.Sampler, Http.Refusal> => {
+  const sampler = state.samplers.get(samplerId)
+  if (sampler === undefined) return Http.refuse(404, `there is no sampler ${samplerId}`)
+  return after(
+    Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner),
+    () =>
+      after(
+        requireActive(sampler.session),
+        () =>
+          sampler.lost === undefined
+            ? Effect.succeed(sampler)
+            : Http.refuse(410, `the sampler ${samplerId} is lost: ${sampler.lost}`)
+      )
+  )
+}
+
+/** The result of a request is told to whoever may have asked for it. */
+export const requireRequest = (state: State.ServerState, requestId: string): Effect.Effect<void, Http.Refusal> =>
+  Users.requireMine(
+    `the request ${requestId}`,
+    state.sessions.get(requestId.slice(0, requestId.indexOf(":")))?.owner
+  )
+
+export const requireBaseModel = (
+  state: State.ServerState,
+  name: string
+): Effect.Effect<Engine.BaseModel, Http.Refusal> => {
+  const baseModel = state.engine.baseModels.find((model) => model.name === name)
+  if (baseModel !== undefined) return Effect.succeed(baseModel)
+  const names = state.engine.baseModels.map((model) => model.name).join(", ")
+  return Http.refuse(400, `there is no base model ${name} on this server; it has ${names}`)
+}

@@ -1,0 +1,77 @@
+/** Sampling sessions. */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import type * as Engine from "../Engine.js"
+import type * as Sessions from "../Sessions.js"
+import * as Completions from "./completions.js"
+import * as LiveSampler from "./liveSampler.js"
+import * as Presence from "./presence.js"
+import type * as State from "./serverState.js"
+
+/** The id of the sampling session with this number in its session. */
+export const idOf = (session: Sessions.Session, seqId: number): string => `${session.id}:sample:${seqId}`
+
+/** Makes a sampler; one that is there already stays as it is. */
+export const create = (
+  state: State.ServerState,
+  options: Pick<State.Sampler, "id" | "session" | "baseModel" | "modelPath"> & {
+    readonly snapshot: Engine.Snapshot | undefined
+  }
+): Effect.Effect<void, Engine.EngineError> =>
+  Effect.gen(function*() {
+    const { snapshot, ...sampler } = options
+    if (state.samplers.has(options.id)) return
+    yield* state.engine.createSampler(options.id, { baseModel: options.baseModel.name, snapshot })
+    yield* open(state, {
+      ...sampler,
+      completions: Completions.make(),
+      joinedClients: 0,
+      isLoaded: true,
+      lost: undefined,
+      hasOwnWeights: options.modelPath === undefined && snapshot !== undefined,
+      adapter: undefined
+    })
+  })
+
+/** Makes a sampler known, which the engine has or is given back. */
+export const open = (
+  state: State.ServerState,
+  options: Omit<State.Sampler, "requests" | "ready"> & { readonly isLoaded: boolean }
+): Effect.Effect<State.Sampler> =>
+  Effect.gen(function*() {
+    const requests = new Map<string, State.SampleTicket>()
+    const { id, isLoaded, lost, ...rest } = options
+    const presence = Presence.make(state.engine, "sampler", id, {
+      isLoaded,
+      lost,
+      isKept: () => !sampler.hasOwnWeights || sampler.adapter !== undefined,
+      giveBack: Effect.suspend(() => LiveSampler.restore(state, sampler))
+    })
+    const sampler: State.Sampler = {
+      ...rest,
+      id,
+      requests,
+      get lost() {
+        return presence.lost()
+      },
+      get ready() {
+        return presence.ready()
+      }
+    }
+    state.samplers.set(sampler.id, sampler)
+    yield* Scope.addFinalizer(
+      sampler.session.scope,
+      interruptSamples(state, sampler).pipe(
+        Effect.zipRight(Effect.sync(() => requests.clear())),
+        Effect.zipRight(Effect.ignoreLogged(state.engine.unloadSampler(sampler.id)))
+      )
+    )
+    return sampler
+  })
+
+const interruptSamples = (state: State.ServerState, { id }: State.Sampler): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const ofSampler = Array.from(state.sampling).filter(([requestId]) => requestId.startsWith(`${id}:`))
+    return Fiber.interruptAll(ofSampler.map(([, fiber]) => fiber))
+  })
