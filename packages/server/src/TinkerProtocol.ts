@@ -27,6 +27,7 @@ import * as Authentication from "./internal/authentication.js"
 import * as Body from "./internal/body.js"
 import * as CheckpointRoutes from "./internal/checkpointRoutes.js"
 import * as DownloadRoutes from "./internal/downloadRoutes.js"
+import * as FutureRoutes from "./internal/futureRoutes.js"
 import * as Http from "./internal/http.js"
 import * as MetricRoutes from "./internal/metricRoutes.js"
 import * as Metrics from "./internal/metrics.js"
@@ -221,6 +222,7 @@ export const makeStoppable = (
     const downloads = DownloadRoutes.make(state, { urlLifetime: options.fileUrlLifetime, archives: options.archives })
     const runs = TrainingRunRoutes.make(state)
     const sessionLists = SessionListRoutes.make(state)
+    const results = FutureRoutes.make(state)
     const sampling = SamplingRoutes.make(state, { logprobs: options.sampleLogprobs })
     const stopping = Stopping.make(state, {
       gracePeriod: options.gracePeriod ?? 0,
@@ -348,9 +350,9 @@ export const makeStoppable = (
       joinSamplingSession: sampling.joinSamplingSession,
       getSampler: sampling.getSampler,
       asample: sampling.asample,
-      retrieveFuture: sampling.retrieveFuture,
-      retrieveFutures: sampling.retrieveFutures,
-      cancelFuture: sampling.cancelFuture,
+      retrieveFuture: results.retrieveFuture,
+      retrieveFutures: results.retrieveFutures,
+      cancelFuture: results.cancelFuture,
       metrics: MetricRoutes.make(state, metrics).figures,
       openApi: () =>
         Effect.succeed(Http.json(description ??= OpenApi.make()))

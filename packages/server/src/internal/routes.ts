@@ -18,8 +18,8 @@ import * as Schema from "effect/Schema"
 import * as AccountRoutes from "./accountRoutes.js"
 import type { Access } from "./authentication.js"
 import * as CheckpointRoutes from "./checkpointRoutes.js"
+import * as FutureRoutes from "./futureRoutes.js"
 import * as ModelRoutes from "./modelRoutes.js"
-import * as SamplingRoutes from "./samplingRoutes.js"
 import * as SessionListRoutes from "./sessionListRoutes.js"
 import * as SessionRoutes from "./sessionRoutes.js"
 import * as TrainingJson from "./trainingJson.js"
@@ -364,7 +364,7 @@ export const routes = {
     method: "POST",
     path: "/retrieve_futures",
     summary: "Which samples are done",
-    body: SamplingRoutes.FuturesRetrieveRequest,
+    body: FutureRoutes.FuturesRetrieveRequest,
     answer: FuturesApi.FuturesRetrieveResponse
   },
   cancelFuture: {

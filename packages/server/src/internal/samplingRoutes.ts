@@ -1,20 +1,15 @@
-/** Handlers of sampling, and of the results of every request. */
+/** Handlers of sampling. */
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
-import * as FuturesApi from "effect-tinker/FuturesApi"
 import type { SamplingSessionId } from "effect-tinker/Identifiers"
 import type * as SampleResponse from "effect-tinker/SampleResponse"
 import * as SamplingApi from "effect-tinker/SamplingApi"
 import * as SamplingParams from "effect-tinker/SamplingParams"
 import * as ServiceApi from "effect-tinker/ServiceApi"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import type * as Engine from "../Engine.js"
-import type { Completed, Failed, Reply } from "../Futures.js"
+import type { Completed, Failed } from "../Futures.js"
 import type * as RequestQueue from "../RequestQueue.js"
 import { after } from "./after.js"
 import * as Completions from "./completions.js"
@@ -210,109 +205,13 @@ export const make = (
           )
       ))
 
-  const retrieveFuture: Http.Handler = (request) =>
-    Effect.flatMap(
-      Http.decodeBody(FuturesApi.FutureRetrieveRequest, request),
-      ({ allowMetadataOnly, requestId }) =>
-        after(Lookups.requireRequest(state, requestId), () =>
-          Effect.flatMap(futures.retrieve(requestId, { allowMetadataOnly }), (reply) =>
-            Option.isNone(reply) ? unknownRequest(requestId) : answerTo(request, requestId, reply.value)))
-    )
-
-  const answerTo = (
-    request: Http.Received,
-    requestId: string,
-    reply: Reply
-  ): Effect.Effect<HttpServerResponse, Http.Refusal> => {
-    switch (reply._tag) {
-      case "Pending":
-        return Effect.succeed(Http.json({
-          type: "try_again",
-          request_id: requestId,
-          queue_state: reply.queue.state,
-          queue_state_reason: reply.queue.reason
-        }))
-      case "Large":
-        return Effect.succeed(Http.json({ status: "complete_metadata", response_payload_size: reply.size }))
-      case "Lost":
-        return Http.refuse(410, `the server was started anew before request ${requestId} was done`)
-      case "Expired":
-        return Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
-      case "Failed":
-        return Effect.succeed(Http.json({ error: reply.error, category: reply.category }))
-      case "Completed":
-        return Effect.sync(() =>
-          reply.bytes !== undefined && Http.acceptsProtobuf(request)
-            ? Http.protobuf(reply.bytes)
-            : Http.json(reply.json())
-        )
-    }
-  }
-
-  /** Of a model of an earlier server it is known which requests there were. */
-  const unknownRequest = (requestId: string): Http.Refusal => {
-    const at = requestId.lastIndexOf(":")
-    const model = state.models.get(requestId.slice(0, at))
-    if (model?.lost !== undefined) return Http.refuse(410, `the model ${model.id} is lost: ${model.lost}`)
-    const isPast = model !== undefined && Number(requestId.slice(at + 1)) < (model.kept.progress?.next ?? 0)
-    return isPast
-      ? Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
-      : Http.refuse(404, `there is no request ${requestId}`)
-  }
-
-  const retrieveFutures: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(FuturesRetrieveRequest, request)
-      const sampler = yield* Lookups.requireSampler(state, wanted.target.samplingSessionId)
-      for (const requestId of wanted.retrievedRequestIds) {
-        if (requestId.startsWith(`${sampler.id}:`)) yield* futures.forget(requestId)
-      }
-      const holdTime = wanted.timeout === undefined
-        ? futures.holdTime
-        : Duration.min(futures.holdTime, Duration.seconds(wanted.timeout))
-      const { completions, cursor } = yield* sampler.completions.after(
-        wanted.target.clonedSamplerId,
-        wanted.prevCursor,
-        holdTime
-      )
-      return Http.json({
-        cursor,
-        completions: completions.map(({ isFailed, requestId, size }) =>
-          isFailed
-            ? { state: "failed", request_id: requestId }
-            : { state: "finished", request_id: requestId, response_payload_uncompressed_size: size }
-        )
-      })
-    })
-
-  /** Stops a sample. For any other request, known or not, nothing happens. */
-  const cancelFuture: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const { requestId } = yield* Http.decodeBody(FuturesApi.FutureRetrieveRequest, request)
-      yield* Lookups.requireRequest(state, requestId)
-      const fiber = state.sampling.get(requestId)
-      if (fiber !== undefined) yield* Fiber.interrupt(fiber)
-      return Http.json({})
-    })
-
   return {
     createSamplingSession,
     joinSamplingSession,
     getSampler,
-    asample,
-    retrieveFuture,
-    retrieveFutures,
-    cancelFuture
+    asample
   }
 }
-
-/** Clients before 0.36 do not say what they have fetched. */
-export const FuturesRetrieveRequest = Schema.Struct({
-  ...FuturesApi.FuturesRetrieveRequest.fields,
-  retrievedRequestIds: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }).pipe(
-    Schema.fromKey("retrieved_request_ids")
-  )
-})
 
 const joinSamplingSessionResponse = Http.encode(ServiceApi.JoinSamplingSessionResponse)
 
