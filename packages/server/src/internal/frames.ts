@@ -3,8 +3,6 @@
  *
  * A frame is a line `<bytes of its text> <bytes of its payload> <checksum>`, the text, which is JSON, and the payload.
  */
-import { joined } from "./bytes.js"
-
 export interface Frame {
   readonly text: string
   readonly payload: Uint8Array
@@ -21,9 +19,20 @@ const longestHeader = 48
 
 export const encode = (text: string, payloads: ReadonlyArray<Uint8Array> = []): Uint8Array => {
   const json = encoder.encode(text)
-  const body = joined([json, ...payloads, Uint8Array.of(newline)])
-  const payloadBytes = body.byteLength - json.byteLength - 1
-  return joined([encoder.encode(`${json.byteLength} ${payloadBytes} ${checksum(body)}\n`), body])
+  const payloadBytes = payloads.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  const bytes = new Uint8Array(longestHeader + json.byteLength + payloadBytes + 1)
+  bytes.set(json, longestHeader)
+  let end = longestHeader + json.byteLength
+  for (const payload of payloads) {
+    bytes.set(payload, end)
+    end += payload.byteLength
+  }
+  bytes[end] = newline
+  // The header, which knows what comes behind it, ends where that begins.
+  const header = encoder.encode(`${json.byteLength} ${payloadBytes} ${checksum(bytes.subarray(longestHeader))}\n`)
+  const begin = longestHeader - header.byteLength
+  bytes.set(header, begin)
+  return bytes.subarray(begin)
 }
 
 /** The frame that begins at an offset; none when it is not whole. */

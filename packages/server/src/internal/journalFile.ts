@@ -107,20 +107,6 @@ export const open = (
     const wake = yield* Effect.makeLatch(false)
     let waiting: Array<Pending> = []
 
-    const read = ({ length, offset }: Place) =>
-      Effect.scoped(Effect.gen(function*() {
-        const file = yield* fs.open(place(), { flag: "r" })
-        yield* file.seek(offset, "start")
-        const bytes = new Uint8Array(length)
-        let filled = 0
-        while (filled < length) {
-          const count = Number(yield* file.read(bytes.subarray(filled)))
-          if (count === 0) break
-          filled += count
-        }
-        return Frames.decode(bytes)
-      }))
-
     const payloadOf = (key: string, frame: Frames.Frame) => {
       let begin = 0
       let found: { readonly row: Row; readonly payload: Uint8Array } | undefined
@@ -139,6 +125,7 @@ export const open = (
       let written = 0
       yield* fs.remove(`${next}.new`, { force: true })
       yield* Effect.scoped(Effect.gen(function*() {
+        const read = readFrames(yield* fs.open(place(), { flag: "r" }))
         const file = yield* fs.open(`${next}.new`, { flag: "a" })
         let parts: Array<Uint8Array> = []
         let collected = 0
@@ -234,16 +221,57 @@ export const open = (
         payload: (key) =>
           Effect.suspend(() => {
             const at = index.get(key)
-            return at === undefined ?
-              Effect.succeed(undefined) :
-              Effect.map(read(at), (frame) => frame && payloadOf(key, frame)?.payload)
+            if (at === undefined) return Effect.succeed(undefined)
+            const frame = Effect.scoped(
+              Effect.flatMap(fs.open(place(), { flag: "r" }), (file) => readFrame(file, at))
+            )
+            return Effect.map(frame, (frame) => frame && payloadOf(key, frame)?.payload)
           }).pipe(alone.withPermits(1))
       }
     }
   })
 
-/** What is collected in memory before it is written. */
+/** What is read at a time, or collected in memory before it is written. */
 const batchBytes = 1 << 20
+
+type Read<A> = Effect.Effect<A, PlatformError.PlatformError>
+
+const readBytes = (file: FileSystem.File, offset: number, length: number): Read<Uint8Array> =>
+  Effect.gen(function*() {
+    yield* file.seek(offset, "start")
+    const bytes = new Uint8Array(length)
+    let filled = 0
+    while (filled < length) {
+      const count = Number(yield* file.read(bytes.subarray(filled)))
+      if (count === 0) break
+      filled += count
+    }
+    return bytes.subarray(0, filled)
+  })
+
+const readFrame = (file: FileSystem.File, { length, offset }: Place): Read<Frames.Frame | undefined> =>
+  Effect.map(readBytes(file, offset, length), (bytes) => Frames.decode(bytes))
+
+/** For many frames, nearly all of them in the order of the file: those are read by the hundreds. */
+const readFrames = (file: FileSystem.File): (place: Place) => Read<Frames.Frame | undefined> => {
+  let begin = 0
+  let bytes: Uint8Array = new Uint8Array(0)
+  let last = 0
+  return (place) => {
+    const { length, offset } = place
+    const inPiece = offset - begin
+    if (inPiece >= 0 && inPiece + length <= bytes.length) return Effect.sync(() => Frames.decode(bytes, inPiece))
+    // One that lies elsewhere is not to take the place of those that come next.
+    const isNear = offset >= last && offset - last < batchBytes
+    last = offset
+    if (!isNear) return readFrame(file, place)
+    return Effect.map(readBytes(file, offset, Math.max(length, batchBytes)), (found) => {
+      begin = offset
+      bytes = found
+      return Frames.decode(bytes)
+    })
+  }
+}
 
 const rowOf = ({ key, payload, value }: Change): Row =>
   value === undefined ? [key] : [key, value, payload?.byteLength ?? 0]
