@@ -1,8 +1,7 @@
 /**
  * Our own server, with the engine that computes next to nothing: samples over so many connections, and what a request costs
- * its process, in turn with a server of Node alone that answers the same; the first of them again with a server that keeps in
- * a folder what it knows; then many samples from 400 clients, a third of
- * whose questions for results are abandoned, and its memory.
+ * its process, in turn with a server of Node alone that answers the same; one of these again with a server that keeps what it
+ * knows in a folder; then many samples from 400 clients, a third of whose questions for results are abandoned, and its memory.
  *
  * `npm run bench:server -- --connections 64 --samples 5000 --rounds 1 --many 16384`
  */
