@@ -10,6 +10,8 @@ import * as Scope from "effect/Scope"
 import type { Change, Entry } from "../ServerJournal.js"
 import { joined } from "./bytes.js"
 import * as Frames from "./frames.js"
+import * as JournalCopy from "./journalCopy.js"
+import * as JournalRows from "./journalRows.js"
 
 export interface JournalFile {
   readonly unsafeCommit: (changes: ReadonlyArray<Change>) => Effect.Effect<void, PlatformError.PlatformError>
@@ -17,24 +19,14 @@ export interface JournalFile {
   readonly payload: (key: string) => Effect.Effect<Uint8Array | undefined, PlatformError.PlatformError>
 }
 
-/** Where the newest change of a key is. */
-interface Place {
-  /** Of its frame. */
-  readonly offset: number
-  readonly length: number
-  /** What it takes when it is written alone, more or less. */
-  readonly bytes: number
-}
-
-interface Pending {
-  /** What each change takes, nothing where it forgets its key. */
-  readonly notes: ReadonlyArray<readonly [key: string, bytes: number | undefined]>
-  readonly frame: Uint8Array
+interface Pending extends ReturnType<typeof JournalRows.encode> {
   readonly done: Deferred.Deferred<void, PlatformError.PlatformError>
 }
 
-/** Key; with the value, and the bytes of its payload, unless it is forgotten. */
-type Row = readonly [key: string] | readonly [key: string, value: unknown, payloadBytes: number]
+interface Successor extends JournalCopy.Copy {
+  /** The bytes of the old file that it stands for. */
+  readonly upTo: number
+}
 
 const fileName = /^journal-(\d{6,})$/
 
@@ -61,12 +53,12 @@ export const open = (
 
     const place = () => path.join(folder, nameOf(count))
     const bytes = (yield* fs.exists(place())) ? yield* fs.readFile(place()) : new Uint8Array(0)
-    const index = new Map<string, Place>()
+    const index = new Map<string, JournalCopy.Place>()
     const values = new Map<string, unknown>()
     let length = 0
     let live = 0
 
-    const note = (key: string, at: Place | undefined) => {
+    const note = (key: string, at: JournalCopy.Place | undefined) => {
       live += (at?.bytes ?? 0) - (index.get(key)?.bytes ?? 0)
       if (at === undefined) index.delete(key)
       else index.set(key, at)
@@ -74,13 +66,13 @@ export const open = (
 
     for (let frame = Frames.decode(bytes, 0); frame !== undefined; frame = Frames.decode(bytes, length)) {
       const place = { offset: length, length: frame.end - length }
-      for (const row of JSON.parse(frame.text) as ReadonlyArray<Row>) {
+      for (const row of JournalRows.rowsOf(frame)) {
         const [key] = row
         if (row.length === 1) {
           values.delete(key)
           note(key, undefined)
         } else {
-          note(key, { ...place, bytes: sizeOf(JSON.stringify(row), row[2]) })
+          note(key, { ...place, bytes: JournalRows.bytesOf(row) })
           values.set(key, row[1])
         }
       }
@@ -94,73 +86,17 @@ export const open = (
     }
 
     const scope = yield* Scope.Scope
-    const openFile = Effect.suspend(() =>
+    const openFile = (name: string) =>
       Effect.gen(function*() {
         const own = yield* Scope.make()
-        const file = yield* Scope.extend(fs.open(place(), { flag: "a+" }), own)
+        const file = yield* Scope.extend(fs.open(name, { flag: "a+" }), own)
         return { file, close: Scope.close(own, Exit.void) }
       })
-    )
-    let current = yield* openFile
+    let current = yield* openFile(place())
 
     const alone = yield* Effect.makeSemaphore(1)
     const wake = yield* Effect.makeLatch(false)
     let waiting: Array<Pending> = []
-
-    const payloadOf = (key: string, frame: Frames.Frame) => {
-      let begin = 0
-      let found: { readonly row: Row; readonly payload: Uint8Array } | undefined
-      for (const row of JSON.parse(frame.text) as ReadonlyArray<Row>) {
-        const bytes = row.length === 1 ? 0 : row[2]
-        if (row[0] === key) found = { row, payload: frame.payload.subarray(begin, begin + bytes) }
-        begin += bytes
-      }
-      return found
-    }
-
-    /** Writes what is in force to a new file. */
-    const compact = Effect.gen(function*() {
-      const next = path.join(folder, nameOf(count + 1))
-      const places = new Map<string, Place>()
-      let written = 0
-      yield* fs.remove(`${next}.new`, { force: true })
-      yield* Effect.scoped(Effect.gen(function*() {
-        const read = readFrames(yield* fs.open(place(), { flag: "r" }))
-        const file = yield* fs.open(`${next}.new`, { flag: "a" })
-        let parts: Array<Uint8Array> = []
-        let collected = 0
-        const flush = Effect.suspend(() => {
-          const batch = joined(parts)
-          parts = []
-          collected = 0
-          return batch.byteLength === 0 ? Effect.void : file.writeAll(batch)
-        })
-        for (const [key, at] of index) {
-          const frame = yield* read(at)
-          const found = frame && payloadOf(key, frame)
-          if (found === undefined) continue
-          const bytes = Frames.encode(JSON.stringify([found.row]), [found.payload])
-          places.set(key, { offset: written, length: bytes.byteLength, bytes: at.bytes })
-          written += bytes.byteLength
-          collected += bytes.byteLength
-          parts.push(bytes)
-          if (collected >= batchBytes) yield* flush
-        }
-        yield* flush
-      }))
-      yield* fs.rename(`${next}.new`, next)
-      const old = place()
-      yield* current.close
-      count += 1
-      current = yield* openFile
-      index.clear()
-      live = 0
-      length = written
-      for (const [key, at] of places) note(key, at)
-      yield* fs.remove(old, { force: true })
-    })
-
-    const isStale = () => length > 2 * live + slackBytes
 
     const drain = Effect.suspend(() => {
       const batch = waiting
@@ -182,39 +118,87 @@ export const open = (
           }
         }
         for (const { done } of batch) yield* Deferred.done(done, exit)
-        // One that fails is tried again with the next changes; the present file is whole.
-        if (isStale()) {
-          yield* Effect.catchAll(compact, (error) => Effect.logError("the journal was not written anew", error))
-        }
       })
     }).pipe(alone.withPermits(1), Effect.uninterruptible)
 
+    const newPlace = () => path.join(folder, `${nameOf(count + 1)}.new`)
+
+    /** Writes what is in force to a new file, while changes go on being appended to the old one. */
+    const copy: Effect.Effect<Successor, PlatformError.PlatformError> = Effect.suspend(() => {
+      const upTo = length
+      return Effect.map(
+        JournalCopy.write(fs, place(), newPlace(), Array.from(index)),
+        (copy) => ({ ...copy, upTo })
+      )
+    })
+
+    /** Appends to a copy what the old file has got since, and goes on with it. */
+    const changeTo = (copy: Successor) =>
+      Effect.gen(function*() {
+        const next = yield* openFile(newPlace())
+        yield* JournalCopy.append(fs, place(), next.file, copy.upTo, length).pipe(
+          Effect.zipRight(fs.rename(newPlace(), path.join(folder, nameOf(count + 1)))),
+          Effect.onError(() => next.close)
+        )
+        const old = { place: place(), close: current.close }
+        current = next
+        count += 1
+        const shift = copy.length - copy.upTo
+        for (const [key, at] of index) {
+          note(key, at.offset < copy.upTo ? copy.places.get(key) : { ...at, offset: at.offset + shift })
+        }
+        length += shift
+        yield* old.close
+        yield* fs.remove(old.place, { force: true })
+      }).pipe(alone.withPermits(1), Effect.uninterruptible)
+
+    const isStale = () => length > 2 * live + slackBytes
+
+    // One that fails is tried again with the next changes; the present file is whole.
+    const logFailure = (error: PlatformError.PlatformError) =>
+      Effect.logError("the journal was not written anew", error)
+
+    let isCopying = false
+    let copied: Successor | undefined
+
+    const compact = Effect.suspend(() => {
+      if (copied !== undefined) {
+        const whole = copied
+        copied = undefined
+        return Effect.catchAll(changeTo(whole), logFailure)
+      }
+      if (isCopying || !isStale()) return Effect.void
+      isCopying = true
+      return copy.pipe(
+        Effect.map((copy) => {
+          copied = copy
+          wake.unsafeOpen()
+        }),
+        Effect.catchAll(logFailure),
+        Effect.ensuring(Effect.sync(() => {
+          isCopying = false
+        })),
+        Effect.forkIn(scope)
+      )
+    })
+
     yield* Effect.addFinalizer(() => Effect.zipRight(drain, Effect.suspend(() => current.close)))
-    yield* Effect.forkIn(
-      Effect.interruptible(
-        Effect.forever(Effect.zipRight(Effect.zipRight(wake.await, Effect.sync(() => wake.unsafeClose())), drain))
-      ),
-      scope
+    if (isStale()) yield* Effect.flatMap(copy, changeTo)
+    yield* wake.await.pipe(
+      Effect.zipRight(Effect.sync(() => wake.unsafeClose())),
+      Effect.zipRight(drain),
+      Effect.zipRight(compact),
+      Effect.forever,
+      Effect.interruptible,
+      Effect.forkIn(scope)
     )
-    if (isStale()) yield* compact
 
     return {
       entries: Array.from(values, ([key, value]) => ({ key, value })),
       file: {
         unsafeCommit: (changes) => {
-          const texts = changes.map((change) => JSON.stringify(rowOf(change)))
-          const payloads = changes.flatMap(({ payload, value }) =>
-            value === undefined || payload === undefined ? [] : [payload]
-          )
           const done = Deferred.unsafeMake<void, PlatformError.PlatformError>(FiberId.none)
-          waiting.push({
-            notes: changes.map(({ key, payload, value }, i) => [
-              key,
-              value === undefined ? undefined : sizeOf(texts[i]!, payload?.byteLength ?? 0)
-            ]),
-            frame: Frames.encode(`[${texts.join(",")}]`, payloads),
-            done
-          })
+          waiting.push({ ...JournalRows.encode(changes), done })
           wake.unsafeOpen()
           return Deferred.await(done)
         },
@@ -223,59 +207,10 @@ export const open = (
             const at = index.get(key)
             if (at === undefined) return Effect.succeed(undefined)
             const frame = Effect.scoped(
-              Effect.flatMap(fs.open(place(), { flag: "r" }), (file) => readFrame(file, at))
+              Effect.flatMap(fs.open(place(), { flag: "r" }), (file) => JournalCopy.readFrame(file, at))
             )
-            return Effect.map(frame, (frame) => frame && payloadOf(key, frame)?.payload)
+            return Effect.map(frame, (frame) => frame && JournalRows.find(frame, key)?.payload)
           }).pipe(alone.withPermits(1))
       }
     }
   })
-
-/** What is read at a time, or collected in memory before it is written. */
-const batchBytes = 1 << 20
-
-type Read<A> = Effect.Effect<A, PlatformError.PlatformError>
-
-const readBytes = (file: FileSystem.File, offset: number, length: number): Read<Uint8Array> =>
-  Effect.gen(function*() {
-    yield* file.seek(offset, "start")
-    const bytes = new Uint8Array(length)
-    let filled = 0
-    while (filled < length) {
-      const count = Number(yield* file.read(bytes.subarray(filled)))
-      if (count === 0) break
-      filled += count
-    }
-    return bytes.subarray(0, filled)
-  })
-
-const readFrame = (file: FileSystem.File, { length, offset }: Place): Read<Frames.Frame | undefined> =>
-  Effect.map(readBytes(file, offset, length), (bytes) => Frames.decode(bytes))
-
-/** For many frames, nearly all of them in the order of the file: those are read by the hundreds. */
-const readFrames = (file: FileSystem.File): (place: Place) => Read<Frames.Frame | undefined> => {
-  let begin = 0
-  let bytes: Uint8Array = new Uint8Array(0)
-  let last = 0
-  return (place) => {
-    const { length, offset } = place
-    const inPiece = offset - begin
-    if (inPiece >= 0 && inPiece + length <= bytes.length) return Effect.sync(() => Frames.decode(bytes, inPiece))
-    // One that lies elsewhere is not to take the place of those that come next.
-    const isNear = offset >= last && offset - last < batchBytes
-    last = offset
-    if (!isNear) return readFrame(file, place)
-    return Effect.map(readBytes(file, offset, Math.max(length, batchBytes)), (found) => {
-      begin = offset
-      bytes = found
-      return Frames.decode(bytes)
-    })
-  }
-}
-
-const rowOf = ({ key, payload, value }: Change): Row =>
-  value === undefined ? [key] : [key, value, payload?.byteLength ?? 0]
-
-const frameOverhead = 32
-
-const sizeOf = (text: string, payloadBytes: number): number => text.length + payloadBytes + frameOverhead
