@@ -395,7 +395,8 @@ export const makeStoppable = (
       const { method, url } = request
       const query = url.indexOf("?")
       const answer = fixed.get(method)?.get(query < 0 ? url : url.slice(0, query))
-      return answer === undefined ? router : answer(request, noParams)
+      // As in a router: where a server does not allow it, time limits would wait for what they are to end.
+      return answer === undefined ? router : Effect.interruptible(answer(request, noParams))
     })
     return { app, stop: stopping.stop }
   })
