@@ -75,23 +75,23 @@ export const describeSync = (folder: string): Description => {
   fields.must("rope_interleaved", [false, undefined])
   for (const field of ["quantization_config", "num_experts", "num_local_experts"]) fields.must(field, [undefined])
 
-  const hiddenSize = fields.count("hidden_size")
-  const heads = fields.count("num_attention_heads")
+  const hiddenSize = fields.count("hidden_size", { most: maxSize })
+  const heads = fields.count("num_attention_heads", { most: maxSize })
   const shape: Llama.Config = {
-    vocabularySize: fields.count("vocab_size"),
+    vocabularySize: fields.count("vocab_size", { most: maxSize }),
     hiddenSize,
-    intermediateSize: fields.count("intermediate_size"),
-    layers: fields.count("num_hidden_layers"),
+    intermediateSize: fields.count("intermediate_size", { most: maxSize }),
+    layers: fields.count("num_hidden_layers", { most: maxLayers }),
     heads,
-    keyValueHeads: fields.count("num_key_value_heads", heads),
-    headDim: fields.count("head_dim", hiddenSize / heads),
+    keyValueHeads: fields.count("num_key_value_heads", { absent: heads, most: maxSize }),
+    headDim: fields.count("head_dim", { absent: hiddenSize / heads, most: maxSize }),
     normEpsilon: fields.number("rms_norm_eps", 1e-6),
     ...rope(file, config),
     tiedEmbeddings: config["tie_word_embeddings"] === true,
     attentionBias: qwen2,
     queryKeyNorm: qwen3
   }
-  const maxContextLength = fields.count("max_position_embeddings", 2048)
+  const maxContextLength = fields.count("max_position_embeddings", { absent: 2048 })
   refuseWindows(file, config, shape.layers, maxContextLength)
   if (shape.heads % shape.keyValueHeads !== 0) {
     throw unsupported(`${file}: num_attention_heads is not a multiple of num_key_value_heads`)
@@ -114,6 +114,12 @@ export const describeSync = (folder: string): Description => {
   }
 }
 
+/** Far beyond any model, but not so far that the list of its weights takes long to make. */
+const maxLayers = 4096
+
+/** Of one dimension, far beyond any model too. */
+const maxSize = 2 ** 24
+
 /**
  * {@link weights} for code that cannot wait; throws the `EngineError`.
  *
@@ -135,7 +141,7 @@ export const weightsSync = ({ config, folder }: Description): Map<string, Float3
         if (given.join() !== shape.join()) {
           throw unsupported(`${file}: ${name} is [${given}], and config.json asks for [${shape}]`)
         }
-        if (!["F32", "F16", "BF16"].includes(dtype)) {
+        if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") {
           throw unsupported(`${file}: ${name} is ${dtype}; F32, F16 and BF16 are supported`)
         }
         found.set(name, Safetensors.toFloat32({ dtype, shape: given, bytes: read(begin, end - begin) }))
@@ -153,8 +159,13 @@ const weightFiles = (folder: string): ReadonlyArray<string> => {
   if (!Fs.existsSync(index)) return [Path.join(folder, "model.safetensors")]
   const map = readJson(index)["weight_map"]
   if (typeof map !== "object" || map === null) throw unsupported(`${index}: weight_map is missing`)
-  // Names from a file must not lead out of its folder.
-  return Array.from(new Set(Object.values(map)), (name) => Path.join(folder, Path.basename(String(name))))
+  return Array.from(new Set<unknown>(Object.values(map)), (name) => {
+    // Names from a file must not lead out of its folder, on any system.
+    if (typeof name === "string" && /^[^/\\]+$/.test(name) && name !== "." && name !== "..") {
+      return Path.join(folder, name)
+    }
+    throw unsupported(`${index}: weight_map has ${JSON.stringify(name)}, which is not the name of a file in the folder`)
+  })
 }
 
 /** A tensor at a time, for files may be larger than any array, and than what is left beside the weights. */
@@ -164,6 +175,8 @@ const reading = (
 ): void => {
   const descriptor = opened(file)
   try {
+    const stats = Fs.fstatSync(descriptor)
+    if (!stats.isFile()) throw unreadable(file, new Error("not a file"))
     const read = (begin: number, length: number): Uint8Array => {
       const bytes = new Uint8Array(length)
       let done = 0
@@ -175,7 +188,7 @@ const reading = (
       }
       return bytes
     }
-    body(read, Fs.fstatSync(descriptor).size)
+    body(read, stats.size)
   } finally {
     Fs.closeSync(descriptor)
   }
@@ -225,10 +238,11 @@ const reader = (file: string, config: Fields) => {
   }
   return {
     number,
-    count: (field: string, absent?: number): number => {
+    count: (field: string, { absent, most = Number.MAX_SAFE_INTEGER }: CountOptions = {}): number => {
       const value = number(field, absent)
-      if (Number.isInteger(value)) return value
-      throw unsupported(`${file}: ${field} is ${value}, which is no whole number`)
+      if (!Number.isInteger(value)) throw unsupported(`${file}: ${field} is ${value}, which is no whole number`)
+      if (value > most) throw unsupported(`${file}: ${field} is ${value}, and at most ${most} is supported`)
+      return value
     },
     must: (field: string, allowed: ReadonlyArray<unknown>): void => {
       const value = config[field] ?? undefined
@@ -237,22 +251,77 @@ const reader = (file: string, config: Fields) => {
   }
 }
 
+interface CountOptions {
+  readonly absent?: number | undefined
+  readonly most?: number | undefined
+}
+
 type Fields = Readonly<Record<string, unknown>>
 
-/** Newer files keep all of it in `rope_parameters`, older ones the scaling in `rope_scaling`. */
+const isFields = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/**
+ * Newer files keep all of it in `rope_parameters`, for all layers together or for each type of layer; older ones the
+ * scaling in `rope_scaling`, which transformers prefers where both are given.
+ */
 const rope = (file: string, config: Fields): Pick<Llama.Config, "ropeTheta" | "ropeScaling"> => {
-  const parameters = (config["rope_parameters"] ?? {}) as Fields
-  const scaling = (config["rope_scaling"] ?? {}) as Fields
-  let ropeScaling: Llama.RopeScaling | undefined
-  for (const [field, values] of [["rope_scaling", scaling], ["rope_parameters", parameters]] as const) {
-    const type = values["rope_type"] ?? values["type"] ?? "default"
-    if (type === "llama3") ropeScaling = llama3(`${file}: ${field}`, values)
-    else if (type !== "default") throw unsupported(`${file}: ${field} of type ${JSON.stringify(type)} is not supported`)
-    reader(`${file}: ${field}`, values).must("partial_rotary_factor", [1, undefined])
+  const newer = rotations(`${file}: rope_parameters`, config["rope_parameters"])
+  const older = rotations(`${file}: rope_scaling`, config["rope_scaling"])
+  const [first, ...others] = older.length > 0 ? older : newer
+  for (const { place, scaling } of others) {
+    if (JSON.stringify(scaling) !== JSON.stringify(first?.scaling)) {
+      throw unsupported(`${place} is not scaled as ${first?.place}, and one scaling for all layers is supported`)
+    }
   }
-  const theta = parameters["rope_theta"] ?? config["rope_theta"] ?? 10_000
-  if (typeof theta === "number" && theta > 0) return { ropeTheta: theta, ...(ropeScaling && { ropeScaling }) }
-  throw unsupported(`${file}: rope_theta is ${JSON.stringify(theta)}`)
+  const given = [config["rope_theta"], ...[...newer, ...older].map(({ theta }) => theta)]
+  const thetas = new Set(given.map((theta) => theta ?? undefined).filter((theta) => theta !== undefined))
+  const [theta = 10_000] = thetas
+  if (thetas.size < 2 && typeof theta === "number" && Number.isFinite(theta) && theta > 0) {
+    return { ropeTheta: theta, ...(first?.scaling && { ropeScaling: first.scaling }) }
+  }
+  throw unsupported(`${file}: rope_theta is ${Array.from(thetas, (theta) => JSON.stringify(theta)).join(" and ")}`)
+}
+
+interface Rotation {
+  /** The file and the field. */
+  readonly place: string
+  readonly theta: unknown
+  readonly scaling: Llama.RopeScaling | undefined
+}
+
+/** What the value of a field says: once, or for each type of layer; nothing if it is absent or empty. */
+const rotations = (place: string, value: unknown): ReadonlyArray<Rotation> => {
+  if (value === undefined || value === null) return []
+  if (!isFields(value)) throw unsupported(`${place} ${JSON.stringify(value)} is not supported`)
+  const isOfLayers = ([key, inner]: [string, unknown]) => isFields(inner) || key.endsWith("_attention")
+  const entries = Object.entries(value)
+  const ofAll = entries.filter((entry) => !isOfLayers(entry))
+  return [
+    ...(ofAll.length > 0 ? [rotation(place, Object.fromEntries(ofAll))] : []),
+    ...entries.filter(isOfLayers).map(([key, inner]) => {
+      // Layers of a type that has none are not rotated.
+      if (!isFields(inner)) throw unsupported(`${place}.${key} ${JSON.stringify(inner)} is not supported`)
+      return rotation(`${place}.${key}`, inner)
+    })
+  ]
+}
+
+const rotation = (place: string, values: Fields): Rotation => {
+  reader(place, values).must("partial_rotary_factor", [1, undefined])
+  const type = values["rope_type"] ?? values["type"] ?? undefined
+  const theta = values["rope_theta"]
+  if (type === "llama3") return { place, theta, scaling: llama3(place, values) }
+  const isGiven = (key: string) => (values[key] ?? undefined) !== undefined
+  const other = Object.keys(values).find((key) =>
+    !["rope_theta", "partial_rotary_factor"].includes(key) && isGiven(key)
+  )
+  // Some readers take it for a scaling, and others for none.
+  if (type === undefined && other !== undefined) throw unsupported(`${place} has ${other} and no rope_type`)
+  if (type === undefined || type === "default" || (type === "linear" && values["factor"] === 1)) {
+    return { place, theta, scaling: undefined }
+  }
+  throw unsupported(`${place} of type ${JSON.stringify(type)} is not supported`)
 }
 
 const llama3 = (place: string, values: Fields): Llama.RopeScaling => {

@@ -2,7 +2,7 @@ import { Safetensors } from "@effect-tinker/server"
 import type { Engine } from "@effect-tinker/server"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs"
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { makeRandomLlama, randomWeights } from "../scripts/makeRandomLlama.js"
@@ -71,6 +71,11 @@ describe("describing a folder", () => {
     rope_scaling: { type: "linear", factor: 2 },
     rope_parameters: { rope_type: "yarn", rope_theta: 10_000 },
     hidden_act: "gelu",
+    max_position_embeddings: 1e300,
+    head_dim: 1e9,
+    intermediate_size: 1e12,
+    num_attention_heads: 1e9,
+    num_key_value_heads: 1e9,
     attention_bias: true,
     mlp_bias: true,
     rope_interleaved: true,
@@ -92,6 +97,72 @@ describe("describing a folder", () => {
       }))
   }
 
+  it.scoped("refuses sizes beyond any model by their names, without listing what they would need", () =>
+    Effect.gen(function*() {
+      for (const [field, value] of [["num_hidden_layers", 1e9], ["hidden_size", 1e8], ["vocab_size", 1e12]] as const) {
+        const error = yield* Effect.flip(ModelFolder.describe(yield* folder({}, { [field]: value })))
+        assert.strictEqual(error.reason, "UnsupportedModel")
+        assert.match(error.message, new RegExp(`config\\.json: ${field} is ${value}, and at most`))
+      }
+    }))
+
+  const refusedRotations: ReadonlyArray<readonly [refusal: string, change: Readonly<Record<string, unknown>>]> = [
+    [
+      "rope_parameters.full_attention of type \"yarn\"",
+      { rope_parameters: { full_attention: { rope_type: "yarn", rope_theta: 10_000, factor: 4 } } }
+    ],
+    [
+      "rope_parameters.full_attention of type \"yarn\"",
+      { rope_parameters: { rope_type: "default", full_attention: { type: "yarn", factor: 4 } } }
+    ],
+    ["rope_parameters.full_attention null", { rope_parameters: { full_attention: null } }],
+    [
+      "rope_parameters.full_attention: partial_rotary_factor 0.5",
+      { rope_parameters: { full_attention: { rope_type: "default", partial_rotary_factor: 0.5 } } }
+    ],
+    [
+      "rope_theta is 10000 and 1000000",
+      {
+        rope_parameters: {
+          full_attention: { rope_type: "default", rope_theta: 1e6 },
+          sliding_attention: { rope_type: "default", rope_theta: 10_000 }
+        }
+      }
+    ],
+    ["rope_theta is 10000 and 5000", { rope_scaling: { rope_type: "default", rope_theta: 5000 } }],
+    ["rope_scaling has factor and no rope_type", { rope_scaling: { factor: 8 } }],
+    ["rope_scaling has factor and no rope_type", { rope_scaling: { rope_type: null, factor: 8 } }],
+    ["rope_parameters has long_factor", { rope_parameters: { rope_theta: 10_000, long_factor: [1, 2] } }],
+    ["rope_scaling of type \"dynamic\"", { rope_scaling: { type: "dynamic", factor: 2 } }],
+    ["rope_scaling \"linear\"", { rope_scaling: "linear" }],
+    ["rope_scaling [\"linear\",2]", { rope_scaling: ["linear", 2] }]
+  ]
+  for (const [refusal, change] of refusedRotations) {
+    it.scoped(`refuses rotary positions of ${JSON.stringify(change)}, by name`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(ModelFolder.describe(yield* folder({}, change)))
+        assert.strictEqual(error.reason, "UnsupportedModel")
+        assert.include(error.message, `config.json: ${refusal}`)
+      }))
+  }
+
+  it.scoped("takes rotary positions that are the usual ones, however they are written", () =>
+    Effect.gen(function*() {
+      const usual: ReadonlyArray<Readonly<Record<string, unknown>>> = [
+        { rope_parameters: null },
+        { rope_parameters: {}, rope_scaling: {} },
+        { rope_scaling: { rope_type: "default", factor: 8 } },
+        { rope_scaling: { factor: null } },
+        { rope_scaling: { type: "linear", factor: 1 } },
+        { rope_parameters: { rope_theta: 10_000, partial_rotary_factor: 1 } },
+        { rope_theta: undefined, rope_parameters: { full_attention: { rope_type: "default", rope_theta: 10_000 } } }
+      ]
+      for (const change of usual) {
+        const { config } = yield* ModelFolder.describe(yield* folder({}, change))
+        assert.deepStrictEqual([config.ropeTheta, config.ropeScaling], [10_000, undefined], JSON.stringify(change))
+      }
+    }))
+
   const llama3 = {
     rope_type: "llama3",
     factor: 8,
@@ -106,12 +177,22 @@ describe("describing a folder", () => {
       for (
         const change of [
           { rope_scaling: llama3, rope_parameters: undefined },
-          { rope_parameters: { ...llama3, rope_theta: 10_000 } }
+          { rope_parameters: { ...llama3, rope_theta: 10_000 } },
+          { rope_parameters: { full_attention: llama3, sliding_attention: llama3 } },
+          { rope_scaling: llama3, rope_parameters: { rope_type: "default" } }
         ]
       ) {
         const { config } = yield* ModelFolder.describe(yield* folder({}, change))
         assert.deepStrictEqual(config.ropeScaling, scaling)
       }
+      const older = yield* folder({}, { rope_scaling: { type: "default" }, rope_parameters: llama3 })
+      assert.isUndefined((yield* ModelFolder.describe(older)).config.ropeScaling)
+      const mixed = { full_attention: llama3, sliding_attention: { rope_type: "default" } }
+      const different = yield* folder({}, { rope_parameters: mixed })
+      assert.match(
+        (yield* Effect.flip(ModelFolder.describe(different))).message,
+        /rope_parameters\.sliding_attention is not scaled as .*rope_parameters\.full_attention/
+      )
       const { factor: _, ...rest } = llama3
       const missing = yield* folder({}, { rope_scaling: rest })
       assert.match((yield* Effect.flip(ModelFolder.describe(missing))).message, /rope_scaling: factor is missing/)
@@ -210,6 +291,67 @@ describe("reading weights", () => {
       assert.deepStrictEqual(yield* ModelFolder.weights(description), randomWeights(description.config, 4))
     }))
 
+  it.scoped("refuses shards that are no names of files in the folder", () =>
+    Effect.gen(function*() {
+      const path = yield* folder()
+      const description = yield* ModelFolder.describe(path)
+      const index = join(path, "model.safetensors.index.json")
+      const refusal = (name: unknown) => {
+        writeFileSync(index, JSON.stringify({ weight_map: { "model.norm.weight": name } }))
+        return Effect.flip(ModelFolder.weights(description))
+      }
+      const names = [
+        "..",
+        ".",
+        "",
+        "../model.safetensors",
+        join(path, "model.safetensors"),
+        "sub\\a.safetensors",
+        7,
+        null
+      ]
+      for (const name of names) {
+        const { message, reason } = yield* refusal(name)
+        assert.strictEqual(reason, "UnsupportedModel")
+        assert.include(message, `${index}: weight_map has ${JSON.stringify(name)}`)
+      }
+      mkdirSync(join(path, "folder.safetensors"))
+      assert.include((yield* refusal("folder.safetensors")).message, "folder.safetensors cannot be read")
+    }))
+
+  it.scoped("passes over tensors that it does not need, of any type, and names one that it cannot compute with", () =>
+    Effect.gen(function*() {
+      const path = yield* folder({ seed: 8 })
+      const description = yield* ModelFolder.describe(path)
+      const file = join(path, "model.safetensors")
+      const whole = readFileSync(file)
+      for (const dtype of ["F8_E4M3", "U16", "I64", "BOOL", "F4"]) {
+        writeFileSync(file, withTensor(whole, "unneeded", { dtype, shape: [2, 8] }))
+        assert.deepStrictEqual(yield* ModelFolder.weights(description), randomWeights(description.config, 8))
+      }
+      const others = Array.from(Llama.weightShapes(description.config).keys()).filter((name) => name !== normWeight)
+      writeShard(file, description.config, 8, others)
+      const rest = readFileSync(file)
+      for (const dtype of ["F8_E4M3", "I64"]) {
+        writeFileSync(file, withTensor(rest, normWeight, { dtype, shape: [32] }))
+        const { message } = yield* Effect.flip(ModelFolder.weights(description))
+        assert.include(message, `${normWeight} is ${dtype}; F32, F16 and BF16 are supported`)
+      }
+    }))
+
+  it.scoped("refuses a weight that lies over another, by name", () =>
+    Effect.gen(function*() {
+      const path = yield* folder()
+      const file = join(path, "model.safetensors")
+      const { data, header } = parts(readFileSync(file))
+      const gate = "model.layers.0.mlp.gate_proj.weight"
+      header["model.layers.0.mlp.up_proj.weight"]!.data_offsets = header[gate]!.data_offsets
+      writeFileSync(file, joined(header, data))
+      const description = yield* ModelFolder.describe(path)
+      const { message } = yield* Effect.flip(ModelFolder.weights(description))
+      assert.match(message, /model\.layers\.0\.mlp\.up_proj\.weight overlaps .*gate_proj\.weight/)
+    }))
+
   it.scoped("names the weight that is missing, the one of a wrong shape, and the file that is", () =>
     Effect.gen(function*() {
       const path = yield* folder()
@@ -241,21 +383,44 @@ const writeShard = (file: string, config: Llama.Config, seed: number, names: Rea
   writeFileSync(file, Safetensors.encode(new Map(tensors)))
 }
 
+const normWeight = "model.norm.weight"
+
+interface Entry {
+  dtype: string
+  readonly shape: ReadonlyArray<number>
+  data_offsets: readonly [number, number]
+}
+
+/** A file's header, without what is not a tensor, and the bytes after it. */
+const parts = (file: Buffer): { readonly header: Record<string, Entry>; readonly data: Buffer } => {
+  const end = 8 + Number(file.readBigUInt64LE())
+  const { __metadata__: _, ...header } = JSON.parse(file.toString("utf8", 8, end))
+  return { header, data: file.subarray(end) }
+}
+
+const joined = (header: Readonly<Record<string, Entry>>, data: Uint8Array): Buffer => {
+  const text = Buffer.from(JSON.stringify(header))
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(text.length))
+  return Buffer.concat([length, text, data])
+}
+
+/** The same file with one more tensor, of zeros. */
+const withTensor = (file: Buffer, name: string, { dtype, shape }: Pick<Entry, "dtype" | "shape">): Buffer => {
+  const { data, header } = parts(file)
+  const sizes: Readonly<Record<string, number>> = { ...Safetensors.itemSizes, ...Safetensors.opaqueItemSizes }
+  const end = data.length + shape.reduce((product, dim) => product * dim, sizes[dtype]!)
+  header[name] = { dtype, shape, data_offsets: [data.length, end] }
+  return joined(header, Buffer.concat([data, Buffer.alloc(end - data.length)]))
+}
+
 /** The same file in bfloat16, cut off rather than rounded. */
-const toBfloat16 = (file: Uint8Array): Uint8Array => {
-  const headerLength = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true))
-  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + headerLength)))
-  for (const [name, entry] of Object.entries<{ dtype: string; data_offsets: [number, number] }>(header)) {
-    if (name === "__metadata__") continue
+const toBfloat16 = (file: Buffer): Uint8Array => {
+  const { data, header } = parts(file)
+  for (const entry of Object.values(header)) {
     entry.dtype = "BF16"
     entry.data_offsets = [entry.data_offsets[0] / 2, entry.data_offsets[1] / 2]
   }
-  const text = new TextEncoder().encode(JSON.stringify(header))
-  const values = new Uint16Array(Uint8Array.from(file.subarray(8 + headerLength)).buffer)
-  const upper = values.filter((_, i) => i % 2 === 1)
-  const bytes = new Uint8Array(8 + text.length + upper.byteLength)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(text.length), true)
-  bytes.set(text, 8)
-  bytes.set(new Uint8Array(upper.buffer), 8 + text.length)
-  return bytes
+  const upper = new Uint16Array(Uint8Array.from(data).buffer).filter((_, i) => i % 2 === 1)
+  return joined(header, new Uint8Array(upper.buffer))
 }

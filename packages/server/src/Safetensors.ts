@@ -7,7 +7,7 @@ import type { Tensor } from "./Engine.js"
 import { ServerError } from "./ServerError.js"
 
 /**
- * Element types of the format, with their size in bytes.
+ * Element types of the format that {@link toFloat32} reads, with their size in bytes.
  *
  * @since 0.1.0
  * @category models
@@ -21,8 +21,32 @@ export const itemSizes = {
   I32: 4,
   I16: 2,
   I8: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
   U8: 1,
   BOOL: 1
+} as const
+
+/**
+ * Element types of the format that are only known by their size in bytes, so that the tensors beside them can be read.
+ * Those of less than a byte lie packed.
+ *
+ * Source: `Dtype` of the format's Rust library, version 0.8.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const opaqueItemSizes = {
+  C64: 8,
+  F8_E4M3: 1,
+  F8_E4M3FNUZ: 1,
+  F8_E5M2: 1,
+  F8_E5M2FNUZ: 1,
+  F8_E8M0: 1,
+  F6_E2M3: 0.75,
+  F6_E3M2: 0.75,
+  F4: 0.5
 } as const
 
 /**
@@ -30,6 +54,12 @@ export const itemSizes = {
  * @category models
  */
 export type DType = keyof typeof itemSizes
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type OpaqueDType = keyof typeof opaqueItemSizes
 
 /**
  * A tensor as it lies in the file, row-major. `bytes` is a view into the file, not aligned to anything.
@@ -76,8 +106,8 @@ export const encode = (
 }
 
 /**
- * The tensors of a file, by name. A file that is cut off, too long, or whose header does not describe exactly the bytes
- * after it is a `ServerError` with reason `DamagedFile`.
+ * The tensors of a file, by name. A file that is cut off, too long, or whose header does not describe each of the bytes
+ * after it exactly once is a `ServerError` with reason `DamagedFile`, and so is one with a tensor of an opaque type.
  *
  * @since 0.1.0
  * @category utils
@@ -85,11 +115,12 @@ export const encode = (
 export const decode = (bytes: Uint8Array): Either.Either<Map<string, RawTensor>, ServerError> =>
   Either.gen(function*() {
     const { data, header } = yield* parse(bytes)
-    const places = yield* placesOf(header, data.length)
-    return new Map(Array.from(places, ([name, { begin, dtype, end, shape }]) => [
-      name,
-      { dtype, shape, bytes: data.subarray(begin, end) }
-    ]))
+    const tensors = new Map<string, RawTensor>()
+    for (const [name, { begin, dtype, end, shape }] of yield* placesOf(header, data.length)) {
+      if (!isReadable(dtype)) return yield* damaged(`tensor ${name} is ${dtype}, which cannot be read here`)
+      tensors.set(name, { dtype, shape, bytes: data.subarray(begin, end) })
+    }
+    return tensors
   })
 
 /**
@@ -99,7 +130,7 @@ export const decode = (bytes: Uint8Array): Either.Either<Map<string, RawTensor>,
  * @category models
  */
 export interface Place {
-  readonly dtype: DType
+  readonly dtype: DType | OpaqueDType
   readonly shape: ReadonlyArray<number>
   readonly begin: number
   readonly end: number
@@ -107,7 +138,7 @@ export interface Place {
 
 /**
  * Where the tensors of a file lie, by name, for files that are too large to be held whole. `read` gives `length` bytes
- * from `begin` on, or fewer where the file ends. Fails as {@link decode} does.
+ * from `begin` on, or fewer where the file ends. Fails as {@link decode} does, but not because of opaque types.
  *
  * @since 0.1.0
  * @category utils
@@ -133,20 +164,31 @@ const placesOf = (
   dataBytes: number
 ): Either.Either<Map<string, Place>, ServerError> => {
   const places = new Map<string, Place>()
-  let total = 0
   for (const [name, entry] of Object.entries(header)) {
     if (name === metadataKey) continue
     if (!isEntry(entry)) return damaged(`tensor ${name} is not described`)
-    const [begin, end] = entry.data_offsets
-    let elements = 1
-    for (const dimension of entry.shape) elements *= dimension
-    const length = elements * itemSizes[entry.dtype]
-    if (end - begin !== length) return damaged(`tensor ${name} should have ${length} bytes`)
+    const { data_offsets: [begin, end], dtype, shape } = entry
+    if (!isReadable(dtype) && !isOpaque(dtype)) {
+      return damaged(`tensor ${name} is of type ${JSON.stringify(dtype)}, which the format does not have`)
+    }
+    let length: number = isReadable(dtype) ? itemSizes[dtype] : opaqueItemSizes[dtype]
+    for (const dimension of shape) length *= dimension
+    if (end - begin !== length) return damaged(`tensor ${name} of type ${dtype} should have ${length} bytes`)
     if (end > dataBytes) return damaged(`tensor ${name} ends after the file`)
-    total += length
-    places.set(name, { dtype: entry.dtype, shape: entry.shape, begin, end })
+    places.set(name, { dtype, shape, begin, end })
   }
-  return total === dataBytes ? Either.right(places) : damaged(`the tensors have ${total} bytes, the file ${dataBytes}`)
+  return misplaced(places, dataBytes) ?? Either.right(places)
+}
+
+/** The format lets tensors lie in any order, but neither over one another nor apart. */
+const misplaced = (places: ReadonlyMap<string, Place>, dataBytes: number) => {
+  let before = { name: "", end: 0 }
+  for (const [name, { begin, end }] of Array.from(places).sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
+    if (begin < before.end) return damaged(`tensor ${name} overlaps tensor ${before.name}`)
+    if (begin > before.end) return damaged(`no tensor has the ${begin - before.end} bytes before tensor ${name}`)
+    before = { name, end }
+  }
+  return before.end < dataBytes ? damaged(`no tensor has the last ${dataBytes - before.end} bytes`) : undefined
 }
 
 /**
@@ -191,6 +233,12 @@ export const toFloat32 = ({ bytes, dtype }: RawTensor): Float32Array<ArrayBuffer
       return Float32Array.from(new Int16Array(buffer))
     case "I8":
       return Float32Array.from(new Int8Array(buffer))
+    case "U64":
+      return Float32Array.from(new BigUint64Array(buffer), Number)
+    case "U32":
+      return Float32Array.from(new Uint32Array(buffer))
+    case "U16":
+      return Float32Array.from(new Uint16Array(buffer))
     case "U8":
     case "BOOL":
       return Float32Array.from(new Uint8Array(buffer))
@@ -235,16 +283,20 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 interface Entry {
-  readonly dtype: DType
+  readonly dtype: string
   readonly shape: ReadonlyArray<number>
   readonly data_offsets: readonly [number, number]
 }
+
+const isReadable = (dtype: string): dtype is DType => Object.hasOwn(itemSizes, dtype)
+
+const isOpaque = (dtype: string): dtype is OpaqueDType => Object.hasOwn(opaqueItemSizes, dtype)
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
 
 const isEntry = (value: unknown): value is Entry =>
   isRecord(value) &&
-  typeof value.dtype === "string" && Object.hasOwn(itemSizes, value.dtype) &&
+  typeof value.dtype === "string" &&
   Array.isArray(value.shape) && value.shape.every(isCount) &&
   Array.isArray(value.data_offsets) && value.data_offsets.length === 2 && value.data_offsets.every(isCount)
 

@@ -19,6 +19,21 @@ const values = (bytes: Uint8Array) =>
 const reason = (bytes: Uint8Array) =>
   Either.match(Safetensors.decode(bytes), { onLeft: (error) => error.reason, onRight: () => "read" })
 
+const message = (bytes: Uint8Array) =>
+  Either.match(Safetensors.decode(bytes), { onLeft: (error) => error.message, onRight: () => "read" })
+
+/** A file with tensors of bytes, each from its first to before its last. */
+const ofBytes = (ranges: Readonly<Record<string, readonly [number, number]>>, data: number) =>
+  withHeader(
+    JSON.stringify(Object.fromEntries(
+      Object.entries(ranges).map(([name, range]) => [
+        name,
+        { dtype: "U8", shape: [range[1] - range[0]], data_offsets: range }
+      ])
+    )),
+    data
+  )
+
 const withHeader = (header: string, data: number) => {
   const text = new TextEncoder().encode(header)
   const bytes = new Uint8Array(8 + text.length + data)
@@ -81,5 +96,78 @@ describe("Safetensors", () => {
     assert.strictEqual(reason(withHeader(entry("F32", "[2]", "[0,4]"), 4)), "DamagedFile")
     assert.strictEqual(reason(withHeader(entry("F32", "[-1]", "[4,0]"), 4)), "DamagedFile")
     assert.strictEqual(reason(withHeader(entry("F32", "[1]", "[4,8]"), 4)), "DamagedFile")
+  })
+
+  it("refuses tensors over one another and bytes of no tensor, by the tensor's name", () => {
+    assert.match(message(ofBytes({ a: [0, 4], b: [0, 4] }, 8)), /tensor b overlaps tensor a/)
+    assert.match(message(ofBytes({ c: [6, 9], a: [0, 4], b: [3, 6] }, 9)), /tensor b overlaps tensor a/)
+    assert.match(message(ofBytes({ a: [0, 4], b: [1, 2] }, 5)), /tensor b overlaps tensor a/)
+    assert.match(message(ofBytes({ a: [0, 4], b: [6, 8] }, 8)), /no tensor has the 2 bytes before tensor b/)
+    assert.match(message(ofBytes({ a: [3, 4] }, 4)), /no tensor has the 3 bytes before tensor a/)
+    assert.match(message(ofBytes({ a: [0, 4] }, 8)), /no tensor has the last 4 bytes/)
+    assert.match(message(ofBytes({ a: [0, 4], b: [4, 9] }, 8)), /tensor b ends after the file/)
+  })
+
+  it("reads tensors in any order, with empty ones between them", () => {
+    const bytes = ofBytes({ b: [4, 8], none: [4, 4], a: [0, 4], last: [8, 8] }, 8)
+    bytes.set([1, 2, 3, 4, 5, 6, 7, 8], bytes.length - 8)
+    const read = values(bytes)
+    assert.deepStrictEqual(Object.keys(read), ["b", "none", "a", "last"])
+    assert.deepStrictEqual([...read.a!.data, ...read.b!.data], [1, 2, 3, 4, 5, 6, 7, 8])
+    assert.strictEqual(message(ofBytes({}, 0)), "read")
+  })
+
+  const bits = {
+    BOOL: 8,
+    F4: 4,
+    F6_E2M3: 6,
+    F6_E3M2: 6,
+    U8: 8,
+    I8: 8,
+    F8_E5M2: 8,
+    F8_E4M3: 8,
+    F8_E8M0: 8,
+    F8_E4M3FNUZ: 8,
+    F8_E5M2FNUZ: 8,
+    I16: 16,
+    U16: 16,
+    F16: 16,
+    BF16: 16,
+    I32: 32,
+    U32: 32,
+    F32: 32,
+    C64: 64,
+    F64: 64,
+    I64: 64,
+    U64: 64
+  }
+
+  it("locates tensors of every type of the format", () => {
+    for (const [dtype, size] of Object.entries(bits)) {
+      const length = size / 2
+      const located = (bytes: Uint8Array) =>
+        Safetensors.locate((begin, length) => bytes.subarray(begin, begin + length), bytes.length)
+      const header = (end: number) => `{"t":{"dtype":"${dtype}","shape":[2,2],"data_offsets":[0,${end}]}}`
+      const { begin, end, ...place } = Either.getOrThrow(located(withHeader(header(length), length))).get("t")!
+      assert.deepStrictEqual([end - begin, place], [length, { dtype, shape: [2, 2] }])
+      assert.isTrue(Either.isLeft(located(withHeader(header(length + 1), length + 1))), dtype)
+    }
+    const half = withHeader(`{"t":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}}`, 1)
+    assert.match(message(half), /tensor t of type F4 should have 1.5 bytes/)
+  })
+
+  it("names the tensor whose type it cannot read, and a type that is none", () => {
+    const ofType = (dtype: string) => withHeader(`{"t":{"dtype":"${dtype}","shape":[1],"data_offsets":[0,1]}}`, 1)
+    assert.match(message(ofType("F8_E4M3")), /tensor t is F8_E4M3, which cannot be read/)
+    assert.match(message(ofType("Q4")), /tensor t is of type "Q4", which the format does not have/)
+    assert.match(message(ofType("toString")), /tensor t is of type "toString"/)
+  })
+
+  it("reads integers without a sign", () => {
+    const bytes = Uint8Array.from([255, 255, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 128])
+    const read = (dtype: Safetensors.DType) => [...Safetensors.toFloat32({ dtype, shape: [], bytes })]
+    assert.deepStrictEqual(read("U16"), [65535, 0, 0, 0, 1, 0, 0, 32768])
+    assert.deepStrictEqual(read("U32"), [65535, 0, 1, 2 ** 31])
+    assert.deepStrictEqual(read("U64"), [65535, 2 ** 63])
   })
 })
