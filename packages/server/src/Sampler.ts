@@ -137,8 +137,8 @@ export const drawProbable = (probabilities: Float32Array, random: () => number):
 }
 
 /**
- * Logits at temperature 1 of what `distribution` was made of: of tokens that cannot be drawn, minus infinity. Those of a greedy
- * choice stay as they are.
+ * Logits at temperature 1 that give the probabilities of `distribution`, which was made of these `logits` and `options`: of
+ * tokens that cannot be drawn, minus infinity. Those of a greedy choice stay as they are.
  *
  * @since 0.1.0
  * @category utils
@@ -149,11 +149,17 @@ export const processed = (
   options: ChooseOptions
 ): Float32Array => {
   if (isGreedy(options)) return logits
-  const kept = new Float32Array(logits.length).fill(-Infinity)
-  for (let i = 0; i < cumulative.length; i++) {
-    const token = tokens === undefined ? i : tokens[i]!
-    kept[token] = logits[token]! / options.temperature
+  const { temperature } = options
+  // Rounded once, as log-probabilities: a logit divided by a low temperature has no digits left for them.
+  const max = largest(logits, tokens)
+  const total = Math.log(cumulative[cumulative.length - 1]!)
+  const kept = new Float32Array(logits.length)
+  if (tokens === undefined) {
+    for (let i = 0; i < logits.length; i++) kept[i] = (logits[i]! - max) / temperature - total
+    return kept
   }
+  kept.fill(-Infinity)
+  for (const token of tokens) kept[token] = (logits[token]! - max) / temperature - total
   return kept
 }
 
@@ -259,6 +265,10 @@ export const joinTopk = (k: number, rows: ReadonlyArray<ReturnType<typeof topk>>
   return joined
 }
 
+/** The largest logit of the given tokens, best first, or of all. */
+const largest = (logits: Float32Array, tokens: Int32Array | undefined): number =>
+  logits[tokens === undefined ? argmax(logits) : tokens[0]!]!
+
 /** The `k` tokens with the largest logits, best first. */
 const best = (logits: Float32Array, k: number): Int32Array => {
   const order = new Int32Array(logits.length)
@@ -330,14 +340,10 @@ const beginning = (
   return before >= wanted ? order : undefined
 }
 
-/** Sums of the weights of the given tokens, or of all. */
+/** Sums of the weights of the given tokens, best first, or of all; the best token has the weight 1. */
 const cumulate = (logits: Float32Array, tokens: Int32Array | undefined, temperature: number): Float64Array => {
   const length = tokens === undefined ? logits.length : tokens.length
-  let max = -Infinity
-  for (let i = 0; i < length; i++) {
-    const logit = logits[tokens === undefined ? i : tokens[i]!]!
-    if (logit > max) max = logit
-  }
+  const max = largest(logits, tokens)
   const cumulative = new Float64Array(length)
   let total = 0
   for (let i = 0; i < length; i++) {

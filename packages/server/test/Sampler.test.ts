@@ -62,6 +62,13 @@ describe("Sampler", () => {
 
   it("always keeps one token", () => {
     assert.deepStrictEqual(counts({ ...everything, topP: 0 }, 7)[1], 10_000)
+    assert.deepStrictEqual(counts({ temperature: 1e-40, topK: 5, topP: 0 }, 7)[1], 10_000)
+  })
+
+  it("chooses from all tokens where k is 0 or less", () => {
+    for (const topK of [0, -1, -7]) {
+      assert.deepStrictEqual(counts({ ...everything, topK }, 8), counts({ ...everything, topK: logits.length }, 8))
+    }
   })
 
   it("takes the most probable token at temperature 0, and the lower of two", () => {
@@ -117,4 +124,28 @@ describe("Sampler", () => {
     assert.strictEqual(logprobs[2], -99999)
     assert.strictEqual(processedBy({ temperature: 0, topK: 0, topP: 1 }), logits)
   })
+
+  for (const temperature of [1, 0.1, 0.01, 1e-3, 1e-4, 1e-40]) {
+    it(`tells the log-probabilities of what is drawn from as float64 has them, at temperature ${temperature}`, () => {
+      const random = Sampler.makeRandom(12)
+      // Large logits, of which some stay likely: the best lie no further apart than a few temperatures.
+      const logits = Float32Array.from(
+        { length: 300 },
+        (_, token) => token < 6 ? 14 + 6 * temperature * random() : 12 * random()
+      )
+      for (const [topK, topP] of [[0, 1], [4, 1], [-1, 0.9], [5, 0.5]] as const) {
+        const options = { temperature, topK, topP }
+        const distribution = Sampler.distribution(logits, options)
+        const processed = Sampler.processed(logits, distribution, options)
+        const tokens = Array.from(distribution.tokens ?? logits.keys())
+        const max = Math.max(...tokens.map((token) => logits[token]!))
+        const scaled = (token: number) => (logits[token]! - max) / temperature
+        const total = Math.log(tokens.reduce((sum, token) => sum + Math.exp(scaled(token)), 0))
+        const likely = tokens.filter((token) => scaled(token) > -16)
+        for (const token of [...likely, ...Array.from({ length: 20 }, () => Sampler.draw(distribution, random))]) {
+          assert.closeTo(Sampler.logprobAt(processed, token), scaled(token) - total, 1e-6)
+        }
+      }
+    })
+  }
 })
