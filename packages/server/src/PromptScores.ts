@@ -56,8 +56,10 @@ export const make = (request: SampleRequest): PromptScores => {
         if (token >= 0) scores[i] = logits[token]! - total
       }
     }
+    if (alternatives === 0) return
+    const drawn = Sampler.distribution(logits, draw)
     for (let i = (position - 1) * alternatives; i < position * alternatives; i++) {
-      const token = Sampler.choose(logits, draw, random)
+      const token = Sampler.draw(drawn, random)
       result.promptAltTokens!.tokens[i] = token
       result.promptAltTokens!.logprobs[i] = logits[token]! - total
     }

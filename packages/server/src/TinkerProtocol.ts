@@ -46,6 +46,7 @@ import * as Stopping from "./internal/stopping.js"
 import * as TrainingRunRoutes from "./internal/trainingRunRoutes.js"
 import * as Users from "./internal/users.js"
 import * as WeightsRoutes from "./internal/weightsRoutes.js"
+import { brief } from "./internal/wording.js"
 
 /**
  * @since 0.1.0
@@ -245,7 +246,7 @@ export const makeStoppable = (
           Effect.flatMap(Clock.currentTimeNanos, (end) => {
             const answered: Answered = {
               method: request.method,
-              path: Http.brief(path.startsWith(DownloadRoutes.filesPath) ? `${DownloadRoutes.filesPath}/…` : path),
+              path: brief(path.startsWith(DownloadRoutes.filesPath) ? `${DownloadRoutes.filesPath}/…` : path),
               route,
               status: exit._tag === "Success" ? exit.value.status : 499,
               millis: Number(end - start) / 1e6
@@ -281,8 +282,16 @@ export const makeStoppable = (
           Http.json({ detail: "an error of the server itself; see its log" }, 500)
         )
       })
+      const bodyOf = (request: HttpServerRequest.HttpServerRequest) => {
+        const body = Body.read(request, maxBodyBytes, state.limits)
+        // One that takes long is not waited for from anybody, unless a dialect says where the key is.
+        return Body.isOnItsWay(request) && options.dialect === undefined
+          ? after(authentication.check(access, request.headers["x-api-key"]), () =>
+            body)
+          : body
+      }
       return (request: HttpServerRequest.HttpServerRequest, params: Http.Received["params"]): Answer => {
-        const body = Body.read(request, maxBodyBytes)
+        const body = bodyOf(request)
         const answered = (fault: Faults.Fault | undefined, body: Effect.Effect<Uint8Array, Http.Refusal>) => {
           const handled = Effect.flatMap(body, (bytes) =>
             handle(received(request, bytes, { params, route: name, fault })))

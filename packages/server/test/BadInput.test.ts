@@ -1,6 +1,7 @@
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger } from "effect"
+import { type Datum, type TensorData } from "effect-tinker"
 import * as BadInput from "./badInput.js"
 import * as Wire from "./wire.js"
 
@@ -165,5 +166,86 @@ describe("bad input", () => {
       }
       const sample = Wire.sample(samplerId, { prompt: { chunks: [{ type: "encoded_text", tokens: [300] }] } })
       assert.match(yield* failed(sample), /^user: .*token 300/)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("that is made of very many small parts is refused before they take memory", () =>
+    Effect.gen(function*() {
+      const { samplerId } = yield* ready
+      const parts = 300_000
+      const datum = Uint8Array.of(0x1a, 0)
+      const data = new Uint8Array(2 * parts)
+      for (let i = 0; i < parts; i++) data.set(datum, 2 * i)
+      const pass = yield* Wire.postBytes("forward_backward", data)
+      assert.match(`${pass.status} ${String(pass.body.detail)}`, /^422 .*more than 262144 fields/)
+      // One datum with one tensor, of a shape with as many dimensions.
+      const inside = (field: number, content: Uint8Array) => {
+        const length: Array<number> = []
+        for (let rest = content.length; rest > 0; rest = Math.floor(rest / 128)) {
+          length.push(rest % 128 + (rest < 128 ? 0 : 128))
+        }
+        return Buffer.concat([Uint8Array.of(field * 8 + 2, ...length), content])
+      }
+      const shape = inside(3, inside(2, inside(2, inside(4, new Uint8Array(parts)))))
+      assert.match(
+        String((yield* Wire.postBytes("forward_backward", shape)).body.detail),
+        /no forward_backward request/
+      )
+      const many = yield* Wire.post("telemetry", `[${"[],".repeat(parts)}[]]`)
+      assert.strictEqual(many.status, 422)
+      assert.match(JSON.stringify(many.body.detail), /more than 262144 arrays and objects/)
+      const long = yield* Wire.post("telemetry", `{"events":"${"x".repeat(3_000_000)}"}`)
+      assert.strictEqual(long.status, 422)
+      assert.isBelow(long.bytes.length, 3000)
+      const sample = Wire.sample(samplerId, {
+        prompt: { chunks: [{ type: "encoded_text", tokens: [[...Array(3000)]] }] }
+      })
+      assert.isBelow((yield* sample).bytes.length, 3000)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("asks for no more scores than fit an answer", () =>
+    Effect.gen(function*() {
+      const { modelId, samplerId } = yield* ready
+      const said = (call: ReturnType<typeof Wire.post>) =>
+        Effect.map(Effect.flatMap(call, Wire.result), ({ body }) => `${String(body.category)}: ${String(body.error)}`)
+      const sampling_params = { max_tokens: 100, seed: 1 }
+      const many = { num_samples: 1000, topk_sample_logprobs: 100_000, sampling_params }
+      assert.match(
+        yield* said(Wire.sample(samplerId, many)),
+        /^user: topk_sample_logprobs for 2 tokens of prompt and up to 100000 of answers are 25600000 log-prob.* for 2097152/
+      )
+      const none = new BigInt64Array(0)
+      const wide: Record<string, TensorData.TensorData> = {
+        targetTokens: {
+          dtype: "int64",
+          data: none,
+          shape: [6, 257],
+          sparse: { crowIndices: new BigInt64Array(7), colIndices: none }
+        }
+      }
+      const pass = (data: ReadonlyArray<Datum.Datum>, seqId: number) =>
+        said(Wire.forwardBackward(modelId, seqId, { data }))
+      assert.match(yield* pass([Wire.datum("hello!", wide)], 1), /257 targets for each token.* 256 tokens/)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("is none where null stands for what may be left out, or a seed has 64 bits", () =>
+    Effect.gen(function*() {
+      const { samplerId, sessionId } = yield* ready
+      const model = yield* Wire.createModel(sessionId, { model_seq_id: 7, lora_config: { rank: 8, seed: null } })
+      assert.strictEqual(model.status, 200)
+      const sampled = (seq_id: number, sampling_params: Record<string, unknown>) =>
+        Effect.map(
+          Effect.flatMap(Wire.sample(samplerId, { seq_id, sampling_params }), Wire.result),
+          ({ body }) => JSON.stringify(body.sequences)
+        )
+      const nulls = { max_tokens: null, seed: null, stop: null, temperature: 0 }
+      assert.strictEqual(yield* sampled(0, nulls), yield* sampled(1, { temperature: 0 }))
+      const large = { max_tokens: 20, seed: 2 ** 63 }
+      assert.strictEqual(yield* sampled(2, large), yield* sampled(3, large))
+      assert.notStrictEqual(yield* sampled(4, large), yield* sampled(5, { max_tokens: 20, seed: 2 ** 62 + 2 ** 20 }))
+      for (const seed of [1.5, "x"]) {
+        const refused = yield* Wire.createModel(sessionId, { model_seq_id: 8, lora_config: { rank: 8, seed } })
+        assert.isAtLeast(refused.status, 400)
+        assert.isBelow(refused.status, 500)
+      }
     }).pipe(Effect.provide(Wire.server())))
 })

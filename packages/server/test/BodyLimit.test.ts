@@ -1,11 +1,11 @@
 import { HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Exit, Layer, Scope } from "effect"
 import { once } from "node:events"
 import { createServer } from "node:http"
 import { connect } from "node:net"
-import { BigramEngine, CheckpointStore, TinkerServer } from "../src/index.js"
+import { BigramEngine, CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const protocol = { maxBodyBytes: 1000 }
@@ -29,30 +29,58 @@ it.effect("takes no body above the limit, nor one that is above it when decompre
     assert.strictEqual((yield* Wire.optimStep(modelId, 1)).status, 200)
   }).pipe(Effect.provide(Wire.server({ protocol }))))
 
-it.scopedLive("stops reading a body that goes on beyond the limit, announced or not", () =>
+/** A server on a port of this machine. */
+const listening = (options: TinkerProtocol.Options) =>
+  TinkerServer.layer(options).pipe(
+    Layer.provide(CheckpointStore.layerMemory),
+    Layer.provide(BigramEngine.layer()),
+    Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 }))
+  )
+
+/** Sends as much of a request as this, and gives what comes back; the connection ends with the scope. */
+const sending = (head: string, body: string) =>
   Effect.gen(function*() {
     const { address } = yield* HttpServer.HttpServer
     const port = address._tag === "TcpAddress" ? address.port : 0
-    const answer = (head: string, body: string) =>
-      Effect.promise(async () => {
-        const socket = connect(port, "127.0.0.1")
-        socket.write(
-          `POST /api/v1/create_session HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${head}\r\n\r\n${body}`
-        )
-        const [bytes] = await once(socket, "data") as [Buffer]
-        socket.destroy()
-        return bytes.toString()
-      })
-    // Neither is complete.
-    assert.match(yield* answer("content-length: 1000000000000", "{"), /^HTTP\/1\.1 413 /)
-    const chunk = `7d0\r\n${" ".repeat(2000)}\r\n`
-    assert.match(yield* answer("transfer-encoding: chunked", chunk), /^HTTP\/1\.1 413 /)
-  }).pipe(
-    Effect.provide(
-      TinkerServer.layer(protocol).pipe(
-        Layer.provide(CheckpointStore.layerMemory),
-        Layer.provide(BigramEngine.layer()),
-        Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 }))
-      )
+    const socket = yield* Effect.acquireRelease(
+      Effect.sync(() => connect(port, "127.0.0.1")),
+      (socket) => Effect.sync(() => socket.destroy())
     )
-  ))
+    socket.write(
+      `POST /api/v1/create_session HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${head}\r\n\r\n${body}`
+    )
+    return Effect.promise(async () => String((await once(socket, "data"))[0]))
+  })
+
+const chunk = (bytes: number) => `${bytes.toString(16)}\r\n${" ".repeat(bytes)}\r\n`
+
+it.scopedLive("stops reading a body that goes on beyond the limit, announced or not", () =>
+  Effect.gen(function*() {
+    // Neither is complete.
+    assert.match(yield* yield* sending("content-length: 1000000000000", "{"), /^HTTP\/1\.1 413 /)
+    assert.match(yield* yield* sending("transfer-encoding: chunked", chunk(2000)), /^HTTP\/1\.1 413 /)
+  }).pipe(Effect.provide(listening(protocol))))
+
+it.scopedLive("counts bodies that are on their way among the bytes that it holds", () =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const halves = yield* Effect.all([
+      Scope.extend(sending("content-length: 900", " ".repeat(600)), scope),
+      Scope.extend(sending("content-length: 900", " ".repeat(600)), scope)
+    ])
+    const text = "{\"tags\":[],\"sdk_version\":\"0.38.0\"}"
+    const whole = Effect.scoped(Effect.flatten(sending(`content-length: ${text.length}`, text)))
+    // Both arrive at their own time.
+    const refused = yield* Effect.repeat(whole, { until: (answer) => answer.startsWith("HTTP/1.1 429 ") })
+    assert.match(refused, /retry-after: 1/i)
+    assert.match(refused, /requests of 1200 bytes wait here already/)
+    assert.strictEqual(halves.length, 2)
+    yield* Scope.close(scope, Exit.void)
+    yield* Effect.repeat(whole, { until: (answer) => answer.startsWith("HTTP/1.1 200 ") })
+  }).pipe(Effect.provide(listening({ maxWaitingBytes: 1100 }))))
+
+it.scopedLive("waits for no body from those without a key", () =>
+  Effect.gen(function*() {
+    const answer = yield* Effect.scoped(Effect.flatten(sending("content-length: 1000000", "{")))
+    assert.match(answer, /^HTTP\/1\.1 401 /)
+  }).pipe(Effect.provide(listening({ apiKeys: ["tml-one"] }))))

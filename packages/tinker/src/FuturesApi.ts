@@ -168,7 +168,7 @@ export const FuturesRetrieveRequest = Schema.Struct({
   }),
   prevCursor: field(Schema.Number, "prev_cursor"),
   /** 0 for an answer at once. */
-  timeout: Schema.optional(Schema.Number),
+  timeout: Schema.optionalWith(Schema.Number, { nullable: true }),
   retrievedRequestIds: field(Schema.Array(Schema.String), "retrieved_request_ids")
 })
 

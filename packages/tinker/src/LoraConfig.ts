@@ -13,7 +13,7 @@ export class LoraConfig extends Schema.Class<LoraConfig>("effect-tinker/LoraConf
   /** Default 32. */
   rank: Schema.optionalWith(Schema.Number, { default: () => 32 }),
   /** The same seed gives the same initial weights; without one the server draws it. */
-  seed: Schema.optional(Schema.Number),
+  seed: Schema.optionalWith(Schema.Number, { nullable: true }),
   /** Adapt the unembedding. Default true. */
   trainUnembed: Schema.optionalWith(Schema.Boolean, { default: () => true }).pipe(Schema.fromKey("train_unembed")),
   /** Adapt the feed-forward layers. Default true. */

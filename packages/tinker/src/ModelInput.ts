@@ -30,7 +30,7 @@ export const ImageChunk = Schema.Struct({
   data: Schema.Uint8ArrayFromBase64,
   format: ImageFormat,
   /** How many tokens the caller expects; the server counts for itself and may refuse a wrong number. */
-  expectedTokens: Schema.optional(Schema.Int).pipe(Schema.fromKey("expected_tokens"))
+  expectedTokens: Schema.optionalWith(Schema.Int, { nullable: true }).pipe(Schema.fromKey("expected_tokens"))
 })
 
 /**
@@ -43,7 +43,7 @@ export const ImageAssetPointerChunk = Schema.Struct({
   type: Schema.Literal("image_asset_pointer"),
   location: Schema.String,
   format: ImageFormat,
-  expectedTokens: Schema.optional(Schema.Int).pipe(Schema.fromKey("expected_tokens"))
+  expectedTokens: Schema.optionalWith(Schema.Int, { nullable: true }).pipe(Schema.fromKey("expected_tokens"))
 })
 
 /**

@@ -19,14 +19,14 @@ const Stop = Schema.transform(
  */
 export class SamplingParams extends Schema.Class<SamplingParams>("effect-tinker/SamplingParams")({
   /** Longest answer, in tokens. Without it the server takes what the context leaves. */
-  maxTokens: Schema.optional(Schema.Number).pipe(Schema.fromKey("max_tokens")),
+  maxTokens: Schema.optionalWith(Schema.Number, { nullable: true }).pipe(Schema.fromKey("max_tokens")),
   /** The same seed and prompt give the same answer. */
-  seed: Schema.optional(Schema.Number),
+  seed: Schema.optionalWith(Schema.Number, { nullable: true }),
   /**
    * An answer ends with any of these texts or tokens, which is kept. Without it the model's own end tokens count; an
    * empty list turns those off too.
    */
-  stop: Schema.optional(Stop),
+  stop: Schema.optionalWith(Stop, { nullable: true }),
   /** 0 takes the most probable token each time. Default 1. */
   temperature: Schema.optionalWith(Schema.Number, { default: () => 1 }),
   /** Number of most probable tokens to choose from; -1, the default, for all. */

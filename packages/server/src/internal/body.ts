@@ -1,9 +1,10 @@
-/** Reads the body of a request, up to a limit. */
+/** Reads the body of a request, up to a limit; those that are on their way count among the bytes that a server holds. */
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import { joined } from "./bytes.js"
 import * as Http from "./http.js"
+import type { Limits } from "./limits.js"
 
 /**
  * The whole body. One that is too large is refused with 413 before it is read to its end, on a connection that closes then;
@@ -11,7 +12,8 @@ import * as Http from "./http.js"
  */
 export const read = (
   request: HttpServerRequest.HttpServerRequest,
-  maxBytes: number
+  maxBytes: number,
+  limits: Pick<Limits, "requireRoom" | "occupy" | "free">
 ): Effect.Effect<Uint8Array, Http.Refusal> => {
   // Made when needed: an error takes a trace of the stack with it.
   const tooLarge = () =>
@@ -24,7 +26,7 @@ export const read = (
     const { bytes } = request.source
     return bytes.length > maxBytes ? tooLarge() : Effect.succeed(bytes)
   }
-  if (isReadable(request.source)) return readAll(request.source, maxBytes, tooLarge)
+  if (isReadable(request.source)) return readAll(request.source, maxBytes, tooLarge, limits)
   return Effect.flatMap(
     Effect.mapError(request.arrayBuffer, () => brokenOff),
     (body) => body.byteLength > maxBytes ? tooLarge() : Effect.succeed(new Uint8Array(body))
@@ -37,6 +39,9 @@ const brokenOff = Http.refuse(400, "the body ended before it was complete")
 export interface Whole {
   readonly bytes: Uint8Array
 }
+
+/** Whether there is still something to read, which can take long and much memory. */
+export const isOnItsWay = ({ source }: HttpServerRequest.HttpServerRequest): boolean => !isWhole(source)
 
 const isWhole = (source: unknown): source is Whole =>
   Predicate.hasProperty(source, "bytes") && source.bytes instanceof Uint8Array
@@ -54,22 +59,27 @@ const isReadable = (source: unknown): source is Readable =>
 const readAll = (
   source: Readable,
   maxBytes: number,
-  tooLarge: () => Http.Refusal
+  tooLarge: () => Http.Refusal,
+  limits: Pick<Limits, "requireRoom" | "occupy" | "free">
 ): Effect.Effect<Uint8Array, Http.Refusal> =>
   Effect.async((resume) => {
     const chunks: Array<Uint8Array> = []
     let size = 0
     const onData = (chunk: Uint8Array) => {
+      const room = limits.requireRoom({ connection: "close" })
       size += chunk.length
-      if (size <= maxBytes) return void chunks.push(chunk)
+      limits.occupy(chunk.length)
+      if (size <= maxBytes && room === Effect.void) return void chunks.push(chunk)
       chunks.length = 0
       source.pause()
-      end(tooLarge())
+      end(size > maxBytes ? tooLarge() : Effect.zipRight(room, brokenOff))
     }
     const onEnd = () => end(Effect.succeed(joined(chunks)))
     const onBroken = () => end(brokenOff)
     const listeners = [["data", onData], ["end", onEnd], ["error", onBroken], ["close", onBroken]] as const
     const stop = () => {
+      limits.free(size)
+      size = 0
       for (const [event, listener] of listeners) if (event !== "error") source.off(event, listener)
     }
     const end = (result: Effect.Effect<Uint8Array, Http.Refusal>) => {

@@ -3,22 +3,23 @@ import type { EngineError } from "../Engine.js"
 import type { Failed } from "../Futures.js"
 import * as Http from "./http.js"
 import type * as State from "./serverState.js"
+import { brief } from "./wording.js"
 import type * as Work from "./work.js"
 
 export const of = (error: Work.WorkError): Failed => {
   switch (error._tag) {
     case "UserError":
-      return { _tag: "Failed", error: Http.brief(error.detail), category: "user" }
+      return { _tag: "Failed", error: brief(error.detail), category: "user" }
     case "EngineError":
       return {
         _tag: "Failed",
-        error: Http.brief(error.description),
+        error: brief(error.description),
         category: error.reason === "Unavailable" || error.reason === "UnsupportedModel" ? "server" : "user"
       }
     case "ServerError":
       return {
         _tag: "Failed",
-        error: Http.brief(error.description),
+        error: brief(error.description),
         category: error.reason === "DamagedFile" || error.reason === "FileSystem" ? "server" : "user"
       }
   }

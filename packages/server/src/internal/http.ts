@@ -4,11 +4,12 @@ import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { Fault } from "../Faults.js"
 import type { ServerError } from "../ServerError.js"
 import * as LeanDecoder from "./leanDecoder.js"
+import * as Misfits from "./misfits.js"
+import { brief } from "./wording.js"
 
 /** The answer to a request that is not taken. */
 export class Refusal extends Data.TaggedError("Refusal")<{
@@ -71,23 +72,19 @@ export const refusal = ({ detail, headers, status }: Refusal): HttpServerRespons
   return headers === undefined ? answer : HttpServerResponse.setHeaders(answer, headers)
 }
 
-/** Says what is wrong with something without repeating all of it. */
-export const brief = (text: string): string =>
-  text.length <= maxTextLength
-    ? text
-    : `${text.slice(0, maxTextLength)}… (and ${text.length - maxTextLength} characters more)`
-
-const maxTextLength = 1000
-
 /** Deeper than anything that clients send, and not too deep for what walks through it. */
 const maxDepth = 100
 
-/** Whether JSON has arrays and objects inside one another beyond {@link maxDepth}. */
-const isTooDeep = (body: Uint8Array): boolean => {
-  // Nearly every body has too few brackets for that, which is quicker to see than which of them are in texts.
+/** Far more than clients send; each of its arrays and objects takes many times the memory of its brackets. */
+const maxBrackets = 2 ** 18
+
+/** What there is too much of in JSON, whether or not it is any. */
+const excessOf = (body: Uint8Array): string | undefined => {
+  // Nearly every body has too few brackets to nest deeply, which is quicker to see than which of them are in texts.
   let brackets = 0
   for (let i = 0; i < body.length; i++) if ((body[i]! | braceBit) === openBrace) brackets++
-  if (brackets <= maxDepth) return false
+  if (brackets <= maxDepth) return undefined
+  brackets = 0
   let depth = 0
   let isText = false
   for (let i = 0; i < body.length; i++) {
@@ -97,10 +94,11 @@ const isTooDeep = (body: Uint8Array): boolean => {
       else if (byte === quote) isText = false
     } else if (byte === quote) isText = true
     else if (byte === openBracket || byte === openBrace) {
-      if (++depth > maxDepth) return true
+      if (++depth > maxDepth) return `the body nests deeper than ${maxDepth} levels`
+      if (++brackets > maxBrackets) return `the body has more than ${maxBrackets} arrays and objects`
     } else if (byte === closeBracket || byte === closeBrace) depth--
   }
-  return false
+  return undefined
 }
 
 const quote = 0x22
@@ -116,7 +114,8 @@ const invalidJson = (reason: string) => Either.left(refuse(422, [{ type: "json_i
 
 /** The body as JSON. Sequence numbers of copied samplers are larger than a number can hold, so they become strings. */
 export const parseJson = (body: Uint8Array): Either.Either<unknown, Refusal> => {
-  if (isTooDeep(body)) return invalidJson(`the body nests deeper than ${maxDepth} levels`)
+  const excess = excessOf(body)
+  if (excess !== undefined) return invalidJson(excess)
   const text = decoder.decode(body)
   try {
     return Either.right(JSON.parse(mayHaveLargeSeqId.test(text) ? text.replace(largeSeqId, "\"seq_id\":\"$1\"") : text))
@@ -136,11 +135,7 @@ export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Eithe
   Either.mapLeft(LeanDecoder.decode(schema, value), (error) =>
     refuse(
       422,
-      ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => ({
-        type: "value_error",
-        loc: ["body", ...issue.path],
-        msg: brief(issue.message)
-      }))
+      Misfits.of(error).map(({ message, path }) => ({ type: "value_error", loc: ["body", ...path], msg: message }))
     ))
 
 /** Numbers by which a client tells apart what it makes, which become parts of ids. */

@@ -13,13 +13,13 @@ export interface Options {
   readonly maxConcurrentSamples?: number | undefined
   /** Models that are trained at a time; later ones wait until one is unloaded. Default: as many as there are. */
   readonly maxModels?: number | undefined
-  /** Bytes of the requests that wait or run; what comes beyond is to be sent again later. Default 1 GiB. */
+  /** Bytes of the requests that wait, run or arrive; what comes beyond is to be sent again later. Default 1 GiB. */
   readonly maxWaitingBytes?: number | undefined
 }
 
 export interface Limits {
-  /** 429 when too much waits already. */
-  readonly requireRoom: () => Effect.Effect<void, Http.Refusal>
+  /** `Effect.void`, or 429 with these headers when too much waits already. */
+  readonly requireRoom: (headers?: Readonly<Record<string, string>>) => Effect.Effect<void, Http.Refusal>
   /** Counts a request until `free` is called with as many bytes. */
   readonly occupy: (bytes: number) => void
   readonly free: (bytes: number) => void
@@ -45,15 +45,15 @@ export const make = (options: Options): Limits => {
   const maxBytes = options.maxWaitingBytes ?? 2 ** 30
   let bytes = 0
 
-  const full = () =>
+  const full = (headers: Readonly<Record<string, string>> | undefined) =>
     Http.refuse(
       429,
       `requests of ${bytes} bytes wait here already, which is enough: send this one again a little later`,
-      { "retry-after": "1" }
+      { "retry-after": "1", ...headers }
     )
 
   return {
-    requireRoom: () => bytes >= maxBytes ? full() : Effect.void,
+    requireRoom: (headers) => bytes >= maxBytes ? full(headers) : Effect.void,
     occupy: (added) => {
       bytes += added
     },

@@ -40,7 +40,11 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
           "lora_config trains nothing: train_attn, train_mlp and train_unembed are all false"
         )
       }
-      const chosen = seed ?? request.replayed?.seed ?? (yield* Work.randomSeed)
+      if (seed !== undefined && !Number.isInteger(seed)) {
+        return yield* Http.refuse(400, `lora_config.seed is ${seed}; it must be a whole number`)
+      }
+      const given = seed === undefined ? undefined : Work.seedFrom(seed)
+      const chosen = given ?? request.replayed?.seed ?? (yield* Work.randomSeed)
       const lora = { rank, seed: chosen, trainAttn, trainMlp, trainUnembed }
       return yield* Models.create(state, {
         session,

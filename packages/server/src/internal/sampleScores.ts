@@ -4,6 +4,7 @@ import type { Float32Tensor, Int64Tensor } from "effect-tinker/TensorData"
 import * as TensorData from "effect-tinker/TensorData"
 import * as Either from "effect/Either"
 import type { BaseModel, PromptTargets, SampleRequest, SampleResult } from "../Engine.js"
+import { enumerated } from "./wording.js"
 
 export type SampleScores = Pick<
   SamplingApi.SampleRequest,
@@ -15,10 +16,25 @@ export type SampleScores = Pick<
   | "promptLogprobsLastN"
 >
 
-/** In the terms of an engine. Left: what is wrong, for the user to read. */
+/**
+ * The log-probabilities that are asked for beside those of the tokens themselves, at most: the answers may be shorter than
+ * `answerTokens`, which is of all answers.
+ */
+export const count = (
+  wanted: Pick<SampleScores, "topkPromptLogprobs" | "topkSampleLogprobs" | "promptAltTokensK">,
+  promptTokens: number,
+  answerTokens: number
+): number =>
+  (wanted.topkPromptLogprobs + wanted.promptAltTokensK) * promptTokens + wanted.topkSampleLogprobs * answerTokens
+
+/** Each takes 8 bytes, and three times that as JSON. */
+export const mostScores = 2 ** 21
+
+/** In the terms of an engine; `answerTokens` are those of all answers at most. Left: what is wrong, for the user to read. */
 export const forEngine = (
   wanted: SampleScores,
   prompt: Int32Array,
+  answerTokens: number,
   baseModel: BaseModel
 ): Either.Either<
   Pick<
@@ -46,12 +62,25 @@ export const forEngine = (
         : "prompt_logprobs_last_n needs prompt_logprobs"
     )
   }
+  const possible = {
+    topkPromptLogprobs: Math.min(wanted.topkPromptLogprobs, baseModel.vocabularySize),
+    topkSampleLogprobs: Math.min(wanted.topkSampleLogprobs, baseModel.vocabularySize),
+    promptAltTokensK
+  }
+  const scores = count(possible, prompt.length, answerTokens)
+  if (scores > mostScores) {
+    return Either.left(
+      `${enumerated(Object.keys(counts).filter((field) => counts[field as keyof typeof counts] > 0))} for `
+        + `${prompt.length} tokens of prompt and up to ${answerTokens} of answers are ${scores} log-probabilities, and a `
+        + `request may ask for ${mostScores}: lower them, max_tokens or num_samples`
+    )
+  }
   return Either.map(
     targets === undefined ? Either.right(undefined) : targetsOf(targets, prompt.length - 1, baseModel),
     (targetPromptLogprobs) => ({
       promptLogprobs,
-      topkPromptLogprobs: Math.min(wanted.topkPromptLogprobs, baseModel.vocabularySize),
-      topkSampleLogprobs: Math.min(wanted.topkSampleLogprobs, baseModel.vocabularySize),
+      topkPromptLogprobs: possible.topkPromptLogprobs,
+      topkSampleLogprobs: possible.topkSampleLogprobs,
       targetPromptLogprobs,
       promptAltTokensK
     })

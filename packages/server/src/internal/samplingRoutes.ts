@@ -16,6 +16,7 @@ import * as Completions from "./completions.js"
 import * as Failures from "./failures.js"
 import * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
+import * as LiveSampler from "./liveSampler.js"
 import * as Lookups from "./lookups.js"
 import { withNow } from "./now.js"
 import * as Question from "./question.js"
@@ -42,17 +43,31 @@ export const make = (
       const session = yield* Lookups.requireSession(state, wanted.sessionId)
       yield* Http.requireNumber("sampling_session_seq_id", wanted.samplingSessionSeqId)
       const id = Samplers.idOf(session, wanted.samplingSessionSeqId)
-      if (!state.samplers.has(id)) {
-        const { modelPath } = wanted
-        const checkpoint = modelPath === undefined ? undefined : yield* load(modelPath)
-        const name = checkpoint?.baseModel ?? wanted.baseModel
+      const { modelPath } = wanted
+      const existing = state.samplers.get(id)
+      if (existing !== undefined) {
+        const isSame = !existing.hasOwnWeights && existing.modelPath === modelPath
+          && (wanted.baseModel === undefined || wanted.baseModel === existing.baseModel.name)
+        if (!isSame) {
+          const { samplingSessionSeqId: number } = wanted
+          return yield* Http.refuse(400, `the sampler number ${number} of this session was made by another request`)
+        }
+      } else {
+        const loaded = modelPath === undefined ? undefined : yield* load(modelPath)
+        const name = loaded?.snapshot.baseModel ?? wanted.baseModel
         if (name === undefined) return yield* Http.refuse(400, "base_model or model_path is needed")
         if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
           return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
         }
         const baseModel = yield* Lookups.requireBaseModel(state, name)
         yield* Effect.mapError(
-          Samplers.create(state, { id, session, baseModel, modelPath, snapshot: checkpoint }),
+          Samplers.create(state, {
+            id,
+            session,
+            baseModel,
+            snapshot: loaded?.snapshot,
+            checkpoint: loaded?.checkpoint
+          }),
           Failures.refusal
         )
       }
@@ -65,12 +80,14 @@ export const make = (
       ? Effect.void
       : Keeping.commit(state, [Records.sampler(Keeping.samplerRecord(sampler))])
 
-  const load = (modelPath: string): Effect.Effect<Engine.Snapshot, Http.Refusal> =>
+  const load = (modelPath: string) =>
     Effect.gen(function*() {
       const path = yield* Http.tinkerPath(modelPath)
       const info = yield* Http.known(store.info(path))
       yield* Users.requireReadable(modelPath, info, undefined)
-      return yield* Http.known(store.load(path))
+      // If it is overwritten now, the sampler has the new weights, and at its next start it counts as lost.
+      const snapshot = yield* Http.known(store.load(path))
+      return { snapshot, checkpoint: { path: modelPath, identity: LiveSampler.identityOf(info) } }
     })
 
   const getSampler: Http.Handler = (request) =>
@@ -117,8 +134,8 @@ export const make = (
     const requestId = `${sampler.id}:${seqId}`
     const ticket = { fingerprint, requestId, sequences: wanted.numSamples }
     sampler.requests.set(seqId, ticket)
-    const { length } = request.body
-    state.limits.occupy(length)
+    const bytes = request.body.length + scoreBytes(request, sampler.baseModel, wanted)
+    state.limits.occupy(bytes)
     const gate = state.gate(sampler.id)
     const turn = state.limits.sample(sampler.session.id)
     const submitted = futures.submit(
@@ -145,7 +162,7 @@ export const make = (
       isOver = true
       turn.end()
       state.sampling.delete(requestId)
-      state.limits.free(length)
+      state.limits.free(bytes)
       if (Exit.isSuccess(exit)) return finish(exit.value)
       if (Exit.isInterrupted(exit)) return state.hasEnded ? Effect.void : futures.complete(requestId, cancelled)
       return Effect.flatMap(Work.outcomeOf(requestId, exit), finish)
@@ -225,15 +242,24 @@ const acceptedSample = ({ requestId, sequences }: State.SampleTicket): HttpServe
   return Work.accepted(requestId, undefined, sequenceIds)
 }
 
-/** Seeds of samples are this and the numbers after it, all of which a number can hold. */
-const maxSeed = 2 ** 52
-
+/** Seeds of samples are this and the numbers after it. */
 const seedOf = ({ samplingParams: { seed } }: SamplingApi.SampleRequest): Effect.Effect<number> =>
-  seed === undefined ? Work.randomSeed : Effect.succeed(((seed % maxSeed) + maxSeed) % maxSeed)
+  seed === undefined ? Work.randomSeed : Effect.succeed(Work.seedFrom(seed))
 
 const cancelled: Failed = { _tag: "Failed", error: "the sample was cancelled", category: "user" }
 
 const userError = (detail: string) => new Work.UserError({ detail })
+
+/** What the log-probabilities of an answer may take. A token of the prompt takes a digit and a comma or more. */
+const scoreBytes = (
+  request: Http.Received,
+  { maxContextLength }: Engine.BaseModel,
+  wanted: SamplingApi.SampleRequest
+): number => {
+  const promptTokens = Math.min(maxContextLength, request.body.length / 2)
+  const answerTokens = Math.min(maxContextLength, wanted.samplingParams.maxTokens ?? Infinity) * wanted.numSamples
+  return 8 * Math.min(SampleScores.count(wanted, promptTokens, answerTokens), SampleScores.mostScores)
+}
 
 /** What an engine is asked for. Left: what is wrong, for the user to read. */
 const engineRequest = (
@@ -242,14 +268,20 @@ const engineRequest = (
   { logprobs, seed }: Pick<Engine.SampleRequest, "seed" | "logprobs">
 ): Either.Either<Engine.SampleRequest, Work.UserError> => {
   const params = wanted.samplingParams
-  const invalid = SamplingParams.firstInvalid(params)
+  // Clients in other languages have seeds of 64 bits.
+  const isLargeSeed = Number.isInteger(params.seed) && !Number.isSafeInteger(params.seed)
+  const invalid = isLargeSeed
+    ? SamplingParams.issues(params).find(({ field }) => field !== "seed")
+    : SamplingParams.firstInvalid(params)
   if (invalid !== undefined) return Either.left(userError(`sampling_params: ${invalid.field} ${invalid.description}`))
   const request = Either.flatMap(TrainingData.tokensOf(wanted.prompt, baseModel), (prompt) => {
     const room = baseModel.maxContextLength - prompt.length
     if (room < 1) {
       return Either.left(`the prompt has ${prompt.length} tokens and fills the context of ${baseModel.name}`)
     }
-    return Either.map(SampleScores.forEngine(wanted, prompt, baseModel), (scores) => {
+    const maxTokens = Math.min(params.maxTokens ?? room, room)
+    const answerTokens = maxTokens * wanted.numSamples
+    return Either.map(SampleScores.forEngine(wanted, prompt, answerTokens, baseModel), (scores) => {
       const stop = typeof params.stop === "string" ? [params.stop] : params.stop
       // No word about stops means the model's own end; an empty list means no end but the length.
       const eosTokens = stop === undefined || stop.length > 0 ? baseModel.eosTokens : []
@@ -264,7 +296,7 @@ const engineRequest = (
         seed,
         logprobs,
         numSamples: wanted.numSamples,
-        maxTokens: Math.min(params.maxTokens ?? room, room),
+        maxTokens,
         temperature: params.temperature,
         topK: params.topK,
         topP: params.topP,

@@ -7,6 +7,7 @@ import type { ForwardBackwardRequest } from "effect-tinker/TrainingApi"
 import * as Either from "effect/Either"
 import type { BaseModel, Loss, TrainingDatum } from "../Engine.js"
 import * as Vocabulary from "./vocabulary.js"
+import { enumerated } from "./wording.js"
 
 export interface TrainingPass {
   readonly data: ReadonlyArray<TrainingDatum>
@@ -22,13 +23,15 @@ export const make = (
     if (request.data.length === 0) return yield* Either.left("there is no datum")
     const loss = yield* lossOf(request.lossFn, request.lossFnConfig)
     const data: Array<TrainingDatum> = []
+    let room = mostTargets
     for (let i = 0; i < request.data.length; i++) {
-      const datum = datumOf(request.data[i]!, loss, baseModel)
+      const datum = datumOf(request.data[i]!, loss, baseModel, room)
       if (Either.isLeft(datum)) return yield* Either.left(`datum ${i}: ${datum.left}`)
       if (i > 0 && datum.right.targetsPerToken !== data[0]!.targetsPerToken) {
         // The answer is one array for all data, whose rows have one length.
         return yield* Either.left(`datum ${i}: target_tokens has other columns than those of datum 0`)
       }
+      room -= datum.right.targetTokens.length
       data.push(datum.right)
     }
     return { data, loss }
@@ -52,7 +55,9 @@ const lossOf = (
   if (!isLoss(lossFn)) {
     const why = unpublished.has(lossFn) ? ", for no public formula of it is known" : ""
     return Either.left(
-      `the loss ${lossFn} is not computed by this server${why}; it computes ${list(Object.keys(TokenLoss.settings))}`
+      `the loss ${lossFn} is not computed by this server${why}; it computes ${
+        enumerated(Object.keys(TokenLoss.settings))
+      }`
     )
   }
   const defaults = TokenLoss.settings[lossFn]
@@ -61,7 +66,7 @@ const lossOf = (
   const values: Record<string, number> = {}
   for (const [name, value] of Object.entries(config)) {
     if (!allowed.includes(name)) {
-      const settings = allowed.length === 0 ? "no settings" : `the settings ${list(allowed.map(wireName))} alone`
+      const settings = allowed.length === 0 ? "no settings" : `the settings ${enumerated(allowed.map(wireName))} alone`
       return Either.left(`${wireName(name)} was given, and the loss ${lossFn} has ${settings}`)
     }
     if (typeof value !== "number" || !Number.isFinite(value)) {
@@ -84,13 +89,15 @@ const lossOf = (
   return Either.right({ _tag: lossFn, ...values } as Loss)
 }
 
-const list = (names: ReadonlyArray<string>): string =>
-  names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
-
 /** `mask` is for the caller's own use. */
 const knownInputs = new Set(["targetTokens", "weights", "logprobs", "advantages", "mask"])
 
-const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<TrainingDatum, string> =>
+const datumOf = (
+  datum: Datum,
+  loss: Loss,
+  baseModel: BaseModel,
+  room: number
+): Either.Either<TrainingDatum, string> =>
   Either.gen(function*() {
     const inputs = datum.lossFnInputs
     const tokens = yield* tokensOf(datum.modelInput, baseModel)
@@ -102,6 +109,21 @@ const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<
     if (given.dtype !== "int64") return yield* Either.left(`target_tokens is ${given.dtype}; it must be int64`)
     if (policy && given.shape.length !== 1) {
       return yield* Either.left(`target_tokens has shape [${given.shape}], and the loss ${loss._tag} takes [tokens]`)
+    }
+    const [, perToken = 1] = given.shape
+    if (perToken > baseModel.vocabularySize) {
+      return yield* Either.left(
+        `target_tokens has ${perToken} targets for each token, and the vocabulary of ${baseModel.name} `
+          + `${baseModel.vocabularySize} tokens`
+      )
+    }
+    if (tokens.length * perToken > room) {
+      return yield* Either.left(
+        `target_tokens has ${
+          tokens.length * perToken
+        } elements, those left out of a sparse tensor among them; one request `
+          + `has room for ${mostTargets}, of which ${room} are left: send fewer data at a time`
+      )
     }
     const targets = yield* dense("target_tokens", given, [tokens.length, ...given.shape.slice(1, 2)])
     yield* checkTargets(targets.data, baseModel)
@@ -124,7 +146,7 @@ const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<
     }
   })
 
-/** Of all positions of a datum. */
+/** Of all data of a request: more than fit in its body, unless they are sparse, and those take their full size here. */
 const mostTargets = 2 ** 24
 
 /** All elements of a tensor that must have this shape; those that a sparse one leaves out are 0. */
@@ -141,7 +163,6 @@ const dense = <A extends TensorData.TensorData>(
       }`
     )
   }
-  if (size > mostTargets) return Either.left(`${name} has ${size} elements; at most ${mostTargets} are computed`)
   const all = Either.mapLeft(TensorData.toDense(tensor), ({ description }) => `${name} ${description}`)
   return Either.flatMap(all, (whole) =>
     whole.data.length === size

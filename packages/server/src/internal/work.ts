@@ -62,5 +62,10 @@ export const countUsage = (
 export const accepted = (requestId: string, modelId?: string, sequenceIds?: ReadonlyArray<string>) =>
   Http.json({ request_id: requestId, model_id: modelId, sample_sequence_ids: sequenceIds })
 
+/** A whole number made one that leaves room for as many again among those that a number can hold. */
+export const seedFrom = (seed: number): number => ((seed % maxSeed) + maxSeed) % maxSeed
+
+const maxSeed = 2 ** 52
+
 /** A seed for a request that has none. */
 export const randomSeed: Effect.Effect<number> = Random.nextIntBetween(0, 2 ** 31)

@@ -10,6 +10,7 @@ import type { ModelInputChunk } from "../ModelInput.js"
 import type * as TensorData from "../TensorData.js"
 import { fromArray, noBytes, toInt32Array } from "./bytes.js"
 import { encodeForwardBackwardData } from "./encodeForwardBackward.js"
+import * as FieldCount from "./fieldCount.js"
 import * as Wire from "./generated/tinker_public_pb.js"
 import { fromWireName, toWireName } from "./wireNames.js"
 import { makeTensor } from "./wireTensor.js"
@@ -92,7 +93,13 @@ export const decodeForwardBackwardRequest = (bytes: Uint8Array): ForwardBackward
   }
 }
 
+/** A datum has about 30. Each becomes an object many times as large as the two bytes that it may take. */
+const mostFields = 2 ** 18
+
 const parse = (bytes: Uint8Array): Wire.ForwardBackwardRequest => {
+  if (FieldCount.exceeds(bytes, Wire.ForwardBackwardRequestSchema, mostFields)) {
+    throw new Error(`the forward_backward request has more than ${mostFields} fields`)
+  }
   try {
     return fromBinary(Wire.ForwardBackwardRequestSchema, bytes)
   } catch (error) {

@@ -1,0 +1,13 @@
+/** Pieces of what is told to users. */
+
+/** Says what is wrong with something without repeating all of it. */
+export const brief = (text: string): string =>
+  text.length <= maxTextLength
+    ? text
+    : `${text.slice(0, maxTextLength)}… (and ${text.length - maxTextLength} characters more)`
+
+/** In characters. */
+export const maxTextLength = 1000
+
+export const enumerated = (names: ReadonlyArray<string>): string =>
+  names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
