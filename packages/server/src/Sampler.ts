@@ -271,11 +271,10 @@ const largest = (logits: Float32Array, tokens: Int32Array | undefined): number =
 
 /** The `k` tokens with the largest logits, best first. */
 const best = (logits: Float32Array, k: number): Int32Array => {
-  const order = new Int32Array(logits.length)
-  for (let i = 0; i < order.length; i++) order[i] = i
   // A whole sort costs V log V comparisons; for a few tokens out of many a heap of k costs about V.
-  if (k * 8 > logits.length) return order.sort((x, y) => logits[y]! - logits[x]! || x - y).slice(0, k)
-  const heap = order.slice(0, k)
+  if (k * 8 > logits.length) return sorted(logits).subarray(0, k)
+  const heap = new Int32Array(k)
+  for (let i = 0; i < k; i++) heap[i] = i
   const worse = (x: number, y: number): boolean => {
     const difference = logits[x]! - logits[y]!
     return difference < 0 || (difference === 0 && x > y)
@@ -301,6 +300,25 @@ const best = (logits: Float32Array, k: number): Int32Array => {
     }
   }
   return heap.sort((x, y) => logits[y]! - logits[x]! || x - y)
+}
+
+/**
+ * All tokens, those with the largest logits first. Numbers sort several times as quickly as by a comparison, so each logit is
+ * made one: the bits of a float32 are in its order once those of the negative are turned round. Its token stands behind it.
+ */
+const sorted = (logits: Float32Array): Int32Array => {
+  const size = logits.length
+  const values = new Float32Array(size)
+  // So that both zeros are one.
+  for (let i = 0; i < size; i++) values[i] = logits[i]! + 0
+  const bits = new Int32Array(values.buffer)
+  const keys = new Float64Array(size)
+  for (let i = 0; i < size; i++) {
+    const rising = bits[i]! < 0 ? ~bits[i]! : bits[i]! | 0x80000000
+    keys[i] = (0xffffffff - (rising >>> 0)) * size + i
+  }
+  keys.sort()
+  return Int32Array.from(keys, (key) => key % size)
 }
 
 /** The shortest beginning of `order` such that every token in it has less than `topP` of the order's probability before it. */

@@ -101,11 +101,17 @@ describe("Sampler", () => {
     assert.strictEqual(Sampler.topk(logits, 100).tokenIds.length, logits.length)
   })
 
-  it("finds the same few of many tokens as sorting all of them would", () => {
+  it("finds the same tokens as comparing all of them would, be it few or many", () => {
     const random = Sampler.makeRandom(11)
-    const many = Float32Array.from({ length: 2000 }, () => Math.floor(random() * 300))
+    const some = Float32Array.of(0, -0, 1e-40, -1e-40, 3e38, -3e38, -Infinity)
+    const many = Float32Array.from(
+      { length: 2000 },
+      (_, i) => i % 50 === 0 ? some[(i / 50) % some.length]! : Math.floor(random() * 300) / 8 - 20
+    )
     const sorted = Array.from(many, (_, token) => token).sort((a, b) => many[b]! - many[a]! || a - b)
-    assert.deepStrictEqual([...Sampler.topk(many, 20).tokenIds], sorted.slice(0, 20))
+    for (const k of [20, 1000, 2000]) {
+      assert.deepStrictEqual([...Sampler.topk(many, k).tokenIds], sorted.slice(0, k))
+    }
   })
 
   it("tells the log-probabilities of what is drawn from, and leaves out what cannot be drawn", () => {
