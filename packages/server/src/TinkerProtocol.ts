@@ -397,13 +397,19 @@ export const makeStoppable = (
     const router = HttpRouter.fromIterable(routed).pipe(
       Effect.catchTag("RouteNotFound", ({ request }) => {
         const detail = `there is no ${request.method} ${request.url} here`
-        return watched(request, "unknown", Effect.succeed(Http.refusal(Http.refuse(404, detail))))
+        const path = pathOf(request.url)
+        const allowed = Array.from(fixed.keys()).filter((method) =>
+          fixed.get(method)!.has(path)
+        )
+        const refused = allowed.length === 0
+          ? Http.refuse(404, detail)
+          : Http.refuse(405, `${detail}, but ${allowed.join()}`, { allow: allowed.join(", ") })
+        return watched(request, "unknown", Effect.succeed(Http.refusal(refused)))
       })
     )
     const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       const { method, url } = request
-      const query = url.indexOf("?")
-      const answer = fixed.get(method)?.get(query < 0 ? url : url.slice(0, query))
+      const answer = fixed.get(method === "HEAD" ? "GET" : method)?.get(pathOf(url))
       // As in a router: where a server does not allow it, time limits would wait for what they are to end.
       return answer === undefined ? router : Effect.interruptible(answer(request, noParams))
     })
@@ -432,6 +438,11 @@ type Answer = Effect.Effect<
 >
 
 const noParams = {}
+
+const pathOf = (url: string): string => {
+  const query = url.indexOf("?")
+  return query < 0 ? url : url.slice(0, query)
+}
 
 const received = (
   request: HttpServerRequest.HttpServerRequest,

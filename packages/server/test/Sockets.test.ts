@@ -1,5 +1,5 @@
 import { NodeServer } from "@effect-tinker/node"
-import { HttpClient, HttpClientRequest, HttpServer } from "@effect/platform"
+import { HttpClient, HttpClientRequest, type HttpMethod, HttpServer } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer } from "effect"
@@ -66,3 +66,15 @@ it.live("a question whose client leaves comes to its end", () =>
       )
     }).pipe(Effect.provide(server({ holdTime: Duration.infinity, onAnswer })))
   }))
+
+it.live("HEAD is answered like GET, and another method with those that there are", () =>
+  Effect.gen(function*() {
+    const statusOf = (method: HttpMethod.HttpMethod, path: string) =>
+      Effect.map(
+        HttpClient.execute(HttpClientRequest.make(method)(`http://tinker/api/v1/${path}`)),
+        ({ headers, status }) => [status, headers["allow"]]
+      )
+    assert.deepStrictEqual(yield* statusOf("HEAD", "healthz"), [200, undefined])
+    assert.deepStrictEqual(yield* statusOf("DELETE", "asample?a=b"), [405, "POST"])
+    assert.deepStrictEqual(yield* statusOf("GET", "other"), [404, undefined])
+  }).pipe(Effect.provide(server({}))))

@@ -15,6 +15,7 @@ import * as Results from "./results.js"
 import type * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
 import * as TrainingJson from "./trainingJson.js"
+import { wireName } from "./wording.js"
 import * as Work from "./work.js"
 import * as Zstd from "./zstd.js"
 
@@ -156,7 +157,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
         }
         const invalid = AdamParams.firstInvalid(adamParams)
         if (invalid !== undefined) {
-          return yield* ModelQueue.userError(`adam_params: ${invalid.field} ${invalid.description}`)
+          return yield* ModelQueue.userError(`adam_params: ${wireName(invalid.field)} ${invalid.description}`)
         }
         const { unclippedGradNorm } = yield* engine.optimStep(model.id, adamParams)
         return {

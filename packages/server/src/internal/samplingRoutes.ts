@@ -29,6 +29,7 @@ import type * as Slots from "./slots.js"
 import { start } from "./start.js"
 import * as TrainingData from "./trainingData.js"
 import * as Users from "./users.js"
+import { wireName } from "./wording.js"
 import * as Work from "./work.js"
 
 export const make = (
@@ -44,15 +45,7 @@ export const make = (
       yield* Http.requireNumber("sampling_session_seq_id", wanted.samplingSessionSeqId)
       const id = Samplers.idOf(session, wanted.samplingSessionSeqId)
       const { modelPath } = wanted
-      const existing = state.samplers.get(id)
-      if (existing !== undefined) {
-        const isSame = !existing.hasOwnWeights && existing.modelPath === modelPath
-          && (wanted.baseModel === undefined || wanted.baseModel === existing.baseModel.name)
-        if (!isSame) {
-          const { samplingSessionSeqId: number } = wanted
-          return yield* Http.refuse(400, `the sampler number ${number} of this session was made by another request`)
-        }
-      } else {
+      if (!state.samplers.has(id)) {
         const loaded = modelPath === undefined ? undefined : yield* load(modelPath)
         const name = loaded?.snapshot.baseModel ?? wanted.baseModel
         if (name === undefined) return yield* Http.refuse(400, "base_model or model_path is needed")
@@ -71,7 +64,14 @@ export const make = (
           Failures.refusal
         )
       }
-      yield* keep(yield* Lookups.requireSampler(state, id))
+      const sampler = yield* Lookups.requireSampler(state, id)
+      const isSame = !sampler.hasOwnWeights && sampler.modelPath === modelPath
+        && (wanted.baseModel === undefined || wanted.baseModel === sampler.baseModel.name)
+      if (!isSame) {
+        const { samplingSessionSeqId: number } = wanted
+        return yield* Http.refuse(400, `the sampler number ${number} of this session was made by another request`)
+      }
+      yield* keep(sampler)
       return createSamplingSessionResponse({ samplingSessionId: id as SamplingSessionId })
     })
 
@@ -273,7 +273,9 @@ const engineRequest = (
   const invalid = isLargeSeed
     ? SamplingParams.issues(params).find(({ field }) => field !== "seed")
     : SamplingParams.firstInvalid(params)
-  if (invalid !== undefined) return Either.left(userError(`sampling_params: ${invalid.field} ${invalid.description}`))
+  if (invalid !== undefined) {
+    return Either.left(userError(`sampling_params: ${wireName(invalid.field)} ${invalid.description}`))
+  }
   const request = Either.flatMap(TrainingData.tokensOf(wanted.prompt, baseModel), (prompt) => {
     const room = baseModel.maxContextLength - prompt.length
     if (room < 1) {

@@ -11,3 +11,6 @@ export const maxTextLength = 1000
 
 export const enumerated = (names: ReadonlyArray<string>): string =>
   names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
+
+/** As users of the wire know a field, `max_tokens` for `maxTokens`. */
+export const wireName = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
