@@ -72,7 +72,8 @@ export interface SaveOptions {
 }
 
 /**
- * A checkpoint whose time is over is as good as gone: reason `NotFound`.
+ * A checkpoint whose time is over is gone: reason `NotFound`. It is removed when the store is opened, when checkpoints are
+ * listed or one is saved, or when it is asked for. What concerns one checkpoint is done one after another.
  *
  * @since 0.1.0
  * @category models
@@ -124,15 +125,15 @@ export interface Changes {
  */
 export const layerMemory: Layer.Layer<CheckpointStore> = Layer.effect(
   CheckpointStore,
-  Effect.map(
+  Effect.flatMap(
     Effect.sync(() => new Map<string, Snapshot>()),
     (snapshots) =>
       make({
-        write: (info, snapshot) =>
+        write: (info, snapshot, { onWritten }) =>
           Effect.sync(() => {
             const kept = info.path.checkpointType === "training" ? snapshot : withoutOptimizer(snapshot)
             snapshots.set(TinkerPath.format(info.path), kept)
-            return CheckpointFiles.byteLength(kept)
+            onWritten(CheckpointFiles.byteLength(kept))
           }),
         update: () => Effect.void,
         read: (info) => Effect.succeed(snapshots.get(TinkerPath.format(info.path))!),
@@ -162,30 +163,42 @@ export const layer = (
       const fs = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const files = CheckpointFiles.make(fs, path, folder)
-      const existing = yield* Effect.mapError(files.open, fileSystemError(`opening ${folder}`))
-      const failed = (info: Pick<Info, "path">) => fileSystemError(TinkerPath.format(info.path))
-      return make({
-        write: (info, snapshot) => Effect.mapError(files.write(info, snapshot), failed(info)),
-        update: (info) => Effect.mapError(files.update(info), failed(info)),
-        read: (info) => Effect.mapError(files.read(info), failed(info)),
-        remove: (info) => Effect.mapError(files.remove(info.path), failed(info)),
+      const existing = yield* Effect.mapError(
+        files.open,
+        (error) => failureOf(error, `opening ${folder}: ${error.message}`)
+      )
+      const logged = (info: Pick<Info, "path">) => (error: FileError) =>
+        error._tag === "ServerError"
+          ? Effect.void
+          : Effect.logError(`${TinkerPath.format(info.path)}: ${error.message}`)
+      const told = <A>(info: Pick<Info, "path">, effect: Effect.Effect<A, FileError>) =>
+        Effect.mapError(Effect.tapError(effect, logged(info)), forClients(info))
+      return yield* make({
+        write: (info, snapshot, options) => told(info, files.write(info, snapshot, options)),
+        update: (info) => told(info, files.update(info)),
+        read: (info) => told(info, files.read(info)),
+        remove: (info) => told(info, files.remove(info.path)),
         files: (info) =>
-          Effect.mapBoth(files.list(info), {
-            onFailure: failed(info),
-            onSuccess: (found) =>
-              found.map(({ place, ...file }) => ({
-                ...file,
-                read: (offset) => Stream.mapError(fs.stream(place, { offset, chunkSize: 256 * 1024 }), failed(info))
-              }))
-          })
+          Effect.map(told(info, files.list(info)), (found) =>
+            found.map(({ place, ...file }) => ({
+              ...file,
+              read: (offset) =>
+                fs.stream(place, { offset, chunkSize: 256 * 1024 }).pipe(
+                  Stream.tapError(logged(info)),
+                  Stream.mapError(forClients(info))
+                )
+            })))
       }, existing)
     })
   )
 
-/** Where the tensors go. Names are checked and existence is decided before. */
+/** Where the tensors go. Names are checked and existence is decided before; of one path it does one thing at a time. */
 interface Backend {
-  /** Gives the size in bytes. */
-  readonly write: (info: Omit<Info, "sizeBytes">, snapshot: Snapshot) => Effect.Effect<number, ServerError>
+  readonly write: (
+    info: Omit<Info, "sizeBytes">,
+    snapshot: Snapshot,
+    options: CheckpointFiles.WriteOptions
+  ) => Effect.Effect<void, ServerError>
   /** Keeps what is new in the info. */
   readonly update: (info: Info) => Effect.Effect<void, ServerError>
   readonly read: (info: Info) => Effect.Effect<Snapshot, ServerError>
@@ -193,24 +206,68 @@ interface Backend {
   readonly files: (info: Info) => Effect.Effect<ReadonlyArray<StoredFile>, ServerError>
 }
 
-const make = (backend: Backend, existing: ReadonlyArray<Info>): Service => {
+const make = (backend: Backend, existing: ReadonlyArray<Info>): Effect.Effect<Service> => {
   const infos = new Map(existing.map((info) => [TinkerPath.format(info.path), info]))
+  const inTurn = makeTurns()
 
-  const find = (path: TinkerPath.TinkerPath): Effect.Effect<Info | undefined, ServerError> =>
+  const end = (info: Info): Effect.Effect<void, ServerError> =>
+    Effect.uninterruptible(
+      Effect.zipRight(backend.remove(info), Effect.sync(() => void infos.delete(TinkerPath.format(info.path))))
+    )
+
+  /** In its turn. One whose time is over is removed on the way; where that fails, it is tried again later. */
+  const find = (path: TinkerPath.TinkerPath): Effect.Effect<Info | undefined> =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const info = infos.get(TinkerPath.format(path))
-      if (info?.expiresAt === undefined || now < info.expiresAt) return Effect.succeed(info)
-      infos.delete(TinkerPath.format(path))
-      return Effect.as(backend.remove(info), undefined)
+      if (info === undefined || !isOver(info, now)) return Effect.succeed(info)
+      return Effect.as(Effect.ignore(end(info)), undefined)
     })
 
   const get = (path: TinkerPath.TinkerPath): Effect.Effect<Info, ServerError> =>
-    Effect.flatMap(find(path), (info) =>
-      info === undefined
-        ? new ServerError({ reason: "NotFound", description: `there is no checkpoint ${TinkerPath.format(path)}` })
-        : Effect.succeed(info))
+    Effect.flatMap(find(path), (info) => info === undefined ? notFound(path) : Effect.succeed(info))
 
-  return {
+  /** Removes all whose time is over. */
+  const sweep = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.forEach(
+      Array.from(infos.values()).filter((info) => isOver(info, now)),
+      ({ path }) => inTurn(path, find(path)),
+      { discard: true }
+    ))
+
+  const write = (path: TinkerPath.TinkerPath, snapshot: Snapshot, options: SaveOptions) =>
+    Effect.gen(function*() {
+      const overwrite = options.overwrite === true
+      if (!overwrite && (yield* find(path)) !== undefined) {
+        return yield* new ServerError({
+          reason: "Exists",
+          description: `the checkpoint ${TinkerPath.format(path)} exists already`
+        })
+      }
+      const createdAt = yield* Clock.currentTimeMillis
+      const written = {
+        path,
+        baseModel: snapshot.baseModel,
+        lora: snapshot.lora,
+        step: snapshot.step,
+        createdAt,
+        expiresAt: options.ttlSeconds === undefined ? undefined : endOf(createdAt, options.ttlSeconds),
+        public: false,
+        userMetadata: options.userMetadata ?? {},
+        savedBy: options.savedBy,
+        owner: options.owner
+      }
+      let info: Info = { ...written, sizeBytes: 0 }
+      yield* backend.write(written, snapshot, {
+        overwrite,
+        onWritten: (sizeBytes) => {
+          info = { ...written, sizeBytes }
+          infos.set(TinkerPath.format(path), info)
+        }
+      })
+      return info
+    })
+
+  const service: Service = {
     save: (path, snapshot, options = {}) =>
       Effect.gen(function*() {
         if (!isName(path.name)) {
@@ -221,59 +278,87 @@ const make = (backend: Backend, existing: ReadonlyArray<Info>): Service => {
               + "underscores, not beginning with a dot"
           })
         }
-        if (options.overwrite !== true && (yield* find(path)) !== undefined) {
-          return yield* new ServerError({
-            reason: "Exists",
-            description: `the checkpoint ${TinkerPath.format(path)} exists already`
-          })
-        }
-        const createdAt = yield* Clock.currentTimeMillis
-        const written = {
-          path,
-          baseModel: snapshot.baseModel,
-          lora: snapshot.lora,
-          step: snapshot.step,
-          createdAt,
-          expiresAt: options.ttlSeconds === undefined ? undefined : createdAt + options.ttlSeconds * 1000,
-          public: false,
-          userMetadata: options.userMetadata ?? {},
-          savedBy: options.savedBy,
-          owner: options.owner
-        }
-        const info = { ...written, sizeBytes: yield* backend.write(written, snapshot) }
-        infos.set(TinkerPath.format(path), info)
-        return info
+        // Else the disk of a server that nobody lists anything of would fill.
+        yield* sweep
+        return yield* inTurn(path, write(path, snapshot, options))
       }),
-    load: (path) => Effect.flatMap(get(path), backend.read),
-    info: get,
-    list: Effect.map(Clock.currentTimeMillis, (now) =>
-      Array.from(infos.values())
-        .filter((info) => info.expiresAt === undefined || now < info.expiresAt)
-        .sort((a, b) => a.createdAt - b.createdAt)),
+    load: (path) => inTurn(path, Effect.flatMap(get(path), backend.read)),
+    // What is there is told of at once, also while it is being replaced.
+    info: (path) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const info = infos.get(TinkerPath.format(path))
+        if (info === undefined) return notFound(path)
+        return isOver(info, now) ? inTurn(path, get(path)) : Effect.succeed(info)
+      }),
+    list: Effect.zipRight(
+      sweep,
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        Array.from(infos.values())
+          .filter((info) => !isOver(info, now))
+          .sort((a, b) => a.createdAt - b.createdAt))
+    ),
     update: (path, changes) =>
-      Effect.gen(function*() {
-        const info = yield* get(path)
-        const now = yield* Clock.currentTimeMillis
-        const { ttlSeconds } = changes
-        const changed: Info = {
-          ...info,
-          public: changes.public ?? info.public,
-          expiresAt: ttlSeconds === undefined
-            ? info.expiresAt
-            : ttlSeconds === null
-            ? undefined
-            : now + ttlSeconds * 1000
-        }
-        yield* backend.update(changed)
-        infos.set(TinkerPath.format(path), changed)
-        return changed
+      inTurn(
+        path,
+        Effect.gen(function*() {
+          const info = yield* get(path)
+          const now = yield* Clock.currentTimeMillis
+          const { ttlSeconds } = changes
+          const changed: Info = {
+            ...info,
+            public: changes.public ?? info.public,
+            expiresAt: ttlSeconds === undefined
+              ? info.expiresAt
+              : ttlSeconds === null
+              ? undefined
+              : endOf(now, ttlSeconds)
+          }
+          yield* Effect.uninterruptible(
+            Effect.zipRight(
+              backend.update(changed),
+              Effect.sync(() => void infos.set(TinkerPath.format(path), changed))
+            )
+          )
+          return changed
+        })
+      ),
+    remove: (path) => inTurn(path, Effect.flatMap(get(path), end)),
+    files: (path) => inTurn(path, Effect.flatMap(get(path), backend.files))
+  }
+
+  return Effect.as(sweep, service)
+}
+
+const notFound = (path: TinkerPath.TinkerPath) =>
+  new ServerError({ reason: "NotFound", description: `there is no checkpoint ${TinkerPath.format(path)}` })
+
+const isOver = ({ expiresAt }: Info, now: number): boolean => expiresAt !== undefined && now >= expiresAt
+
+/** Never, when there is no such date. */
+const endOf = (now: number, ttlSeconds: number): number | undefined => {
+  const end = now + ttlSeconds * 1000
+  return Number.isNaN(new Date(end).getTime()) ? undefined : end
+}
+
+/** Does what concerns one path one after another, and what concerns different paths at once. */
+const makeTurns = () => {
+  const turns = new Map<string, { readonly semaphore: Effect.Semaphore; holders: number }>()
+  return <A, E>(path: TinkerPath.TinkerPath, effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+    const key = TinkerPath.format(path)
+    return Effect.acquireUseRelease(
+      Effect.sync(() => {
+        const turn = turns.get(key) ?? { semaphore: Effect.unsafeMakeSemaphore(1), holders: 0 }
+        turns.set(key, turn)
+        turn.holders += 1
+        return turn
       }),
-    remove: (path) =>
-      Effect.flatMap(get(path), (info) => {
-        infos.delete(TinkerPath.format(path))
-        return backend.remove(info)
-      }),
-    files: (path) => Effect.flatMap(get(path), backend.files)
+      ({ semaphore }) => semaphore.withPermits(1)(effect),
+      (turn) =>
+        Effect.sync(() => {
+          turn.holders -= 1
+          if (turn.holders === 0) turns.delete(key)
+        })
+    )
   }
 }
 
@@ -281,7 +366,15 @@ const isName = (name: string): boolean => /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/
 
 const withoutOptimizer = (snapshot: Snapshot): Snapshot => ({ ...snapshot, expAvg: new Map(), expAvgSq: new Map() })
 
-const fileSystemError = (what: string) => (error: PlatformError.PlatformError | ServerError): ServerError =>
-  error._tag === "ServerError"
-    ? error
-    : new ServerError({ reason: "FileSystem", description: `${what}: ${error.message}`, cause: error })
+type FileError = PlatformError.PlatformError | ServerError
+
+/** Says what the disk refused, and not where on this machine: that is for the log. */
+const forClients = ({ path }: Pick<Info, "path">) => (error: FileError): ServerError =>
+  failureOf(error, `${TinkerPath.format(path)}: the server's disk refused it (${inBrief(error)}); see the server's log`)
+
+const failureOf = (error: FileError, description: string): ServerError =>
+  error._tag === "ServerError" ? error : new ServerError({ reason: "FileSystem", description, cause: error })
+
+/** As `ENOSPC: no space left on device`: what Node says before it names a file. */
+const inBrief = (error: FileError): string =>
+  error._tag === "SystemError" ? /^[A-Z0-9]+: [^,'/]+/.exec(error.description ?? "")?.[0] ?? error.reason : error._tag

@@ -41,7 +41,7 @@ export interface Session {
  */
 export type Status =
   | { readonly _tag: "Active" }
-  | { readonly _tag: "Finished"; readonly reason: string }
+  | { readonly _tag: "Finished"; readonly reason: string; readonly detail?: string | undefined }
   | { readonly _tag: "Expired" }
 
 /**
@@ -61,7 +61,7 @@ export interface Service {
   readonly assignProject: (session: Session, projectId: string) => Effect.Effect<void>
   readonly heartbeat: (session: Session) => Effect.Effect<void>
   /** Ends a session. The first reason counts; to finish again is no error. */
-  readonly finish: (session: Session, reason: string) => Effect.Effect<void>
+  readonly finish: (session: Session, reason: string, detail?: string) => Effect.Effect<void>
 }
 
 /**
@@ -178,7 +178,8 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
         Effect.map(Clock.currentTimeMillis, (now) => {
           entryOf(session).lastHeartbeat = now
         }),
-      finish: (session, reason) => Effect.suspend(() => end(entryOf(session), { _tag: "Finished", reason }))
+      finish: (session, reason, detail) =>
+        Effect.suspend(() => end(entryOf(session), { _tag: "Finished", reason, detail }))
     }
   })
 

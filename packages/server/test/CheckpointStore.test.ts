@@ -1,7 +1,7 @@
 import { FileSystem, Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Either, Fiber, Layer, TestClock } from "effect"
+import { Effect, Either, Fiber, Layer, Logger, LogLevel, TestClock } from "effect"
 import { type TinkerPath } from "effect-tinker"
 import { CheckpointStore, type Engine, Safetensors } from "../src/index.js"
 
@@ -120,6 +120,48 @@ const behaviours = (
         assert.deepStrictEqual(yield* checkpoints.info(at("a")), { ...saved, public: true })
         assert.deepStrictEqual(yield* checkpoints.load(at("a")), snapshot)
         assert.strictEqual(yield* reason(checkpoints.update(at("b"), { public: true })), "NotFound")
+      })))
+
+    it.effect("makes changes of one checkpoint one after another, so that none is lost", () =>
+      run(Effect.gen(function*() {
+        const checkpoints = yield* store
+        yield* checkpoints.save(at("a"), snapshot)
+        yield* Effect.all([
+          checkpoints.update(at("a"), { public: true }),
+          checkpoints.update(at("a"), { ttlSeconds: 60 })
+        ], { concurrency: "unbounded" })
+        const { expiresAt, public: isPublic } = yield* checkpoints.info(at("a"))
+        assert.deepStrictEqual([isPublic, expiresAt], [true, 60_000])
+      })))
+
+    it.effect("changes a checkpoint before it is removed or replaced, or not at all", () =>
+      run(Effect.gen(function*() {
+        const checkpoints = yield* store
+        yield* checkpoints.save(at("a"), snapshot)
+        const publish = checkpoints.update(at("a"), { public: true })
+        const replace = checkpoints.save(at("a"), { ...snapshot, step: 4 }, { overwrite: true })
+        const remove = checkpoints.remove(at("a"))
+        yield* Effect.all([publish, replace], { concurrency: "unbounded" })
+        const replaced = yield* checkpoints.info(at("a"))
+        assert.deepStrictEqual([replaced.step, replaced.public], [4, false])
+        yield* Effect.all([publish, remove], { concurrency: "unbounded" })
+        assert.deepStrictEqual(yield* checkpoints.list, [])
+        yield* checkpoints.save(at("a"), snapshot)
+        yield* Effect.all([remove, Effect.flip(publish)], { concurrency: "unbounded" })
+        assert.deepStrictEqual(yield* checkpoints.list, [])
+        assert.strictEqual(yield* reason(checkpoints.info(at("a"))), "NotFound")
+      })))
+
+    it.effect("keeps for ever what would be kept until after the last date", () =>
+      run(Effect.gen(function*() {
+        const checkpoints = yield* store
+        yield* checkpoints.save(at("a"), snapshot, { ttlSeconds: 8_640_000_000_000 })
+        yield* checkpoints.save(at("b"), snapshot)
+        yield* checkpoints.update(at("b"), { ttlSeconds: 1e300 })
+        assert.deepStrictEqual((yield* checkpoints.list).map(({ expiresAt }) => expiresAt), [
+          8_640_000_000_000_000,
+          undefined
+        ])
       })))
 
     it.effect("takes no name that could lead elsewhere", () =>
@@ -252,6 +294,74 @@ describe("CheckpointStore in a folder, for others", () => {
       })
     ))
 
+  it.effect("leaves a checkpoint with a date that is none where it is, and takes its name for nothing else", () =>
+    inFolder((folder, open) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        yield* open(Effect.flatMap(store, (checkpoints) => checkpoints.save(at("a"), snapshot, { ttlSeconds: 60 })))
+        const directory = `${folder}/5e55-10%3atrain%3a0/weights/a`
+        const meta = yield* fs.readFileString(`${directory}/meta.json`)
+        yield* fs.writeFileString(
+          `${directory}/meta.json`,
+          JSON.stringify({ ...JSON.parse(meta) as object, expires_at: "Invalid Date" })
+        )
+        const before = yield* fs.readDirectory(directory)
+        const warnings: Array<unknown> = []
+        const logger = Logger.make(({ message }) => void warnings.push(message))
+        yield* open(Effect.gen(function*() {
+          const checkpoints = yield* store
+          assert.deepStrictEqual(yield* checkpoints.list, [])
+          assert.strictEqual(yield* reason(checkpoints.load(at("a"))), "NotFound")
+          assert.strictEqual(yield* reason(checkpoints.save(at("a"), snapshot)), "Exists")
+        })).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+        assert.deepStrictEqual(yield* fs.readDirectory(directory), before)
+        assert.include(String(warnings), "meta.json of tinker://5e55-10:train:0/weights/a")
+      })
+    ))
+
+  it.effect("removes what is over from the disk: when it is opened, lists or saves", () =>
+    inFolder((folder, open) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        const names = Effect.map(fs.readDirectory(`${folder}/5e55-10%3atrain%3a0/weights`), (names) => names.sort())
+        yield* open(Effect.gen(function*() {
+          const checkpoints = yield* store
+          yield* checkpoints.save(at("first"), snapshot, { ttlSeconds: 60 })
+          yield* checkpoints.save(at("second"), snapshot, { ttlSeconds: 120 })
+          yield* checkpoints.save(at("third"), snapshot, { ttlSeconds: 180 })
+          yield* TestClock.adjust("1 minute")
+          assert.lengthOf(yield* names, 3)
+          yield* checkpoints.list
+          assert.deepStrictEqual(yield* names, ["second", "third"])
+          yield* TestClock.adjust("1 minute")
+          yield* checkpoints.save(at("fourth"), snapshot)
+          assert.deepStrictEqual(yield* names, ["fourth", "third"])
+        }))
+        yield* TestClock.adjust("1 minute")
+        yield* open(Effect.asVoid(store))
+        assert.deepStrictEqual(yield* names, ["fourth"])
+      })
+    ))
+
+  it.effect("tells what the disk refused, and not where on this machine", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      const checkpoints = yield* Effect.provide(store, CheckpointStore.layer(folder))
+      yield* checkpoints.save(at("a"), snapshot)
+      yield* fs.remove(`${folder}/5e55-10%3atrain%3a0`, { recursive: true })
+      const errors = [
+        yield* Effect.flip(checkpoints.load(at("a"))),
+        yield* Effect.flip(checkpoints.update(at("a"), { public: true }))
+      ]
+      for (const error of errors) {
+        assert.strictEqual(error.reason, "FileSystem")
+        assert.include(error.description, "tinker://5e55-10:train:0/weights/a")
+        assert.include(error.description, "no such file")
+        assert.notInclude(error.description, folder)
+      }
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer), Logger.withMinimumLogLevel(LogLevel.None)))
+
   it.effect("says which file is damaged", () =>
     inFolder((folder, open) =>
       open(Effect.gen(function*() {
@@ -268,7 +378,8 @@ describe("CheckpointStore in a folder, for others", () => {
         Effect.flatMap((checkpoints) => Effect.flip(checkpoints.load(at("a")))),
         Effect.tap((error) => {
           assert.strictEqual(error.reason, "DamagedFile")
-          assert.include(error.description, "weights/a")
+          assert.include(error.description, "state.safetensors of tinker://5e55-10:train:0/weights/a")
+          assert.notInclude(error.description, folder)
         })
       )
     ))

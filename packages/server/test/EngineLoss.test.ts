@@ -189,6 +189,44 @@ describe("an engine that has ended and was started anew", () => {
       assert.include(refused.body.detail as string, "is lost: ")
     }).pipe(Effect.provide(server({}))))
 
+  inFolder(
+    "gives no sampler other weights than its own when its checkpoint was overwritten or deleted",
+    () =>
+      Effect.gen(function*() {
+        const { modelId, sessionId } = yield* Wire.readyModel
+        const save = (seq_id: number, path: string) =>
+          done(Wire.post("save_weights", { model_id: modelId, seq_id, path, overwrite: true }))
+        const samplerOf = (number: number, saved: Wire.Reply) =>
+          Effect.map(
+            Wire.createSampler(sessionId, {
+              sampling_session_seq_id: number,
+              base_model: undefined,
+              model_path: saved.body.path
+            }),
+            ({ body }) => String(body.sampling_session_id)
+          )
+        const overwritten = yield* samplerOf(0, yield* save(1, "overwritten"))
+        const deleted = yield* samplerOf(1, yield* save(2, "deleted"))
+        const kept = yield* samplerOf(2, yield* save(3, "kept"))
+        const before = yield* Effect.forEach([overwritten, deleted, kept], (id) => drawn(id, 0))
+        yield* Wire.forwardBackward(modelId, 4)
+        yield* Wire.optimStep(modelId, 5, { learning_rate: 3 })
+        yield* save(6, "overwritten")
+        yield* Wire.remove(`training_runs/${modelId}/checkpoints/weights/deleted`)
+        // The engine has them still.
+        assert.deepStrictEqual(yield* Effect.forEach([overwritten, deleted, kept], (id) => drawn(id, 1)), before)
+        yield* dieAt("sample")
+        yield* fails(Wire.sample(kept, { seq_id: 2 }))
+        for (const [id, why] of [[overwritten, "was overwritten"], [deleted, "was deleted or has expired"]] as const) {
+          const refused = yield* Wire.sample(id, { seq_id: 3 })
+          assert.strictEqual(refused.status, 410)
+          assert.include(refused.body.detail as string, why)
+          assert.include(refused.body.detail as string, "Make a new sampling session")
+        }
+        assert.deepStrictEqual(yield* drawn(kept, 3), before[2])
+      }).pipe(Effect.provide(server({})))
+  )
+
   inFolder("asks for the same again where it ended while a sampler was made", () =>
     Effect.gen(function*() {
       const sessionId = yield* Wire.createSession

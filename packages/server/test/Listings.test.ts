@@ -178,6 +178,23 @@ it.effect("tells of a session's models and samplers, and puts it into one projec
     assert.strictEqual((yield* assign("none", { project_id: "p" })).status, 404)
   }).pipe(Effect.provide(Wire.server())))
 
+it.effect("tells what clients have said of the ends of their sessions, if they said anything", () =>
+  Effect.gen(function*() {
+    const ended = (end: Record<string, unknown>) =>
+      Effect.gen(function*() {
+        const sessionId = yield* Wire.createSession
+        const finished = yield* Wire.post(`sessions/${sessionId}/finish`, { reason: { type: "errored" }, ...end })
+        assert.strictEqual(finished.status, 200)
+        const { body } = yield* Wire.post("sessions/search", { session_id: sessionId })
+        const [found] = body.sessions as ReadonlyArray<{ readonly status: unknown }>
+        return found!.status
+      })
+    const status = (detail: unknown) => ({ type: "client_finished", reason: { type: "errored" }, detail })
+    assert.deepStrictEqual(yield* ended({ detail: "boom" }), status("boom"))
+    assert.deepStrictEqual(yield* ended({ detail: null }), status(null))
+    assert.deepStrictEqual(yield* ended({}), status(null))
+  }).pipe(Effect.provide(Wire.server())))
+
 interface Page {
   readonly sessions: ReadonlyArray<{ readonly session_id: string; readonly checkpoints_count: number }>
   readonly next_cursor: unknown
@@ -227,4 +244,9 @@ it.effect("searches sessions by name, metadata, project and status, by pages, th
     assert.deepStrictEqual(pages.flat(), yield* found({}))
     assert.strictEqual(pages[2]![0], math)
     assert.strictEqual((yield* Wire.post("sessions/search", { limit: 201 })).status, 422)
+    const garbage = yield* Wire.post("sessions/search", {
+      cursor: { last_created_at: "garbage", last_session_id: math }
+    })
+    assert.strictEqual(garbage.status, 400)
+    assert.include(String(garbage.body.detail), "last_created_at is garbage")
   }).pipe(Effect.provide(Wire.server())))

@@ -2,7 +2,7 @@ import { FileSystem, HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, LogLevel, Random, TestClock } from "effect"
-import { CheckpointStore, Faults } from "../src/index.js"
+import { CheckpointStore, Faults, ServerJournal } from "../src/index.js"
 import { during, type Options } from "./restarts.js"
 import * as Wire from "./wire.js"
 
@@ -267,6 +267,93 @@ describe("a server that is started anew", () => {
           yield* Wire.post(`sessions/${sessionId}/finish`, { reason: { type: "success" }, detail: null })
         }))
         assert.lengthOf(yield* files(folder), 0)
+      })
+  )
+
+  inFolder(
+    "answers 410 for samplers whose checkpoint is not there any more, whatever is there instead",
+    (folder) =>
+      Effect.gen(function*() {
+        const life = during(folder)
+        const save = (model_id: string, seq_id: number, path: string, options: Record<string, unknown> = {}) =>
+          done(Wire.post("save_weights", { model_id, seq_id, path, ...options }))
+        const { modelId, samplers } = yield* life(Effect.gen(function*() {
+          const { modelId, sessionId } = yield* Wire.readyModel
+          const samplers: Array<string> = []
+          for (const [i, name] of ["overwritten", "deleted", "expired", "replaced", "kept"].entries()) {
+            const saved = yield* save(modelId, i + 1, name, name === "expired" ? { ttl_seconds: 3600 } : {})
+            const made = yield* Wire.createSampler(sessionId, {
+              sampling_session_seq_id: i,
+              base_model: undefined,
+              model_path: saved.body.path
+            })
+            samplers.push(String(made.body.sampling_session_id))
+          }
+          // As a client does that shares it; it must not lose what is known of its checkpoint.
+          yield* Wire.post("join_sampling_session", { sampling_session_id: samplers[0] })
+          yield* Wire.forwardBackward(modelId, 6)
+          yield* Wire.optimStep(modelId, 7, { learning_rate: 3 })
+          yield* save(modelId, 8, "overwritten", { overwrite: true })
+          yield* Wire.remove(`training_runs/${modelId}/checkpoints/weights/deleted`)
+          return { modelId, samplers }
+        }))
+        yield* TestClock.adjust("1 hour")
+        yield* life(Effect.gen(function*() {
+          // In this life, before anybody has asked for a sample.
+          yield* Wire.remove(`training_runs/${modelId}/checkpoints/weights/replaced`)
+          yield* save(modelId, 9, "replaced")
+          const refused = yield* Effect.forEach(samplers, (id) => Wire.sample(id))
+          assert.deepStrictEqual(refused.map(({ status }) => status), [410, 410, 410, 410, 200])
+          const details = refused.slice(0, 4).map(({ body }) => String(body.detail))
+          for (const [i, what] of ["overwritten", "deleted or has expired"].entries()) assert.include(details[i]!, what)
+          for (const detail of details) assert.include(detail, "Make a new sampling session")
+          assert.property((yield* Wire.result(refused[4]!)).body, "sequences")
+        }))
+      })
+  )
+
+  inFolder(
+    "takes the checkpoint that it finds for that of a sampler of an earlier version, from then on",
+    (folder) =>
+      Effect.gen(function*() {
+        const life = during(folder)
+        const { modelId, samplers } = yield* life(Effect.gen(function*() {
+          const { modelId, sessionId } = yield* Wire.readyModel
+          const samplers = yield* Effect.forEach(["there", "gone"], (path, i) =>
+            Effect.gen(function*() {
+              const saved = yield* done(Wire.post("save_weights", { model_id: modelId, seq_id: i + 1, path }))
+              const made = yield* Wire.createSampler(sessionId, {
+                sampling_session_seq_id: i,
+                base_model: undefined,
+                model_path: saved.body.path
+              })
+              return String(made.body.sampling_session_id)
+            }))
+          yield* Wire.remove(`training_runs/${modelId}/checkpoints/weights/gone`)
+          return { modelId, samplers }
+        }))
+        // What an earlier version has written.
+        yield* Effect.gen(function*() {
+          const journal = yield* ServerJournal.ServerJournal
+          const old = (yield* journal.take).filter(({ key }) => key.startsWith("sampler:"))
+          assert.lengthOf(old, 2)
+          yield* journal.unsafeCommit(old.map(({ key, value }) => {
+            const { checkpoint, ...rest } = value as Record<string, unknown>
+            assert.isDefined(checkpoint)
+            return { key, value: rest }
+          }))
+        }).pipe(Effect.provide(ServerJournal.layer(`${folder}/.server`)), Effect.provide(NodeContext.layer))
+        yield* life(Effect.gen(function*() {
+          assert.property((yield* done(Wire.sample(samplers[0]))).body, "sequences")
+          assert.strictEqual((yield* Wire.sample(samplers[1])).status, 410)
+          for (const [i, path] of ["there", "gone"].entries()) {
+            yield* done(Wire.post("save_weights", { model_id: modelId, seq_id: i + 3, path, overwrite: true }))
+          }
+        }))
+        yield* life(Effect.gen(function*() {
+          const replies = yield* Effect.forEach(samplers, (id) => Wire.sample(id, { seq_id: 1 }))
+          assert.deepStrictEqual(replies.map(({ status }) => status), [410, 410])
+        }))
       })
   )
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, TestClock } from "effect"
+import { Effect, Fiber, Layer, TestClock } from "effect"
 import { ModelInput, SamplingApi, TensorData, TrainingApi } from "effect-tinker"
-import { CheckpointStore, Dialect, Faults } from "../src/index.js"
+import { BigramEngine, CheckpointStore, Dialect, Engine, Faults, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const failure = (reply: Wire.Reply) => {
@@ -35,7 +35,8 @@ describe("TinkerProtocol: service and sessions", () => {
           { event: "SESSION_START", ...common },
           { event: "GENERIC_EVENT", ...common, event_name: "mine", event_data: { a: 1 } },
           { event: "UNHANDLED_EXCEPTION", ...common, error_type: "E", error_message: "m", traceback: null },
-          { event: "SESSION_END", ...common, duration: "0:00:01" }
+          { event: "SESSION_END", ...common, duration: "0:00:01" },
+          { event: "OF_A_LATER_CLIENT", ...common, severity: "LOUD", other: 1 }
         ],
         platform: "Linux",
         sdk_version: "0.38.0",
@@ -436,6 +437,17 @@ describe("TinkerProtocol: sampling", () => {
       assert.strictEqual((yield* Wire.get("samplers/other")).status, 404)
     }).pipe(Effect.provide(Wire.server())))
 
+  it.effect("says what a sampler has sampled from when its session is finished, and samples from it no more", () =>
+    Effect.gen(function*() {
+      const sessionId = yield* Wire.createSession
+      const { body: { sampling_session_id: id } } = yield* Wire.createSampler(sessionId)
+      const told = yield* Wire.get(`samplers/${id}`)
+      yield* Wire.post(`sessions/${sessionId}/finish`, { reason: { type: "success" }, detail: null })
+      const after = yield* Wire.get(`samplers/${id}`)
+      assert.deepStrictEqual([after.status, after.body], [200, told.body])
+      assert.strictEqual((yield* Wire.sample(id)).status, 410)
+    }).pipe(Effect.provide(Wire.server())))
+
   it.effect("refuses a sampler of nothing it has", () =>
     Effect.gen(function*() {
       const sessionId = yield* Wire.createSession
@@ -546,7 +558,34 @@ describe("TinkerProtocol: checkpoints", () => {
       assert.strictEqual((yield* save(4, { path: "one", overwrite: true })).body.path, path)
       assert.strictEqual((yield* save(5, {})).body.path, `tinker://${modelId}/weights/000005`)
       assert.strictEqual(failure(yield* save(6, { path: "../up" })).category, "user")
-      assert.strictEqual(failure(yield* save(7, { path: "two", ttl_seconds: 0 })).category, "user")
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("saves for as long as a checkpoint may be kept, and not for less or more", () =>
+    Effect.gen(function*() {
+      const store = yield* CheckpointStore.CheckpointStore
+      const { modelId } = yield* Wire.readyModel
+      let seqId = 0
+      const save = (kind: string, ttl: number, options: Record<string, unknown>) =>
+        Effect.flatMap(
+          Wire.post(kind, { model_id: modelId, seq_id: ++seqId, ttl_seconds: ttl, ...options }),
+          Wire.result
+        )
+      const kinds = ["save_weights", "save_weights_for_sampler", "save_weights_external"]
+      for (const kind of kinds) {
+        for (const ttl of [-1, 0, 3599, 315_360_001, 8_640_000_000_000, Number.MAX_SAFE_INTEGER]) {
+          const { category, error } = failure(yield* save(kind, ttl, { path: "none" }))
+          assert.strictEqual(category, "user")
+          assert.include(error, "it must be from 3600 to 315360000")
+        }
+      }
+      const unnamed = yield* save("save_weights_for_sampler", 60, { sampling_session_seq_id: 0 })
+      assert.include(failure(unnamed).error, "ttl_seconds is 60")
+      assert.deepStrictEqual(yield* store.list, [])
+      for (const kind of kinds) {
+        yield* save(kind, 3600, { path: "hour" })
+        yield* save(kind, 315_360_000, { path: "years" })
+      }
+      assert.lengthOf(yield* store.list, 6)
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("takes a save that is sent again for the same, though its name is taken by then", () =>
@@ -709,6 +748,43 @@ describe("TinkerProtocol: checkpoints", () => {
       assert.include(yield* load(`${sessionId}:train:1`, 1, path), "rank 8")
     }).pipe(Effect.provide(Wire.server())))
 
+  it.effect("loads into a model no adapters that it does not train, and makes models that train what was trained", () =>
+    Effect.gen(function*() {
+      const { path, sessionId } = yield* trained
+      const load = (where: Record<string, unknown>, path: unknown) =>
+        Effect.flatMap(Wire.post("load_weights", { path, optimizer: true, ...where }), Wire.result)
+      const flags = { train_mlp: false, train_unembed: false }
+      yield* Wire.createModel(sessionId, { model_seq_id: 1, lora_config: { rank: 8, ...flags } })
+      const { category, error } = failure(yield* load({ model_id: `${sessionId}:train:1`, seq_id: 1 }, path))
+      assert.strictEqual(category, "user")
+      assert.strictEqual(
+        error,
+        "the checkpoint has train_mlp true, train_unembed true, the model train_mlp false, train_unembed false"
+      )
+      const saved = yield* Wire.result(
+        yield* Wire.post("save_weights", { model_id: `${sessionId}:train:1`, seq_id: 2, path: "attention" })
+      )
+      yield* Wire.createModel(sessionId, { model_seq_id: 2, lora_config: { rank: 8, ...flags } })
+      const same = yield* load({ model_id: `${sessionId}:train:2`, seq_id: 1 }, saved.body.path)
+      assert.strictEqual(same.body.type, "load_weights")
+      yield* load({ session_id: sessionId, model_seq_id: 3 }, saved.body.path)
+      const again = yield* Wire.result(
+        yield* Wire.post("save_weights", { model_id: `${sessionId}:train:3`, seq_id: 1, path: "again" })
+      )
+      const { body } = yield* Wire.post("weights_info", { tinker_path: again.body.path })
+      assert.deepInclude(body, { train_attn: true, ...flags })
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("takes a session that is null for none when weights are loaded", () =>
+    Effect.gen(function*() {
+      const { path, sessionId } = yield* trained
+      yield* Wire.createModel(sessionId, { model_seq_id: 1 })
+      const into = { model_id: `${sessionId}:train:1`, seq_id: 1, session_id: null, model_seq_id: null }
+      const loaded = yield* Wire.post("load_weights", { ...into, path, optimizer: true })
+      assert.strictEqual(loaded.status, 200)
+      assert.strictEqual((yield* Wire.result(loaded)).body.type, "load_weights")
+    }).pipe(Effect.provide(Wire.server())))
+
   it.effect("refuses to make a model by loading when told so, and loads into one that exists", () =>
     Effect.gen(function*() {
       const { path, sessionId } = yield* trained
@@ -756,6 +832,85 @@ describe("TinkerProtocol: checkpoints", () => {
       assert.strictEqual(unnamed.body.sampling_session_id, `${sessionId}:sample:0`)
       assert.strictEqual(failure(yield* save(5, { path: "one", kind: "inflight" })).category, "user")
       assert.strictEqual(failure(yield* save(6, { path: "one", kind: "other" })).category, "user")
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("saves under the number of a sampler once, and changes no sampler that is there", () =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      const { modelId, sessionId } = yield* trained
+      const save = (seqId: number, samplerSeqId: number) =>
+        Wire.post("save_weights_for_sampler", {
+          model_id: modelId,
+          seq_id: seqId,
+          sampling_session_seq_id: samplerSeqId
+        })
+      const drawn = (number: number, seqId: number) =>
+        Effect.map(
+          Effect.flatMap(Wire.sample(`${sessionId}:sample:${number}`, { seq_id: seqId }), Wire.result),
+          ({ body }) => body.sequences
+        )
+      yield* Wire.createSampler(sessionId)
+      const before = yield* drawn(0, 0)
+      const refused = yield* save(4, 0)
+      assert.strictEqual(refused.status, 400)
+      assert.include(String(refused.body.detail), "sampling_session_seq_id 0 of this session is taken")
+      assert.deepStrictEqual(yield* drawn(0, 1), before)
+
+      const first = yield* save(4, 1)
+      assert.strictEqual((yield* Wire.result(first)).body.sampling_session_id, `${sessionId}:sample:1`)
+      const again = yield* save(4, 1)
+      assert.deepStrictEqual(again.body, first.body)
+      assert.strictEqual((yield* Wire.result(again)).body.sampling_session_id, `${sessionId}:sample:1`)
+
+      // Both were let in, as neither had been done.
+      yield* faults.pauseQueue({ state: "paused_capacity" })
+      const waiting = [yield* save(5, 2), yield* save(6, 2)]
+      yield* faults.resumeQueue()
+      assert.property((yield* Wire.result(waiting[0]!)).body, "sampling_session_id")
+      assert.include(failure(yield* Wire.result(waiting[1]!)).error, "is taken")
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("makes one of two samplers that are to have the same number at once, and refuses the other", () =>
+    Effect.gen(function*() {
+      const { path, sessionId } = yield* trained
+      const ofPath = { base_model: undefined, model_path: path }
+      const [first, same, other] = yield* Effect.forEach(
+        [ofPath, ofPath, {}],
+        (options) => Effect.fork(Wire.createSampler(sessionId, options))
+      )
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(
+        [(yield* first!).status, (yield* same!).status, (yield* other!).status],
+        [200, 200, 400]
+      )
+      const sampler = yield* Wire.get(`samplers/${sessionId}:sample:0`)
+      assert.strictEqual(sampler.body.model_path, path)
+    }).pipe(Effect.provide(
+      TinkerServer.layerClient.pipe(
+        Layer.provide(Layer.effect(
+          Engine.Engine,
+          Effect.map(Engine.Engine, (engine): Engine.Service => ({
+            ...engine,
+            createSampler: (id, options) => Effect.delay(engine.createSampler(id, options), "1 second")
+          }))
+        )),
+        Layer.provide(BigramEngine.layer())
+      )
+    )))
+
+  it.effect("refuses a sampler of other weights under the number of one that is there", () =>
+    Effect.gen(function*() {
+      const { path, sessionId } = yield* trained
+      const create = (model_path: unknown, options: Record<string, unknown> = {}) =>
+        Effect.map(
+          Wire.createSampler(sessionId, { base_model: undefined, model_path, ...options }),
+          ({ status }) => status
+        )
+      assert.strictEqual(yield* create(path), 200)
+      assert.strictEqual(yield* create(path), 200)
+      assert.strictEqual(yield* create(path, { base_model: "bigram" }), 200)
+      assert.strictEqual(yield* create(path, { base_model: "llama" }), 400)
+      assert.strictEqual(yield* create(undefined, { base_model: "bigram" }), 400)
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("samples from named and unnamed saves, which later steps do not change", () =>

@@ -102,6 +102,35 @@ describe("users", () => {
       assert.strictEqual((yield* ben(Wire.result(loaded))).body.type, "load_weights")
     }).pipe(Effect.provide(server)))
 
+  it.effect("see in the accounts of what was used, stored and done what is their own", () =>
+    Effect.gen(function*() {
+      const hour = "starting_on=1970-01-01T00%3A00%3A00Z&ending_before=1970-01-01T01%3A00%3A00Z"
+      const accounts = Effect.all({
+        usage: Effect.map(Wire.get(`billing/usage/events?${hour}`), ({ body }) => body),
+        storage: Effect.map(Wire.get("billing/usage/checkpoints/current"), ({ body }) => body.data),
+        audit: Effect.map(
+          Wire.get("audit"),
+          ({ body }) => (body.entries as ReadonlyArray<{ readonly event: string }>).map(({ event }) => event)
+        )
+      })
+      const { path, sessionId } = yield* annsThings
+      const copied = yield* ann(Wire.post("copy_weights", { source_path: path }))
+      assert.strictEqual(copied.status, 200)
+      assert.deepStrictEqual(yield* ben(accounts), {
+        usage: { data: [], sessions: {}, cost_data_through: null },
+        storage: [],
+        audit: []
+      })
+      const hers = yield* by("tml-ann-too")(accounts)
+      assert.deepStrictEqual(Object.keys(hers.usage.sessions as object), [sessionId])
+      assert.isNotEmpty(hers.usage.data as ReadonlyArray<unknown>)
+      assert.lengthOf(hers.storage as ReadonlyArray<unknown>, 1)
+      assert.deepStrictEqual(hers.audit, ["session_create", "checkpoint_save", "checkpoint_save", "checkpoint_save"])
+      const benSession = yield* ben(Wire.createSession)
+      yield* ben(Wire.post(`sessions/${benSession}/finish`, { reason: { type: "success" }, detail: null }))
+      assert.deepStrictEqual((yield* ben(accounts)).audit, ["session_create", "session_finish"])
+    }).pipe(Effect.provide(server)))
+
   it.effect("load another's checkpoint with a token of the owner, and with no other", () =>
     Effect.gen(function*() {
       const { path } = yield* annsThings

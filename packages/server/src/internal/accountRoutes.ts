@@ -39,6 +39,19 @@ export const make = (state: State.ServerState, prices: PriceList) => {
       : { projectId: session.projectId, owner: session.owner }
   }
 
+  /** Tells whose that is which was done something to: of sessions, or of copies, which are in none. */
+  const ownersOfEntries = () => {
+    const ofRuns = new Map(state.stays.map(({ info }) => [info.path.trainingRunId as string, info.owner]))
+    return ({ api_key_name, model_id, session_id }: Readonly<Record<string, unknown>>): Users.Owner => {
+      const id = String(session_id ?? model_id)
+      const session = state.sessions.get(sessionOf(id))
+      const owner = session === undefined ? ofRuns.get(id) : session.owner
+      // What is everybody's was still done by one of them.
+      if (owner === undefined && typeof api_key_name === "string") return api_key_name
+      return session === undefined && !ofRuns.has(id) ? nobody : owner
+    }
+  }
+
   const usageEvents: Http.Handler = (request) =>
     Effect.gen(function*() {
       const window = yield* Http.decodeQuery(WindowQuery, request)
@@ -49,6 +62,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
       if (before <= from || before - from > longestWindow) {
         return yield* Http.refuse(400, "ending_before must be after starting_on, and by no more than 14 days")
       }
+      const isMine = yield* Users.isMine
       const data: Array<unknown> = []
       const mentioned = new Set<string>()
       const event = (
@@ -57,6 +71,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
         info: Readonly<Record<string, unknown>>,
         costs: Readonly<Record<string, number | undefined>>
       ) => {
+        if (!isMine(owner)) return
         mentioned.add(one.sessionId)
         data.push({
           bucket_start: Listing.timeOf(one.hour),
@@ -119,9 +134,11 @@ export const make = (state: State.ServerState, prices: PriceList) => {
   const currentStorage: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { project_id } = yield* Http.decodeQuery(StorageQuery, request)
+      const isMine = yield* Users.isMine
       const byPlace = new Map<string, Place & { count: number; bytes: number }>()
       for (const info of yield* state.store.list) {
         const place = placeOf(info.path.trainingRunId, info.owner)
+        if (!isMine(place.owner)) continue
         if (project_id !== undefined && place.projectId !== project_id) continue
         const key = JSON.stringify([place.projectId, place.owner])
         const sum = byPlace.get(key) ?? { ...place, count: 0, bytes: 0 }
@@ -149,10 +166,13 @@ export const make = (state: State.ServerState, prices: PriceList) => {
       const { day, event_type } = yield* Http.decodeQuery(AuditQuery, request)
       const wanted = day ?? Listing.timeOf(yield* Clock.currentTimeMillis).slice(0, 10)
       if (Number.isNaN(Date.parse(wanted))) return yield* Http.refuse(422, `${wanted} is no day`)
+      const isMine = yield* Users.isMine
+      const ownerOf = ownersOfEntries()
       return Http.json({
         entries: state.audit.entries
-          .filter(({ at, event }) =>
+          .filter(({ at, details, event }) =>
             Listing.timeOf(at).startsWith(wanted)
+            && isMine(ownerOf(details))
             && (event_type === "all" || event.startsWith(`${event_type.slice(0, -1)}_`))
           )
           .map(({ at, details, event }) => ({
@@ -192,6 +212,9 @@ const longestWindow = 14 * 24 * Usage.hourMillis
 const hoursPerMonth = 720
 
 const gigabyte = 1e9
+
+/** The owner of what is not known any more: no user is called so. */
+const nobody = ""
 
 /** The id of a run begins with that of its session, unless it is a copy. */
 const sessionOf = (runId: string): string => runId.split(":")[0]!

@@ -2,7 +2,7 @@
 import type * as PlatformError from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
-import type * as TinkerPath from "effect-tinker/TinkerPath"
+import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
@@ -16,8 +16,12 @@ type FileError = PlatformError.PlatformError | ServerError
 export interface CheckpointFiles {
   /** Makes the folder, clears away what a killed process left, and says what is there. */
   readonly open: Effect.Effect<ReadonlyArray<Info>, FileError>
-  readonly write: (info: Omit<Info, "sizeBytes">, snapshot: Snapshot) => Effect.Effect<number, FileError>
-  /** Writes down what is new in the info. */
+  readonly write: (
+    info: Omit<Info, "sizeBytes">,
+    snapshot: Snapshot,
+    options: WriteOptions
+  ) => Effect.Effect<void, FileError>
+  /** Writes down what is new in the info. One after another for a checkpoint, and not while it is written or removed. */
   readonly update: (info: Info) => Effect.Effect<void, FileError>
   readonly read: (info: Info) => Effect.Effect<Snapshot, FileError>
   readonly remove: (path: TinkerPath.TinkerPath) => Effect.Effect<void, FileError>
@@ -28,6 +32,13 @@ export interface CheckpointFiles {
     ReadonlyArray<{ readonly name: string; readonly sizeBytes: number; readonly place: string }>,
     FileError
   >
+}
+
+export interface WriteOptions {
+  /** Without it nothing that is in its place is replaced, be it a checkpoint or not. */
+  readonly overwrite: boolean
+  /** Is told of the size in bytes as soon as the checkpoint is in its place, whatever comes then. */
+  readonly onWritten: (sizeBytes: number) => void
 }
 
 const kinds: Record<TinkerPath.CheckpointType, string> = {
@@ -46,8 +57,8 @@ const Meta = Schema.parseJson(
     train_mlp: Schema.Boolean,
     train_unembed: Schema.Boolean,
     step: Schema.Int,
-    created_at: Schema.DateFromString,
-    expires_at: Schema.NullOr(Schema.DateFromString),
+    created_at: Schema.Date,
+    expires_at: Schema.NullOr(Schema.Date),
     public: Schema.optionalWith(Schema.Boolean, { default: () => false }),
     user_metadata: Schema.Record({ key: Schema.String, value: Schema.String }),
     saved_by: Schema.optional(Schema.String),
@@ -111,7 +122,7 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
       const directory = directoryOf(checkpoint)
       const meta = yield* Effect.mapError(
         Effect.flatMap(fs.readFileString(path.join(directory, metaFile)), Schema.decode(Meta)),
-        (error) => error._tag === "ParseError" ? damaged(path.join(directory, metaFile), error) : error
+        (error) => error._tag === "ParseError" ? damaged(checkpoint, metaFile, error) : error
       )
       let sizeBytes = 0
       for (const name of yield* fs.readDirectory(directory)) {
@@ -154,19 +165,27 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
             const checkpoint = { trainingRunId, checkpointType, name } as TinkerPath.TinkerPath
             yield* Effect.matchEffect(readInfo(checkpoint), {
               onSuccess: (info) => Effect.sync(() => infos.push(info)),
-              onFailure: (error) => Effect.logWarning(`left out: ${error.message}`)
+              onFailure: (error) =>
+                Effect.logWarning(`${directoryOf(checkpoint)} is left as it is, and left out: ${error.message}`)
             })
           }
         }
       }
       return infos
     }),
-    write: (info, snapshot) =>
+    write: (info, snapshot, { onWritten, overwrite }) =>
       Effect.gen(function*() {
         const parent = parentOf(info.path)
         const place = directoryOf(info.path)
         const beside = path.join(parent, newPrefix + info.path.name)
         const replaced = path.join(parent, oldPrefix + info.path.name)
+        if (!overwrite && (yield* fs.exists(place))) {
+          return yield* new ServerError({
+            reason: "Exists",
+            description: `where ${TinkerPath.format(info.path)} would be there is something else, `
+              + "which the log of the server's start tells of; take another name"
+          })
+        }
         yield* fs.remove(beside, { recursive: true, force: true })
         yield* fs.makeDirectory(beside, { recursive: true })
         const files = filesOf(info, snapshot)
@@ -175,9 +194,9 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
           const exists = yield* fs.exists(place)
           if (exists) yield* fs.rename(place, replaced)
           yield* fs.rename(beside, place)
+          onWritten(files.reduce((size, [, bytes]) => size + bytes.byteLength, 0))
           if (exists) yield* fs.remove(replaced, { recursive: true })
         }))
-        return files.reduce((size, [, bytes]) => size + bytes.byteLength, 0)
       }).pipe(
         // Without this, a save that is interrupted or fails would leave its beginning until the next start.
         Effect.onError(() =>
@@ -194,15 +213,25 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
     read: (info) =>
       Effect.gen(function*() {
         const name = info.path.checkpointType === "training" ? stateFile : adapterFile
-        const file = path.join(directoryOf(info.path), name)
-        const tensors = Safetensors.decode(yield* fs.readFile(file))
-        return snapshotOf(info, yield* Either.mapLeft(tensors, (error) => damaged(file, error)))
+        const tensors = Safetensors.decode(yield* fs.readFile(path.join(directoryOf(info.path), name)))
+        return snapshotOf(info, yield* Either.mapLeft(tensors, (error) => damaged(info.path, name, error)))
       }),
-    remove: (checkpoint) => fs.remove(directoryOf(checkpoint), { recursive: true }),
+    remove: (checkpoint) =>
+      Effect.gen(function*() {
+        const place = directoryOf(checkpoint)
+        if (!(yield* fs.exists(place))) return
+        // Under this name it is no checkpoint any more, also when the process dies before all of it is gone.
+        const beside = path.join(parentOf(checkpoint), newPrefix + checkpoint.name)
+        yield* fs.remove(beside, { recursive: true, force: true })
+        yield* fs.rename(place, beside)
+        yield* fs.remove(beside, { recursive: true })
+      }),
     list: (info) =>
       Effect.gen(function*() {
         const directory = directoryOf(info.path)
-        const names = (yield* fs.readDirectory(directory)).filter((name) => name !== metaFile).sort()
+        const names = (yield* fs.readDirectory(directory))
+          .filter((name) => name !== metaFile && !name.startsWith(newPrefix))
+          .sort()
         return yield* Effect.forEach(names, (name) => {
           const place = path.join(directory, name)
           return Effect.map(fs.stat(place), ({ size }) => ({ name, sizeBytes: Number(size), place }))
@@ -211,8 +240,12 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
   }
 }
 
-const damaged = (file: string, error: Error) =>
-  new ServerError({ reason: "DamagedFile", description: `${file}: ${error.message}`, cause: error })
+const damaged = (checkpoint: TinkerPath.TinkerPath, file: string, error: Error) =>
+  new ServerError({
+    reason: "DamagedFile",
+    description: `${file} of ${TinkerPath.format(checkpoint)}: ${error.message}`,
+    cause: error
+  })
 
 /** Bytes of a snapshot's numbers. */
 export const byteLength = (snapshot: Snapshot): number => {

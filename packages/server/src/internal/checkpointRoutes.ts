@@ -119,7 +119,13 @@ export const CheckpointsQuery = Schema.Struct(Listing.page(100))
 const shortestTtl = 3600
 const longestTtl = 10 * 365 * 24 * 3600
 
-const requireTtl = (seconds: number): Effect.Effect<void, Http.Refusal> =>
+/** What is wrong with how long a checkpoint is to be kept, if anything is. */
+export const invalidTtl = (seconds: number): string | undefined =>
   seconds >= shortestTtl && seconds <= longestTtl
-    ? Effect.void
-    : Http.refuse(400, `ttl_seconds is ${seconds}; it must be from ${shortestTtl} to ${longestTtl}`)
+    ? undefined
+    : `ttl_seconds is ${seconds}; it must be from ${shortestTtl} to ${longestTtl}`
+
+const requireTtl = (seconds: number): Effect.Effect<void, Http.Refusal> => {
+  const invalid = invalidTtl(seconds)
+  return invalid === undefined ? Effect.void : Http.refuse(400, invalid)
+}

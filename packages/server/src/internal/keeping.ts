@@ -43,8 +43,8 @@ export const modelRecord = (model: State.Model): Records.Model => {
 }
 
 export const samplerRecord = (sampler: State.Sampler): Records.Sampler => {
-  const { adapter, baseModel, id, joinedClients, modelPath, session } = sampler
-  return { id, sessionId: session.id, baseModel: baseModel.name, modelPath, adapter, joinedClients }
+  const { adapter, baseModel, checkpoint, id, joinedClients, modelPath, session } = sampler
+  return { id, sessionId: session.id, baseModel: baseModel.name, modelPath, adapter, checkpoint, joinedClients }
 }
 
 /** Keeps the weights of a sampler that have no path. */

@@ -4,6 +4,7 @@ import type * as Engine from "../Engine.js"
 import type * as Sessions from "../Sessions.js"
 import { after } from "./after.js"
 import * as Http from "./http.js"
+import * as LiveSampler from "./liveSampler.js"
 import type * as State from "./serverState.js"
 import * as Users from "./users.js"
 
@@ -51,7 +52,7 @@ export const requireSampler = (
   samplerId: string
 ): Effect.Effect<State.Sampler, Http.Refusal> => {
   const sampler = state.samplers.get(samplerId)
-  if (sampler === undefined) return Http.refuse(404, `there is no sampler ${samplerId}`)
+  if (sampler === undefined) return noSampler(samplerId)
   return after(
     Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner),
     () =>
@@ -59,10 +60,34 @@ export const requireSampler = (
         requireActive(sampler.session),
         () =>
           sampler.lost === undefined
-            ? Effect.succeed(sampler)
-            : Http.refuse(410, `the sampler ${samplerId} is lost: ${sampler.lost}`)
+            ? after(requireCheckpoint(state, sampler), () => Effect.succeed(sampler))
+            : lostSampler(samplerId, sampler.lost)
       )
   )
+}
+
+/** What the engine has keeps its weights, whatever becomes of the checkpoint that they are from. */
+const requireCheckpoint = (state: State.ServerState, sampler: State.Sampler): Effect.Effect<void, Http.Refusal> =>
+  sampler.modelPath === undefined || sampler.ready === Effect.void
+    ? Effect.void
+    : Effect.flatMap(
+      LiveSampler.whyGone(state.store, sampler),
+      (why) => why === undefined ? Effect.void : lostSampler(sampler.id, why)
+    )
+
+const noSampler = (samplerId: string) => Http.refuse(404, `there is no sampler ${samplerId}`)
+
+const lostSampler = (samplerId: string, why: string) => Http.refuse(410, `the sampler ${samplerId} is lost: ${why}`)
+
+/** Ended and lost ones too. */
+export const requireKnownSampler = (
+  state: State.ServerState,
+  samplerId: string
+): Effect.Effect<State.Sampler, Http.Refusal> => {
+  const sampler = state.samplers.get(samplerId)
+  return sampler === undefined
+    ? noSampler(samplerId)
+    : after(Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner), () => Effect.succeed(sampler))
 }
 
 /** The result of a request is told to whoever may have asked for it. */

@@ -18,7 +18,7 @@ const AnyRecord = Schema.Record({ key: Schema.String, value: Schema.Unknown })
 
 const Status = Schema.Union(
   Schema.TaggedStruct("Active", {}),
-  Schema.TaggedStruct("Finished", { reason: Schema.String }),
+  Schema.TaggedStruct("Finished", { reason: Schema.String, detail: Schema.optional(Schema.String) }),
   Schema.TaggedStruct("Expired", {})
 )
 
@@ -66,6 +66,10 @@ const Sampler = Schema.Struct({
   modelPath: Schema.UndefinedOr(Schema.String),
   /** Of weights that are saved under no path. */
   adapter: Schema.UndefinedOr(Schema.Struct({ lora: Lora, file: StateFile })),
+  /** Which checkpoint was under its path. Earlier versions did not write it down; null where none was found then. */
+  checkpoint: Schema.optional(
+    Schema.NullOr(Schema.Struct({ createdAt: Schema.Number, savedBy: Schema.optional(Schema.String) }))
+  ),
   joinedClients: Schema.Int
 })
 

@@ -9,7 +9,9 @@ import type * as Sessions from "../Sessions.js"
 import * as Audit from "./audit.js"
 import * as Completions from "./completions.js"
 import type * as Http from "./http.js"
+import * as Keeping from "./keeping.js"
 import * as LiveModel from "./liveModel.js"
+import * as LiveSampler from "./liveSampler.js"
 import * as Models from "./models.js"
 import * as Records from "./records.js"
 import * as Results from "./results.js"
@@ -85,7 +87,11 @@ export const restore = (
 
     for (const record of records.samplers) {
       const session = state.sessions.get(record.sessionId)
-      if (session !== undefined) yield* restoreSampler(state, journal, record, session, now)
+      if (session === undefined) continue
+      const sampler = yield* restoreSampler(state, journal, record, session, now)
+      if (record.checkpoint === undefined && record.modelPath !== undefined) {
+        changes.push(Records.sampler(Keeping.samplerRecord(sampler)))
+      }
     }
 
     for (const result of results) yield* restoreResult(state, journal, result)
@@ -228,12 +234,16 @@ const restoreSampler = (
   record: Records.Sampler,
   session: Sessions.Session,
   now: number
-): Effect.Effect<void> =>
+): Effect.Effect<State.Sampler> =>
   Effect.gen(function*() {
     const { adapter, id, joinedClients, modelPath } = record
+    // Of a server that did not write down which checkpoint it was, what is there now is taken for it, from now on.
+    const checkpoint = modelPath === undefined || record.checkpoint !== undefined
+      ? record.checkpoint
+      : yield* LiveSampler.checkpointAt(state.store, modelPath)
     const baseModel = state.engine.baseModels.find(({ name }) => name === record.baseModel)
     const isGone = adapter === undefined ? false : !(yield* journal.hasState(adapter.file))
-    yield* Samplers.open(state, {
+    return yield* Samplers.open(state, {
       id,
       session,
       baseModel: baseModel ?? absent(record.baseModel),
@@ -248,7 +258,8 @@ const restoreSampler = (
         : undefined,
       isLoaded: false,
       hasOwnWeights: adapter !== undefined,
-      adapter
+      adapter,
+      checkpoint
     })
   })
 

@@ -115,7 +115,7 @@ export const routes = {
     method: "POST",
     path: "/sessions/:id/finish",
     summary: "Ends a session",
-    body: ServiceApi.FinishSessionRequest
+    body: SessionRoutes.FinishRequest
   },
   telemetry: {
     method: "POST",

@@ -12,16 +12,18 @@ import type * as State from "./serverState.js"
 /** The id of the sampling session with this number in its session. */
 export const idOf = (session: Sessions.Session, seqId: number): string => `${session.id}:sample:${seqId}`
 
-/** Makes a sampler; one that is there already stays as it is. */
+/** Makes a sampler, unless there is one of this id already, which stays as it is. Tells whether it did. */
 export const create = (
   state: State.ServerState,
-  options: Pick<State.Sampler, "id" | "session" | "baseModel" | "modelPath"> & {
+  options: Pick<State.Sampler, "id" | "session" | "baseModel"> & {
     readonly snapshot: Engine.Snapshot | undefined
+    /** Where the weights are from, if from a path. */
+    readonly checkpoint: { readonly path: string; readonly identity: LiveSampler.Checkpoint } | undefined
   }
-): Effect.Effect<void, Engine.EngineError> =>
-  Effect.gen(function*() {
-    const { snapshot, ...sampler } = options
-    if (state.samplers.has(options.id)) return
+): Effect.Effect<boolean, Engine.EngineError> =>
+  turnsOf(options.session).withPermits(1)(Effect.gen(function*() {
+    const { checkpoint, snapshot, ...sampler } = options
+    if (state.samplers.has(options.id)) return false
     yield* state.engine.createSampler(options.id, { baseModel: options.baseModel.name, snapshot })
     yield* open(state, {
       ...sampler,
@@ -29,15 +31,31 @@ export const create = (
       joinedClients: 0,
       isLoaded: true,
       lost: undefined,
-      hasOwnWeights: options.modelPath === undefined && snapshot !== undefined,
+      modelPath: checkpoint?.path,
+      checkpoint: checkpoint?.identity,
+      hasOwnWeights: checkpoint === undefined && snapshot !== undefined,
       adapter: undefined
     })
-  })
+    return true
+  }))
+
+/** Samplers of a session are made one after another: of two with one number, the second finds the first. */
+const turns = new WeakMap<Sessions.Session, Effect.Semaphore>()
+
+const turnsOf = (session: Sessions.Session): Effect.Semaphore => {
+  const known = turns.get(session)
+  if (known !== undefined) return known
+  const made = Effect.unsafeMakeSemaphore(1)
+  turns.set(session, made)
+  return made
+}
 
 /** Makes a sampler known, which the engine has or is given back. */
 export const open = (
   state: State.ServerState,
-  options: Omit<State.Sampler, "requests" | "ready"> & { readonly isLoaded: boolean }
+  options: Omit<State.Sampler, "requests" | "ready"> & {
+    readonly isLoaded: boolean
+  }
 ): Effect.Effect<State.Sampler> =>
   Effect.gen(function*() {
     const requests = new Map<string, State.SampleTicket>()

@@ -92,7 +92,7 @@ export const make = (
 
   const getSampler: Http.Handler = (request) =>
     Effect.map(
-      Lookups.requireSampler(state, request.params.id ?? ""),
+      Lookups.requireKnownSampler(state, request.params.id ?? ""),
       ({ baseModel, id, modelPath }) => getSamplerResponse({ samplerId: id, baseModel: baseModel.name, modelPath })
     )
 

@@ -50,6 +50,8 @@ export interface Sampler {
   readonly session: Sessions.Session
   readonly baseModel: Engine.BaseModel
   readonly modelPath: string | undefined
+  /** Which one was under that path when the sampler was made. */
+  readonly checkpoint: Records.Sampler["checkpoint"]
   /** By sequence number. */
   readonly requests: Map<string, SampleTicket>
   readonly completions: Completions.Completions

@@ -63,12 +63,8 @@ export const make = (state: State.ServerState) => {
         if (fits(wanted, one)) found.push(one)
       }
       found.sort((a, b) => -compare(placeOf(a.session), placeOf(b.session)))
-      const after = wanted.cursor
-      const rest = after === undefined
-        ? found
-        : found.filter(({ session }) =>
-          compare(placeOf(session), [Date.parse(after.last_created_at), after.last_session_id]) < 0
-        )
+      const after = wanted.cursor && (yield* placeIn(wanted.cursor))
+      const rest = after === undefined ? found : found.filter(({ session }) => compare(placeOf(session), after) < 0)
       const page = rest.slice(0, wanted.limit)
       const last = page.at(-1)?.session
       return Http.json({
@@ -136,6 +132,16 @@ const noProject = "default"
 
 const placeOf = ({ createdAt, id }: Sessions.Session): readonly [number, string] => [createdAt, id]
 
+/** Where the page before has ended. */
+const placeIn = (
+  cursor: NonNullable<typeof SearchRequest.Type["cursor"]>
+): Effect.Effect<readonly [number, string], Http.Refusal> => {
+  const createdAt = Date.parse(cursor.last_created_at)
+  return Number.isNaN(createdAt)
+    ? Http.refuse(400, `cursor: last_created_at is ${cursor.last_created_at}, which is no time`)
+    : Effect.succeed([createdAt, cursor.last_session_id])
+}
+
 const compare = (a: readonly [number, string], b: readonly [number, string]): number =>
   a[0] !== b[0] ? a[0] - b[0] : a[1] < b[1] ? -1 : a[1] > b[1] ? 1 : 0
 
@@ -151,7 +157,7 @@ const summaryJson = (
     ? { type: "active" }
     : status._tag === "Expired"
     ? { type: "cancelled", detail: "its client was not heard of for too long" }
-    : { type: "client_finished", reason: { type: status.reason }, detail: null },
+    : { type: "client_finished", reason: { type: status.reason }, detail: status.detail ?? null },
   checkpoints_count: checkpoints.length,
   display_name: session.displayName ?? null,
   user_metadata: Listing.textsOf(session.userMetadata),

@@ -64,11 +64,11 @@ export const make = (
 
   const finish: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { reason } = yield* Http.decodeBody(ServiceApi.FinishSessionRequest, request)
+      const { detail, reason } = yield* Http.decodeBody(FinishRequest, request)
       const session = yield* Lookups.requireKnownSession(state, request.params.id ?? "")
       if (session.status._tag === "Active") {
-        yield* state.sessions.finish(session, reason.type)
-        yield* state.audit.note("session_finish", { session_id: session.id, reason: reason.type })
+        yield* state.sessions.finish(session, reason.type, detail)
+        yield* state.audit.note("session_finish", { session_id: session.id, reason: reason.type, detail })
       }
       return Http.json({})
     })
@@ -83,9 +83,25 @@ export const make = (
   return { healthz, config, dynamicConfig, getServerCapabilities, createSession, heartbeat, finish, telemetry }
 }
 
+/** Not every client says more than the reason. */
+export const FinishRequest = Schema.Struct({
+  ...ServiceApi.FinishSessionRequest.fields,
+  detail: Schema.optionalWith(Schema.String, { nullable: true })
+})
+
+const knownEvents: ReadonlyArray<string> = TelemetryApi.TelemetryEvent.members.map(
+  ({ fields }) => fields.event.literals[0]
+)
+
+/** Of a kind that later clients may have. */
+const NewerEvent = Schema.Struct({
+  event: Schema.String.pipe(Schema.filter((event) => !knownEvents.includes(event), { jsonSchema: {} }))
+})
+
 /** Clients before 0.24 do not name their process. */
 export const TelemetrySendRequest = Schema.Struct({
   ...TelemetryApi.TelemetrySendRequest.fields,
+  events: Schema.Array(Schema.Union(TelemetryApi.TelemetryEvent, NewerEvent)),
   processUuid: Schema.optional(Schema.String).pipe(Schema.fromKey("process_uuid"))
 })
 

@@ -9,6 +9,8 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../CheckpointStore.js"
+import type { LoraSpec } from "../Engine.js"
+import * as CheckpointRoutes from "./checkpointRoutes.js"
 import * as Http from "./http.js"
 import * as Lookups from "./lookups.js"
 import * as ModelQueue from "./modelQueue.js"
@@ -98,14 +100,19 @@ export const make = (
         // Weights in flight are these or newer ones, so these alone will do.
         const snapshot = yield* engine.snapshot(model.id)
         const { baseModel, session } = model
-        yield* Samplers.create(state, { id, session, baseModel, modelPath: undefined, snapshot })
+        const isNew = yield* Samplers.create(state, { id, session, baseModel, snapshot, checkpoint: undefined })
+        if (!isNew) return yield* ModelQueue.userError(takenSampler(wanted.samplingSessionSeqId))
         return {
           ...ModelQueue.completed({ path: null, sampling_session_id: id, type: "save_weights_for_sampler" }),
           sampler: { id, snapshot }
         }
       }),
     admit: (wanted, model, request) =>
-      wanted.samplingSessionSeqId === undefined ? requireFree(pathOf(model, "sampler", wanted), request) : Effect.void
+      wanted.samplingSessionSeqId === undefined
+        ? requireFree(pathOf(model, "sampler", wanted), request)
+        : state.samplers.has(Samplers.idOf(model.session, wanted.samplingSessionSeqId))
+        ? Http.refuse(400, takenSampler(wanted.samplingSessionSeqId))
+        : Effect.void
   })
 
   const saveWeightsExternal = ModelQueue.handler(state, WeightsApi.SaveWeightsExternalRequest, {
@@ -175,6 +182,8 @@ export const make = (
             `the checkpoint has rank ${snapshot.lora.rank}, the model rank ${model.lora.rank}`
           )
         }
+        const differing = differingParts(snapshot.lora, model.lora)
+        if (differing !== undefined) return yield* ModelQueue.userError(differing)
         yield* engine.restore(model.id, snapshot, { optimizer: wanted.optimizer })
         return {
           ...ModelQueue.completed({ path: wanted.path, model_id: model.id, type: "load_weights" }),
@@ -221,7 +230,7 @@ export const make = (
   const loadWeights: Http.Handler = (request) =>
     Effect.gen(function*() {
       const value = yield* Http.parseJson(request.body)
-      return Predicate.hasProperty(value, "session_id")
+      return Predicate.hasProperty(value, "session_id") && value.session_id !== null
         ? yield* createByLoading(yield* Http.decode(CreateByLoadingRequest, value), request)
         : yield* loadIntoModel(request)
     })
@@ -244,6 +253,9 @@ export const make = (
   return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo, ownerOfToken }
 }
 
+const takenSampler = (seqId: number): string =>
+  `sampling_session_seq_id ${seqId} of this session is taken by a sampler that is there already; take another number`
+
 export const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })
 
 export const LoadIntoModelRequest = Schema.Struct({
@@ -258,7 +270,18 @@ export const CreateByLoadingRequest = Schema.Struct({
   modelSeqId: ModelsApi.CreateModelRequest.fields.modelSeqId
 })
 
-const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, Work.UserError> =>
-  ttlSeconds === undefined || ttlSeconds > 0
-    ? Effect.void
-    : ModelQueue.userError(`ttl_seconds is ${ttlSeconds}; it must be more than 0`)
+const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, Work.UserError> => {
+  const invalid = ttlSeconds === undefined ? undefined : CheckpointRoutes.invalidTtl(ttlSeconds)
+  return invalid === undefined ? Effect.void : ModelQueue.userError(invalid)
+}
+
+/** Which parts of the base model have an adapter, by their names on the wire. */
+const parts = [["train_attn", "trainAttn"], ["train_mlp", "trainMlp"], ["train_unembed", "trainUnembed"]] as const
+
+/** How the parts that a checkpoint has trained differ from those that a model trains, if they do. */
+const differingParts = (checkpoint: LoraSpec, model: LoraSpec): string | undefined => {
+  const differing = parts.filter(([, part]) => checkpoint[part] !== model[part])
+  if (differing.length === 0) return undefined
+  const flagsOf = (lora: LoraSpec) => differing.map(([name, part]) => `${name} ${lora[part]}`).join(", ")
+  return `the checkpoint has ${flagsOf(checkpoint)}, the model ${flagsOf(model)}`
+}
