@@ -1,4 +1,4 @@
-// Drives our server with the Python SDK and with an older one, with its command line, and compares the list of its names, from
+// Drives our server and `serve` with the Python SDK, and with an older one, with its command line, and compares the list of its names, from
 // which people migrate, with what it has. Virtual environments are kept in the user's cache folder. Ends with status 77, which
 // stands for "skipped", where there are no Python packages to be had.
 import { execFileSync } from "node:child_process"
@@ -30,5 +30,6 @@ if (names !== readFileSync(list, "utf8")) {
 const torch = packagesOf("torch")
 const path = [process.env.PYTHONPATH, torch].filter(Boolean).join(delimiter)
 execFileSync(newest, [script], { stdio: "inherit", env: { ...process.env, PYTHONPATH: path } })
+execFileSync(newest, ["packages/cli/scripts/interop_serve.py"], { stdio: "inherit" })
 execFileSync(older, ["packages/server/scripts/interop_older.py"], { stdio: "inherit" })
 if (torch === undefined) console.log("custom losses of the Python SDK were not tried, as there is no torch here")

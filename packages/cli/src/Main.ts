@@ -31,6 +31,17 @@ export const exitCode = (exit: Exit.Exit<unknown, unknown>): number =>
   Exit.isSuccess(exit) ? 0 : Cause.isInterruptedOnly(exit.cause) ? 130 : 1
 
 /**
+ * For a program that goes on until it is told to stop, which then is no failure: 0 after that too.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const exitCodeOfServer = (exit: Exit.Exit<unknown, unknown>): number => {
+  const code = exitCode(exit)
+  return code === 130 ? 0 : code
+}
+
+/**
  * One line for each failure of the program's own kind; a defect, which is a mistake of ours, with its stack.
  *
  * @since 0.1.0
@@ -63,7 +74,10 @@ export const patient = Scheduler.makeBatched((task) => void setImmediate(task))
  * @since 0.1.0
  * @category utils
  */
-export const run = (program: Effect.Effect<void, unknown, NodeContext.NodeContext>): void =>
+export const run = (
+  program: Effect.Effect<void, unknown, NodeContext.NodeContext>,
+  codeOf: (exit: Exit.Exit<unknown, unknown>) => number = exitCode
+): void =>
   program.pipe(
     Effect.tapErrorCause((cause) =>
       Cause.isInterruptedOnly(cause) || isExplained(cause)
@@ -75,6 +89,6 @@ export const run = (program: Effect.Effect<void, unknown, NodeContext.NodeContex
     NodeRuntime.runMain({
       disableErrorReporting: true,
       disablePrettyLogger: true,
-      teardown: (exit, onExit) => onExit(exitCode(exit))
+      teardown: (exit, onExit) => onExit(codeOf(exit))
     })
   )

@@ -152,5 +152,8 @@ const launch = (options: TinkerProtocol.Options & ServeOptions.LocalOptions, { d
   )
 
 if (Main.isEntry(import.meta.url)) {
-  Main.run(Command.run(command, { name: "effect-tinker serve", version: "0.1.0" })(process.argv))
+  Main.run(
+    Command.run(command, { name: "effect-tinker serve", version: "0.1.0" })(process.argv),
+    Main.exitCodeOfServer
+  )
 }

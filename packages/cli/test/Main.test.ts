@@ -10,6 +10,11 @@ it("exits with 0, with 1 after a failure and with 130 after Ctrl-C", () => {
   assert.strictEqual(Main.exitCode(Exit.interrupt(FiberId.none)), 130)
 })
 
+it("exits with 0 after a server was told to stop", () => {
+  assert.strictEqual(Main.exitCodeOfServer(Exit.interrupt(FiberId.none)), 0)
+  assert.strictEqual(Main.exitCodeOfServer(Exit.fail("no")), 1)
+})
+
 it("explains a failure in one line", () => {
   const error = new TinkerError.InvalidInputError({ operation: "a", field: "rank", description: "is 0." })
   assert.strictEqual(Main.explain(Cause.fail(error)), "error: a: rank: is 0.")
