@@ -5,6 +5,7 @@
  */
 import type * as Engine from "@effect-tinker/server/Engine"
 import * as PromptScores from "@effect-tinker/server/PromptScores"
+import * as MutableList from "effect/MutableList"
 import * as DecodingBatch from "./DecodingBatch.js"
 import * as DecodingPass from "./DecodingPass.js"
 import * as KeyValueCache from "./KeyValueCache.js"
@@ -63,91 +64,103 @@ export const make = (options: {
   const prefixes = PrefixCache.make({ maxBytes: options.maxCacheBytes / 4 })
   const positions = 0.75 * options.maxCacheBytes / KeyValueCache.bytesPerPosition(config)
   // Those that have members, or for which some wait.
-  let batches: ReadonlyArray<DecodingBatch.DecodingBatch> = []
-  // In the order of their coming.
-  let waiting: ReadonlyArray<Waiting> = []
+  let lines: ReadonlyArray<Line> = []
   let isRunning = false
+  let isAnyCancelled = false
   let count = 0
 
   const fits = (batch: DecodingBatch.DecodingBatch, size: DecodingBatch.Size): boolean => {
-    const others = batches.filter((other) => other !== batch)
+    const others = lines.flatMap((other) => other.batch === batch ? [] : [other.batch])
     const used = others.reduce((sum, { size }) => sum + size.rows * size.capacity, 0)
     const rows = others.reduce((sum, { members }) => sum + members.length, 0)
     return rows + size.rows <= 1 || (size.rows <= maxRows && used + size.rows * size.capacity <= positions)
   }
 
-  const fitsWith = ({ batch, member }: Waiting): boolean => fits(batch, batch.sizeWith(member))
-  /** Whether a sampler waits for its first place, which has to be made for it. */
-  const isStarving = (batch: DecodingBatch.DecodingBatch): boolean => {
-    const first = batch.members.length === 0 ? waiting.find((next) => next.batch === batch) : undefined
-    return first !== undefined && !fitsWith(first)
+  const fitsNext = ({ batch, waiting }: Line): boolean => {
+    const next = MutableList.head(waiting)
+    return next === undefined || fits(batch, batch.sizeWith(next))
   }
+  /** Whether a sampler waits for its first place, which has to be made for it. */
+  const isStarving = (line: Line): boolean => line.batch.members.length === 0 && !fitsNext(line)
+  /** Whether the next of `line` came before this one and waits for room. */
+  const goesBefore = (line: Line, member: DecodingBatch.Member): boolean =>
+    line.batch.members.length < maxRows && (MutableList.head(line.waiting)?.order ?? Infinity) < member.order &&
+    !fitsNext(line)
 
   /**
-   * Lets those that wait for this batch join it, in order, until one has to be prefilled or does not fit. One that came
-   * before for another batch and does not fit is not passed by, except for a batch's first.
+   * Lets those that wait for this batch join it, in order, until one has to be prefilled or does not fit. The next of
+   * another batch that came before and does not fit is not passed by, except for a batch's first.
    */
-  const admit = (batch: DecodingBatch.DecodingBatch): void => {
-    const left: Array<Waiting> = []
-    let isOpen = !batches.some((other) => other !== batch && isStarving(other)) || batch.members.length === 0
-    for (const next of waiting) {
-      const isMine = next.batch === batch
-      if (isOpen && (isMine || (batch.members.length > 0 && next.batch.members.length < maxRows))) {
-        isOpen = !batch.isPrefilling && fitsWith(next)
+  const admit = (line: Line): void => {
+    const { batch, waiting } = line
+    const others = lines.filter((other) => other !== line)
+    if (batch.members.length > 0 && others.some(isStarving)) return
+    for (;;) {
+      const next = MutableList.head(waiting)
+      if (next === undefined || batch.isPrefilling) return
+      if (!next.job.isSettled) {
+        if (!fitsNext(line)) return
+        if (batch.members.length > 0 && others.some((other) => goesBefore(other, next))) return
+        try {
+          batch.join(next)
+        } catch (cause) {
+          // There is no memory for it, whatever the bound says.
+          next.job.fail(cause)
+        }
       }
-      if (!isOpen || !isMine) {
-        left.push(next)
-        continue
-      }
-      try {
-        batch.join(next.member)
-      } catch (cause) {
-        // There is no memory for it, whatever the bound says.
-        next.member.job.fail(cause)
-      }
+      MutableList.shift(waiting)
     }
-    waiting = left
   }
 
-  const makeRoom = (batch: DecodingBatch.DecodingBatch): void => {
+  const makeRoom = ({ batch, waiting }: Line): void => {
     while (batch.members.length > 0 && !fits(batch, batch.sizeAfterStep())) {
       const latest = batch.members.reduce((a, b) => b.order > a.order ? b : a)
       batch.leave(latest)
-      waiting = [...waiting, { batch, member: latest }].sort((a, b) => a.member.order - b.member.order)
+      // All that wait came after those that joined.
+      MutableList.prepend(waiting, latest)
     }
   }
 
-  const step = async (batch: DecodingBatch.DecodingBatch): Promise<void> => {
+  const step = async (line: Line): Promise<void> => {
+    const { batch } = line
     for (let room = promptChunk; room > 0;) {
-      admit(batch)
+      admit(line)
       if (!batch.isPrefilling) break
       room -= await batch.prefill(room)
     }
-    makeRoom(batch)
+    makeRoom(line)
     await batch.decode()
   }
 
   const run = async (): Promise<void> => {
     for (;;) {
-      waiting = waiting.filter(({ member }) => !member.job.isSettled)
-      for (const batch of batches) batch.dropSettled()
-      batches = batches.filter((batch) => batch.members.length > 0 || waiting.some((other) => other.batch === batch))
-      if (batches.length === 0) {
+      if (isAnyCancelled) {
+        isAnyCancelled = false
+        for (const { waiting } of lines) dropCancelled(waiting)
+      }
+      for (const { batch } of lines) batch.dropSettled()
+      lines = lines.filter(({ batch, waiting }) => batch.members.length > 0 || !MutableList.isEmpty(waiting))
+      if (lines.length === 0) {
         isRunning = false
         return
       }
-      for (const batch of batches) {
+      for (const line of lines) {
         try {
-          await step(batch)
+          await step(line)
         } catch (cause) {
-          batch.fail(cause)
+          line.batch.fail(cause)
         }
       }
     }
   }
 
+  const cancel = (job: DecodingBatch.Job, reason: unknown): void => {
+    isAnyCancelled = true
+    job.fail(reason)
+  }
+
   const submit = (
-    batch: DecodingBatch.DecodingBatch,
+    line: Line,
     { decode, request, signal }: Parameters<Sampler["sample"]>[0]
   ): Promise<Engine.SampleResult> =>
     new Promise((resolve, reject) => {
@@ -159,7 +172,7 @@ export const make = (options: {
       const growing = maxLength > request.prompt.length ? sequences : sequences.slice(0, 1)
       let unfinished = growing.length
       const abort = (): void =>
-        job.settle(() => reject(signal?.reason))
+        cancel(job, signal?.reason)
       const job: DecodingBatch.Job = {
         request,
         sequences,
@@ -187,10 +200,9 @@ export const make = (options: {
         fail: (cause) => job.settle(() => reject(cause))
       }
       signal?.addEventListener("abort", abort, { once: true })
-      const members = growing.map((sequence) => DecodingBatch.member(job, sequence, count++))
-      if (!batches.includes(batch)) batches = [...batches, batch]
-      waiting = [...waiting, ...members.map((member) => ({ batch, member }))]
-      if (members.length === 0) job.finish()
+      for (const sequence of growing) MutableList.append(line.waiting, DecodingBatch.member(job, sequence, count++))
+      if (!lines.includes(line)) lines = [...lines, line]
+      if (growing.length === 0) job.finish()
       if (!isRunning) {
         isRunning = true
         void run()
@@ -205,7 +217,8 @@ export const make = (options: {
         prefixes,
         fits: (size) => fits(batch, size)
       })
-      return { sample: (options) => submit(batch, options), release: batch.release }
+      const line: Line = { batch, waiting: MutableList.empty() }
+      return { sample: (options) => submit(line, options), release: batch.release }
     }
   }
 }
@@ -216,7 +229,15 @@ const maxRows = 256
 /** Prompt tokens that are computed between two steps of those that grow. */
 const promptChunk = 256
 
-interface Waiting {
+/** Not left for when their turn comes: those before them may take long, and they hold their prompts. */
+const dropCancelled = (waiting: Line["waiting"]): void => {
+  const kept = Array.from(waiting).filter(({ job }) => !job.isSettled)
+  MutableList.reset(waiting)
+  for (const member of kept) MutableList.append(waiting, member)
+}
+
+/** A sampler's answers that grow, and those that wait for a place among them, in the order of their coming. */
+interface Line {
   readonly batch: DecodingBatch.DecodingBatch
-  readonly member: DecodingBatch.Member
+  readonly waiting: MutableList.MutableList<DecodingBatch.Member>
 }

@@ -1,7 +1,8 @@
 /** The answers of one sampler that grow together: rows of one cache, which they join and leave at any step. */
-import type * as Engine from "@effect-tinker/server/Engine"
+import * as Engine from "@effect-tinker/server/Engine"
 import type * as PromptScores from "@effect-tinker/server/PromptScores"
 import type * as DecodingPass from "./DecodingPass.js"
+import { isFinite } from "./internal/finite.js"
 import * as KeyValueCache from "./KeyValueCache.js"
 import type * as Llama from "./Llama.js"
 import * as PrefixCache from "./PrefixCache.js"
@@ -153,6 +154,16 @@ export const make = (options: {
     members.pop()
   }
 
+  const refuse = (refused: Member, cause: unknown): void => {
+    remove(refused)
+    refused.job.fail(cause)
+  }
+  /** Clears its row at once, whether it is done or was cancelled meanwhile: from here on all that the cache has is finite. */
+  const refuseBroken = (broken: Member): void => {
+    cache.clear(members.indexOf(broken))
+    refuse(broken, nonFinite("the keys and values of a token"))
+  }
+
   const take = (grown: Member, { logits, probabilities }: DecodingPass.Logits, index: number): void => {
     const { job, sequence } = grown
     const size = config.vocabularySize
@@ -160,10 +171,7 @@ export const make = (options: {
     try {
       if (!sequence.isDone) sequence.take(part(logits), part(probabilities))
     } catch (cause) {
-      cache.clear(members.indexOf(grown))
-      remove(grown)
-      job.fail(cause)
-      return
+      return refuse(grown, cause)
     }
     if (!sequence.isDone) return
     const { cached } = grown
@@ -234,10 +242,19 @@ export const make = (options: {
         chosen: isScoring ? tokens.map((_, i) => i) : [tokens.length - 1]
       })
       joined.cached += tokens.length
+      if (logits.brokenRows.size > 0) {
+        refuseBroken(joined)
+        return tokens.length
+      }
       if (isScoring) {
         for (let position = job.scored + 1; position < sequence.promptLength && position <= joined.cached; position++) {
           const from = (position - 1 - start) * config.vocabularySize
-          job.scores.add(position, logits.logits.subarray(from, from + config.vocabularySize))
+          const scored = logits.logits.subarray(from, from + config.vocabularySize)
+          if (!isFinite(scored)) {
+            refuse(joined, nonFinite("the log-probabilities of a prompt"))
+            return tokens.length
+          }
+          job.scores.add(position, scored)
           job.scored = position
         }
       }
@@ -258,7 +275,10 @@ export const make = (options: {
       })
       for (const row of rows) row.cached += 1
       // From the last on, so that of those that leave together none is moved.
-      for (let i = rows.length - 1; i >= 0; i--) take(rows[i]!, logits, i)
+      for (let i = rows.length - 1; i >= 0; i--) {
+        if (logits.brokenRows.has(i)) refuseBroken(rows[i]!)
+        else take(rows[i]!, logits, i)
+      }
     },
 
     dropSettled: () => {
@@ -278,6 +298,9 @@ export const make = (options: {
     }
   }
 }
+
+const nonFinite = (what: string) =>
+  new Engine.EngineError({ reason: "NonFinite", description: `${what} are not finite numbers` })
 
 /** Logits of a chunk whose every position is scored. */
 const maxScoredLogits = 2 ** 22

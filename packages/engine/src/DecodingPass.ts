@@ -2,6 +2,7 @@
 import type { Tensor } from "onnxruntime-node"
 import * as DecodingGraph from "./DecodingGraph.js"
 import * as DecodingWeights from "./DecodingWeights.js"
+import { isFinite } from "./internal/finite.js"
 import { weightFeeds } from "./internal/weightFeeds.js"
 import type * as KeyValueCache from "./KeyValueCache.js"
 import * as Llama from "./Llama.js"
@@ -47,7 +48,7 @@ export interface Compiled {
 }
 
 /**
- * Both `[chosen, vocabulary] float32`; the probabilities are at temperature 1.
+ * Both arrays are `[chosen, vocabulary] float32`; the probabilities are at temperature 1.
  *
  * @since 0.1.0
  * @category models
@@ -55,6 +56,8 @@ export interface Compiled {
 export interface Logits {
   readonly logits: Float32Array
   readonly probabilities: Float32Array
+  /** Of the rows that were run, counted from 0, those whose new keys or values are not all finite numbers. */
+  readonly brokenRows: ReadonlySet<number>
 }
 
 /**
@@ -143,10 +146,12 @@ export const make = (options: {
             feeds[name] = runtime.float32(array, cacheShape)
           })
           const outputs = await compiled.run(feeds)
-          cache.write(outputs["fresh"]!.data as Float32Array, first, starts, length)
+          const fresh = outputs["fresh"]!.data as Float32Array
+          cache.write(fresh, first, starts, length)
           return {
             logits: outputs["logits"]!.data as Float32Array,
-            probabilities: outputs["probabilities"]!.data as Float32Array
+            probabilities: outputs["probabilities"]!.data as Float32Array,
+            brokenRows: brokenRows(fresh, rows, length * config.keyValueHeads * config.headDim)
           }
         }
       }
@@ -162,6 +167,16 @@ const feedsOf = (
   runtime: OnnxRuntime.OnnxRuntime,
   matrices: ReadonlyMap<string, DecodingWeights.Matrix>
 ): Feeds => Object.fromEntries(Array.from(matrices, ([name, { data, shape }]) => [name, runtime.float32(data, shape)]))
+
+/** Of `fresh [arrays, rows, size]`, the rows that are not finite in one of the arrays. */
+const brokenRows = (fresh: Float32Array, rows: number, size: number): ReadonlySet<number> => {
+  const broken = new Set<number>()
+  if (isFinite(fresh)) return broken
+  for (let start = 0; start < fresh.length; start += size) {
+    if (!isFinite(fresh.subarray(start, start + size))) broken.add((start / size) % rows)
+  }
+  return broken
+}
 
 /** Each new token sees what its row has in the cache, the new tokens before it and itself. */
 const mask = (starts: ReadonlyArray<number>, length: number, capacity: number): Float32Array => {

@@ -22,9 +22,10 @@ export interface Options {
   /** Threads of one computation. Default: as many as the machine runs at once, at most 8. */
   readonly threads?: number | undefined
   /**
-   * What the process of one model may take in all, in bytes. Where the weights leave less than the next setting's default,
-   * batches are smaller, and the backward pass computes layers again instead of keeping what was in them; a sequence that
-   * does not fit even so is computed all the same. Default: half of the machine's memory.
+   * What the process of one model may take, in bytes, beside the adapters: that of a model that is trained takes four times
+   * its size, with moments and gradient, and that of a sampler once. Where the weights leave less than the next setting's
+   * default, batches are smaller, and the backward pass computes layers again instead of keeping what was in them; a
+   * sequence that does not fit even so is computed all the same. Default: half of the machine's memory.
    */
   readonly maxMemoryBytes?: number | undefined
   /**
@@ -33,6 +34,19 @@ export interface Options {
    * caches, at least 256 MiB each, as far as `maxMemoryBytes` allows.
    */
   readonly maxActivationBytes?: number | undefined
+}
+
+/**
+ * How the memory of one process is divided, in bytes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Budgets {
+  readonly maxActivationBytes: number
+  readonly maxCacheBytes: number
+  /** Weights up to this size are laid out a second time, for sampling. */
+  readonly maxConstantBytes: number
 }
 
 /**
@@ -67,14 +81,14 @@ export const make: (
     }
     const start = Effect.fnUntraced(function*(description: ModelFolder.Description) {
       const { folder, name } = description
-      const budgets = yield* budgetsOf(description, options)
+      const divided = yield* budgets(description, options)
       const supervised = yield* SupervisedProcess.make(
         name,
         Effect.tap(EngineProcess.make(), (child) =>
           child.call("start", {
             folder,
             threads: options.threads ?? Math.min(8, availableParallelism()),
-            ...budgets
+            ...divided
           }))
       )
       return [name, supervised] as const
@@ -146,8 +160,15 @@ export const make: (
   }
 )
 
-const budgetsOf = (
-  { name, parameterCount }: ModelFolder.Description,
+/**
+ * What the process of one model may take for what, as far as `maxMemoryBytes` allows. Fails with `UnsupportedModel` when that
+ * does not hold the weights.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const budgets = (
+  { name, parameterCount }: Pick<ModelFolder.Description, "name" | "parameterCount">,
   { maxActivationBytes, maxMemoryBytes = totalmem() / 2 }: Options
 ): Effect.Effect<Budgets, Engine.EngineError> => {
   const weightBytes = 4 * parameterCount
@@ -166,12 +187,6 @@ const budgetsOf = (
   const left = weightBytes <= maxConstantBytes ? room - weightBytes : room
   const within = (times: number) => Math.min(left, maxActivationBytes ?? Math.max(256 * 2 ** 20, times * weightBytes))
   return Effect.succeed({ maxActivationBytes: within(4), maxCacheBytes: within(1), maxConstantBytes })
-}
-
-interface Budgets {
-  readonly maxActivationBytes: number
-  readonly maxCacheBytes: number
-  readonly maxConstantBytes: number
 }
 
 /** Of the process itself, the compiled graphs and one part of the vocabulary's logits. */

@@ -12,6 +12,7 @@ import * as ModelState from "@effect-tinker/server/ModelState"
 import * as PromptScores from "@effect-tinker/server/PromptScores"
 import { writeFileSync } from "node:fs"
 import * as Decoder from "./Decoder.js"
+import { isFiniteSum } from "./internal/finite.js"
 import * as Lora from "./Lora.js"
 import type * as ModelFolder from "./ModelFolder.js"
 import type * as OnnxRuntime from "./OnnxRuntime.js"
@@ -190,8 +191,16 @@ export const make = (options: {
         signal
       })
       if (gradient) {
-        trained.gradient ??= new Map()
-        for (const [name, array] of gradients) TrainingPass.accumulate(trained.gradient, name, array)
+        const sums = trained.gradient ?? new Map<string, Float32Array>()
+        // All before any is added to, so that a pass that fails has changed nothing.
+        for (const [name, array] of gradients) {
+          const sum = sums.get(name)
+          if (sum !== undefined && !isFiniteSum(sum, array)) {
+            throw nonFinite(`with this pass the sum of the gradients of ${name} is not finite`)
+          }
+        }
+        for (const [name, array] of gradients) TrainingPass.accumulate(sums, name, array)
+        trained.gradient = sums
       }
       return result
     },
@@ -203,14 +212,9 @@ export const make = (options: {
       const { expAvg, expAvgSq, step } = trained.optimizer
       const optimizer = { step, expAvg: copyOf(expAvg), expAvgSq: copyOf(expAvgSq) }
       const result = AdamW.step(adapter, trained.gradient, optimizer, params)
-      for (const [name, array] of adapter) {
-        if (!Number.isFinite(result.unclippedGradNorm) || !TrainingPass.isFinite(array)) {
-          throw new EngineError({
-            reason: "NonFinite",
-            description: `the step leads ${name} out of the finite numbers`
-          })
-        }
-      }
+      if (!Number.isFinite(result.unclippedGradNorm)) throw nonFinite("the norm of the gradients is not finite")
+      const name = AdamW.firstNonFinite(adapter, optimizer)
+      if (name !== undefined) throw nonFinite(`the step leads ${name} out of the finite numbers`)
       trained.adapter = adapter
       trained.optimizer = optimizer
       trained.gradient = undefined
@@ -362,5 +366,7 @@ const checkTokens = (tokens: Int32Array, vocabulary: number, what: string): void
 }
 
 const invalid = (description: string) => new EngineError({ reason: "InvalidRequest", description })
+
+const nonFinite = (description: string) => new EngineError({ reason: "NonFinite", description })
 
 const unknown = (description: string) => new EngineError({ reason: "UnknownModel", description })

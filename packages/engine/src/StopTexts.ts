@@ -32,19 +32,34 @@ export const make = (
   let pending: ReadonlyArray<number> = []
   let before = ""
 
+  /** Of the pending tokens, how many have a text that none to come can change, and that text. */
+  const settled = (added: string): { readonly count: number; readonly text: string } => {
+    if (!added.endsWith(replacement)) return { count: pending.length, text: added }
+    const none = { count: 0, text: "" }
+    if (pending.length <= maxBytes) return none
+    // So many are not all of one character. Where two parts have the same text apart, no character has bytes of both.
+    for (let count = pending.length - 1; count >= pending.length - maxBytes; count--) {
+      const text = decode([...context, ...pending.slice(0, count)]).slice(contextLength)
+      const rest = decode(pending.slice(count))
+      if (rest !== "" && text + rest === added) return { count, text }
+    }
+    return none
+  }
+
   return {
     completes: (token) => {
       pending = [...pending, token]
       const added = decode([...context, ...pending]).slice(contextLength)
-      const text = before + withoutCut(added)
-      const isComplete = wanted.some((stop) => text.includes(stop))
-      if (!added.endsWith(replacement) || pending.length > maxPending) {
-        before = (before + added).slice(overlap === 0 ? Infinity : -overlap)
-        context = pending.slice(-maxPending)
+      const { count, text } = settled(added)
+      const known = before + text
+      const visible = known + withoutCut(added.slice(text.length))
+      if (count > 0) {
+        before = overlap === 0 ? "" : known.slice(-overlap)
+        context = pending.slice(Math.max(0, count - maxBytes), count)
         contextLength = decode(context).length
-        pending = []
+        pending = pending.slice(count)
       }
-      return isComplete
+      return wanted.some((stop) => visible.includes(stop))
     }
   }
 }
@@ -58,5 +73,5 @@ const withoutCut = (text: string): string => {
   return text.slice(0, end)
 }
 
-/** A character has at most four bytes, and a token at least one. */
-const maxPending = 4
+/** Of a character; a token has at least one. */
+const maxBytes = 4

@@ -5,6 +5,7 @@
  */
 import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
+import { isFinite } from "./internal/finite.js"
 import { weightFeeds } from "./internal/weightFeeds.js"
 import * as Llama from "./Llama.js"
 import * as Lora from "./Lora.js"
@@ -123,19 +124,14 @@ export const accumulate = (sums: Map<string, Float32Array>, name: string, gradie
 }
 
 /**
- * Whether every element is a finite number.
+ * Sequences that are computed together.
  *
  * @since 0.1.0
- * @category utils
+ * @category models
  */
-export const isFinite = (array: Float32Array): boolean => {
-  for (let i = 0; i < array.length; i++) if (!Number.isFinite(array[i]!)) return false
-  return true
-}
-
-interface Batch {
+export interface Batch {
   /** Indices into the data. */
-  readonly rows: Array<number>
+  readonly rows: ReadonlyArray<number>
   /** Of the longest. */
   readonly length: number
   readonly targetsPerToken: number
@@ -143,9 +139,15 @@ interface Batch {
   readonly recompute: boolean
 }
 
-/** Longest first, so that neighbours differ little in length and little is padded. */
-const batches = (
-  data: ReadonlyArray<Engine.TrainingDatum>,
+/**
+ * Divides sequences into batches whose activations take at most `maxBytes`, as far as that goes: longest first, so that
+ * neighbours differ little in length and little is padded.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const batches = (
+  data: ReadonlyArray<Pick<Engine.TrainingDatum, "tokens" | "targetsPerToken">>,
   config: Llama.Config,
   gradient: boolean,
   maxBytes: number
@@ -153,7 +155,7 @@ const batches = (
   const perToken = data.map(({ targetsPerToken = 1 }) => targetsPerToken)
   const order = data.map((_, i) => i)
   order.sort((a, b) => perToken[a]! - perToken[b]! || data[b]!.tokens.length - data[a]!.tokens.length || a - b)
-  const batches: Array<Batch> = []
+  const batches: Array<Batch & { readonly rows: Array<number> }> = []
   for (const index of order) {
     const last = batches.at(-1)
     const targetsPerToken = perToken[index]!
@@ -183,8 +185,14 @@ const bytesPerToken = (config: Llama.Config, length: number, keepsLayers: boolea
   return 4 * (transient + (keepsLayers ? layers * layer : layers * hiddenSize + layer))
 }
 
-/** Parts in which the rows of a batch go through the head: a power of two, so that few graphs are compiled. */
-const headChunks = (config: Llama.Config, rows: number, targetsPerToken: number): number => {
+/**
+ * Parts in which the rows of a batch, a token each, go through the vocabulary head: a power of two, so that few graphs are
+ * compiled.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const headChunks = (config: Llama.Config, rows: number, targetsPerToken: number): number => {
   const bytesPerRow = 4 * Math.max(config.vocabularySize, config.hiddenSize * targetsPerToken)
   let chunks = 1
   while (chunks * maxHeadBytes < rows * bytesPerRow && 2 * chunks <= rows) chunks *= 2

@@ -1,4 +1,4 @@
-import type { Engine } from "@effect-tinker/server"
+import { Engine } from "@effect-tinker/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Decoder from "../src/Decoder.js"
 import type * as DecodingPass from "../src/DecodingPass.js"
@@ -29,7 +29,12 @@ interface Run {
 
 /** A decoder, the runs of its graphs so far, and what to do at the beginning of a run. */
 const make = async (
-  options: { readonly maxCacheBytes?: number; readonly maxConstantBytes?: number; readonly config?: Llama.Config } = {}
+  options: {
+    readonly maxCacheBytes?: number
+    readonly maxConstantBytes?: number
+    readonly config?: Llama.Config
+    readonly weights?: ReadonlyMap<string, Float32Array>
+  } = {}
 ) => {
   const { config = llama } = options
   const runtime = await OnnxRuntime.load({ threads: 1 })
@@ -53,7 +58,7 @@ const make = async (
   const decoder = Decoder.make({
     runtime: observed,
     config,
-    weights: config === llama ? weights : hashedWeights(Llama.weightShapes(config)),
+    weights: options.weights ?? (config === llama ? weights : hashedWeights(Llama.weightShapes(config))),
     maxContextLength: 512,
     maxCacheBytes: options.maxCacheBytes ?? 2 ** 24,
     maxConstantBytes: options.maxConstantBytes
@@ -191,6 +196,17 @@ describe("the bound on caches", () => {
     assert.notStrictEqual(done.at(-1), "late")
   })
 
+  it("is not taken up by those that came later for another sampler", async () => {
+    const { decoder, sample } = await make({ maxCacheBytes: 166 * position / 0.75 })
+    const base = decoder.sampler(undefined)
+    const done: Array<string> = []
+    const come = (name: string, length: number, maxTokens: number, from?: Decoder.Sampler) =>
+      sample({ prompt: prompt(length, length), maxTokens }, undefined, from).then(() => done.push(name))
+    // The third has no room until the first is done. The fourth would have it from the beginning.
+    await Promise.all([come("1", 10, 14), come("2", 10, 30, base), come("3", 80, 4), come("4", 10, 10, base)])
+    assert.deepStrictEqual(done, ["1", "3", "4", "2"])
+  })
+
   it("lets one grow that is larger than all of it", async () => {
     const { runs, sample } = await make({ maxCacheBytes: 1 })
     const [first, second] = await Promise.all([sample(changes[0]!), sample(changes[1]!)])
@@ -280,6 +296,70 @@ describe("log-probabilities", () => {
       })
     }
   }
+})
+
+describe("numbers that are not finite", () => {
+  /** With NaN for one token, in a tensor that has a row for each. */
+  const broken = (name: string, token: number) => {
+    const array = weights.get(name)!.slice()
+    array.fill(NaN, token * llama.hiddenSize, (token + 1) * llama.hiddenSize)
+    return new Map([...weights, [name, array] as const])
+  }
+  const bad = 7
+  const sound = (stream: number, length: number) => prompt(stream, length).map((token) => token === bad ? 8 : token)
+  const unsound = (length: number) => sound(1, length).fill(bad, 3, 4)
+  const reasonOf = (result: Promise<unknown>) =>
+    result.then(() => "none", (error: unknown) => error instanceof Engine.EngineError ? error.reason : String(error))
+
+  const requests: Readonly<Record<string, Partial<Engine.SampleRequest>>> = {
+    "that is cancelled while its prompt is computed": { prompt: unsound(300) },
+    "that fails at its first token": { prompt: unsound(40) },
+    "that fails in the middle of its answer": { prompt: sound(1, 5), maxTokens: 30, seed: 9 },
+    "for no tokens": { prompt: unsound(40), maxTokens: 0 },
+    "for log-probabilities of its prompt": { prompt: unsound(40), maxTokens: 0, promptLogprobs: true }
+  }
+  for (const [name, change] of Object.entries(requests)) {
+    it(`of a request ${name} reach no other that has its place`, async () => {
+      const { at, runs, sample } = await make({ weights: broken("model.embed_tokens.weight", bad) })
+      const controller = new AbortController()
+      if (name.includes("cancelled")) at(2, () => controller.abort(new Error("no longer wanted")))
+      // One that keeps the cache, one that leaves its numbers in it, and one that comes into its place.
+      const other = (stream: number) => ({
+        prompt: sound(stream, 5),
+        maxTokens: 40,
+        seed: stream,
+        stopTokens: [bad]
+      })
+      const [before, after] = [other(5), other(7)]
+      let reason: string | undefined
+      const [first, second] = await Promise.all([
+        sample(before),
+        reasonOf(sample(change, controller.signal)).then((failed) => {
+          reason = failed
+          return sample(after)
+        })
+      ])
+      assert.strictEqual(reason, name.includes("cancelled") ? "Error: no longer wanted" : "NonFinite")
+      assertSame(first, await alone(before))
+      assertSame(second, await alone(after))
+      assert.strictEqual(Math.max(...runs.map(({ rows }) => rows)), 2)
+    })
+  }
+
+  it("end all samples of a request at the first", async () => {
+    const { runs, sample } = await make({ weights: broken("model.embed_tokens.weight", bad) })
+    assert.strictEqual(await reasonOf(sample({ prompt: unsound(40), numSamples: 5 })), "NonFinite")
+    assert.strictEqual((await sample({ prompt: sound(5, 5), maxTokens: 1 })).sequences.length, 1)
+    assert.deepStrictEqual(runs.map(({ length }) => length), [40, 5])
+  })
+
+  it("fail a request for scores of its prompt, though its keys and values are in order", async () => {
+    const { sample } = await make({ weights: broken("lm_head.weight", bad) })
+    for (const scores of [{ promptLogprobs: true }, { topkPromptLogprobs: 2 }, { promptAltTokensK: 1 }]) {
+      assert.strictEqual(await reasonOf(sample({ maxTokens: 0, ...scores })), "NonFinite")
+    }
+    assert.strictEqual((await sample({ maxTokens: 0 })).sequences[0]!.tokens.length, 0)
+  })
 })
 
 describe("processed log-probabilities", () => {

@@ -19,15 +19,26 @@ const adapter: DecodingPass.Adapter = {
   )
 }
 
-const logitsOf = async (options: { readonly maxGraphBytes?: number }, adapter?: DecodingPass.Adapter) => {
+const logitsOf = async (
+  options: { readonly maxGraphBytes?: number; readonly maxConstantBytes?: number },
+  adapter?: DecodingPass.Adapter
+) => {
   let sessions = 0
+  let inputs: ReadonlySet<string> = new Set()
   const runtime = await OnnxRuntime.load({ threads: 1 })
   const pass = DecodingPass.make({
     runtime: {
       ...runtime,
-      session: (...model) => {
+      session: async (...model) => {
         sessions += 1
-        return runtime.session(...model)
+        const session = await runtime.session(...model)
+        return {
+          ...session,
+          run: (feeds) => {
+            inputs = new Set(Object.keys(feeds))
+            return session.run(feeds)
+          }
+        }
       }
     },
     config,
@@ -41,7 +52,7 @@ const logitsOf = async (options: { readonly maxGraphBytes?: number }, adapter?: 
   const tokens = hashedTokens(3, 10, config.vocabularySize)
   const first = await compiled.advance(cache, { first: 0, starts: [0, 0], tokens, chosen: [4, 9] })
   const second = await compiled.advance(cache, { first: 0, starts: [5, 5], tokens: tokens.slice(0, 2), chosen: [0, 1] })
-  return { sessions, logits: [...first.logits, ...second.logits], probabilities: second.probabilities }
+  return { sessions, inputs, logits: [...first.logits, ...second.logits], probabilities: second.probabilities }
 }
 
 describe("DecodingPass", () => {
@@ -52,6 +63,17 @@ describe("DecodingPass", () => {
       assert.deepStrictEqual([small.sessions, large.sessions], [each === undefined ? 1 : 2, 1])
       assert.isBelow(maxDifference(large.logits, small.logits), 1e-5)
     }
+  })
+
+  it("has the weights in its graph as far as the limit allows, and beyond as inputs, with the same numbers", async () => {
+    const bytes = Array.from(weights.values()).reduce((sum, { byteLength }) => sum + byteLength, 0)
+    const within = await logitsOf({ maxConstantBytes: bytes }, adapter)
+    const beyond = await logitsOf({ maxConstantBytes: bytes - 1 }, adapter)
+    for (const name of weights.keys()) {
+      assert.isFalse(within.inputs.has(name), name)
+      assert.isTrue(beyond.inputs.has(name), name)
+    }
+    assert.isBelow(maxDifference(beyond.logits, within.logits), 1e-5)
   })
 
   it("gives the softmax of its logits", async () => {

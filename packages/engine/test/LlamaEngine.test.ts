@@ -147,6 +147,28 @@ describe("memory", { timeout: 60_000 }, () => {
       assert.match(error.message, /^one needs \d+ MiB and more, and maxMemoryBytes is 100 MiB$/)
     }))
 
+  it("is divided so that each part stays within what the weights leave", () => {
+    const divide = (parameters: number, options: LlamaEngine.Options) => {
+      const divided = Effect.runSync(LlamaEngine.budgets({ name: "one", parameterCount: parameters / 4 }, options))
+      const { maxActivationBytes, maxCacheBytes, maxConstantBytes } = divided
+      return [maxActivationBytes, maxCacheBytes, maxConstantBytes].map((bytes) => bytes / megabytes)
+    }
+    const divided = (weights: number, memory: number, maxActivation?: number) =>
+      divide(weights * megabytes, {
+        maxMemoryBytes: memory * megabytes,
+        maxActivationBytes: maxActivation === undefined ? undefined : maxActivation * megabytes
+      })
+    // Of the memory, 384 MiB are the runtime's.
+    assert.deepStrictEqual(divided(100, 8192), [400, 256, 1024])
+    assert.deepStrictEqual(divided(1000, 16384), [4000, 1000, 1024])
+    // Weights that are laid out twice leave less, and those for which a quarter of the rest is not enough are not.
+    assert.deepStrictEqual(divided(100, 884), [300, 256, 100])
+    assert.deepStrictEqual(divided(100, 880), [396, 256, 99])
+    assert.deepStrictEqual(divided(100, 500), [16, 16, 4])
+    assert.deepStrictEqual(divided(100, 8192, 10), [10, 10, 1024])
+    assert.deepStrictEqual(divided(100, 500, 1000), [16, 16, 4])
+  })
+
   it.scoped("that hardly holds the weights gives the same losses as plenty", () =>
     Effect.gen(function*() {
       const several = Array.from({ length: 5 }, () => data[0]!)

@@ -118,33 +118,54 @@ describe("training", () => {
     }
   })
 
-  it("has the same gradient in one call, in several, and in batches as small as they go", async () => {
-    const norm = async (options: Parameters<typeof localEngine>[2], calls: ReadonlyArray<typeof data>) => {
+  it("has the same gradient in one call, in several, in any order, and in batches as small as they go", async () => {
+    const step = async (options: Parameters<typeof localEngine>[2], calls: ReadonlyArray<typeof data>) => {
       const engine = await makeTrained(options)
       for (const data of calls) await engine.forwardBackward("model", { data, loss: crossEntropy, gradient: true })
+      const gradients = (await engine.accumulated("model"))!
       const { unclippedGradNorm } = await engine.optimStep("model", { ...adam, eps: 1e-4 })
       const { weights } = await engine.snapshot("model")
-      return { unclippedGradNorm, weights }
+      return { gradients, unclippedGradNorm, weights }
     }
-    const whole = await norm({}, [data])
+    const whole = await step({}, [data])
     const variants = [
-      await norm({}, [data.slice(0, 2), data.slice(2)]),
-      await norm({ maxActivationBytes: 1 }, [data])
+      await step({}, [data.slice(0, 2), data.slice(2)]),
+      await step({}, data.map((each) => [each])),
+      await step({}, [data.slice().reverse()]),
+      await step({ maxActivationBytes: 1 }, [data])
     ]
-    for (const { unclippedGradNorm, weights } of variants) {
-      assert.closeTo(unclippedGradNorm, whole.unclippedGradNorm, 1e-5 * whole.unclippedGradNorm)
+    for (const { gradients, unclippedGradNorm, weights } of variants) {
+      assert.closeTo(unclippedGradNorm, whole.unclippedGradNorm, 1e-6 * whole.unclippedGradNorm)
+      for (const [name, { data }] of gradients) {
+        const expected = whole.gradients.get(name)!.data
+        const difference = Math.hypot(...data.map((each, i) => each - expected[i]!))
+        assert.isBelow(difference, 1e-6 * Math.hypot(...expected), name)
+      }
       for (const [name, { data }] of weights) {
-        assert.isBelow(maxDifference(data, whole.weights.get(name)!.data), 1e-4, name)
+        assert.isBelow(maxDifference(data, whole.weights.get(name)!.data), 1e-6, name)
       }
     }
   })
 
-  it("forward gives the numbers of forward and backward, and leaves the next step as it was", async () => {
+  it("forward gives the numbers of forward and backward, and no gradient", async () => {
     const engine = await makeTrained()
     const forward = await engine.forwardBackward("model", { data, loss: crossEntropy, gradient: false })
     assert.strictEqual((await engine.optimStep("model", adam)).unclippedGradNorm, 0)
     const both = await engine.forwardBackward("model", { data, loss: crossEntropy, gradient: true })
     assert.deepStrictEqual(forward, both)
+  })
+
+  it("forward leaves what was accumulated, and the next step, as they were", async () => {
+    const engine = await makeTrained()
+    await engine.restore("other", await engine.snapshot("model"), { optimizer: false })
+    for (const id of ["model", "other"]) {
+      await engine.forwardBackward(id, { data, loss: crossEntropy, gradient: true })
+    }
+    const accumulated = await engine.accumulated("model")
+    await engine.forwardBackward("model", { data: [datum(6, 12)], loss: crossEntropy, gradient: false })
+    assert.deepStrictEqual(await engine.accumulated("model"), accumulated)
+    assert.deepStrictEqual(await engine.optimStep("model", adam), await engine.optimStep("other", adam))
+    assert.deepStrictEqual(await engine.snapshot("model"), await engine.snapshot("other"))
   })
 
   it("computes every loss by its formula, at the clips' edges and where weights are 0 too", async () => {
@@ -290,6 +311,54 @@ describe("refusals, which leave the accumulated gradient as it was", () => {
       assert.deepStrictEqual(await engine.optimStep("model", adam), await engine.optimStep("clean", adam))
     })
   }
+
+  /** All that a model has. */
+  const stateOf = async (engine: Awaited<ReturnType<typeof make>>) => ({
+    snapshot: await engine.snapshot("model"),
+    accumulated: await engine.accumulated("model")
+  })
+  const weighted = (weight: number) => ({
+    data: [{ ...datum(1, 9), weights: new Float32Array(9).fill(weight) }],
+    loss: crossEntropy,
+    gradient: true
+  })
+
+  it("a gradient that is not finite, though the loss is", async () => {
+    const engine = await makeTrained()
+    const pass = weighted(2e37)
+    assert.isTrue(Number.isFinite((await engine.forwardBackward("model", { ...pass, gradient: false })).loss))
+    const error = await failure(engine.forwardBackward("model", pass))
+    assert.strictEqual(error.reason, "NonFinite")
+    assert.include(error.message, "gradient of")
+    assert.isUndefined(await engine.accumulated("model"))
+  })
+
+  it("a finite gradient with which the sum is not finite", async () => {
+    const engine = await makeTrained()
+    let before = await stateOf(engine)
+    let error: unknown
+    for (let pass = 0; pass < 100 && error === undefined; pass++) {
+      before = await stateOf(engine)
+      error = await engine.forwardBackward("model", weighted(1e36)).then(() => undefined, (error: unknown) => error)
+    }
+    assert.instanceOf(error, Engine.EngineError)
+    assert.strictEqual((error as Engine.EngineError).reason, "NonFinite")
+    assert.isDefined(before.accumulated)
+    assert.deepStrictEqual(await stateOf(engine), before)
+    assert.isAbove((await engine.optimStep("model", { ...adam, gradClipNorm: 1 })).unclippedGradNorm, 1e36)
+  })
+
+  it("a step with which a moment is not finite, though the weights are", async () => {
+    const engine = await makeTrained()
+    await engine.forwardBackward("model", { data, loss: crossEntropy, gradient: true })
+    await engine.optimStep("model", adam)
+    await engine.forwardBackward("model", weighted(1e22))
+    const before = await stateOf(engine)
+    assert.strictEqual((await failure(engine.optimStep("model", adam))).reason, "NonFinite")
+    assert.deepStrictEqual(await stateOf(engine), before)
+    await engine.optimStep("model", { ...adam, gradClipNorm: 1 })
+    assert.strictEqual((await engine.snapshot("model")).step, 2)
+  })
 
   it("ranks, targets, base models and ids that there are not", async () => {
     const engine = await make()

@@ -90,6 +90,25 @@ export const step = (
   return { unclippedGradNorm }
 }
 
+/**
+ * The name of a parameter whose value or moments are not all finite numbers, if there is one: after a step that is to be
+ * undone, since from a moment that overflowed no later step comes back.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const firstNonFinite = (
+  parameters: ReadonlyMap<string, Float32Array>,
+  { expAvg, expAvgSq }: State
+): string | undefined => {
+  for (const arrays of [parameters, expAvg, expAvgSq]) {
+    for (const [name, array] of arrays) {
+      for (let i = 0; i < array.length; i++) if (!Number.isFinite(array[i]!)) return name
+    }
+  }
+  return undefined
+}
+
 const moment = (moments: Map<string, Float32Array>, name: string, length: number): Float32Array => {
   const existing = moments.get(name)
   if (existing !== undefined) return existing

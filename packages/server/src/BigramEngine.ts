@@ -117,9 +117,10 @@ export const make = (options: Options = {}): Engine.Service => {
         const total = outputs.reduce((sum, output) => sum + output.elementwiseLoss.reduce((a, b) => a + b, 0), 0)
         if (!Number.isFinite(total)) throw failure("NonFinite", `the loss is ${total}`)
         if (added !== undefined) {
-          if (!added.every(Number.isFinite)) throw failure("NonFinite", "the gradient is not finite")
-          trained.gradient ??= new Float32Array(table.length)
-          for (let i = 0; i < added.length; i++) trained.gradient[i] = trained.gradient[i]! + added[i]!
+          const sum = trained.gradient?.slice() ?? new Float32Array(table.length)
+          for (let i = 0; i < added.length; i++) sum[i] = sum[i]! + added[i]!
+          if (!sum.every(Number.isFinite)) throw failure("NonFinite", "the sum of the gradients is not finite")
+          trained.gradient = sum
         }
         return { outputs, loss: total }
       }),
@@ -135,7 +136,8 @@ export const make = (options: Options = {}): Engine.Service => {
           optimizer,
           params
         )
-        if (!Number.isFinite(result.unclippedGradNorm) || !adapter.every(Number.isFinite)) {
+        const isFinite = AdamW.firstNonFinite(new Map([[tensorName, adapter]]), optimizer) === undefined
+        if (!Number.isFinite(result.unclippedGradNorm) || !isFinite) {
           throw failure("NonFinite", "the step leads out of the finite numbers")
         }
         trained.adapter = adapter

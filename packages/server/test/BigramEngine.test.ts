@@ -309,6 +309,29 @@ describe("BigramEngine", () => {
       assert.strictEqual(yield* reason(engine.sample("s", request(""))), "InvalidRequest")
     }))
 
+  it.effect("refuses what leads the sum of gradients or the optimizer out of the finite numbers, and changes nothing", () =>
+    Effect.gen(function*() {
+      const engine = yield* engineWithModel
+      const weighted = (weight: number) => ({
+        data: [{ ...datum("ab"), weights: Float32Array.from([weight]) }],
+        loss: crossEntropy,
+        gradient: true
+      })
+      const state = Effect.all([engine.snapshot("m"), engine.accumulated("m")])
+
+      yield* engine.forwardBackward("m", weighted(1e22))
+      const large = yield* state
+      assert.strictEqual((yield* Effect.flip(engine.optimStep("m", adam))).reason, "NonFinite")
+      assert.deepStrictEqual(yield* state, large)
+
+      for (let pass = 0; pass < 6; pass++) yield* engine.forwardBackward("m", weighted(5e37))
+      const largest = yield* state
+      assert.strictEqual((yield* Effect.flip(engine.forwardBackward("m", weighted(5e37)))).reason, "NonFinite")
+      assert.deepStrictEqual(yield* state, largest)
+      yield* engine.optimStep("m", { ...adam, gradClipNorm: 1 })
+      assert.strictEqual((yield* engine.snapshot("m")).step, 1)
+    }))
+
   it.effect("forgets models and samplers, once or twice", () =>
     Effect.gen(function*() {
       const engine = yield* engineWithModel
