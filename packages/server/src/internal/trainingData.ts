@@ -22,16 +22,21 @@ export const make = (
   Either.gen(function*() {
     if (request.data.length === 0) return yield* Either.left("there is no datum")
     const loss = yield* lossOf(request.lossFn, request.lossFnConfig)
+    const targets = request.data.reduce((sum, { lossFnInputs }) => sum + elementsOf(lossFnInputs.targetTokens), 0)
+    if (targets > mostTargets) {
+      return yield* Either.left(
+        `the data have ${targets} target tokens, with those that sparse tensors leave out, and a request may have `
+          + `${mostTargets}: send fewer data at a time`
+      )
+    }
     const data: Array<TrainingDatum> = []
-    let room = mostTargets
     for (let i = 0; i < request.data.length; i++) {
-      const datum = datumOf(request.data[i]!, loss, baseModel, room)
+      const datum = datumOf(request.data[i]!, loss, baseModel)
       if (Either.isLeft(datum)) return yield* Either.left(`datum ${i}: ${datum.left}`)
       if (i > 0 && datum.right.targetsPerToken !== data[0]!.targetsPerToken) {
         // The answer is one array for all data, whose rows have one length.
         return yield* Either.left(`datum ${i}: target_tokens has other columns than those of datum 0`)
       }
-      room -= datum.right.targetTokens.length
       data.push(datum.right)
     }
     return { data, loss }
@@ -92,12 +97,7 @@ const lossOf = (
 /** `mask` is for the caller's own use. */
 const knownInputs = new Set(["targetTokens", "weights", "logprobs", "advantages", "mask"])
 
-const datumOf = (
-  datum: Datum,
-  loss: Loss,
-  baseModel: BaseModel,
-  room: number
-): Either.Either<TrainingDatum, string> =>
+const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<TrainingDatum, string> =>
   Either.gen(function*() {
     const inputs = datum.lossFnInputs
     const tokens = yield* tokensOf(datum.modelInput, baseModel)
@@ -115,14 +115,6 @@ const datumOf = (
       return yield* Either.left(
         `target_tokens has ${perToken} targets for each token, and the vocabulary of ${baseModel.name} `
           + `${baseModel.vocabularySize} tokens`
-      )
-    }
-    if (tokens.length * perToken > room) {
-      return yield* Either.left(
-        `target_tokens has ${
-          tokens.length * perToken
-        } elements, those left out of a sparse tensor among them; one request `
-          + `has room for ${mostTargets}, of which ${room} are left: send fewer data at a time`
       )
     }
     const targets = yield* dense("target_tokens", given, [tokens.length, ...given.shape.slice(1, 2)])
@@ -148,6 +140,9 @@ const datumOf = (
 
 /** Of all data of a request: more than fit in its body, unless they are sparse, and those take their full size here. */
 const mostTargets = 2 ** 24
+
+const elementsOf = (tensor: TensorData.TensorData | undefined): number =>
+  tensor === undefined ? 0 : TensorData.elementCount(tensor.shape)
 
 /** All elements of a tensor that must have this shape; those that a sparse one leaves out are 0. */
 const dense = <A extends TensorData.TensorData>(
