@@ -142,7 +142,7 @@ const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<
 const mostTargets = 2 ** 24
 
 const elementsOf = (tensor: TensorData.TensorData | undefined): number =>
-  tensor === undefined ? 0 : TensorData.elementCount(tensor.shape)
+  tensor === undefined ? 0 : Math.max(0, TensorData.elementCount(tensor.shape))
 
 /** All elements of a tensor that must have this shape; those that a sparse one leaves out are 0. */
 const dense = <A extends TensorData.TensorData>(
