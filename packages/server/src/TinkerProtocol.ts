@@ -14,6 +14,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { CheckpointStore } from "./CheckpointStore.js"
@@ -268,6 +269,8 @@ export const makeStoppable = (
         )
       }
       const handle = spoken(checked, options.dialect)
+      // A client that leaves must not leave half of what it asked for behind; a question alone may be dropped.
+      const ended = waiting.has(name) ? identity : Effect.uninterruptible
       const settled = Effect.catchAllCause((cause: Cause.Cause<Http.Refusal>) => {
         const failure = Cause.failureOrCause(cause)
         if (failure._tag === "Left") {
@@ -294,7 +297,7 @@ export const makeStoppable = (
         const body = bodyOf(request)
         const answered = (fault: Faults.Fault | undefined, body: Effect.Effect<Uint8Array, Http.Refusal>) => {
           const handled = Effect.flatMap(body, (bytes) =>
-            handle(received(request, bytes, { params, route: name, fault })))
+            ended(handle(received(request, bytes, { params, route: name, fault }))))
           return watched(request, pattern, PlannedFault.apply(fault, settled(handled)))
         }
         if (faults === undefined) {
@@ -436,6 +439,9 @@ type Answer = Effect.Effect<
   ConnectionDropped,
   HttpServerRequest.HttpServerRequest
 >
+
+/** Those that wait for something which others do. */
+const waiting: ReadonlySet<Routes.RouteName> = new Set(["retrieveFuture", "retrieveFutures"])
 
 const noParams = {}
 

@@ -58,10 +58,7 @@ it.scoped("a journal that is written anew holds the last of each key, in the ord
           yield* unsafeCommit([isKept ? put(i, 1) : { key: `key:${i}` }])
         }
         for (let i = 0; i < count; i++) yield* unsafeCommit([{ key: `short:${i}` }])
-        assert.deepStrictEqual(
-          (yield* fs.readDirectory(folder)).filter((name) => name === "journal-000001"),
-          []
-        )
+        while ((yield* journals(folder)).includes("journal-000001")) yield* Effect.yieldNow()
       }))
     yield* inLife(folder, ({ payload, take }) =>
       Effect.gen(function*() {

@@ -3,7 +3,7 @@ import { HttpClient, HttpClientRequest, type HttpMethod, HttpServer } from "@eff
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer } from "effect"
-import { BigramEngine, CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
+import { BigramEngine, CheckpointStore, Engine, type TinkerProtocol, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 /** A server on a port of this machine, and a client that finds it there. */
@@ -78,3 +78,27 @@ it.live("HEAD is answered like GET, and another method with those that there are
     assert.deepStrictEqual(yield* statusOf("DELETE", "asample?a=b"), [405, "POST"])
     assert.deepStrictEqual(yield* statusOf("GET", "other"), [404, undefined])
   }).pipe(Effect.provide(server({}))))
+
+it.effect("what a client asked for is made, though it leaves meanwhile", () =>
+  Effect.gen(function*() {
+    const begun = yield* Effect.makeLatch(false)
+    const released = yield* Effect.makeLatch(false)
+    const engine = Layer.effect(
+      Engine.Engine,
+      Effect.map(Engine.Engine, (engine): Engine.Service => ({
+        ...engine,
+        createSampler: (id, options) =>
+          begun.open.pipe(Effect.zipRight(released.await), Effect.zipRight(engine.createSampler(id, options)))
+      }))
+    ).pipe(Layer.provide(BigramEngine.layer()))
+    yield* Effect.gen(function*() {
+      const sessionId = yield* Wire.createSession
+      const client = yield* Effect.fork(Wire.createSampler(sessionId))
+      yield* begun.await
+      const leaving = yield* Effect.fork(Fiber.interrupt(client))
+      yield* released.open
+      yield* Fiber.join(leaving)
+      const { body } = yield* Wire.get(`sessions/${sessionId}`)
+      assert.deepStrictEqual(body.sampler_ids, [`${sessionId}:sample:0`])
+    }).pipe(Effect.provide(TinkerServer.layerClient.pipe(Layer.provide(engine))))
+  }))
