@@ -30,6 +30,6 @@ if (names !== readFileSync(list, "utf8")) {
 const torch = packagesOf("torch")
 const path = [process.env.PYTHONPATH, torch].filter(Boolean).join(delimiter)
 execFileSync(newest, [script], { stdio: "inherit", env: { ...process.env, PYTHONPATH: path } })
-execFileSync(newest, ["packages/cli/scripts/interop_serve.py"], { stdio: "inherit" })
+execFileSync(newest, ["packages/server/scripts/interop_serve.py"], { stdio: "inherit" })
 execFileSync(older, ["packages/server/scripts/interop_older.py"], { stdio: "inherit" })
 if (torch === undefined) console.log("custom losses of the Python SDK were not tried, as there is no torch here")

@@ -1,25 +1,15 @@
 """Drives `serve`, with the model that comes along, by the official Python SDK, through a death of the server.
 
-Needs `pip install tinker==0.38.0`. Run anywhere: python packages/cli/scripts/interop_serve.py
+Needs `pip install tinker==0.38.0`. Run anywhere: python packages/server/scripts/interop_serve.py
 Exit status 0 means that all went well.
 """
 
 import os
-import pathlib
 import signal
 import subprocess
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent.parent
-
-os.environ.setdefault("TINKER_API_KEY", "tml-test")
-os.environ["TINKER_TELEMETRY"] = "0"
-
-
-def check(what: str, condition: bool) -> None:
-    print(("ok    " if condition else "FAILED"), what, flush=True)
-    if not condition:
-        raise SystemExit(1)
+from interop import ROOT, check
 
 
 def serve(folder: str, port: int = 0) -> tuple[subprocess.Popen, int]:
