@@ -1,8 +1,8 @@
 /** The answers of one sampler that grow together: rows of one cache, which they join and leave at any step. */
-import * as Engine from "@effect-tinker/server/Engine"
+import type * as Engine from "@effect-tinker/server/Engine"
 import type * as PromptScores from "@effect-tinker/server/PromptScores"
 import type * as DecodingPass from "./DecodingPass.js"
-import { isFinite } from "./internal/finite.js"
+import { isFinite, nonFinite } from "./internal/finite.js"
 import * as KeyValueCache from "./KeyValueCache.js"
 import type * as Llama from "./Llama.js"
 import * as PrefixCache from "./PrefixCache.js"
@@ -161,7 +161,7 @@ export const make = (options: {
   /** Clears its row at once, whether it is done or was cancelled meanwhile: from here on all that the cache has is finite. */
   const refuseBroken = (broken: Member): void => {
     cache.clear(members.indexOf(broken))
-    refuse(broken, nonFinite("the keys and values of a token"))
+    refuse(broken, nonFinite("the keys and values of a token are not finite numbers"))
   }
 
   const take = (grown: Member, { logits, probabilities }: DecodingPass.Logits, index: number): void => {
@@ -251,7 +251,7 @@ export const make = (options: {
           const from = (position - 1 - start) * config.vocabularySize
           const scored = logits.logits.subarray(from, from + config.vocabularySize)
           if (!isFinite(scored)) {
-            refuse(joined, nonFinite("the log-probabilities of a prompt"))
+            refuse(joined, nonFinite("the log-probabilities of a prompt are not finite numbers"))
             return tokens.length
           }
           job.scores.add(position, scored)
@@ -298,9 +298,6 @@ export const make = (options: {
     }
   }
 }
-
-const nonFinite = (what: string) =>
-  new Engine.EngineError({ reason: "NonFinite", description: `${what} are not finite numbers` })
 
 /** Logits of a chunk whose every position is scored. */
 const maxScoredLogits = 2 ** 22

@@ -12,7 +12,7 @@ import * as ModelState from "@effect-tinker/server/ModelState"
 import * as PromptScores from "@effect-tinker/server/PromptScores"
 import { writeFileSync } from "node:fs"
 import * as Decoder from "./Decoder.js"
-import { isFiniteSum } from "./internal/finite.js"
+import { isFiniteSum, nonFinite } from "./internal/finite.js"
 import * as Lora from "./Lora.js"
 import type * as ModelFolder from "./ModelFolder.js"
 import type * as OnnxRuntime from "./OnnxRuntime.js"
@@ -366,7 +366,5 @@ const checkTokens = (tokens: Int32Array, vocabulary: number, what: string): void
 }
 
 const invalid = (description: string) => new EngineError({ reason: "InvalidRequest", description })
-
-const nonFinite = (description: string) => new EngineError({ reason: "NonFinite", description })
 
 const unknown = (description: string) => new EngineError({ reason: "UnknownModel", description })

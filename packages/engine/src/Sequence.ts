@@ -1,7 +1,7 @@
 /** One answer as it grows: what was chosen so far, and why it ended. */
-import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
 import * as Sampler from "@effect-tinker/server/Sampler"
+import { nonFinite } from "./internal/finite.js"
 import * as StopTexts from "./StopTexts.js"
 
 /**
@@ -73,12 +73,7 @@ export const make = (options: {
       const logprob = k === 0 && told === logits && probability > 1e-30
         ? Math.fround(Math.log(probability))
         : Sampler.logprobAt(told, token)
-      if (!Number.isFinite(logprob)) {
-        throw new EngineError({
-          reason: "NonFinite",
-          description: `the log-probability of a sampled token is ${logprob}`
-        })
-      }
+      if (!Number.isFinite(logprob)) throw nonFinite(`the log-probability of a sampled token is ${logprob}`)
       tokens ??= Array.from(prompt)
       tokens.push(token)
       logprobs.push(logprob)

@@ -3,9 +3,8 @@
  * a memory budget, and put back in order. Where not even one sequence would fit, the backward half computes layers again
  * instead of keeping what was in them.
  */
-import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
-import { isFinite } from "./internal/finite.js"
+import { isFinite, nonFinite } from "./internal/finite.js"
 import { weightFeeds } from "./internal/weightFeeds.js"
 import * as Llama from "./Llama.js"
 import * as Lora from "./Lora.js"
@@ -251,5 +250,3 @@ const scalars = (runtime: OnnxRuntime.OnnxRuntime, loss: Engine.Loss, rank: numb
     beta: scalar("beta" in loss ? loss.beta : 0)
   }
 }
-
-const nonFinite = (description: string) => new EngineError({ reason: "NonFinite", description })

@@ -24,6 +24,7 @@ import * as Stream from "effect/Stream"
 import type { Snapshot } from "./Engine.js"
 import * as CheckpointFiles from "./internal/checkpointFiles.js"
 import { ofBytes } from "./internal/storedFile.js"
+import * as Turns from "./internal/turns.js"
 import { ServerError } from "./ServerError.js"
 
 /**
@@ -208,7 +209,9 @@ interface Backend {
 
 const make = (backend: Backend, existing: ReadonlyArray<Info>): Effect.Effect<Service> => {
   const infos = new Map(existing.map((info) => [TinkerPath.format(info.path), info]))
-  const inTurn = makeTurns()
+  const turns = Turns.make()
+  const inTurn = <A, E>(path: TinkerPath.TinkerPath, effect: Effect.Effect<A, E>) =>
+    turns(TinkerPath.format(path), effect)
 
   const end = (info: Info): Effect.Effect<void, ServerError> =>
     Effect.uninterruptible(
@@ -338,28 +341,6 @@ const isOver = ({ expiresAt }: Info, now: number): boolean => expiresAt !== unde
 const endOf = (now: number, ttlSeconds: number): number | undefined => {
   const end = now + ttlSeconds * 1000
   return Number.isNaN(new Date(end).getTime()) ? undefined : end
-}
-
-/** Does what concerns one path one after another, and what concerns different paths at once. */
-const makeTurns = () => {
-  const turns = new Map<string, { readonly semaphore: Effect.Semaphore; holders: number }>()
-  return <A, E>(path: TinkerPath.TinkerPath, effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
-    const key = TinkerPath.format(path)
-    return Effect.acquireUseRelease(
-      Effect.sync(() => {
-        const turn = turns.get(key) ?? { semaphore: Effect.unsafeMakeSemaphore(1), holders: 0 }
-        turns.set(key, turn)
-        turn.holders += 1
-        return turn
-      }),
-      ({ semaphore }) => semaphore.withPermits(1)(effect),
-      (turn) =>
-        Effect.sync(() => {
-          turn.holders -= 1
-          if (turn.holders === 0) turns.delete(key)
-        })
-    )
-  }
 }
 
 const isName = (name: string): boolean => /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/.test(name)

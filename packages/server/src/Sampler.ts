@@ -272,7 +272,7 @@ const largest = (logits: Float32Array, tokens: Int32Array | undefined): number =
 /** The `k` tokens with the largest logits, best first. */
 const best = (logits: Float32Array, k: number): Int32Array => {
   // A whole sort costs V log V comparisons; for a few tokens out of many a heap of k costs about V.
-  if (k * 8 > logits.length) return sorted(logits).subarray(0, k)
+  if (k * 8 > logits.length) return sorted(logits, k)
   const heap = new Int32Array(k)
   for (let i = 0; i < k; i++) heap[i] = i
   const worse = (x: number, y: number): boolean => {
@@ -303,10 +303,10 @@ const best = (logits: Float32Array, k: number): Int32Array => {
 }
 
 /**
- * All tokens, those with the largest logits first. Numbers sort several times as quickly as by a comparison, so each logit is
+ * The first `k` of all tokens, sorted by their logits. Numbers sort several times as quickly as by a comparison, so each logit is
  * made one: the bits of a float32 are in its order once those of the negative are turned round. Its token stands behind it.
  */
-const sorted = (logits: Float32Array): Int32Array => {
+const sorted = (logits: Float32Array, k: number): Int32Array => {
   const size = logits.length
   const values = new Float32Array(size)
   // So that both zeros are one.
@@ -318,7 +318,9 @@ const sorted = (logits: Float32Array): Int32Array => {
     keys[i] = (0xffffffff - (rising >>> 0)) * size + i
   }
   keys.sort()
-  return Int32Array.from(keys, (key) => key % size)
+  const tokens = new Int32Array(k)
+  for (let i = 0; i < k; i++) tokens[i] = keys[i]! % size
+  return tokens
 }
 
 /** The shortest beginning of `order` such that every token in it has less than `topP` of the order's probability before it. */

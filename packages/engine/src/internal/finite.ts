@@ -1,4 +1,7 @@
 /** Whether numbers are finite, in plain loops: there are millions of them. */
+import { EngineError } from "@effect-tinker/server/Engine"
+
+export const nonFinite = (description: string) => new EngineError({ reason: "NonFinite", description })
 
 export const isFinite = (array: Float32Array): boolean => {
   for (let i = 0; i < array.length; i++) if (!Number.isFinite(array[i]!)) return false

@@ -50,20 +50,31 @@ export const requireModel = (state: State.ServerState, modelId: string): Effect.
 export const requireSampler = (
   state: State.ServerState,
   samplerId: string
+): Effect.Effect<State.Sampler, Http.Refusal> =>
+  ownSampler(state, samplerId, (sampler) =>
+    after(
+      requireActive(sampler.session),
+      () =>
+        sampler.lost === undefined
+          ? after(requireCheckpoint(state, sampler), () => Effect.succeed(sampler))
+          : lostSampler(samplerId, sampler.lost)
+    ))
+
+/** Ended and lost ones too. */
+export const requireKnownSampler = (
+  state: State.ServerState,
+  samplerId: string
+): Effect.Effect<State.Sampler, Http.Refusal> => ownSampler(state, samplerId, Effect.succeed)
+
+const ownSampler = (
+  state: State.ServerState,
+  samplerId: string,
+  next: (sampler: State.Sampler) => Effect.Effect<State.Sampler, Http.Refusal>
 ): Effect.Effect<State.Sampler, Http.Refusal> => {
   const sampler = state.samplers.get(samplerId)
-  if (sampler === undefined) return noSampler(samplerId)
-  return after(
-    Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner),
-    () =>
-      after(
-        requireActive(sampler.session),
-        () =>
-          sampler.lost === undefined
-            ? after(requireCheckpoint(state, sampler), () => Effect.succeed(sampler))
-            : lostSampler(samplerId, sampler.lost)
-      )
-  )
+  return sampler === undefined
+    ? Http.refuse(404, `there is no sampler ${samplerId}`)
+    : after(Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner), () => next(sampler))
 }
 
 /** What the engine has keeps its weights, whatever becomes of the checkpoint that they are from. */
@@ -75,20 +86,7 @@ const requireCheckpoint = (state: State.ServerState, sampler: State.Sampler): Ef
       (why) => why === undefined ? Effect.void : lostSampler(sampler.id, why)
     )
 
-const noSampler = (samplerId: string) => Http.refuse(404, `there is no sampler ${samplerId}`)
-
 const lostSampler = (samplerId: string, why: string) => Http.refuse(410, `the sampler ${samplerId} is lost: ${why}`)
-
-/** Ended and lost ones too. */
-export const requireKnownSampler = (
-  state: State.ServerState,
-  samplerId: string
-): Effect.Effect<State.Sampler, Http.Refusal> => {
-  const sampler = state.samplers.get(samplerId)
-  return sampler === undefined
-    ? noSampler(samplerId)
-    : after(Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner), () => Effect.succeed(sampler))
-}
 
 /** The result of a request is told to whoever may have asked for it. */
 export const requireRequest = (state: State.ServerState, requestId: string): Effect.Effect<void, Http.Refusal> =>

@@ -21,34 +21,26 @@ export const create = (
     readonly checkpoint: { readonly path: string; readonly identity: LiveSampler.Checkpoint } | undefined
   }
 ): Effect.Effect<boolean, Engine.EngineError> =>
-  turnsOf(options.session).withPermits(1)(Effect.gen(function*() {
-    const { checkpoint, snapshot, ...sampler } = options
-    if (state.samplers.has(options.id)) return false
-    yield* state.engine.createSampler(options.id, { baseModel: options.baseModel.name, snapshot })
-    yield* open(state, {
-      ...sampler,
-      completions: Completions.make(),
-      joinedClients: 0,
-      isLoaded: true,
-      lost: undefined,
-      modelPath: checkpoint?.path,
-      checkpoint: checkpoint?.identity,
-      hasOwnWeights: checkpoint === undefined && snapshot !== undefined,
-      adapter: undefined
+  state.creating(
+    options.id,
+    Effect.gen(function*() {
+      const { checkpoint, snapshot, ...sampler } = options
+      if (state.samplers.has(options.id)) return false
+      yield* state.engine.createSampler(options.id, { baseModel: options.baseModel.name, snapshot })
+      yield* open(state, {
+        ...sampler,
+        completions: Completions.make(),
+        joinedClients: 0,
+        isLoaded: true,
+        lost: undefined,
+        modelPath: checkpoint?.path,
+        checkpoint: checkpoint?.identity,
+        hasOwnWeights: checkpoint === undefined && snapshot !== undefined,
+        adapter: undefined
+      })
+      return true
     })
-    return true
-  }))
-
-/** Samplers of a session are made one after another: of two with one number, the second finds the first. */
-const turns = new WeakMap<Sessions.Session, Effect.Semaphore>()
-
-const turnsOf = (session: Sessions.Session): Effect.Semaphore => {
-  const known = turns.get(session)
-  if (known !== undefined) return known
-  const made = Effect.unsafeMakeSemaphore(1)
-  turns.set(session, made)
-  return made
-}
+  )
 
 /** Makes a sampler known, which the engine has or is given back. */
 export const open = (

@@ -17,6 +17,7 @@ import * as Limits from "./limits.js"
 import type * as LiveModel from "./liveModel.js"
 import * as Presence from "./presence.js"
 import * as Records from "./records.js"
+import * as Turns from "./turns.js"
 import * as Usage from "./usage.js"
 import * as WatchedStore from "./watchedStore.js"
 import type * as Work from "./work.js"
@@ -83,6 +84,8 @@ export interface ServerState {
   readonly futures: Futures.Service
   readonly models: Map<string, Model>
   readonly samplers: Map<string, Sampler>
+  /** Of two samplers with one id, the second finds the first. */
+  readonly creating: Turns.Turns
   /** Of the runs that copies of checkpoints have made. */
   readonly projectsOfCopies: Map<string, string>
   /** Copies by the keys of the requests for them. */
@@ -138,6 +141,7 @@ export const make = (
       }),
       models,
       samplers,
+      creating: Turns.make(),
       projectsOfCopies: new Map(
         records?.copies.flatMap(({ projectId, runId }) => projectId === undefined ? [] : [[runId, projectId] as const])
       ),
