@@ -2,7 +2,6 @@
  * A request that the server has accepted: its result, and what is happening to it meanwhile.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -19,11 +18,15 @@ import type { Budget } from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId } from "./Identifiers.js"
 import type { Track } from "./internal/callTrace.js"
-import { malformed, type Origin } from "./internal/decodeJson.js"
+import { malformed, type Origin, unreadable } from "./internal/decodeJson.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
+import * as Monotonic from "./internal/monotonic.js"
 import type { Observers } from "./internal/observers.js"
+import { patienceFor, type Progress, stuckAt } from "./internal/progress.js"
+import { queueWarning } from "./internal/queueWarning.js"
 import * as StateCell from "./internal/stateCell.js"
 import { stuckWarning } from "./internal/stuckWarning.js"
+import { watchdog } from "./internal/watchdog.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import {
   ApiResponseValidationError,
@@ -32,7 +35,7 @@ import {
   SessionClosedError,
   type TinkerError
 } from "./TinkerError.js"
-import * as TinkerHttpClient from "./TinkerHttpClient.js"
+import type * as TinkerHttpClient from "./TinkerHttpClient.js"
 import * as WaitingPolicy from "./WaitingPolicy.js"
 
 /**
@@ -161,6 +164,12 @@ export interface Submitted<A> {
   readonly decode: Decoder<A>
   /** From the call to its acceptance, in seconds. */
   readonly roundTrip?: number | undefined
+  /** When the call was made, in milliseconds of the monotonic clock: a deadline counts from then. */
+  readonly began?: number | undefined
+  /** Kept by who submitted it, and who then also ends it when it is stuck. */
+  readonly progress?: Progress | undefined
+  /** The session that it is of. */
+  readonly session?: TinkerHttpClient.SessionLife | undefined
   /** Known to be there, with this many bytes. */
   readonly finishedSize?: number | undefined
   /** The phases of the call, if somebody sees them. */
@@ -191,10 +200,12 @@ export interface Waiting {
   readonly responseBudget: Budget
   /** Who waits, e.g. `model S:train:0`, in warnings. */
   readonly label: string
-  /** Logs a warning, unless this client did a moment ago. */
+  /** Logs a warning that something is stuck, unless this client did a moment ago. */
   readonly warn: (message: string) => Effect.Effect<void>
-  /** Runs with each answer that is no result yet. */
-  readonly onPending?: ((reply: FuturesApi.Pending) => Effect.Effect<void>) | undefined
+  /** The same for what the server says of queues. */
+  readonly warnOfQueue: (message: string) => Effect.Effect<void>
+  /** When a result last arrived, in milliseconds of the monotonic clock: then the others get on too. */
+  readonly progress: { at: number }
   /** Who is told of failures and pauses. */
   readonly observers?: Observers | undefined
 }
@@ -371,14 +382,19 @@ export const retrieve = <A>(
 ): Effect.Effect<A, TinkerError> =>
   Effect.flatMap(WaitingPolicy.CurrentWaitingPolicy, (policy) =>
     Effect.clockWith((clock) => {
-      const waiter = new Waiter(waiting, submitted, report, policy, clock.unsafeCurrentTimeMillis())
+      const now = Monotonic.unsafeNow(clock)
+      const waiter = new Waiter(waiting, submitted, report, policy, now)
+      const watched = policy.failsWhenStuck && submitted.progress === undefined
+        ? watchdog(waiter.run, () => waiter.stuckAt(), waiter.failAsStuck)
+        : waiter.run
+      const left = Duration.toMillis(policy.deadline) - (now - (submitted.began ?? now))
       return Effect.catchAll(
         Duration.isFinite(policy.deadline)
-          ? Effect.timeoutFail(waiter.run, {
-            duration: policy.deadline,
+          ? Effect.timeoutFail(watched, {
+            duration: Math.max(0, Math.ceil(left)),
             onTimeout: () => waiter.timeout("waiting", policy.deadline)
           })
-          : waiter.run,
+          : watched,
         waiter.onFailure
       )
     }))
@@ -391,10 +407,12 @@ class Waiter<A> {
   private readonly policy: WaitingPolicy.WaitingPolicy
   private iteration = 0
   private allowMetadataOnly: boolean
-  private unexplained = 0
   private state = "submitted"
-  /** When the server last reported progress. */
-  private progress: number
+  /** What the server said last. */
+  private said: FuturesApi.QueueState | undefined
+  private saidWhy: string | undefined
+  private readonly progress: Progress
+  private isRetrying = false
   private stuck = false
   private trouble: FutureTrouble | undefined
   private inProtobuf = false
@@ -410,7 +428,7 @@ class Waiter<A> {
     this.submitted = submitted
     this.reportState = reportState
     this.policy = policy
-    this.progress = now
+    this.progress = submitted.progress ?? { at: now, isActive: false }
     this.allowMetadataOnly = (submitted.finishedSize ?? 0) === 0
   }
 
@@ -421,6 +439,7 @@ class Waiter<A> {
   })
 
   report(state: State): void {
+    this.isRetrying = state._tag === "retrying"
     this.state = describe(state)
     this.reportState?.(state)
   }
@@ -452,45 +471,67 @@ class Waiter<A> {
   }
 
   private readonly ask: Effect.Effect<A, TinkerError> = Effect.suspend(() => {
-    const { decode, operation, requestId, requestType, roundTrip } = this.submitted
     const iteration = this.iteration++
     return Effect.clockWith((clock) => {
-      const asked = clock.unsafeCurrentTimeMillis()
+      const asked = Monotonic.unsafeNow(clock)
       return Effect.flatMap(
-        RetryPolicy.retryWith(
-          (attempts) =>
-            this.waiting.futures.retrieve({
-              requestId,
-              requestType,
-              iteration,
-              allowMetadataOnly: this.allowMetadataOnly,
-              protobuf: decode.protobuf !== undefined,
-              roundTrip,
-              timeout: this.pollTimeout(asked),
-              attempts,
-              call: operation,
-              onBillingPause: this.onBillingPause
-            }),
-          { policy: "poll", onRetry: this.onRetry }
-        ),
-        (reply) => this.read(reply, asked)
+        RetryPolicy.retryWith((attempts) => this.askOnce(iteration, attempts), {
+          policy: "poll",
+          onRetry: this.onRetry
+        }),
+        (answer) => {
+          if (answer._tag !== "Result") return this.read(answer, asked)
+          this.waiting.progress.at = Monotonic.unsafeNow(clock)
+          return Effect.succeed(answer.value)
+        }
       )
     })
   })
 
-  private read(reply: FuturesApi.Reply, asked: number): Effect.Effect<A, TinkerError> {
+  /** A result that cannot be read is asked for again as one that did not arrive: the server still has it. */
+  private askOnce(
+    iteration: number,
+    attempts: TinkerHttpClient.Attempts
+  ): Effect.Effect<Unfinished | Result<A>, TinkerError> {
+    const { decode, operation, requestId, requestType, roundTrip, session } = this.submitted
+    return Effect.flatMap(
+      this.waiting.futures.retrieve({
+        requestId,
+        requestType,
+        iteration,
+        allowMetadataOnly: this.allowMetadataOnly,
+        protobuf: decode.protobuf !== undefined,
+        roundTrip,
+        attempts,
+        session,
+        call: operation,
+        onBillingPause: this.onBillingPause
+      }),
+      (reply): Effect.Effect<Unfinished | Result<A>, TinkerError> => {
+        switch (reply._tag) {
+          case "Json":
+            return this.decoded(reply.response, (origin) => decode.json(reply.value, origin))
+          case "Protobuf":
+            this.inProtobuf = true
+            return this.decoded(reply.response, (origin) =>
+              decode.protobuf === undefined
+                ? malformed(origin, "it is protobuf, and JSON was asked for")
+                : Effect.succeed(decode.protobuf(reply.response.body)))
+          default:
+            return Effect.succeed(reply)
+        }
+      }
+    )
+  }
+
+  private read(reply: Unfinished, asked: number): Effect.Effect<A, TinkerError> {
     const { operation, requestId } = this.submitted
     switch (reply._tag) {
       case "Pending":
-        return Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          this.notePending(reply, now)
-          const noted = this.waiting.onPending?.(reply) ?? Effect.void
+        return Effect.flatMap(Monotonic.now, (now) => {
+          const noted = this.notePending(reply, now)
           return Effect.zipRight(Effect.all([noted, this.checkStuck(now), pace(asked, now)]), this.ask)
         })
-      case "Unexplained":
-        return this.unexplained++ < mostUnexplained
-          ? Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.zipRight(pace(asked, now), this.ask))
-          : Effect.fail(reply.error)
       case "MetadataOnly":
         return this.allowMetadataOnly
           ? this.askForLarge(reply.size)
@@ -506,32 +547,24 @@ class Waiter<A> {
           category: reply.category,
           description: reply.description
         })
-      case "Json":
-        return this.decoded(reply.response, (origin) => this.submitted.decode.json(reply.value, origin))
-      case "Protobuf":
-        this.inProtobuf = true
-        return this.decoded(reply.response, (origin) => {
-          const { protobuf } = this.submitted.decode
-          return protobuf === undefined
-            ? malformed(origin, "it is protobuf, and JSON was asked for")
-            : Effect.succeed(protobuf(reply.response.body))
-        })
     }
   }
 
   private decoded(
     response: TinkerHttpClient.Response,
     decode: (origin: Origin) => Effect.Effect<A, TinkerError>
-  ): Effect.Effect<A, TinkerError> {
-    const { operation, requestId } = this.submitted
+  ): Effect.Effect<Result<A>, TinkerError> {
+    const { operation, requestId, track } = this.submitted
     const origin: Origin = { operation, requestId, response }
-    const { track } = this.submitted
     track?.arrived()
     try {
       const decoded = this.trouble === undefined ? decode(origin) : Effect.zipLeft(decode(origin), this.trouble.finish)
-      return track?.isPart === true ? Effect.tap(decoded, () => track.partRead()) : decoded
+      return Effect.map(decoded, (value) => {
+        if (track?.isPart === true) track.partRead()
+        return { _tag: "Result", value }
+      })
     } catch (cause) {
-      return malformed(origin, cause instanceof Error ? cause.message : "it is damaged", cause)
+      return unreadable(origin, cause instanceof Error ? cause.message : "it is damaged", cause)
     }
   }
 
@@ -541,20 +574,37 @@ class Waiter<A> {
     return this.waiting.responseBudget.withPermits(size)(this.ask)
   }
 
-  private notePending(reply: FuturesApi.Pending, now: number): void {
+  private notePending(reply: FuturesApi.Pending, now: number): Effect.Effect<void> {
     if (reply.isTimeout === true) this.troubled()?.timedOut(this.iteration - 1)
-    if (reply.queueState === "active") {
-      this.progress = now
+    if (reply.queueState !== this.said || reply.reason !== this.saidWhy) {
+      this.said = reply.queueState
+      this.saidWhy = reply.reason
+      this.progress.at = now
+      this.progress.isActive = reply.queueState === "active"
       this.stuck = false
+    }
+    if (reply.queueState === "active") {
       this.trouble?.resumed(reply.reason)
       this.submitted.track?.enter("running")
-      this.report({ _tag: "running", reason: reply.reason })
-    } else if (reply.queueState !== undefined || reply.reason !== undefined) {
+      if (!this.stuck) this.report({ _tag: "running", reason: reply.reason })
+      return Effect.void
+    }
+    if (reply.queueState !== undefined || reply.reason !== undefined) {
       const { reason, queueState = "unknown" } = reply
       this.troubled()?.paused(reply)
       this.submitted.track?.enter("queued", { queueState })
-      if (!this.stuck) this.report({ _tag: "queued", queueState, reason, since: DateTime.unsafeMake(now) })
+      return Effect.zipRight(
+        this.waiting.warnOfQueue(queueWarning(this.waiting.label, reply)),
+        Effect.clockWith((clock) => {
+          const since = DateTime.unsafeMake(clock.unsafeCurrentTimeMillis())
+          if (!this.stuck) this.report({ _tag: "queued", queueState, reason, since })
+          return Effect.void
+        })
+      )
     }
+    // The server is back, and says nothing of the queue.
+    if (this.isRetrying && !this.stuck) this.report({ _tag: "submitted" })
+    return Effect.void
   }
 
   private readonly onBillingPause = (since: DateTime.Utc): void => {
@@ -566,45 +616,56 @@ class Waiter<A> {
   private readonly onRetry = (attempt: number, error: TinkerError): Effect.Effect<void, TinkerError> => {
     this.troubled()?.failed(error, this.iteration - 1, true, false)
     if (!this.stuck) this.report({ _tag: "retrying", attempt, error })
-    return Effect.flatMap(Clock.currentTimeMillis, (now) => this.checkStuck(now))
+    return Effect.flatMap(Monotonic.now, (now) => this.checkStuck(now))
   }
 
+  stuckAt(): number {
+    return stuckAt(this.progress, this.waiting.progress.at, this.policy)
+  }
+
+  readonly failAsStuck = (): Effect.Effect<never, ApiTimeoutError> => {
+    this.troubled()?.stuck()
+    return Effect.fail(this.timeout("stuck", patienceFor(this.progress, this.policy)))
+  }
+
+  /** One that fails when it is stuck is ended from outside, at the very moment. */
   private checkStuck(now: number): Effect.Effect<void, TinkerError> {
-    const { failsWhenStuck, stuckAfter } = this.policy
-    if (this.stuck || now - this.progress < Duration.toMillis(stuckAfter)) return Effect.void
-    if (failsWhenStuck) {
-      this.troubled()?.stuck()
-      return this.timeout("stuck", stuckAfter)
-    }
+    if (this.stuck || this.policy.failsWhenStuck || now < this.stuckAt()) return Effect.void
     this.stuck = true
     this.troubled()?.stuck()
     const before = this.state
-    this.report({ _tag: "stuck", since: DateTime.unsafeMake(this.progress) })
+    const stuckAfter = patienceFor(this.progress, this.policy)
     const { operation, requestId } = this.submitted
-    return this.waiting.warn(
-      stuckWarning({ operation, requestId, label: this.waiting.label, stuckAfter, state: before })
-    )
-  }
-
-  /** A question is not held beyond the moment at which the request counts as stuck. */
-  private pollTimeout(now: number): Duration.Duration {
-    const left = Duration.toMillis(this.policy.stuckAfter) - (now - this.progress)
-    return this.policy.failsWhenStuck && left < Duration.toMillis(FuturesApi.pollTimeout)
-      ? Duration.millis(Math.max(left, shortestInterval))
-      : FuturesApi.pollTimeout
+    return Effect.clockWith((clock) => {
+      const standing = Monotonic.unsafeNow(clock) - Math.max(this.progress.at, this.waiting.progress.at)
+      this.report({ _tag: "stuck", since: DateTime.unsafeMake(Math.round(clock.unsafeCurrentTimeMillis() - standing)) })
+      return this.waiting.warn(
+        stuckWarning({ operation, requestId, label: this.waiting.label, stuckAfter, state: before })
+      )
+    })
   }
 }
 
-/** Source: the Python SDK 0.38.0. */
-const mostUnexplained = 3
+/** What is no result yet, or never will be. */
+type Unfinished = FuturesApi.Pending | FuturesApi.MetadataOnly | FuturesApi.Failed
+
+interface Result<A> {
+  readonly _tag: "Result"
+  readonly value: A
+}
 
 /** In milliseconds: the server is to hold the question; one that answers at once is not asked as fast as it answers. */
 const shortestInterval = 100
 
 const pace = (asked: number, now: number): Effect.Effect<void> =>
-  now >= asked + shortestInterval ? Effect.void : Effect.sleep(asked + shortestInterval - now)
+  now >= asked + shortestInterval ? Effect.void : Effect.sleep(Math.ceil(asked + shortestInterval - now))
 
-const describe = (state: State): string => {
+/**
+ * A state in words, for errors.
+ *
+ * @internal
+ */
+export const describe = (state: State): string => {
   switch (state._tag) {
     case "queued":
       return `${state.queueState}${state.reason === undefined ? "" : `: ${state.reason}`}`

@@ -4,16 +4,18 @@
  * When the server refuses it, the samples that wait are asked for singly, and the poll is tried again with the next ones.
  * When the client is closed they are too, by which they learn of it.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
-import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
-import { isRetryable, type TinkerError } from "./TinkerError.js"
+import * as Monotonic from "./internal/monotonic.js"
+import * as PolicyRun from "./internal/policyRun.js"
+import * as RetryPolicy from "./RetryPolicy.js"
+import type { TinkerError } from "./TinkerError.js"
+import type { SessionLife } from "./TinkerHttpClient.js"
 
 /**
  * @since 0.1.0
@@ -47,9 +49,6 @@ const betweenPeeks = Duration.toMillis("1 minute")
 /** Completions of samples that nobody waits for yet. The oldest make room: many are of samples that were given up. */
 const mostEarly = 10_000
 
-/** In seconds. */
-const longestPause = 30
-
 /**
  * Polls while something waits, in the scope. Closing the scope sends the last acknowledgements.
  *
@@ -59,31 +58,36 @@ const longestPause = 30
 export const make = (options: {
   readonly futures: FuturesApi.Service
   readonly samplingSessionId: SamplingSessionId
+  readonly session: SessionLife
   /** 0 for the original client of the sampling session. */
   readonly clonedSamplerId: number
   readonly scope: Scope.Scope
 }): Effect.Effect<CompletionPoller> =>
   Effect.gen(function*() {
-    const { clonedSamplerId, futures, samplingSessionId, scope } = options
+    const { clonedSamplerId, futures, samplingSessionId, scope, session } = options
     const waiting = new Map<RequestId, Entry>()
     const early = new Map<RequestId, number>()
     const read = new Set<RequestId>()
     let cursor = 0
     let running = false
     let ended = false
-    let failures = 0
+    let failures: PolicyRun.PolicyRun | undefined
     let peekedAt = -Infinity
 
     const ask = (timeout: number | undefined, limit: Duration.Duration) =>
       Effect.suspend(() => {
         const acknowledged = Array.from(read).sort()
         for (const id of acknowledged) read.delete(id)
-        return futures.retrieveMany({
-          target: { type: "sampling_session", samplingSessionId, clonedSamplerId },
-          prevCursor: cursor,
-          timeout,
-          retrievedRequestIds: acknowledged
-        }, limit).pipe(
+        return futures.retrieveMany(
+          {
+            target: { type: "sampling_session", samplingSessionId, clonedSamplerId },
+            prevCursor: cursor,
+            timeout,
+            retrievedRequestIds: acknowledged
+          },
+          limit,
+          { session }
+        ).pipe(
           Effect.onError(() =>
             Effect.sync(() => {
               for (const id of acknowledged) read.add(id)
@@ -94,7 +98,7 @@ export const make = (options: {
 
     const tell = (reply: FuturesApi.FuturesRetrieveResponse) => {
       cursor = reply.cursor
-      failures = 0
+      failures = undefined
       for (const { requestId, size = 0 } of reply.completions) {
         const entry = waiting.get(requestId)
         if (entry === undefined) {
@@ -112,19 +116,27 @@ export const make = (options: {
       waiting.clear()
     }
 
+    /** By the policy `completions`. When that is over, or the failure is final, those who wait ask singly. */
     const afterFailure = (error: TinkerError) =>
       Effect.gen(function*() {
         // A poll without an answer is one that the server held for too long.
-        if (error._tag === "ApiTimeoutError") return
-        if (!isRetryable(error)) {
+        if (error._tag === "ApiTimeoutError") return true
+        const { completions, retryable } = yield* RetryPolicy.CurrentPolicies
+        failures ??= PolicyRun.begin(completions)
+        const wait = yield* failures.next(error)
+        if (wait === undefined || !retryable(error)) {
           release()
           yield* Effect.logDebug("finished samples cannot be asked for together now", error.message)
         }
-        const stretch = yield* Random.nextRange(0.8, 1.2)
-        yield* Effect.sleep(Duration.seconds(Math.min(2 ** failures++, longestPause) * stretch))
+        if (wait === undefined) {
+          failures = undefined
+          return false
+        }
+        yield* Effect.sleep(Math.ceil(wait))
+        return true
       })
 
-    const peekAtOldest = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const peekAtOldest = Effect.flatMap(Monotonic.now, (now) => {
       const [oldest] = waiting
       if (oldest === undefined || now - peekedAt < betweenPeeks) return Effect.void
       const [requestId, entry] = oldest
@@ -140,12 +152,20 @@ export const make = (options: {
     })
 
     const loop = Effect.gen(function*() {
-      while (waiting.size > 0 || read.size > 0) {
+      let goesOn = true
+      while (goesOn && (waiting.size > 0 || read.size > 0)) {
         const idle = waiting.size === 0
-        yield* Effect.matchEffect(ask(idle ? 0 : undefined, idle ? acknowledgeTimeout : FuturesApi.pollTimeout), {
-          onSuccess: (reply) => Effect.sync(() => tell(reply)),
-          onFailure: afterFailure
-        })
+        goesOn = yield* Effect.matchEffect(
+          ask(idle ? 0 : undefined, idle ? acknowledgeTimeout : FuturesApi.pollTimeout),
+          {
+            onSuccess: (reply) =>
+              Effect.sync(() => {
+                tell(reply)
+                return true
+              }),
+            onFailure: afterFailure
+          }
+        )
         yield* peekAtOldest
       }
       running = false
@@ -170,7 +190,7 @@ export const make = (options: {
 
     return {
       finished: (requestId, peek) =>
-        Effect.flatMap(Clock.currentTimeMillis, (since) => {
+        Effect.flatMap(Monotonic.now, (since) => {
           if (ended) return Effect.succeed(undefined)
           const size = early.get(requestId)
           if (size !== undefined) {

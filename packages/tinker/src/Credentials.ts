@@ -13,7 +13,9 @@ import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { isJwt, readClaims } from "./internal/jwt.js"
+import * as PolicyRun from "./internal/policyRun.js"
 import { shared } from "./internal/shared.js"
+import * as RetryPolicy from "./RetryPolicy.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import { InvalidInputError, type TinkerError } from "./TinkerError.js"
 
@@ -83,8 +85,8 @@ const keptFor = Duration.minutes(1)
 /** Tokens are renewed on demand when this much, or a quarter of their life, is left. Source: the Python SDK 0.38.0. */
 const margin = Duration.seconds(60)
 
-/** A failed renewal ahead of time is tried again after this. Source: the Python SDK 0.38.0. */
-const renewalPause = Duration.seconds(60)
+/** A token that does not say how long it lives is renewed after this. Source: the Python SDK 0.38.0. */
+const unknownLife = Duration.seconds(60)
 
 /** However short a token lives, it is not renewed ahead of time more often than this. */
 const shortestRenewal = Duration.seconds(5)
@@ -183,9 +185,10 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
         const share = yield* Random.nextRange(0.45, 0.55)
         yield* Effect.sleep(
           current.lifetime === undefined
-            ? renewalPause
+            ? unknownLife
             : Duration.max(Duration.times(current.lifetime, share), shortestRenewal)
         )
+        const run = PolicyRun.begin((yield* RetryPolicy.CurrentPolicies).tokenRenewal)
         while (token === current) {
           const outcome = yield* Effect.either(fetchToken)
           if (Either.isRight(outcome)) break
@@ -194,7 +197,12 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
             renewsAhead = false
             return
           }
-          yield* Effect.sleep(renewalPause)
+          const wait = yield* run.next(outcome.left)
+          if (wait === undefined) {
+            renewsAhead = false
+            return
+          }
+          yield* Effect.sleep(Math.ceil(wait))
         }
       }
     })

@@ -1,7 +1,6 @@
 /**
  * How much is on its way to and from the server at once: back-pressure in requests and in bytes, first come, first served.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -11,7 +10,11 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as ClientConfig from "./ClientConfig.js"
 import type { SamplingSessionId } from "./Identifiers.js"
-import type { TinkerError } from "./TinkerError.js"
+import * as Monotonic from "./internal/monotonic.js"
+import * as PolicyRun from "./internal/policyRun.js"
+import * as RetryPolicy from "./RetryPolicy.js"
+import { type TinkerError, withAttempts } from "./TinkerError.js"
+import * as TinkerEvents from "./TinkerEvents.js"
 import * as TinkerMetrics from "./TinkerMetrics.js"
 
 /**
@@ -34,11 +37,13 @@ export interface Service {
 
   /**
    * Submits a sample of so many estimated bytes. 429 lets all samples of this client pause for a second, or for five
-   * after a large one, and then submits the same again; for ten seconds after a pause little is submitted at once.
+   * after a large one, or for as long as the server asks, and then submits the same again, by the policy `backpressure`; for ten
+   * seconds after a pause little is submitted at once. `warn` is told what is refused, and for how long it has been.
    */
   readonly submitSample: <A>(
     bytes: number,
-    attempt: Effect.Effect<A, TinkerError>
+    attempt: Effect.Effect<A, TinkerError>,
+    warn: (message: string) => Effect.Effect<void>
   ) => Effect.Effect<A, TinkerError>
 }
 
@@ -131,6 +136,16 @@ const cautionRequests = mostSubmissions / 10
 const cautionBytes = 20
 const caution = Duration.toMillis("10 seconds")
 
+/** How often one sample was refused for now. */
+interface Refusals {
+  readonly run: PolicyRun.PolicyRun
+  readonly since: number
+  count: number
+}
+
+/** In milliseconds: what passes sooner is nobody's concern. */
+const worthAWarning = 60_000
+
 /** A refused sample larger than this pauses the others longer. */
 const large = 131_072
 const pauseAfter = (bytes: number): number => Duration.toMillis(bytes > large ? "5 seconds" : "1 second")
@@ -151,7 +166,7 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
 
     const resumed = (): Effect.Effect<void> =>
       Effect.flatMap(
-        Clock.currentTimeMillis,
+        Monotonic.now,
         (now) =>
           now < pausedUntil
             ? Effect.zipRight(Effect.sleep(Math.ceil(pausedUntil - now)), Effect.suspend(resumed))
@@ -164,19 +179,47 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
         const stretch = yield* Random.nextRange(1, 1.2)
         const wait = Math.max(pauseAfter(bytes), askedToWait === undefined ? 0 : Duration.toMillis(askedToWait))
         metrics?.queuePaused("backpressure")
-        pausedUntil = Math.max(pausedUntil, (yield* Clock.currentTimeMillis) + Math.ceil(wait * stretch))
+        pausedUntil = Math.max(pausedUntil, (yield* Monotonic.now) + Math.ceil(wait * stretch))
       })
 
-    const submitSample = <A>(bytes: number, attempt: Effect.Effect<A, TinkerError>): Effect.Effect<A, TinkerError> => {
+    const submitSample: Service["submitSample"] = <A>(
+      bytes: number,
+      attempt: Effect.Effect<A, TinkerError>,
+      warn: (message: string) => Effect.Effect<void>
+    ) => {
+      let refusals: Refusals | undefined
+
+      const refused = (error: TinkerError) =>
+        Effect.gen(function*() {
+          const now = yield* Monotonic.now
+          if (refusals === undefined) {
+            const { backpressure } = yield* RetryPolicy.CurrentPolicies
+            refusals = { run: PolicyRun.begin(backpressure), since: now, count: 0 }
+          }
+          refusals.count += 1
+          const wait = yield* refusals.run.next(error)
+          const elapsed = Math.round(now - refusals.since)
+          if (wait === undefined) return yield* Effect.fail(withAttempts(error, refusals.count, elapsed))
+          const { operation } = error
+          const hub = yield* TinkerEvents.CurrentHub
+          if (hub.isHeard()) {
+            const attempt = refusals.count + 1
+            hub.publish({ _tag: "RetryScheduled", operation, policy: "backpressure", attempt, wait, error })
+          }
+          const left = Math.max(wait, pausedUntil - now)
+          if (elapsed + left >= worthAWarning) yield* warn(RetryPolicy.stillFailing(error, elapsed, left))
+          if (wait > 0) yield* Effect.sleep(Math.ceil(wait))
+        })
+
       const guarded: Effect.Effect<Effect.Effect<A, TinkerError>, TinkerError> = Effect.clockWith((clock) => {
-        const careful = clock.unsafeCurrentTimeMillis() - pausedUntil < caution
+        const careful = Monotonic.unsafeNow(clock) - pausedUntil < caution
         return Effect.suspend((): Effect.Effect<Effect.Effect<A, TinkerError>, TinkerError> =>
           // A pause that began while this one waited for its share holds for it too.
-          clock.unsafeCurrentTimeMillis() < pausedUntil
+          Monotonic.unsafeNow(clock) < pausedUntil
             ? Effect.succeed(again)
             : Effect.catchAll(Effect.map(attempt, Effect.succeed), (error) =>
               error._tag === "ApiStatusError" && error.reason === "RateLimit"
-                ? Effect.as(pause(bytes, error.retryAfter), again)
+                ? Effect.as(pause(bytes, error.retryAfter), Effect.zipRight(refused(error), again))
                 : Effect.fail(error))
         ).pipe(
           submissions.withPermits(careful ? cautionRequests : 1),

@@ -8,11 +8,12 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { RequestId, SamplingSessionId } from "./Identifiers.js"
-import { decodeValue, malformed, type Origin, parseJson } from "./internal/decodeJson.js"
+import { isOfService } from "./internal/answerOrigin.js"
+import { decodeValue, type Origin, parseJson, unreadable } from "./internal/decodeJson.js"
 import { post } from "./internal/endpoint.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
 import { field, literal, optional } from "./internal/wireField.js"
-import type { ApiStatusError, TinkerError } from "./TinkerError.js"
+import type { TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -32,7 +33,8 @@ export interface Service {
   /** Asks for what a sampler has finished since `prevCursor`, and says which results may be thrown away. */
   readonly retrieveMany: (
     request: FuturesRetrieveRequest,
-    timeout: Duration.Duration
+    timeout: Duration.Duration,
+    options?: TinkerHttpClient.CallOptions
   ) => Effect.Effect<FuturesRetrieveResponse, TinkerError>
 
   /** Tells the server that nobody wants the result any more. */
@@ -82,7 +84,7 @@ export type RequestType =
  * @since 0.1.0
  * @category models
  */
-export type Reply = Pending | MetadataOnly | Failed | Json | Protobuf | Unexplained
+export type Reply = Pending | MetadataOnly | Failed | Json | Protobuf
 
 /**
  * Still waiting or running. `queueState` is absent when the server said nothing of it.
@@ -142,17 +144,6 @@ export interface Json {
 export interface Protobuf {
   readonly _tag: "Protobuf"
   readonly response: TinkerHttpClient.Response
-}
-
-/**
- * A 400 without a word of explanation, as proxies on the way give it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Unexplained {
-  readonly _tag: "Unexplained"
-  readonly error: ApiStatusError
 }
 
 /**
@@ -226,9 +217,7 @@ const cancelTimeout = Duration.seconds(30)
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const retrieveMany = post(http, "retrieve_futures", FuturesRetrieveRequest, FuturesRetrieveResponse, {
-      ofSession: true
-    })
+    const retrieveMany = post(http, "retrieve_futures", FuturesRetrieveRequest, FuturesRetrieveResponse)
     return FuturesApi.of({
       retrieve: (options) => {
         const operation = `retrieve_future (${options.requestType} ${options.requestId})`
@@ -237,7 +226,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
           method: "POST",
           path: "/api/v1/retrieve_future",
           timeout: options.timeout ?? pollTimeout,
-          ofSession: true,
+          session: options.session,
           attempts: options.attempts,
           call: options.call,
           onBillingPause: options.onBillingPause,
@@ -253,7 +242,8 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
         )
       },
       // What is asked for by these belongs to several calls, or to none any more.
-      retrieveMany: (request, timeout) => TinkerHttpClient.ofNobody(retrieveMany(request, { timeout })),
+      retrieveMany: (request, timeout, options) =>
+        TinkerHttpClient.ofNobody(retrieveMany(request, { timeout, ...options })),
       cancel: (requestId) =>
         TinkerHttpClient.ofNobody(Effect.asVoid(http.request({
           operation: "cancel_future",
@@ -300,23 +290,17 @@ const readReply = (origin: Origin): Effect.Effect<Reply, TinkerError> => {
   }
   if (response.status < 200 || response.status >= 300) {
     // Some servers tell by these that the request itself has failed.
-    if (response.status === 422 || (response.status === 400 && isExplained(response.body))) {
+    if ((response.status === 422 || response.status === 400) && isOfService(response.body)) {
       return Effect.succeed({ _tag: "Failed", category: "user", description: readErrorDetail(response.body) })
     }
     const named = { operation: origin.operation, ...(requestId === undefined ? {} : { requestId }) }
-    return Effect.flatMap(
-      TinkerHttpClient.statusError(response, named),
-      (error) =>
-        response.status === 400
-          ? Effect.succeed<Reply>({ _tag: "Unexplained", error })
-          : Effect.fail(error)
-    )
+    return Effect.flatMap(TinkerHttpClient.statusError(response, named), Effect.fail)
   }
   if (response.headers["content-type"]?.includes("application/x-protobuf")) {
     return Effect.succeed({ _tag: "Protobuf", response })
   }
   return Effect.flatMap(parseJson(origin), (value) => {
-    if (!Predicate.isRecord(value)) return malformed(origin, "it is no JSON object")
+    if (!Predicate.isRecord(value)) return unreadable(origin, "it is no JSON object")
     if (value["type"] === "try_again") return Effect.succeed<Reply>(toPending(value))
     if (value["status"] === "complete_metadata") {
       return Effect.succeed<Reply>({ _tag: "MetadataOnly", size: Number(value["response_payload_size"] ?? 0) || 0 })
@@ -330,16 +314,6 @@ const readReply = (origin: Origin): Effect.Effect<Reply, TinkerError> => {
     }
     return Effect.succeed<Reply>({ _tag: "Json", value, response })
   })
-}
-
-/** Whether a server, rather than a proxy, wrote the body. */
-const isExplained = (body: Uint8Array): boolean => {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(body))
-    return Predicate.isRecord(value) && ["detail", "error", "error_message"].some((name) => name in value)
-  } catch {
-    return false
-  }
 }
 
 const toPending = (body: { readonly [key: string]: unknown }): Pending => ({

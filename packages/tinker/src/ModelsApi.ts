@@ -25,10 +25,19 @@ export class ModelsApi extends Context.Tag("effect-tinker/ModelsApi")<ModelsApi,
  * @category models
  */
 export interface Service {
-  readonly createModel: (request: CreateModelRequest) => Effect.Effect<UntypedFuture, TinkerError>
-  readonly getInfo: (modelId: ModelId) => Effect.Effect<GetInfoResponse, TinkerError>
+  readonly createModel: (
+    request: CreateModelRequest,
+    options?: TinkerHttpClient.CallOptions
+  ) => Effect.Effect<UntypedFuture, TinkerError>
+  readonly getInfo: (
+    modelId: ModelId,
+    options?: TinkerHttpClient.CallOptions
+  ) => Effect.Effect<GetInfoResponse, TinkerError>
   /** Frees the model on the server. Some answer at once, without a request id. */
-  readonly unloadModel: (modelId: ModelId) => Effect.Effect<UnloadModelResponse, TinkerError>
+  readonly unloadModel: (
+    modelId: ModelId,
+    options?: TinkerHttpClient.CallOptions
+  ) => Effect.Effect<UnloadModelResponse, TinkerError>
 }
 
 /**
@@ -195,13 +204,12 @@ export type GetInfoResponse = typeof GetInfoResponse.Type
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const ofSession = { ofSession: true }
-    const getInfo = post(http, "get_info", GetInfoRequest, GetInfoResponse, ofSession)
-    const unloadModel = post(http, "unload_model", UnloadModelRequest, UnloadModelResponse, ofSession)
+    const getInfo = post(http, "get_info", GetInfoRequest, GetInfoResponse)
+    const unloadModel = post(http, "unload_model", UnloadModelRequest, UnloadModelResponse)
     return ModelsApi.of({
-      createModel: post(http, "create_model", CreateModelRequest, UntypedFuture, ofSession),
-      getInfo: (modelId) => getInfo({ modelId, type: "get_info" }),
-      unloadModel: (modelId) => unloadModel({ modelId, type: "unload_model" })
+      createModel: post(http, "create_model", CreateModelRequest, UntypedFuture),
+      getInfo: (modelId, options) => getInfo({ modelId, type: "get_info" }, options),
+      unloadModel: (modelId, options) => unloadModel({ modelId, type: "unload_model" }, options)
     })
   }
 )

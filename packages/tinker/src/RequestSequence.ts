@@ -9,7 +9,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
-import { isDefinitelyRefused, SessionClosedError, type TinkerError } from "./TinkerError.js"
+import { aboutNumber, cannotServe } from "./internal/numberRefusal.js"
+import {
+  isDefinitelyRefused,
+  OutcomeUnknownError,
+  SessionClosedError,
+  type TinkerError,
+  withOperation
+} from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -78,21 +85,24 @@ export type Numbered<A> = (seqId: number, note: (error: TinkerError) => void) =>
 /**
  * The first request gets the number `first`: 1 for a new model, whose creation is 0.
  *
- * `filler` is a request without effect. It is sent under a number of which it is not known whether the server has it:
- * either that number is taken and the filler refused, or the filler closes the gap at which the server would wait.
+ * `fillers` are requests without effect. One is sent under a number of which it is not known whether the server has it: either
+ * that number is taken and the filler refused, or the filler closes the gap at which the server would wait. The second is for
+ * servers that cannot serve the first, and so on. `keepsNumbers` false is for servers that do not go by numbers, where nothing
+ * has to be closed.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (options: {
   readonly scope: Scope.Scope
-  readonly filler: Numbered<unknown>
+  readonly fillers: ReadonlyArray<Numbered<unknown>>
   readonly first?: number | undefined
+  readonly keepsNumbers?: (() => boolean) | undefined
 }): RequestSequence => {
-  const { filler, scope } = options
+  const { fillers, keepsNumbers = () => true, scope } = options
   const places: Array<Place> = []
   let seqId = options.first ?? 1
-  let uncertain: ReadonlyArray<number> = []
+  let uncertain: ReadonlyArray<Uncertain> = []
 
   const take = (): Place => {
     const place: Place = { turn: Deferred.unsafeMake<void>(FiberId.none), left: false }
@@ -109,40 +119,77 @@ export const make = (options: {
     }
   }
 
-  const settle: Effect.Effect<void, TinkerError> = Effect.suspend(() =>
-    uncertain.length === 0
-      ? Effect.void
-      : Effect.forEach(uncertain, (number) =>
-        Effect.catchIf(Effect.asVoid(filler(number, () => {})), isOfTheRequest, () =>
-          Effect.void).pipe(
-            Effect.tap(() => {
-              uncertain = uncertain.filter((other) => other !== number)
-            })
-          ), { discard: true })
-  )
+  /** Finds out about numbers whose fate is unknown, on behalf of the call `operation`. */
+  const settle = (operation: string): Effect.Effect<void, TinkerError> =>
+    Effect.suspend(() => {
+      if (!keepsNumbers()) uncertain = []
+      return uncertain.length === 0
+        ? Effect.void
+        : Effect.forEach(uncertain, (one) =>
+          Effect.map(fill(operation, one, 0), () => {
+            uncertain = uncertain.filter((other) => other !== one)
+          }), { discard: true })
+    })
+
+  const fill = (operation: string, one: Uncertain, attempt: number): Effect.Effect<void, TinkerError> =>
+    Effect.matchEffect(fillers[attempt]!(one.seqId, () => {}), {
+      onSuccess: () => Effect.void,
+      onFailure: (error) => {
+        if (aboutNumber(error, "filler")) return Effect.void
+        if (!cannotServe(error)) return Effect.fail(withOperation(error, operation))
+        return attempt + 1 < fillers.length
+          ? fill(operation, one, attempt + 1)
+          : new OutcomeUnknownError({
+            operation,
+            unknownCall: one.operation,
+            seqId: one.seqId,
+            description: "its answer was lost, and the server refuses each request that would tell",
+            cause: error
+          })
+      }
+    })
 
   const sendUnder = <A>(number: number, request: Numbered<A>): Effect.Effect<Sent<A>> =>
     Effect.suspend(() => {
       let refused = true
+      let isTaken = false
       const note = (error: TinkerError) => {
+        isTaken ||= refused && aboutNumber(error, "call")
         refused &&= isDefinitelyRefused(error)
       }
-      return Effect.map(Effect.exit(request(number, note)), (exit) => ({ exit, refused }))
+      return Effect.map(Effect.exit(request(number, note)), (exit) => ({ exit, refused, isTaken: isTaken && refused }))
     })
 
-  const turn: Turn = {
-    send: (request) =>
-      Effect.zipRight(
-        settle,
-        Effect.flatMap(Effect.suspend(() => sendUnder(seqId, request)), ({ exit, refused }) => {
-          if (Exit.isFailure(exit) && !refused) uncertain = [...uncertain, seqId]
-          if (Exit.isSuccess(exit) || !refused) seqId += 1
-          return exit
-        })
-      ),
+  /** A number that turns out to be taken by an earlier request is passed over. */
+  const sendNext = <A>(
+    operation: string,
+    request: Numbered<A>,
+    passedOver: ReadonlyArray<Uncertain>
+  ): Effect.Effect<A, TinkerError> =>
+    Effect.flatMap(Effect.suspend(() => sendUnder(seqId, request)), ({ exit, isTaken, refused }) => {
+      const one = { seqId, operation }
+      if (Exit.isSuccess(exit)) {
+        seqId += 1
+        return exit
+      }
+      if (isTaken && passedOver.length < mostPassedOver) {
+        seqId += 1
+        return sendNext(operation, request, [...passedOver, one])
+      }
+      // Where the server said so of all of them, it may have meant something else.
+      uncertain = [...uncertain, ...passedOver]
+      if (!refused) {
+        uncertain = [...uncertain, one]
+        seqId += 1
+      }
+      return exit
+    })
+
+  const turnOf = (operation: string): Turn => ({
+    send: (request) => Effect.zipRight(settle(operation), sendNext(operation, request, [])),
     sendAll: (requests, onFailure) =>
       Effect.zipRight(
-        settle,
+        settle(operation),
         Effect.suspend(() => {
           const base = seqId
           const send = (i: number) => sendUnder(base + i, requests[i]!)
@@ -153,14 +200,15 @@ export const make = (options: {
             (sent) =>
               Effect.flatMap(
                 sent.every(({ exit }) => Exit.isSuccess(exit)) ? Effect.asSome(send(0)) : Effect.succeedNone,
-                (first) => conclude(base, [first._tag === "Some" ? first.value : unsent, ...sent], onFailure)
+                (first) => conclude(operation, base, [first._tag === "Some" ? first.value : unsent, ...sent], onFailure)
               )
           )
         })
       )
-  }
+  })
 
   const conclude = <A>(
+    operation: string,
     base: number,
     sent: ReadonlyArray<Sent<A>>,
     onFailure: (error: TinkerError, accepted: number) => TinkerError
@@ -171,15 +219,17 @@ export const make = (options: {
       seqId = base + sent.length
       return Effect.succeed(results)
     }
-    const last = sent.findLastIndex(({ exit, refused }) => Exit.isSuccess(exit) || !refused)
+    const last = sent.findLastIndex(({ exit, isTaken, refused }) => Exit.isSuccess(exit) || isTaken || !refused)
     seqId = base + last + 1
     uncertain = [
       ...uncertain,
-      ...sent.flatMap(({ exit }, i) => i <= last && Exit.isFailure(exit) ? [base + i] : [])
+      ...sent.flatMap(({ exit, isTaken }, i) =>
+        i <= last && Exit.isFailure(exit) && !isTaken ? [{ seqId: base + i, operation }] : []
+      )
     ]
     const failure = sent.find(({ exit }) => Exit.isFailure(exit) && exit !== unsent.exit) ?? unsent
     return Effect.zipRight(
-      Effect.ignore(settle),
+      Effect.ignore(settle(operation)),
       Effect.mapError(failure.exit, (error) => onFailure(error, results.length))
     ) as Effect.Effect<never, TinkerError>
   }
@@ -190,6 +240,7 @@ export const make = (options: {
         Effect.suspend(() => {
           const place = take()
           const left = Effect.sync(() => leave(place))
+          const turn = turnOf(operation)
           const answer = Deferred.unsafeMake<A, TinkerError>(FiberId.none)
           let isWanted = true
           const leaveAnswer = Effect.suspend(() => {
@@ -224,17 +275,25 @@ export const make = (options: {
   }
 }
 
-/** What refuses a filler because of itself, and so of its number, rather than because of who asks, and when. */
-const isOfTheRequest = (error: TinkerError): boolean =>
-  error._tag === "ApiStatusError" && (error.reason === "BadRequest" || error.reason === "UnprocessableEntity")
-
 interface Sent<A> {
   readonly exit: Exit.Exit<A, TinkerError>
   /** By every attempt, definitely. */
   readonly refused: boolean
+  /** The server says that the number is another request's. */
+  readonly isTaken: boolean
 }
 
-const unsent: Sent<never> = { exit: Exit.interrupt(FiberId.none), refused: true }
+const unsent: Sent<never> = { exit: Exit.interrupt(FiberId.none), refused: true, isTaken: false }
+
+/** A number that the server may have. */
+interface Uncertain {
+  readonly seqId: number
+  /** The call that was sent under it. */
+  readonly operation: string
+}
+
+/** In a row; a server that says so of more means something else. */
+const mostPassedOver = 3
 
 interface Place {
   readonly turn: Deferred.Deferred<void>

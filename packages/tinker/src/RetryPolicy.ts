@@ -1,16 +1,18 @@
 /**
  * Every schedule by which requests are sent again, one an operation. Whether an error may be retried at all is
- * `TinkerError.isRetryable`.
+ * `TinkerError.isRetryable`, unless a region of code says otherwise.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Schedule from "effect/Schedule"
+import * as Attempts from "./internal/attempts.js"
+import * as Monotonic from "./internal/monotonic.js"
+import * as PolicyRun from "./internal/policyRun.js"
 import * as TinkerError from "./TinkerError.js"
-import * as TinkerHttpClient from "./TinkerHttpClient.js"
+import * as TinkerEvents from "./TinkerEvents.js"
 
 /**
  * What follows a failure that may pass: how long to wait, and when to give up.
@@ -20,23 +22,41 @@ import * as TinkerHttpClient from "./TinkerHttpClient.js"
  */
 export type Policy = Schedule.Schedule<unknown, TinkerError.TinkerError>
 
-/** Doubling from `first` to `longest`, between 80 and 120 %, so that those who failed together do not return together. */
-const backoff = (first: Duration.DurationInput, longest: Duration.DurationInput) =>
-  Schedule.exponential(first).pipe(Schedule.union(Schedule.spaced(longest)), Schedule.jittered)
+/**
+ * A schedule whose delays double from `first` to `longest` and vary by the share `jitter` to either side, a quarter unless given,
+ * so that those who failed together do not return together. No delay is longer than `longest`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const backoff = (options: {
+  readonly first: Duration.DurationInput
+  readonly longest: Duration.DurationInput
+  readonly jitter?: number | undefined
+}): Policy => {
+  const { first, jitter = 0.25, longest } = options
+  return Schedule.exponential(first).pipe(
+    Schedule.union(Schedule.spaced(longest)),
+    Schedule.jitteredWith({ min: 1 - jitter, max: 1 + jitter }),
+    Schedule.modifyDelay((_, delay) => Duration.min(delay, longest))
+  )
+}
 
 /**
- * Half a second, doubling, never more than ten seconds apart, jittered, for at most five minutes.
+ * Half a second, doubling, never more than ten seconds apart, jittered by a quarter, for at most five minutes.
  *
  * Source of the figures: the Python SDK 0.38.0, whose two layers of retries this joins into one.
  *
  * @since 0.1.0
  * @category policies
  */
-export const transient: Policy = backoff("500 millis", "10 seconds").pipe(Schedule.upTo("5 minutes"))
+export const transient: Policy = backoff({ first: "500 millis", longest: "10 seconds" }).pipe(
+  Schedule.upTo("5 minutes")
+)
 
 /**
- * As {@link transient}, but an address where nothing answers is given up after five seconds: at the first contact that is
- * a wrong address far more often than an outage.
+ * As {@link transient}, but an address where nothing answers, or where only something else than the service does, is given up
+ * after five seconds: at the first contact that is a wrong address far more often than an outage.
  *
  * @since 0.1.0
  * @category policies
@@ -44,29 +64,84 @@ export const transient: Policy = backoff("500 millis", "10 seconds").pipe(Schedu
 export const firstContact: Policy = transient.pipe(
   Schedule.intersect(Schedule.elapsed),
   Schedule.check((error: TinkerError.TinkerError, [, elapsed]) =>
-    error._tag !== "ApiConnectionError" || Duration.lessThan(elapsed, "5 seconds")
+    !(error._tag === "ApiConnectionError" || TinkerError.isPuzzling(error)) || Duration.lessThan(elapsed, "5 seconds")
   )
 )
 
 /**
- * For fetching a result: a second, doubling, never more than thirty seconds apart, jittered, without end. How long a
+ * For fetching a result: a second, doubling, never more than thirty seconds apart, jittered by a quarter, without end. How long a
  * result is waited for is `WaitingPolicy`.
  *
  * @since 0.1.0
  * @category policies
  */
-export const poll: Policy = backoff("1 second", "30 seconds")
+export const poll: Policy = backoff({ first: "1 second", longest: "30 seconds" })
 
 /**
- * For submitting a whole sample again, under a new number: half a second, doubling, never more than ten seconds apart,
- * jittered, without end, as asking for samples is safe to repeat.
+ * For submitting a whole sample again, under a new number: half a second, doubling, never more than ten seconds apart, jittered by
+ * a quarter, without end, as asking for samples is safe to repeat.
  *
  * Source of the figures: the Python SDK 0.38.0.
  *
  * @since 0.1.0
  * @category policies
  */
-export const sample: Policy = backoff("500 millis", "10 seconds")
+export const sample: Policy = backoff({ first: "500 millis", longest: "10 seconds" })
+
+/**
+ * For a sample that is refused for now (429): without end, and without delays of its own, as all samples of the client pause
+ * together (see `DispatchLimiter`).
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const backpressure: Policy = Schedule.forever
+
+/**
+ * For a request that waits for credit (402): every five seconds. The option `billingPause` ends it.
+ *
+ * Source of the figure: the Python SDK 0.38.0.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const billing: Policy = Schedule.spaced("5 seconds")
+
+/**
+ * For a request whose token was refused (401): once more, with a new token.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const refusedToken: Policy = Schedule.recurs(1)
+
+/**
+ * For renewing a token ahead of its end: every minute, while the old one is still good or gone.
+ *
+ * Source of the figure: the Python SDK 0.38.0.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const tokenRenewal: Policy = Schedule.spaced("1 minute")
+
+/**
+ * For the question that tells which samples of a sampler are finished: as {@link poll}.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const completions: Policy = poll
+
+/**
+ * For a trace that the server is still making: every five seconds, without end.
+ *
+ * Source of the figure: the Python SDK 0.38.0.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const traceExport: Policy = Schedule.spaced("5 seconds")
 
 /**
  * For an archive that the server is still making: every thirty seconds, six attempts in all.
@@ -79,12 +154,14 @@ export const sample: Policy = backoff("500 millis", "10 seconds")
 export const archive: Policy = Schedule.spaced("30 seconds").pipe(Schedule.intersect(Schedule.recurs(5)))
 
 /**
- * For reports of what went wrong, which are not worth much: a second, doubling, jittered, three times.
+ * For reports of what went wrong, which are not worth much: a second, doubling, jittered by a quarter, three times.
  *
  * @since 0.1.0
  * @category policies
  */
-export const telemetry: Policy = backoff("1 second", "10 seconds").pipe(Schedule.intersect(Schedule.recurs(3)))
+export const telemetry: Policy = backoff({ first: "1 second", longest: "10 seconds" }).pipe(
+  Schedule.intersect(Schedule.recurs(3))
+)
 
 /**
  * Never again.
@@ -100,7 +177,13 @@ export const none: Policy = Schedule.stop
  * - `firstContact`: the server's settings and capabilities
  * - `request`: everything that is answered at once, and every submission
  * - `poll`: fetching a result
- * - `sample`: a sample that the server has lost, or whose fetching failed for good
+ * - `sample`: a sample that the server has lost (410)
+ * - `backpressure`: a sample that is refused for now (429)
+ * - `billing`: a request that waits for credit (402)
+ * - `refusedToken`: a request whose token was refused (401)
+ * - `tokenRenewal`: a token that is renewed ahead of its end
+ * - `completions`: the common question for finished samples
+ * - `traceExport`: a trace that is not there yet
  * - `telemetry`: a batch of events
  * - `archive`: an archive of a checkpoint that is not there yet
  *
@@ -112,8 +195,32 @@ export interface Policies {
   readonly request: Policy
   readonly poll: Policy
   readonly sample: Policy
+  readonly backpressure: Policy
+  readonly billing: Policy
+  readonly refusedToken: Policy
+  readonly tokenRenewal: Policy
+  readonly completions: Policy
+  readonly traceExport: Policy
   readonly telemetry: Policy
   readonly archive: Policy
+  /** What is sent again at all, by any of them. Default: `TinkerError.isRetryable`. */
+  readonly retryable: (error: TinkerError.TinkerError) => boolean
+}
+
+const defaults: Policies = {
+  firstContact,
+  request: transient,
+  poll,
+  sample,
+  backpressure,
+  billing,
+  refusedToken,
+  tokenRenewal,
+  completions,
+  traceExport,
+  telemetry,
+  archive,
+  retryable: TinkerError.isRetryable
 }
 
 /**
@@ -123,12 +230,13 @@ export interface Policies {
  * @category config
  */
 export class CurrentPolicies extends Context.Reference<CurrentPolicies>()("effect-tinker/RetryPolicy/CurrentPolicies", {
-  defaultValue: (): Policies => ({ firstContact, request: transient, poll, sample, telemetry, archive })
+  defaultValue: () => defaults
 }) {}
 
 /**
- * Replaces policies for a region of code, e.g. `RetryPolicy.withPolicies({ request: Schedule.recurs(2) })`. They decide
- * when and how often; what cannot succeed is not sent again by any policy, and never earlier than the server asks.
+ * Replaces policies for a region of code, e.g. `RetryPolicy.withPolicies({ request: Schedule.recurs(2) })`. They decide when and
+ * how often, never earlier than the server asks; `retryable` decides what. `request: RetryPolicy.none` also ends the waiting after
+ * 429 and the submitting of lost samples, unless the region has policies for these.
  *
  * @example
  * ```ts
@@ -156,7 +264,12 @@ export const withPolicies: {
   <A, E, R>(effect: Effect.Effect<A, E, R>, policies: Partial<Policies>): Effect.Effect<A, E, R> =>
     Effect.flatMap(
       CurrentPolicies,
-      (current) => Effect.provideService(effect, CurrentPolicies, { ...current, ...policies })
+      (current) =>
+        Effect.provideService(effect, CurrentPolicies, {
+          ...current,
+          ...(policies.request === none ? { backpressure: none, sample: none } : {}),
+          ...policies
+        })
     )
 )
 
@@ -166,9 +279,9 @@ export const withPolicies: {
  */
 export interface RetryOptions {
   /** Default `request`. */
-  readonly policy?: keyof Policies | undefined
-  /** What is worth another attempt. Default: what `TinkerError.isRetryable` says. */
-  readonly when?: ((error: TinkerError.TinkerError) => boolean) | undefined
+  readonly policy?: Exclude<keyof Policies, "retryable"> | undefined
+  /** What is worth another attempt. Default: what the policies in force say. */
+  readonly when?: ((error: TinkerError.TinkerError, policies: Policies) => boolean) | undefined
   /** Runs before each attempt after the first, 2 being the second; a failure ends the attempts. */
   readonly onRetry?:
     | ((attempt: number, error: TinkerError.TinkerError) => Effect.Effect<void, TinkerError.TinkerError>)
@@ -186,7 +299,7 @@ export const retry = <A, R>(
   attempt: Effect.Effect<A, TinkerError.TinkerError, R>,
   options?: RetryOptions
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
-  retryWith((sharing) => Effect.provideService(attempt, TinkerHttpClient.CurrentAttempts, sharing), options)
+  retryWith((sharing) => Effect.provideService(attempt, Attempts.CurrentAttempts, sharing), options)
 
 /**
  * As {@link retry}, for requests that take what their attempts share as a value. Providing a service costs more than the
@@ -196,11 +309,11 @@ export const retry = <A, R>(
  * @category combinators
  */
 export const retryWith = <A, R>(
-  attempt: (attempts: TinkerHttpClient.Attempts) => Effect.Effect<A, TinkerError.TinkerError, R>,
+  attempt: (attempts: Attempts.Attempts) => Effect.Effect<A, TinkerError.TinkerError, R>,
   options: RetryOptions = {}
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
   Effect.suspend(() => {
-    const attempts = TinkerHttpClient.makeAttempts(true)
+    const attempts = Attempts.makeAttempts(true)
     const one = attempt(attempts)
     // The schedule is set up by the first failure: most requests have none.
     return Effect.matchEffect(one, {
@@ -208,46 +321,74 @@ export const retryWith = <A, R>(
         attempts.watched?.end()
         return Effect.succeed(value)
       },
-      onFailure: (error) => {
-        if ((options.when ?? TinkerError.isRetryable)(error)) {
-          return Effect.ensuring(
-            again(one, options, error, attempts),
-            Effect.sync(() => attempts.watched?.end())
-          )
-        }
-        attempts.watched?.end()
-        return Effect.fail(error)
-      }
+      onFailure: (error) =>
+        Effect.ensuring(
+          again(one, options, error, attempts),
+          Effect.sync(() => attempts.watched?.end())
+        )
     })
   })
 
+/** Answers that no service gives, in a row. A result is worth more questions, as asking for it is free. */
+const mostPuzzles = 5
+const mostPuzzlesOfPolls = 10
+
 const again = <A, R>(
   attempt: Effect.Effect<A, TinkerError.TinkerError, R>,
-  { onRetry, policy = "request", when = TinkerError.isRetryable }: RetryOptions,
+  { onRetry, policy = "request", when = isWorthwhile }: RetryOptions,
   first: TinkerError.TinkerError,
-  attempts: TinkerHttpClient.Attempts
+  attempts: Attempts.Attempts
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
   Effect.gen(function*() {
     const policies = yield* CurrentPolicies
-    const driver = yield* Schedule.driver(policies[policy])
-    const started = yield* Clock.currentTimeMillis
+    if (!when(first, policies)) return yield* Effect.fail(first)
+    const run = PolicyRun.begin(policies[policy])
+    const hub = yield* TinkerEvents.CurrentHub
+    const { sender } = attempts
+    const most = policies[policy] === transient || policies[policy] === firstContact
+      ? sender?.maxRetries ?? Infinity
+      : Infinity
+    const puzzlesAllowed = policy === "poll" ? mostPuzzlesOfPolls : mostPuzzles
+    const started = yield* Monotonic.now
     let error = first
-    while (when(error)) {
-      const failed = yield* Clock.currentTimeMillis
-      if (Either.isLeft(yield* Effect.either(driver.next(error)))) break
-      const wait = failed + askedToWait(error) - (yield* Clock.currentTimeMillis)
-      if (wait > 0) yield* Effect.sleep(wait)
+    let puzzles = 0
+    while (when(error, policies)) {
+      puzzles = TinkerError.isPuzzling(error) ? puzzles + 1 : 0
+      if (puzzles > puzzlesAllowed || attempts.retryCount >= most) break
+      const wait = yield* run.next(error)
+      if (wait === undefined) break
+      const attemptNumber = attempts.retryCount + 2
+      if (hub.isHeard()) {
+        const { operation } = error
+        hub.publish({ _tag: "RetryScheduled", operation, policy, attempt: attemptNumber, wait, error })
+      }
+      const elapsed = (yield* Monotonic.now) - started
+      if (sender !== undefined && elapsed + wait >= worthAWarning) {
+        yield* sender.warn(error.operation, stillFailing(error, elapsed, wait))
+      }
+      if (wait > 0) yield* Effect.sleep(Math.ceil(wait))
       attempts.retryCount += 1
-      if (onRetry !== undefined) yield* onRetry(attempts.retryCount + 1, error)
+      if (onRetry !== undefined) yield* onRetry(attemptNumber, error)
       const outcome = yield* Effect.either(attempt)
       if (Either.isRight(outcome)) return outcome.right
       error = outcome.left
     }
     return yield* Effect.fail(
-      TinkerError.withAttempts(error, attempts.retryCount + 1, (yield* Clock.currentTimeMillis) - started)
+      TinkerError.withAttempts(error, attempts.retryCount + 1, Math.round((yield* Monotonic.now) - started))
     )
   })
 
-/** In milliseconds. */
-const askedToWait = (error: TinkerError.TinkerError): number =>
-  error._tag === "ApiStatusError" && error.retryAfter !== undefined ? Duration.toMillis(error.retryAfter) : 0
+const isWorthwhile = (error: TinkerError.TinkerError, { retryable }: Policies): boolean => retryable(error)
+
+/** In milliseconds: what passes sooner is nobody's concern. */
+const worthAWarning = 60_000
+
+/**
+ * What is logged of a request that goes on failing.
+ *
+ * @internal
+ */
+export const stillFailing = (error: TinkerError.TinkerError, elapsed: number, wait: number): string => {
+  const since = elapsed < 1000 ? "" : `It has failed for ${Duration.format(Duration.millis(Math.round(elapsed)))}. `
+  return `${error.message} ${since}It is tried again in ${Duration.format(Duration.millis(Math.ceil(wait)))}`
+}

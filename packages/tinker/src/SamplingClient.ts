@@ -19,11 +19,15 @@ import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
+import * as Monotonic from "./internal/monotonic.js"
 import { observers } from "./internal/observers.js"
+import { patienceFor, type Progress, stuckAt } from "./internal/progress.js"
+import { queueWarning } from "./internal/queueWarning.js"
 import { sampleIssues } from "./internal/sampleIssues.js"
 import * as SampleProgress from "./internal/sampleProgress.js"
 import { stuckWarning } from "./internal/stuckWarning.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
+import { watchdog } from "./internal/watchdog.js"
 import { beginIfWatched, count, type WatchedCall } from "./internal/watchedCall.js"
 import type { ModelInput } from "./ModelInput.js"
 import * as ModelInputs from "./ModelInput.js"
@@ -37,8 +41,14 @@ import * as SamplingParams from "./SamplingParams.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import type { Int64Tensor } from "./TensorData.js"
-import { ApiResponseValidationError, invalidInput, isRetryable, type TinkerError } from "./TinkerError.js"
-import type { Attempts } from "./TinkerHttpClient.js"
+import {
+  ApiResponseValidationError,
+  ApiTimeoutError,
+  invalidInput,
+  type SessionClosedError,
+  type TinkerError
+} from "./TinkerError.js"
+import type { Attempts, SessionLife } from "./TinkerHttpClient.js"
 import type { Usage } from "./UsageMeter.js"
 import * as WaitingPolicy from "./WaitingPolicy.js"
 
@@ -53,6 +63,7 @@ export class SamplingClient extends Context.Tag("effect-tinker/SamplingClient")<
  * @category models
  */
 export interface Service {
+  /** Another one after the server has lost the session, where the client can be made anew. */
   readonly samplingSessionId: SamplingSessionId
   readonly baseModel: string
 
@@ -60,8 +71,9 @@ export interface Service {
   readonly telemetry: TelemetryReporter.Service | undefined
 
   /**
-   * Answers to a prompt. A request that the server has lost is submitted again, so asking is safe to repeat. Interrupting
-   * tells the server, if it wants to know.
+   * Answers to a prompt. A request that the server has lost is submitted again, so asking is safe to repeat; when it has lost the
+   * whole session, a client that was made of a model or a checkpoint starts another one. Interrupting tells the server, if it
+   * wants to know.
    *
    * `InvalidInputError` for a prompt without tokens or parameters out of range, before anything is sent.
    */
@@ -136,7 +148,7 @@ export interface SampleStreamOptions {
 export interface RetryConfig {
   /** Most samples at once; the server's own limit holds beside it. Null for no limit of ours. */
   readonly maxConnections?: number | null | undefined
-  /** A sample of which the server reports no progress for this long fails as stuck. */
+  /** A sample that gets no answer for this long, while no other of the client does and the server says nothing new, fails as stuck. */
   readonly progressTimeout?: number | undefined
   /** First delay. Default 500. */
   readonly retryDelayBase?: number | undefined
@@ -165,11 +177,24 @@ export type Requirements =
   | SessionManager.SessionManager
 
 /**
+ * Where a client samples: a sampling session, and the session that it belongs to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Place {
+  readonly samplingSessionId: SamplingSessionId
+  readonly session: SessionLife
+}
+
+/**
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  readonly samplingSessionId: SamplingSessionId
+  readonly place: Place
+  /** Makes the same again elsewhere, when the server has lost the place. */
+  readonly renew?: Effect.Effect<Place, TinkerError> | undefined
   readonly baseModel: string
   readonly retryConfig?: RetryConfig | undefined
   /** Let the server record what some losses need to be stable. Default false. */
@@ -191,32 +216,33 @@ export interface Options {
  */
 export const make = (options: Options): Effect.Effect<Service, never, Requirements | Scope.Scope> =>
   Effect.gen(function*() {
-    const { baseModel, restored, samplingSessionId } = options
+    const { baseModel, renew, restored } = options
     const api = yield* SamplingApi.SamplingApi
     const futures = yield* FuturesApi.FuturesApi
     const clientConfig = yield* ClientConfig.ClientConfig
     const limiter = yield* DispatchLimiter.DispatchLimiter
     const cancellation = yield* SampleCancellation.SampleCancellation
-    const session = yield* SessionManager.SessionManager
+    const sessions = yield* SessionManager.SessionManager
     const scope = yield* Scope.Scope
     const watching = yield* observers
     const { metrics, reporting, telemetry } = watching
     const warn = ThrottledWarning.make()
     // Of its own: that a queue stands still is told every minute, which would leave no room for it.
     const warnOfStuck = ThrottledWarning.make()
-    const label = `sampler ${samplingSessionId}${baseModel === "" ? "" : ` of ${baseModel}`}`
+    const label = `sampler ${options.place.samplingSessionId}${baseModel === "" ? "" : ` of ${baseModel}`}`
+    const others = { at: -Infinity }
     const waiting: ApiFuture.Waiting = {
       futures,
       responseBudget: limiter.responses,
       label,
       warn: warnOfStuck,
-      observers: watching,
-      onPending: (reply) => onQueued(reply)
+      warnOfQueue: warn,
+      progress: others,
+      observers: watching
     }
     const progress = SampleProgress.make(label)
     const counted = { onRetry: () => progress.retried }
     const resent: RetryPolicy.RetryOptions = { ...notRateLimited, ...counted }
-    const anew: RetryPolicy.RetryOptions = { ...lostSamples, ...counted }
     const recordStabilityInfo = options.recordStabilityInfo ?? false
     const config = options.retryConfig ?? {}
     const own = config.maxConnections === undefined || config.maxConnections === null
@@ -225,71 +251,129 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
 
     // A copy in another process counts from a number of its own, so that no two requests have the same.
     const base = restored === undefined ? Effect.succeed(0n) : yield* cachedSuccess(restored.clone)
-    let issued = 0
-    const nextSeqId = Effect.map(base, (base) => {
-      const number = issued++
-      return base === 0n ? number : base * cloneRange + BigInt(number)
-    })
-    const poller = yield* cachedSuccess(
-      Effect.flatMap(
-        base,
-        (clone) => CompletionPoller.make({ futures, samplingSessionId, clonedSamplerId: Number(clone), scope })
+    const seatAt = (place: Place): Effect.Effect<Seat> =>
+      Effect.map(
+        cachedSuccess(Effect.flatMap(base, (clone) =>
+          CompletionPoller.make({ futures, ...place, clonedSamplerId: Number(clone), scope }))),
+        (poller) => ({ ...place, poller, issued: 0, isLost: false })
       )
+    let seat = yield* seatAt(options.place)
+    const renewing = yield* Effect.makeSemaphore(1)
+
+    const isVacant = () => seat.isLost || mayBeRenewed(seat.session.over())
+
+    /** Where to sample now. */
+    const taken: Effect.Effect<Seat, TinkerError> = Effect.suspend(() =>
+      renew === undefined || !isVacant()
+        ? Effect.succeed(seat)
+        : renewing.withPermits(1)(Effect.suspend(() =>
+          isVacant()
+            ? Effect.tap(Effect.flatMap(renew, seatAt), (renewed) => {
+              seat = renewed
+            })
+            : Effect.succeed(seat)
+        ))
     )
 
-    const submit = (name: string, call: SampleOptions, seqId: number | bigint, watch: WatchedCall | undefined) => {
-      const attempt = Effect.suspend(() => {
+    const nextSeqId = (seat: Seat) =>
+      Effect.map(base, (base) => {
+        const number = seat.issued++
+        return base === 0n ? number : base * cloneRange + BigInt(number)
+      })
+
+    const submit = (
+      name: string,
+      call: SampleOptions,
+      seat: Seat,
+      seqId: number | bigint,
+      asked: Asked,
+      watch: WatchedCall | undefined
+    ) => {
+      const { samplingSessionId, session } = seat
+      const attempt = Effect.clockWith((clock) => {
+        if (asked.progress.at === Infinity) asked.progress.at = Monotonic.unsafeNow(clock)
         // Encoded when it is sent: thousands may wait for their turn.
         const body = SamplingApi.encodeSampleRequest(requestOf(call, samplingSessionId, seqId, recordStabilityInfo))
         return RetryPolicy.retryWith((attempts) => {
-          const sent = api.asample(body, { attempts, call: name })
+          const sent = api.asample(body, { attempts, call: name, session })
           return watch === undefined ? sent : watchedAttempt(watch, sent, attempts, seqId)
         }, resent)
       })
       watch?.track.enter("wait for budget")
-      return limiter.submitSample(ModelInputs.byteLength(call.prompt, 10), attempt)
+      const submitted = limiter.submitSample(ModelInputs.byteLength(call.prompt, 10), attempt, warn)
+      return renew === undefined ? submitted : Effect.tapError(submitted, (error) =>
+        Effect.sync(() => {
+          // The service does not know the sampling session.
+          if (isGone(error) && !asked.isRenewed) seat.isLost = true
+        }))
     }
 
     const onQueued = (reply: FuturesApi.Pending) =>
       reply.queueState === undefined || reply.queueState === "active"
         ? Effect.void
-        : warn(`sampling from ${samplingSessionId} stands still: ${reply.reason ?? reasons[reply.queueState]}`)
+        : warn(queueWarning(label, reply))
 
     const sampleOnce = (
       name: string,
       call: SampleOptions,
+      asked: Asked,
       watch: WatchedCall | undefined
     ): Effect.Effect<SampleResponse, TinkerError> =>
-      Effect.flatMap(
-        nextSeqId,
-        (seqId) =>
-          Effect.uninterruptibleMask((restore) =>
-            Effect.flatMap(restore(submit(name, call, seqId, watch)), (submitted) => {
-              watch?.annotate({ requestId: submitted.requestId })
-              watch?.track.enter("queued", { requestId: submitted.requestId })
-              const ids = submitted.sampleSequenceIds ?? localIds(submitted.requestId, call.numSamples ?? 1)
-              const wait = waitFor({
-                requestId: submitted.requestId,
-                requestType: "Sample",
-                operation: name,
-                track: watch?.track,
-                roundTrip: 0,
-                decode: {
-                  protobuf: (bytes) => SamplingApi.decodeSampleResponse(bytes, ids),
-                  json: (value) => Effect.succeed(SamplingApi.decodeSampleResponseJson(value, ids))
-                }
+      Effect.flatMap(taken, (seat) =>
+        Effect.flatMap(
+          nextSeqId(seat),
+          (seqId) =>
+            Effect.uninterruptibleMask((restore) =>
+              Effect.flatMap(restore(submit(name, call, seat, seqId, asked, watch)), (submitted) => {
+                const { requestId } = submitted
+                asked.requestId = requestId
+                asked.state = "submitted"
+                watch?.annotate({ requestId })
+                watch?.track.enter("queued", { requestId })
+                const ids = submitted.sampleSequenceIds ?? localIds(requestId, call.numSamples ?? 1)
+                const wait = waitFor(seat, {
+                  requestId,
+                  requestType: "Sample",
+                  operation: name,
+                  track: watch?.track,
+                  roundTrip: 0,
+                  progress: asked.progress,
+                  session: seat.session,
+                  decode: {
+                    protobuf: (bytes) => SamplingApi.decodeSampleResponse(bytes, ids),
+                    json: (value) => Effect.succeed(SamplingApi.decodeSampleResponseJson(value, ids))
+                  }
+                }, asked)
+                return Effect.onExit(
+                  restore(wait),
+                  (exit) => isGivenUp(exit) ? cancellation.cancel(requestId) : Effect.void
+                )
               })
-              return Effect.onExit(
-                restore(wait),
-                (exit) => isGivenUp(exit) ? cancellation.cancel(submitted.requestId) : Effect.void
-              )
-            })
-          )
-      )
+            )
+        ))
 
-    const waitFor = (submitted: ApiFuture.Submitted<SampleResponse>): Effect.Effect<SampleResponse, TinkerError> => {
+    /** Sends a lost sample again, where the server still is. */
+    const untilAnswered = (name: string, call: SampleOptions, asked: Asked, watch: WatchedCall | undefined) =>
+      RetryPolicy.retryWith(() => sampleOnce(name, call, asked, watch), {
+        ...counted,
+        policy: "sample",
+        when: (error) => {
+          if (isLostSample(error)) return true
+          if (renew === undefined || asked.isRenewed) return false
+          return asked.isRenewed = seat.isLost || (error._tag === "SessionClosedError" && mayBeRenewed(error.reason))
+        }
+      })
+
+    const waitFor = (
+      { poller }: Seat,
+      submitted: ApiFuture.Submitted<SampleResponse>,
+      asked: Asked
+    ): Effect.Effect<SampleResponse, TinkerError> => {
+      const report = (state: ApiFuture.State) => {
+        asked.state = ApiFuture.describe(state)
+      }
       const observed = (finishedSize: number | undefined) =>
-        ApiFuture.retrieve(waiting, finishedSize === undefined ? submitted : { ...submitted, finishedSize })
+        ApiFuture.retrieve(waiting, finishedSize === undefined ? submitted : { ...submitted, finishedSize }, report)
       return clientConfig.current().sampleUseRetrieveFutures
         ? Effect.flatMap(
           WaitingPolicy.CurrentWaitingPolicy,
@@ -324,46 +408,71 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         return warnOfStuck(stuckWarning({ operation, requestId, label, state, stuckAfter }))
       }
       return (waited: number): Effect.Effect<boolean> =>
-        futures.retrieve({ requestId, requestType: "Sample", iteration: 0, allowMetadataOnly: true, protobuf: true })
-          .pipe(
-            Effect.matchEffect({
-              onFailure: (error) => Effect.as(checkStuck(waited, error.message), false),
-              onSuccess: (reply) => {
-                if (reply._tag !== "Pending") return Effect.succeed(true)
-                if (reply.queueState === "active") {
-                  trouble?.resumed(reply.reason)
-                  submitted.track?.enter("running")
-                  return Effect.succeed(false)
-                }
-                if (reply.queueState !== undefined || reply.reason !== undefined) {
-                  trouble ??= new FutureTrouble(watching, submitted)
-                  trouble.paused(reply)
-                }
-                return Effect.as(
-                  Effect.zipRight(onQueued(reply), checkStuck(waited, reply.queueState ?? "submitted")),
-                  false
-                )
+        futures.retrieve({
+          requestId,
+          requestType: "Sample",
+          iteration: 0,
+          allowMetadataOnly: true,
+          protobuf: true,
+          session: submitted.session
+        }).pipe(
+          Effect.matchEffect({
+            onFailure: (error) => Effect.as(checkStuck(waited, error.message), false),
+            onSuccess: (reply) => {
+              if (reply._tag !== "Pending") return Effect.succeed(true)
+              if (reply.queueState === "active") {
+                trouble?.resumed(reply.reason)
+                submitted.track?.enter("running")
+                return Effect.succeed(false)
               }
-            })
-          )
+              if (reply.queueState !== undefined || reply.reason !== undefined) {
+                trouble ??= new FutureTrouble(watching, submitted)
+                trouble.paused(reply)
+              }
+              return Effect.as(
+                Effect.zipRight(onQueued(reply), checkStuck(waited, reply.queueState ?? "submitted")),
+                false
+              )
+            }
+          })
+        )
     }
 
-    const withPolicies = (effect: Effect.Effect<SampleResponse, TinkerError>, retries: boolean) => {
+    const withPolicies = <A>(effect: Effect.Effect<A, TinkerError>, retries: boolean) => {
       if (!retries || config.enableRetryLogic === false) {
-        return RetryPolicy.withPolicies(effect, { request: RetryPolicy.none, sample: RetryPolicy.none })
+        return RetryPolicy.withPolicies(effect, { request: RetryPolicy.none })
       }
       const { progressTimeout } = config
       const patient = progressTimeout === undefined || config.enableStuckDetection === false
         ? effect
-        : withWaiting(effect, { stuckAfter: Duration.millis(progressTimeout), failsWhenStuck: true })
-      return hasSchedule(config)
-        ? RetryPolicy.withPolicies(patient, { request: scheduleOf(config), sample: scheduleOf(config) })
-        : patient
+        : withWaiting(effect, {
+          stuckAfter: Duration.millis(progressTimeout),
+          activeFor: Duration.millis(progressTimeout),
+          failsWhenStuck: true
+        })
+      return hasSchedule(config) ? RetryPolicy.withPolicies(patient, policiesOf(config)) : patient
     }
 
-    const once = (name: string, call: SampleOptions, retries: boolean, watch: WatchedCall | undefined) =>
+    /** Ends a sample that makes no progress, or takes longer than it may, whatever it is doing. */
+    const watchedOver = (name: string, asked: Asked, answer: Effect.Effect<SampleResponse, TinkerError>) =>
+      Effect.flatMap(WaitingPolicy.CurrentWaitingPolicy, (policy) => {
+        const failAsStuck = () => {
+          const { requestId, state } = asked
+          if (requestId !== undefined) {
+            const submitted = { requestId, requestType: "Sample", operation: name } as const
+            new FutureTrouble(watching, submitted).stuck()
+          }
+          const deadline = patienceFor(asked.progress, policy)
+          return Effect.fail(new ApiTimeoutError({ operation: name, reason: "stuck", deadline, requestId, state }))
+        }
+        return policy.failsWhenStuck
+          ? watchdog(answer, () => stuckAt(asked.progress, others.at, policy), failAsStuck)
+          : answer
+      })
+
+    const once = (name: string, call: SampleOptions, retries: boolean, asked: Asked, watch: WatchedCall | undefined) =>
       Effect.suspend(() => {
-        const whole = RetryPolicy.retryWith(() => sampleOnce(name, call, watch), anew)
+        const whole = watchedOver(name, asked, untilAnswered(name, call, asked, watch))
         return Effect.flatMap(
           withPolicies(
             clientConfig.current().sampleStuckDetection
@@ -401,13 +510,24 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       if (issues.length > 0) return invalidInput(name, issues)
       const { sampleNoRetries, sampleUseRetrieveFutures } = clientConfig.current()
       const retries = alwaysRetries || !sampleNoRetries
-      const answered = once(name, call, retries, watch)
-      const asked = isObserved ? progress.underWay(answered) : answered
-      const limited = own === undefined ? asked : own.withPermits(1)(asked)
+      const asked: Asked = {
+        progress: { at: Infinity, isActive: false },
+        requestId: undefined,
+        state: "not accepted yet",
+        isRenewed: false
+      }
+      const answered = once(name, call, retries, asked, watch)
+      const underWay = isObserved ? progress.underWay(answered) : answered
+      const limited = own === undefined ? underWay : own.withPermits(1)(underWay)
       const whole = sampleUseRetrieveFutures || !retries
         ? limited
-        : limiter.samplesOf(samplingSessionId).withPermits(1)(limited)
-      const told = isObserved ? progress.whole(whole) : whole
+        : limiter.samplesOf(seat.samplingSessionId).withPermits(1)(limited)
+      const bounded = WaitingPolicy.bounded(whole, () => ({
+        operation: name,
+        requestId: asked.requestId,
+        state: asked.state
+      }))
+      const told = isObserved ? progress.whole(bounded) : bounded
       if (watch === undefined) return told
       return Effect.zipRight(
         watch.reserve(mostOf(call)),
@@ -420,7 +540,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
 
     const publicCall = (name: string, alwaysRetries: boolean) => {
       const reported = reporting(name)
-      const ids = () => ({ sessionId: session.current(), samplingSessionId })
+      const ids = () => ({ sessionId: sessions.current(), samplingSessionId: seat.samplingSessionId })
       return (call: SampleOptions): Effect.Effect<SampleResponse, TinkerError> =>
         reported(Effect.withFiberRuntime((fiber) => {
           const isObserved = SampleProgress.isObserved(fiber)
@@ -450,7 +570,9 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     }
 
     return SamplingClient.of({
-      samplingSessionId,
+      get samplingSessionId() {
+        return seat.samplingSessionId
+      },
       baseModel,
       telemetry,
       sample,
@@ -458,10 +580,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       sampleStream: (requests, { concurrency = 64, unordered = false } = {}) =>
         Stream.mapEffect(requests, sample, { concurrency, unordered }),
       handle: restored === undefined
-        ? Effect.map(session.sessionId, (sessionId) =>
+        ? Effect.map(sessions.sessionId, (sessionId) =>
           SamplerHandle.encode({
             sessionId,
-            samplingSessionId,
+            samplingSessionId: seat.samplingSessionId,
             baseModel,
             recordStabilityInfo,
             retryConfig: options.retryConfig
@@ -478,13 +600,34 @@ const cloneRange = 1_000_000_000n
 
 /** 429 is not for one sample to wait out, but for all. */
 const notRateLimited: RetryPolicy.RetryOptions = {
-  when: (error) => isRetryable(error) && !(error._tag === "ApiStatusError" && error.reason === "RateLimit")
+  when: (error, { retryable }) => retryable(error) && !(error._tag === "ApiStatusError" && error.reason === "RateLimit")
 }
 
 /** The server no longer knows the request: it is submitted anew, under another number. */
-const lostSamples: RetryPolicy.RetryOptions = {
-  policy: "sample",
-  when: (error) => error._tag === "ApiStatusError" && error.reason === "Expired"
+const isLostSample = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && error.reason === "Expired" && error.requestId !== undefined
+
+/** Whether the service no longer knows what was to be sampled from. */
+const isGone = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && error.isForeign !== true && (error.status === 404 || error.status === 410)
+
+const mayBeRenewed = (over: SessionClosedError["reason"] | undefined): boolean =>
+  over !== undefined && over !== "closed"
+
+/** One place at which a client samples, from its creation on. */
+interface Seat extends Place {
+  readonly poller: Effect.Effect<CompletionPoller.CompletionPoller, TinkerError>
+  issued: number
+  isLost: boolean
+}
+
+/** What becomes of one call. */
+interface Asked {
+  readonly progress: Progress
+  requestId: RequestId | undefined
+  state: string
+  /** Whether it has made the client move to another place. */
+  isRenewed: boolean
 }
 
 /** Changes the policy in force, of which a deadline stays. */
@@ -528,13 +671,6 @@ const usageOf = ({ prompt }: SampleOptions, response: SampleResponse): Usage => 
   for (const { tokens } of response.sequences) sampled += tokens.length
   return { training: 0, prefill: length - cachedPrefill, cachedPrefill, sampled }
 }
-
-const reasons = {
-  active: "no reason is given",
-  paused_capacity: "the server is short of capacity",
-  paused_rate_limit: "concurrent sampler weights limit hit",
-  unknown: "no reason is given"
-} as const
 
 /** From servers that give none. */
 const localIds = (requestId: RequestId, count: number): ReadonlyArray<string> =>
@@ -594,15 +730,14 @@ const hasSchedule = (config: RetryConfig): boolean =>
   || config.maxAttempts !== undefined
 
 /** Defaults: those of the Python SDK 0.38.0. */
-const scheduleOf = (config: RetryConfig): RetryPolicy.Policy => {
-  const jitter = config.jitterFactor ?? 0.25
-  const longest = Duration.millis(config.retryDelayMax ?? 10_000)
-  const delays = Schedule.exponential(Duration.millis(config.retryDelayBase ?? 500)).pipe(
-    Schedule.union(Schedule.spaced(longest)),
-    Schedule.jitteredWith({ min: 1 - jitter, max: 1 + jitter }),
-    Schedule.modifyDelay((_, delay) => Duration.min(delay, longest))
-  )
-  return config.maxAttempts === undefined
-    ? delays
-    : Schedule.intersect(delays, Schedule.recurs(config.maxAttempts - 1))
+const policiesOf = (config: RetryConfig): Partial<RetryPolicy.Policies> => {
+  const delays = RetryPolicy.backoff({
+    first: Duration.millis(config.retryDelayBase ?? 500),
+    longest: Duration.millis(config.retryDelayMax ?? 10_000),
+    jitter: config.jitterFactor
+  })
+  if (config.maxAttempts === undefined) return { request: delays, sample: delays }
+  const repeats = Schedule.recurs(config.maxAttempts - 1)
+  const bounded = Schedule.intersect(delays, repeats)
+  return { request: bounded, sample: bounded, backpressure: Schedule.intersect(RetryPolicy.backpressure, repeats) }
 }

@@ -44,7 +44,10 @@ export interface Service {
   /** As {@link Service.getServerCapabilities}, for the answer's status alone; want of credit is told at once. */
   readonly checkAccess: Effect.Effect<void, TinkerError>
   readonly getServerCapabilities: Effect.Effect<GetServerCapabilitiesResponse, TinkerError>
-  readonly createSession: (request: CreateSessionRequest) => Effect.Effect<CreateSessionResponse, TinkerError>
+  readonly createSession: (
+    request: CreateSessionRequest,
+    options?: TinkerHttpClient.CallOptions
+  ) => Effect.Effect<CreateSessionResponse, TinkerError>
   readonly sessionHeartbeat: (sessionId: SessionId) => Effect.Effect<void, TinkerError>
   readonly finishSession: (
     sessionId: SessionId,
@@ -52,7 +55,8 @@ export interface Service {
     detail?: string | undefined
   ) => Effect.Effect<void, TinkerError>
   readonly createSamplingSession: (
-    request: CreateSamplingSessionRequest
+    request: CreateSamplingSessionRequest,
+    options?: TinkerHttpClient.CallOptions
   ) => Effect.Effect<CreateSamplingSessionResponse, TinkerError>
   /** A number for a copy of a sampling client, by which its requests differ from those of the others. */
   readonly joinSamplingSession: (samplingSessionId: SamplingSessionId) => Effect.Effect<number, TinkerError>
@@ -120,7 +124,9 @@ export const ClientConfigResponse = Schema.Struct({
   /** The server is told of samples that nobody wants any more. */
   sampleCancelEnabled: setting(Schema.Boolean, "sample_cancel_enabled", false),
   /** Most samples that the server is told of at once. */
-  sampleCancelMaxBatchSize: setting(Schema.Int, "sample_cancel_max_batch_size", 64)
+  sampleCancelMaxBatchSize: setting(Schema.Int, "sample_cancel_max_batch_size", 64),
+  /** A training request that is sent again is known by its number, and done once. Other servers say no. */
+  recognizesRepeatedRequests: setting(Schema.Boolean, "recognizes_repeated_requests", true)
 })
 
 /**
@@ -334,7 +340,6 @@ export type GetSamplerResponse = typeof GetSamplerResponse.Type
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const ofSession = { ofSession: true }
     const createSession = post(http, "create_session", CreateSessionRequest, CreateSessionResponse)
     const heartbeat = post(http, "session_heartbeat", SessionHeartbeatRequest, Schema.Unknown)
     const finish = post(http, "finish_session", FinishSessionRequest, Schema.Unknown)
@@ -359,7 +364,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       healthz: Effect.asVoid(get("healthz", Schema.Struct({ status: Schema.Literal("ok") }))),
       checkAccess: Effect.asVoid(http.request({ ...capabilities, pausesForBilling: false })),
       getServerCapabilities: ofCollection(http.json(capabilities, GetServerCapabilitiesResponse)),
-      createSession: (request) => ofNobody(createSession(request, ofSession)),
+      createSession: (request, options) => ofNobody(createSession(request, options)),
       sessionHeartbeat: (sessionId) =>
         ofNobody(Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, background))),
       finishSession: (sessionId, type, detail) =>
@@ -370,8 +375,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
         http,
         "create_sampling_session",
         CreateSamplingSessionRequest,
-        CreateSamplingSessionResponse,
-        ofSession
+        CreateSamplingSessionResponse
       ),
       joinSamplingSession: (samplingSessionId) =>
         Effect.map(join({ samplingSessionId, type: "join_sampling_session" }), ({ clientCounter }) => clientCounter),

@@ -1,5 +1,6 @@
 /**
- * Where a program begins: it makes the clients that train and sample, all in one session.
+ * Where a program begins: it makes the clients that train and sample, all in one session. When the server has lost that, the next
+ * client is made in a new one.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -93,7 +94,7 @@ export interface Service {
    */
   readonly createSamplingClientFromHandle: (handle: string) => Effect.Effect<SamplingClient.Service, TinkerError>
 
-  /** The session of all these clients. */
+  /** The session of all these clients, or the latest of them: one that the server has lost is followed by a new one. */
   readonly session: {
     readonly states: Stream.Stream<SessionManager.State>
     readonly messages: Effect.Effect<SessionManager.Messages | undefined>
@@ -173,13 +174,14 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const models = yield* ModelsApi.ModelsApi
   const weights = yield* WeightsApi.WeightsApi
   const futures = yield* FuturesApi.FuturesApi
-  const session = yield* SessionManager.SessionManager
+  const sessions = yield* SessionManager.SessionManager
   const clientConfig = yield* ClientConfig.ClientConfig
   const credentials = yield* Credentials.Credentials
   const limiter = yield* DispatchLimiter.DispatchLimiter
   const context = yield* Effect.context<Requirements | Scope.Scope>()
   const { operation, telemetry } = yield* operations
   const warn = ThrottledWarning.make()
+  const warnOfQueue = ThrottledWarning.make()
 
   /** What the server said of its models, if it was asked. */
   const known = new Map<string, typeof ServiceApi.SupportedModel.Type>()
@@ -199,12 +201,13 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   )
 
   const trainingClient = (
+    session: SessionManager.Session,
     modelId: ModelId,
     options: { readonly baseModel?: string | undefined; readonly vocabularySize?: number | undefined },
     firstSeqId = 1
   ): Effect.Effect<TrainingClient.Service, TinkerError> =>
     Effect.gen(function*() {
-      const info = yield* RetryPolicy.retry(models.getInfo(modelId)).pipe(
+      const info = yield* RetryPolicy.retry(models.getInfo(modelId, { session })).pipe(
         // Some servers know no such question.
         Effect.catchIf(isMissing, () =>
           Effect.succeed<ModelsApi.GetInfoResponse>({
@@ -221,6 +224,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       return yield* Effect.provide(
         TrainingClient.make({
           modelId,
+          session,
           info,
           firstSeqId,
           vocabularySize: options.vocabularySize,
@@ -232,6 +236,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
 
   /** Waits for a model to be there, in the caller's fiber: nobody else can want the result. */
   const created = <A>(
+    session: SessionManager.Session,
     name: string,
     requestType: FuturesApi.RequestType,
     submitted: ModelsApi.UntypedFuture,
@@ -239,17 +244,18 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     json: ApiFuture.Decoder<A>["json"]
   ) =>
     ApiFuture.retrieve(
-      { futures, responseBudget: limiter.responses, label, warn },
-      { requestId: submitted.requestId, requestType, operation: name, decode: { json } }
+      { futures, responseBudget: limiter.responses, label, warn, warnOfQueue, progress: { at: -Infinity } },
+      { requestId: submitted.requestId, requestType, operation: name, session, decode: { json } }
     )
 
   const createModel = (
+    session: SessionManager.Session,
     name: string,
     options: Pick<LoraTrainingOptions, "baseModel" | "optimizer" | "userMetadata">,
     loraConfig: LoraConfig.LoraConfig
   ) =>
     Effect.gen(function*() {
-      const sessionId = yield* session.sessionId
+      const { sessionId } = session
       const modelSeqId = yield* session.nextModelSeqId
       const submitted = yield* RetryPolicy.retry(
         models.createModel({
@@ -260,10 +266,11 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           loraConfig,
           optimizerConfig: options.optimizer ?? ModelsApi.adamw,
           type: "create_model"
-        })
+        }, { session })
       )
       yield* annotate({ sessionId, requestId: submitted.requestId })
       const { modelId } = yield* created(
+        session,
         name,
         "CreateModel",
         submitted,
@@ -295,8 +302,12 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
         issues.push({ field: "baseModel", description: `${options.baseModel} cannot be trained on this server.` })
       }
       yield* failOnIssues(name, issues)
-      const modelId = yield* createModel(name, options, loraConfig)
-      return yield* trainingClient(modelId, options)
+      return yield* sessions.use((session) =>
+        Effect.flatMap(
+          createModel(session, name, options, loraConfig),
+          (modelId) => trainingClient(session, modelId, options)
+        )
+      )
     }).pipe(operation(name, { baseModel: options.baseModel }))
   }
 
@@ -304,9 +315,15 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     options.weightsAccessToken && Redacted.value(options.weightsAccessToken)
 
   /** One request makes the model and loads it. */
-  const loadAtOnce = (name: string, path: string, optimizer: boolean, options: AnyFromState) =>
+  const loadAtOnce = (
+    session: SessionManager.Session,
+    name: string,
+    path: string,
+    optimizer: boolean,
+    options: AnyFromState
+  ) =>
     Effect.gen(function*() {
-      const sessionId = yield* session.sessionId
+      const { sessionId } = session
       const modelSeqId = yield* session.nextModelSeqId
       const submitted = yield* RetryPolicy.retry(
         weights.loadWeights({
@@ -319,17 +336,23 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           optimizerConfig: optimizer ? undefined : options.optimizer,
           weightsAccessToken: loadToken(options),
           type: "load_weights"
-        })
+        }, { session })
       )
       // The service derives the id in this way; its answer need not repeat it.
       const modelId = ModelId.make(`${sessionId}:train:${modelSeqId}`)
       yield* annotate({ sessionId, modelId, requestId: submitted.requestId })
-      yield* created(name, "LoadWeights", submitted, `model ${modelId}`, () => Effect.void)
-      return yield* trainingClient(modelId, options)
+      yield* created(session, name, "LoadWeights", submitted, `model ${modelId}`, () => Effect.void)
+      return yield* trainingClient(session, modelId, options)
     })
 
   /** For servers that refuse the request above. The load is the model's request 1. */
-  const loadInSteps = (name: string, path: string, optimizer: boolean, options: AnyFromState) =>
+  const loadInSteps = (
+    session: SessionManager.Session,
+    name: string,
+    path: string,
+    optimizer: boolean,
+    options: AnyFromState
+  ) =>
     Effect.gen(function*() {
       const info = yield* RetryPolicy.retry(weights.weightsInfo(path, options.weightsAccessToken))
       const baseModel = options.baseModel ?? info.baseModel
@@ -339,7 +362,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
         trainMlp: info.trainMlp ?? true,
         trainUnembed: info.trainUnembed ?? true
       })
-      const modelId = yield* createModel(name, { ...options, baseModel }, loraConfig)
+      const modelId = yield* createModel(session, name, { ...options, baseModel }, loraConfig)
       const submitted = yield* RetryPolicy.retry(
         weights.loadWeights({
           modelId,
@@ -348,26 +371,29 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           optimizer,
           weightsAccessToken: loadToken(options),
           type: "load_weights"
-        })
+        }, { session })
       )
-      yield* created(name, "LoadWeights", submitted, `model ${modelId}`, () => Effect.void)
-      return yield* trainingClient(modelId, { ...options, baseModel }, 2)
+      yield* created(session, name, "LoadWeights", submitted, `model ${modelId}`, () => Effect.void)
+      return yield* trainingClient(session, modelId, { ...options, baseModel }, 2)
     })
 
   const fromState = (name: string, optimizer: boolean) => (path: string, options: AnyFromState = {}) =>
     Effect.gen(function*() {
-      yield* TinkerPath.check(name, "path", path, session.knownPaths)
-      if (loadsInSteps) return yield* loadInSteps(name, path, optimizer, options)
-      return yield* Effect.catchIf(
-        loadAtOnce(name, path, optimizer, options),
-        mayMeanNoLoading,
-        (refusal) =>
-          loadInSteps(name, path, optimizer, options).pipe(
-            Effect.tap(() => {
-              loadsInSteps = true
-            }),
-            // Then it was not for the form of the request.
-            Effect.catchIf((error) => error._tag === "ApiStatusError", () => Effect.fail(refusal))
+      yield* TinkerPath.check(name, "path", path, sessions.knownPaths)
+      return yield* sessions.use((session) =>
+        loadsInSteps
+          ? loadInSteps(session, name, path, optimizer, options)
+          : Effect.catchIf(
+            loadAtOnce(session, name, path, optimizer, options),
+            mayMeanNoLoading,
+            (refusal) =>
+              loadInSteps(session, name, path, optimizer, options).pipe(
+                Effect.tap(() => {
+                  loadsInSteps = true
+                }),
+                // Then it was not for the form of the request.
+                Effect.catchIf((error) => error._tag === "ApiStatusError", () => Effect.fail(refusal))
+              )
           )
       )
     }).pipe(operation(name, { path }))
@@ -389,13 +415,13 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const samplingClientOf: Service["getSamplingClient"] = (samplingSessionId, { baseModel, ...options } = {}) =>
     Effect.flatMap(
       Effect.zipRight(clientConfig.get, baseModelOf(samplingSessionId, baseModel)),
-      (baseModel) => samplingClient({ samplingSessionId, baseModel, ...options })
+      (baseModel) => samplingClient({ place: { samplingSessionId, session: sessions.life }, baseModel, ...options })
     )
 
   const createSamplingClient = ({ baseModel, modelPath, ...options }: SamplingOptions) => {
     const name = "ServiceClient.createSamplingClient"
     return Effect.gen(function*() {
-      if (modelPath !== undefined) yield* TinkerPath.check(name, "modelPath", modelPath, session.knownPaths)
+      if (modelPath !== undefined) yield* TinkerPath.check(name, "modelPath", modelPath, sessions.knownPaths)
       if (modelPath === undefined && !baseModel) {
         return yield* new InvalidInputError({
           operation: name,
@@ -403,19 +429,24 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           description: "are both missing; pass what to sample from."
         })
       }
-      const sessionId = yield* session.sessionId
-      const samplingSessionSeqId = yield* session.nextSamplingSessionSeqId
-      const { samplingSessionId } = yield* RetryPolicy.retry(
-        api.createSamplingSession({
-          sessionId,
-          samplingSessionSeqId,
-          baseModel,
-          modelPath,
-          type: "create_sampling_session"
-        })
+      const created = sessions.use((session) =>
+        Effect.flatMap(session.nextSamplingSessionSeqId, (samplingSessionSeqId) =>
+          Effect.map(
+            RetryPolicy.retry(api.createSamplingSession({
+              sessionId: session.sessionId,
+              samplingSessionSeqId,
+              baseModel,
+              modelPath,
+              type: "create_sampling_session"
+            }, { session })),
+            ({ samplingSessionId }): SamplingClient.Place => ({ samplingSessionId, session })
+          ))
       )
+      const place = yield* created
+      const { samplingSessionId, session: { sessionId } } = place
       yield* annotate({ sessionId, samplingSessionId })
-      return yield* samplingClientOf(samplingSessionId, { ...options, baseModel })
+      const known = yield* baseModelOf(samplingSessionId, baseModel)
+      return yield* samplingClient({ ...options, place, renew: created, baseModel: known })
     }).pipe(operation(name))
   }
 
@@ -425,13 +456,13 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       const { baseModel, recordStabilityInfo, retryConfig, samplingSessionId, sessionId } = handle
       yield* annotate({ sessionId, samplingSessionId })
       const { sampleJoinSamplingSession } = yield* clientConfig.get
-      yield* session.keepAlive(sessionId)
+      const session = yield* sessions.keepAlive(sessionId)
       const drawn = Random.nextIntBetween(1, 1_000_000_000)
       const clone = sampleJoinSamplingSession
         ? Effect.catchIf(RetryPolicy.retry(api.joinSamplingSession(samplingSessionId)), isMissing, () => drawn)
         : drawn
       return yield* samplingClient({
-        samplingSessionId,
+        place: { samplingSessionId, session },
         baseModel,
         recordStabilityInfo,
         retryConfig,
@@ -459,8 +490,8 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
         operation("ServiceClient.getSamplingClient", { samplingSessionId })
       ),
     createSamplingClientFromHandle,
-    session: { states: session.states, messages: session.messages },
-    close: session.close,
+    session: { states: sessions.states, messages: sessions.messages },
+    close: sessions.close,
     telemetry
   })
 })

@@ -1,5 +1,6 @@
 /**
  * The session in which a client trains and samples: made at its first use, kept alive by heartbeats, finished with the scope.
+ * When the server has lost it, the next call that needs one makes another; what belonged to the old one stays over.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -14,8 +15,9 @@ import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as ClientConfig from "./ClientConfig.js"
 import type { SessionId } from "./Identifiers.js"
-import { cachedSuccess } from "./internal/cachedSuccess.js"
 import { isMissing } from "./internal/isMissing.js"
+import * as Monotonic from "./internal/monotonic.js"
+import { sessionLossIn } from "./internal/sessionLoss.js"
 import * as StateCell from "./internal/stateCell.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
@@ -35,12 +37,19 @@ export class SessionManager extends Context.Tag("effect-tinker/SessionManager")<
  * @category models
  */
 export interface Service {
-  /** The session's id. The first use creates the session and starts its heartbeats. */
+  /**
+   * Runs what creates something in a session: the present one, or a new one when there is none or the server has lost it. When
+   * the server says only now that it has, it runs once more in a new one.
+   */
+  readonly use: <A, R>(
+    create: (session: Session) => Effect.Effect<A, TinkerError, R>
+  ) => Effect.Effect<A, TinkerError, R>
+  /** The present session's id. The first use creates the session and starts its heartbeats. */
   readonly sessionId: Effect.Effect<SessionId, TinkerError>
-  /** Fails when the session is over. */
-  readonly check: (operation: string) => Effect.Effect<void, SessionClosedError>
-  /** The session's id, if there is one by now. */
+  /** The present session's id, if there is one by now. */
   readonly current: () => SessionId | undefined
+  /** Ends with the client alone, for requests that belong to no session of it. */
+  readonly life: TinkerHttpClient.SessionLife
   /** The present state and those that follow. */
   readonly states: Stream.Stream<State>
   /** What the server said when the session was made; `undefined` before that. */
@@ -48,9 +57,23 @@ export interface Service {
   /** Ends the session with a reason of the user's; that of the scope comes too late then. Does nothing without one. */
   readonly close: (status: ServiceApi.FinishReason, detail?: string | undefined) => Effect.Effect<void, TinkerError>
   /** Sends heartbeats for a session of another process as well, as a client made from a handle does. */
-  readonly keepAlive: (sessionId: SessionId) => Effect.Effect<void>
+  readonly keepAlive: (sessionId: SessionId) => Effect.Effect<TinkerHttpClient.SessionLife>
   /** Paths of checkpoints that the server has given. */
   readonly knownPaths: Set<string>
+}
+
+/**
+ * One session, from its creation to its end.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Session extends TinkerHttpClient.SessionLife {
+  readonly sessionId: SessionId
+  /** Fails when the session is over. */
+  readonly check: (operation: string) => Effect.Effect<void, SessionClosedError>
+  /** What the server refuses because it has lost this session becomes the end of the session. */
+  readonly noteLoss: <A, R>(effect: Effect.Effect<A, TinkerError, R>) => Effect.Effect<A, TinkerError, R>
   /** Numbers of the models of the session, from 0. */
   readonly nextModelSeqId: Effect.Effect<number>
   /** Numbers of its sampling sessions, from 0; unnamed sampler saves count too. */
@@ -61,7 +84,7 @@ export interface Service {
  * - `none`: nothing was trained or sampled yet
  * - `active`: the last heartbeat was accepted
  * - `unreachable`: heartbeats fail, since this time
- * - `over`: closed by this client, finished by someone, or lost by the server
+ * - `over`: closed by this client, finished by someone, expired, or lost by the server; but for `closed` a new one may follow
  *
  * @since 0.1.0
  * @category models
@@ -88,8 +111,11 @@ const silence = Duration.minutes(2)
 /** The end of a program does not wait longer than this for a server to hear of it. */
 const goodbye = Duration.seconds(2)
 
-/** A heartbeat later than this means that something else kept the thread busy. */
+/** A heartbeat later than this means that something else kept the thread busy, or that the process was paused. */
 const lateness = Duration.seconds(5)
+
+/** So often in a row the service has to say that it does not know the session. */
+const convincing = 2
 
 /**
  * @since 0.1.0
@@ -110,24 +136,33 @@ export const make: Effect.Effect<
   const config = yield* TinkerConfig.TinkerConfig
   const scope = yield* Effect.scope
   const reporter = yield* Effect.serviceOption(TelemetryReporter.TelemetryReporter)
+  const creating = yield* Effect.makeSemaphore(1)
   const state = StateCell.make<State>({ _tag: "none" }, sameState)
+  const others = new Map<SessionId, Live>()
   let messages: Messages | undefined
-  let current: SessionId | undefined
+  let present: Live | undefined
+  let isClosed = false
 
-  const end = (reason: SessionClosedError["reason"]): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const current = state.get()
-      if (current._tag === "over") return Effect.void
-      state.set({ _tag: "over", reason })
-      state.end()
-      return http.endSession(reason, "sessionId" in current ? current.sessionId : undefined)
-    })
+  const life: TinkerHttpClient.SessionLife = {
+    sessionId: undefined,
+    over: () => isClosed ? "closed" : undefined
+  }
 
-  const check = (operation: string): Effect.Effect<void, SessionClosedError> =>
-    Effect.suspend(() => {
-      const current = state.get()
-      return current._tag === "over" ? new SessionClosedError({ operation, reason: current.reason }) : Effect.void
-    })
+  const close: Effect.Effect<void> = Effect.suspend(() => {
+    if (isClosed) return Effect.void
+    isClosed = true
+    return Effect.forEach(
+      [present, ...others.values()],
+      (session) => session === undefined ? Effect.void : session.end("closed"),
+      { discard: true }
+    ).pipe(
+      Effect.zipRight(http.endSession(life)),
+      Effect.zipRight(Effect.sync(() => {
+        if (state.get()._tag !== "over") state.set({ _tag: "over", reason: "closed" })
+        state.end()
+      }))
+    )
+  })
 
   const request = Effect.zipRight(
     clientConfig.get,
@@ -139,11 +174,11 @@ export const make: Effect.Effect<
         projectId: Option.getOrUndefined(config.projectId),
         displayName: Option.getOrUndefined(config.displayName),
         type: "create_session"
-      })
+      }, { session: life })
     )
   )
 
-  // Once, however many sessions are kept alive.
+  // Once, however many sessions there are.
   let refreshes = false
   const refresh = Effect.suspend(() => {
     if (refreshes) return Effect.void
@@ -151,53 +186,113 @@ export const make: Effect.Effect<
     return Scope.extend(clientConfig.refresh, scope)
   })
 
-  // Between the server's answer and the finalizer nothing may interrupt, or nobody would finish the session.
-  const create = Effect.uninterruptibleMask((restore) =>
-    Effect.tap(restore(request), (session) => {
-      messages = { info: session.infoMessage, warning: session.warningMessage, error: session.errorMessage }
-      return Effect.all([
-        logMessages(messages),
-        Scope.addFinalizerExit(scope, (exit) => finish(session.sessionId, exit)),
-        Effect.sync(() => {
-          current = session.sessionId
-          state.set({ _tag: "active", sessionId: session.sessionId })
-        }),
-        Option.isNone(reporter) ? Effect.void : reporter.value.sessionStarted(session.sessionId),
-        refresh,
-        Effect.forkIn(heartbeats(session.sessionId, state, end), scope)
-      ], { discard: true })
-    })
-  ).pipe(Effect.map((session) => session.sessionId))
+  let finishes = false
+  const finishWithScope = Effect.suspend(() => {
+    if (finishes) return Effect.void
+    finishes = true
+    return Scope.addFinalizerExit(scope, (exit) => finish(exit))
+  })
 
-  const finish = (sessionId: SessionId, exit: Exit.Exit<unknown, unknown>) =>
+  // Between the server's answer and the finalizer nothing may interrupt, or nobody would finish the session.
+  const create: Effect.Effect<Live, TinkerError> = Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(request), (created) => {
+      const session = live(created.sessionId, state)
+      messages = { info: created.infoMessage, warning: created.warningMessage, error: created.errorMessage }
+      return Effect.as(
+        Effect.all([
+          logMessages(messages),
+          finishWithScope,
+          Effect.sync(() => {
+            present = session
+            state.set({ _tag: "active", sessionId: session.sessionId })
+          }),
+          Option.isNone(reporter) ? Effect.void : reporter.value.sessionStarted(session.sessionId),
+          refresh,
+          Effect.forkIn(heartbeats(session, state), scope)
+        ], { discard: true }),
+        session
+      )
+    })
+  )
+
+  const usable = (): Live | undefined => present?.over() === undefined ? present : undefined
+
+  const ensure: Effect.Effect<Live, TinkerError> = Effect.suspend(() => {
+    if (isClosed) return new SessionClosedError({ operation: "SessionManager.sessionId", reason: "closed" })
+    const found = usable()
+    if (found !== undefined) return Effect.succeed(found)
+    return creating.withPermits(1)(Effect.suspend(() => {
+      const found = usable()
+      return found === undefined ? create : Effect.succeed(found)
+    }))
+  })
+
+  const live = (sessionId: SessionId, state: StateCell.StateCell<State> | undefined): Live => {
+    let over: SessionClosedError["reason"] | undefined
+    const session: Live = {
+      sessionId,
+      over: () => over,
+      check: (operation) =>
+        Effect.suspend(() =>
+          over === undefined ? Effect.void : new SessionClosedError({ operation, reason: over, sessionId })
+        ),
+      noteLoss: (effect) =>
+        Effect.catchAll(effect, (error) => {
+          const reason = sessionLossIn(error)
+          return reason === undefined
+            ? Effect.fail(error)
+            : Effect.zipRight(
+              session.end(reason),
+              new SessionClosedError({ operation: error.operation, reason: over ?? reason, sessionId })
+            )
+        }),
+      end: (reason) =>
+        Effect.suspend(() => {
+          if (over !== undefined) return Effect.void
+          over = reason
+          if (present === session) state?.set({ _tag: "over", reason })
+          return http.endSession(session)
+        }),
+      nextModelSeqId: counter(),
+      nextSamplingSessionSeqId: counter()
+    }
+    return session
+  }
+
+  const finish = (exit: Exit.Exit<unknown, unknown>) =>
     Effect.suspend(() => {
-      if (state.get()._tag === "over") return Effect.void
+      const session = usable()
+      if (session === undefined) return Effect.void
       const reason = Exit.isSuccess(exit) ? "success" : Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "errored"
-      return TinkerHttpClient.ofNobody(api.finishSession(sessionId, reason)).pipe(
+      return TinkerHttpClient.ofNobody(api.finishSession(session.sessionId, reason)).pipe(
         Effect.interruptible,
         Effect.timeout(goodbye),
         Effect.catchAll((error) => Effect.logDebug("the session could not be finished", error.message))
       )
     })
 
-  const heartbeats = (
-    sessionId: SessionId,
-    state: StateCell.StateCell<State>,
-    end: (reason: SessionClosedError["reason"]) => Effect.Effect<void>
-  ): Effect.Effect<void> =>
+  const heartbeats = (session: Live, state: StateCell.StateCell<State> | undefined): Effect.Effect<void> =>
     Effect.gen(function*() {
-      let lastAccepted = yield* Clock.currentTimeMillis
+      const { sessionId } = session
+      let lastAccepted = yield* Monotonic.now
       let everAccepted = false
       let failures = 0
+      let denials = 0
 
       const sleep = Effect.gen(function*() {
-        const due = (yield* Clock.currentTimeMillis) + Duration.toMillis(config.heartbeatInterval)
+        const interval = Duration.toMillis(config.heartbeatInterval)
+        const slept = yield* Monotonic.now
+        const sleptAt = yield* Clock.currentTimeMillis
         yield* Effect.sleep(config.heartbeatInterval)
-        const late = (yield* Clock.currentTimeMillis) - due
+        // While a machine sleeps, its wall clock alone goes on.
+        const late = Math.max((yield* Monotonic.now) - slept, (yield* Clock.currentTimeMillis) - sleptAt) - interval
         if (late >= Duration.toMillis(lateness)) {
           yield* Effect.logWarning(
-            `a heartbeat of the session is ${Duration.format(Duration.millis(late))} late: synchronous code keeps the `
-              + "thread busy, and the server ends sessions that it does not hear of. Move the work to a worker"
+            `a heartbeat of the session is ${
+              Duration.format(Duration.millis(Math.round(late)))
+            } late, and the server ends `
+              + "sessions that it does not hear of. Either this machine or process was paused, or synchronous code kept the "
+              + "thread busy, which belongs in a worker"
           )
         }
       })
@@ -205,77 +300,95 @@ export const make: Effect.Effect<
       const failed = (error: TinkerError) =>
         Effect.gen(function*() {
           failures += 1
-          const now = yield* Clock.currentTimeMillis
-          const status = error._tag === "ApiStatusError" ? error.status : undefined
-          if (status === 410) return yield* end("finished")
+          const now = yield* Monotonic.now
+          const status = error._tag === "ApiStatusError" && error.isForeign !== true ? error.status : undefined
           // A server that never knew heartbeats is not one that lost the session.
-          if (status === 404 && everAccepted) return yield* lost("the server no longer knows the session")
-          if (failures > config.heartbeatFailureLimit) {
-            return yield* lost(`${failures} heartbeats in a row failed: ${error.message}`)
+          denials = status === 410 || (status === 404 && everAccepted) ? denials + 1 : 0
+          if (denials >= convincing) {
+            const reason = sessionLossIn(error) ?? (status === 410 ? "expired" : "lost")
+            return yield* lost(`the server says: ${error.message}`, reason)
           }
-          if (state.get()._tag === "active") {
-            state.set({ _tag: "unreachable", sessionId, since: DateTime.unsafeMake(now) })
+          if (failures > config.heartbeatFailureLimit) {
+            return yield* lost(`${failures} heartbeats in a row failed: ${error.message}`, "lost")
+          }
+          if (state?.get()._tag === "active") {
+            state.set({ _tag: "unreachable", sessionId, since: DateTime.unsafeMake(yield* Clock.currentTimeMillis) })
           }
           if (now - lastAccepted > Duration.toMillis(silence)) {
             yield* Effect.logWarning(
-              `no heartbeat was accepted for ${Duration.format(Duration.millis(now - lastAccepted))}; `
+              `no heartbeat was accepted for ${Duration.format(Duration.millis(Math.round(now - lastAccepted)))}; `
                 + "the server may end the session",
               error.message
             )
           }
         })
 
-      const lost = (why: string) => Effect.zipRight(Effect.logWarning(`the session is lost: ${why}`), end("lost"))
+      const lost = (why: string, reason: SessionClosedError["reason"]) =>
+        Effect.zipRight(
+          Effect.logWarning(
+            `the session is over (${reason}): ${why}. Its training clients are too; the next call that creates or samples `
+              + "starts a new one"
+          ),
+          session.end(reason)
+        )
 
-      const accepted = Effect.map(Clock.currentTimeMillis, (now) => {
+      const accepted = Effect.map(Monotonic.now, (now) => {
         lastAccepted = now
         everAccepted = true
         failures = 0
-        state.set({ _tag: "active", sessionId })
+        denials = 0
+        if (present === session) state?.set({ _tag: "active", sessionId })
       })
 
-      while (state.get()._tag !== "over") {
+      while (session.over() === undefined) {
         yield* sleep
+        if (session.over() !== undefined) break
         yield* Effect.matchEffect(api.sessionHeartbeat(sessionId), { onFailure: failed, onSuccess: () => accepted })
       }
-    }).pipe(Effect.annotateLogs({ module: "SessionManager", sessionId }), Effect.interruptible)
+    }).pipe(
+      Effect.annotateLogs({ module: "SessionManager", sessionId: session.sessionId }),
+      Effect.interruptible
+    )
 
   // Runs last: by then the session's own finalizer has said goodbye.
-  yield* Effect.addFinalizer(() => end("closed"))
-  const created = yield* cachedSuccess(create)
-  const others = new Set<SessionId>()
+  yield* Effect.addFinalizer(() => close)
 
   return SessionManager.of({
-    sessionId: Effect.zipRight(check("SessionManager.sessionId"), created),
-    check,
-    current: () => current,
+    use: (create) =>
+      Effect.flatMap(
+        ensure,
+        (session) =>
+          Effect.catchTag(session.noteLoss(create(session)), "SessionClosedError", (error) =>
+            error.reason === "closed" || error.sessionId !== session.sessionId
+              ? Effect.fail(error)
+              : Effect.flatMap(ensure, (next) =>
+                next.noteLoss(create(next))))
+      ),
+    sessionId: Effect.map(ensure, (session) => session.sessionId),
+    current: () => present?.sessionId,
+    life,
     states: state.changes,
     messages: Effect.sync(() => messages),
     close: (status, detail) =>
       Effect.suspend(() => {
-        const current = state.get()
-        if (!("sessionId" in current)) return end("closed")
-        return RetryPolicy.retry(api.finishSession(current.sessionId, status, detail)).pipe(
+        const session = usable()
+        if (session === undefined) return close
+        return RetryPolicy.retry(api.finishSession(session.sessionId, status, detail)).pipe(
           Effect.catchIf(isMissing, () => Effect.void),
-          Effect.ensuring(end("closed"))
+          Effect.ensuring(close)
         )
       }),
     keepAlive: (sessionId) =>
       Effect.suspend(() => {
-        const own = state.get()
-        if (others.has(sessionId) || ("sessionId" in own && own.sessionId === sessionId)) return Effect.void
-        others.add(sessionId)
-        const other = StateCell.make<State>({ _tag: "active", sessionId }, sameState)
-        const end = (reason: SessionClosedError["reason"]) =>
-          Effect.sync(() => {
-            others.delete(sessionId)
-            other.set({ _tag: "over", reason })
-          })
-        return Effect.zipRight(refresh, Effect.forkIn(heartbeats(sessionId, other, end), scope))
+        const own = usable()
+        if (own?.sessionId === sessionId) return Effect.succeed(own)
+        const known = others.get(sessionId)
+        if (known !== undefined && known.over() === undefined) return Effect.succeed(known)
+        const other = live(sessionId, undefined)
+        others.set(sessionId, other)
+        return Effect.as(Effect.zipRight(refresh, Effect.forkIn(heartbeats(other, undefined), scope)), other)
       }),
-    knownPaths: new Set(),
-    nextModelSeqId: counter(),
-    nextSamplingSessionSeqId: counter()
+    knownPaths: new Set()
   })
 })
 
@@ -292,6 +405,10 @@ export const layer: Layer.Layer<
   | TinkerHttpClient.TinkerHttpClient
 > = Layer.scoped(SessionManager, make)
 
+interface Live extends Session {
+  readonly end: (reason: SessionClosedError["reason"]) => Effect.Effect<void>
+}
+
 const counter = (): Effect.Effect<number> => {
   let next = 0
   return Effect.sync(() => next++)
@@ -304,4 +421,5 @@ const logMessages = ({ error, info, warning }: Messages) =>
     error === undefined ? Effect.void : Effect.logError(error)
   ], { discard: true })
 
-const sameState = (a: State, b: State): boolean => a._tag === b._tag
+const sameState = (a: State, b: State): boolean =>
+  a._tag === b._tag && ("sessionId" in a ? a.sessionId : undefined) === ("sessionId" in b ? b.sessionId : undefined)

@@ -18,7 +18,7 @@ import * as Schema from "effect/Schema"
 import { configIssues } from "./internal/configIssues.js"
 import type { Query } from "./internal/queryValues.js"
 import { withoutUserInfo } from "./internal/requestLog.js"
-import { failOnIssues, type InvalidInputError } from "./TinkerError.js"
+import { failOnIssues, InvalidInputError } from "./TinkerError.js"
 
 /**
  * What the rest of the package reads: defaults filled in. Printed without what may be secret: keys and commands, values of
@@ -36,6 +36,9 @@ export interface Service {
   readonly query: Query
   readonly cloudflareAccess: CloudflareAccess
   readonly requestTimeout: Duration.Duration
+  readonly maxRetries: Option.Option<number>
+  readonly connectTimeout: Option.Option<Duration.Duration>
+  readonly serverProfile: ServerProfile
   readonly billingPause: Option.Option<Duration.Duration>
   readonly heartbeatInterval: Duration.Duration
   readonly heartbeatFailureLimit: number
@@ -75,8 +78,32 @@ export interface Options {
   readonly query?: Query | undefined
   /** Environment: `CLOUDFLARE_ACCESS_CLIENT_ID`, `CLOUDFLARE_ACCESS_CLIENT_SECRET`. */
   readonly cloudflareAccess?: Partial<CloudflareAccess> | undefined
-  /** How long one HTTP request may take; waiting for a result is made of many. Default 60 seconds. */
+  /**
+   * How long one HTTP request may take; waiting for a result is made of many. Environment: `TINKER_TIMEOUT`, in seconds, also
+   * when the other options are values. Default 60 seconds.
+   */
   readonly requestTimeout?: Duration.DurationInput | undefined
+  /**
+   * How often a request is sent again at most by the policies `request` and `firstContact`, unless a region replaces them.
+   * Environment: `TINKER_MAX_RETRIES`, also when the other options are values. Default: as often as fits into their five minutes.
+   */
+  readonly maxRetries?: number | undefined
+  /**
+   * How long a connection may take to be made, where the HTTP client can be told so, as that of `@effect-tinker/node` can.
+   * Environment: `TINKER_CONNECT_TIMEOUT`, in seconds. Default: the client's own.
+   */
+  readonly connectTimeout?: Duration.DurationInput | undefined
+  /**
+   * The defaults of `requestTimeout` and `maxRetries` that other clients have: `python` 60 seconds and 10, `beam` (the Elixir client)
+   * 120 seconds and 2. Environment: `TINKER_PARITY`, also when the other options are values.
+   */
+  readonly parity?: Parity | undefined
+  /**
+   * What kind of server it is, where it does not say itself: `open-rl` does a repeated training request twice, so that passes and
+   * steps are sent once, and fail with `OutcomeUnknownError` when their answer is lost. Environment: `TINKER_SERVER_PROFILE`.
+   * Default `tinker`: repeated requests are known by their numbers.
+   */
+  readonly serverProfile?: keyof typeof serverProfiles | undefined
   /** How long 402 (no credit) is waited out. Default: what the server says, an hour if nothing. Zero fails at once. */
   readonly billingPause?: Duration.DurationInput | undefined
   /** Time between heartbeats of a session. Default 10 seconds. */
@@ -99,6 +126,34 @@ export interface Options {
   /** Whether requests carry the ids of the span around them, as the header `traceparent`. Default false. */
   readonly propagateTrace?: boolean | undefined
 }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Parity = "python" | "beam"
+
+/**
+ * What differs between servers and cannot be seen by looking.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerProfile {
+  /** Whether a training request that is sent again is known by its number, and done once. */
+  readonly recognizesRepeats: boolean
+}
+
+/**
+ * The kinds of servers by name.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const serverProfiles = {
+  tinker: { recognizesRepeats: true },
+  "open-rl": { recognizesRepeats: false }
+} as const satisfies Record<string, ServerProfile>
 
 /**
  * Credentials of a proxy in front of the server, each sent if it is there.
@@ -145,33 +200,40 @@ export const protocolVersion = "0.38.0"
  * @category constructors
  */
 export const make = (options: Options): Effect.Effect<Service, InvalidInputError> =>
-  Effect.flatMap(Effect.zip(DefaultBaseUrl, telemetryWanted), ([defaultBaseUrl, telemetryWanted]) => {
-    const baseUrl = String(options.baseUrl || defaultBaseUrl).replace(/\/+$/, "")
-    return Effect.map(failOnIssues("TinkerConfig", configIssues(options, baseUrl)), () => {
-      const service: Service = {
-        apiKey: Option.fromNullable(options.apiKey),
-        credentialCommand: Option.fromNullable(options.credentialCommand || undefined),
-        baseUrl,
-        headers: options.headers ?? {},
-        query: options.query ?? {},
-        cloudflareAccess: {
-          clientId: options.cloudflareAccess?.clientId || undefined,
-          clientSecret: options.cloudflareAccess?.clientSecret
-        },
-        requestTimeout: Duration.decode(options.requestTimeout ?? "60 seconds"),
-        billingPause: Option.map(Option.fromNullable(options.billingPause), Duration.decode),
-        heartbeatInterval: Duration.decode(options.heartbeatInterval ?? "10 seconds"),
-        heartbeatFailureLimit: options.heartbeatFailureLimit ?? Infinity,
-        tags: Array.from(new Set((options.tags ?? []).map((tag) => tag.trim()).filter((tag) => tag !== ""))),
-        userMetadata: options.userMetadata ?? {},
-        projectId: Option.fromNullable(options.projectId || undefined),
-        displayName: Option.fromNullable(options.displayName || undefined),
-        telemetry: options.telemetry ?? telemetryWanted,
-        propagateTrace: options.propagateTrace ?? false
-      }
-      return Object.assign(Object.create(prototype) as object, service)
-    })
-  })
+  Effect.flatMap(
+    Effect.all([DefaultBaseUrl, telemetryWanted, defaults]),
+    ([defaultBaseUrl, telemetryWanted, given]) => {
+      const parity = parities[options.parity ?? given.parity ?? "none"]
+      const baseUrl = String(options.baseUrl || defaultBaseUrl).replace(/\/+$/, "")
+      return Effect.map(failOnIssues("TinkerConfig", configIssues(options, baseUrl)), () => {
+        const service: Service = {
+          apiKey: Option.fromNullable(options.apiKey),
+          credentialCommand: Option.fromNullable(options.credentialCommand || undefined),
+          baseUrl,
+          headers: options.headers ?? {},
+          query: options.query ?? {},
+          cloudflareAccess: {
+            clientId: options.cloudflareAccess?.clientId || undefined,
+            clientSecret: options.cloudflareAccess?.clientSecret
+          },
+          requestTimeout: Duration.decode(options.requestTimeout ?? given.timeout ?? parity.timeout),
+          maxRetries: Option.fromNullable(options.maxRetries ?? given.maxRetries ?? parity.maxRetries),
+          connectTimeout: Option.map(Option.fromNullable(options.connectTimeout), Duration.decode),
+          serverProfile: serverProfiles[options.serverProfile ?? "tinker"],
+          billingPause: Option.map(Option.fromNullable(options.billingPause), Duration.decode),
+          heartbeatInterval: Duration.decode(options.heartbeatInterval ?? "10 seconds"),
+          heartbeatFailureLimit: options.heartbeatFailureLimit ?? Infinity,
+          tags: Array.from(new Set((options.tags ?? []).map((tag) => tag.trim()).filter((tag) => tag !== ""))),
+          userMetadata: options.userMetadata ?? {},
+          projectId: Option.fromNullable(options.projectId || undefined),
+          displayName: Option.fromNullable(options.displayName || undefined),
+          telemetry: options.telemetry ?? telemetryWanted,
+          propagateTrace: options.propagateTrace ?? false
+        }
+        return Object.assign(Object.create(prototype) as object, service)
+      })
+    }
+  )
 
 const prototype: Inspectable.Inspectable = {
   ...Inspectable.BaseProto,
@@ -197,6 +259,63 @@ const telemetryWanted: Effect.Effect<boolean> = Effect.match(Config.string("TINK
   onSuccess: (word) => word.trim() === "" || ["1", "true", "yes", "on"].includes(word.trim().toLowerCase())
 })
 
+const parities: Record<
+  Parity | "none",
+  { readonly timeout: string & Duration.DurationInput; readonly maxRetries: number | undefined }
+> = {
+  none: { timeout: "60 seconds", maxRetries: undefined },
+  python: { timeout: "60 seconds", maxRetries: 10 },
+  beam: { timeout: "120 seconds", maxRetries: 2 }
+}
+
+/** What the environment says of every client. */
+const defaults: Effect.Effect<{
+  readonly timeout: Duration.Duration | undefined
+  readonly maxRetries: number | undefined
+  readonly parity: Parity | undefined
+}, InvalidInputError> = Effect.suspend(() =>
+  Effect.mapError(
+    Config.all({
+      timeout: seconds("TINKER_TIMEOUT"),
+      maxRetries: Config.mapOrFail(nonEmpty("TINKER_MAX_RETRIES"), (value) =>
+        value === undefined || /^\d+$/.test(value.trim())
+          ? Either.right(value === undefined ? undefined : Number(value))
+          : Either.left(
+            ConfigErrors.InvalidData(
+              ["TINKER_MAX_RETRIES"],
+              `${JSON.stringify(value)} is no number of retries, such as 10.`
+            )
+          )),
+      parity: Config.mapOrFail(nonEmpty("TINKER_PARITY"), (word) => {
+        if (word === undefined) {
+          return Either.right(undefined)
+        }
+        const parity = parityWords.get(word.trim().toLowerCase())
+        return parity === undefined
+          ? Either.left(
+            ConfigErrors.InvalidData(["TINKER_PARITY"], `${JSON.stringify(word)} is neither python nor beam.`)
+          )
+          : Either.right(parity)
+      })
+    }),
+    (error) =>
+      new InvalidInputError({ operation: "TinkerConfig", ...variableIn(error) })
+  )
+)
+
+const parityWords = new Map<string, Parity>([["python", "python"], ["beam", "beam"], ["elixir", "beam"]])
+
+/** The variable that is wrong, and what is wrong with it. */
+const variableIn = (error: ConfigError): { readonly field: string; readonly description: string } => {
+  switch (error._op) {
+    case "And":
+    case "Or":
+      return variableIn(error.left)
+    default:
+      return { field: error.path.join("."), description: error.message }
+  }
+}
+
 /**
  * @since 0.1.0
  * @category layers
@@ -219,6 +338,16 @@ const optional = <A>(config: Config.Config<A>) => Config.withDefault(config, und
 
 const nonEmpty = (name: string) =>
   Config.map(optional(Config.string(name)), (value) => value?.trim() === "" ? undefined : value)
+
+/** A number of seconds, more than zero. */
+const seconds = (name: string): Config.Config<Duration.Duration | undefined> =>
+  Config.mapOrFail(nonEmpty(name), (value) => {
+    if (value === undefined) return Either.right(undefined)
+    const number = Number(value)
+    return number > 0 && number < Infinity
+      ? Either.right(Duration.seconds(number))
+      : Either.left(ConfigErrors.InvalidData([name], `${JSON.stringify(value)} is no number of seconds, such as 60.`))
+  })
 
 const secret = (name: string) =>
   Config.map(
@@ -243,7 +372,8 @@ const parseTexts = Schema.decodeUnknownEither(
 
 /**
  * `TINKER_API_KEY`, `TINKER_CREDENTIAL_CMD`, `TINKER_BASE_URL`, `TINKER_HEADERS`, `TINKER_QUERY`, `TINKER_TAGS`,
- * `TINKER_PROJECT_ID`, `CLOUDFLARE_ACCESS_CLIENT_ID`, `CLOUDFLARE_ACCESS_CLIENT_SECRET`.
+ * `TINKER_PROJECT_ID`, `TINKER_CONNECT_TIMEOUT`, `TINKER_SERVER_PROFILE`, `CLOUDFLARE_ACCESS_CLIENT_ID`,
+ * `CLOUDFLARE_ACCESS_CLIENT_SECRET`.
  *
  * @since 0.1.0
  * @category layers
@@ -256,6 +386,19 @@ export const layerFromEnv: Layer.Layer<TinkerConfig, ConfigError | InvalidInputE
   query: texts("TINKER_QUERY"),
   tags: Config.map(nonEmpty("TINKER_TAGS"), (tags) => tags?.split(",")),
   projectId: nonEmpty("TINKER_PROJECT_ID"),
+  connectTimeout: seconds("TINKER_CONNECT_TIMEOUT"),
+  serverProfile: Config.mapOrFail(
+    nonEmpty("TINKER_SERVER_PROFILE"),
+    (name) =>
+      name === undefined || Object.hasOwn(serverProfiles, name)
+        ? Either.right(name as Options["serverProfile"])
+        : Either.left(
+          ConfigErrors.InvalidData(
+            ["TINKER_SERVER_PROFILE"],
+            `${JSON.stringify(name)} is no kind of server. There are ${Object.keys(serverProfiles).join(", ")}.`
+          )
+        )
+  ),
   cloudflareAccess: {
     clientId: nonEmpty("CLOUDFLARE_ACCESS_CLIENT_ID"),
     clientSecret: secret("CLOUDFLARE_ACCESS_CLIENT_SECRET")

@@ -11,7 +11,9 @@
  * | `InvalidInputError` | rejected here, before anything was sent | fix the call |
  * | `SessionClosedError` | the session is over | make a new client, go on from a checkpoint |
  * | `BudgetExceededError` | the call could have exceeded a `UsageMeter`'s budget; nothing was sent | ask for less, or raise the budget |
+ * | `OutcomeUnknownError` | whether a training request was taken cannot be known | go on from a checkpoint |
  */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -43,6 +45,7 @@ export type TinkerError =
   | InvalidInputError
   | SessionClosedError
   | BudgetExceededError
+  | OutcomeUnknownError
 
 /** How often a request was sent before its failure was passed on, and how long that took. Absent for a single attempt. */
 const attempted = {
@@ -122,6 +125,13 @@ export class ApiStatusError extends Schema.TaggedError<ApiStatusError>("effect-t
     detail: Schema.String,
     /** How long the server asked to wait. */
     retryAfter: Schema.optional(Schema.DurationFromMillis),
+    /** The same as a time, when it is longer than a minute. */
+    retryAt: Schema.optional(Schema.DateTimeUtc),
+    /**
+     * True when the service cannot have written the answer: a page, a text or nothing, as proxies on the way give. Then it says
+     * nothing of what the service has done.
+     */
+    isForeign: Schema.optional(Schema.Boolean),
     /** Whether the server itself said that the request should be sent again, or should not. */
     shouldRetry: Schema.optional(Schema.Boolean),
     /** Of the request whose result was asked for. */
@@ -133,8 +143,12 @@ export class ApiStatusError extends Schema.TaggedError<ApiStatusError>("effect-t
 ) {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
+    const who = this.isForeign === true ? "something before the server" : "the server"
     const said = this.detail === "" ? "" : `: ${this.detail}`
-    return `${this.operation}: the server answered ${this.status} (${this.reason})${said}${afterAttempts(this)}. `
+    const until = this.retryAt === undefined
+      ? ""
+      : `It asks not to be asked again before ${DateTime.formatIso(this.retryAt)}. `
+    return `${this.operation}: ${who} answered ${this.status} (${this.reason})${said}${afterAttempts(this)}. ${until}`
       + advise(this)
   }
 }
@@ -149,7 +163,7 @@ export const TimeoutReason = Schema.Literal("request", "waiting", "stuck")
  * A deadline of ours passed. `deadline` is how long was waited, `reason` what for:
  *
  * - `request`: the answer to one HTTP request
- * - `waiting`: the result of an accepted request, as long as `WaitingPolicy` allowed
+ * - `waiting`: the result of a call, as long as `WaitingPolicy` allowed
  * - `stuck`: the same, while the server reported no progress
  *
  * @since 0.1.0
@@ -171,7 +185,9 @@ export class ApiTimeoutError extends Schema.TaggedError<ApiTimeoutError>("effect
   readonly [TypeId]: TypeId = TypeId
   override get message() {
     const within = Duration.format(this.deadline)
-    const request = `request ${this.requestId ?? ""} (${this.state ?? "submitted"})`
+    const request = this.requestId === undefined
+      ? `the call (${this.state ?? "not accepted yet"})`
+      : `request ${this.requestId} (${this.state ?? "submitted"})`
     switch (this.reason) {
       case "request":
         return `${this.operation}: no answer within ${within}${afterAttempts(this)}. `
@@ -203,16 +219,19 @@ export class ApiResponseValidationError
       path: Schema.optional(Schema.String),
       /** Of the request whose result was asked for. */
       requestId: Schema.optional(Schema.String),
+      /** True when what arrived is a page, empty or cut off, so that asking again may give the answer. */
+      isUnreadable: Schema.optional(Schema.Boolean),
       /** What arrived; hidden from logs, since it may hold samples. */
       body: Schema.optional(Schema.RedactedFromSelf(Schema.Uint8ArrayFromSelf)),
-      cause: Schema.optional(Schema.Defect)
+      cause: Schema.optional(Schema.Defect),
+      ...attempted
     }
   )
 {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
     const where = this.path === undefined ? "" : ` (${this.status ?? "no status"} from ${this.path})`
-    return `${this.operation}: the answer could not be read${where}: ${this.description}. `
+    return `${this.operation}: the answer could not be read${where}: ${this.description}${afterAttempts(this)}. `
       + "Check that the base URL is that of a Tinker server; if it is, please report this."
   }
 }
@@ -300,7 +319,14 @@ export const invalidInput = (operation: string, issues: ReadonlyArray<Issue>): I
   new InvalidInputError({ operation, ...issues[0]!, others: issues.slice(1) })
 
 /**
- * The session is over: `closed` by this client, `finished` by whoever ended it, or `lost` by the server.
+ * The session is over:
+ *
+ * - `closed`: by this client
+ * - `finished`: by whoever ended it elsewhere
+ * - `expired`: the server has not heard of this client for too long, as when a laptop slept
+ * - `lost`: the server no longer knows it, as after a restart, or could not be reached for as long as the client was told to try
+ *
+ * But for `closed`, a `ServiceClient` makes a new session for its next call that creates or samples.
  *
  * @since 0.1.0
  * @category errors
@@ -309,14 +335,17 @@ export class SessionClosedError extends Schema.TaggedError<SessionClosedError>("
   "SessionClosedError",
   {
     operation: Schema.String,
-    reason: Schema.Literal("closed", "finished", "lost"),
+    reason: Schema.Literal("closed", "finished", "expired", "lost"),
     sessionId: Schema.optional(Schema.String)
   }
 ) {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
     const session = this.sessionId === undefined ? "the session" : `the session ${this.sessionId}`
-    return `${this.operation}: ${session} ${sessionEnds[this.reason]}. Make a new client and go on from a checkpoint.`
+    const next = this.reason === "closed"
+      ? "Make a new client and go on from a checkpoint."
+      : "Make a new training client from a checkpoint; the ServiceClient starts a new session for it."
+    return `${this.operation}: ${session} ${sessionEnds[this.reason]}. ${next}`
   }
 }
 
@@ -349,11 +378,38 @@ export class BudgetExceededError extends Schema.TaggedError<BudgetExceededError>
   }
 }
 
+/**
+ * It is not known whether the server has taken a training request, and nothing that can be asked tells: `unknownCall`, whose
+ * answer was lost, under the number `seqId` of its model. `operation` is the same call, where the server would do it twice if it
+ * were sent again, or a later one that cannot take its number before this is known.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OutcomeUnknownError extends Schema.TaggedError<OutcomeUnknownError>("effect-tinker/OutcomeUnknownError")(
+  "OutcomeUnknownError",
+  {
+    operation: Schema.String,
+    unknownCall: Schema.String,
+    seqId: Schema.Int,
+    description: Schema.String,
+    cause: Schema.optional(Schema.Defect)
+  }
+) {
+  readonly [TypeId]: TypeId = TypeId
+  override get message() {
+    const call = this.unknownCall === this.operation ? "this call" : this.unknownCall
+    return `${this.operation}: it is not known whether the server has taken ${call} (number ${this.seqId} of the model): `
+      + `${this.description}. Go on from a checkpoint to be sure of what the model has learned.`
+  }
+}
+
 const amount = (value: number): string => Number(value.toPrecision(6)).toString()
 
 const sessionEnds = {
   closed: "was closed by this client",
   finished: "is finished",
+  expired: "has ended, as the server had not heard of this client for too long",
   lost: "is no longer known to the server"
 } as const
 
@@ -382,6 +438,8 @@ export const reasonOfStatus = (status: number): StatusReason => {
     case 404:
       return "NotFound"
     case 405:
+    case 501:
+    case 505:
       return "Unsupported"
     case 408:
       return "RequestTimeout"
@@ -400,6 +458,9 @@ export const reasonOfStatus = (status: number): StatusReason => {
 
 const retryableReasons: ReadonlySet<StatusReason> = new Set(["RequestTimeout", "RateLimit", "InternalServer"])
 
+/** A request of this size or form stays what it is. */
+const finalForeignStatuses: ReadonlySet<number> = new Set([405, 413, 414, 431])
+
 /**
  * Whether sending the same request again may succeed. The only place that decides.
  *
@@ -407,7 +468,8 @@ const retryableReasons: ReadonlySet<StatusReason> = new Set(["RequestTimeout", "
  * | --- | --- |
  * | `ApiConnectionError` | yes |
  * | `ApiTimeoutError` | of reason `request` |
- * | `ApiStatusError` | as its header `x-should-retry` says; without one 408, 429 and 5xx |
+ * | `ApiStatusError` | as its header `x-should-retry` says; without one 408, 429, 5xx but 501 and 505, and {@link isPuzzling} |
+ * | `ApiResponseValidationError` | when {@link isPuzzling} |
  * | every other | no |
  *
  * 409 is final: what exists already exists after a minute too.
@@ -422,12 +484,32 @@ export const isRetryable = (error: TinkerError): boolean => {
     case "ApiTimeoutError":
       return error.reason === "request"
     case "ApiStatusError":
-      return error.shouldRetry ?? retryableReasons.has(error.reason)
+      return error.shouldRetry ?? (retryableReasons.has(error.reason) || isPuzzling(error))
     case "ApiResponseValidationError":
+      return isPuzzling(error)
     case "RequestFailedError":
     case "InvalidInputError":
     case "SessionClosedError":
     case "BudgetExceededError":
+    case "OutcomeUnknownError":
+      return false
+  }
+}
+
+/**
+ * Whether the answer makes no sense as one of the service: a refusal that a proxy has written, or a success that is a page, empty
+ * or cut off. It may pass, as when a gateway restarts, or mean a wrong address, so requests are sent again a few times only.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isPuzzling = (error: TinkerError): boolean => {
+  switch (error._tag) {
+    case "ApiStatusError":
+      return error.isForeign === true && !retryableReasons.has(error.reason) && !finalForeignStatuses.has(error.status)
+    case "ApiResponseValidationError":
+      return error.isUnreadable === true
+    default:
       return false
   }
 }
@@ -461,6 +543,7 @@ export const isUserError = (error: TinkerError): boolean => {
     case "ApiTimeoutError":
     case "ApiResponseValidationError":
     case "SessionClosedError":
+    case "OutcomeUnknownError":
       return false
   }
 }
@@ -479,16 +562,18 @@ export const isDefinitelyRefused = (error: TinkerError): boolean => {
       return true
     case "ApiStatusError":
       return error.status >= 400 && error.status < 500 && !undecidedStatuses.has(error.status)
+        && error.isForeign !== true
     case "ApiConnectionError":
     case "ApiTimeoutError":
     case "ApiResponseValidationError":
     case "RequestFailedError":
+    case "OutcomeUnknownError":
       return false
   }
 }
 
-/** Too Early may come while the request is already queued; the others are answered by proxies after forwarding. */
-const undecidedStatuses: ReadonlySet<number> = new Set([408, 409, 425, 429])
+/** Too Early may come while the request is already queued; the others are answered on the way after forwarding. */
+const undecidedStatuses: ReadonlySet<number> = new Set([408, 425, 429])
 
 /**
  * The same error, telling how often the request was sent and how long that took, in milliseconds. Errors that are no
@@ -507,10 +592,40 @@ export const withAttempts = (error: TinkerError, attempts: number, elapsedMillis
     case "ApiTimeoutError":
       return new ApiTimeoutError({ ...error, ...told })
     case "ApiResponseValidationError":
+      return new ApiResponseValidationError({ ...error, ...told })
     case "RequestFailedError":
     case "InvalidInputError":
     case "SessionClosedError":
     case "BudgetExceededError":
+    case "OutcomeUnknownError":
       return error
+  }
+}
+
+/**
+ * The same error under the name of the call that it ends, when it came of a request that nobody called by name.
+ *
+ * @internal
+ */
+export const withOperation = (error: TinkerError, operation: string): TinkerError => {
+  switch (error._tag) {
+    case "ApiConnectionError":
+      return new ApiConnectionError({ ...error, operation })
+    case "ApiStatusError":
+      return new ApiStatusError({ ...error, operation })
+    case "ApiTimeoutError":
+      return new ApiTimeoutError({ ...error, operation })
+    case "ApiResponseValidationError":
+      return new ApiResponseValidationError({ ...error, operation })
+    case "RequestFailedError":
+      return new RequestFailedError({ ...error, operation })
+    case "InvalidInputError":
+      return new InvalidInputError({ ...error, operation })
+    case "SessionClosedError":
+      return new SessionClosedError({ ...error, operation })
+    case "BudgetExceededError":
+      return new BudgetExceededError({ ...error, operation })
+    case "OutcomeUnknownError":
+      return new OutcomeUnknownError({ ...error, operation })
   }
 }

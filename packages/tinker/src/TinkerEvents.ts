@@ -18,6 +18,7 @@ import type { Traffic } from "./TinkerHttpClient.js"
 export type TinkerEvent =
   | RequestStarted
   | RequestStopped
+  | RetryScheduled
   | QueueStateChanged
   | FutureFailed
   | FutureStuck
@@ -58,6 +59,25 @@ export interface RequestStopped extends Omit<RequestStarted, "_tag"> {
   /** Of bodies, in all attempts. */
   readonly bytesSent: number
   readonly bytesReceived: number
+}
+
+/**
+ * An attempt has failed, and another follows.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetryScheduled {
+  readonly _tag: "RetryScheduled"
+  /** As errors name it, e.g. `optim_step`. */
+  readonly operation: string
+  /** Which of `RetryPolicy.Policies` decided it. */
+  readonly policy: string
+  /** The number of the attempt that follows, 2 being the second. */
+  readonly attempt: number
+  /** Until then, in milliseconds. */
+  readonly wait: number
+  readonly error: TinkerError
 }
 
 /**

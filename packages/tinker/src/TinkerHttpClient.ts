@@ -27,10 +27,14 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import * as Credentials from "./Credentials.js"
+import { isOfService } from "./internal/answerOrigin.js"
+import { type Attempts, CurrentAttempts, makeAttempts, type Sender } from "./internal/attempts.js"
 import * as Deadlines from "./internal/deadlines.js"
 import { decodeJson } from "./internal/decodeJson.js"
 import * as Deprecations from "./internal/deprecations.js"
 import { makeHeaders, makeRequest } from "./internal/httpRequest.js"
+import * as Monotonic from "./internal/monotonic.js"
+import * as PolicyRun from "./internal/policyRun.js"
 import * as QueryValues from "./internal/queryValues.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
 import { cloudflareId, cloudflareSecret, redirect, weightsToken, withoutCredentials } from "./internal/redirects.js"
@@ -39,11 +43,13 @@ import * as RequestWatch from "./internal/requestWatch.js"
 import type { WatchedRequest } from "./internal/requestWatch.js"
 import { retryAfter } from "./internal/retryAfter.js"
 import { runtimeHeaders } from "./internal/runtimeHeaders.js"
+import * as ThrottledWarning from "./internal/throttledWarning.js"
 import { traceparent } from "./internal/traceparent.js"
 import { asTinkerError, connectionRefused } from "./internal/transportErrors.js"
 import { uuid } from "./internal/uuid.js"
 import * as RawResponse from "./RawResponse.js"
 import * as RequestExtras from "./RequestExtras.js"
+import * as RetryPolicy from "./RetryPolicy.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import type { TinkerError } from "./TinkerError.js"
 import { ApiStatusError, ApiTimeoutError, reasonOfStatus, SessionClosedError } from "./TinkerError.js"
@@ -73,8 +79,8 @@ export interface Service {
   /** How long 402 is waited out, unless the option `billingPause` says. */
   readonly setBillingPause: (duration: Duration.Duration) => Effect.Effect<void>
 
-  /** The session is over: its requests on their way, and all later ones, fail at once. */
-  readonly endSession: (reason: SessionClosedError["reason"], sessionId: string | undefined) => Effect.Effect<void>
+  /** Ends the requests of a session on their way, which is over by now. */
+  readonly endSession: (session: SessionLife) => Effect.Effect<void>
 }
 
 /**
@@ -105,8 +111,8 @@ export interface Request {
   readonly followsRedirects?: boolean | undefined
   /** Whether 402 is waited out. Default true. */
   readonly pausesForBilling?: boolean | undefined
-  /** Whether the request makes no sense when the session is over. Default false. */
-  readonly ofSession?: boolean | undefined
+  /** The session without which the request makes no sense: it ends with it. */
+  readonly session?: SessionLife | undefined
   /** Default: those of {@link CurrentAttempts}, or none. */
   readonly attempts?: Attempts | undefined
   /** The public call behind the request, unless {@link PublicCall} names one around it. */
@@ -134,7 +140,20 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
  * @since 0.1.0
  * @category models
  */
-export type CallOptions = Pick<Request, "attempts" | "call">
+export type CallOptions = Pick<Request, "attempts" | "call" | "session">
+
+/**
+ * The life of a session, as far as requests depend on it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionLife {
+  /** Undefined for a session of which nothing but its end is known. */
+  readonly sessionId: string | undefined
+  /** Why it is over, once it is. */
+  readonly over: () => SessionClosedError["reason"] | undefined
+}
 
 /**
  * @since 0.1.0
@@ -161,42 +180,7 @@ export interface Response {
   readonly stream?: Stream.Stream<Uint8Array, TinkerError> | undefined
 }
 
-/**
- * What the attempts at one logical request share: the key, which the first attempt draws, and how often it was repeated.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Attempts {
-  idempotencyKey: string | undefined
-  retryCount: number
-  /** Whether more may follow. Then who makes them tells `watched` of the end. */
-  readonly mayRepeat: boolean
-  /** Of the request that they are attempts at, while somebody listens. */
-  watched: WatchedRequest | undefined
-}
-
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const makeAttempts = (mayRepeat = false): Attempts => ({
-  idempotencyKey: undefined,
-  retryCount: 0,
-  mayRepeat,
-  watched: undefined
-})
-
-/**
- * Shared by the requests of a region of code, unless they say otherwise.
- *
- * @since 0.1.0
- * @category config
- */
-export class CurrentAttempts extends Context.Reference<CurrentAttempts>()(
-  "effect-tinker/TinkerHttpClient/CurrentAttempts",
-  { defaultValue: (): Attempts | undefined => undefined }
-) {}
+export { type Attempts, CurrentAttempts, makeAttempts, type Sender } from "./internal/attempts.js"
 
 /**
  * The public call on whose behalf requests are sent, e.g. `TrainingClient.optimStep`; the outermost one counts.
@@ -341,24 +325,29 @@ export const statusError = (
   response: Response,
   options?: { readonly operation?: string; readonly requestId?: string }
 ): Effect.Effect<ApiStatusError> =>
-  Effect.map(Clock.currentTimeMillis, (now) =>
-    new ApiStatusError({
+  Effect.map(Clock.currentTimeMillis, (now) => {
+    const wait = retryAfter(response.headers, now)
+    return new ApiStatusError({
       operation: options?.operation ?? response.request.operation,
       status: response.status,
       reason: reasonOfStatus(response.status),
       detail: readErrorDetail(response.body),
-      retryAfter: retryAfter(response.headers, now),
+      retryAfter: wait,
+      retryAt: wait === undefined || Duration.lessThanOrEqualTo(wait, "1 minute")
+        ? undefined
+        : DateTimes.unsafeMake(now + Duration.toMillis(wait)),
+      isForeign: isOfService(response.body) ? undefined : true,
       shouldRetry: shouldRetry.get(response.headers["x-should-retry"] ?? ""),
       requestId: options?.requestId,
       subject: response.request.subject
-    }))
+    })
+  })
 
 const shouldRetry = new Map([["true", true], ["false", false]])
 
 const version = "0.1.0"
 
-/** Time between attempts while there is no credit, and between warnings of it. Source: the Python SDK 0.38.0. */
-const billingInterval = Duration.seconds(5)
+/** Between warnings that there is no credit. Source: the Python SDK 0.38.0. */
 const billingWarnings = Duration.minutes(1)
 
 /** Until the server says otherwise. Source: the Python SDK 0.38.0. */
@@ -409,7 +398,10 @@ export const make: Effect.Effect<
   let billingPause = Option.getOrElse(config.billingPause, () => defaultBillingPause)
   let lastBillingWarning = -Infinity
   let refusalsLeft = mostRefusals
-  let ended: ((operation: string) => SessionClosedError) | undefined
+  const sender: Sender = {
+    maxRetries: Option.getOrElse(config.maxRetries, () => Infinity),
+    warn: ThrottledWarning.makeKeyed()
+  }
 
   const headersOf = (
     request: Request,
@@ -470,7 +462,7 @@ export const make: Effect.Effect<
       isLate = true
       return new ApiTimeoutError({ operation: request.operation, reason: "request", deadline: timeout })
     }
-    const mortal = request.ofSession === true
+    const life = request.session
     if (sendDirectly !== undefined && request.streamedIn === undefined) {
       return deadlines.async(
         (done) => {
@@ -479,12 +471,12 @@ export const make: Effect.Effect<
           // A timeout and the end of the session stop it too, and fail then.
           return () => {
             stop()
-            if (!isLate && !(mortal && ended !== undefined)) watched.interrupted()
+            if (!isLate && life?.over() === undefined) watched.interrupted()
           }
         },
         timeout,
         onTimeout,
-        mortal
+        life
       )
     }
     const answered = request.streamedIn !== undefined
@@ -495,7 +487,7 @@ export const make: Effect.Effect<
         HttpClient.currentTracerPropagation,
         false
       )
-    return unlessInterrupted(deadlines.within(answered, timeout, onTimeout, mortal), watched)
+    return unlessInterrupted(deadlines.within(answered, timeout, onTimeout, life), watched)
   }
 
   const send = (
@@ -606,55 +598,97 @@ export const make: Effect.Effect<
         Effect.flatMap(sendOnce(request, attempts, call, key), (response) =>
           response.status !== 401
             ? Effect.succeed(response)
-            : Effect.flatMap(unlessInterrupted(credentials.renew(key), attempts.watched), (renewed) =>
-              renewed
-                ? Effect.flatMap(credentials.current, (key) => sendOnce(request, attempts, call, key))
-                : Effect.succeed(response)))
+            : Effect.flatMap(
+              RetryPolicy.CurrentPolicies,
+              ({ refusedToken }) => withNewToken(request, attempts, call, key, response, PolicyRun.begin(refusedToken))
+            ))
     )
   }
 
-  const pauseForBilling = (request: Request, since: number, now: number) =>
+  /** Sends a request again whose token was refused, with a new one, as often as the policy says. */
+  const withNewToken = (
+    request: Request,
+    attempts: Attempts,
+    call: string | undefined,
+    refused: Option.Option<Redacted.Redacted>,
+    response: Response,
+    run: PolicyRun.PolicyRun
+  ): Effect.Effect<Response, TinkerError> =>
     Effect.gen(function*() {
+      const wait = yield* Effect.flatMap(statusError(response), run.next)
+      const isWanted = wait !== undefined
+      const renewed = yield* unlessInterrupted(credentials.renew(refused), attempts.watched)
+      if (!isWanted || !renewed) return response
+      if (wait > 0) yield* unlessInterrupted(Effect.sleep(Math.ceil(wait)), attempts.watched)
+      const key = yield* credentials.current
+      const again = yield* sendOnce(request, attempts, call, key)
+      return again.status === 401 ? yield* withNewToken(request, attempts, call, key, again, run) : again
+    })
+
+  const pauseForBilling = (request: Request, since: number, waited: number, wait: number) =>
+    Effect.gen(function*() {
+      const now = yield* Monotonic.now
       if (now - lastBillingWarning >= Duration.toMillis(billingWarnings)) {
         lastBillingWarning = now
         yield* Effect.logWarning(
           `${request.operation}: the server answered 402: there is no credit. Waiting for it since `
-            + `${Duration.format(Duration.millis(now - since))}, at most ${
+            + `${Duration.format(Duration.millis(Math.round(waited)))}, at most ${
               Duration.format(billingPause)
             }; add credit to go on`
         )
       }
       request.onBillingPause?.(DateTimes.unsafeMake(since))
-      yield* Effect.sleep(billingInterval)
+      yield* Effect.sleep(Math.ceil(wait))
     })
 
   const withBillingPause = (
     request: Request,
     attempts: Attempts,
-    call: string | undefined,
-    since: number | undefined
+    call: string | undefined
   ): Effect.Effect<Response, TinkerError> =>
     Effect.flatMap(
       withReplay(request, attempts, call),
       (response) =>
         response.status !== 402 || request.pausesForBilling === false
           ? Effect.succeed(response)
-          : Effect.flatMap(Clock.currentTimeMillis, (now) => {
-            const first = since ?? now
-            return now - first >= Duration.toMillis(billingPause)
-              ? Effect.succeed(response)
-              : Effect.zipRight(
-                unlessInterrupted(pauseForBilling(request, first, now), attempts.watched),
-                withBillingPause(request, attempts, call, first)
-              )
-          })
+          : untilThereIsCredit(request, attempts, call, response)
     )
+
+  const untilThereIsCredit = (
+    request: Request,
+    attempts: Attempts,
+    call: string | undefined,
+    first: Response
+  ): Effect.Effect<Response, TinkerError> =>
+    Effect.gen(function*() {
+      const { billing } = yield* RetryPolicy.CurrentPolicies
+      const run = PolicyRun.begin(billing)
+      const since = yield* Clock.currentTimeMillis
+      const began = yield* Monotonic.now
+      let response = first
+      for (let attempt = 2; response.status === 402; attempt++) {
+        const waited = (yield* Monotonic.now) - began
+        if (waited >= Duration.toMillis(billingPause)) break
+        const error = yield* statusError(response)
+        const wait = yield* run.next(error)
+        if (wait === undefined) break
+        if (hub.isHeard()) {
+          const { operation } = request
+          hub.publish({ _tag: "RetryScheduled", operation, policy: "billing", attempt, wait, error })
+        }
+        yield* unlessInterrupted(pauseForBilling(request, since, waited, wait), attempts.watched)
+        response = yield* withReplay(request, attempts, call)
+      }
+      return response
+    })
 
   const execute = (request: Request): Effect.Effect<Response, TinkerError> =>
     Effect.withFiberRuntime((fiber) => {
-      if (ended !== undefined && request.ofSession === true) return Effect.fail(ended(request.operation))
+      const over = request.session?.over()
+      if (over !== undefined) return Effect.fail(sessionClosed(request.operation, request.session!, over))
       const context = fiber.currentContext
       const attempts = request.attempts ?? Context.get(context, CurrentAttempts) ?? makeAttempts()
+      attempts.sender ??= sender
       const call = Context.get(context, PublicCall).name ?? request.call
       let sent = config.propagateTrace ? withTraceparent(request, fiber.currentSpan) : request
       const extras = Context.get(context, RequestExtras.CurrentExtras)
@@ -665,7 +699,7 @@ export const make: Effect.Effect<
       }
       const listener = Context.get(context, RawResponse.CurrentListener)
       if (listener !== undefined) sent = toldOf(sent, listener, shownUrl, attempts)
-      const answered = withBillingPause(sent, attempts, call, undefined)
+      const answered = withBillingPause(sent, attempts, call)
       // Who makes several attempts says when there is no other.
       return attempts.mayRepeat || !watch.isWanted()
         ? answered
@@ -686,13 +720,16 @@ export const make: Effect.Effect<
       Effect.sync(() => {
         billingPause = Option.getOrElse(config.billingPause, () => duration)
       }),
-    endSession: (reason, sessionId) =>
+    endSession: (session) =>
       Effect.sync(() => {
-        ended ??= (operation) => new SessionClosedError({ operation, reason, sessionId })
-        deadlines.endMortals(ended("SessionManager"))
+        const over = session.over()
+        if (over !== undefined) deadlines.end(session, sessionClosed("SessionManager", session, over))
       })
   })
 })
+
+const sessionClosed = (operation: string, { sessionId }: SessionLife, reason: SessionClosedError["reason"]) =>
+  new SessionClosedError({ operation, reason, sessionId })
 
 /**
  * @since 0.1.0
@@ -728,9 +765,9 @@ const timed = <E>(
   listener: (answer: Response, elapsed: Duration.Duration) => void
 ): Effect.Effect<Response, E> =>
   Effect.clockWith((clock) => {
-    const start = clock.unsafeCurrentTimeMillis()
+    const start = Monotonic.unsafeNow(clock)
     return Effect.map(sent, (response) => {
-      listener(response, Duration.millis(clock.unsafeCurrentTimeMillis() - start))
+      listener(response, Duration.millis(Monotonic.unsafeNow(clock) - start))
       return response
     })
   })

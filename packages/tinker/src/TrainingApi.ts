@@ -168,7 +168,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       options?: TinkerHttpClient.CallOptions
     ): Effect.Effect<UntypedFuture, TinkerError> =>
       Effect.flatMap(
-        http.request({ operation: path, method: "POST", path: `/api/v1/${path}`, body, ofSession: true, ...options }),
+        http.request({ operation: path, method: "POST", path: `/api/v1/${path}`, body, ...options }),
         readSubmitted
       )
 

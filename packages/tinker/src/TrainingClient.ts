@@ -1,14 +1,13 @@
 /**
  * A LoRA model being trained. Its requests run on the server in the order in which they were made here.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as AdamParams from "./AdamParams.js"
 import * as ApiFuture from "./ApiFuture.js"
@@ -22,9 +21,12 @@ import type { ModelId } from "./Identifiers.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
+import * as Monotonic from "./internal/monotonic.js"
 import { observers } from "./internal/observers.js"
 import { operations } from "./internal/operation.js"
 import * as Passes from "./internal/passes.js"
+import * as Resending from "./internal/resending.js"
+import * as SavedCheckpoint from "./internal/savedCheckpoint.js"
 import * as SaveFields from "./internal/saveOptions.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as TrainingWatch from "./internal/trainingWatch.js"
@@ -38,6 +40,7 @@ import * as SamplingClient from "./SamplingClient.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
+import * as TinkerConfig from "./TinkerConfig.js"
 import {
   ApiResponseValidationError,
   failOnIssues,
@@ -51,6 +54,7 @@ import * as TinkerHttpClient from "./TinkerHttpClient.js"
 import * as TinkerPath from "./TinkerPath.js"
 import * as TrainingApi from "./TrainingApi.js"
 import * as UsageMeter from "./UsageMeter.js"
+import * as WaitingPolicy from "./WaitingPolicy.js"
 import * as WeightsApi from "./WeightsApi.js"
 
 /**
@@ -210,6 +214,7 @@ export type Requirements =
   | WeightsApi.WeightsApi
   | ModelsApi.ModelsApi
   | ServiceApi.ServiceApi
+  | TinkerConfig.TinkerConfig
   | SamplingClient.Requirements
 
 /**
@@ -218,6 +223,8 @@ export type Requirements =
  */
 export interface Options {
   readonly modelId: ModelId
+  /** In which the model was made. */
+  readonly session: SessionManager.Session
   readonly info: ModelsApi.GetInfoResponse
   /** Number of the next request. Default 1. */
   readonly firstSeqId?: number | undefined
@@ -242,7 +249,9 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const futures = yield* FuturesApi.FuturesApi
     const clientConfig = yield* ClientConfig.ClientConfig
     const limiter = yield* DispatchLimiter.DispatchLimiter
-    const session = yield* SessionManager.SessionManager
+    const { session } = options
+    const sessions = yield* SessionManager.SessionManager
+    const { serverProfile } = yield* TinkerConfig.TinkerConfig
     const zstd = yield* Effect.serviceOption(TinkerHttpClient.Zstd)
     const context = yield* Effect.context<Requirements | Scope.Scope>()
     const scope = yield* Scope.Scope
@@ -254,11 +263,29 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       observers: watching,
       responseBudget: limiter.responses,
       label: `model ${modelId}`,
-      warn: ThrottledWarning.make()
+      warn: ThrottledWarning.make(),
+      warnOfQueue: ThrottledWarning.make(),
+      progress: { at: -Infinity }
     }
 
-    const passes = Passes.make({ modelId, training, limiter, settings: clientConfig.current, zstd })
-    const sequence = RequestSequence.make({ scope, filler: passes.filler, first: options.firstSeqId })
+    const recognizesRepeats = () => serverProfile.recognizesRepeats && clientConfig.current().recognizesRepeatedRequests
+    const resending = Resending.make(recognizesRepeats)
+    const passes = Passes.make({
+      modelId,
+      training,
+      limiter,
+      settings: clientConfig.current,
+      session,
+      resending,
+      zstd
+    })
+    const sequence = RequestSequence.make({
+      scope,
+      fillers: passes.fillers,
+      first: options.firstSeqId,
+      // A server that does not know a number again does not go by numbers.
+      keepsNumbers: recognizesRepeats
+    })
 
     const checkPass = (name: string, call: PassOptions) =>
       Effect.zipRight(
@@ -275,8 +302,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         )
       )
 
-    const { inTurn, settled, watched } = TrainingWatch.make(watching, () => ({
-      sessionId: session.current(),
+    const { inTurn, settled, watched } = TrainingWatch.make(watching, session, () => ({
+      sessionId: session.sessionId,
       modelId
     }))
 
@@ -385,6 +412,9 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           }).pipe(Effect.map(({ pending }) => pending.future))
         }))
 
+    /** Paths that earlier saves of this client have taken. */
+    const taken = new Set<string>()
+
     /** A request that is not split, and whose result is JSON. */
     const single = <A, I>(request: {
       readonly operation: string
@@ -395,10 +425,13 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         options: TinkerHttpClient.CallOptions
       ) => Effect.Effect<ModelsApi.UntypedFuture, TinkerError>
       readonly result: Schema.Schema<A, I>
-      /** What to make of a refusal, when an earlier attempt may have been taken. */
-      readonly recover?: ((error: TinkerError) => Effect.Effect<A, TinkerError>) | undefined
+      /** The checkpoint that it makes: a save whose answer was lost finds its own name taken when it is sent again. */
+      readonly saves?: Pick<TinkerPath.TinkerPath, "checkpointType" | "name"> | undefined
+      /** How it is sent again. Default: as often as the policy wants. */
+      readonly resent?: Resending.Resending | undefined
     }): Effect.Effect<ApiFuture.ApiFuture<A>, TinkerError> => {
-      const { operation: name, recover, requestType, result } = request
+      const { operation: name, requestType, resent = Resending.always, result } = request
+      const path = request.saves && { trainingRunId: modelId, ...request.saves }
       return watched(name, (watch) =>
         sequence.run<number, ApiFuture.ApiFuture<A>>({
           operation: name,
@@ -407,20 +440,21 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             turn.send((seqId, note) => {
               let unknown = false
               const { track } = watch
+              const wasTaken = path !== undefined && taken.has(TinkerPath.format(path))
               track.enter("submit", { seqId })
               watch.sent()
               const onSettled = settled(name, watch, UsageMeter.none)
               const sent = (attempts: TinkerHttpClient.Attempts) =>
                 Effect.suspend(() => {
                   track.attribute("attempt", attempts.retryCount + 1)
-                  return Effect.tapError(request.submit(seqId, { attempts, call: name }), (error) =>
+                  return Effect.tapError(request.submit(seqId, { attempts, call: name, session }), (error) =>
                     Effect.sync(() => {
                       unknown ||= mayBeTaken(error)
                       note(error)
                     }))
                 })
-              return RetryPolicy.retryWith(sent).pipe(
-                Effect.zip(Clock.currentTimeMillis),
+              return resent({ seqId, call: name }, sent).pipe(
+                Effect.zip(Monotonic.now),
                 Effect.tap(([{ requestId }]) => watch.annotate({ requestId })),
                 Effect.flatMap(([{ requestId }, now]) =>
                   ApiFuture.make(
@@ -432,6 +466,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                       requestType,
                       operation: name,
                       roundTrip: (now - started) / 1000,
+                      began: started,
+                      session,
                       decode: { json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath) }
                     }],
                     (results) => results[0]!,
@@ -439,10 +475,18 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                   )
                 ),
                 Effect.catchAll((error) =>
-                  recover === undefined || !unknown || !isConflict(error)
+                  path === undefined || wasTaken || !unknown || !isConflict(error)
                     ? Effect.fail(error)
-                    : Effect.flatMap(recover(error), (value) => ApiFuture.succeed(name, value, onSettled))
-                )
+                    : SavedCheckpoint.find(weights.checkpoints(modelId), path, error).pipe(
+                      // What else a save tells, such as its size, was in the answer that was lost.
+                      Effect.flatMap((found) => Effect.orDie(Schema.decodeUnknown(result)(found))),
+                      Effect.tap(rememberPath),
+                      Effect.flatMap((value) => ApiFuture.succeed(name, value, onSettled))
+                    )
+                ),
+                Effect.tap(() => {
+                  if (path !== undefined) taken.add(TinkerPath.format(path))
+                })
               )
             }),
           unwanted: ({ cancel }) => cancel
@@ -451,21 +495,14 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
 
     const rememberPath = (value: unknown): Effect.Effect<void> =>
       Effect.sync(() => {
-        if (Predicate.hasProperty(value, "path") && typeof value.path === "string") session.knownPaths.add(value.path)
+        if (Predicate.hasProperty(value, "path") && typeof value.path === "string") sessions.knownPaths.add(value.path)
       })
-
-    /** A save of ours whose answer was lost finds its own name taken when it is sent again. */
-    const savedAlready = (checkpointId: string) => (error: TinkerError) =>
-      Effect.flatMap(RetryPolicy.retry(weights.checkpointIds(modelId)), (ids) =>
-        ids.includes(checkpointId)
-          ? Effect.succeed({ path: `tinker://${modelId}/${checkpointId}` })
-          : Effect.fail(error))
 
     const load = (name: string, optimizer: boolean) => (path: string, call: LoadOptions = {}) =>
       single({
         operation: name,
         requestType: "LoadWeights",
-        prepare: Effect.suspend(() => TinkerPath.check(name, "path", path, session.knownPaths)),
+        prepare: Effect.suspend(() => TinkerPath.check(name, "path", path, sessions.knownPaths)),
         submit: (seqId, options) =>
           weights.loadWeights({
             modelId,
@@ -483,7 +520,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       prepare: Effect.Effect<void, TinkerError>,
       target: Partial<WeightsApi.SaveWeightsForSamplerRequest>,
       result: Schema.Schema<A, I>,
-      recover?: (error: TinkerError) => Effect.Effect<A, TinkerError>
+      saves?: Pick<TinkerPath.TinkerPath, "checkpointType" | "name">
     ) =>
       single({
         operation: name,
@@ -498,13 +535,30 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             ...target
           }, options),
         result,
-        recover
+        saves
       })
 
-    const samplingClient = (samplingSessionId: SamplingClient.Options["samplingSessionId"], call: SamplerOptions) =>
+    const samplerOf = (modelPath: string) => (session: SessionManager.Session) =>
+      Effect.flatMap(session.nextSamplingSessionSeqId, (samplingSessionSeqId) =>
+        Effect.map(
+          RetryPolicy.retry(api.createSamplingSession({
+            sessionId: session.sessionId,
+            samplingSessionSeqId,
+            modelPath,
+            type: "create_sampling_session"
+          }, { session })),
+          ({ samplingSessionId }): SamplingClient.Place => ({ samplingSessionId, session })
+        ))
+
+    const samplingClient = (
+      place: SamplingClient.Place,
+      call: SamplerOptions,
+      renew?: Effect.Effect<SamplingClient.Place, TinkerError>
+    ) =>
       Effect.provide(
         SamplingClient.make({
-          samplingSessionId,
+          place,
+          renew,
           baseModel: info.modelData.modelName ?? info.modelName ?? "",
           maxContextLength: options.maxContextLength,
           ...call
@@ -531,7 +585,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
               seqId,
               type: "optim_step"
             }, options),
-          result: TrainingApi.OptimStepResponse
+          result: TrainingApi.OptimStepResponse,
+          resent: resending
         }),
       saveState: (call) =>
         single({
@@ -549,7 +604,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
               type: "save_weights"
             }, options),
           result: WeightsApi.SaveWeightsResponse,
-          recover: savedAlready(`weights/${call.name}`)
+          saves: { checkpointType: "training", name: call.name }
         }),
       loadState: load("TrainingClient.loadState", false),
       loadStateWithOptimizer: load("TrainingClient.loadStateWithOptimizer", true),
@@ -559,7 +614,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           checkSave("TrainingClient.saveWeightsForSampler", call),
           { path: call.name, ttlSeconds: SaveFields.ttlSeconds(call), userMetadata: call.userMetadata },
           WeightsApi.SaveWeightsResponse,
-          savedAlready(`sampler_weights/${call.name}`)
+          { checkpointType: "sampler", name: call.name }
         ),
       saveWeightsExternal: (call) => {
         const name = "TrainingClient.saveWeightsExternal"
@@ -585,7 +640,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
               type: "save_weights_external"
             }, options),
           result: WeightsApi.SaveWeightsExternalResponse,
-          recover: savedAlready(`external_weights/${call.name}`)
+          saves: { checkpointType: "external", name: call.name }
         })
       },
       saveWeightsAndGetSamplingClient: (call = {}) =>
@@ -599,37 +654,46 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
               description: "is not kept; use saveWeightsForSampler for a checkpoint with a name."
             })
           }
-          const samplingSessionSeqId = yield* session.nextSamplingSessionSeqId
-          const { samplingSessionId } = yield* ApiFuture.flatten(
-            saveForSampler(name, Effect.void, { samplingSessionSeqId, kind }, WeightsApi.SaveWeightsForSamplerResponse)
-          )
+          const save = Effect.flatMap(session.nextSamplingSessionSeqId, (samplingSessionSeqId) =>
+            ApiFuture.flatten(
+              saveForSampler(
+                name,
+                Effect.void,
+                { samplingSessionSeqId, kind },
+                WeightsApi.SaveWeightsForSamplerResponse
+              )
+            ))
+          // It has no name that could be taken, so the conflict is with its own first attempt.
+          const { samplingSessionId } = yield* Effect.retry(save, { while: isConflict, times: 2 })
           if (samplingSessionId === undefined) {
             return yield* new ApiResponseValidationError({
               operation: name,
               description: "there is no sampling session id"
             })
           }
-          return yield* samplingClient(samplingSessionId, rest)
-        }),
+          return yield* samplingClient({ samplingSessionId, session }, rest)
+        }).pipe((call) =>
+          WaitingPolicy.bounded(call, () => ({
+            operation: "TrainingClient.saveWeightsAndGetSamplingClient",
+            state: "the weights are being saved"
+          }))
+        ),
       createSamplingClient: (modelPath, call = {}) =>
         Effect.gen(function*() {
           const name = "TrainingClient.createSamplingClient"
-          yield* TinkerPath.check(name, "modelPath", modelPath, session.knownPaths)
-          const sessionId = yield* session.sessionId
-          const samplingSessionSeqId = yield* session.nextSamplingSessionSeqId
-          const { samplingSessionId } = yield* RetryPolicy.retry(
-            api.createSamplingSession({ sessionId, samplingSessionSeqId, modelPath, type: "create_sampling_session" })
-          )
-          return yield* samplingClient(samplingSessionId, call)
+          yield* TinkerPath.check(name, "modelPath", modelPath, sessions.knownPaths)
+          const place = samplerOf(modelPath)
+          return yield* samplingClient(yield* session.noteLoss(place(session)), call, sessions.use(place))
         }).pipe(operation("TrainingClient.createSamplingClient", { modelId, modelPath })),
       unloadModel: operation("TrainingClient.unloadModel", { modelId })(Effect.gen(function*() {
         const name = "TrainingClient.unloadModel"
-        const { requestId } = yield* RetryPolicy.retry(models.unloadModel(modelId))
+        const { requestId } = yield* RetryPolicy.retry(models.unloadModel(modelId, { session }))
         if (requestId === undefined) return
         yield* ApiFuture.retrieve(waiting, {
           requestId,
           requestType: "UnloadModel",
           operation: name,
+          session,
           decode: { json: () => Effect.void }
         })
       }))
@@ -643,8 +707,7 @@ const isConflict = (error: TinkerError): boolean => error._tag === "ApiStatusErr
 
 /** Whether the server may have done what was asked although the client was told of a failure. */
 const mayBeTaken = (error: TinkerError): boolean =>
-  !isDefinitelyRefused(error)
-  && !(error._tag === "ApiStatusError" && (error.reason === "Conflict" || error.reason === "RateLimit"))
+  !isDefinitelyRefused(error) && !(error._tag === "ApiStatusError" && error.reason === "RateLimit")
 
 const stepIssues = (
   params: AdamParams.AdamParams | OptimizerParams.OptimizerParams,

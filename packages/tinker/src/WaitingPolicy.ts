@@ -1,27 +1,36 @@
 /**
- * How long results are waited for. By default for ever, with a state `stuck` and a warning after ten minutes in which the
- * server reported no progress.
+ * How long a call may take, from its beginning to its result. By default for ever, with a state `stuck` and a warning after ten
+ * minutes in which the server reported no progress.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
+import { ApiTimeoutError, type TinkerError } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
  * @category models
  */
 export interface WaitingPolicy {
-  /** A request that the server does not report to be active for this long is stuck. Infinity: none ever is. */
+  /**
+   * A request is stuck when for this long the server says nothing new of it and no other result of the same client arrives.
+   * Infinity: none ever is.
+   */
   readonly stuckAfter: Duration.Duration
+  /** The same for a request of which the server says all the time that it is active: computing takes long. */
+  readonly activeFor: Duration.Duration
   /** Whether a stuck request fails, with an `ApiTimeoutError` of reason `stuck`. Otherwise it is waited for. */
   readonly failsWhenStuck: boolean
-  /** From submission to result; then an `ApiTimeoutError` of reason `waiting`. Infinity: no limit. */
+  /** From the call to its result, its submission included; then an `ApiTimeoutError` of reason `waiting`. Infinity: no limit. */
   readonly deadline: Duration.Duration
 }
 
 /** The hosted service has pauses of minutes; ten without progress are no longer usual. */
 const patience = Duration.minutes(10)
+
+/** A server that never knew a request, as after a restart, may call it active for ever; a save of a large model takes minutes. */
+const patienceWhenActive = 6
 
 /**
  * The default.
@@ -29,11 +38,16 @@ const patience = Duration.minutes(10)
  * @since 0.1.0
  * @category constructors
  */
-export const forever: WaitingPolicy = { stuckAfter: patience, failsWhenStuck: false, deadline: Duration.infinity }
+export const forever: WaitingPolicy = {
+  stuckAfter: patience,
+  activeFor: Duration.times(patience, patienceWhenActive),
+  failsWhenStuck: false,
+  deadline: Duration.infinity
+}
 
 /**
- * Fails when a result is not there after this time. Servers hear of samples alone, if they want to: what a training call
- * asked for may still happen.
+ * Fails when a call has no result after this time, whether it waits for its turn, is being sent or sent again, or has been accepted.
+ * Servers hear of samples alone, if they want to: what a training call asked for may still happen.
  *
  * @since 0.1.0
  * @category constructors
@@ -44,14 +58,21 @@ export const failAfter = (deadline: Duration.DurationInput): WaitingPolicy => ({
 })
 
 /**
- * Fails when the server reports no progress for this time, ten minutes unless given.
+ * Fails when the server reports no progress for this time, ten minutes unless given; when it says all the time that the request is
+ * active, after `activeFor`, six times as long unless given.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const failWhenStuck = (stuckAfter: Duration.DurationInput = patience): WaitingPolicy => ({
+export const failWhenStuck = (
+  stuckAfter: Duration.DurationInput = patience,
+  options?: { readonly activeFor?: Duration.DurationInput | undefined }
+): WaitingPolicy => ({
   ...forever,
   stuckAfter: Duration.decode(stuckAfter),
+  activeFor: options?.activeFor === undefined
+    ? Duration.times(stuckAfter, patienceWhenActive)
+    : Duration.decode(options.activeFor),
   failsWhenStuck: true
 })
 
@@ -100,3 +121,20 @@ export const withWaitingPolicy: {
   <A, E, R>(effect: Effect.Effect<A, E, R>, policy: WaitingPolicy): Effect.Effect<A, E, R> =>
     Effect.provideService(effect, CurrentWaitingPolicy, policy)
 )
+
+/**
+ * Holds a whole call to the deadline in force. It is interrupted then, and its error tells `state`.
+ *
+ * @internal
+ */
+export const bounded = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  told: () => { readonly operation: string; readonly requestId?: string | undefined; readonly state: string }
+): Effect.Effect<A, E | TinkerError, R> =>
+  Effect.flatMap(CurrentWaitingPolicy, ({ deadline }) =>
+    Duration.isFinite(deadline)
+      ? Effect.timeoutFail(effect, {
+        duration: deadline,
+        onTimeout: () => new ApiTimeoutError({ reason: "waiting", deadline, ...told() })
+      })
+      : effect)

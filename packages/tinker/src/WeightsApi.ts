@@ -46,8 +46,8 @@ export interface Service {
     tinkerPath: string,
     credential?: Redacted.Redacted | undefined
   ) => Effect.Effect<WeightsInfoResponse, TinkerError>
-  /** Ids of a model's checkpoints: kind and name. */
-  readonly checkpointIds: (modelId: ModelId) => Effect.Effect<ReadonlyArray<string>, TinkerError>
+  /** A model's checkpoints, as far as they are needed to know one again. */
+  readonly checkpoints: (modelId: ModelId) => Effect.Effect<ReadonlyArray<CheckpointEntry>, TinkerError>
 }
 
 const StringMap = Schema.Record({ key: Schema.String, value: Schema.String })
@@ -181,9 +181,25 @@ export const WeightsInfoResponse = Schema.Struct({
  */
 export type WeightsInfoResponse = typeof WeightsInfoResponse.Type
 
-const CheckpointIds = Schema.Struct({
-  checkpoints: Schema.Array(Schema.Struct({ checkpointId: field(Schema.String, "checkpoint_id") }))
+/**
+ * What tells one checkpoint from another. Servers leave out what they like.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const CheckpointEntry = Schema.Struct({
+  checkpointId: field(Schema.String, "checkpoint_id"),
+  checkpointType: optional(Schema.String, "checkpoint_type"),
+  tinkerPath: optional(Schema.String, "tinker_path")
 })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type CheckpointEntry = typeof CheckpointEntry.Type
+
+const CheckpointEntries = Schema.Struct({ checkpoints: Schema.Array(CheckpointEntry) })
 
 /**
  * Into a model that exists (`modelId`, `seqId`), or into a new one made by the same request (`sessionId`, `modelSeqId`).
@@ -234,19 +250,17 @@ export type LoadWeightsResponse = typeof LoadWeightsResponse.Type
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const ofSession = { ofSession: true }
     const weightsInfo = post(http, "weights_info", WeightsInfoRequest, WeightsInfoResponse)
     return WeightsApi.of({
-      saveWeights: post(http, "save_weights", SaveWeightsRequest, UntypedFuture, ofSession),
+      saveWeights: post(http, "save_weights", SaveWeightsRequest, UntypedFuture),
       saveWeightsForSampler: post(
         http,
         "save_weights_for_sampler",
         SaveWeightsForSamplerRequest,
-        UntypedFuture,
-        ofSession
+        UntypedFuture
       ),
-      saveWeightsExternal: post(http, "save_weights_external", SaveWeightsExternalRequest, UntypedFuture, ofSession),
-      loadWeights: post(http, "load_weights", LoadWeightsRequest, UntypedFuture, ofSession),
+      saveWeightsExternal: post(http, "save_weights_external", SaveWeightsExternalRequest, UntypedFuture),
+      loadWeights: post(http, "load_weights", LoadWeightsRequest, UntypedFuture),
       weightsInfo: (tinkerPath, credential) =>
         weightsInfo(
           { tinkerPath },
@@ -255,14 +269,14 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
             ...(credential === undefined ? {} : { credential: Option.some(credential) })
           }
         ),
-      checkpointIds: (modelId) =>
+      checkpoints: (modelId) =>
         Effect.map(
           http.json({
             operation: "list_checkpoints",
             method: "GET",
             path: `/api/v1/training_runs/${modelId}/checkpoints`
-          }, CheckpointIds),
-          ({ checkpoints }) => checkpoints.map(({ checkpointId }) => checkpointId)
+          }, CheckpointEntries),
+          ({ checkpoints }) => checkpoints
         )
     })
   }

@@ -52,7 +52,8 @@ it.effect("settings that the server does not send have the protocol's defaults",
       sampleJoinSamplingSession: false,
       refreshIntervalSeconds: 300,
       sampleCancelEnabled: false,
-      sampleCancelMaxBatchSize: 64
+      sampleCancelMaxBatchSize: 64,
+      recognizesRepeatedRequests: true
     })
   }).pipe(Effect.provide(layer))
 })

@@ -132,7 +132,7 @@ it.effect("runs the command again for the request after one that the server refu
   const command = counting((run) => Effect.succeed(`tml-${run}`))
   const { layer, to } = stub({
     get_server_capabilities: ({ headers }) =>
-      headers["x-api-key"] === "tml-1" ? json({}, 401) : json({ supported_models: [] })
+      headers["x-api-key"] === "tml-1" ? json({ detail: "a wrong key" }, 401) : json({ supported_models: [] })
   }, { ...anywhere, credentialCommand: "print" })
   return Effect.gen(function*() {
     const { getServerCapabilities } = yield* ServiceClient.ServiceClient
@@ -147,7 +147,8 @@ it.effect("runs the command again after its output was refused in exchange for a
   const command = counting((run) => Effect.succeed(`tml-${run}`))
   const { layer } = stub({
     "client/config": () => json({ pjwt_auth_enabled: true }),
-    "auth/token": ({ headers }) => headers["x-api-key"] === "tml-1" ? json({}, 401) : json({ jwt: "eyJ.e30.x" }),
+    "auth/token": ({ headers }) =>
+      headers["x-api-key"] === "tml-1" ? json({ detail: "a wrong key" }, 401) : json({ jwt: "eyJ.e30.x" }),
     get_server_capabilities: () => json({ supported_models: [] })
   }, { ...anywhere, credentialCommand: "print" })
   return Effect.gen(function*() {

@@ -133,7 +133,7 @@ it.effect("the states of a request that fails end with its error", () => {
   }).pipe(Effect.provide(layer))
 })
 
-it.effect("a training queue that stands still is shown as a state, and logs nothing for minutes", () => {
+it.effect("a training queue that stands still is shown as a state, and told of in words once a minute", () => {
   const lines: Array<unknown> = []
   const logger = Logger.make(({ message }) => {
     lines.push(message)
@@ -144,7 +144,10 @@ it.effect("a training queue that stands still is shown as a state, and logs noth
     const first = yield* Effect.fork(Stream.runCollect(Stream.take(future.states, 2)))
     yield* TestClock.adjust("1 minute")
     assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Fiber.join(first)).map(told), expected.slice(0, 2))
-    assert.lengthOf(lines, 0)
+    assert.deepStrictEqual(lines.map(String), ["model S:train:0 stands still: no GPU is free"])
+    yield* TestClock.adjust("3 minutes")
+    assert.isAtLeast(lines.length, 3)
+    assert.isAtMost(lines.length, 4)
     yield* future.cancel
   }).pipe(Effect.provide(layer), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
 })

@@ -59,7 +59,32 @@ const settings: Readonly<Record<keyof TinkerConfig.Options, Setting>> = {
   requestTimeout: {
     of: ({ requestTimeout }) => Duration.toSeconds(requestTimeout),
     option: [{ requestTimeout: "5 seconds" }, 5],
+    variable: ["TINKER_TIMEOUT", "7.5", 7.5],
     otherwise: 60
+  },
+  maxRetries: {
+    of: ({ maxRetries }) => Option.getOrUndefined(maxRetries),
+    option: [{ maxRetries: 0 }, 0],
+    variable: ["TINKER_MAX_RETRIES", "4", 4],
+    otherwise: undefined
+  },
+  connectTimeout: {
+    of: ({ connectTimeout }) => Option.getOrUndefined(Option.map(connectTimeout, Duration.toSeconds)),
+    option: [{ connectTimeout: "5 seconds" }, 5],
+    variable: ["TINKER_CONNECT_TIMEOUT", "2", 2],
+    otherwise: undefined
+  },
+  parity: {
+    of: ({ maxRetries, requestTimeout }) => [Option.getOrUndefined(maxRetries), Duration.toSeconds(requestTimeout)],
+    option: [{ parity: "beam" }, [2, 120]],
+    variable: ["TINKER_PARITY", "python", [10, 60]],
+    otherwise: [undefined, 60]
+  },
+  serverProfile: {
+    of: ({ serverProfile }) => serverProfile.recognizesRepeats,
+    option: [{ serverProfile: "open-rl" }, false],
+    variable: ["TINKER_SERVER_PROFILE", "open-rl", false],
+    otherwise: true
   },
   billingPause: {
     of: ({ billingPause }) => Option.getOrUndefined(Option.map(billingPause, Duration.toSeconds)),

@@ -11,6 +11,14 @@ const status = (status: number, shouldRetry?: boolean) =>
     detail: "too much",
     shouldRetry
   })
+const page = (status: number) =>
+  new TinkerError.ApiStatusError({
+    operation,
+    status,
+    reason: TinkerError.reasonOfStatus(status),
+    detail: "<html>",
+    isForeign: true
+  })
 const timeout = (reason: typeof TinkerError.TimeoutReason.Type) =>
   new TinkerError.ApiTimeoutError({ operation, reason, deadline: Duration.seconds(60), requestId: "r-1" })
 const failed = (category: "user" | "server" | "unknown") =>
@@ -25,17 +33,37 @@ const table: ReadonlyArray<readonly [string, TinkerError.TinkerError, boolean, b
   ["403", status(403), false, true, true],
   ["404", status(404), false, true, true],
   ["408", status(408), true, false, false],
-  ["409", status(409), false, true, false],
+  ["409", status(409), false, true, true],
   ["410", status(410), false, true, true],
   ["422", status(422), false, true, true],
   ["429", status(429), true, false, false],
   ["500", status(500), true, false, false],
   ["503", status(503), true, false, false],
-  ["409 that says so", status(409, true), true, true, false],
+  ["409 that says so", status(409, true), true, true, true],
+  ["501", status(501), false, false, false],
+  ["505", status(505), false, false, false],
+  ["a page with status 404", page(404), true, true, false],
+  ["a page with status 403", page(403), true, true, false],
+  ["a page with status 413", page(413), false, true, false],
+  ["a page with status 503", page(503), true, false, false],
   ["503 that says no", status(503, false), false, false, false],
   ["a request's timeout", timeout("request"), true, false, false],
   ["the end of waiting", timeout("waiting"), false, false, false],
   ["a stuck request", timeout("stuck"), false, false, false],
+  [
+    "an answer that is cut off",
+    new TinkerError.ApiResponseValidationError({ operation, description: "d", isUnreadable: true }),
+    true,
+    false,
+    false
+  ],
+  [
+    "an unknown outcome",
+    new TinkerError.OutcomeUnknownError({ operation, unknownCall: "saveState", seqId: 4, description: "lost" }),
+    false,
+    false,
+    false
+  ],
   [
     "an answer that is none",
     new TinkerError.ApiResponseValidationError({ operation, description: "d" }),
@@ -82,7 +110,8 @@ it("a match must have an answer for every error", () => {
     ApiResponseValidationError: () => "report it",
     RequestFailedError: ({ category }: TinkerError.RequestFailedError) => category,
     InvalidInputError: () => "fix the call",
-    SessionClosedError: () => "begin anew"
+    SessionClosedError: () => "begin anew",
+    OutcomeUnknownError: () => "go on from a checkpoint"
   }
   // @ts-expect-error: an error is left out
   explain(answers)

@@ -83,7 +83,9 @@ const statuses: ReadonlyArray<readonly [number, TinkerError.StatusReason, boolea
   [422, "UnprocessableEntity", false],
   [429, "RateLimit", true],
   [500, "InternalServer", true],
+  [501, "Unsupported", false],
   [503, "InternalServer", true],
+  [505, "Unsupported", false],
   [302, "Other", false]
 ]
 
@@ -91,7 +93,9 @@ for (const [status, reason, isRetryable] of statuses) {
   it.effect(`calls status ${status} ${reason}, which ${isRetryable ? "may" : "may not"} be retried`, () =>
     Effect.gen(function*() {
       const options = { baseUrl: "http://localhost", billingPause: 0 }
-      const error = yield* Effect.flip(send(get)).pipe(Effect.provide(transport(answering(status, "{}"), options)))
+      const error = yield* Effect.flip(send(get)).pipe(
+        Effect.provide(transport(answering(status, "{\"detail\":\"no\"}"), options))
+      )
       assert.strictEqual(error._tag === "ApiStatusError" && error.reason, reason)
       assert.strictEqual(TinkerError.isRetryable(error), isRetryable)
     }))
@@ -185,7 +189,10 @@ const waits: ReadonlyArray<readonly [Record<string, string>, number | undefined]
   [{ "retry-after": "1.5" }, 1500],
   [{ "retry-after": new Date(2000).toUTCString() }, 2000],
   [{ "retry-after-ms": "250", "retry-after": "30" }, 250],
-  [{ "retry-after": "120" }, undefined],
+  [{ "retry-after": "120" }, 120_000],
+  // By the server's own clock, however wrong ours is.
+  [{ date: new Date(1e12).toUTCString(), "retry-after": new Date(1e12 + 90_000).toUTCString() }, 90_000],
+  [{ "retry-after": "1e30" }, undefined],
   [{ "retry-after": "0" }, undefined],
   [{ "retry-after": "-3" }, undefined],
   [{ "retry-after": "soon" }, undefined],

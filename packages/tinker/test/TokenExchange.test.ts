@@ -202,7 +202,9 @@ it.effect("a rejection that does not blame the token is sent once more too, if i
   }).pipe(Effect.provide(server("1000 seconds"))))
 
 it.effect("a rejection is final at once where keys are shown", () => {
-  const { layer, to } = stub({ get_server_capabilities: () => json({}, 401) }, { apiKey: Redacted.make("tml-key") })
+  const { layer, to } = stub({ get_server_capabilities: () => json({ detail: "a wrong key" }, 401) }, {
+    apiKey: Redacted.make("tml-key")
+  })
   return Effect.gen(function*() {
     yield* Effect.flip(ask)
     assert.strictEqual(to("get_server_capabilities").length, 1)

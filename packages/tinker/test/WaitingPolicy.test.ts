@@ -74,13 +74,16 @@ it.effect("waits for ever by default, tells after ten minutes without progress t
       const states = yield* statesOf(future)
       yield* TestClock.adjust("9 minutes")
       assert.deepStrictEqual(states, ["submitted", "queued"])
-      assert.lengthOf(warnings, 0)
+      assert.isAtLeast(warnings.length, 7)
+      assert.isAtMost(warnings.length, 9)
+      assert.deepStrictEqual(new Set(warnings), new Set(["model S:train:0 stands still: no GPU is free"]))
       yield* TestClock.adjust("2 minutes")
       assert.deepStrictEqual(states, ["submitted", "queued", "stuck"])
       yield* TestClock.adjust("20 minutes")
-      assert.lengthOf(warnings, 1)
+      const stuck = warnings.filter((warning) => warning.includes("no progress"))
+      assert.lengthOf(stuck, 1)
       for (const part of ["S:train:0", "step-1", "paused_capacity", "no GPU is free", "10m"]) {
-        assert.include(warnings[0], part)
+        assert.include(stuck[0], part)
       }
       open = true
       yield* TestClock.adjust("1 minute")
@@ -90,35 +93,75 @@ it.effect("waits for ever by default, tells after ten minutes without progress t
   )
 })
 
-it.effect("a request that the server reports to be active is never stuck, and one that becomes so goes on", () => {
+it.effect("a request of which the server says something new is not stuck, and one of which it says the same is", () => {
   let reply = active
   const { layer } = server(() => held(() => reply))
-  return withWarnings((warnings) =>
-    Effect.gen(function*() {
+  return Effect.gen(function*() {
+    const training = yield* createModel
+    const future = yield* WaitingPolicy.withWaitingPolicy(
+      training.optimStep(adam),
+      WaitingPolicy.failWhenStuck("10 minutes")
+    )
+    const states = yield* statesOf(future)
+    yield* TestClock.adjust("55 minutes")
+    reply = pausedFor("no GPU")
+    yield* TestClock.adjust("8 minutes")
+    reply = active
+    yield* TestClock.adjust("8 minutes")
+    reply = pausedFor("no GPU")
+    yield* TestClock.adjust("8 minutes")
+    assert.deepStrictEqual(states, ["submitted", "running", "queued", "running", "queued"])
+    yield* TestClock.adjust("3 minutes")
+    const error = yield* Effect.flip(future.await)
+    if (error._tag !== "ApiTimeoutError") return assert.fail(error._tag)
+    assert.strictEqual(error.reason, "stuck")
+    assert.strictEqual(error.requestId, "step-1")
+    assert.strictEqual(error.state, "paused_capacity: no GPU")
+    assert.strictEqual(Duration.toMinutes(error.deadline), 10)
+  }).pipe(Effect.provide(layer))
+})
+
+const forgetful: ReadonlyArray<readonly [string, ReturnType<typeof json>, WaitingPolicy.WaitingPolicy, number]> = [
+  ["try again", json({ type: "try_again" }), WaitingPolicy.failWhenStuck("5 minutes"), 5],
+  ["that it is active", active, WaitingPolicy.failWhenStuck("5 minutes"), 30],
+  ["that it is active", active, WaitingPolicy.failWhenStuck("5 minutes", { activeFor: "7 minutes" }), 7]
+]
+
+for (const [what, reply, policy, minutes] of forgetful) {
+  it.effect(`a server that says ${what} without end, as of what it never knew, is waited for ${minutes} minutes`, () => {
+    const { layer } = server(() => held(() => reply))
+    return Effect.gen(function*() {
       const training = yield* createModel
-      const future = yield* WaitingPolicy.withWaitingPolicy(
-        training.optimStep(adam),
-        WaitingPolicy.failWhenStuck("10 minutes")
-      )
-      const states = yield* statesOf(future)
-      yield* TestClock.adjust("15 minutes")
-      reply = pausedFor("no GPU")
-      yield* TestClock.adjust("8 minutes")
-      reply = active
-      yield* TestClock.adjust("8 minutes")
-      reply = pausedFor("no GPU")
-      yield* TestClock.adjust("8 minutes")
-      assert.deepStrictEqual(states, ["submitted", "running", "queued", "running", "queued"])
-      assert.lengthOf(warnings, 0)
-      yield* TestClock.adjust("3 minutes")
-      const error = yield* Effect.flip(future.await)
-      if (error._tag !== "ApiTimeoutError") return assert.fail(error._tag)
-      assert.strictEqual(error.reason, "stuck")
-      assert.strictEqual(error.requestId, "step-1")
-      assert.strictEqual(error.state, "paused_capacity: no GPU")
-      assert.strictEqual(Duration.toMinutes(error.deadline), 10)
+      const future = yield* WaitingPolicy.withWaitingPolicy(training.optimStep(adam), policy)
+      const waiting = yield* Effect.fork(Effect.flip(future.await))
+      // What it says first, after forty seconds, is news.
+      yield* TestClock.adjust(Duration.sum(Duration.minutes(minutes), reply === active ? "39 seconds" : "-1 seconds"))
+      assert.strictEqual(yield* Effect.map(Fiber.poll(waiting), (exit) => exit._tag), "None")
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(waiting)
+      assert.strictEqual(error._tag === "ApiTimeoutError" && error.reason, "stuck")
     }).pipe(Effect.provide(layer))
-  )
+  })
+}
+
+it.effect("results of other requests of the same model are progress", () => {
+  const { layer } = server(({ body }) => held(() => body.request_id === "step-1" ? active : stepped))
+  return Effect.gen(function*() {
+    const training = yield* createModel
+    const future = yield* WaitingPolicy.withWaitingPolicy(
+      training.optimStep(adam),
+      WaitingPolicy.failWhenStuck("2 minutes", { activeFor: "2 minutes" })
+    )
+    const waiting = yield* Effect.fork(Effect.flip(future.await))
+    for (let i = 0; i < 10; i++) {
+      yield* training.optimStep(adam)
+      yield* TestClock.adjust("1 minute")
+    }
+    assert.strictEqual(yield* Effect.map(Fiber.poll(waiting), (exit) => exit._tag), "None")
+    yield* TestClock.adjust("2 minutes")
+    const error = yield* Fiber.join(waiting)
+    assert.strictEqual(error._tag === "ApiTimeoutError" && error.reason, "stuck")
+  }).pipe(Effect.provide(layer))
 })
 
 it.effect("a request about which nothing is heard is stuck too", () => {
@@ -255,12 +298,14 @@ for (const together of [false, true]) {
           yield* TestClock.adjust("5 minutes")
           assert.isAtLeast(warnings.length, 3)
           assert.isAtMost(warnings.length, 5)
-          for (const warning of warnings) assert.include(warning, "concurrent sampler weights limit hit")
+          for (const warning of warnings) {
+            assert.include(warning, "the limit of models or samplers at once is reached")
+          }
           yield* TestClock.adjust("15 minutes")
           const stuck = warnings.filter((warning) => warning.includes("no progress"))
           assert.lengthOf(stuck, 1)
           for (const part of ["S:sample:0", "sample-0", "paused_rate_limit"]) assert.include(stuck[0], part)
-          assert.isAtMost(warnings.length, 21)
+          assert.isAtMost(warnings.length, 22)
           open = true
           yield* TestClock.adjust("1 minute")
           yield* Fiber.join(fiber)

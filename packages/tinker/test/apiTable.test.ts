@@ -98,7 +98,7 @@ const samples: Readonly<Record<string, ReadonlyArray<unknown>>> = {
   "WeightsApi.saveWeightsExternal": [{ ...save, type: "save_weights_external" }],
   "WeightsApi.loadWeights": [{ path: "p", optimizer: true, type: "load_weights" }],
   "WeightsApi.weightsInfo": ["p"],
-  "WeightsApi.checkpointIds": ["{run}"],
+  "WeightsApi.checkpoints": ["{run}"],
   "FuturesApi.retrieve": [{ requestId: "r", requestType: "OptimStep", allowMetadataOnly: false }],
   "FuturesApi.retrieveMany": [{
     target: { type: "sampling_session", samplingSessionId: "S", clonedSamplerId: 0 },

@@ -77,6 +77,10 @@ const rules: ReadonlyMap<string, Rule> = new Map(Object.entries<Rule>(
       value === undefined ? undefined : name === "clientSecret" ? secret(value) : headerValue(value)
     ),
     requestTimeout: duration(1),
+    maxRetries: must((value) => Number.isInteger(value) && Number(value) >= 0, "a whole number, 0 or more"),
+    connectTimeout: duration(1),
+    parity: must((value) => value === "python" || value === "beam", "python or beam"),
+    serverProfile: must((value) => value === "tinker" || value === "open-rl", "tinker or open-rl"),
     billingPause: duration(0),
     heartbeatInterval: duration(1),
     heartbeatFailureLimit: must((value) => Predicate.isNumber(value) && value >= 1, "a number, 1 or more"),

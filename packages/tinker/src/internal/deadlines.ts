@@ -1,27 +1,27 @@
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import * as Monotonic from "./monotonic.js"
 
 /** Timeouts of many effects by one sleeping fiber a duration. A fiber and a timer an effect would cost more than a request. */
 export interface Deadlines {
-  /** Interrupts the effect when the time is over, and then fails. One that is `mortal` ends with {@link endMortals}. */
+  /** Interrupts the effect when the time is over, and then fails. One of a `life` ends with {@link Deadlines.end}. */
   readonly within: <A, E, E2>(
     effect: Effect.Effect<A, E>,
     duration: Duration.Duration,
     onTimeout: () => E2,
-    mortal: boolean
+    life: object | undefined
   ) => Effect.Effect<A, E | E2>
   /** The same for what calls back: `start` begins it and gives the means to stop it. */
   readonly async: <A, E, E2>(
     start: (done: (outcome: Effect.Effect<A, E>) => void) => () => void,
     duration: Duration.Duration,
     onTimeout: () => E2,
-    mortal: boolean
+    life: object | undefined
   ) => Effect.Effect<A, E | E2>
-  /** Interrupts every mortal effect; each then fails with this error. */
-  readonly endMortals: <E2>(error: E2) => void
+  /** Interrupts every effect of the life; each then fails with this error. */
+  readonly end: <E2>(life: object, error: E2) => void
 }
 
 /** Entries are in order of their time, as all of a queue wait equally long. */
@@ -33,7 +33,7 @@ interface Waiting {
 
 interface Entry {
   readonly at: number
-  readonly mortal: boolean
+  readonly life: object | undefined
   readonly onTimeout: () => unknown
   interrupt: (() => void) | undefined
   failure: { readonly error: unknown } | undefined
@@ -49,7 +49,7 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
         prune(queue)
         const first = queue.entries[0]
         if (first === undefined) break
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* Monotonic.now
         // Rounded up: a remainder too small to move the clock would be slept for again and again.
         if (first.at <= now) end(queue, first, first.onTimeout())
         else yield* Effect.sleep(Math.ceil(first.at - now))
@@ -80,7 +80,7 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
       effect: Effect.Effect<A, E>,
       duration: Duration.Duration,
       onTimeout: () => E2,
-      mortal: boolean
+      life: object | undefined
     ) =>
       Effect.uninterruptibleMask((restore) =>
         // A fiber that fails is logged with its failure, which holds the request and what is secret in its body.
@@ -88,8 +88,8 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
           Effect.clockWith((clock) => {
             const millis = Duration.toMillis(duration)
             const entry: Entry = {
-              at: clock.unsafeCurrentTimeMillis() + millis,
-              mortal,
+              at: Monotonic.unsafeNow(clock) + millis,
+              life,
               onTimeout,
               interrupt: () => child.unsafeInterruptAsFork(child.id()),
               failure: undefined
@@ -115,7 +115,7 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
       begin: (done: (outcome: Effect.Effect<A, E>) => void) => () => void,
       duration: Duration.Duration,
       onTimeout: () => E2,
-      mortal: boolean
+      life: object | undefined
     ) =>
       Effect.clockWith((clock) => {
         const millis = Duration.toMillis(duration)
@@ -126,8 +126,8 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
             resume(outcome)
           })
           const entry: Entry = {
-            at: clock.unsafeCurrentTimeMillis() + millis,
-            mortal,
+            at: Monotonic.unsafeNow(clock) + millis,
+            life,
             onTimeout,
             interrupt: () => {
               stop()
@@ -147,9 +147,9 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
         })
         return queue.watched ? waiting : Effect.zipRight(start(queue), waiting)
       }),
-    endMortals: (error) => {
+    end: (life, error) => {
       for (const queue of queues.values()) {
-        for (const entry of queue.entries) if (entry.mortal) end(queue, entry, error)
+        for (const entry of queue.entries) if (entry.life === life) end(queue, entry, error)
       }
     }
   }

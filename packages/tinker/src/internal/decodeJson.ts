@@ -13,15 +13,21 @@ export interface Origin {
 }
 
 export const malformed = (origin: Origin, description: string, cause?: unknown): ApiResponseValidationError =>
-  new ApiResponseValidationError({
-    operation: origin.operation,
-    description,
-    status: origin.response.status,
-    path: origin.response.request.path,
-    requestId: origin.requestId,
-    body: Redacted.make(origin.response.body),
-    cause
-  })
+  new ApiResponseValidationError(fieldsOfError(origin, description, cause))
+
+/** What arrived is a page, empty or cut off. */
+export const unreadable = (origin: Origin, description: string, cause?: unknown): ApiResponseValidationError =>
+  new ApiResponseValidationError({ ...fieldsOfError(origin, description, cause), isUnreadable: true })
+
+const fieldsOfError = (origin: Origin, description: string, cause: unknown) => ({
+  operation: origin.operation,
+  description,
+  status: origin.response.status,
+  path: origin.response.request.path,
+  requestId: origin.requestId,
+  body: Redacted.make(origin.response.body),
+  cause
+})
 
 /** Reads a JSON body by its schema. The error names the fields that do not fit, not what they hold. */
 export const decodeJson = <A, I>(
@@ -37,7 +43,7 @@ export const parseJson = (origin: Origin): Effect.Effect<unknown, ApiResponseVal
     try {
       return Effect.succeed(JSON.parse(decoder.decode(origin.response.body)) as unknown)
     } catch {
-      return malformed(origin, "it is no JSON")
+      return unreadable(origin, "it is no JSON")
     }
   })
 

@@ -5,14 +5,16 @@ import { isUserError, type TinkerError } from "../TinkerError.js"
 import type { FutureFailureKind } from "../TinkerEvents.js"
 import type { Observers } from "./observers.js"
 
+type Named = Pick<Submitted<unknown>, "operation" | "requestId" | "requestType">
+
 /** What went otherwise than well while one result was waited for. Made by the first thing that did. */
 export class FutureTrouble {
   private readonly observers: Observers
-  private readonly submitted: Submitted<unknown>
+  private readonly submitted: Named
   private readonly counted = new Map<string, Counted>()
   private queue = ""
 
-  constructor(observers: Observers, submitted: Submitted<unknown>) {
+  constructor(observers: Observers, submitted: Named) {
     this.observers = observers
     this.submitted = submitted
   }
@@ -125,6 +127,7 @@ const kindOf = (error: TinkerError, inProtobuf: boolean): FutureFailureKind | un
     case "InvalidInputError":
     case "SessionClosedError":
     case "BudgetExceededError":
+    case "OutcomeUnknownError":
       return undefined
   }
 }

@@ -5,7 +5,9 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import * as TelemetryReporter from "../TelemetryReporter.js"
+import type { TinkerError } from "../TinkerError.js"
 import * as TinkerHttpClient from "../TinkerHttpClient.js"
+import * as WaitingPolicy from "../WaitingPolicy.js"
 
 /** The tracer of programs that have none of their own; nobody sees its spans, and making them costs. */
 const unobserved = Context.get(DefaultServices.liveServices, Tracer.Tracer)
@@ -19,8 +21,13 @@ type Wrapper = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 export interface Operations {
   /** The reporter of the client, unless it is off. */
   readonly telemetry: TelemetryReporter.Service | undefined
-  /** One public call: its span, the name under which the server hears of it, and the report of its failure. */
-  readonly operation: (name: string, attributes?: Record<string, unknown>) => Wrapper
+  /**
+   * One public call: its span, the name under which the server hears of it, the deadline in force, and the report of its failure.
+   */
+  readonly operation: (
+    name: string,
+    attributes?: Record<string, unknown>
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TinkerError, R>
   /** The report of its failure alone. */
   readonly reporting: (name: string) => Wrapper
 }
@@ -43,11 +50,16 @@ export const operations: Effect.Effect<Operations> = Effect.map(
         const call = { name }
         const inSpan = span(name, attributes)
         const reported = reporting(name)
-        return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-          Effect.contextWithEffect((context: Context.Context<R>) =>
+        const unfinished = { operation: name, state: "not finished yet" }
+        return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | TinkerError, R> =>
+          Effect.contextWithEffect((context: Context.Context<R>): Effect.Effect<A, E | TinkerError, R> =>
             inSpan(
               Context.get(context, TinkerHttpClient.PublicCall).name === undefined
-                ? Effect.provideService(reported(effect), TinkerHttpClient.PublicCall, call)
+                ? Effect.provideService(
+                  reported(WaitingPolicy.bounded(effect, () => unfinished)),
+                  TinkerHttpClient.PublicCall,
+                  call
+                )
                 : effect
             )
           )

@@ -1,5 +1,4 @@
 /** How data become training requests: split, encoded once, within the budget of bytes, and submitted in their turn. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as ApiFuture from "../ApiFuture.js"
@@ -11,14 +10,16 @@ import * as LossFn from "../LossFn.js"
 import * as ModelInput from "../ModelInput.js"
 import type { UntypedFuture } from "../ModelsApi.js"
 import type * as RequestSequence from "../RequestSequence.js"
-import * as RetryPolicy from "../RetryPolicy.js"
 import type { ClientConfigResponse } from "../ServiceApi.js"
+import type { Session } from "../SessionManager.js"
 import * as TensorData from "../TensorData.js"
 import { ApiStatusError, type TinkerError } from "../TinkerError.js"
 import type * as TinkerHttpClient from "../TinkerHttpClient.js"
 import * as TrainingApi from "../TrainingApi.js"
 import { type Track, untraced } from "./callTrace.js"
 import { chunkData } from "./chunkData.js"
+import * as Monotonic from "./monotonic.js"
+import type { Resending } from "./resending.js"
 import type { WatchedCall } from "./watchedCall.js"
 
 export interface Pass {
@@ -30,7 +31,7 @@ export interface Pass {
 export interface Passes {
   /** The call in parts that the server takes. */
   readonly chunksOf: (pass: Pass) => ReadonlyArray<Pass>
-  /** Submits the parts of a call, begun at `started`. */
+  /** Submits the parts of a call, begun at `started`, in milliseconds of the monotonic clock. */
   readonly send: (
     operation: string,
     chunks: ReadonlyArray<Pass>,
@@ -39,8 +40,11 @@ export interface Passes {
     started: number,
     watch: WatchedCall
   ) => Effect.Effect<ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>, TinkerError>
-  /** Of a request that computes one token and changes nothing. */
-  readonly filler: RequestSequence.Numbered<UntypedFuture>
+  /**
+   * Requests that compute one token and change nothing: without gradients, and, for servers that have no such request, with one
+   * that is zero.
+   */
+  readonly fillers: ReadonlyArray<RequestSequence.Numbered<UntypedFuture>>
 }
 
 export const make = (options: {
@@ -48,9 +52,12 @@ export const make = (options: {
   readonly training: TrainingApi.Service
   readonly limiter: DispatchLimiter.Service
   readonly settings: () => ClientConfigResponse
+  readonly session: Session
+  /** How requests are sent again. */
+  readonly resending: Resending
   readonly zstd: Option.Option<TinkerHttpClient.Zstd["Type"]>
 }): Passes => {
-  const { limiter, modelId, settings, training, zstd } = options
+  const { limiter, modelId, resending, session, settings, training, zstd } = options
 
   /** Encodes once; the number is put in front when the request is sent. */
   const passRequest = (
@@ -74,15 +81,14 @@ export const make = (options: {
           return Effect.flatMap(
             compressed(bytes),
             (protobuf) =>
-              RetryPolicy.retryWith((attempts) =>
+              resending({ seqId, call }, (attempts) =>
                 Effect.suspend(() => {
                   track.attribute("attempt", attempts.retryCount + 1)
                   return Effect.tapError(
-                    training.forwardBackward({ forwardOnly, protobuf, json }, { attempts, call }),
+                    training.forwardBackward({ forwardOnly, protobuf, json }, { attempts, call, session }),
                     (error) => Effect.sync(() => note(error))
                   )
-                })
-              )
+                }))
           )
         })
       )
@@ -102,13 +108,15 @@ export const make = (options: {
     const sent = chunks.length > 1 && settings().parallelFwdbwdChunks
       ? turn.sendAll(requests, partly)
       : Effect.forEach(requests, (request, i) => Effect.mapError(turn.send(request), (error) => partly(error, i)))
-    return Effect.zipWith(sent, Clock.currentTimeMillis, (accepted, now) =>
+    return Effect.zipWith(sent, Monotonic.now, (accepted, now) =>
       accepted.map(({ requestId }, i) => ({
         requestId,
         track: tracks[i],
         requestType: forwardOnly ? "Forward" : "ForwardBackward",
         operation,
         roundTrip: (now - started) / 1000,
+        began: started,
+        session,
         decode
       })))
   }
@@ -119,7 +127,8 @@ export const make = (options: {
       .map((data) => ({ ...pass, data }))
   }
 
-  return { chunksOf, send, filler: passRequest({ data: [nothing], lossFn: "cross_entropy" }, true) }
+  const filler: Pass = { data: [nothing], lossFn: "cross_entropy" }
+  return { chunksOf, send, fillers: [passRequest(filler, true), passRequest(filler, false)] }
 }
 
 const contentType = "application/x-protobuf"

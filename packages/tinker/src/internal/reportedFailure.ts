@@ -81,6 +81,8 @@ export const messageOf = (error: TinkerError): string => {
     case "SessionClosedError":
     case "BudgetExceededError":
       return error.message
+    case "OutcomeUnknownError":
+      return `${error.operation}: the outcome of ${error.unknownCall} is unknown`
   }
 }
 

@@ -1,23 +1,25 @@
 /** How the calls of a training client are watched. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type { OnSettled, Submitted } from "../ApiFuture.js"
 import type { Datum } from "../Datum.js"
 import * as ModelInput from "../ModelInput.js"
+import type { Session } from "../SessionManager.js"
 import type { TinkerError } from "../TinkerError.js"
 import * as UsageMeter from "../UsageMeter.js"
+import * as WaitingPolicy from "../WaitingPolicy.js"
+import * as Monotonic from "./monotonic.js"
 import type { Observers } from "./observers.js"
 import * as WatchedCall from "./watchedCall.js"
 
 export interface TrainingWatch {
-  /** Runs a call as a public one: its span lasts until its result is there. */
+  /** Runs a call as a public one, within the deadline in force: its span lasts until its result is there. */
   readonly watched: <A, R>(
     name: string,
     run: (watch: WatchedCall.WatchedCall) => Effect.Effect<A, TinkerError, R>
   ) => Effect.Effect<A, TinkerError, R>
-  /** The call waits for its turn from now on: in milliseconds of the clock. */
+  /** The call waits for its turn from now on: in milliseconds of the monotonic clock. */
   readonly inTurn: (watch: WatchedCall.WatchedCall) => Effect.Effect<number>
   /** The end of its result. */
   readonly settled: (name: string, watch: WatchedCall.WatchedCall, used: UsageMeter.Usage) => OnSettled<unknown>
@@ -25,15 +27,18 @@ export interface TrainingWatch {
 
 export const make = (
   { metrics, reporting, telemetry }: Observers,
+  session: Session,
   ids: () => Readonly<Record<string, unknown>>
 ): TrainingWatch => ({
   watched: (name, run) =>
     Effect.withFiberRuntime((fiber) => {
       const watch = WatchedCall.begin(fiber, name, ids)
-      return reporting(name)(watch.around(Effect.suspend(() => run(watch))))
+      const submitted = session.noteLoss(Effect.suspend(() => run(watch)))
+      const notAccepted = { operation: name, state: "not accepted yet" }
+      return reporting(name)(watch.around(WaitingPolicy.bounded(submitted, () => notAccepted)))
     }),
   inTurn: (watch) =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
+    Effect.map(Monotonic.now, (now) => {
       watch.track.enter("wait for turn")
       return now
     }),
