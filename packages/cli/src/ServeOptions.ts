@@ -186,6 +186,23 @@ export const checkExposure = (host: string, hasKeys: boolean): Effect.Effect<voi
         + "Give --key-file FILE with one key a line, or listen on this machine alone with --host 127.0.0.1."
     })
 
+/**
+ * The address by which clients reach the server. Fails for one that is no address of a server as a whole.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const checkPublicUrl = (text: string): Effect.Effect<string, UsageError> => {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  return url !== undefined && /^https?:$/.test(url.protocol) && url.pathname === "/" && url.search === "" &&
+      url.hash === ""
+    ? Effect.succeed(url.origin)
+    : new UsageError({
+      description:
+        `--public-url ${text} is no address of a server. Give scheme, host and port alone, as https://tinker.example.org.`
+    })
+}
+
 const read = (option: string, file: string): Effect.Effect<string, UsageError, FileSystem.FileSystem> =>
   Effect.flatMap(FileSystem.FileSystem, (fs) =>
     Effect.mapError(

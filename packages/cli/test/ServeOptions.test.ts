@@ -83,3 +83,12 @@ it("an address that others can reach needs keys", () => {
     assert.isTrue(allowed(host, true), host)
   }
 })
+
+it("the address for clients is one of a server as a whole", () => {
+  const checked = (text: string) => Effect.runSync(Effect.either(ServeOptions.checkPublicUrl(text)))
+  assert.deepStrictEqual(checked("https://tinker.example.org/"), Either.right("https://tinker.example.org"))
+  assert.deepStrictEqual(checked("http://10.0.0.1:8000"), Either.right("http://10.0.0.1:8000"))
+  for (const text of ["tinker.example.org", "ftp://a", "https://a/b", "https://a/?b", ""]) {
+    assert.isTrue(Either.isLeft(checked(text)), text)
+  }
+})

@@ -39,11 +39,13 @@ import { ConnectionDropped } from "./internal/plannedFault.js"
 import * as Restoration from "./internal/restoration.js"
 import * as Routes from "./internal/routes.js"
 import * as SamplingRoutes from "./internal/samplingRoutes.js"
+import * as Sender from "./internal/sender.js"
 import * as ServerState from "./internal/serverState.js"
 import * as SessionListRoutes from "./internal/sessionListRoutes.js"
 import * as SessionRoutes from "./internal/sessionRoutes.js"
 import { type Found, spoken } from "./internal/spoken.js"
 import * as Stopping from "./internal/stopping.js"
+import * as Strangers from "./internal/strangers.js"
 import * as TrainingRunRoutes from "./internal/trainingRunRoutes.js"
 import * as Users from "./internal/users.js"
 import * as WeightsRoutes from "./internal/weightsRoutes.js"
@@ -60,6 +62,16 @@ export interface Options {
    * without a key, and everything is everybody's.
    */
   readonly apiKeys?: ReadonlyArray<string | ApiKey> | undefined
+  /**
+   * Names, with or without a port, by which clients may call a server without keys beside those of its own machine, and whose pages
+   * may; `*` for any. Without this option such a server refuses the requests that web pages of others can make a browser send.
+   */
+  readonly allowedHosts?: ReadonlyArray<string> | undefined
+  /**
+   * The address by which clients reach the server, as `https://tinker.example.org`, for the addresses in its answers. Default: that
+   * of the connection.
+   */
+  readonly publicUrl?: string | undefined
   /**
    * Clients exchange their key for a token, a JWT with a lifetime in whole seconds, and show that instead. Without this
    * option they show the key itself.
@@ -191,7 +203,9 @@ export const make = (
  * @category constructors
  */
 export const makeStoppable = (
-  options: Options = {}
+  options: Options = {},
+  /** The address that it listens on, for platforms that do not tell the one that a request has come to. */
+  ownOrigin = "http://localhost"
 ): Effect.Effect<
   { readonly app: HttpApp.Default<ConnectionDropped>; readonly stop: Effect.Effect<void> },
   never,
@@ -232,6 +246,12 @@ export const makeStoppable = (
     })
     const metrics = options.metrics === true ? Metrics.make() : undefined
     const account = AccountRoutes.make(state, options.prices ?? {})
+
+    /** Not from what a request says of itself, which whoever sends it decides. */
+    const originOf = (request: HttpServerRequest.HttpServerRequest) => () =>
+      publicOrigin ?? Sender.localOrigin(request) ??
+        (Sender.isInProcess(request) ? new URL(request.originalUrl).origin : ownOrigin)
+    const publicOrigin = options.publicUrl?.replace(/\/+$/, "")
 
     const { onAnswer } = options
     /** Costs nothing where nobody wants to know. */
@@ -315,7 +335,8 @@ export const makeStoppable = (
         const answered = (fault: Faults.Fault | undefined, body: Effect.Effect<Uint8Array, Http.Refusal>) => {
           const handled = Effect.flatMap(
             body,
-            (bytes) => ended(handle(received(request, bytes, { params, route: name, fault })))
+            (bytes) =>
+              ended(handle(received(request, bytes, { params, route: name, fault, origin: originOf(request) })))
           )
           return watched(request, pattern, PlannedFault.apply(fault, settled(handled)))
         }
@@ -431,7 +452,13 @@ export const makeStoppable = (
           : Body.read(request, maxBodyBytes, state.limits)
         const answer = Effect.flatMap(
           body,
-          (bytes) => answerUnrouted(received(request, bytes, { params: noParams, route: "unknown", fault: undefined }))
+          (bytes) =>
+            answerUnrouted(received(request, bytes, {
+              params: noParams,
+              route: "unknown",
+              fault: undefined,
+              origin: originOf(request)
+            }))
         )
         return watched(
           request,
@@ -440,7 +467,10 @@ export const makeStoppable = (
         )
       })
     )
+    const strangers = options.apiKeys === undefined ? Strangers.make(options.allowedHosts ?? []) : undefined
     const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+      const refused = strangers?.(request)
+      if (refused !== undefined) return watched(request, "unknown", Effect.succeed(Http.refusal(refused)))
       const { method, url } = request
       const answer = fixed.get(method === "HEAD" ? "GET" : method)?.get(pathOf(url))
       // As in a router: where a server does not allow it, time limits would wait for what they are to end.
@@ -485,20 +515,14 @@ const pathOf = (url: string): string => {
 const received = (
   request: HttpServerRequest.HttpServerRequest,
   body: Uint8Array,
-  of: Pick<Http.Received, "params" | "route" | "fault">
+  of: Pick<Http.Received, "params" | "route" | "fault" | "origin">
 ): Http.Received => ({
   method: request.method,
   headers: request.headers,
   body,
   params: of.params,
   url: request.url,
-  origin: () => originOf(request),
+  origin: of.origin,
   fault: of.fault,
   route: of.route
 })
-
-/** In process the whole address is known; over a socket, what the client calls the server. */
-const originOf = (request: HttpServerRequest.HttpServerRequest): string =>
-  URL.canParse(request.originalUrl)
-    ? new URL(request.originalUrl).origin
-    : `${request.headers["x-forwarded-proto"] ?? "http"}://${request.headers.host ?? "localhost"}`
