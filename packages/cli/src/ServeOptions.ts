@@ -84,10 +84,11 @@ export const Settings = Schema.parseJson(Schema.Struct({
   max_models: Schema.optional(Count),
   /** Of the requests that wait or run. */
   max_waiting_bytes: Schema.optional(Count),
-  /** Of each base model's process: threads of one computation, and bytes in all. */
+  /** Of each base model's process: threads of one computation, bytes in all, and how far it stands back for others. */
   engine: Schema.optional(Schema.Struct({
     threads: Schema.optional(Count),
-    max_memory_bytes: Schema.optional(Count)
+    max_memory_bytes: Schema.optional(Count),
+    niceness: Schema.optional(Schema.Int.pipe(Schema.between(0, 19)))
   }))
 }))
 
@@ -159,7 +160,11 @@ export const readSettings = (
       maxConcurrentSamples: settings.max_concurrent_samples,
       maxModels: settings.max_models,
       maxWaitingBytes: settings.max_waiting_bytes,
-      engine: settings.engine && { threads: settings.engine.threads, maxMemoryBytes: settings.engine.max_memory_bytes }
+      engine: settings.engine && {
+        threads: settings.engine.threads,
+        maxMemoryBytes: settings.engine.max_memory_bytes,
+        niceness: settings.engine.niceness
+      }
     }
   })
 

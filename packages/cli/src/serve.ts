@@ -74,7 +74,7 @@ const flags = {
       "JSON file of client_config, dynamic_config, prices (tokens by base model, gigabyte_month), "
         + "session_timeout_seconds, max_body_bytes, max_concurrent_samples, max_models, max_waiting_bytes, "
         + "sample_logprobs (raw unless processed), keep_live_models (true unless false) "
-        + "and engine (threads and max_memory_bytes of each model's process)"
+        + "and engine (threads, max_memory_bytes and niceness of each model's process)"
     ),
     Options.optional
   ),
