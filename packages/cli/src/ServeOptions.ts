@@ -84,10 +84,11 @@ export const Settings = Schema.parseJson(Schema.Struct({
   max_models: Schema.optional(Count),
   /** Of the requests that wait or run. */
   max_waiting_bytes: Schema.optional(Count),
-  /** Of each base model's process: threads of one computation, and bytes in all. */
+  /** Of each base model's process: threads of one computation, bytes in all, and how far it stands back for others. */
   engine: Schema.optional(Schema.Struct({
     threads: Schema.optional(Count),
-    max_memory_bytes: Schema.optional(Count)
+    max_memory_bytes: Schema.optional(Count),
+    niceness: Schema.optional(Schema.Int.pipe(Schema.between(0, 19)))
   }))
 }))
 
@@ -159,7 +160,11 @@ export const readSettings = (
       maxConcurrentSamples: settings.max_concurrent_samples,
       maxModels: settings.max_models,
       maxWaitingBytes: settings.max_waiting_bytes,
-      engine: settings.engine && { threads: settings.engine.threads, maxMemoryBytes: settings.engine.max_memory_bytes }
+      engine: settings.engine && {
+        threads: settings.engine.threads,
+        maxMemoryBytes: settings.engine.max_memory_bytes,
+        niceness: settings.engine.niceness
+      }
     }
   })
 
@@ -185,6 +190,23 @@ export const checkExposure = (host: string, hasKeys: boolean): Effect.Effect<voi
       description: `on ${host}, whoever can reach this machine could train, sample and delete without a key. `
         + "Give --key-file FILE with one key a line, or listen on this machine alone with --host 127.0.0.1."
     })
+
+/**
+ * The address by which clients reach the server. Fails for one that is no address of a server as a whole.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const checkPublicUrl = (text: string): Effect.Effect<string, UsageError> => {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  return url !== undefined && /^https?:$/.test(url.protocol) && url.pathname === "/" && url.search === "" &&
+      url.hash === ""
+    ? Effect.succeed(url.origin)
+    : new UsageError({
+      description:
+        `--public-url ${text} is no address of a server. Give scheme, host and port alone, as https://tinker.example.org.`
+    })
+}
 
 const read = (option: string, file: string): Effect.Effect<string, UsageError, FileSystem.FileSystem> =>
   Effect.flatMap(FileSystem.FileSystem, (fs) =>

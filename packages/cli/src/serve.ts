@@ -55,12 +55,26 @@ const flags = {
     ),
     Options.optional
   ),
+  allowHost: Options.text("allow-host").pipe(
+    Options.withDescription(
+      "Name by which clients may call a server without keys, beside localhost and 127.0.0.1, and whose web pages may; * for "
+        + "any; again for each other"
+    ),
+    Options.repeated
+  ),
+  publicUrl: Options.text("public-url").pipe(
+    Options.withDescription(
+      "Address by which clients reach the server, for those of downloads, e.g. behind a proxy or in a container. Default: "
+        + "that of the connection"
+    ),
+    Options.optional
+  ),
   settings: Options.text("settings").pipe(
     Options.withDescription(
       "JSON file of client_config, dynamic_config, prices (tokens by base model, gigabyte_month), "
         + "session_timeout_seconds, max_body_bytes, max_concurrent_samples, max_models, max_waiting_bytes, "
         + "sample_logprobs (raw unless processed), keep_live_models (true unless false) "
-        + "and engine (threads and max_memory_bytes of each model's process)"
+        + "and engine (threads, max_memory_bytes and niceness of each model's process)"
     ),
     Options.optional
   ),
@@ -100,10 +114,12 @@ interface Place {
 const command = Command.make(
   "serve",
   flags,
-  ({ data, host, keyFile, model, port, quiet, settings }) =>
+  ({ allowHost, data, host, keyFile, model, port, publicUrl, quiet, settings }) =>
     Effect.gen(function*() {
       yield* ServeOptions.checkExposure(host, Option.isSome(keyFile))
       return {
+        allowedHosts: allowHost,
+        publicUrl: Option.isSome(publicUrl) ? yield* ServeOptions.checkPublicUrl(publicUrl.value) : undefined,
         ...(Option.isSome(settings) ? yield* ServeOptions.readSettings(settings.value) : {}),
         apiKeys: Option.isSome(keyFile) ? yield* ServeOptions.readKeys(keyFile.value) : undefined,
         // Clients of the protocol's beginning fetch checkpoints no other way.

@@ -45,7 +45,7 @@ it.scoped("settings have the names of the wire, and one that there is not is nam
       max_concurrent_samples: 1,
       max_models: 2,
       max_waiting_bytes: 3,
-      engine: { threads: 4, max_memory_bytes: 5 }
+      engine: { threads: 4, max_memory_bytes: 5, niceness: 6 }
     }
     const options = yield* ServeOptions.readSettings(yield* fileOf(JSON.stringify(settings)))
     assert.deepStrictEqual(options.clientConfig, { fwdbwd_max_chunk_len: 2 })
@@ -56,8 +56,9 @@ it.scoped("settings have the names of the wire, and one that there is not is nam
     assert.strictEqual(options.sessionTimeout, 300_000)
     assert.strictEqual(options.keepLiveModels, false)
     assert.include(options, { maxConcurrentSamples: 1, maxModels: 2, maxWaitingBytes: 3 })
-    assert.deepStrictEqual(options.engine, { threads: 4, maxMemoryBytes: 5 })
+    assert.deepStrictEqual(options.engine, { threads: 4, maxMemoryBytes: 5, niceness: 6 })
     assert.include(yield* refused("{\"engine\": {\"treads\": 1}}"), "engine.treads")
+    assert.include(yield* refused("{\"engine\": {\"niceness\": 20}}"), "engine.niceness")
     assert.include(yield* refused("{\"max_models\": 0}"), "max_models")
     assert.include(yield* refused("{\"pricess\": {}}"), "pricess")
     assert.include(yield* refused("{\"prices\": {\"gigabyte_month\": -1}}"), "prices.gigabyte_month")
@@ -81,5 +82,14 @@ it("an address that others can reach needs keys", () => {
   for (const host of ["0.0.0.0", "::", "192.168.1.2", "example.org", "127.0.0.1.example.org"]) {
     assert.isFalse(allowed(host, false), host)
     assert.isTrue(allowed(host, true), host)
+  }
+})
+
+it("the address for clients is one of a server as a whole", () => {
+  const checked = (text: string) => Effect.runSync(Effect.either(ServeOptions.checkPublicUrl(text)))
+  assert.deepStrictEqual(checked("https://tinker.example.org/"), Either.right("https://tinker.example.org"))
+  assert.deepStrictEqual(checked("http://10.0.0.1:8000"), Either.right("http://10.0.0.1:8000"))
+  for (const text of ["tinker.example.org", "ftp://a", "https://a/b", "https://a/?b", ""]) {
+    assert.isTrue(Either.isLeft(checked(text)), text)
   }
 })

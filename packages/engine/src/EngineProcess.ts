@@ -77,7 +77,7 @@ const start = (entry: URL): Started => {
   const child = fork(fileURLToPath(entry), [], {
     serialization: "advanced",
     execArgv: [...memoryFlags, ...(entry.pathname.endsWith(".ts") ? ["--import", typescriptLoader()] : [])],
-    env: { ...allocatorSettings, ...process.env },
+    env: { ...allocatorSettings, ...process.env, ...silence },
     stdio: ["ignore", "ignore", "pipe", "ipc"]
   })
   const pending = new Map<number, (reply: Reply | EngineError) => void>()
@@ -169,6 +169,12 @@ export const allocatorSettings = {
   MALLOC_MMAP_THRESHOLD_: "33554432",
   MALLOC_TRIM_THRESHOLD_: "67108864"
 }
+
+/**
+ * Environment of the child, whatever the parent's says: the runtime would otherwise keep an id of the device and a database of events
+ * in the user's cache folder, leave logs among the temporary files, and report to its maker.
+ */
+const silence = { ORT_DISABLE_TELEMETRY: "1" }
 
 /** Characters of the child's error output that its death quotes. */
 const maxLastWords = 2000

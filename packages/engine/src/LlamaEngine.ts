@@ -34,7 +34,15 @@ export interface Options {
    * caches, at least 256 MiB each, as far as `maxMemoryBytes` allows.
    */
   readonly maxActivationBytes?: number | undefined
+  /**
+   * How far the process stands back for others that want the same cores: from 0, not at all, to 19. Default 15, so that heartbeats and
+   * polls go first; beside other work that keeps every core busy, a smaller number gives it a larger share.
+   */
+  readonly niceness?: number | undefined
 }
+
+/** Between "below normal" (10) and "low" (19): the rest of a busy machine leaves it something. */
+const defaultNiceness = 15
 
 /**
  * How the memory of one process is divided, in bytes.
@@ -71,6 +79,13 @@ export const make: (
   options?: Options
 ) => Effect.Effect<Engine.Service, Engine.EngineError, Scope.Scope> = Effect.fn("LlamaEngine.make")(
   function*(folders, options = {}) {
+    const { niceness = defaultNiceness } = options
+    if (!Number.isInteger(niceness) || niceness < 0 || niceness > 19) {
+      return yield* new Engine.EngineError({
+        reason: "Unavailable",
+        description: `niceness is ${niceness}; it must be a whole number from 0 to 19`
+      })
+    }
     const descriptions = yield* Effect.forEach(folders, ModelFolder.describe)
     const twice = descriptions.find(({ name }, i) => descriptions.findIndex((other) => other.name === name) < i)
     if (twice !== undefined) {
@@ -88,6 +103,7 @@ export const make: (
           child.call("start", {
             folder,
             threads: options.threads ?? Math.min(8, availableParallelism()),
+            niceness,
             ...divided
           }))
       )

@@ -185,7 +185,7 @@ describe("memory", { timeout: 60_000 }, () => {
 
 // Starting a process takes as long as the machine is busy.
 describe("the child process", { timeout: 60_000 }, () => {
-  const start = { folder: join(folder, "one"), threads: 1, maxActivationBytes: 2 ** 20 }
+  const start = { folder: join(folder, "one"), threads: 1, niceness: 15, maxActivationBytes: 2 ** 20 }
   const isAlive = (pid: number) => {
     try {
       return process.kill(pid, 0)

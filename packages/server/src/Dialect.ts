@@ -1,7 +1,9 @@
 /**
  * How other servers of the protocol differ from this one: what they lack, and what they say differently. A test gives one to
- * its server, to see that a program works there too.
+ * its server, to see that a program works there too. Whole servers are `SkyRLDialect` and `OpenRLDialect`; here are the
+ * single differences.
  */
+import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 
 /**
@@ -12,15 +14,22 @@ import * as Predicate from "effect/Predicate"
  */
 export interface Call {
   readonly method: string
-  /** Behind `/api/v1/`, without its query. */
+  /** Behind `/api/v1/`, without its query; one that begins elsewhere begins with `/`. */
   readonly path: string
+  /** With its question mark; empty when there is none. */
+  readonly query: string
   readonly headers: Readonly<Record<string, string | undefined>>
-  /** Its JSON, or `undefined` for other bodies. */
+  /** As it came. Where a dialect changes `json`, that is sent instead. */
+  readonly body: Uint8Array
+  /**
+   * Its JSON. Of a pass in protobuf `model_id`, `seq_id` and `forward_only`, of which the first two can be changed;
+   * `undefined` for other bodies.
+   */
   readonly json: unknown
 }
 
 /**
- * An answer with a JSON body; a text is sent as it is, `undefined` as no body.
+ * An answer with a JSON body; a text is sent as it is, bytes as protobuf, `undefined` as no body.
  *
  * @since 0.1.0
  * @category models
@@ -28,7 +37,17 @@ export interface Call {
 export interface Answer {
   readonly status: number
   readonly body: unknown
+  /** Beside those that describe the body. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
+
+/**
+ * What gives an answer to a call: this server, or a dialect of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Ask = (call: Call) => Effect.Effect<Answer>
 
 /**
  * Changes what the server hears and says. Answers in protobuf pass unchanged.
@@ -40,6 +59,8 @@ export interface Dialect {
   /** The request as the server shall see it, or the answer that it gets instead. */
   readonly hear?: ((call: Call) => Call | Answer) | undefined
   readonly say?: ((answer: Answer, call: Call) => Answer) | undefined
+  /** Answers in place of the server, which it may ask anything, as often as it likes. Then `hear` and `say` do nothing. */
+  readonly answer?: ((call: Call, ask: Ask) => Effect.Effect<Answer>) | undefined
 }
 
 /**
@@ -49,21 +70,33 @@ export interface Dialect {
 export const isAnswer = (value: Call | Answer): value is Answer => Predicate.hasProperty(value, "status")
 
 /**
+ * The dialect before what it is a dialect of.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const before = ({ answer, hear, say }: Dialect, ask: Ask): Ask => {
+  if (answer !== undefined) return (call) => answer(call, ask)
+  return (call) =>
+    Effect.suspend(() => {
+      const heard = hear === undefined ? call : hear(call)
+      if (isAnswer(heard)) return Effect.succeed(heard)
+      return say === undefined ? ask(heard) : Effect.map(ask(heard), (said) => isPlain(said) ? say(said, call) : said)
+    })
+}
+
+/** JSON, text or nothing. */
+const isPlain = ({ body }: Answer): boolean =>
+  !Predicate.isObject(body) || Array.isArray(body) || Object.getPrototypeOf(body) === Object.prototype
+
+/**
  * All of them: each hears what the one before it lets through, and says what the one behind it has said.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const all = (...dialects: ReadonlyArray<Dialect>): Dialect => ({
-  hear: (call) => {
-    let heard: Call | Answer = call
-    for (const { hear } of dialects) {
-      if (isAnswer(heard)) return heard
-      if (hear !== undefined) heard = hear(heard)
-    }
-    return heard
-  },
-  say: (answer, call) => dialects.reduceRight((said, { say }) => say === undefined ? said : say(said, call), answer)
+  answer: (call, ask) => dialects.reduceRight((behind, dialect) => before(dialect, behind), ask)(call)
 })
 
 /**

@@ -39,11 +39,13 @@ import { ConnectionDropped } from "./internal/plannedFault.js"
 import * as Restoration from "./internal/restoration.js"
 import * as Routes from "./internal/routes.js"
 import * as SamplingRoutes from "./internal/samplingRoutes.js"
+import * as Sender from "./internal/sender.js"
 import * as ServerState from "./internal/serverState.js"
 import * as SessionListRoutes from "./internal/sessionListRoutes.js"
 import * as SessionRoutes from "./internal/sessionRoutes.js"
-import { spoken } from "./internal/spoken.js"
+import { type Found, spoken } from "./internal/spoken.js"
 import * as Stopping from "./internal/stopping.js"
+import * as Strangers from "./internal/strangers.js"
 import * as TrainingRunRoutes from "./internal/trainingRunRoutes.js"
 import * as Users from "./internal/users.js"
 import * as WeightsRoutes from "./internal/weightsRoutes.js"
@@ -60,6 +62,16 @@ export interface Options {
    * without a key, and everything is everybody's.
    */
   readonly apiKeys?: ReadonlyArray<string | ApiKey> | undefined
+  /**
+   * Names, with or without a port, by which clients may call a server without keys beside those of its own machine, and whose pages
+   * may; `*` for any. Without this option such a server refuses the requests that web pages of others can make a browser send.
+   */
+  readonly allowedHosts?: ReadonlyArray<string> | undefined
+  /**
+   * The address by which clients reach the server, as `https://tinker.example.org`, for the addresses in its answers. Default: that
+   * of the connection.
+   */
+  readonly publicUrl?: string | undefined
   /**
    * Clients exchange their key for a token, a JWT with a lifetime in whole seconds, and show that instead. Without this
    * option they show the key itself.
@@ -191,7 +203,9 @@ export const make = (
  * @category constructors
  */
 export const makeStoppable = (
-  options: Options = {}
+  options: Options = {},
+  /** The address that it listens on, for platforms that do not tell the one that a request has come to. */
+  ownOrigin = "http://localhost"
 ): Effect.Effect<
   { readonly app: HttpApp.Default<ConnectionDropped>; readonly stop: Effect.Effect<void> },
   never,
@@ -233,6 +247,12 @@ export const makeStoppable = (
     const metrics = options.metrics === true ? Metrics.make() : undefined
     const account = AccountRoutes.make(state, options.prices ?? {})
 
+    /** Not from what a request says of itself, which whoever sends it decides. */
+    const originOf = (request: HttpServerRequest.HttpServerRequest) => () =>
+      publicOrigin ?? Sender.localOrigin(request) ??
+        (Sender.isInProcess(request) ? new URL(request.originalUrl).origin : ownOrigin)
+    const publicOrigin = options.publicUrl?.replace(/\/+$/, "")
+
     const { onAnswer } = options
     /** Costs nothing where nobody wants to know. */
     const watched = <E, R>(
@@ -257,10 +277,10 @@ export const makeStoppable = (
           })))
     }
 
-    const answerOf = (name: Routes.RouteName, one: Routes.Route, handler: Http.Handler) => {
-      const { access = "session", method, path } = one
-      const pattern = Routes.pathOf(one)
-      const checked: Http.Handler = (received) => {
+    const checked = (name: Routes.RouteName): Http.Handler => {
+      const { access = "session" }: Routes.Route = Routes.routes[name]
+      const handler = handlers[name]
+      return (received) => {
         const credential = received.headers["x-api-key"]
         return after(
           authentication.check(access, credential),
@@ -268,7 +288,25 @@ export const makeStoppable = (
             stopping.refusalOf(name) ?? asUser(authentication, credential, handler(received))
         )
       }
-      const handle = spoken(checked, options.dialect)
+    }
+    /** What a dialect asks for elsewhere than where it was asked. */
+    const find = (method: string, path: string): Found => {
+      const found = Routes.find(method, path)
+      return found === undefined
+        ? {
+          handler: () =>
+            unrouted(method, path),
+          params: noParams,
+          route: "unknown"
+        }
+        : { handler: checked(found.name), params: found.params, route: found.name }
+    }
+    const spokenBy = (handler: Http.Handler) => spoken(handler, options.dialect, find)
+
+    const answerOf = (name: Routes.RouteName, one: Routes.Route) => {
+      const { access = "session", method, path } = one
+      const pattern = Routes.pathOf(one)
+      const handle = spokenBy(checked(name))
       // A client that leaves must not leave half of what it asked for behind; a question alone may be dropped.
       const ended = waiting.has(name) ? identity : Effect.uninterruptible
       const settled = Effect.catchAllCause((cause: Cause.Cause<Http.Refusal>) => {
@@ -289,15 +327,17 @@ export const makeStoppable = (
         const body = Body.read(request, maxBodyBytes, state.limits)
         // One that takes long is not waited for from anybody, unless a dialect says where the key is.
         return Body.isOnItsWay(request) && options.dialect === undefined
-          ? after(authentication.check(access, request.headers["x-api-key"]), () =>
-            body)
+          ? after(authentication.check(access, request.headers["x-api-key"]), () => body)
           : body
       }
       return (request: HttpServerRequest.HttpServerRequest, params: Http.Received["params"]): Answer => {
         const body = bodyOf(request)
         const answered = (fault: Faults.Fault | undefined, body: Effect.Effect<Uint8Array, Http.Refusal>) => {
-          const handled = Effect.flatMap(body, (bytes) =>
-            ended(handle(received(request, bytes, { params, route: name, fault }))))
+          const handled = Effect.flatMap(
+            body,
+            (bytes) =>
+              ended(handle(received(request, bytes, { params, route: name, fault, origin: originOf(request) })))
+          )
           return watched(request, pattern, PlannedFault.apply(fault, settled(handled)))
         }
         if (faults === undefined) {
@@ -306,8 +346,7 @@ export const makeStoppable = (
         return Effect.flatMap(faults.next(path.slice(1)), (fault) =>
           // A body can be read once, so that of a request that is to arrive twice is remembered.
           fault?._tag === "Duplicate"
-            ? Effect.flatMap(Effect.cached(body), (body) =>
-              answered(fault, body))
+            ? Effect.flatMap(Effect.cached(body), (body) => answered(fault, body))
             : answered(fault, body))
       }
     }
@@ -366,8 +405,7 @@ export const makeStoppable = (
       retrieveFutures: results.retrieveFutures,
       cancelFuture: results.cancelFuture,
       metrics: MetricRoutes.make(state, metrics).figures,
-      openApi: () =>
-        Effect.succeed(Http.json(description ??= OpenApi.make()))
+      openApi: () => Effect.succeed(Http.json(description ??= OpenApi.make()))
     }
 
     const { journal } = state
@@ -382,7 +420,7 @@ export const makeStoppable = (
     // Paths without parameters, as nearly all requests have, are found without a router: by method, then by path.
     const fixed = new Map<string, Map<string, ReturnType<typeof answerOf>>>()
     const routed = Routes.all.flatMap(([name, one]) => {
-      const answer = answerOf(name, one, handlers[name])
+      const answer = answerOf(name, one)
       const path = Routes.pathOf(one)
       if (!path.includes(":")) {
         const ofMethod = fixed.get(one.method) ?? new Map()
@@ -392,25 +430,47 @@ export const makeStoppable = (
       return [HttpRouter.makeRoute(
         one.method,
         path,
-        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-          Effect.flatMap(HttpRouter.params, (params) =>
-            answer(request, params)))
+        Effect.flatMap(
+          HttpServerRequest.HttpServerRequest,
+          (request) => Effect.flatMap(HttpRouter.params, (params) => answer(request, params))
+        )
       )]
     })
+    const unrouted = (method: string, url: string): Http.Refusal => {
+      const detail = `there is no ${method} ${url} here`
+      const path = pathOf(url)
+      const allowed = Array.from(fixed.keys()).filter((method) => fixed.get(method)!.has(path))
+      return allowed.length === 0
+        ? Http.refuse(404, detail)
+        : Http.refuse(405, `${detail}, but ${allowed.join()}`, { allow: allowed.join(", ") })
+    }
+    const answerUnrouted = spokenBy(({ method, url }) => unrouted(method, url))
     const router = HttpRouter.fromIterable(routed).pipe(
       Effect.catchTag("RouteNotFound", ({ request }) => {
-        const detail = `there is no ${request.method} ${request.url} here`
-        const path = pathOf(request.url)
-        const allowed = Array.from(fixed.keys()).filter((method) =>
-          fixed.get(method)!.has(path)
+        const body = options.dialect === undefined
+          ? Effect.succeed(noBytes)
+          : Body.read(request, maxBodyBytes, state.limits)
+        const answer = Effect.flatMap(
+          body,
+          (bytes) =>
+            answerUnrouted(received(request, bytes, {
+              params: noParams,
+              route: "unknown",
+              fault: undefined,
+              origin: originOf(request)
+            }))
         )
-        const refused = allowed.length === 0
-          ? Http.refuse(404, detail)
-          : Http.refuse(405, `${detail}, but ${allowed.join()}`, { allow: allowed.join(", ") })
-        return watched(request, "unknown", Effect.succeed(Http.refusal(refused)))
+        return watched(
+          request,
+          "unknown",
+          Effect.catchTag(answer, "Refusal", (refusal) => Effect.succeed(Http.refusal(refusal)))
+        )
       })
     )
+    const strangers = options.apiKeys === undefined ? Strangers.make(options.allowedHosts ?? []) : undefined
     const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+      const refused = strangers?.(request)
+      if (refused !== undefined) return watched(request, "unknown", Effect.succeed(Http.refusal(refused)))
       const { method, url } = request
       const answer = fixed.get(method === "HEAD" ? "GET" : method)?.get(pathOf(url))
       // As in a router: where a server does not allow it, time limits would wait for what they are to end.
@@ -445,6 +505,8 @@ const waiting: ReadonlySet<Routes.RouteName> = new Set(["retrieveFuture", "retri
 
 const noParams = {}
 
+const noBytes = new Uint8Array(0)
+
 const pathOf = (url: string): string => {
   const query = url.indexOf("?")
   return query < 0 ? url : url.slice(0, query)
@@ -453,20 +515,14 @@ const pathOf = (url: string): string => {
 const received = (
   request: HttpServerRequest.HttpServerRequest,
   body: Uint8Array,
-  of: Pick<Http.Received, "params" | "route" | "fault">
+  of: Pick<Http.Received, "params" | "route" | "fault" | "origin">
 ): Http.Received => ({
   method: request.method,
   headers: request.headers,
   body,
   params: of.params,
   url: request.url,
-  origin: () => originOf(request),
+  origin: of.origin,
   fault: of.fault,
   route: of.route
 })
-
-/** In process the whole address is known; over a socket, what the client calls the server. */
-const originOf = (request: HttpServerRequest.HttpServerRequest): string =>
-  URL.canParse(request.originalUrl)
-    ? new URL(request.originalUrl).origin
-    : `${request.headers["x-forwarded-proto"] ?? "http"}://${request.headers.host ?? "localhost"}`

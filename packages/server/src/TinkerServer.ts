@@ -22,6 +22,7 @@ import * as CheckpointStore from "./CheckpointStore.js"
 import type * as Engine from "./Engine.js"
 import * as InProcess from "./internal/inProcess.js"
 import { breakConnection } from "./internal/plannedFault.js"
+import { inUrl } from "./internal/sender.js"
 import * as TinkerProtocol from "./TinkerProtocol.js"
 
 /**
@@ -52,7 +53,9 @@ export const layer = (
         )
       ).pipe(isTraced ? identity : HttpMiddleware.withTracerDisabledWhen(constTrue))
       const beginning = Layer.scopedDiscard(Effect.gen(function*() {
-        const { app, stop } = yield* Scope.extend(TinkerProtocol.makeStoppable(options), scope)
+        const { address } = yield* HttpServer.HttpServer
+        const own = address._tag === "TcpAddress" ? `http://${inUrl(address.hostname)}:${address.port}` : undefined
+        const { app, stop } = yield* Scope.extend(TinkerProtocol.makeStoppable(options, own), scope)
         running = app
         yield* Deferred.succeed(ready, app)
         // Ends before the serving does: those who wait for results still get answers.

@@ -13,6 +13,8 @@ export * as Faults from "./Faults.js"
 export * as Futures from "./Futures.js"
 
 export * as ModelState from "./ModelState.js"
+export * as OpenRLDialect from "./OpenRLDialect.js"
+
 export * as PromptScores from "./PromptScores.js"
 
 export * as RequestQueue from "./RequestQueue.js"
@@ -25,6 +27,8 @@ export * as ServerError from "./ServerError.js"
 export * as ServerJournal from "./ServerJournal.js"
 
 export * as Sessions from "./Sessions.js"
+
+export * as SkyRLDialect from "./SkyRLDialect.js"
 
 export * as TinkerProtocol from "./TinkerProtocol.js"
 

@@ -47,7 +47,7 @@ const sending = (head: string, body: string) =>
       (socket) => Effect.sync(() => socket.destroy())
     )
     socket.write(
-      `POST /api/v1/create_session HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${head}\r\n\r\n${body}`
+      `POST /api/v1/create_session HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${head}\r\n\r\n${body}`
     )
     return Effect.promise(async () => String((await once(socket, "data"))[0]))
   })

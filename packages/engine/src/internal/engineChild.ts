@@ -14,16 +14,12 @@ import * as OnnxRuntime from "../OnnxRuntime.js"
 import * as Scheduler from "../Scheduler.js"
 import type { Cancel, Reply, Request, StartOptions } from "./engineMessages.js"
 
-/** Between "below normal" (10) and "low" (19): the rest of a busy machine leaves it something. */
-const niceness = 15
-
-// Where it competes for a core with the process that asked, that one goes first: it has heartbeats to send.
-Os.setPriority(niceness)
-
 const scheduler = Scheduler.make()
 let engine: LocalEngine.LocalEngine | undefined
 
-const start = async ({ folder, threads, ...budgets }: StartOptions): Promise<void> => {
+const start = async ({ folder, niceness, threads, ...budgets }: StartOptions): Promise<void> => {
+  // Before the runtime makes threads of its own, which keep what they began with.
+  Os.setPriority(niceness)
   const runtime = await OnnxRuntime.load({ threads })
   const description = ModelFolder.describeSync(folder)
   engine = LocalEngine.make({

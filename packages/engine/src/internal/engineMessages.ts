@@ -5,6 +5,8 @@ import type { LocalEngine } from "../LocalEngine.js"
 export interface StartOptions {
   readonly folder: string
   readonly threads: number
+  /** Of the process, from 0, that of others, to 19. */
+  readonly niceness: number
   readonly maxActivationBytes: number
   /** Default: as for activations. */
   readonly maxCacheBytes?: number | undefined

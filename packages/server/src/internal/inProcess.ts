@@ -8,13 +8,18 @@ import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import type { Whole } from "./body.js"
+import { inProcess } from "./sender.js"
 
 export const serverRequest = (
   request: HttpClientRequest.HttpClientRequest,
   url: URL,
   body: Uint8Array
 ): HttpServerRequest.HttpServerRequest => {
-  const source: Pick<Request, "method" | "url" | "arrayBuffer" | "text"> & Whole & { readonly headers: object } = {
+  const source: Pick<Request, "method" | "url" | "arrayBuffer" | "text"> & Whole & {
+    readonly headers: object
+    readonly [inProcess]: true
+  } = {
+    [inProcess]: true,
     get bytes() {
       return new Uint8Array(body)
     },

@@ -394,3 +394,22 @@ export const all: ReadonlyArray<readonly [RouteName, Route]> = Object.entries(ro
 export const pathOf = (
   { path, prefix = "/api/v1" }: { readonly path: `/${string}`; readonly prefix?: "" | "/api/v1" }
 ) => `${prefix}${path}` as `/${string}`
+
+const patterns = all.map(([name, route]) => ({ name, method: route.method, parts: pathOf(route).split("/") }))
+
+/** The route of a request, as the router finds it, and the parameters of its path. */
+export const find = (
+  method: string,
+  path: string
+): { readonly name: RouteName; readonly params: Readonly<Record<string, string>> } | undefined => {
+  const parts = path.split("/")
+  const found = patterns.find((route) =>
+    route.method === method && route.parts.length === parts.length
+    && route.parts.every((part, i) => part.startsWith(":") || part === parts[i])
+  )
+  if (found === undefined) return undefined
+  const params = found.parts.flatMap((part, i) =>
+    part.startsWith(":") ? [[part.slice(1), decodeURIComponent(parts[i]!)] as const] : []
+  )
+  return { name: found.name, params: Object.fromEntries(params) }
+}

@@ -1,0 +1,75 @@
+/**
+ * Whom a server does not answer that asks for no keys. Every page that a browser of this machine shows can send it requests: simple
+ * ones from its own origin, and any at all once the name of its site leads to this machine.
+ */
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Http from "./http.js"
+import * as Sender from "./sender.js"
+
+/** Why a request is not answered, if it is not. Those that come from this very process are. */
+export type RefusalOf = (request: HttpServerRequest.HttpServerRequest) => Http.Refusal | undefined
+
+/**
+ * Names that are allowed beside those of this machine are with or without a port; `*` allows all, and then nothing is refused but
+ * for what the body is.
+ */
+export const make = (allowed: ReadonlyArray<string>): RefusalOf => {
+  const names = new Set(allowed.map((name) => name.toLowerCase()))
+  const isAllowed = (host: string) => names.has("*") || names.has(host) || names.has(withoutPort(host))
+
+  return (request) => {
+    if (Sender.isInProcess(request)) return undefined
+    const host = request.headers.host?.toLowerCase() ?? ""
+    if (!isAllowed(host) && !isOwn(host, request)) {
+      return Http.refuse(
+        403,
+        `without keys this server answers to names of its own machine alone, not to ${
+          host === "" ? "none" : host
+        }: call it by localhost or 127.0.0.1, or allow the name where it is started`,
+        closing
+      )
+    }
+    const { origin } = request.headers
+    if (origin !== undefined && !isAllowed(hostOf(origin)) && hostOf(origin) !== host) {
+      return Http.refuse(
+        403,
+        `without keys this server answers to no pages of others, such as ${origin}: allow their host where it is started`,
+        closing
+      )
+    }
+    return hasBody(request) && !isTyped(request.headers["content-type"])
+      ? Http.refuse(415, `bodies are taken as application/json or ${Http.protobufType} alone`, closing)
+      : undefined
+  }
+}
+
+/** What is left of the body is not waited for. */
+const closing = { connection: "close" }
+
+const withoutPort = (host: string): string => host.replace(/:\d+$/, "")
+
+/** Of `null`, which pages without an origin say, it is nothing. */
+const hostOf = (origin: string): string => /^https?:\/\/(.+)$/.exec(origin.toLowerCase())?.[1] ?? ""
+
+const isLoopbackName = (name: string): boolean =>
+  name === "localhost" || name === "[::1]" || /^127(\.\d{1,3}){3}$/.test(name)
+
+/** No name of a site can be made to look like an address. */
+const isAddress = (name: string): boolean => /^\d{1,3}(\.\d{1,3}){3}$/.test(name) || /^\[[0-9a-f:.]+\]$/.test(name)
+
+const isOwn = (host: string, request: HttpServerRequest.HttpServerRequest): boolean => {
+  const name = withoutPort(host)
+  if (isLoopbackName(name)) return true
+  const address = Sender.localAddress(request)
+  return address !== undefined && !isLoopbackName(Sender.inUrl(address)) && isAddress(name)
+}
+
+const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
+  headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
+
+const isTyped = (contentType: string | undefined): boolean => {
+  // What nearly all clients say, to the letter.
+  if (contentType === "application/json" || contentType === Http.protobufType) return true
+  const type = contentType?.split(";")[0]!.trim().toLowerCase()
+  return type === "application/json" || type === Http.protobufType
+}
