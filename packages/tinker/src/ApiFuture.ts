@@ -22,7 +22,7 @@ import { malformed, type Origin, unreadable } from "./internal/decodeJson.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
 import * as Monotonic from "./internal/monotonic.js"
 import type { Observers } from "./internal/observers.js"
-import { patienceFor, type Progress, stuckAt } from "./internal/progress.js"
+import { patienceFor, type Progress, shortestPatience, stuckAt } from "./internal/progress.js"
 import { queueWarning } from "./internal/queueWarning.js"
 import * as StateCell from "./internal/stateCell.js"
 import { stuckWarning } from "./internal/stuckWarning.js"
@@ -385,7 +385,7 @@ export const retrieve = <A>(
       const now = Monotonic.unsafeNow(clock)
       const waiter = new Waiter(waiting, submitted, report, policy, now)
       const watched = policy.failsWhenStuck && submitted.progress === undefined
-        ? watchdog(waiter.run, () => waiter.stuckAt(), waiter.failAsStuck)
+        ? watchdog(waiter.run, () => waiter.stuckAt(), shortestPatience(policy), waiter.failAsStuck)
         : waiter.run
       const left = Duration.toMillis(policy.deadline) - (now - (submitted.began ?? now))
       return Effect.catchAll(
@@ -510,10 +510,10 @@ class Waiter<A> {
       (reply): Effect.Effect<Unfinished | Result<A>, TinkerError> => {
         switch (reply._tag) {
           case "Json":
-            return this.decoded(reply.response, (origin) => decode.json(reply.value, origin))
+            return this.decoded(reply.response, malformed, (origin) => decode.json(reply.value, origin))
           case "Protobuf":
             this.inProtobuf = true
-            return this.decoded(reply.response, (origin) =>
+            return this.decoded(reply.response, unreadable, (origin) =>
               decode.protobuf === undefined
                 ? malformed(origin, "it is protobuf, and JSON was asked for")
                 : Effect.succeed(decode.protobuf(reply.response.body)))
@@ -552,6 +552,7 @@ class Waiter<A> {
 
   private decoded(
     response: TinkerHttpClient.Response,
+    misfit: typeof malformed,
     decode: (origin: Origin) => Effect.Effect<A, TinkerError>
   ): Effect.Effect<Result<A>, TinkerError> {
     const { operation, requestId, track } = this.submitted
@@ -564,7 +565,7 @@ class Waiter<A> {
         return { _tag: "Result", value }
       })
     } catch (cause) {
-      return unreadable(origin, cause instanceof Error ? cause.message : "it is damaged", cause)
+      return misfit(origin, cause instanceof Error ? cause.message : "it is damaged", cause)
     }
   }
 

@@ -21,7 +21,7 @@ import { cachedSuccess } from "./internal/cachedSuccess.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
 import * as Monotonic from "./internal/monotonic.js"
 import { observers } from "./internal/observers.js"
-import { patienceFor, type Progress, stuckAt } from "./internal/progress.js"
+import { patienceFor, type Progress, shortestPatience, stuckAt } from "./internal/progress.js"
 import { queueWarning } from "./internal/queueWarning.js"
 import { sampleIssues } from "./internal/sampleIssues.js"
 import * as SampleProgress from "./internal/sampleProgress.js"
@@ -466,7 +466,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           return Effect.fail(new ApiTimeoutError({ operation: name, reason: "stuck", deadline, requestId, state }))
         }
         return policy.failsWhenStuck
-          ? watchdog(answer, () => stuckAt(asked.progress, others.at, policy), failAsStuck)
+          ? watchdog(answer, () => stuckAt(asked.progress, others.at, policy), shortestPatience(policy), failAsStuck)
           : answer
       })
 

@@ -423,7 +423,9 @@ it.effect("a sample's span tells its phases too, again for one that the server h
   Effect.gen(function*() {
     const { childrenOf, layer: tracing, named } = recording()
     let asked = 0
-    const { layer } = stub({ retrieve_future: () => asked++ === 0 ? json({}, 410) : protobuf(answer()) })
+    const { layer } = stub({
+      retrieve_future: () => asked++ === 0 ? json({ detail: "gone" }, 410) : protobuf(answer())
+    })
     yield* Effect.gen(function*() {
       const sampling = yield* sampler
       yield* finished(yield* Effect.fork(sampling.sample(question)))

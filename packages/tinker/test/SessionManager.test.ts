@@ -17,8 +17,8 @@ import {
   Stream,
   TestClock
 } from "effect"
-import { ApiFuture, ServiceClient } from "effect-tinker"
-import type { SessionManager } from "effect-tinker"
+import { ApiFuture, ModelInput, SamplingParams, ServiceClient } from "effect-tinker"
+import type { SessionManager, TinkerError } from "effect-tinker"
 import { adam, client } from "./fixture.js"
 
 const count = (path: string) =>
@@ -83,14 +83,20 @@ const statesDuring = <E>(plan: Effect.Effect<unknown, E, Faults.Faults | Service
 const beats = (fault: Faults.Fault, times: number, nth = 1) =>
   Effect.flatMap(Faults.Faults, (faults) => faults.plan({ path: "session_heartbeat", fault, times, nth }))
 
-for (
-  const [status, reason, first] of [[410, "finished", "from the first beat"], [
-    404,
-    "lost",
-    "after one that it took"
-  ]] as const
-) {
-  it.effect(`a beat answered ${status} ${first} ends the session as ${reason}, and what is under way with it`, () =>
+const denials: ReadonlyArray<readonly [string, Faults.Fault, TinkerError.SessionClosedError["reason"], boolean]> = [
+  [
+    "410 for a finished session",
+    Faults.answer(410, { body: { detail: "the session is finished" } }),
+    "finished",
+    false
+  ],
+  ["410 for one not heard of", Faults.answer(410, { body: { detail: "the session has ended" } }), "expired", false],
+  ["410 without a reason", Faults.answer(410), "expired", false],
+  ["404 after a beat that it took", Faults.answer(404), "lost", true]
+]
+
+for (const [answered, denial, reason, isAfterOne] of denials) {
+  it.effect(`two beats answered ${answered} end the session as ${reason}, and what is under way with it`, () =>
     Effect.gen(function*() {
       const service = yield* ServiceClient.ServiceClient
       const states = yield* statesDuring(Effect.gen(function*() {
@@ -99,8 +105,10 @@ for (
         yield* faults.pauseQueue({ state: "paused_capacity", reason: "full" })
         const pending = yield* training.optimStep(adam)
         const waiting = yield* Effect.fork(Effect.flip(pending.await))
-        if (status === 404) yield* TestClock.adjust("10 seconds")
-        yield* beats(Faults.answer(status), 1)
+        if (isAfterOne) yield* TestClock.adjust("10 seconds")
+        yield* beats(denial, 2)
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* Fiber.poll(waiting))._tag, "None")
         yield* TestClock.adjust("10 seconds")
         const error = yield* Fiber.join(waiting)
         assert.strictEqual(error._tag === "SessionClosedError" && error.reason, reason)
@@ -113,6 +121,107 @@ for (
       assert.deepStrictEqual(states.at(-1), { _tag: "over", reason })
     }).pipe(Effect.provide(client())))
 }
+
+const pages: ReadonlyArray<readonly [string, Faults.Fault]> = [
+  ...[200, 401, 403, 404, 410, 502].map((status) =>
+    [
+      `pages with status ${status}`,
+      Faults.answer(status, { body: "<html>nginx</html>", contentType: "text/html" })
+    ] as const
+  ),
+  ["empty answers with status 404", Faults.answer(404, { body: "" })],
+  ["empty answers with status 410", Faults.answer(410, { body: "" })]
+]
+
+for (const [name, fault] of pages) {
+  it.effect(`heartbeats answered by ${name} for minutes end no session`, () =>
+    Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+      yield* TestClock.adjust("15 seconds")
+      yield* beats(fault, 9)
+      yield* TestClock.adjust("95 seconds")
+      yield* ApiFuture.flatten(training.optimStep(adam))
+    }).pipe(Effect.provide(client())))
+}
+
+it.effect("one denial between beats that are taken ends nothing", () =>
+  Effect.gen(function*() {
+    const service = yield* ServiceClient.ServiceClient
+    const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+    for (const nth of [2, 4, 6]) yield* beats(Faults.answer(404), 1, nth)
+    yield* TestClock.adjust("2 minutes")
+    yield* ApiFuture.flatten(training.optimStep(adam))
+  }).pipe(Effect.provide(client())))
+
+it.effect("after a lost session the next call that creates makes another, and samplers go on, but training clients do not", () =>
+  Effect.gen(function*() {
+    const service = yield* ServiceClient.ServiceClient
+    const states = yield* statesDuring(Effect.gen(function*() {
+      const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+      const sampling = yield* service.createSamplingClient({ baseModel: "bigram" })
+      const first = sampling.samplingSessionId
+      yield* beats(Faults.answer(410), 2)
+      yield* TestClock.adjust("25 seconds")
+      const question = { prompt: ModelInput.fromTokens([97]), samplingParams: SamplingParams.make({ maxTokens: 2 }) }
+      yield* Effect.all([sampling.sample(question), sampling.sample(question)], { concurrency: 2 })
+      assert.notStrictEqual(sampling.samplingSessionId, first)
+      assert.strictEqual(yield* count("create_session"), 2)
+      const next = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+      yield* ApiFuture.flatten(next.optimStep(adam))
+      assert.strictEqual(yield* count("create_session"), 2)
+      const old = yield* Effect.flip(training.optimStep(adam))
+      assert.strictEqual(old._tag === "SessionClosedError" && old.reason, "expired")
+    }))
+    assert.deepStrictEqual(states.map(({ _tag }) => _tag), ["none", "active", "unreachable", "over", "active"])
+  }).pipe(Effect.provide(client())))
+
+const missing: ReadonlyArray<readonly [path: string, status: number, detail: string]> = [
+  ["create_model", 404, "Session not found"],
+  ["load_weights", 404, "there is no session abc"],
+  ["create_sampling_session", 410, "the session abc has ended"],
+  ["load_weights", 410, "the session abc is finished (success)"]
+]
+
+for (const [path, status, detail] of missing) {
+  it.effect(`${path} that is refused with ${status} "${detail}" is made in a new session`, () =>
+    Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+      const { path: checkpoint } = yield* ApiFuture.flatten(training.saveState({ name: "kept" }))
+      const faults = yield* Faults.Faults
+      yield* faults.plan({ path, fault: Faults.answer(status, { body: { detail } }) })
+      if (path === "create_model") yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+      else if (path === "load_weights") yield* service.createTrainingClientFromStateWithOptimizer(checkpoint)
+      else yield* service.createSamplingClient({ baseModel: "bigram" })
+      assert.strictEqual(yield* count("create_session"), 2)
+      assert.lengthOf(yield* faults.unused, 0)
+    }).pipe(Effect.provide(client())))
+}
+
+it.effect("a session that is refused anew and anew is an error of the session, not of the checkpoint", () =>
+  Effect.gen(function*() {
+    const service = yield* ServiceClient.ServiceClient
+    const faults = yield* Faults.Faults
+    const fault = Faults.answer(404, { body: { detail: "there is no session abc" } })
+    yield* faults.plan({ path: "load_weights", fault, times: 9 })
+    const error = yield* Effect.flip(service.createTrainingClientFromStateWithOptimizer("tinker://a/weights/b"))
+    assert.strictEqual(error._tag === "SessionClosedError" && error.reason, "lost")
+    assert.strictEqual(yield* count("create_session"), 2)
+  }).pipe(Effect.provide(client())))
+
+it.effect("a sampler of a model's weights that the session took along fails as its session has ended", () =>
+  Effect.gen(function*() {
+    const service = yield* ServiceClient.ServiceClient
+    const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+    const sampling = yield* training.saveWeightsAndGetSamplingClient()
+    yield* beats(Faults.answer(410), 2)
+    yield* TestClock.adjust("25 seconds")
+    const question = { prompt: ModelInput.fromTokens([97]), samplingParams: SamplingParams.make({ maxTokens: 2 }) }
+    const error = yield* Effect.flip(sampling.sample(question))
+    assert.strictEqual(error._tag === "SessionClosedError" && error.reason, "expired")
+    assert.include(error.message, "starts a new session")
+  }).pipe(Effect.provide(client())))
 
 it.effect("a server that knows no heartbeats has not lost the session", () =>
   Effect.gen(function*() {
@@ -168,7 +277,8 @@ it.effect("with a limit of three, the fourth failure in a row ends the beats and
     yield* TestClock.adjust("1 minute")
     assert.strictEqual(yield* count("session_heartbeat"), 8)
     assert.include(warnings[0], "4 heartbeats in a row failed")
-    assert.strictEqual((yield* Effect.flip(createSampling))._tag, "SessionClosedError")
+    yield* createSampling
+    assert.strictEqual(yield* count("create_session"), 2)
   }).pipe(Effect.provide(client({ client: { heartbeatFailureLimit: 3 } }))))
 
 it.effect("a heartbeat is held for ten seconds at most, and not sent again before the next is due", () =>

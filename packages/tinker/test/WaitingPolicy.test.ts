@@ -135,7 +135,7 @@ for (const [what, reply, policy, minutes] of forgetful) {
       const future = yield* WaitingPolicy.withWaitingPolicy(training.optimStep(adam), policy)
       const waiting = yield* Effect.fork(Effect.flip(future.await))
       // What it says first, after forty seconds, is news.
-      yield* TestClock.adjust(Duration.sum(Duration.minutes(minutes), reply === active ? "39 seconds" : "-1 seconds"))
+      yield* TestClock.adjust(Duration.seconds(minutes * 60 + (reply === active ? 39 : -1)))
       assert.strictEqual(yield* Effect.map(Fiber.poll(waiting), (exit) => exit._tag), "None")
       yield* TestClock.adjust("1 second")
       const error = yield* Fiber.join(waiting)

@@ -14,6 +14,7 @@ export interface Seen {
   /** Of JSON bodies. */
   readonly body: Readonly<Record<string, unknown>>
   readonly text: string
+  readonly bytes: Uint8Array
 }
 
 /** Bytes rather than a web response, whose body is a promise: virtual time does not wait for promises. */
@@ -75,7 +76,8 @@ export const stub = (
 }
 
 const read = (request: HttpClientRequest.HttpClientRequest): Seen => {
-  const text = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
+  const bytes = request.body._tag === "Uint8Array" ? request.body.body : new Uint8Array()
+  const text = new TextDecoder().decode(bytes)
   const [path = "", query] = request.url.slice(request.url.indexOf("/api/v1/") + 8).split("?")
   return {
     method: request.method,
@@ -83,6 +85,7 @@ const read = (request: HttpClientRequest.HttpClientRequest): Seen => {
     query: Object.fromEntries(new URLSearchParams(query)),
     headers: request.headers,
     text,
+    bytes,
     body: text.startsWith("{") ? JSON.parse(text) : {}
   }
 }
