@@ -223,5 +223,5 @@ const restore = Effect.fnUntraced(function*<R>(
 
 const isGone = (error: TinkerError): boolean =>
   error._tag === "ApiStatusError"
-    ? error.reason === "NotFound" || error.reason === "Expired"
+    ? error.isForeign !== true && (error.reason === "NotFound" || error.reason === "Expired")
     : error._tag === "RequestFailedError" && error.category === "user"

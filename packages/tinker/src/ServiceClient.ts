@@ -139,8 +139,19 @@ export interface LoraTrainingOptions {
  * @category models
  */
 export interface FromStateOptions {
-  /** Another variant of the checkpoint's base model, e.g. one with a longer context. */
+  /**
+   * Another variant of the checkpoint's base model, e.g. one with a longer context. Needed with servers that do not tell what a
+   * checkpoint was made of, as are the next ones if they are not the defaults of {@link LoraTrainingOptions}.
+   */
   readonly baseModel?: string | undefined
+  /** Size of the checkpoint's adapter, for servers that do not tell it. */
+  readonly rank?: number | undefined
+  /** Whether the attention layers were adapted, for servers that do not tell it. */
+  readonly trainAttn?: boolean | undefined
+  /** Whether the feed-forward layers were adapted, for servers that do not tell it. */
+  readonly trainMlp?: boolean | undefined
+  /** Whether the unembedding was adapted, for servers that do not tell it. */
+  readonly trainUnembed?: boolean | undefined
   readonly userMetadata?: Readonly<Record<string, unknown>> | undefined
   /** A credential of the account that owns the checkpoint. */
   readonly weightsAccessToken?: Redacted.Redacted | undefined
@@ -354,13 +365,17 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     options: AnyFromState
   ) =>
     Effect.gen(function*() {
-      const info = yield* RetryPolicy.retry(weights.weightsInfo(path, options.weightsAccessToken))
-      const baseModel = options.baseModel ?? info.baseModel
+      const info = yield* Effect.catchIf(
+        RetryPolicy.retry(weights.weightsInfo(path, options.weightsAccessToken)),
+        (error) => isMissing(error) && options.baseModel !== undefined,
+        () => Effect.succeed<Partial<WeightsApi.WeightsInfoResponse>>({})
+      )
+      const baseModel = options.baseModel ?? info.baseModel ?? ""
       const loraConfig = LoraConfig.make({
-        rank: info.loraRank ?? 32,
-        trainAttn: info.trainAttn ?? true,
-        trainMlp: info.trainMlp ?? true,
-        trainUnembed: info.trainUnembed ?? true
+        rank: info.loraRank ?? options.rank ?? 32,
+        trainAttn: info.trainAttn ?? options.trainAttn ?? true,
+        trainMlp: info.trainMlp ?? options.trainMlp ?? true,
+        trainUnembed: info.trainUnembed ?? options.trainUnembed ?? true
       })
       const modelId = yield* createModel(session, name, { ...options, baseModel }, loraConfig)
       const submitted = yield* RetryPolicy.retry(

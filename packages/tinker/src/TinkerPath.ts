@@ -72,8 +72,8 @@ export const format = (path: TinkerPath): string =>
 export const checkpointId = (path: TinkerPath): string => `${kinds[path.checkpointType]}/${path.name}`
 
 /**
- * Fails when a text can be no path of a checkpoint. Servers other than the hosted one write paths in other ways, so those
- * with its scheme pass, whatever follows, and those that the server itself has given.
+ * Fails when a text can be no path of a checkpoint. Servers other than the hosted one write paths in other ways, so those with a
+ * scheme pass, whatever follows, those of a folder, and those that the server itself has given.
  *
  * @since 0.1.0
  * @category utils
@@ -93,9 +93,11 @@ export const check = (
  * @category utils
  */
 export const issues = (field: string, path: string): ReadonlyArray<Issue> =>
-  path.startsWith(scheme)
+  /^([a-z][a-z0-9+.-]*:\/\/|\/)./i.test(path)
     ? []
     : [{
       field,
-      description: `${JSON.stringify(path)} is no checkpoint path. Pass what a save returned; it starts with tinker://.`
+      description: `${
+        JSON.stringify(path)
+      } is no checkpoint path. Pass what a save returned, such as tinker://<training run>/weights/<name>.`
     }]
