@@ -282,6 +282,8 @@ export interface RetryOptions {
   readonly policy?: Exclude<keyof Policies, "retryable"> | undefined
   /** What is worth another attempt. Default: what the policies in force say. */
   readonly when?: ((error: TinkerError.TinkerError, policies: Policies) => boolean) | undefined
+  /** Logs a warning, at most once a minute. Default: that of the client which sends the request. */
+  readonly warn?: ((message: string) => Effect.Effect<void>) | undefined
   /** Runs before each attempt after the first, 2 being the second; a failure ends the attempts. */
   readonly onRetry?:
     | ((attempt: number, error: TinkerError.TinkerError) => Effect.Effect<void, TinkerError.TinkerError>)
@@ -335,7 +337,7 @@ const mostPuzzlesOfPolls = 10
 
 const again = <A, R>(
   attempt: Effect.Effect<A, TinkerError.TinkerError, R>,
-  { onRetry, policy = "request", when = isWorthwhile }: RetryOptions,
+  { onRetry, policy = "request", warn, when = isWorthwhile }: RetryOptions,
   first: TinkerError.TinkerError,
   attempts: Attempts.Attempts
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
@@ -363,8 +365,9 @@ const again = <A, R>(
         hub.publish({ _tag: "RetryScheduled", operation, policy, attempt: attemptNumber, wait, error })
       }
       const elapsed = (yield* Monotonic.now) - started
-      if (sender !== undefined && elapsed + wait >= worthAWarning) {
-        yield* sender.warn(error.operation, stillFailing(error, elapsed, wait))
+      if (elapsed + wait >= worthAWarning) {
+        const message = stillFailing(error, elapsed, wait)
+        yield* warn?.(message) ?? sender?.warn(error.operation, message) ?? Effect.void
       }
       if (wait > 0) yield* Effect.sleep(Math.ceil(wait))
       attempts.retryCount += 1

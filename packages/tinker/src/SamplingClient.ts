@@ -357,6 +357,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       RetryPolicy.retryWith(() => sampleOnce(name, call, asked, watch), {
         ...counted,
         policy: "sample",
+        warn,
         when: (error) => {
           if (isLostSample(error)) return true
           if (renew === undefined || asked.isRenewed) return false

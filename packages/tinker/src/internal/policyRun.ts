@@ -17,20 +17,26 @@ export interface PolicyRun {
 
 export const begin = (policy: Schedule.Schedule<unknown, TinkerError>): PolicyRun => {
   let state: unknown = policy.initial
-  const isOver = (now: number, error: TinkerError) =>
+  let isFirst = true
+  const isOver = (now: number, error: TinkerError, state: unknown) =>
     Effect.map(policy.step(now, error, state), ([, , decision]) => ScheduleDecision.isDone(decision))
   return {
     next: (error) =>
       Effect.gen(function*() {
         const now = yield* Monotonic.now
         const asked = askedToWait(error)
-        const [next, , decision] = yield* policy.step(now, error, state)
+        const before = state
+        const [next, , decision] = yield* policy.step(now, error, before)
         state = next
         if (ScheduleDecision.isDone(decision)) return undefined
         const own = ScheduleIntervals.start(decision.intervals) - now
+        // A time limit counts from the first step, which must not be the one that is tried.
+        const tried = isFirst ? next : before
+        isFirst = false
         if (asked <= own) return Math.max(0, own)
-        // A policy that counts attempts is over at both times once it has no other; one with a time limit only then.
-        return (yield* isOver(now + asked, error)) && !(yield* isOver(now, error)) ? undefined : asked
+        if (!(yield* isOver(now + asked, error, tried))) return asked
+        // One that counts attempts has no other now either.
+        return tried === next && (yield* isOver(now, error, tried)) ? asked : undefined
       })
   }
 }
