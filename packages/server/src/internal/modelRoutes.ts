@@ -8,9 +8,11 @@ import * as Schema from "effect/Schema"
 import type { LossResult, TrainingDatum } from "../Engine.js"
 import type { Completed } from "../Futures.js"
 import * as Http from "./http.js"
+import * as Lifted from "./liftedJson.js"
 import * as Lookups from "./lookups.js"
 import * as ModelQueue from "./modelQueue.js"
 import * as Models from "./models.js"
+import * as ProtobufParts from "./protobufParts.js"
 import * as Results from "./results.js"
 import type * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
@@ -97,6 +99,9 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
       const body = yield* plainBody(request, maxBodyBytes)
       const contentType = request.headers["content-type"] ?? ""
       if (contentType.includes(Http.protobufType)) {
+        const parts = ProtobufParts.count(body, Lifted.trainingParts + body.length)
+        const excess = Http.tooManyParts(parts, body.length, Lifted.trainingParts)
+        if (excess !== undefined) return yield* Http.refuse(422, excess)
         const wanted = yield* Effect.try({
           try: () => TrainingApi.decodeForwardBackwardRequest(body),
           catch: (error) =>
@@ -120,7 +125,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
     request: Http.Received
   ) =>
     Effect.gen(function*() {
-      const value = yield* Http.parseJson(request.body)
+      const value = yield* Http.parseJson(request.body, Lifted.trainingBounds)
       return yield* pass(yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
     })
 
