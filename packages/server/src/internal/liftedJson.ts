@@ -50,7 +50,7 @@ export const Input = Schema.Struct({
 export const trainingParts = 2 ** 16
 
 /** Nearly nothing beside its numbers, if it has no images. */
-const textBytes = 2 ** 24
+const textBytes = 2 ** 23
 
 export const trainingBounds: Bounds = {
   parts: trainingParts,

@@ -191,13 +191,19 @@ const plainBody = ({ body, headers }: Http.Received, maxBytes: number): Effect.E
   if (encoding === "identity") return Effect.succeed(body)
   if (encoding !== "zstd") return Http.refuse(415, `bodies may be compressed with zstd, not with ${encoding}`)
   return Effect.try({
-    try: () => Zstd.inflate(body, maxBytes),
+    try: () => Zstd.inflate(body, Math.min(maxBytes, Math.max(leastInflated, mostInflated * body.length))),
     catch: (error) =>
       error instanceof Zstd.TooLarge
         ? Http.refuse(413, `the body is too large: ${error.message}`)
         : Http.refuse(422, `the body is no zstd: ${error instanceof Error ? error.message : String(error)}`)
   })
 }
+
+/** Tokens and weights become a third to a hundredth; what grows beyond that was made to. */
+const mostInflated = 100
+
+/** More than clients put into one request. */
+const leastInflated = 2 ** 23
 
 const passResult = (result: LossResult, data: ReadonlyArray<TrainingDatum>): Completed => {
   const output = {

@@ -44,6 +44,13 @@ export const make = (
         request
       )
       const owner = yield* FiberRef.get(Users.current)
+      if (!(yield* state.sessions.makeRoom)) {
+        return yield* Http.refuse(
+          429,
+          "there are as many sessions as this server has room for, and all are in use: try again when one has ended",
+          { "retry-after": "30" }
+        )
+      }
       const session = yield* state.sessions.create({
         tags,
         userMetadata: userMetadata ?? {},
