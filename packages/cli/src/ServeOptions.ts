@@ -72,6 +72,8 @@ export const Settings = Schema.parseJson(Schema.Struct({
   })),
   /** Sessions without a heartbeat for so long end. */
   session_timeout_seconds: Schema.optional(Schema.Positive.pipe(Schema.finite())),
+  /** Sessions at a time. */
+  max_sessions: Schema.optional(Count),
   /** Whether training goes on after the server was killed, where it has a folder. */
   keep_live_models: Schema.optional(Schema.Boolean),
   /** Largest body of a request. */
@@ -154,6 +156,7 @@ export const readSettings = (
       dynamicConfig: settings.dynamic_config,
       prices: settings.prices && { tokens: settings.prices.tokens, gigabyteMonth: settings.prices.gigabyte_month },
       sessionTimeout: timeout === undefined ? undefined : timeout * 1000,
+      maxSessions: settings.max_sessions,
       maxBodyBytes: settings.max_body_bytes,
       keepLiveModels: settings.keep_live_models,
       sampleLogprobs: settings.sample_logprobs,

@@ -44,6 +44,7 @@ it.scoped("settings have the names of the wire, and one that there is not is nam
       keep_live_models: false,
       max_concurrent_samples: 1,
       max_models: 2,
+      max_sessions: 7,
       max_waiting_bytes: 3,
       engine: { threads: 4, max_memory_bytes: 5, niceness: 6 }
     }
@@ -55,7 +56,7 @@ it.scoped("settings have the names of the wire, and one that there is not is nam
     })
     assert.strictEqual(options.sessionTimeout, 300_000)
     assert.strictEqual(options.keepLiveModels, false)
-    assert.include(options, { maxConcurrentSamples: 1, maxModels: 2, maxWaitingBytes: 3 })
+    assert.include(options, { maxConcurrentSamples: 1, maxModels: 2, maxSessions: 7, maxWaitingBytes: 3 })
     assert.deepStrictEqual(options.engine, { threads: 4, maxMemoryBytes: 5, niceness: 6 })
     assert.include(yield* refused("{\"engine\": {\"treads\": 1}}"), "engine.treads")
     assert.include(yield* refused("{\"engine\": {\"niceness\": 20}}"), "engine.niceness")

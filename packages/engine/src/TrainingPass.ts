@@ -1,6 +1,6 @@
 /**
  * Forward and backward passes over any number of sequences: sorted by length, padded on the right into batches that fit
- * a memory budget, and put back in order. Where not even one sequence would fit, the backward half computes layers again
+ * a memory budget and take little more than the sequences alone would, and put back in order. Where not even one sequence would fit, the backward half computes layers again
  * instead of keeping what was in them.
  */
 import type * as Engine from "@effect-tinker/server/Engine"
@@ -139,8 +139,9 @@ export interface Batch {
 }
 
 /**
- * Divides sequences into batches whose activations take at most `maxBytes`, as far as that goes: longest first, so that
- * neighbours differ little in length and little is padded.
+ * Divides sequences into batches whose activations take at most `maxBytes`, as far as that goes, so that all together take the least
+ * work: the longest first, as neighbours differ little in length then and little is padded, and a new batch where padding
+ * would take more than what a run of its own costs.
  *
  * @since 0.1.0
  * @category utils
@@ -152,23 +153,66 @@ export const batches = (
   maxBytes: number
 ): ReadonlyArray<Batch> => {
   const perToken = data.map(({ targetsPerToken = 1 }) => targetsPerToken)
+  const lengths = data.map(({ tokens }) => tokens.length)
   const order = data.map((_, i) => i)
-  order.sort((a, b) => perToken[a]! - perToken[b]! || data[b]!.tokens.length - data[a]!.tokens.length || a - b)
-  const batches: Array<Batch & { readonly rows: Array<number> }> = []
-  for (const index of order) {
-    const last = batches.at(-1)
-    const targetsPerToken = perToken[index]!
-    const isRoom = last !== undefined && last.targetsPerToken === targetsPerToken &&
-      (last.rows.length + 1) * last.length * bytesPerToken(config, last.length, gradient && !last.recompute) <= maxBytes
-    if (isRoom) {
-      last.rows.push(index)
-      continue
-    }
-    const { length } = data[index]!.tokens
+  order.sort((a, b) => perToken[a]! - perToken[b]! || lengths[b]! - lengths[a]! || a - b)
+
+  /** The batch of the sequences in order from one place up to another, as far as they fit: the first one does. */
+  const formOf = (start: number) => {
+    const length = lengths[order[start]!]!
     const recompute = gradient && length * bytesPerToken(config, length, true) > maxBytes
-    batches.push({ rows: [index], length, targetsPerToken, recompute })
+    const most = Math.floor(maxBytes / (length * bytesPerToken(config, length, gradient && !recompute)))
+    let end = start + 1
+    const last = Math.min(order.length, start + Math.max(1, Math.min(most, mostRows)))
+    while (end < last && perToken[order[end]!] === perToken[order[start]!]) end++
+    return { length, recompute, end }
   }
-  return batches
+
+  // The least work for the first so many sequences, and where the last of their batches begins. Of equal work, the fullest first.
+  const least = new Float64Array(order.length + 1).fill(Infinity)
+  const begin = new Int32Array(order.length + 1)
+  least[0] = 0
+  for (let start = 0; start < order.length; start++) {
+    const { end, length, recompute } = formOf(start)
+    const each = length * work(config, length) * (recompute ? 3 : 2)
+    const run = 2 * tokensOfRun * work(config, 0)
+    for (let to = start + 1; to <= end; to++) {
+      const total = least[start]! + run + (to - start) * each
+      if (total > least[to]!) continue
+      least[to] = total
+      begin[to] = start
+    }
+  }
+
+  const batches: Array<Batch> = []
+  for (let to = order.length; to > 0; to = begin[to]!) {
+    const start = begin[to]!
+    const { length, recompute } = formOf(start)
+    batches.push({
+      rows: order.slice(start, to),
+      length,
+      targetsPerToken: perToken[order[start]!]!,
+      recompute
+    })
+  }
+  return batches.reverse()
+}
+
+/**
+ * What a run of the graph takes whatever is in its batch, as so many tokens: it reads all weights, and makes the gradients of all
+ * adapters. Measured with 3 and with 135 million parameters: 23 and 30.
+ */
+const tokensOfRun = 32
+
+/** More than this many make no run quicker by the token. */
+const mostRows = 4096
+
+/** Multiplications for a token of a sequence of `length` in the forward half; those of the backward half are in proportion. */
+const work = (config: Llama.Config, length: number): number => {
+  const { headDim, heads, hiddenSize, intermediateSize, keyValueHeads, layers, vocabularySize } = config
+  const projections = 2 * hiddenSize * headDim * (heads + keyValueHeads) + 3 * hiddenSize * intermediateSize
+  const attention = 2 * heads * headDim * length
+  return layers * (projections + attention) + hiddenSize * vocabularySize
 }
 
 /**

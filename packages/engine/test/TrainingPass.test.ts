@@ -9,6 +9,15 @@ import { hashedTokens, hashedWeights } from "./internal/numbers.js"
 
 const megabytes = 2 ** 20
 
+/** Numbers from 0 to 1, the same for the same seed. */
+const random = (seed: number): () => number => {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
 /** Of the size of a real one. */
 const large: Llama.Config = {
   ...smallLlama,
@@ -27,11 +36,35 @@ describe("batches", () => {
   const rowsOf = (lengths: ReadonlyArray<number>, maxBytes: number, gradient = true) =>
     TrainingPass.batches(ofLengths(...lengths), large, gradient, maxBytes).map(({ rows }) => rows)
 
-  it("hold as many sequences as fit, the longest first, each once", () => {
-    const lengths = [100, 512, 100, 512, 512, 100]
+  it("hold as many sequences of like length as fit, the longest first, each once", () => {
+    const lengths = [508, 512, 508, 512, 512, 508]
     assert.deepStrictEqual(rowsOf(lengths, 2048 * megabytes), [[1, 3, 4, 0, 2, 5]])
     assert.deepStrictEqual(rowsOf(lengths, 600 * megabytes), [[1, 3], [4, 0], [2, 5]])
     assert.deepStrictEqual(rowsOf(lengths, 1), [[1], [3], [4], [0], [2], [5]])
+  })
+
+  it("are of their own where sequences would be padded for more than a run costs", () => {
+    assert.deepStrictEqual(rowsOf([100, 512, 100, 512, 512, 100], 2048 * megabytes), [[1, 3, 4], [0, 2, 5]])
+    const shorts = new Array<number>(31).fill(8)
+    assert.deepStrictEqual(rowsOf([...shorts, 256], 2048 * megabytes), [[31], shorts.map((_, i) => i)])
+    // One run for all of them takes less than two.
+    assert.deepStrictEqual(rowsOf([20, 8, 8], 2048 * megabytes), [[0, 1, 2]])
+  })
+
+  it("pad little, whatever the lengths are, and are few", () => {
+    const next = random(7)
+    for (let i = 0; i < 50; i++) {
+      const longest = 2 ** (3 + Math.floor(8 * next()))
+      const lengths = Array.from({ length: 1 + Math.floor(200 * next()) }, () => 1 + Math.floor(longest * next() ** 3))
+      const batches = TrainingPass.batches(ofLengths(...lengths), large, true, 4096 * megabytes)
+      const rows = batches.flatMap((batch) => batch.rows)
+      assert.deepStrictEqual(rows.toSorted((a, b) => a - b), lengths.map((_, i) => i))
+      const computed = batches.reduce((sum, batch) => sum + batch.rows.length * batch.length, 0)
+      const tokens = lengths.reduce((sum, length) => sum + length, 0)
+      const runs = 32 * batches.length
+      // A batch for each doubling of the length pads to twice as much at most.
+      assert.isAtMost(computed + runs, 2 * tokens + 32 * (1 + Math.log2(longest)), String(lengths))
+    }
   })
 
   it("hold more where no gradient is wanted, and where the model is smaller", () => {
@@ -43,7 +76,7 @@ describe("batches", () => {
   })
 
   it("are of sequences with as many targets a token", () => {
-    const data = ofLengths(5, 6, 7).map((datum, i) => i === 1 ? { ...datum, targetsPerToken: 3 } : datum)
+    const data = ofLengths(50, 60, 70).map((datum, i) => i === 1 ? { ...datum, targetsPerToken: 3 } : datum)
     const batches = TrainingPass.batches(data, large, true, 1024 * megabytes)
     assert.deepStrictEqual(batches.map(({ rows, targetsPerToken }) => [targetsPerToken, rows]), [[1, [2, 0]], [3, [1]]])
   })
@@ -118,6 +151,63 @@ describe("the pass", () => {
   }
   const graph = (form: Pick<TrainingGraph.Options, "recompute" | "headChunks">) =>
     TrainingGraph.make({ config, targets: everything, gradient: true, ...form })
+
+  it("gives uneven sequences their results in the order given, as each has them alone", async () => {
+    const lengths = [
+      3,
+      120,
+      3,
+      90,
+      5,
+      3,
+      118,
+      4,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3,
+      3
+    ]
+    const uneven = lengths.map((length, i): Engine.TrainingDatum => {
+      const row = hashedTokens(10 + i, length + 1, config.vocabularySize)
+      return { tokens: row.slice(0, -1), targetTokens: row.slice(1) }
+    })
+    assert.isAbove(TrainingPass.batches(uneven, config, true, 256 * megabytes).length, 1)
+    const pass = TrainingPass.make({ runtime: await runtime, config, weights, maxActivationBytes: 256 * megabytes })
+    const run = (data: ReadonlyArray<Engine.TrainingDatum>) =>
+      pass.run({ lora, adapter, data, loss: { _tag: "cross_entropy" }, gradient: true })
+    const together = await run(uneven)
+    const sums = new Map<string, Float32Array>()
+    for (const [i, datum] of uneven.entries()) {
+      const { gradients, outputs: [alone] } = await run([datum])
+      assert.strictEqual(together.outputs[i]!.logprobs.length, lengths[i])
+      assert.isBelow(maxDifference(together.outputs[i]!.logprobs, alone!.logprobs), 1e-5, `sequence ${i}`)
+      for (const [name, gradient] of gradients) TrainingPass.accumulate(sums, name, gradient)
+    }
+    for (const [name, gradient] of together.gradients) {
+      const size = maxDifference(gradient, new Float32Array(gradient.length))
+      assert.isBelow(maxDifference(sums.get(name)!, gradient), 2e-6 * size, name)
+    }
+  })
 
   it("has the form that was chosen, and the same numbers in each", async () => {
     const together = await run(64 * megabytes)

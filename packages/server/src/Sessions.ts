@@ -28,7 +28,7 @@ export interface Session {
   readonly createdAt: number
   /** Closes when the session is finished. */
   readonly scope: Scope.Scope
-  /** Milliseconds since the epoch; the time of creation before the first one. */
+  /** When it was last heard of, in milliseconds since the epoch; at first the time of creation. */
   readonly lastHeartbeat: number
   readonly status: Status
 }
@@ -60,6 +60,10 @@ export interface Service {
   readonly list: () => ReadonlyArray<Session>
   readonly assignProject: (session: Session, projectId: string) => Effect.Effect<void>
   readonly heartbeat: (session: Session) => Effect.Effect<void>
+  /** Notes that somebody has asked for something in it, which counts as a heartbeat at the next look at what is unused. */
+  readonly use: (session: Session) => void
+  /** Whether there may be one more; where there are too many, the one that was unused for longest ends first. */
+  readonly makeRoom: Effect.Effect<boolean>
   /** Ends a session. The first reason counts; to finish again is no error. */
   readonly finish: (session: Session, reason: string, detail?: string) => Effect.Effect<void>
 }
@@ -69,8 +73,12 @@ export interface Service {
  * @category config
  */
 export interface Options {
-  /** Sessions without a heartbeat for so long end. Default: they live as long as the server. */
+  /** Sessions without a heartbeat, or any other request, for so long end. Default one day. */
   readonly sessionTimeout?: Duration.DurationInput | undefined
+  /** Sessions that have not ended, and as many that have. Default 10,000. */
+  readonly maxSessions?: number | undefined
+  /** Whether nothing would be lost with a session. Default: of none. */
+  readonly isEmpty?: ((session: Session) => boolean) | undefined
   /** Called when one has ended so. */
   readonly onExpired?: ((session: Session) => Effect.Effect<void>) | undefined
   /** Called when what is known of a session has changed; after it has ended, and what belonged to it. */
@@ -95,6 +103,8 @@ interface Entry {
   readonly scope: Scope.CloseableScope
   projectId: string | undefined
   lastHeartbeat: number
+  /** Whether anybody has asked for something since the last look. */
+  isUsed: boolean
   status: Status
 }
 
@@ -105,13 +115,24 @@ interface Entry {
 export const make = (options: Options = {}): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.gen(function*() {
     const serverScope = yield* Scope.Scope
+    const { isEmpty = () => false, maxSessions = 10_000, sessionTimeout = defaultTimeout } = options
     const entries = new Map<string, Entry>()
-    const entryOf = (session: Session): Entry => entries.get(session.id)!
+    const bySession = new WeakMap<Session, Entry>()
+    const entryOf = (session: Session): Entry => bySession.get(session)!
+    let active = 0
+    /** Ids of those that have ended, the first first. Of more than that nobody asks. */
+    const ended: Array<string> = []
+    const noteEnded = (id: string) => {
+      ended.push(id)
+      if (ended.length > maxSessions) entries.delete(ended.shift()!)
+    }
 
     const end = (entry: Entry, status: Status): Effect.Effect<void> =>
       Effect.suspend(() => {
         if (entry.status._tag !== "Active") return Effect.void
         entry.status = status
+        active -= 1
+        noteEnded(entry.session.id)
         return Effect.zipRight(Scope.close(entry.scope, Exit.void), changed(entry))
       })
 
@@ -137,24 +158,56 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
             return entry.status
           }
         }
-        const entry: Entry = { session, scope, projectId, lastHeartbeat, status }
+        const entry: Entry = { session, scope, projectId, lastHeartbeat, isUsed: false, status }
         entries.set(session.id, entry)
-        if (status._tag !== "Active") yield* Scope.close(scope, Exit.void)
+        bySession.set(session, entry)
+        if (status._tag === "Active") active += 1
+        else {
+          noteEnded(session.id)
+          yield* Scope.close(scope, Exit.void)
+        }
         return entry
       })
 
     const startedAt = yield* Clock.currentTimeMillis
     for (const kept of options.restored ?? []) yield* open(kept, startedAt)
 
-    if (options.sessionTimeout !== undefined) {
-      const timeout = Duration.toMillis(options.sessionTimeout)
-      const sweep = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Effect.forEach(entries.values(), (entry) =>
-          entry.status._tag === "Active" && now - entry.lastHeartbeat >= timeout
-            ? Effect.zipRight(end(entry, { _tag: "Expired" }), options.onExpired?.(entry.session) ?? Effect.void)
-            : Effect.void, { discard: true }))
+    const expire = (entry: Entry) =>
+      Effect.zipRight(end(entry, { _tag: "Expired" }), options.onExpired?.(entry.session) ?? Effect.void)
+
+    const look = (now: number) => {
+      for (const entry of entries.values()) {
+        if (entry.isUsed) entry.lastHeartbeat = now
+        entry.isUsed = false
+      }
+    }
+
+    const timeout = Duration.toMillis(sessionTimeout)
+    if (Number.isFinite(timeout)) {
+      const sweep = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        look(now)
+        return Effect.forEach(
+          Array.from(entries.values()).filter(({ lastHeartbeat, status }) =>
+            status._tag === "Active" && now - lastHeartbeat >= timeout
+          ),
+          expire,
+          { discard: true }
+        )
+      })
       yield* Effect.forkScoped(Effect.repeat(sweep, Schedule.spaced(Duration.millis(timeout / sweepsPerTimeout))))
     }
+
+    const makeRoom = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      if (active < maxSessions) return Effect.succeed(true)
+      look(now)
+      let unused: Entry | undefined
+      for (const entry of entries.values()) {
+        const isOver = entry.status._tag !== "Active" || now - entry.lastHeartbeat < leastUnused
+        if (isOver || !isEmpty(entry.session)) continue
+        if (unused === undefined || entry.lastHeartbeat < unused.lastHeartbeat) unused = entry
+      }
+      return unused === undefined ? Effect.succeed(false) : Effect.as(expire(unused), true)
+    })
 
     return {
       create: ({ projectId, ...options }) =>
@@ -165,15 +218,18 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
           yield* changed(entry)
           return entry.session
         }),
-      get: (sessionId) =>
-        entries.get(sessionId)?.session,
-      list: () =>
-        Array.from(entries.values(), ({ session }) => session).reverse(),
+      get: (sessionId) => entries.get(sessionId)?.session,
+      list: () => Array.from(entries.values(), ({ session }) => session).reverse(),
       assignProject: (session, projectId) =>
         Effect.suspend(() => {
           entryOf(session).projectId = projectId
           return changed(entryOf(session))
         }),
+      makeRoom,
+      use: (session) => {
+        const entry = bySession.get(session)
+        if (entry !== undefined) entry.isUsed = true
+      },
       heartbeat: (session) =>
         Effect.map(Clock.currentTimeMillis, (now) => {
           entryOf(session).lastHeartbeat = now
@@ -182,6 +238,11 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
         Effect.suspend(() => end(entryOf(session), { _tag: "Finished", reason, detail }))
     }
   })
+
+const defaultTimeout = Duration.days(1)
+
+/** Three heartbeats of the clients of this protocol. Whoever has just begun a session is about to use it. */
+const leastUnused = 30_000
 
 /** A session lives longer than the timeout by no more than this part of it. */
 const sweepsPerTimeout = 10

@@ -89,8 +89,16 @@ export interface Options {
   readonly dynamicConfig?: Readonly<Record<string, unknown>> | undefined
   /** What the usage that it tells about costs. Default: it tells of no costs. */
   readonly prices?: PriceList | undefined
-  /** Sessions without a heartbeat for so long end, and their models are unloaded. Default: they live as long as the server. */
+  /**
+   * Sessions without a heartbeat, or any other request, for so long end, and their models are unloaded. Default one day; without end
+   * for `Duration.infinity`.
+   */
   readonly sessionTimeout?: Duration.DurationInput | undefined
+  /**
+   * Sessions at a time. Beyond that the empty one that was unused for longest ends for a new one, which is answered with 429 where all
+   * are in use. As many that have ended are remembered. Default 10,000.
+   */
+  readonly maxSessions?: number | undefined
   /** Largest body of a request in bytes, as it comes and when it is decompressed. Default 256 MiB. */
   readonly maxBodyBytes?: number | undefined
   /**

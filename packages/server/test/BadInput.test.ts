@@ -176,7 +176,7 @@ describe("bad input", () => {
       const data = new Uint8Array(2 * parts)
       for (let i = 0; i < parts; i++) data.set(datum, 2 * i)
       const pass = yield* Wire.postBytes("forward_backward", data)
-      assert.match(`${pass.status} ${String(pass.body.detail)}`, /^422 .*more than 262144 fields/)
+      assert.match(`${pass.status} ${String(pass.body.detail)}`, /^422 .*more than \d+ parts/)
       // One datum with one tensor, of a shape with as many dimensions.
       const inside = (field: number, content: Uint8Array) => {
         const length: Array<number> = []
@@ -188,11 +188,11 @@ describe("bad input", () => {
       const shape = inside(3, inside(2, inside(2, inside(4, new Uint8Array(parts)))))
       assert.match(
         String((yield* Wire.postBytes("forward_backward", shape)).body.detail),
-        /no forward_backward request/
+        /more than \d+ parts/
       )
       const many = yield* Wire.post("telemetry", `[${"[],".repeat(parts)}[]]`)
       assert.strictEqual(many.status, 422)
-      assert.match(JSON.stringify(many.body.detail), /more than 262144 arrays and objects/)
+      assert.match(JSON.stringify(many.body.detail), /more than \d+ parts/)
       const long = yield* Wire.post("telemetry", `{"events":"${"x".repeat(3_000_000)}"}`)
       assert.strictEqual(long.status, 422)
       assert.isBelow(long.bytes.length, 3000)

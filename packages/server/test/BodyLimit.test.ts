@@ -29,6 +29,24 @@ it.effect("takes no body above the limit, nor one that is above it when decompre
     assert.strictEqual((yield* Wire.optimStep(modelId, 1)).status, 200)
   }).pipe(Effect.provide(Wire.server({ protocol }))))
 
+it.effect("takes no body that is made of next to nothing", () =>
+  Effect.gen(function*() {
+    yield* Wire.readyModel
+    const zstd = { "content-encoding": "zstd" }
+    const frame = (blocks: number) => {
+      const bytes = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58]
+      for (let i = 0; i < blocks; i++) {
+        const header = (131_072 << 3) | 2 | (i === blocks - 1 ? 1 : 0)
+        bytes.push(header & 255, (header >> 8) & 255, header >> 16, 0)
+      }
+      return Uint8Array.from(bytes)
+    }
+    const inflated = (blocks: number) =>
+      Effect.map(Wire.postBytes("forward_backward", frame(blocks), undefined, zstd), ({ status }) => status)
+    assert.strictEqual(yield* inflated(64), 422)
+    assert.strictEqual(yield* inflated(65), 413)
+  }).pipe(Effect.provide(Wire.server())))
+
 /** A server on a port of this machine. */
 const listening = (options: TinkerProtocol.Options) =>
   TinkerServer.layer(options).pipe(

@@ -147,4 +147,56 @@ describe("users", () => {
       assert.strictEqual((yield* load("tml-ben", 1)).status, 403)
       assert.strictEqual((yield* load("tml-ann-too", 2)).status, 200)
     }).pipe(Effect.provide(server)))
+
+  it.effect("have idempotency keys of their own for copies", () =>
+    Effect.gen(function*() {
+      const { modelId, path } = yield* annsThings
+      yield* ann(Wire.post(`training_runs/${modelId}/checkpoints/weights/one/publish`, {}))
+      const copy = Effect.map(
+        Wire.post("copy_weights", { source_path: path }, { "x-idempotency-key": "key-1" }),
+        ({ body }) => String(body.tinker_path)
+      )
+      const anns = yield* ann(copy)
+      assert.strictEqual(yield* by("tml-ann-too")(copy), anns)
+      const bens = yield* ben(copy)
+      assert.notStrictEqual(bens, anns)
+      assert.strictEqual(yield* ben(copy), bens)
+      assert.strictEqual((yield* ben(Wire.post("weights_info", { tinker_path: bens }))).status, 200)
+    }).pipe(Effect.provide(server)))
+
+  it.effect("get one session for all requests with a key of theirs, and another for another's", () =>
+    Effect.gen(function*() {
+      const create = (key: string, tags: ReadonlyArray<string> = []) =>
+        Effect.map(
+          Wire.post("create_session", { tags, sdk_version: "0.38.0" }, { "x-idempotency-key": key }),
+          ({ body }) => String(body.session_id)
+        )
+      const first = yield* ann(create("key-1"))
+      const [second, third] = yield* Effect.all([ann(create("key-2")), ann(create("key-2"))], {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(yield* ann(create("key-1")), first)
+      assert.strictEqual(second, third)
+      assert.lengthOf(new Set([first, second, yield* ben(create("key-1")), yield* ann(create("key-1", ["other"]))]), 4)
+      const again = yield* ann(create("key-3"))
+      yield* ann(Wire.post(`sessions/${again}/finish`, { reason: { type: "success" }, detail: null }))
+      assert.notStrictEqual(yield* ann(create("key-3")), again)
+    }).pipe(Effect.provide(server)))
+
+  it.effect("read by an address that they were given of what is public, as long as it is, and of their own always", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* annsThings
+      const external = `training_runs/${modelId}/checkpoints/external_weights/out`
+      const publish = ann(Wire.post(`${external}/publish`, {}))
+      const address = Effect.map(
+        Wire.get(`${external}/external_weights_urls`),
+        ({ body }) => Object.values(body.urls as Record<string, string>)[0]!
+      )
+      const fetched = (url: string) => Effect.map(HttpClient.get(url), ({ status }) => status)
+      yield* publish
+      const [anns, bens] = [yield* ann(address), yield* ben(address)]
+      assert.deepStrictEqual([yield* fetched(anns), yield* fetched(bens)], [200, 200])
+      yield* ann(Wire.remove(`${external}/publish`))
+      assert.deepStrictEqual([yield* fetched(anns), yield* fetched(bens)], [200, 403])
+    }).pipe(Effect.provide(server)))
 })

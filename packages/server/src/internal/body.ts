@@ -26,7 +26,7 @@ export const read = (
     const { bytes } = request.source
     return bytes.length > maxBytes ? tooLarge() : Effect.succeed(bytes)
   }
-  if (isReadable(request.source)) return readAll(request.source, maxBytes, tooLarge, limits)
+  if (isReadable(request.source)) return readAll(request.source, Number(announced ?? 0), maxBytes, tooLarge, limits)
   return Effect.flatMap(
     Effect.mapError(request.arrayBuffer, () => brokenOff),
     (body) => body.byteLength > maxBytes ? tooLarge() : Effect.succeed(new Uint8Array(body))
@@ -56,25 +56,51 @@ interface Readable {
 const isReadable = (source: unknown): source is Readable =>
   Predicate.hasProperty(source, "on") && Predicate.hasProperty(source, "off") && Predicate.hasProperty(source, "pause")
 
+/** Fewer bytes are joined without a thought. */
+const largestChunks = 2 ** 20
+
 const readAll = (
   source: Readable,
+  announced: number,
   maxBytes: number,
   tooLarge: () => Http.Refusal,
   limits: Pick<Limits, "requireRoom" | "occupy" | "free">
 ): Effect.Effect<Uint8Array, Http.Refusal> =>
   Effect.async((resume) => {
-    const chunks: Array<Uint8Array> = []
+    let chunks: Array<Uint8Array> = []
     let size = 0
+    /** All of it, once half of what was announced is there: to join the parts at the end would take twice as much for a moment. */
+    let whole: Uint8Array | undefined
+    const keep = (chunk: Uint8Array) => {
+      if (whole !== undefined && size <= whole.length) return whole.set(chunk, size - chunk.length)
+      chunks.push(chunk)
+      if (announced <= largestChunks || size < announced / 2 || size > announced) return
+      whole = new Uint8Array(announced)
+      let at = 0
+      for (const part of chunks) {
+        whole.set(part, at)
+        at += part.length
+      }
+      chunks = []
+    }
     const onData = (chunk: Uint8Array) => {
       const room = limits.requireRoom({ connection: "close" })
       size += chunk.length
       limits.occupy(chunk.length)
-      if (size <= maxBytes && room === Effect.void) return void chunks.push(chunk)
-      chunks.length = 0
+      if (size <= maxBytes && room === Effect.void) return keep(chunk)
+      chunks = []
+      whole = undefined
       source.pause()
       end(size > maxBytes ? tooLarge() : Effect.zipRight(room, brokenOff))
     }
-    const onEnd = () => end(Effect.succeed(joined(chunks)))
+    const onEnd = () =>
+      end(Effect.succeed(
+        whole === undefined
+          ? joined(chunks)
+          : chunks.length === 0
+          ? whole.subarray(0, size)
+          : joined([whole, ...chunks])
+      ))
     const onBroken = () => end(brokenOff)
     const listeners = [["data", onData], ["end", onEnd], ["error", onBroken], ["close", onBroken]] as const
     const stop = () => {

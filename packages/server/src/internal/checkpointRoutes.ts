@@ -9,7 +9,9 @@ import * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
 import * as Listing from "./listing.js"
 import * as Records from "./records.js"
+import * as Repeats from "./repeats.js"
 import type * as State from "./serverState.js"
+import * as Turns from "./turns.js"
 import * as Users from "./users.js"
 import { uuid } from "./uuid.js"
 
@@ -67,37 +69,47 @@ export const make = (
       return Http.noContent
     })
 
-  /** A request that is sent again gets the copy that it made before. */
   const { copies } = state
 
+  /** A request that its user sends again gets the copy that it made before. */
   const copyWeights: Http.Handler = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(CheckpointsApi.CopyWeightsRequest, request)
       const tokenOwner = yield* ownerOfToken(request.headers["x-tinker-weights-access-token"])
       if (wanted.ttlSeconds !== undefined) yield* requireTtl(wanted.ttlSeconds)
       const source = yield* Http.tinkerPath(wanted.sourcePath)
-      const key = request.headers["x-idempotency-key"]
-      const body = Http.fingerprint(request.body)
-      const before = key === undefined ? undefined : copies.get(key)
-      if (before?.body === body) return Http.json({ tinker_path: before.path })
-      const info = yield* Http.known(store.info(source))
-      yield* Users.requireReadable(wanted.sourcePath, info, tokenOwner)
-      const snapshot = yield* Http.known(store.load(source))
-      const trainingRunId = yield* uuid
-      const copy = { ...source, trainingRunId: trainingRunId as ModelId }
       const owner = yield* FiberRef.get(Users.current)
-      yield* Http.known(
-        store.save(copy, snapshot, { ttlSeconds: wanted.ttlSeconds, userMetadata: info.userMetadata, owner })
-      )
-      const projectId = wanted.destinationProjectId
-      if (projectId !== undefined) state.projectsOfCopies.set(trainingRunId, projectId)
-      const path = TinkerPath.format(copy)
-      if (key !== undefined) copies.set(key, { body, path })
-      yield* Keeping.commit(state, [
-        Records.copy({ runId: trainingRunId, projectId, request: key === undefined ? undefined : { key, body, path } })
-      ])
-      return Http.json({ tinker_path: path })
+      const key = Repeats.keyOf(request, owner)
+      const body = Http.fingerprint(request.body)
+      const copy = Effect.gen(function*() {
+        const before = key === undefined ? undefined : copies.get(key)
+        if (before?.body === body) return Http.json({ tinker_path: before.path })
+        const info = yield* Http.known(store.info(source))
+        yield* Users.requireReadable(wanted.sourcePath, info, tokenOwner)
+        const snapshot = yield* Http.known(store.load(source))
+        const trainingRunId = yield* uuid
+        const copy = { ...source, trainingRunId: trainingRunId as ModelId }
+        yield* Http.known(
+          store.save(copy, snapshot, { ttlSeconds: wanted.ttlSeconds, userMetadata: info.userMetadata, owner })
+        )
+        const projectId = wanted.destinationProjectId
+        if (projectId !== undefined) state.projectsOfCopies.set(trainingRunId, projectId)
+        const path = TinkerPath.format(copy)
+        if (key !== undefined) copies.set(key, { body, path })
+        yield* Keeping.commit(state, [
+          Records.copy({
+            runId: trainingRunId,
+            projectId,
+            request: key === undefined ? undefined : { key, body, path }
+          })
+        ])
+        return Http.json({ tinker_path: path })
+      })
+      return yield* key === undefined ? copy : copying(key, copy)
     })
+
+  /** Of two requests that come at once, the second finds the copy of the first. */
+  const copying = Turns.make()
 
   const withoutKind: Http.Handler = (request) =>
     Http.refuse(400, `${request.params.name} is no id of a checkpoint; it is made of kind and name, as weights/0001`)

@@ -28,24 +28,22 @@ export const filesPath = "/files"
 export const make = (state: State.ServerState, options: Options) => {
   const { store } = state
   const lifetime = Duration.toMillis(options.urlLifetime ?? Duration.minutes(15))
-  const granted = new Map<string, { readonly path: TinkerPath.TinkerPath; readonly expiresAt: number }>()
+  const granted = new Map<string, Grant>()
 
   const pathOf = ({ params }: Http.Received): Effect.Effect<TinkerPath.TinkerPath, Http.Refusal> =>
     Http.tinkerPath(`tinker://${params.id}/${params.kind}/${params.name}`)
 
-  const requireReadable = (path: TinkerPath.TinkerPath) =>
-    Effect.flatMap(
-      Http.known(store.info(path)),
-      (info) => Users.requireReadable(TinkerPath.format(path), info, undefined)
-    )
-
-  /** Lets whoever has the token read the files of a checkpoint. */
+  /** Lets whoever has the token read the files of a checkpoint that the one who asks may read. */
   const grant = (path: TinkerPath.TinkerPath) =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
+    Effect.gen(function*() {
+      const info = yield* Http.known(store.info(path))
+      yield* Users.requireReadable(TinkerPath.format(path), info, undefined)
+      const isMine = yield* Users.isMine
+      const now = yield* Clock.currentTimeMillis
       for (const [token, { expiresAt }] of granted) if (expiresAt <= now) granted.delete(token)
       const token = randomToken()
       const expiresAt = now + lifetime
-      granted.set(token, { path, expiresAt })
+      granted.set(token, { path, expiresAt, asPublic: !isMine(info.owner) })
       return { token, expires: new Date(expiresAt) }
     })
 
@@ -61,9 +59,8 @@ export const make = (state: State.ServerState, options: Options) => {
           `${TinkerPath.format(path)} has no files to download; those saved by save_weights_external have`
         )
       }
-      yield* requireReadable(path)
-      const files = yield* Http.known(store.files(path))
       const { expires, token } = yield* grant(path)
+      const files = yield* Http.known(store.files(path))
       return Http.json({
         urls: Object.fromEntries(files.map(({ name }) => [name, addressOf(request, token, name)])),
         expires: expires.toISOString()
@@ -74,7 +71,6 @@ export const make = (state: State.ServerState, options: Options) => {
     Effect.gen(function*() {
       if (options.archives !== true) return yield* Http.refuse(404, "this server makes no archives")
       const path = yield* pathOf(request)
-      yield* requireReadable(path)
       const { expires, token } = yield* grant(path)
       return HttpServerResponse.empty({
         status: 302,
@@ -93,7 +89,11 @@ export const make = (state: State.ServerState, options: Options) => {
       if (grant === undefined || (yield* Clock.currentTimeMillis) >= grant.expiresAt) {
         return yield* Http.refuse(403, "the address is not valid, or not any more")
       }
-      const { createdAt } = yield* Http.known(store.info(grant.path))
+      const info = yield* Http.known(store.info(grant.path))
+      if (grant.asPublic && !info.public) {
+        return yield* Http.refuse(403, "the address was for everybody, and the checkpoint is not public any more")
+      }
+      const { createdAt } = info
       const files = yield* Http.known(store.files(grant.path))
       const wanted = yield* Effect.try({
         try: () => decodeURIComponent(name ?? ""),
@@ -109,6 +109,13 @@ export const make = (state: State.ServerState, options: Options) => {
     })
 
   return { externalWeightsUrls, archive, file }
+}
+
+interface Grant {
+  readonly path: TinkerPath.TinkerPath
+  readonly expiresAt: number
+  /** Given to somebody who may read the checkpoint only as long as all may. */
+  readonly asPublic: boolean
 }
 
 /** No checkpoint's file is called so. */

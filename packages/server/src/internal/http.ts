@@ -9,6 +9,7 @@ import type { Fault } from "../Faults.js"
 import type { ServerError } from "../ServerError.js"
 import * as LeanDecoder from "./leanDecoder.js"
 import * as Misfits from "./misfits.js"
+import * as NumberLists from "./numberLists.js"
 import { brief } from "./wording.js"
 
 /** The answer to a request that is not taken. */
@@ -75,53 +76,135 @@ export const refusal = ({ detail, headers, status }: Refusal): HttpServerRespons
 /** Deeper than anything that clients send, and not too deep for what walks through it. */
 const maxDepth = 100
 
-/** Far more than clients send; each of its arrays and objects takes many times the memory of its brackets. */
-const maxBrackets = 2 ** 18
+/** An object with more becomes a table, which takes many times as long to make. */
+const maxKeys = 1024
 
-/** What there is too much of in JSON, whether or not it is any. */
-const excessOf = (body: Uint8Array): string | undefined => {
-  // Nearly every body has too few brackets to nest deeply, which is quicker to see than which of them are in texts.
-  let brackets = 0
-  for (let i = 0; i < body.length; i++) if ((body[i]! | braceBit) === openBrace) brackets++
-  if (brackets <= maxDepth) return undefined
-  brackets = 0
-  let depth = 0
-  let isText = false
-  for (let i = 0; i < body.length; i++) {
-    const byte = body[i]!
-    if (isText) {
-      if (byte === backslash) i++
-      else if (byte === quote) isText = false
-    } else if (byte === quote) isText = true
-    else if (byte === openBracket || byte === openBrace) {
-      if (++depth > maxDepth) return `the body nests deeper than ${maxDepth} levels`
-      if (++brackets > maxBrackets) return `the body has more than ${maxBrackets} arrays and objects`
-    } else if (byte === closeBracket || byte === closeBrace) depth--
-  }
-  return undefined
+/**
+ * Of keys, commas, arrays and objects, each of which becomes a hundred bytes and takes microseconds: so many in any body, and one
+ * more for so many bytes of it.
+ */
+const maxParts = 2 ** 15
+const bytesOfPart = 64
+
+/** The same of numbers in lists that are lifted; they take eight bytes each. */
+const maxNumbers = 2 ** 19
+const bytesOfNumber = 4
+
+/** So many numbers are too many for a body of this length. */
+export const tooManyNumbers = (numbers: number, length: number): string | undefined => {
+  const most = maxNumbers + Math.floor(length / bytesOfNumber)
+  return numbers > most ? `the body has more than ${most} numbers` : undefined
 }
 
-const quote = 0x22
+/** So many parts are too many for a body of this length. */
+export const tooManyParts = (parts: number, length: number, mostParts: number): string | undefined => {
+  const most = mostParts + Math.floor(length / bytesOfPart)
+  return parts > most ? `the body has more than ${most} parts: send less at a time` : undefined
+}
+
+const excessOf = (
+  { depth, keys, numbers, parts }: NumberLists.Scan,
+  length: number,
+  mostParts: number
+): string | undefined => {
+  if (depth > maxDepth) return `the body nests deeper than ${maxDepth} levels`
+  if (keys > maxKeys) return `an object in the body has more than ${maxKeys} keys`
+  return tooManyParts(parts, length, mostParts) ?? tooManyNumbers(numbers, length)
+}
+
+/** All of it becomes a text before it is read, which takes up to twice as much, and then texts again. */
+const maxText = 2 ** 22
+
+/** A body of so many bytes has no object with too many keys, and in all too few parts to matter. */
+const smallBody = 4 * maxKeys
+
+const isSmall = (body: Uint8Array): boolean => {
+  if (body.length > smallBody) return false
+  // Few brackets cannot nest deeply, which is quicker to see than which of them are in texts.
+  let brackets = 0
+  for (let i = 0; i < body.length; i++) if ((body[i]! | braceBit) === openBrace) brackets++
+  return brackets <= maxDepth
+}
+
 const openBracket = 0x5b
-const backslash = 0x5c
-const closeBracket = 0x5d
 const openBrace = 0x7b
-const closeBrace = 0x7d
 /** Makes an opening brace of either. */
 const braceBit = openBrace ^ openBracket
+
+/** What else a body may have, where its endpoint says so. */
+export interface Bounds {
+  /** Default {@link maxParts}. */
+  readonly parts?: number
+  /** Bytes without the lists that are lifted. Default {@link maxText}. */
+  readonly text?: number
+  /** Lists of plain numbers with these keys, which may be long. */
+  readonly lift?: ReadonlyArray<{
+    readonly key: string
+    /** What becomes of them; numbers of an array take twice as much. */
+    readonly as: "typed" | "array"
+  }>
+}
 
 const invalidJson = (reason: string) => Either.left(refuse(422, [{ type: "json_invalid", loc: ["body"], msg: reason }]))
 
 /** The body as JSON. Sequence numbers of copied samplers are larger than a number can hold, so they become strings. */
-export const parseJson = (body: Uint8Array): Either.Either<unknown, Refusal> => {
-  const excess = excessOf(body)
+export const parseJson = (
+  body: Uint8Array,
+  { lift = [], parts = maxParts, text = maxText }: Bounds = {}
+): Either.Either<
+  unknown,
+  Refusal
+> => {
+  if (isSmall(body)) return parseAll(body)
+  const scan = NumberLists.scan(body, lift.map(({ key }) => encoder.encode(key)))
+  const excess = excessOf(scan, body.length, parts)
   if (excess !== undefined) return invalidJson(excess)
+  const rest = scan.lists.reduce((sum, { end, start }) => sum - (end - start), body.length)
+  if (rest > text) {
+    return invalidJson(`the body has more than ${text} bytes${lift.length === 0 ? "" : " beside its numbers"}`)
+  }
+  if (scan.lists.length === 0) return parseAll(body)
+  return Either.flatMap(
+    Either.try({
+      try: () =>
+        scan.lists.map((place) => {
+          const numbers = NumberLists.read(body, place)
+          return lift[place.key]!.as === "typed" ? numbers : Array.from(numbers)
+        }),
+      catch: () => notJson
+    }),
+    (lists) =>
+      Either.map(parseAll(NumberLists.withoutLists(body, scan.lists, liftedMark)), (value) => restored(value, lists))
+  )
+}
+
+const notJson = refuse(422, [{ type: "json_invalid", loc: ["body"], msg: "the body is not JSON" }])
+
+const parseAll = (body: Uint8Array): Either.Either<unknown, Refusal> => {
   const text = decoder.decode(body)
   try {
     return Either.right(JSON.parse(mayHaveLargeSeqId.test(text) ? text.replace(largeSeqId, "\"seq_id\":\"$1\"") : text))
   } catch {
-    return invalidJson("the body is not JSON")
+    return Either.left(notJson)
   }
+}
+
+/** From the letters that nobody has given a meaning. Whoever writes it means the list. */
+const liftedMark = "\uf8ff\uf123"
+
+/** The same with the lists in the places where they were; what is parsed here belongs to nobody else. */
+const restored = (value: unknown, lists: ReadonlyArray<unknown>): unknown => {
+  if (typeof value === "string") {
+    return value.startsWith(liftedMark) ? lists[Number(value.slice(liftedMark.length))] ?? value : value
+  }
+  if (typeof value === "object" && value !== null) {
+    const parent = value as Record<string, unknown>
+    for (const name of Object.keys(parent)) {
+      const part = parent[name]
+      if (typeof part === "string" || typeof part === "object") parent[name] = restored(part, lists)
+    }
+  }
+  return value
 }
 
 /** Quotes inside a JSON string have a backslash before them, so this never matches there. */

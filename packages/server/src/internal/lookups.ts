@@ -23,11 +23,14 @@ export const requireKnownSession = (
 export const requireSession = (
   state: State.ServerState,
   sessionId: string
-): Effect.Effect<Sessions.Session, Http.Refusal> => Effect.tap(requireKnownSession(state, sessionId), requireActive)
+): Effect.Effect<Sessions.Session, Http.Refusal> =>
+  Effect.tap(requireKnownSession(state, sessionId), (session) => requireActive(state, session))
 
-const requireActive = ({ id, status }: Sessions.Session): Effect.Effect<void, Http.Refusal> => {
+const requireActive = (state: State.ServerState, session: Sessions.Session): Effect.Effect<void, Http.Refusal> => {
+  const { id, status } = session
   switch (status._tag) {
     case "Active":
+      state.sessions.use(session)
       return Effect.void
     case "Expired":
       return Http.refuse(410, `the session ${id} has ended, as its client was not heard of for too long`)
@@ -41,7 +44,7 @@ export const requireModel = (state: State.ServerState, modelId: string): Effect.
     const model = state.models.get(modelId)
     if (model === undefined) return yield* Http.refuse(404, `there is no model ${modelId}`)
     yield* Users.requireMine(`the model ${modelId}`, model.session.owner)
-    yield* requireActive(model.session)
+    yield* requireActive(state, model.session)
     if (model.unloaded) return yield* Http.refuse(404, `the model ${modelId} was unloaded`)
     if (model.lost !== undefined) return yield* Http.refuse(410, `the model ${modelId} is lost: ${model.lost}`)
     return model
@@ -53,7 +56,7 @@ export const requireSampler = (
 ): Effect.Effect<State.Sampler, Http.Refusal> =>
   ownSampler(state, samplerId, (sampler) =>
     after(
-      requireActive(sampler.session),
+      requireActive(state, sampler.session),
       () =>
         sampler.lost === undefined
           ? after(requireCheckpoint(state, sampler), () => Effect.succeed(sampler))
@@ -89,11 +92,11 @@ const requireCheckpoint = (state: State.ServerState, sampler: State.Sampler): Ef
 const lostSampler = (samplerId: string, why: string) => Http.refuse(410, `the sampler ${samplerId} is lost: ${why}`)
 
 /** The result of a request is told to whoever may have asked for it. */
-export const requireRequest = (state: State.ServerState, requestId: string): Effect.Effect<void, Http.Refusal> =>
-  Users.requireMine(
-    `the request ${requestId}`,
-    state.sessions.get(requestId.slice(0, requestId.indexOf(":")))?.owner
-  )
+export const requireRequest = (state: State.ServerState, requestId: string): Effect.Effect<void, Http.Refusal> => {
+  const session = state.sessions.get(requestId.slice(0, requestId.indexOf(":")))
+  if (session !== undefined) state.sessions.use(session)
+  return Users.requireMine(`the request ${requestId}`, session?.owner)
+}
 
 export const requireBaseModel = (
   state: State.ServerState,

@@ -8,9 +8,11 @@ import * as Schema from "effect/Schema"
 import type { LossResult, TrainingDatum } from "../Engine.js"
 import type { Completed } from "../Futures.js"
 import * as Http from "./http.js"
+import * as Lifted from "./liftedJson.js"
 import * as Lookups from "./lookups.js"
 import * as ModelQueue from "./modelQueue.js"
 import * as Models from "./models.js"
+import * as ProtobufParts from "./protobufParts.js"
 import * as Results from "./results.js"
 import type * as State from "./serverState.js"
 import * as TrainingData from "./trainingData.js"
@@ -97,6 +99,9 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
       const body = yield* plainBody(request, maxBodyBytes)
       const contentType = request.headers["content-type"] ?? ""
       if (contentType.includes(Http.protobufType)) {
+        const parts = ProtobufParts.count(body, Lifted.trainingParts + body.length)
+        const excess = Http.tooManyParts(parts, body.length, Lifted.trainingParts)
+        if (excess !== undefined) return yield* Http.refuse(422, excess)
         const wanted = yield* Effect.try({
           try: () => TrainingApi.decodeForwardBackwardRequest(body),
           catch: (error) =>
@@ -120,7 +125,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
     request: Http.Received
   ) =>
     Effect.gen(function*() {
-      const value = yield* Http.parseJson(request.body)
+      const value = yield* Http.parseJson(request.body, Lifted.trainingBounds)
       return yield* pass(yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
     })
 
@@ -186,13 +191,19 @@ const plainBody = ({ body, headers }: Http.Received, maxBytes: number): Effect.E
   if (encoding === "identity") return Effect.succeed(body)
   if (encoding !== "zstd") return Http.refuse(415, `bodies may be compressed with zstd, not with ${encoding}`)
   return Effect.try({
-    try: () => Zstd.inflate(body, maxBytes),
+    try: () => Zstd.inflate(body, Math.min(maxBytes, Math.max(leastInflated, mostInflated * body.length))),
     catch: (error) =>
       error instanceof Zstd.TooLarge
         ? Http.refuse(413, `the body is too large: ${error.message}`)
         : Http.refuse(422, `the body is no zstd: ${error instanceof Error ? error.message : String(error)}`)
   })
 }
+
+/** Tokens and weights become a third to a hundredth; what grows beyond that was made to. */
+const mostInflated = 100
+
+/** More than clients put into one request. */
+const leastInflated = 2 ** 23
 
 const passResult = (result: LossResult, data: ReadonlyArray<TrainingDatum>): Completed => {
   const output = {

@@ -3,7 +3,9 @@ import * as ModelInput from "effect-tinker/ModelInput"
 import * as SamplingApi from "effect-tinker/SamplingApi"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 import * as Http from "./http.js"
+import * as Lifted from "./liftedJson.js"
 import * as PromptTokens from "./promptTokens.js"
 
 /** What is asked of which sampler, under which number. */
@@ -16,6 +18,8 @@ export interface Question {
 
 export const read = (body: Uint8Array): Either.Either<Question, Http.Refusal> => {
   const lifted = PromptTokens.lift(body)
+  const excess = lifted && Http.tooManyNumbers(lifted.tokens.length, body.length)
+  if (excess !== undefined) return Either.left(Http.refuse(422, excess))
   const question = lifted && Either.getOrUndefined(readAll(lifted.rest))
   const chunks = question?.wanted.prompt.chunks
   // The one list of tokens in the request is that of this text.
@@ -24,11 +28,15 @@ export const read = (body: Uint8Array): Either.Either<Question, Http.Refusal> =>
     : readAll(body)
 }
 
+const SampleRequest = Schema.Struct({ ...SamplingApi.SampleRequest.fields, prompt: Lifted.Input })
+
 const readAll = (body: Uint8Array): Either.Either<Question, Http.Refusal> =>
-  Either.flatMap(Http.parseJson(body), (value) => {
+  Either.flatMap(Http.parseJson(body, Lifted.sampleBounds), (value) => {
+    const excess = excessOf(value)
+    if (excess !== undefined) return Either.left(Http.refuse(422, excess))
     const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined
     // What a number cannot hold is a string here, and only its text matters.
-    const decoded = Http.decode(SamplingApi.SampleRequest, { ...(value as object), seq_id: undefined })
+    const decoded = Http.decode(SampleRequest, { ...(value as object), seq_id: undefined })
     return Either.flatMap(decoded, (wanted) => {
       const { numSamples, samplingSessionId: samplerId } = wanted
       if (samplerId === undefined || seqId === undefined || !/^\d+$/.test(seqId)) {
@@ -39,6 +47,24 @@ const readAll = (body: Uint8Array): Either.Either<Question, Http.Refusal> =>
         : Either.right({ samplerId, seqId, wanted })
     })
   })
+
+/** Lists that are looked at part by part, each of which takes long. */
+const excessOf = (value: unknown): string | undefined => {
+  const stop = at(at(value, "sampling_params"), "stop")
+  if (Array.isArray(stop) && stop.length > maxStops) {
+    return `sampling_params.stop has ${stop.length} texts and tokens; it may have ${maxStops}`
+  }
+  const chunks = at(at(value, "prompt"), "chunks")
+  return Array.isArray(chunks) && chunks.length > maxChunks
+    ? `the prompt has ${chunks.length} chunks; it may have ${maxChunks}`
+    : undefined
+}
+
+const at = (value: unknown, name: string): unknown => Predicate.hasProperty(value, name) ? value[name] : undefined
+
+const maxStops = 1024
+
+const maxChunks = 4096
 
 /** Each has an id in the answer to the submission, so there must be a bound. */
 const maxSamples = 10_000

@@ -129,6 +129,11 @@ export const make = (
         ...options,
         onExpired: (session) => audit.note("session_expire", { session_id: session.id }),
         onChange: journal && ((kept) => Keeping.sessionChanged(state, journal, kept)),
+        isEmpty: (session) => {
+          for (const model of models.values()) if (model.session === session && !model.unloaded) return false
+          for (const sampler of samplers.values()) if (sampler.session === session) return false
+          return true
+        },
         restored: records?.sessions
       }),
       futures: Futures.make({

@@ -5,8 +5,10 @@ import * as TelemetryApi from "effect-tinker/TelemetryApi"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
+import type { Session } from "../Sessions.js"
 import * as Http from "./http.js"
 import * as Lookups from "./lookups.js"
+import * as Repeats from "./repeats.js"
 import type { ServerState } from "./serverState.js"
 import * as Users from "./users.js"
 
@@ -19,6 +21,8 @@ export const make = (
 ) => {
   const createSessionResponse = Http.encode(ServiceApi.CreateSessionResponse)
   const capabilities = Http.encode(ServiceApi.GetServerCapabilitiesResponse)
+
+  const once = Repeats.make<Session>(({ status }) => status._tag === "Active")
 
   const healthz: Http.Handler = () => Effect.succeed(Http.json({ status: "ok" }))
 
@@ -43,15 +47,28 @@ export const make = (
         ServiceApi.CreateSessionRequest,
         request
       )
-      const owner = yield* FiberRef.get(Users.current)
-      const session = yield* state.sessions.create({
-        tags,
-        userMetadata: userMetadata ?? {},
-        displayName,
-        projectId,
-        owner
-      })
-      yield* state.audit.note("session_create", { session_id: session.id, project_id: projectId ?? null })
+      const session = yield* once(
+        request,
+        Effect.gen(function*() {
+          const owner = yield* FiberRef.get(Users.current)
+          if (!(yield* state.sessions.makeRoom)) {
+            return yield* Http.refuse(
+              429,
+              "there are as many sessions as this server has room for, and all are in use: try again when one has ended",
+              { "retry-after": "30" }
+            )
+          }
+          const session = yield* state.sessions.create({
+            tags,
+            userMetadata: userMetadata ?? {},
+            displayName,
+            projectId,
+            owner
+          })
+          yield* state.audit.note("session_create", { session_id: session.id, project_id: projectId ?? null })
+          return session
+        })
+      )
       return createSessionResponse({ sessionId: session.id as SessionId })
     })
 

@@ -1,31 +1,26 @@
 /** Training requests in JSON, as clients wrote them before protobuf: the Python SDK up to 0.24.1. */
 import type { Datum } from "effect-tinker/Datum"
-import { ModelInput } from "effect-tinker/ModelInput"
 import type * as TensorData from "effect-tinker/TensorData"
 import type { ForwardBackwardRequest } from "effect-tinker/TrainingApi"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Http from "./http.js"
-
-const Numbers: Schema.Schema<ReadonlyArray<unknown>> = Schema.declare(
-  (value): value is ReadonlyArray<unknown> => Array.isArray(value),
-  { identifier: "Numbers", jsonSchema: { type: "array", items: { type: "number" } } }
-)
+import * as Lifted from "./liftedJson.js"
 
 const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
 
 /** A tensor in JSON. Its numbers are looked at by {@link tensorOf} alone. */
 export const Tensor = Schema.Struct({
-  data: Numbers,
+  data: Lifted.Numbers,
   dtype: Schema.Literal("int64", "float32"),
   shape: nullish(Schema.Array(Schema.NonNegativeInt)),
-  sparse_crow_indices: nullish(Numbers),
-  sparse_col_indices: nullish(Numbers)
+  sparse_crow_indices: nullish(Lifted.Numbers),
+  sparse_col_indices: nullish(Lifted.Numbers)
 })
 
 const Input = Schema.Struct({
   data: Schema.Array(Schema.Struct({
-    model_input: ModelInput,
+    model_input: Lifted.Input,
     loss_fn_inputs: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Tensor }), { default: () => ({}) })
   })),
   loss_fn: Schema.String,
@@ -92,7 +87,7 @@ const tensorOf = (tensor: typeof Tensor.Type, name: string): TensorData.TensorDa
     : { dtype: "int64", data: integersOf(tensor.data, name), shape, sparse }
 }
 
-const floatsOf = (values: ReadonlyArray<unknown>, name: string): Float32Array => {
+const floatsOf = (values: ArrayLike<unknown>, name: string): Float32Array => {
   const floats = new Float32Array(values.length)
   for (let i = 0; i < values.length; i++) {
     const value = values[i]
@@ -102,7 +97,7 @@ const floatsOf = (values: ReadonlyArray<unknown>, name: string): Float32Array =>
   return floats
 }
 
-const integersOf = (values: ReadonlyArray<unknown>, name: string): BigInt64Array => {
+const integersOf = (values: ArrayLike<unknown>, name: string): BigInt64Array => {
   const integers = new BigInt64Array(values.length)
   for (let i = 0; i < values.length; i++) {
     const value = values[i]
