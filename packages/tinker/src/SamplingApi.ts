@@ -176,7 +176,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
   TinkerHttpClient.TinkerHttpClient,
   (http) =>
     SamplingApi.of({
-      asample: (body) =>
+      asample: (body, options) =>
         Effect.flatMap(
           http.request({
             operation: "asample",
@@ -184,7 +184,8 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
             path: "/api/v1/asample",
             headers,
             body,
-            ofSession: true
+            ofSession: true,
+            ...options
           }),
           readSubmitted
         )

@@ -238,10 +238,17 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     )
 
     const submit = (name: string, call: SampleOptions, seqId: number | bigint, watch: WatchedCall | undefined) => {
+      let before: Attempts | undefined
       const attempt = Effect.suspend(() => {
         // Encoded when it is sent: thousands may wait for their turn.
         const body = SamplingApi.encodeSampleRequest(requestOf(call, samplingSessionId, seqId, recordStabilityInfo))
         return RetryPolicy.retryWith((attempts) => {
+          // What was refused for now is the same request when it is sent again.
+          if (before !== undefined) {
+            attempts.idempotencyKey = before.idempotencyKey
+            attempts.retryCount = before.retryCount + 1
+          }
+          before = attempts
           const sent = api.asample(body, { attempts, call: name })
           return watch === undefined ? sent : watchedAttempt(watch, sent, attempts, seqId)
         }, resent)

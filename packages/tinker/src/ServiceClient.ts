@@ -460,7 +460,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       ),
     createSamplingClientFromHandle,
     session: { states: session.states, messages: session.messages },
-    close: session.close,
+    close: (status, detail) => operation("ServiceClient.close")(session.close(status, detail)),
     telemetry
   })
 })
