@@ -31,9 +31,10 @@ import * as Deadlines from "./internal/deadlines.js"
 import { decodeJson } from "./internal/decodeJson.js"
 import * as Deprecations from "./internal/deprecations.js"
 import { makeHeaders, makeRequest } from "./internal/httpRequest.js"
+import { IsAbroad, manualRedirects, redirectIssue } from "./internal/manualRedirects.js"
 import * as QueryValues from "./internal/queryValues.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
-import { cloudflareId, cloudflareSecret, redirect, weightsToken, withoutCredentials } from "./internal/redirects.js"
+import { cloudflareId, cloudflareSecret, redirect, travelling, weightsToken } from "./internal/redirects.js"
 import * as RequestLog from "./internal/requestLog.js"
 import * as RequestWatch from "./internal/requestWatch.js"
 import type { WatchedRequest } from "./internal/requestWatch.js"
@@ -46,7 +47,13 @@ import * as RawResponse from "./RawResponse.js"
 import * as RequestExtras from "./RequestExtras.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import type { TinkerError } from "./TinkerError.js"
-import { ApiStatusError, ApiTimeoutError, reasonOfStatus, SessionClosedError } from "./TinkerError.js"
+import {
+  ApiResponseValidationError,
+  ApiStatusError,
+  ApiTimeoutError,
+  reasonOfStatus,
+  SessionClosedError
+} from "./TinkerError.js"
 import * as TinkerEvents from "./TinkerEvents.js"
 import * as TinkerMetrics from "./TinkerMetrics.js"
 
@@ -441,17 +448,27 @@ export const make: Effect.Effect<
     ? (client as DirectHttpClient)[SendDirectly]
     : undefined
 
-  const scopedClient = HttpClient.withScope(client)
+  const steered = manualRedirects(client)
+  const scopedClient = HttpClient.withScope(steered)
+
+  const checked = (request: Request, answer: HttpClientResponse.HttpClientResponse) => {
+    const description = redirectIssue(answer)
+    return description === undefined
+      ? Effect.succeed(answer)
+      : new ApiResponseValidationError({ operation: request.operation, description, path: request.path })
+  }
 
   /** An answer whose body is still to come, if it is 2xx; the connection is the scope's. */
   const opened = (
     message: HttpClientRequest.HttpClientRequest,
+    request: Request,
     scope: Scope.Scope
-  ): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
+  ): Effect.Effect<Answer, HttpClientError.HttpClientError | TinkerError> =>
     Scope.extend(scopedClient.execute(message), scope).pipe(
       // It may last for long, and must not take the place of other requests meanwhile.
       Effect.provideService(CurrentTraffic, "download"),
       Effect.locally(HttpClient.currentTracerPropagation, false),
+      Effect.flatMap((answer) => checked(request, answer)),
       Effect.flatMap((answer): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
         answer.status >= 200 && answer.status < 300
           ? Effect.succeed({ status: answer.status, headers: answer.headers, body: noBytes, stream: answer.stream })
@@ -464,7 +481,7 @@ export const make: Effect.Effect<
     request: Request,
     timeout: Duration.Duration,
     watched: WatchedRequest | undefined
-  ): Effect.Effect<Answer, HttpClientError.HttpClientError | ApiTimeoutError> => {
+  ): Effect.Effect<Answer, HttpClientError.HttpClientError | TinkerError> => {
     let isLate = false
     const onTimeout = () => {
       isLate = true
@@ -488,10 +505,13 @@ export const make: Effect.Effect<
       )
     }
     const answered = request.streamedIn !== undefined
-      ? opened(message, request.streamedIn)
+      ? opened(message, request, request.streamedIn)
       // The platform's clients send the ids of spans unless they are told not to.
       : Effect.locally(
-        Effect.flatMap(client.execute(message), readWhole),
+        steered.execute(message).pipe(
+          Effect.flatMap((answer) => checked(request, answer)),
+          Effect.flatMap(readWhole)
+        ),
         HttpClient.currentTracerPropagation,
         false
       )
@@ -528,14 +548,12 @@ export const make: Effect.Effect<
         const next = redirects < mostRedirects ? redirect(request, url, response) : undefined
         const outcome = next === undefined
           ? Effect.succeed(response)
-          : send(
-            next.request,
-            next.url,
-            next.sameOrigin ? headers : withoutCredentials(headers),
-            timeout,
-            call,
-            watched,
-            redirects + 1
+          : next.sameOrigin
+          ? send(next.request, next.url, headers, timeout, call, watched, redirects + 1)
+          : Effect.provideService(
+            send(next.request, next.url, travelling(headers), timeout, call, watched, redirects + 1),
+            IsAbroad,
+            true
           )
         const note = answer.headers[Deprecations.header]
         return note === undefined
