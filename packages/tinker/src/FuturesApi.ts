@@ -12,6 +12,7 @@ import { decodeValue, malformed, type Origin, parseJson } from "./internal/decod
 import { post } from "./internal/endpoint.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
 import { field, literal, optional } from "./internal/wireField.js"
+import * as ResponseLimits from "./ResponseLimits.js"
 import type { ApiStatusError, TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
@@ -335,7 +336,7 @@ const readReply = (origin: Origin): Effect.Effect<Reply, TinkerError> => {
 /** Whether a server, rather than a proxy, wrote the body. */
 const isExplained = (body: Uint8Array): boolean => {
   try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(body))
+    const value: unknown = ResponseLimits.parseJson(body)
     return Predicate.isRecord(value) && ["detail", "error", "error_message"].some((name) => name in value)
   } catch {
     return false

@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import { configIssues } from "./internal/configIssues.js"
 import type { Query } from "./internal/queryValues.js"
 import { withoutUserInfo } from "./internal/requestLog.js"
+import * as ResponseLimits from "./ResponseLimits.js"
 import { failOnIssues, type InvalidInputError } from "./TinkerError.js"
 
 /**
@@ -36,6 +37,7 @@ export interface Service {
   readonly query: Query
   readonly cloudflareAccess: CloudflareAccess
   readonly requestTimeout: Duration.Duration
+  readonly maxResponseBytes: ResponseLimits.ResponseLimits
   readonly billingPause: Option.Option<Duration.Duration>
   readonly heartbeatInterval: Duration.Duration
   readonly heartbeatFailureLimit: number
@@ -77,6 +79,11 @@ export interface Options {
   readonly cloudflareAccess?: Partial<CloudflareAccess> | undefined
   /** How long one HTTP request may take; waiting for a result is made of many. Default 60 seconds. */
   readonly requestTimeout?: Duration.DurationInput | undefined
+  /**
+   * The most that is read of one answer, in bytes; a longer one is an `ApiResponseValidationError`. Bodies that are read as they
+   * arrive, those of `RawClient.stream` and of downloads, have no such bound.
+   */
+  readonly maxResponseBytes?: Partial<ResponseLimits.ResponseLimits> | undefined
   /** How long 402 (no credit) is waited out. Default: what the server says, an hour if nothing. Zero fails at once. */
   readonly billingPause?: Duration.DurationInput | undefined
   /** Time between heartbeats of a session. Default 10 seconds. */
@@ -159,6 +166,10 @@ export const make = (options: Options): Effect.Effect<Service, InvalidInputError
           clientSecret: options.cloudflareAccess?.clientSecret
         },
         requestTimeout: Duration.decode(options.requestTimeout ?? "60 seconds"),
+        maxResponseBytes: {
+          results: options.maxResponseBytes?.results ?? ResponseLimits.defaults.results,
+          others: options.maxResponseBytes?.others ?? ResponseLimits.defaults.others
+        },
         billingPause: Option.map(Option.fromNullable(options.billingPause), Duration.decode),
         heartbeatInterval: Duration.decode(options.heartbeatInterval ?? "10 seconds"),
         heartbeatFailureLimit: options.heartbeatFailureLimit ?? Infinity,

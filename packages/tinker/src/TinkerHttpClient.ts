@@ -27,6 +27,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import * as Credentials from "./Credentials.js"
+import { bounded, readWhole } from "./internal/boundedBody.js"
 import * as Deadlines from "./internal/deadlines.js"
 import { decodeJson } from "./internal/decodeJson.js"
 import * as Deprecations from "./internal/deprecations.js"
@@ -104,6 +105,8 @@ export interface Request {
   readonly idempotencyKey?: string | null | undefined
   /** Default: the option `requestTimeout`. */
   readonly timeout?: Duration.Duration | undefined
+  /** The most that is read of its answer. Default: the option `maxResponseBytes`; none for a body that is `streamedIn`. */
+  readonly maxResponseBytes?: number | undefined
   /** Sent instead of the current credential; such a request is not repeated when the credential is refused. */
   readonly credential?: Option.Option<Redacted.Redacted> | undefined
   /** What the request is about, e.g. `training run r`; errors name it. */
@@ -297,10 +300,14 @@ export const SendDirectly: unique symbol = Symbol.for("effect-tinker/TinkerHttpC
  * @category models
  */
 export interface DirectHttpClient extends HttpClient.HttpClient {
-  /** Sends a request, calls back once with what came of it, and gives the means to stop, after which it does not call. */
+  /**
+   * Sends a request, calls back once with what came of it, and gives the means to stop, after which it does not call. An answer
+   * longer than `maxBytes`, as it comes or unpacked, is an error with a `ResponseLimits.RefusedAnswer` as its cause.
+   */
   readonly [SendDirectly]: (
     request: HttpClientRequest.HttpClientRequest,
-    done: (outcome: Effect.Effect<DirectAnswer, HttpClientError.HttpClientError>) => void
+    done: (outcome: Effect.Effect<DirectAnswer, HttpClientError.HttpClientError>) => void,
+    maxBytes: number
   ) => () => void
 }
 
@@ -448,6 +455,9 @@ export const make: Effect.Effect<
     ? (client as DirectHttpClient)[SendDirectly]
     : undefined
 
+  const maxBytesOf = ({ maxResponseBytes, path }: Request): number =>
+    maxResponseBytes ?? config.maxResponseBytes[path.endsWith("/retrieve_future") ? "results" : "others"]
+
   const steered = manualRedirects(client)
   const scopedClient = HttpClient.withScope(steered)
 
@@ -457,6 +467,12 @@ export const make: Effect.Effect<
       ? Effect.succeed(answer)
       : new ApiResponseValidationError({ operation: request.operation, description, path: request.path })
   }
+
+  const read = (request: Request, answer: HttpClientResponse.HttpClientResponse) =>
+    Effect.mapError(
+      readWhole(answer, maxBytesOf(request)),
+      (error) => error._tag === "RefusedAnswer" ? asTinkerError(request.operation, shownUrl, error) : error
+    )
 
   /** An answer whose body is still to come, if it is 2xx; the connection is the scope's. */
   const opened = (
@@ -469,10 +485,10 @@ export const make: Effect.Effect<
       Effect.provideService(CurrentTraffic, "download"),
       Effect.locally(HttpClient.currentTracerPropagation, false),
       Effect.flatMap((answer) => checked(request, answer)),
-      Effect.flatMap((answer): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
+      Effect.flatMap((answer): Effect.Effect<Answer, HttpClientError.HttpClientError | TinkerError> =>
         answer.status >= 200 && answer.status < 300
           ? Effect.succeed({ status: answer.status, headers: answer.headers, body: noBytes, stream: answer.stream })
-          : readWhole(answer)
+          : read(request, answer)
       )
     )
 
@@ -491,7 +507,7 @@ export const make: Effect.Effect<
     if (sendDirectly !== undefined && request.streamedIn === undefined) {
       return deadlines.async(
         (done) => {
-          const stop = sendDirectly(message, done)
+          const stop = sendDirectly(message, done, maxBytesOf(request))
           if (watched === undefined) return stop
           // A timeout and the end of the session stop it too, and fail then.
           return () => {
@@ -510,7 +526,7 @@ export const make: Effect.Effect<
       : Effect.locally(
         steered.execute(message).pipe(
           Effect.flatMap((answer) => checked(request, answer)),
-          Effect.flatMap(readWhole)
+          Effect.flatMap((answer) => read(request, answer))
         ),
         HttpClient.currentTracerPropagation,
         false
@@ -566,7 +582,10 @@ export const make: Effect.Effect<
     request: Request,
     stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
   ): Stream.Stream<Uint8Array, TinkerError> =>
-    Stream.mapError(stream, (error) => asTinkerError(request.operation, shownUrl, error))
+    Stream.mapError(
+      request.maxResponseBytes === undefined ? stream : bounded(stream, request.maxResponseBytes),
+      (error) => asTinkerError(request.operation, shownUrl, error)
+    )
 
   const sendOnce = (
     request: Request,
@@ -725,11 +744,6 @@ export const layer: Layer.Layer<
 type Answer = DirectAnswer & { readonly stream?: Stream.Stream<Uint8Array, HttpClientError.HttpClientError> }
 
 const noBytes = new Uint8Array(0)
-
-const readWhole = (
-  { arrayBuffer, headers, status }: HttpClientResponse.HttpClientResponse
-): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
-  Effect.map(arrayBuffer, (body) => ({ status, headers, body: new Uint8Array(body) }))
 
 const overwrite = (
   headers: Record<string, string>,

@@ -3,19 +3,21 @@ import { HttpClient, HttpClientResponse } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer, Redacted, Schedule, Stream, TestClock } from "effect"
+import { Cause, Effect, Exit, Layer, Redacted, Schedule, Stream, TestClock } from "effect"
 import {
   AdminClient,
   ApiFuture,
   CheckpointDownload,
   ModelInput,
   RawClient,
+  ResponseLimits,
   RestClient,
   RetryPolicy,
   SamplingParams,
   ServiceClient,
   Tinker,
-  TinkerConfig
+  TinkerConfig,
+  TinkerError
 } from "effect-tinker"
 import { adam, datum } from "./fixture.js"
 import { calls as restCalls, type RestCall } from "./restCalls.js"
@@ -43,6 +45,10 @@ interface Wire {
 const seconds = (path: string) =>
   path === "retrieve_future" ? "45" : path === "telemetry" ? "5" : path === "cancel_future" ? "30" : "60"
 
+const bounds = { results: 40_000, others: 30_000 }
+
+const most = (path: string) => path === "retrieve_future" ? bounds.results : bounds.others
+
 /** Requests of the client itself, whichever call needs them first. */
 const ofNobody: ReadonlySet<string> = new Set([
   "client/config",
@@ -54,8 +60,8 @@ const ofNobody: ReadonlySet<string> = new Set([
 
 const key = "tml-table"
 
-/** Every request of which `isRefused` says so is answered 503 at its first attempt. */
-const onTheWire = (isRefused: (path: string) => boolean) => {
+/** Requests to these paths are answered 503 at their first attempt, or by a body that is longer than they may have. */
+const onTheWire = (isRefused: (path: string) => boolean, isLong: (path: string) => boolean = () => false) => {
   const sent: Array<Sent> = []
   const refused = new Set<string>()
   const pathOf = (request: HttpClientRequest.HttpClientRequest) =>
@@ -66,21 +72,25 @@ const onTheWire = (isRefused: (path: string) => boolean) => {
         const path = pathOf(request)
         const note = (status: number) =>
           sent.push({ method: request.method, path, headers: { ...request.headers }, status })
+        if (isBegun && isLong(path)) {
+          note(200)
+          return Effect.succeed(
+            HttpClientResponse.fromWeb(request, new Response(new Uint8Array(most(path) + 1).fill(32)))
+          )
+        }
         if (request.url.includes("/api/v1/") && isRefused(path) && !refused.has(path)) {
           refused.add(path)
           note(503)
           const { body, headers, status } = json({ detail: "later" }, 503)
           return Effect.succeed(
-            Object.defineProperty(
-              HttpClientResponse.fromWeb(request, new Response(null, { status, headers })),
-              "arrayBuffer",
-              { value: Effect.succeed(body.slice().buffer) }
-            )
+            HttpClientResponse.fromWeb(request, new Response(body.slice().buffer, { status, headers }))
           )
         }
         return Effect.tap(answer, ({ status }) => note(status))
       }))
+  let isBegun = false
   const begin = () => {
+    isBegun = true
     sent.length = 0
     refused.clear()
   }
@@ -180,7 +190,7 @@ const samplers = (clients: Clients) => Stream.make(question, question).pipe(clie
 const table: Readonly<Record<string, Row>> = {
   "ServiceClient.getServerCapabilities": { run: ({ service }) => service.getServerCapabilities },
   "ServiceClient.healthCheck": { run: ({ service }) => service.healthCheck },
-  "ServiceClient.checkAccess": { run: ({ service }) => Effect.flip(service.checkAccess), repeats: false },
+  "ServiceClient.checkAccess": { run: ({ service }) => service.checkAccess, repeats: false },
   "ServiceClient.createLoraTrainingClient": {
     run: ({ service }) => service.createLoraTrainingClient({ baseModel: "bigram", rank: 2 })
   },
@@ -240,10 +250,10 @@ const table: Readonly<Record<string, Row>> = {
     call: "SamplingClient.sample"
   },
   "RawClient.get": { run: ({ raw }) => raw.get(healthz) },
-  "RawClient.post": { run: ({ raw }) => raw.post("api/v1/weights_info", sent).pipe(Effect.ignore) },
-  "RawClient.put": { run: ({ raw }) => raw.put("api/v1/sessions/S/project", sent).pipe(Effect.ignore) },
-  "RawClient.patch": { run: ({ raw }) => raw.patch(healthz, sent).pipe(Effect.ignore) },
-  "RawClient.delete": { run: ({ raw }) => raw.delete(healthz).pipe(Effect.ignore) },
+  "RawClient.post": { run: ({ raw }) => raw.post("api/v1/weights_info", sent) },
+  "RawClient.put": { run: ({ raw }) => raw.put("api/v1/sessions/S/project", sent) },
+  "RawClient.patch": { run: ({ raw }) => raw.patch(healthz, sent) },
+  "RawClient.delete": { run: ({ raw }) => raw.delete(healthz) },
   "RawClient.stream": { run: ({ raw }) => Stream.runDrain(raw.stream(healthz)) },
   "RawClient.text": { run: ({ raw }) => Stream.runDrain(raw.text(healthz)) },
   "RawClient.lines": { run: ({ raw }) => Stream.runDrain(raw.lines(healthz)) },
@@ -275,7 +285,7 @@ const silent: ReadonlyArray<string> = [
   "RestClient.whoami"
 ]
 
-const options: TinkerConfig.Options = { apiKey: Redacted.make(key) }
+const options: TinkerConfig.Options = { apiKey: Redacted.make(key), maxResponseBytes: bounds }
 
 const everything = (watched: (client: HttpClient.HttpClient) => HttpClient.HttpClient) =>
   Layer.mergeAll(Tinker.layer(options), Tinker.layerDownload(options)).pipe(
@@ -292,7 +302,7 @@ for (const [name, row] of Object.entries(table)) {
     return Effect.gen(function*() {
       const clients = yield* prepare
       begin()
-      yield* onItsClock(row.run(clients))
+      yield* onItsClock(Effect.exit(row.run(clients)))
       check(sent, {
         call: row.call ?? name,
         credential: key,
@@ -300,6 +310,48 @@ for (const [name, row] of Object.entries(table)) {
       })
     }).pipe(atOnce, Effect.provide(everything(watched)))
   })
+}
+
+/** What fails because its answer is longer than it may be, and is not asked for again. */
+const checkBound = (path: string, error: unknown, asked: number) => {
+  assert(TinkerError.isTinkerError(error) && error._tag === "ApiResponseValidationError", `${path}: ${String(error)}`)
+  assert.instanceOf(error.cause, ResponseLimits.RefusedAnswer, path)
+  assert.include(error.message, `the ${most(path).toLocaleString("en")} bytes`, path)
+  assert.strictEqual(asked, 1, path)
+}
+
+/** What is asked beside a call, and whose failure is none of its own; and bodies that are read as they arrive. */
+const isUnbounded = (name: string, path: string) =>
+  /^RawClient\.(stream|text|lines|events|toFile)$/.test(name)
+  || (name === "CheckpointDownload.exportTrainingCheckpoint" && !/load_weights|save_weights|urls$/.test(path))
+
+for (const [name, row] of Object.entries(table)) {
+  it.scoped(`${name} reads no more of an answer than the settings say`, () =>
+    Effect.gen(function*() {
+      const attempt = (isLong: (path: string) => boolean) => {
+        const { begin, sent, watched } = onTheWire(() => false, isLong)
+        return Effect.gen(function*() {
+          const clients = yield* prepare
+          begin()
+          const exit = yield* onItsClock(Effect.exit(row.run(clients)))
+          return { exit, sent: sent.filter(({ headers }) => headers["x-api-key"] !== undefined) }
+        }).pipe(Effect.scoped, atOnce, Effect.provide(everything(watched)))
+      }
+      const { sent } = yield* attempt(() => false)
+      for (const path of new Set(sent.map(({ path }) => path))) {
+        if (isUnbounded(name, path)) continue
+        // Ids are new each time.
+        const form = (path: string) => path.replace(/[0-9a-f-]{36}/g, "ID")
+        const like = (other: string) => form(other) === form(path)
+        const { exit, sent } = yield* attempt(like)
+        const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+        checkBound(
+          path,
+          error,
+          name === "SamplingClient.sampleStream" ? 1 : sent.filter(({ path }) => like(path)).length
+        )
+      }
+    }))
 }
 
 const clientOf = (call: RestCall) => /Audit|Usage/.test(call.name) ? "AdminClient" : "RestClient"
@@ -358,3 +410,15 @@ it.effect("a sample that is refused for now stays the same request", () => {
     assert.deepStrictEqual(new Set(server.to("asample").map(({ body }) => body.seq_id)).size, 1)
   }).pipe(Effect.provide(server.layer))
 })
+
+for (const call of restCalls) {
+  it.effect(`${clientOf(call)}.${call.name} reads no more of an answer than the settings say`, () => {
+    const server = stub({
+      [call.path]: () => ({ status: 200, headers: {}, body: new Uint8Array(most(call.path) + 1).fill(32) })
+    }, { ...options, projectId: "p" })
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(call.run)
+      checkBound(call.path, error, server.to(call.path).length)
+    }).pipe(atOnce, Effect.provide(server.layer))
+  })
+}

@@ -77,6 +77,13 @@ const rules: ReadonlyMap<string, Rule> = new Map(Object.entries<Rule>(
       value === undefined ? undefined : name === "clientSecret" ? secret(value) : headerValue(value)
     ),
     requestTimeout: duration(1),
+    maxResponseBytes: record((name, value) =>
+      name !== "results" && name !== "others"
+        ? "is no kind of answer. There are results and others."
+        : value === undefined || (Predicate.isNumber(value) && value >= 1)
+        ? undefined
+        : "must be a number of bytes, 1 or more."
+    ),
     billingPause: duration(0),
     heartbeatInterval: duration(1),
     heartbeatFailureLimit: must((value) => Predicate.isNumber(value) && value >= 1, "a number, 1 or more"),
