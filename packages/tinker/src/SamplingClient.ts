@@ -17,6 +17,7 @@ import * as CompletionPoller from "./CompletionPoller.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
+import { answersInPlace } from "./internal/answersInPlace.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
 import { observers } from "./internal/observers.js"
@@ -37,7 +38,13 @@ import * as SamplingParams from "./SamplingParams.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import type { Int64Tensor } from "./TensorData.js"
-import { ApiResponseValidationError, invalidInput, isRetryable, type TinkerError } from "./TinkerError.js"
+import {
+  ApiResponseValidationError,
+  invalidInput,
+  InvalidInputError,
+  isRetryable,
+  type TinkerError
+} from "./TinkerError.js"
 import type { Attempts } from "./TinkerHttpClient.js"
 import type { Usage } from "./UsageMeter.js"
 import * as WaitingPolicy from "./WaitingPolicy.js"
@@ -77,13 +84,16 @@ export interface Service {
   ) => Effect.Effect<Float32Array, TinkerError>
 
   /**
-   * Answers to many prompts, however many: no more are taken than are being answered. The first failure ends the stream,
-   * and interrupts the others, as does its consumer by stopping.
+   * Answers to many prompts, however many; no more than twice as many are drawn as may be answered at once. A prompt that fails
+   * is an answer in its place, and ends nothing. What ends the prompts ends the stream, behind their answers; its consumer, by
+   * stopping, interrupts what is under way.
+   *
+   * `Stream.mapEffect(({ result }) => result)` ends at the first failure. `InvalidInputError` for a concurrency that is none.
    */
   readonly sampleStream: <E, R>(
     requests: Stream.Stream<SampleOptions, E, R>,
     options?: SampleStreamOptions
-  ) => Stream.Stream<SampleResponse, TinkerError | E, R>
+  ) => Stream.Stream<StreamedSample, E | InvalidInputError, R>
 
   /**
    * A text by which other processes can sample from the same, with `ServiceClient.createSamplingClientFromHandle`. It holds
@@ -124,6 +134,16 @@ export interface SampleStreamOptions {
   readonly concurrency?: number | undefined
   /** Give answers as they come, rather than in the order of the prompts. Default false. */
   readonly unordered?: boolean | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface StreamedSample {
+  /** Of the prompt, counted from 0 in the order in which the prompts came. */
+  readonly index: number
+  readonly result: Either.Either<SampleResponse, TinkerError>
 }
 
 /**
@@ -438,6 +458,11 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         }))
     }
     const sample = publicCall(sampleName, false)
+    const answerTo = (call: SampleOptions, index: number): Effect.Effect<StreamedSample> =>
+      Effect.match(sample(call), {
+        onFailure: (error) => ({ index, result: Either.left(error) }),
+        onSuccess: (response) => ({ index, result: Either.right(response) })
+      })
     const scorePrompt = publicCall(logprobsName, true)
 
     const computeLogprobs: Service["computeLogprobs"] = (prompt, { lastN } = {}) => {
@@ -463,7 +488,15 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       sample,
       computeLogprobs,
       sampleStream: (requests, { concurrency = 64, unordered = false } = {}) =>
-        Stream.mapEffect(requests, sample, { concurrency, unordered }),
+        Number.isSafeInteger(concurrency) && concurrency > 0
+          ? answersInPlace(requests, answerTo, { concurrency, unordered })
+          : Stream.fail(
+            new InvalidInputError({
+              operation: "SamplingClient.sampleStream",
+              field: "concurrency",
+              description: `must be a whole number, 1 or more, and is ${concurrency}.`
+            })
+          ),
       handle: restored === undefined
         ? Effect.map(session.sessionId, (sessionId) =>
           SamplerHandle.encode({

@@ -184,7 +184,8 @@ interface Row {
 
 const healthz = "api/v1/healthz"
 const sent = { payload: { json: {} } }
-const samplers = (clients: Clients) => Stream.make(question, question).pipe(clients.sampling.sampleStream)
+const samplers = (clients: Clients) =>
+  Stream.make(question, question).pipe(clients.sampling.sampleStream, Stream.mapEffect(({ result }) => result))
 
 /** Every method of these clients that asks the server for something. */
 const table: Readonly<Record<string, Row>> = {
