@@ -441,7 +441,8 @@ export const make: Effect.Effect<
     }
     if (Option.isSome(key)) headers["x-api-key"] = Redacted.value(key.value)
     if (request.method !== "GET") {
-      headers["content-type"] = request.body?.contentType ?? "application/json"
+      if (request.body !== undefined) headers["content-type"] = request.body.contentType
+      else if (request.method !== "DELETE") headers["content-type"] = "application/json"
       if (request.body?.encoding !== undefined) headers["content-encoding"] = request.body.encoding
       if (request.idempotencyKey !== null) {
         headers["x-idempotency-key"] = request.idempotencyKey ?? (attempts.idempotencyKey ??= `${keyPrefix}-${keys++}`)

@@ -8,6 +8,7 @@ import {
   AdminClient,
   ApiFuture,
   CheckpointDownload,
+  Identifiers,
   ModelInput,
   RawClient,
   ResponseLimits,
@@ -15,6 +16,7 @@ import {
   RetryPolicy,
   SamplingParams,
   ServiceClient,
+  TelemetryReporter,
   Tinker,
   TinkerConfig,
   TinkerError
@@ -283,13 +285,14 @@ const silent: ReadonlyArray<string> = [
   "SamplingClient.baseModel",
   "SamplingClient.handle",
   "SamplingClient.telemetry",
-  "RestClient.whoami"
+  "RestClient.whoami",
+  "TelemetryReporter.isOn"
 ]
 
 const options: TinkerConfig.Options = { apiKey: Redacted.make(key), maxResponseBytes: bounds }
 
-const everything = (watched: (client: HttpClient.HttpClient) => HttpClient.HttpClient) =>
-  Layer.mergeAll(Tinker.layer(options), Tinker.layerDownload(options)).pipe(
+const everything = (watched: (client: HttpClient.HttpClient) => HttpClient.HttpClient, telemetry = false) =>
+  Layer.mergeAll(Tinker.layer({ ...options, telemetry }), Tinker.layerDownload(options)).pipe(
     Layer.provide(Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, watched))),
     Layer.provide(TinkerServer.layerClientWithStore({ archives: true })),
     Layer.provide([BigramEngine.layer(), CheckpointStore.layerMemory]),
@@ -377,6 +380,35 @@ for (const call of restCalls) {
   })
 }
 
+/** Each makes an event, which goes out with the others. */
+const reports: Readonly<Record<string, (reporter: TelemetryReporter.Service) => Effect.Effect<unknown>>> = {
+  log: (reporter) => reporter.log("mine"),
+  logException: (reporter) => reporter.logException(new Error("mine")),
+  capture: (reporter) => Effect.exit(reporter.capture(Effect.fail(new Error("mine")))),
+  reportFailure: (reporter) => reporter.reportFailure("mine", Cause.fail(new Error("mine"))),
+  sessionStarted: (reporter) => reporter.sessionStarted(Identifiers.SessionId.make("S")),
+  flush: (reporter) => Effect.zipRight(reporter.log("mine"), reporter.flush)
+}
+
+for (const [name, report] of Object.entries(reports)) {
+  it.effect(`TelemetryReporter.${name} keeps its key, count, credential and timeout over a retry, for no call`, () => {
+    const statuses: Array<number> = []
+    const server = stub({
+      telemetry: () => {
+        statuses.push(statuses.length === 0 ? 503 : 200)
+        return json({ status: "accepted" }, statuses.at(-1)!)
+      }
+    }, { ...options, telemetry: true })
+    return Effect.gen(function*() {
+      const reporter = (yield* ServiceClient.ServiceClient).telemetry!
+      yield* report(reporter)
+      yield* reporter.flush
+      const sent = server.to("telemetry").map((seen, i) => ({ ...seen, status: statuses[i]! }))
+      check(sent, { call: undefined, credential: key, repeats: true })
+    }).pipe(Effect.provide(server.layer), atOnce)
+  })
+}
+
 it.scoped("the tables above have every method of every client", () =>
   Effect.gen(function*() {
     const { download, raw, sampling, service, training } = yield* prepare
@@ -387,14 +419,20 @@ it.scoped("the tables above have every method of every client", () =>
       RestClient: yield* RestClient.RestClient,
       AdminClient: yield* AdminClient.AdminClient,
       RawClient: raw,
-      CheckpointDownload: download
+      CheckpointDownload: download,
+      TelemetryReporter: service.telemetry!
     }
     const members = Object.entries(clients).flatMap(([name, client]) =>
       Object.keys(client).map((member) => `${name}.${member}`)
     )
-    const listed = [...Object.keys(table), ...restCalls.map((call) => `${clientOf(call)}.${call.name}`), ...silent]
+    const listed = [
+      ...Object.keys(table),
+      ...restCalls.map((call) => `${clientOf(call)}.${call.name}`),
+      ...silent,
+      ...Object.keys(reports).map((name) => `TelemetryReporter.${name}`)
+    ]
     assert.deepStrictEqual(listed.toSorted(), members.toSorted())
-  }).pipe(Effect.provide(everything((client) => client))))
+  }).pipe(Effect.provide(everything((client) => client, true))))
 
 it.effect("a sample that is refused for now stays the same request", () => {
   let refusals = 2
