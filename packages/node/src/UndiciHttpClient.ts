@@ -12,6 +12,7 @@ import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
+import { RefusedAnswer } from "effect-tinker/ResponseLimits"
 import type { InvalidInputError } from "effect-tinker/TinkerError"
 import {
   CurrentTraffic,
@@ -96,13 +97,13 @@ export const make = (
       }
     }
 
-    const sendDirectly: DirectHttpClient[typeof SendDirectly] = (request, done) => {
+    const sendDirectly: DirectHttpClient[typeof SendDirectly] = (request, done, maxBytes) => {
       const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
       if (url._tag === "Left") {
         done(new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: url.left }))
         return () => {}
       }
-      const exchange = new Exchange(request, (outcome) => turns.add(() => done(outcome)))
+      const exchange = new Exchange(request, (outcome) => turns.add(() => done(outcome)), maxBytes)
       dispatch(request, url.right, trafficOf(url.right.pathname), exchange, done)
       return () => exchange.abort()
     }
@@ -177,10 +178,13 @@ class Exchange implements Handler {
   private status = 0
   private headers: Headers.Headers = Headers.empty
   private readonly parts: Array<Uint8Array> = []
+  private readonly maxBytes: number
+  private bytes = 0
 
-  constructor(request: HttpClientRequest.HttpClientRequest, done: Done) {
+  constructor(request: HttpClientRequest.HttpClientRequest, done: Done, maxBytes: number) {
     this.request = request
     this.done = done
+    this.maxBytes = maxBytes
   }
 
   abort(): void {
@@ -202,10 +206,20 @@ class Exchange implements Handler {
   ): void {
     this.status = status
     this.headers = joined(headers)
+    if (Number(this.headers["content-length"] ?? 0) > this.maxBytes) this.refuse()
   }
 
   onResponseData(_: Dispatcher.DispatchController, part: Buffer): void {
-    this.parts.push(part)
+    if (this.aborted) return
+    this.bytes += part.length
+    if (this.bytes > this.maxBytes) this.refuse()
+    else this.parts.push(part)
+  }
+
+  /** Closes the connection: the rest of the body is not worth reading. */
+  private refuse(): void {
+    this.abort()
+    this.done(fail(this.request, new RefusedAnswer({ reason: "TooLong", limit: this.maxBytes })))
   }
 
   onResponseEnd(): void {
@@ -217,7 +231,7 @@ class Exchange implements Handler {
     this.done(
       encoding === undefined || encoding === "identity" || body.length === 0
         ? Effect.succeed({ status, headers, body })
-        : Effect.matchEffect(decompress(encoding, body), {
+        : Effect.matchEffect(decompress(encoding, body, this.maxBytes), {
           onFailure: (cause) => fail(request, cause),
           onSuccess: (body) => Effect.succeed({ status, headers, body })
         })

@@ -14,7 +14,8 @@ export const program = Effect.gen(function*() {
   const service = yield* ServiceClient.ServiceClient
   const sampling = yield* service.createSamplingClient({ baseModel: "Qwen/Qwen3-8B" })
   const { answers, tokens } = yield* sampling.sampleStream(prompts, { concurrency: 32, unordered: true }).pipe(
-    Stream.flatMap(({ sequences }) => Stream.fromIterable(sequences)),
+    Stream.mapEffect(({ result }) => result),
+    Stream.mapConcat(({ sequences }) => sequences),
     Stream.runFold({ answers: 0, tokens: 0 }, (sum, sequence) => ({
       answers: sum.answers + 1,
       tokens: sum.tokens + sequence.tokens.length

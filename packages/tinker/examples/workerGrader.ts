@@ -16,6 +16,7 @@ export const program = Effect.gen(function*() {
   // Two threads, each with one answer to grade at a time; the others wait here without holding up anything.
   const grader = yield* Worker.makePool<Int32Array, number, never>({ size: 2 })
   const grades = yield* sampling.sampleStream(prompts).pipe(
+    Stream.mapEffect(({ result }) => result),
     Stream.mapEffect(({ sequences }) => grader.executeEffect(sequences[0]!.tokens), { concurrency: 16 }),
     Stream.runCollect
   )

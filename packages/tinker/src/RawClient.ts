@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import type * as ClientConfig from "./ClientConfig.js"
 import type { DownloadError } from "./DownloadError.js"
 import type { FormFields } from "./FormFields.js"
+import { boundedLines } from "./internal/boundedLines.js"
 import { rawBody } from "./internal/rawBody.js"
 import * as Sessionless from "./internal/sessionless.js"
 import * as StagedFile from "./internal/stagedFile.js"
@@ -87,7 +88,7 @@ export interface Service {
     options?: StreamOptions<A, I>
   ) => Stream.Stream<string, TinkerError>
 
-  /** The same by lines, without their ends. */
+  /** The same by lines, without their ends. No line may be longer than 64 Mi characters. */
   readonly lines: <A = never, I = never>(
     path: string,
     options?: StreamOptions<A, I>
@@ -241,7 +242,8 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     patch: send("patch", "PATCH"),
     stream,
     text: (path, options) => Stream.decodeText(text(path, options)),
-    lines: (path, options) => Stream.splitLines(Stream.decodeText(lines(path, options))),
+    lines: (path, options) =>
+      Stream.splitLines(boundedLines("RawClient.lines", Stream.decodeText(lines(path, options)))),
     events: (path, options) => ServerSentEvents.decode(events(path, options)),
     toFile: (path, place, options = {}) =>
       Effect.scoped(Effect.gen(function*() {

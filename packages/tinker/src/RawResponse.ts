@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import type * as Schema from "effect/Schema"
 import { decodeJson } from "./internal/decodeJson.js"
+import { parseJson } from "./ResponseLimits.js"
 import type { ApiResponseValidationError } from "./TinkerError.js"
 import type * as TinkerHttpClient from "./TinkerHttpClient.js"
 
@@ -30,7 +31,7 @@ export interface RawResponse {
   /** None of a body that is read as it arrives. */
   readonly bytes: Uint8Array
   readonly text: string
-  /** `undefined` when the body is no JSON. */
+  /** `undefined` when the body is no JSON, or is nested too deep to be an answer. */
   readonly json: unknown
   /** The body's JSON as the schema says. */
   readonly parse: <A, I>(schema: Schema.Schema<A, I>) => Effect.Effect<A, ApiResponseValidationError>
@@ -129,7 +130,7 @@ class Answered extends Inspectable.Class implements RawResponse {
 
   get json(): unknown {
     try {
-      return JSON.parse(this.text)
+      return parseJson(this.bytes)
     } catch {
       return undefined
     }

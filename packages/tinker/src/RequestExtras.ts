@@ -42,6 +42,8 @@ export interface RequestExtras {
   readonly body?: Readonly<Record<string, unknown>> | undefined
   /** Instead of the option `requestTimeout`. Requests that fetch a result keep their own. */
   readonly timeout?: Duration.DurationInput | undefined
+  /** The most that is read of an answer, in bytes, instead of the option `maxResponseBytes`; of a body read as it arrives too. */
+  readonly maxResponseBytes?: number | undefined
   /**
    * Of the one request of the region that changes something; those that fetch its result keep their own. `null` sends none. By
    * default a request has one for all its attempts.
@@ -93,6 +95,7 @@ const merged = (outer: RequestExtras | undefined, inner: RequestExtras): Request
     query: { ...outer.query, ...inner.query },
     body: outer.body === undefined && inner.body === undefined ? undefined : { ...outer.body, ...inner.body },
     timeout: inner.timeout ?? outer.timeout,
+    maxResponseBytes: inner.maxResponseBytes ?? outer.maxResponseBytes,
     idempotencyKey: inner.idempotencyKey === undefined ? outer.idempotencyKey : inner.idempotencyKey
   }
 
@@ -107,6 +110,7 @@ interface Extended {
   readonly extraHeaders?: Readonly<Record<string, string | undefined>> | undefined
   readonly body?: Body | undefined
   readonly timeout?: Duration.Duration | undefined
+  readonly maxResponseBytes?: number | undefined
   readonly idempotencyKey?: string | null | undefined
 }
 
@@ -137,6 +141,9 @@ export const apply = <R extends Extended>(
   if (extras.timeout !== undefined && !(timeout !== undefined && Duration.toMillis(timeout) > 0)) {
     issues.push({ field: "timeout", description: "must be a duration longer than zero." })
   }
+  if (extras.maxResponseBytes !== undefined && !(extras.maxResponseBytes >= 1)) {
+    issues.push({ field: "maxResponseBytes", description: "must be a number of bytes, 1 or more." })
+  }
   if (typeof extras.idempotencyKey === "string" && !/^[\x21-\x7e]+$/.test(extras.idempotencyKey)) {
     issues.push({ field: "idempotencyKey", description: "must be printable characters without spaces, one at least." })
   }
@@ -148,6 +155,7 @@ export const apply = <R extends Extended>(
     extraHeaders: extras.headers === undefined ? request.extraHeaders : { ...request.extraHeaders, ...headers },
     body: bytes === undefined || typeof bytes === "string" ? request.body : { contentType: json, bytes },
     timeout: request.timeout ?? timeout,
+    maxResponseBytes: request.maxResponseBytes ?? extras.maxResponseBytes,
     idempotencyKey: extras.idempotencyKey === undefined || isPoll ? request.idempotencyKey : extras.idempotencyKey
   })
 }

@@ -17,6 +17,7 @@ import * as CompletionPoller from "./CompletionPoller.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
+import { answersInPlace } from "./internal/answersInPlace.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
 import * as Monotonic from "./internal/monotonic.js"
@@ -45,6 +46,7 @@ import {
   ApiResponseValidationError,
   ApiTimeoutError,
   invalidInput,
+  InvalidInputError,
   type SessionClosedError,
   type TinkerError
 } from "./TinkerError.js"
@@ -89,13 +91,16 @@ export interface Service {
   ) => Effect.Effect<Float32Array, TinkerError>
 
   /**
-   * Answers to many prompts, however many: no more are taken than are being answered. The first failure ends the stream,
-   * and interrupts the others, as does its consumer by stopping.
+   * Answers to many prompts, however many; no more than twice as many are drawn as may be answered at once. A prompt that fails
+   * is an answer in its place, and ends nothing. What ends the prompts ends the stream, behind their answers; its consumer, by
+   * stopping, interrupts what is under way.
+   *
+   * `Stream.mapEffect(({ result }) => result)` ends at the first failure. `InvalidInputError` for a concurrency that is none.
    */
   readonly sampleStream: <E, R>(
     requests: Stream.Stream<SampleOptions, E, R>,
     options?: SampleStreamOptions
-  ) => Stream.Stream<SampleResponse, TinkerError | E, R>
+  ) => Stream.Stream<StreamedSample, E | InvalidInputError, R>
 
   /**
    * A text by which other processes can sample from the same, with `ServiceClient.createSamplingClientFromHandle`. It holds
@@ -136,6 +141,16 @@ export interface SampleStreamOptions {
   readonly concurrency?: number | undefined
   /** Give answers as they come, rather than in the order of the prompts. Default false. */
   readonly unordered?: boolean | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface StreamedSample {
+  /** Of the prompt, counted from 0 in the order in which the prompts came. */
+  readonly index: number
+  readonly result: Either.Either<SampleResponse, TinkerError>
 }
 
 /**
@@ -290,11 +305,18 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       watch: WatchedCall | undefined
     ) => {
       const { samplingSessionId, session } = seat
+      let before: Attempts | undefined
       const attempt = Effect.clockWith((clock) => {
         if (asked.progress.at === Infinity) asked.progress.at = Monotonic.unsafeNow(clock)
         // Encoded when it is sent: thousands may wait for their turn.
         const body = SamplingApi.encodeSampleRequest(requestOf(call, samplingSessionId, seqId, recordStabilityInfo))
         return RetryPolicy.retryWith((attempts) => {
+          // What was refused for now is the same request when it is sent again.
+          if (before !== undefined) {
+            attempts.idempotencyKey = before.idempotencyKey
+            attempts.retryCount = before.retryCount + 1
+          }
+          before = attempts
           const sent = api.asample(body, { attempts, call: name, session })
           return watch === undefined ? sent : watchedAttempt(watch, sent, attempts, seqId)
         }, resent)
@@ -552,6 +574,11 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         }))
     }
     const sample = publicCall(sampleName, false)
+    const answerTo = (call: SampleOptions, index: number): Effect.Effect<StreamedSample> =>
+      Effect.match(sample(call), {
+        onFailure: (error) => ({ index, result: Either.left(error) }),
+        onSuccess: (response) => ({ index, result: Either.right(response) })
+      })
     const scorePrompt = publicCall(logprobsName, true)
 
     const computeLogprobs: Service["computeLogprobs"] = (prompt, { lastN } = {}) => {
@@ -579,7 +606,15 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       sample,
       computeLogprobs,
       sampleStream: (requests, { concurrency = 64, unordered = false } = {}) =>
-        Stream.mapEffect(requests, sample, { concurrency, unordered }),
+        Number.isSafeInteger(concurrency) && concurrency > 0
+          ? answersInPlace(requests, answerTo, { concurrency, unordered })
+          : Stream.fail(
+            new InvalidInputError({
+              operation: "SamplingClient.sampleStream",
+              field: "concurrency",
+              description: `must be a whole number, 1 or more, and is ${concurrency}.`
+            })
+          ),
       handle: restored === undefined
         ? Effect.map(sessions.sessionId, (sessionId) =>
           SamplerHandle.encode({

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { misfits } from "./internal/decodeJson.js"
+import * as ResponseLimits from "./ResponseLimits.js"
 import { ApiResponseValidationError } from "./TinkerError.js"
 
 /**
@@ -27,7 +28,8 @@ export interface ServerSentEvent {
 
 /**
  * The events in a stream of bytes, each as soon as its last line is there. What has no blank line behind it when the bytes end is
- * no event.
+ * no event. One that is longer than 64 Mi characters, or as the second argument says, ends the stream with an
+ * `ApiResponseValidationError`.
  *
  * @example
  * ```ts
@@ -46,10 +48,22 @@ export interface ServerSentEvent {
  * @since 0.1.0
  * @category combinators
  */
-export const decode = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<ServerSentEvent, E, R> =>
+export const decode = <E, R>(
+  bytes: Stream.Stream<Uint8Array, E, R>,
+  options?: { readonly maxEventLength?: number | undefined }
+): Stream.Stream<ServerSentEvent, E | ApiResponseValidationError, R> =>
   Stream.suspend(() => {
     const decoder = new Decoder()
-    return Stream.mapConcat(bytes, (part) => decoder.push(part))
+    const most = options?.maxEventLength ?? ResponseLimits.defaults.others
+    return Stream.mapConcatEffect(bytes, (part) => {
+      const events = decoder.push(part)
+      return decoder.length > most
+        ? new ApiResponseValidationError({
+          operation: "event",
+          description: `an event is longer than ${most.toLocaleString("en")} characters`
+        })
+        : Effect.succeed(events)
+    })
   })
 
 /**
@@ -59,17 +73,25 @@ export const decode = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Str
  * @category combinators
  */
 export const json = <A, I>(schema: Schema.Schema<A, I>) => {
-  const decode = Schema.decodeUnknown(Schema.parseJson(schema))
+  const decode = Schema.decodeUnknown(schema)
   return <E, R>(events: Stream.Stream<ServerSentEvent, E, R>): Stream.Stream<A, E | ApiResponseValidationError, R> =>
     Stream.mapEffect(
       events,
-      ({ data, event }) =>
-        Effect.mapError(
-          decode(data),
-          (error) => new ApiResponseValidationError({ operation: `event ${event}`, description: misfits(error) })
+      ({ data, event }) => {
+        const misfit = (description: string) =>
+          new ApiResponseValidationError({ operation: `event ${event}`, description })
+        return Effect.flatMap(
+          Effect.try({
+            try: () => ResponseLimits.parseJson(encoder.encode(data)),
+            catch: (cause) => misfit(cause instanceof ResponseLimits.RefusedAnswer ? cause.message : "it is no JSON")
+          }),
+          (value) => Effect.mapError(decode(value), (error) => misfit(misfits(error)))
         )
+      }
     )
 }
+
+const encoder = new TextEncoder()
 
 class Decoder {
   // Leaves out a byte order mark at the very beginning, as the standard wants.
@@ -81,6 +103,11 @@ class Decoder {
   private event = ""
   private lastEventId = ""
   private retry: Duration.Duration | undefined
+
+  /** Of the event that is still to end. */
+  get length(): number {
+    return this.line.length + (this.data?.length ?? 0)
+  }
 
   push(part: Uint8Array): ReadonlyArray<ServerSentEvent> {
     const text = this.text.decode(part, { stream: true })

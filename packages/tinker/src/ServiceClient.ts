@@ -506,7 +506,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       ),
     createSamplingClientFromHandle,
     session: { states: sessions.states, messages: sessions.messages },
-    close: sessions.close,
+    close: (status, detail) => operation("ServiceClient.close")(sessions.close(status, detail)),
     telemetry
   })
 })

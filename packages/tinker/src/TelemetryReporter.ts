@@ -8,6 +8,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { SessionId } from "./Identifiers.js"
@@ -26,7 +27,7 @@ import { isRetryable } from "./TinkerError.js"
 export class TelemetryReporter extends Context.Tag("effect-tinker/TelemetryReporter")<TelemetryReporter, Service>() {}
 
 /**
- * Each returns at once.
+ * Each returns at once, but for what is said to wait.
  *
  * @since 0.1.0
  * @category models
@@ -42,15 +43,12 @@ export interface Service {
   }) => Effect.Effect<void>
 
   /** Reports an error of yours, with its message. One that was reported already is not reported again. */
-  readonly logException: (
-    error: unknown,
-    options?: { readonly severity?: TelemetryApi.Severity | undefined }
-  ) => Effect.Effect<void>
+  readonly logException: (error: unknown, options?: ExceptionOptions) => Effect.Effect<void>
 
   /** The same effect, whose failure is reported as by {@link Service.logException}. Interruptions are no failures. */
-  readonly capture: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly capture: <A, E, R>(effect: Effect.Effect<A, E, R>, options?: ExceptionOptions) => Effect.Effect<A, E, R>
 
-  /** Sends what waits without waiting for more. */
+  /** Sends what waits without waiting for more, and succeeds when all of it has been sent or given up. */
   readonly flush: Effect.Effect<void>
 
   /** The same for a call of this SDK: of errors that are not its own, only the type and the place are told. */
@@ -60,17 +58,60 @@ export interface Service {
   readonly sessionStarted: (sessionId: SessionId) => Effect.Effect<void>
 }
 
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ExceptionOptions {
+  /** Default: that of the kind of error. */
+  readonly severity?: TelemetryApi.Severity | undefined
+  /** Waits until the report is sent, for two seconds at most, as the program will end of it. Default false. */
+  readonly fatal?: boolean | undefined
+}
+
+/**
+ * What the events of a region of code carry in their data, under what they have themselves: events of yours, mistakes of the
+ * caller, and what went wrong with results. Exceptions have no data.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export class CurrentMetadata extends Context.Reference<CurrentMetadata>()(
+  "effect-tinker/TelemetryReporter/CurrentMetadata",
+  { defaultValue: (): Readonly<Record<string, unknown>> => ({}) }
+) {}
+
+/**
+ * Adds to what regions around this one say, e.g. `TelemetryReporter.withMetadata({ experiment: 7 })`. It is sent as it is.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withMetadata: {
+  (metadata: Readonly<Record<string, unknown>>): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(effect: Effect.Effect<A, E, R>, metadata: Readonly<Record<string, unknown>>): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(effect: Effect.Effect<A, E, R>, metadata: Readonly<Record<string, unknown>>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(
+      CurrentMetadata,
+      (outer) => Effect.provideService(effect, CurrentMetadata, { ...outer, ...metadata })
+    )
+)
+
 /** Source of these: the Python SDK 0.38.0. */
 const batchSize = 100
 const flushInterval = Duration.seconds(10)
 const mostWaiting = 10_000
 
-/** The end of a program does not wait longer than this for its last events. */
+/** Neither the end of a program nor a fatal error waits longer than this for what is to be reported. */
 const goodbye = Duration.seconds(2)
 
 type Content<Event> = Event extends unknown ? Omit<Event, "eventId" | "eventSessionIndex" | "timestamp"> : never
 
 interface Entry {
+  /** Among all that there ever were. */
+  readonly number: number
   readonly origin: Origin
   readonly index: number
   readonly at: number
@@ -82,6 +123,12 @@ interface Origin {
   readonly sessionId: string
   readonly startedAt: number | undefined
   next: number
+}
+
+/** Who waits for all events before one of this number. */
+interface Flush {
+  readonly upTo: number
+  readonly resume: (effect: Effect.Effect<void>) => void
 }
 
 /**
@@ -104,20 +151,48 @@ export const make: Effect.Effect<
   const arrived = Effect.unsafeMakeLatch(false)
   const due = Effect.unsafeMakeLatch(false)
   const cut = yield* Deferred.make<void>()
+  const flushing = new Set<Flush>()
+  let count = 0
+  let sending: ReadonlyArray<Entry> = []
   let origin = sessionless
   let hasDropped = false
   let isPausing = false
   let isClosing = false
   let isClosed = false
 
-  const add = (content: Entry["content"]): Effect.Effect<void> =>
+  /** Whoever waits for what is gone by now goes on. Events go in the order in which they came. */
+  const settle = (): void => {
+    const oldest = (sending[0] ?? waiting[0])?.number ?? Infinity
+    for (const flush of flushing) {
+      if (flush.upTo > oldest) continue
+      flushing.delete(flush)
+      flush.resume(Effect.void)
+    }
+  }
+
+  const flush = Effect.async<void>((resume) => {
+    const waited = { upTo: count, resume }
+    flushing.add(waited)
+    due.unsafeOpen()
+    settle()
+    return Effect.sync(() => flushing.delete(waited))
+  })
+
+  const add = (told: Entry["content"]): Effect.Effect<void> =>
+    Effect.flatMap(CurrentMetadata, (metadata) => addWith(told, metadata))
+
+  const addWith = (told: Entry["content"], metadata: Readonly<Record<string, unknown>>): Effect.Effect<void> =>
     Effect.clockWith((clock) => {
       if (isClosed) return Effect.void
-      waiting.push({ origin, index: origin.next++, at: clock.unsafeCurrentTimeMillis(), content })
+      const content = told.event === "GENERIC_EVENT"
+        ? { ...told, eventData: { ...metadata, ...told.eventData } }
+        : told
+      waiting.push({ number: count++, origin, index: origin.next++, at: clock.unsafeCurrentTimeMillis(), content })
       arrived.unsafeOpen()
       if (waiting.length >= batchSize) due.unsafeOpen()
       if (waiting.length <= mostWaiting) return Effect.void
       waiting.shift()
+      settle()
       if (hasDropped) return Effect.void
       hasDropped = true
       return Effect.logWarning(
@@ -180,9 +255,11 @@ export const make: Effect.Effect<
       due.unsafeClose()
       let left = isClosing ? Infinity : waiting.length
       while (left > 0 && waiting.length > 0) {
-        const batch = takeBatch(left)
-        left -= batch.length
-        yield* deliver(batch)
+        sending = takeBatch(left)
+        left -= sending.length
+        yield* deliver(sending)
+        sending = []
+        settle()
       }
     }
   })
@@ -209,6 +286,9 @@ export const make: Effect.Effect<
       due.unsafeOpen()
       yield* Effect.ignore(Effect.timeout(Effect.interruptible(Fiber.join(fiber)), goodbye))
       yield* Fiber.interrupt(fiber)
+      sending = []
+      waiting.length = 0
+      settle()
     })
   )
 
@@ -220,20 +300,23 @@ export const make: Effect.Effect<
       return report
     })
 
-  const logException: Service["logException"] = (error, options) =>
-    once(error, Effect.suspend(() => add(Failure.eventOf(error, { ...options, tellsMessage: true }))))
+  const logException: Service["logException"] = (error, { fatal = false, severity } = {}) =>
+    Effect.zipRight(
+      once(error, Effect.suspend(() => add(Failure.eventOf(error, { severity, tellsMessage: true })))),
+      fatal ? Effect.ignore(Effect.timeout(Effect.interruptible(flush), goodbye)) : Effect.void
+    )
 
   return TelemetryReporter.of({
     isOn: true,
     log: (eventName, { data = {}, severity = "INFO" } = {}) =>
       add({ event: "GENERIC_EVENT", severity, eventName, eventData: data }),
     logException,
-    capture: (effect) =>
+    capture: (effect, options) =>
       Effect.tapErrorCause(effect, (cause) => {
         const failure = Failure.errorIn(cause)
-        return failure === undefined ? Effect.void : logException(failure.error)
+        return failure === undefined ? Effect.void : logException(failure.error, options)
       }),
-    flush: Effect.sync(() => due.unsafeOpen()),
+    flush,
     reportFailure: (operation, cause) =>
       Effect.suspend(() => {
         const failure = Failure.errorIn(cause)

@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import { configIssues } from "./internal/configIssues.js"
 import type { Query } from "./internal/queryValues.js"
 import { withoutUserInfo } from "./internal/requestLog.js"
+import * as ResponseLimits from "./ResponseLimits.js"
 import { failOnIssues, InvalidInputError } from "./TinkerError.js"
 
 /**
@@ -39,6 +40,7 @@ export interface Service {
   readonly maxRetries: Option.Option<number>
   readonly connectTimeout: Option.Option<Duration.Duration>
   readonly serverProfile: ServerProfile
+  readonly maxResponseBytes: ResponseLimits.ResponseLimits
   readonly billingPause: Option.Option<Duration.Duration>
   readonly heartbeatInterval: Duration.Duration
   readonly heartbeatFailureLimit: number
@@ -104,6 +106,11 @@ export interface Options {
    * Default `tinker`: repeated requests are known by their numbers.
    */
   readonly serverProfile?: keyof typeof serverProfiles | undefined
+  /**
+   * The most that is read of one answer, in bytes; a longer one is an `ApiResponseValidationError`. Bodies that are read as they
+   * arrive, those of `RawClient.stream` and of downloads, have no such bound.
+   */
+  readonly maxResponseBytes?: Partial<ResponseLimits.ResponseLimits> | undefined
   /** How long 402 (no credit) is waited out. Default: what the server says, an hour if nothing. Zero fails at once. */
   readonly billingPause?: Duration.DurationInput | undefined
   /** Time between heartbeats of a session. Default 10 seconds. */
@@ -220,6 +227,10 @@ export const make = (options: Options): Effect.Effect<Service, InvalidInputError
           maxRetries: Option.fromNullable(options.maxRetries ?? given.maxRetries ?? parity.maxRetries),
           connectTimeout: Option.map(Option.fromNullable(options.connectTimeout), Duration.decode),
           serverProfile: serverProfiles[options.serverProfile ?? "tinker"],
+          maxResponseBytes: {
+            results: options.maxResponseBytes?.results ?? ResponseLimits.defaults.results,
+            others: options.maxResponseBytes?.others ?? ResponseLimits.defaults.others
+          },
           billingPause: Option.map(Option.fromNullable(options.billingPause), Duration.decode),
           heartbeatInterval: Duration.decode(options.heartbeatInterval ?? "10 seconds"),
           heartbeatFailureLimit: options.heartbeatFailureLimit ?? Infinity,

@@ -29,15 +29,17 @@ import type * as Tracer from "effect/Tracer"
 import * as Credentials from "./Credentials.js"
 import { isOfService } from "./internal/answerOrigin.js"
 import { type Attempts, CurrentAttempts, makeAttempts, type Sender } from "./internal/attempts.js"
+import { bounded, readWhole } from "./internal/boundedBody.js"
 import * as Deadlines from "./internal/deadlines.js"
 import { decodeJson } from "./internal/decodeJson.js"
 import * as Deprecations from "./internal/deprecations.js"
 import { makeHeaders, makeRequest } from "./internal/httpRequest.js"
+import { IsAbroad, manualRedirects, redirectIssue } from "./internal/manualRedirects.js"
 import * as Monotonic from "./internal/monotonic.js"
 import * as PolicyRun from "./internal/policyRun.js"
 import * as QueryValues from "./internal/queryValues.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
-import { cloudflareId, cloudflareSecret, redirect, weightsToken, withoutCredentials } from "./internal/redirects.js"
+import { cloudflareId, cloudflareSecret, redirect, travelling, weightsToken } from "./internal/redirects.js"
 import * as RequestLog from "./internal/requestLog.js"
 import * as RequestWatch from "./internal/requestWatch.js"
 import type { WatchedRequest } from "./internal/requestWatch.js"
@@ -52,7 +54,13 @@ import * as RequestExtras from "./RequestExtras.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import type { TinkerError } from "./TinkerError.js"
-import { ApiStatusError, ApiTimeoutError, reasonOfStatus, SessionClosedError } from "./TinkerError.js"
+import {
+  ApiResponseValidationError,
+  ApiStatusError,
+  ApiTimeoutError,
+  reasonOfStatus,
+  SessionClosedError
+} from "./TinkerError.js"
 import * as TinkerEvents from "./TinkerEvents.js"
 import * as TinkerMetrics from "./TinkerMetrics.js"
 
@@ -103,6 +111,8 @@ export interface Request {
   readonly idempotencyKey?: string | null | undefined
   /** Default: the option `requestTimeout`. */
   readonly timeout?: Duration.Duration | undefined
+  /** The most that is read of its answer. Default: the option `maxResponseBytes`; none for a body that is `streamedIn`. */
+  readonly maxResponseBytes?: number | undefined
   /** Sent instead of the current credential; such a request is not repeated when the credential is refused. */
   readonly credential?: Option.Option<Redacted.Redacted> | undefined
   /** What the request is about, e.g. `training run r`; errors name it. */
@@ -274,10 +284,14 @@ export const SendDirectly: unique symbol = Symbol.for("effect-tinker/TinkerHttpC
  * @category models
  */
 export interface DirectHttpClient extends HttpClient.HttpClient {
-  /** Sends a request, calls back once with what came of it, and gives the means to stop, after which it does not call. */
+  /**
+   * Sends a request, calls back once with what came of it, and gives the means to stop, after which it does not call. An answer
+   * longer than `maxBytes`, as it comes or unpacked, is an error with a `ResponseLimits.RefusedAnswer` as its cause.
+   */
   readonly [SendDirectly]: (
     request: HttpClientRequest.HttpClientRequest,
-    done: (outcome: Effect.Effect<DirectAnswer, HttpClientError.HttpClientError>) => void
+    done: (outcome: Effect.Effect<DirectAnswer, HttpClientError.HttpClientError>) => void,
+    maxBytes: number
   ) => () => void
 }
 
@@ -419,7 +433,8 @@ export const make: Effect.Effect<
     }
     if (Option.isSome(key)) headers["x-api-key"] = Redacted.value(key.value)
     if (request.method !== "GET") {
-      headers["content-type"] = request.body?.contentType ?? "application/json"
+      if (request.body !== undefined) headers["content-type"] = request.body.contentType
+      else if (request.method !== "DELETE") headers["content-type"] = "application/json"
       if (request.body?.encoding !== undefined) headers["content-encoding"] = request.body.encoding
       if (request.idempotencyKey !== null) {
         headers["x-idempotency-key"] = request.idempotencyKey ?? (attempts.idempotencyKey ??= `${keyPrefix}-${keys++}`)
@@ -433,21 +448,40 @@ export const make: Effect.Effect<
     ? (client as DirectHttpClient)[SendDirectly]
     : undefined
 
-  const scopedClient = HttpClient.withScope(client)
+  const maxBytesOf = ({ maxResponseBytes, path }: Request): number =>
+    maxResponseBytes ?? config.maxResponseBytes[path.endsWith("/retrieve_future") ? "results" : "others"]
+
+  const steered = manualRedirects(client)
+  const scopedClient = HttpClient.withScope(steered)
+
+  const checked = (request: Request, answer: HttpClientResponse.HttpClientResponse) => {
+    const description = redirectIssue(answer)
+    return description === undefined
+      ? Effect.succeed(answer)
+      : new ApiResponseValidationError({ operation: request.operation, description, path: request.path })
+  }
+
+  const read = (request: Request, answer: HttpClientResponse.HttpClientResponse) =>
+    Effect.mapError(
+      readWhole(answer, maxBytesOf(request)),
+      (error) => error._tag === "RefusedAnswer" ? asTinkerError(request.operation, shownUrl, error) : error
+    )
 
   /** An answer whose body is still to come, if it is 2xx; the connection is the scope's. */
   const opened = (
     message: HttpClientRequest.HttpClientRequest,
+    request: Request,
     scope: Scope.Scope
-  ): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
+  ): Effect.Effect<Answer, HttpClientError.HttpClientError | TinkerError> =>
     Scope.extend(scopedClient.execute(message), scope).pipe(
       // It may last for long, and must not take the place of other requests meanwhile.
       Effect.provideService(CurrentTraffic, "download"),
       Effect.locally(HttpClient.currentTracerPropagation, false),
-      Effect.flatMap((answer): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
+      Effect.flatMap((answer) => checked(request, answer)),
+      Effect.flatMap((answer): Effect.Effect<Answer, HttpClientError.HttpClientError | TinkerError> =>
         answer.status >= 200 && answer.status < 300
           ? Effect.succeed({ status: answer.status, headers: answer.headers, body: noBytes, stream: answer.stream })
-          : readWhole(answer)
+          : read(request, answer)
       )
     )
 
@@ -456,7 +490,7 @@ export const make: Effect.Effect<
     request: Request,
     timeout: Duration.Duration,
     watched: WatchedRequest | undefined
-  ): Effect.Effect<Answer, HttpClientError.HttpClientError | ApiTimeoutError> => {
+  ): Effect.Effect<Answer, HttpClientError.HttpClientError | TinkerError> => {
     let isLate = false
     const onTimeout = () => {
       isLate = true
@@ -466,7 +500,7 @@ export const make: Effect.Effect<
     if (sendDirectly !== undefined && request.streamedIn === undefined) {
       return deadlines.async(
         (done) => {
-          const stop = sendDirectly(message, done)
+          const stop = sendDirectly(message, done, maxBytesOf(request))
           if (watched === undefined) return stop
           // A timeout and the end of the session stop it too, and fail then.
           return () => {
@@ -480,10 +514,13 @@ export const make: Effect.Effect<
       )
     }
     const answered = request.streamedIn !== undefined
-      ? opened(message, request.streamedIn)
+      ? opened(message, request, request.streamedIn)
       // The platform's clients send the ids of spans unless they are told not to.
       : Effect.locally(
-        Effect.flatMap(client.execute(message), readWhole),
+        steered.execute(message).pipe(
+          Effect.flatMap((answer) => checked(request, answer)),
+          Effect.flatMap((answer) => read(request, answer))
+        ),
         HttpClient.currentTracerPropagation,
         false
       )
@@ -520,14 +557,12 @@ export const make: Effect.Effect<
         const next = redirects < mostRedirects ? redirect(request, url, response) : undefined
         const outcome = next === undefined
           ? Effect.succeed(response)
-          : send(
-            next.request,
-            next.url,
-            next.sameOrigin ? headers : withoutCredentials(headers),
-            timeout,
-            call,
-            watched,
-            redirects + 1
+          : next.sameOrigin
+          ? send(next.request, next.url, headers, timeout, call, watched, redirects + 1)
+          : Effect.provideService(
+            send(next.request, next.url, travelling(headers), timeout, call, watched, redirects + 1),
+            IsAbroad,
+            true
           )
         const note = answer.headers[Deprecations.header]
         return note === undefined
@@ -540,7 +575,10 @@ export const make: Effect.Effect<
     request: Request,
     stream: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
   ): Stream.Stream<Uint8Array, TinkerError> =>
-    Stream.mapError(stream, (error) => asTinkerError(request.operation, shownUrl, error))
+    Stream.mapError(
+      request.maxResponseBytes === undefined ? stream : bounded(stream, request.maxResponseBytes),
+      (error) => asTinkerError(request.operation, shownUrl, error)
+    )
 
   const sendOnce = (
     request: Request,
@@ -744,11 +782,6 @@ export const layer: Layer.Layer<
 type Answer = DirectAnswer & { readonly stream?: Stream.Stream<Uint8Array, HttpClientError.HttpClientError> }
 
 const noBytes = new Uint8Array(0)
-
-const readWhole = (
-  { arrayBuffer, headers, status }: HttpClientResponse.HttpClientResponse
-): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
-  Effect.map(arrayBuffer, (body) => ({ status, headers, body: new Uint8Array(body) }))
 
 const overwrite = (
   headers: Record<string, string>,

@@ -113,6 +113,19 @@ const finished = <A, E>(fiber: Fiber.RuntimeFiber<A, E>, step = "1 second" as co
     (exit) => Option.isSome(exit) ? exit.value : Effect.zipRight(TestClock.adjust(step), finished(fiber, step))
   )
 
+it.effect("a sample that is sent again is one request with one retry", () =>
+  Effect.gen(function*() {
+    const { layer: hub, of } = listening()
+    let asked = 0
+    const { layer } = stub({ asample: () => asked++ === 0 ? json({}, 503) : json({ request_id: "r" }) })
+    yield* Effect.gen(function*() {
+      const run = yield* Effect.fork(Effect.flatMap(sampler, (sampling) => sampling.sample(question)))
+      yield* finished(run)
+    }).pipe(Effect.provide(Layer.provide(layer, hub)))
+    const stopped = of("RequestStopped").filter(({ operation }) => operation === "asample")
+    assert.deepStrictEqual(stopped.map(({ result, retries }) => [result, retries]), [["ok", 1]])
+  }))
+
 it.effect("a request has one start and one stop, however often it is sent", () =>
   Effect.gen(function*() {
     const { layer: hub, of } = listening()

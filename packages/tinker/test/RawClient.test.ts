@@ -45,6 +45,14 @@ it.effect("has all five methods, with query, headers and payload", () => {
       assert.strictEqual(headers["x-a"], "1")
       assert.match(headers["x-sdk-method"] ?? "", /^RawClient\.(get|post|put|patch)$/)
     }
+    assert.deepStrictEqual(seen.map(({ headers }) => headers["content-type"]), [
+      undefined,
+      "application/json",
+      "application/json",
+      "application/json",
+      // Without a body.
+      undefined
+    ])
     assert.deepStrictEqual(seen.map(({ headers }) => headers["x-idempotency-key"] !== undefined), [
       false,
       true,

@@ -125,7 +125,7 @@ it.effect("an answer that no service gives is sent past five times, and gives up
     assert.strictEqual(yield* Ref.get(attempts), 6)
     yield* Ref.set(attempts, 0)
     const first = yield* Effect.fork(Effect.flip(RetryPolicy.retry(request, { policy: "firstContact" })))
-    yield* TestClock.adjust("8 seconds")
+    yield* TestClock.adjust("12 seconds")
     yield* Fiber.join(first)
     assert.isAtMost(yield* Ref.get(attempts), 5)
   }))

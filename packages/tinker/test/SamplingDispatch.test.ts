@@ -281,6 +281,7 @@ it.effect("a stream of prompts keeps to its concurrency, in order, and stops whe
         const before = to("asample").length
         const fiber = yield* sampling.sampleStream(prompts, { concurrency: 4, unordered }).pipe(
           Stream.take(10),
+          Stream.mapEffect(({ result }) => result),
           Stream.map(({ promptCacheHitTokens }) => promptCacheHitTokens - before),
           Stream.runCollect,
           Effect.fork

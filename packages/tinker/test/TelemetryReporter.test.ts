@@ -1,6 +1,6 @@
 import { Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
-import { Cause, ConfigProvider, Effect, Exit, Fiber, Layer, Logger, Random, Schema, TestClock } from "effect"
+import { Cause, ConfigProvider, Effect, Exit, Fiber, Layer, Logger, Option, Random, Schema, TestClock } from "effect"
 import {
   ApiFuture,
   ModelInput,
@@ -8,9 +8,10 @@ import {
   RetryPolicy,
   SamplingParams,
   ServiceClient,
-  TelemetryApi
+  TelemetryApi,
+  TelemetryReporter
 } from "effect-tinker"
-import type { TelemetryReporter, TinkerConfig } from "effect-tinker"
+import type { TinkerConfig } from "effect-tinker"
 import { adam, datum } from "./fixture.js"
 import * as Observed from "./observed.js"
 import * as Simulation from "./simulation.js"
@@ -81,9 +82,99 @@ it.effect("few events wait for ten seconds for others, unless they are to be sen
       assert.deepStrictEqual(batches().map(({ events }) => events.length), [5])
       yield* logMany(telemetry, 1)
       yield* telemetry.flush
-      yield* TestClock.adjust(1)
       assert.deepStrictEqual(batches().map(({ events }) => events.length), [5, 1])
     }).pipe(Effect.provide(layer))
+  }))
+
+it.effect("flushing succeeds when all that was there is sent, and waits for nothing later", () =>
+  Effect.gen(function*() {
+    let open = false
+    const { events, layer } = reporting({
+      telemetry: () => open ? accepted : Effect.as(Effect.sleep("1 second"), accepted)
+    })
+    yield* Effect.gen(function*() {
+      const telemetry = yield* reporter
+      yield* telemetry.flush
+      yield* logMany(telemetry, 150)
+      const flushing = yield* Effect.fork(telemetry.flush)
+      yield* TestClock.adjust("1500 millis")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(flushing)))
+      open = true
+      yield* logMany(telemetry, 150)
+      yield* TestClock.adjust("500 millis")
+      assert.isTrue(Option.isSome(yield* Fiber.poll(flushing)))
+      assert.lengthOf(events(), 300)
+      yield* telemetry.flush
+      assert.lengthOf(events(), 300)
+    }).pipe(Effect.provide(layer))
+  }))
+
+it.effect("flushing succeeds when what was there is given up: refused, not accepted too often, or at the end", () =>
+  Effect.gen(function*() {
+    for (const [telemetry, seconds] of [[json({}, 403), 0], [json({}, 503), 12]] as const) {
+      const { layer } = reporting({ telemetry: () => telemetry })
+      yield* Effect.gen(function*() {
+        const telemetry = yield* reporter
+        yield* logMany(telemetry, 3)
+        const flushing = yield* Effect.fork(telemetry.flush)
+        yield* TestClock.adjust(`${seconds} seconds`)
+        assert.isTrue(Option.isSome(yield* Fiber.poll(flushing)), String(seconds))
+      }).pipe(Effect.provide(layer))
+    }
+    const { layer } = reporting({ telemetry: () => Effect.never })
+    const { flushing, telemetry } = yield* Effect.gen(function*() {
+      const telemetry = yield* reporter
+      yield* logMany(telemetry, 3)
+      return { telemetry, flushing: yield* Effect.forkDaemon(telemetry.flush) }
+    }).pipe(
+      Effect.provide(layer),
+      Effect.fork,
+      Effect.tap(() => TestClock.adjust("2 seconds")),
+      Effect.flatMap(Fiber.join)
+    )
+    yield* Fiber.join(flushing)
+    yield* telemetry.flush
+  }))
+
+it.effect("a fatal error is reported before its program sees it, unless that takes more than two seconds", () =>
+  Effect.gen(function*() {
+    for (const [telemetry, waits] of [[accepted, 0], [Effect.never, 2000]] as const) {
+      const { events, layer } = reporting({ telemetry: () => telemetry })
+      const run = yield* Effect.fork(
+        Effect.gen(function*() {
+          const reported = yield* reporter
+          const began = yield* now
+          const error = yield* Effect.flip(
+            reported.capture(Effect.fail(new RangeError("too far")), { fatal: true, severity: "CRITICAL" })
+          )
+          assert.instanceOf(error, RangeError)
+          assert.strictEqual((yield* now) - began, waits)
+          assert.deepInclude(events()[0], { severity: "CRITICAL", errorType: "RangeError" })
+        }).pipe(Effect.provide(layer))
+      )
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(run)
+    }
+  }))
+
+it.effect("events carry what regions of code put on them, under their own data", () =>
+  Effect.gen(function*() {
+    const { events, layer } = reporting({ asample: () => json({ detail: "no" }, 422) })
+    yield* Effect.gen(function*() {
+      const telemetry = yield* reporter
+      const sampling = yield* sampler
+      yield* Effect.zipRight(
+        Effect.flip(sampling.sample(question)),
+        telemetry.log("mine", { data: { run: 2 } })
+      ).pipe(
+        TelemetryReporter.withMetadata({ run: 1, phase: "b" }),
+        TelemetryReporter.withMetadata({ phase: "a", x: 0 })
+      )
+      yield* telemetry.log("other")
+    }).pipe(Effect.provide(layer))
+    const data = events().flatMap((event) => event.event === "GENERIC_EVENT" ? [event.eventData] : [])
+    assert.deepInclude(data[0], { error_type: "ApiStatusError", run: 1, phase: "b", x: 0 })
+    assert.deepStrictEqual(data.slice(1), [{ run: 2, phase: "b", x: 0 }, {}])
   }))
 
 it.effect("what is sent is what the service takes, and nobody's call", () =>
@@ -130,7 +221,7 @@ it.effect("of 10,001 events that wait the oldest is dropped, with one warning", 
       const telemetry = yield* reporter
       // The first is on its way, and the server does not answer.
       yield* logMany(telemetry, 1)
-      yield* telemetry.flush
+      yield* Effect.fork(telemetry.flush)
       yield* TestClock.adjust(1)
       yield* logMany(telemetry, 10_002)
       open = true

@@ -86,6 +86,11 @@ const settings: Readonly<Record<keyof TinkerConfig.Options, Setting>> = {
     variable: ["TINKER_SERVER_PROFILE", "open-rl", false],
     otherwise: true
   },
+  maxResponseBytes: {
+    of: ({ maxResponseBytes }) => maxResponseBytes,
+    option: [{ maxResponseBytes: { results: 5 } }, { results: 5, others: 64 * 1024 ** 2 }],
+    otherwise: { results: 1024 ** 3, others: 64 * 1024 ** 2 }
+  },
   billingPause: {
     of: ({ billingPause }) => Option.getOrUndefined(Option.map(billingPause, Duration.toSeconds)),
     option: [{ billingPause: 0 }, 0],
@@ -200,6 +205,9 @@ for (
     ["cloudflareAccess.clientSecret", { cloudflareAccess: { clientSecret: Redacted.make(`${secret}\n`) } }],
     ["requestTimeout", { requestTimeout: 0 }],
     ["requestTimeout", { requestTimeout: wrong("soon") }],
+    ["maxResponseBytes", { maxResponseBytes: wrong(5) }],
+    ["maxResponseBytes.others", { maxResponseBytes: { others: 0 } }],
+    ["maxResponseBytes.other", { maxResponseBytes: wrong({ other: 5 }) }],
     ["billingPause", { billingPause: wrong("soon") }],
     ["heartbeatInterval", { heartbeatInterval: 0 }],
     ["heartbeatFailureLimit", { heartbeatFailureLimit: 0 }],

@@ -51,6 +51,15 @@ it("reduces the values of all data to the same, however they are split into chun
   )
 })
 
+it("joins the hashes of older servers as it does those of newer ones", () => {
+  for (const name of ["h:hash2", "h:hash_unordered"]) {
+    assert.deepStrictEqual(combined(output({ [name]: 5 }), output({ [name]: -3 })), { [name]: 2 })
+    assert.deepStrictEqual(combined(output({ [name]: -3 }), output({ [name]: 5 })), { [name]: 2 })
+    assert.deepStrictEqual(combined(output({ [name]: 2 ** 63 }), output({ [name]: 2 ** 63 })), { [name]: 0 })
+    assert.deepStrictEqual(combined(output({ [name]: 7 })), { [name]: 7 })
+  }
+})
+
 it("takes the plain mean when no chunk has outputs", () => {
   assert.deepStrictEqual(combined(output({ "m:mean": 1, "s:slack": 1 }, 0), output({ "m:mean": 3, "s:slack": 3 }, 0)), {
     "m:mean": 2,

@@ -96,11 +96,10 @@ const answer = (
   text: string
 ) => {
   const body = new TextEncoder().encode(text)
-  return Object.defineProperty(
-    HttpClientResponse.fromWeb(request, new Response(null, { status, headers })),
-    "arrayBuffer",
-    { value: Effect.succeed(body.buffer) }
-  )
+  return Object.defineProperties(HttpClientResponse.fromWeb(request, new Response(null, { status, headers })), {
+    arrayBuffer: { value: Effect.succeed(body.buffer) },
+    stream: { value: Stream.succeed(body) }
+  })
 }
 
 const serveFile = (storage: Storage, request: HttpClientRequest.HttpClientRequest, url: URL) =>

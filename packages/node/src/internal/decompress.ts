@@ -1,5 +1,7 @@
+import { encodingsOf, RefusedAnswer } from "effect-tinker/ResponseLimits"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { constants } from "node:buffer"
 import type { Transform } from "node:stream"
 import { brotliDecompress, createBrotliDecompress, createGunzip, gunzip, inflate, inflateRaw } from "node:zlib"
 import { AnyInflate, ZstdInflate } from "./inflate.js"
@@ -19,10 +21,10 @@ export class UnreadableBody extends Data.TaggedError("UnreadableBody")<{
 }
 
 /** Some servers send deflate without its wrapper, which begins with a byte whose low half is 8. */
-const deflate: Zstd.Transform = (bytes, done) =>
-  ((bytes[0] ?? 0) & 0x0f) === 8 ? inflate(bytes, done) : inflateRaw(bytes, done)
+const deflate: Zstd.Inflate = (bytes, options, done) =>
+  ((bytes[0] ?? 0) & 0x0f) === 8 ? inflate(bytes, options, done) : inflateRaw(bytes, options, done)
 
-const ofWholeBodies: Readonly<Record<string, Zstd.Transform>> = {
+const ofWholeBodies: Readonly<Record<string, Zstd.Inflate>> = {
   gzip: gunzip,
   "x-gzip": gunzip,
   deflate,
@@ -38,33 +40,46 @@ const ofStreams: Readonly<Record<string, () => Transform>> = {
   zstd: () => Zstd.createDecompress?.() ?? new ZstdInflate()
 }
 
-const namesOf = (encodings: string): ReadonlyArray<string> =>
-  encodings.split(",").map((name) => name.trim().toLowerCase()).filter((name) => name !== "identity").reverse()
-
 /** What undoes the encodings of a body that arrives in parts, in the order in which it passes them. */
-export const inflaters = (encodings: string): Effect.Effect<ReadonlyArray<Transform>, UnreadableBody> =>
-  Effect.forEach(namesOf(encodings), (encoding) => {
-    const inflater = ofStreams[encoding]?.()
-    return inflater === undefined
-      ? new UnreadableBody({ encoding, reason: "it was not asked for" })
-      : Effect.succeed(inflater)
-  })
+export const inflaters = (
+  encodings: string
+): Effect.Effect<ReadonlyArray<Transform>, UnreadableBody | RefusedAnswer> =>
+  Effect.flatMap(encodingsOf(encodings), (names) =>
+    Effect.forEach(names.toReversed(), (encoding) => {
+      const inflater = ofStreams[encoding]?.()
+      return inflater === undefined
+        ? new UnreadableBody({ encoding, reason: "it was not asked for" })
+        : Effect.succeed(inflater)
+    }))
 
-/** Undoes the encodings of a body, the last applied first. */
-export const decompress = (encodings: string, body: Uint8Array): Effect.Effect<Uint8Array, UnreadableBody> =>
-  Effect.reduce(namesOf(encodings), body, (bytes, encoding) => {
-    const inflate = ofWholeBodies[encoding]
-    return inflate === undefined
-      ? new UnreadableBody({ encoding, reason: "it was not asked for" })
-      : Effect.async<Uint8Array, UnreadableBody>((resume) => {
-        inflate(
-          bytes,
-          (error, result) =>
-            resume(
-              error === null
-                ? Effect.succeed(result)
-                : Effect.fail(new UnreadableBody({ encoding, reason: error.message }))
+/** Undoes the encodings of a body, of which none may make more than so many bytes. */
+export const decompress = (
+  encodings: string,
+  body: Uint8Array,
+  maxBytes: number
+): Effect.Effect<Uint8Array, UnreadableBody | RefusedAnswer> =>
+  Effect.flatMap(encodingsOf(encodings), (names) =>
+    Effect.reduce(names.toReversed(), body, (bytes, encoding) => {
+      const inflate = ofWholeBodies[encoding]
+      return inflate === undefined
+        ? new UnreadableBody({ encoding, reason: "it was not asked for" })
+        : inflated(inflate, encoding, bytes, maxBytes)
+    }))
+
+const inflated = (inflate: Zstd.Inflate, encoding: string, bytes: Uint8Array, maxBytes: number) =>
+  Effect.async<Uint8Array, UnreadableBody | RefusedAnswer>((resume) => {
+    inflate(
+      bytes,
+      { maxOutputLength: Math.max(1, Math.min(Math.floor(maxBytes), constants.MAX_LENGTH)) },
+      (error, result) =>
+        resume(
+          error === null
+            ? Effect.succeed(result)
+            : Effect.fail(
+              "code" in error && error.code === Zstd.tooLong
+                ? new RefusedAnswer({ reason: "TooLong", limit: maxBytes })
+                : new UnreadableBody({ encoding, reason: error.message })
             )
         )
-      })
+    )
   })

@@ -27,28 +27,57 @@ export class AnyInflate extends Transform {
 /** Zstd where Node has none. */
 export class ZstdInflate extends Transform {
   private inner: import("fzstd").Decompress | undefined
+  private resumed: (() => void) | undefined
 
   override _transform(part: Uint8Array, _: BufferEncoding, done: TransformCallback): void {
-    this.with(done, (inner) => inner.push(part))
+    this.with(done, (inner) => this.inflate(inner, part, 0, done))
   }
 
   override _flush(done: TransformCallback): void {
-    this.with(done, (inner) => inner.push(new Uint8Array(0), true))
+    this.with(done, (inner) => {
+      inner.push(new Uint8Array(0), true)
+      done()
+    })
+  }
+
+  override _read(size: number): void {
+    const { resumed } = this
+    this.resumed = undefined
+    if (resumed === undefined) super._read(size)
+    else resumed()
+  }
+
+  /** A few bytes may become a hundred thousand, so what they become is read before the next are unpacked. */
+  private inflate(inner: import("fzstd").Decompress, part: Uint8Array, from: number, done: TransformCallback): void {
+    let at = from
+    while (at < part.length) {
+      inner.push(part.subarray(at, at += sliceBytes))
+      if (at < part.length && this.readableLength > this.readableHighWaterMark) {
+        this.resumed = () => this.attempt(done, () => this.inflate(inner, part, at, done))
+        return
+      }
+    }
+    done()
   }
 
   private with(done: TransformCallback, use: (inner: import("fzstd").Decompress) => void): void {
-    const run = (inner: import("fzstd").Decompress) => {
-      try {
-        use(inner)
-      } catch (cause) {
-        return done(cause instanceof Error ? cause : new Error(String(cause)))
-      }
-      done()
+    if (this.inner !== undefined) {
+      const { inner } = this
+      return this.attempt(done, () => use(inner))
     }
-    if (this.inner !== undefined) return run(this.inner)
     import("fzstd").then(
-      ({ Decompress }) => run(this.inner = new Decompress((part) => this.push(part))),
+      ({ Decompress }) => this.attempt(done, () => use(this.inner = new Decompress((part) => this.push(part)))),
       (cause: unknown) => done(cause instanceof Error ? cause : new Error(String(cause)))
     )
   }
+
+  private attempt(done: TransformCallback, use: () => void): void {
+    try {
+      use()
+    } catch (cause) {
+      done(cause instanceof Error ? cause : new Error(String(cause)))
+    }
+  }
 }
+
+const sliceBytes = 256

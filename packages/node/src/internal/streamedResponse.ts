@@ -128,7 +128,7 @@ export class StreamedResponse extends Inspectable.Class implements HttpClientRes
       const encoding = this.encoding
       return collect(this.exchange).pipe(
         Effect.flatMap((body) =>
-          encoding === undefined || body.length === 0 ? Effect.succeed(body) : decompress(encoding, body)
+          encoding === undefined || body.length === 0 ? Effect.succeed(body) : decompress(encoding, body, Infinity)
         ),
         Effect.mapBoth({
           onSuccess: (body) => this.body = body,

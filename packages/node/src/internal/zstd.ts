@@ -2,8 +2,10 @@ import * as Effect from "effect/Effect"
 import type * as Stream from "node:stream"
 import * as Zlib from "node:zlib"
 
-/** How functions of `node:zlib` call back. */
-export type Transform = (bytes: Uint8Array, done: (error: Error | null, result: Uint8Array) => void) => void
+type Done = (error: Error | null, result: Uint8Array) => void
+
+/** How functions of `node:zlib` are called. */
+export type Inflate = (bytes: Uint8Array, options: { readonly maxOutputLength: number }, done: Done) => void
 
 /** Node has zstd since 22.15. */
 const native = (name: string): unknown => {
@@ -11,11 +13,11 @@ const native = (name: string): unknown => {
   return typeof found === "function" ? found : undefined
 }
 
-const nativeCompress = native("zstdCompress") as Transform | undefined
+const nativeCompress = native("zstdCompress") as ((bytes: Uint8Array, done: Done) => void) | undefined
 
 /** Node 22 takes what was cut short for whole. */
 const isSound = Number(process.versions.node.split(".")[0]) >= 24
-const nativeDecompress = isSound ? native("zstdDecompress") as Transform | undefined : undefined
+const nativeDecompress = isSound ? native("zstdDecompress") as Inflate | undefined : undefined
 
 /** Absent where Node has no zstd to be trusted. */
 export const createDecompress = isSound
@@ -37,9 +39,20 @@ export const compress = (bytes: Uint8Array): Effect.Effect<Uint8Array> =>
       nativeCompress(bytes, (error, result) => resume(error === null ? Effect.succeed(result) : Effect.die(error)))
     })
 
-export const decompress: Transform = nativeDecompress ?? ((bytes, done) => {
-  import("fzstd").then((fzstd) => fzstd.decompress(bytes)).then(
-    (result) => done(null, result),
+export const decompress: Inflate = nativeDecompress ?? ((bytes, { maxOutputLength }, done) => {
+  const parts: Array<Uint8Array> = []
+  let length = 0
+  import("fzstd").then(({ Decompress }) =>
+    new Decompress((part) => {
+      length += part.length
+      if (length > maxOutputLength) throw Object.assign(new Error("it is too long"), { code: tooLong })
+      parts.push(part)
+    }).push(bytes, true)
+  ).then(
+    () => done(null, Buffer.concat(parts)),
     (cause: unknown) => done(cause instanceof Error ? cause : new Error(String(cause)), bytes)
   )
 })
+
+/** The code of an error of `node:zlib`. */
+export const tooLong = "ERR_BUFFER_TOO_LARGE"

@@ -1,4 +1,5 @@
 import * as Predicate from "effect/Predicate"
+import * as ResponseLimits from "../ResponseLimits.js"
 
 /**
  * Whether the service itself can have written the body of an answer that is no success: JSON that names the trouble. Proxies,
@@ -9,7 +10,7 @@ export const isOfService = (body: Uint8Array): boolean => {
   const first = body.find((byte) => byte > 0x20)
   if (first !== openBrace) return false
   try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(body))
+    const value: unknown = ResponseLimits.parseJson(body)
     return Predicate.isRecord(value) && names.some((name) => name in value)
   } catch {
     return false

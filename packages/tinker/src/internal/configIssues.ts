@@ -81,6 +81,13 @@ const rules: ReadonlyMap<string, Rule> = new Map(Object.entries<Rule>(
     connectTimeout: duration(1),
     parity: must((value) => value === "python" || value === "beam", "python or beam"),
     serverProfile: must((value) => value === "tinker" || value === "open-rl", "tinker or open-rl"),
+    maxResponseBytes: record((name, value) =>
+      name !== "results" && name !== "others"
+        ? "is no kind of answer. There are results and others."
+        : value === undefined || (Predicate.isNumber(value) && value >= 1)
+        ? undefined
+        : "must be a number of bytes, 1 or more."
+    ),
     billingPause: duration(0),
     heartbeatInterval: duration(1),
     heartbeatFailureLimit: must((value) => Predicate.isNumber(value) && value >= 1, "a number, 1 or more"),

@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import { ArrayFormatter, type ParseError } from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as ResponseLimits from "../ResponseLimits.js"
 import { ApiResponseValidationError } from "../TinkerError.js"
 import type * as TinkerHttpClient from "../TinkerHttpClient.js"
 
@@ -41,13 +42,13 @@ export const decodeJson = <A, I>(
 export const parseJson = (origin: Origin): Effect.Effect<unknown, ApiResponseValidationError> =>
   Effect.suspend(() => {
     try {
-      return Effect.succeed(JSON.parse(decoder.decode(origin.response.body)) as unknown)
-    } catch {
-      return unreadable(origin, "it is no JSON")
+      return Effect.succeed(ResponseLimits.parseJson(origin.response.body))
+    } catch (cause) {
+      return cause instanceof ResponseLimits.RefusedAnswer
+        ? malformed(origin, cause.message, cause)
+        : unreadable(origin, "it is no JSON")
     }
   })
-
-const decoder = new TextDecoder()
 
 export const decodeValue = <A, I>(
   origin: Origin,

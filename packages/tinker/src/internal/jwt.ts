@@ -1,6 +1,7 @@
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Predicate from "effect/Predicate"
+import { parseJson } from "../ResponseLimits.js"
 
 /** What a JSON web token says of itself, in seconds since 1970. The signature is for the server to check. */
 export interface Claims {
@@ -13,11 +14,11 @@ export const isJwt = (credential: string): boolean => credential.startsWith("eyJ
 
 /** All that a token says; undefined for what is no token. */
 export const readPayload = (token: string): Readonly<Record<string, unknown>> | undefined => {
-  const payload = Encoding.decodeBase64UrlString((token.split(".")[1] ?? "").replace(/=+$/, ""))
+  const payload = Encoding.decodeBase64Url((token.split(".")[1] ?? "").replace(/=+$/, ""))
   if (Either.isLeft(payload)) return undefined
   let claims: unknown
   try {
-    claims = JSON.parse(payload.right)
+    claims = parseJson(payload.right)
   } catch {
     return undefined
   }

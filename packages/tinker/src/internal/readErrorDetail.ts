@@ -1,16 +1,17 @@
+import { parseJson } from "../ResponseLimits.js"
+
 /**
  * What an error body says. Servers write it in five ways: `detail` as text or as a list of findings, `error`,
  * `error_message`, or no JSON at all.
  */
 export const readErrorDetail = (body: Uint8Array): string => {
-  const text = new TextDecoder().decode(body).trim()
-  return shorten(fromJson(text) ?? text)
+  return shorten(fromJson(body) ?? new TextDecoder().decode(body.subarray(0, 4096)).trim())
 }
 
-const fromJson = (text: string): string | undefined => {
+const fromJson = (body: Uint8Array): string | undefined => {
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseJson(body)
   } catch {
     return undefined
   }

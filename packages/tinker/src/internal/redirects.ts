@@ -6,13 +6,28 @@ export const cloudflareId = "cf-access-client-id"
 export const cloudflareSecret = "cf-access-client-secret"
 export const weightsToken = "x-tinker-weights-access-token"
 
-export const withoutCredentials = (headers: Readonly<Record<string, string>>): Record<string, string> => {
-  const rest = makeHeaders(headers, undefined)
-  for (const name of ["x-api-key", cloudflareId, cloudflareSecret, weightsToken, "authorization", "cookie"]) {
-    delete rest[name]
-  }
+/**
+ * What of a request may go to another origin. Everything else stays at home, whatever its name: only who has set a header
+ * knows what it is worth.
+ */
+export const travelling = (headers: Readonly<Record<string, string>>): Record<string, string> => {
+  const rest = makeHeaders({}, undefined)
+  for (const name in headers) if (mayTravel.has(name)) rest[name] = headers[name]!
   return rest
 }
+
+const mayTravel: ReadonlySet<string> = new Set([
+  "accept",
+  "accept-encoding",
+  "accept-language",
+  "if-match",
+  "if-modified-since",
+  "if-none-match",
+  "if-range",
+  "if-unmodified-since",
+  "range",
+  "user-agent"
+])
 
 /**
  * Where a response sends its request, by the rules of browsers. What carries data never leaves its origin: an answer that

@@ -1,14 +1,18 @@
 /** What went wrong on the way, as errors that say what to do. */
 import type * as HttpClientError from "@effect/platform/HttpClientError"
-import { ApiConnectionError, InvalidInputError, type TinkerError } from "../TinkerError.js"
+import { RefusedAnswer } from "../ResponseLimits.js"
+import { ApiConnectionError, ApiResponseValidationError, InvalidInputError, type TinkerError } from "../TinkerError.js"
 
 export const asTinkerError = (
   operation: string,
   url: string,
-  error: HttpClientError.HttpClientError | TinkerError
+  error: HttpClientError.HttpClientError | RefusedAnswer | TinkerError
 ): TinkerError => {
   switch (error._tag) {
+    case "RefusedAnswer":
+      return new ApiResponseValidationError({ operation, description: error.message, cause: error })
     case "RequestError":
+      if (error.cause instanceof RefusedAnswer) return asTinkerError(operation, url, error.cause)
       return error.reason === "InvalidUrl"
         ? new InvalidInputError({
           operation,
@@ -17,7 +21,9 @@ export const asTinkerError = (
         })
         : connectionLost(operation, url, error.cause)
     case "ResponseError":
-      return connectionLost(operation, url, error.cause)
+      return error.cause instanceof RefusedAnswer
+        ? asTinkerError(operation, url, error.cause)
+        : connectionLost(operation, url, error.cause)
     default:
       return error
   }

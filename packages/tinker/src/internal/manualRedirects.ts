@@ -1,0 +1,58 @@
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import { identity } from "effect/Function"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+
+/**
+ * The same client, told to leave redirects alone. Of itself `fetch` follows them, and takes every header along wherever that
+ * is, the credential too.
+ *
+ * What a user has set for `fetch` beside the client is known only inside of it, where its requests are prepared; so the
+ * setting is made there, and ends with the request.
+ */
+export const manualRedirects = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
+  HttpClient.mapRequestEffect(client, (request) => Effect.as(setManual, request)).pipe(
+    HttpClient.transformResponse(Effect.mapInputContext<never, never>(identity))
+  )
+
+/** Whether a request has left its origin, to which the headers set for `fetch` belong as all others do. */
+export class IsAbroad extends Context.Reference<IsAbroad>()("effect-tinker/internal/manualRedirects/IsAbroad", {
+  defaultValue: () => false
+}) {}
+
+const setManual = FiberRef.update(FiberRef.currentContext, (context) => {
+  const set = Option.getOrUndefined(Context.getOption(context, FetchHttpClient.RequestInit))
+  return Context.add(context, FetchHttpClient.RequestInit, {
+    ...set,
+    ...(Context.get(context, IsAbroad) ? { headers: {} } : {}),
+    redirect: "manual"
+  })
+})
+
+/** What keeps an answer of a client that follows redirects by itself, or hides them, from being used. */
+export const redirectIssue = (response: HttpClientResponse.HttpClientResponse): string | undefined => {
+  if (response.status === 0) {
+    return "it is a redirect, and this runtime does not tell where to, so that it cannot be followed without the credential"
+  }
+  const source = sourceOf(response)
+  // Whoever rewrites addresses on purpose does not report a redirect.
+  const followed = source["redirected"] === true ? source["url"] : source["responseURL"]
+  if (typeof followed !== "string" || !URL.canParse(followed) || !URL.canParse(response.request.url)) return undefined
+  return new URL(followed).origin === new URL(response.request.url).origin
+    ? undefined
+    : "the HttpClient followed a redirect to another origin by itself, and may have taken the credential along. Use a client "
+      + "that leaves redirects alone, and replace the key"
+}
+
+/** What the platform's response was made of: an answer of `fetch`, or an `XMLHttpRequest`. */
+const sourceOf = (response: object): Record<string, unknown> => {
+  const inner = Predicate.hasProperty(response, "original") && Predicate.isObject(response.original)
+    ? response.original
+    : response
+  return Predicate.hasProperty(inner, "source") && Predicate.isRecord(inner.source) ? inner.source : {}
+}
