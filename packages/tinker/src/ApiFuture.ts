@@ -615,7 +615,7 @@ class Waiter<A> {
   }
 
   private readonly onRetry = (attempt: number, error: TinkerError): Effect.Effect<void, TinkerError> => {
-    this.troubled()?.failed(error, this.iteration - 1, true, false)
+    this.troubled()?.failed(error, this.iteration - 1, true, this.inProtobuf)
     if (!this.stuck) this.report({ _tag: "retrying", attempt, error })
     return Effect.flatMap(Monotonic.now, (now) => this.checkStuck(now))
   }

@@ -239,7 +239,7 @@ for (const [kind, reply] of polled) {
       yield* Effect.gen(function*() {
         const sampling = yield* sampler
         const run = yield* Effect.fork(Effect.flip(sampling.sample(question)))
-        yield* TestClock.adjust("1 minute")
+        yield* TestClock.adjust(kind === "connection_error" ? "1 minute" : "5 minutes")
         if (kind === "connection_error") yield* Fiber.interrupt(run)
         else yield* run
       }).pipe(Effect.provide(Layer.provide(layer, hub)))
@@ -250,7 +250,7 @@ for (const [kind, reply] of polled) {
         requestId: "sample-0",
         requestType: "Sample",
         iteration: 1,
-        isRetried: kind === "connection_error"
+        isRetried: kind === "connection_error" || kind === "proto_deserialization_error"
       })
     }))
 }

@@ -111,7 +111,7 @@ it.effect("flushing succeeds when all that was there is sent, and waits for noth
 
 it.effect("flushing succeeds when what was there is given up: refused, not accepted too often, or at the end", () =>
   Effect.gen(function*() {
-    for (const [telemetry, seconds] of [[json({}, 403), 0], [json({}, 503), 12]] as const) {
+    for (const [telemetry, seconds] of [[json({ detail: "no" }, 403), 0], [json({ detail: "no" }, 503), 12]] as const) {
       const { layer } = reporting({ telemetry: () => telemetry })
       yield* Effect.gen(function*() {
         const telemetry = yield* reporter
@@ -375,7 +375,7 @@ it.effect("a batch that is refused costs one request, one that is not accepted f
         telemetry: ({ text }) => {
           if (!text.includes("\"i\":0")) return accepted
           hasRefused += 1
-          return json({}, status)
+          return json({ detail: "no" }, status)
         }
       })
       yield* Effect.gen(function*() {

@@ -353,7 +353,7 @@ it.effect("refuses an empty call, a rank of 0, a learning rate that is no number
       service.createLoraTrainingClient({ baseModel: "bigram", rank: 0 }),
       training.optimStep(AdamParams.make({ learningRate: NaN })),
       training.saveState({ name: "../up" }),
-      service.createSamplingClient({ modelPath: "/a/file" })
+      service.createSamplingClient({ modelPath: "step-100" })
     ]
     const fields = yield* Effect.forEach(
       calls,
@@ -376,21 +376,25 @@ it.scoped("closing the scope ends the polls of its futures", () =>
     assert.strictEqual((yield* Fiber.await(fiber))._tag, "Failure")
   }))
 
-it.effect("takes a path of another form when a save of this server has returned it", () =>
+it.effect("passes paths of other forms on as they are, and a bare name only when a save of this server has returned it", () =>
   Effect.gen(function*() {
     const faults = yield* Faults.Faults
     const service = yield* ServiceClient.ServiceClient
     const training = yield* createModel
-    const sample = service.createSamplingClient({ modelPath: "file:///checkpoints/1" })
+    const sample = service.createSamplingClient({ modelPath: "checkpoints-1" })
     assert.strictEqual((yield* Effect.flip(sample))._tag, "InvalidInputError")
     yield* faults.plan({
       path: "retrieve_future",
-      fault: Faults.answer(200, { body: { path: "file:///checkpoints/1" } })
+      fault: Faults.answer(200, { body: { path: "checkpoints-1" } })
     })
     assert.strictEqual(
       (yield* ApiFuture.flatten(training.saveWeightsForSampler({ name: "1" }))).path,
-      "file:///checkpoints/1"
+      "checkpoints-1"
     )
+    for (const modelPath of ["file:///checkpoints/1", "/checkpoints/1"]) {
+      const refused = yield* Effect.flip(service.createSamplingClient({ modelPath }))
+      assert.strictEqual(refused._tag, "ApiStatusError")
+    }
     const error = yield* Effect.flip(sample)
     assert.strictEqual(error._tag === "ApiStatusError" && error.status, 400)
   }).pipe(Effect.provide(client())))
