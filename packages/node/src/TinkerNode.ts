@@ -12,7 +12,6 @@ import type * as TinkerHttpClient from "effect-tinker/TinkerHttpClient"
 import * as Layer from "effect/Layer"
 import * as CredentialCommand from "./CredentialCommand.js"
 import * as Hashing from "./Hashing.js"
-import type * as Proxy from "./Proxy.js"
 import * as StoredCredentials from "./StoredCredentials.js"
 import * as UndiciHttpClient from "./UndiciHttpClient.js"
 import * as Zstd from "./Zstd.js"
@@ -31,12 +30,12 @@ export type Provided =
   | TinkerHttpClient.Zstd
 
 /**
- * As {@link layer}, with a proxy given as a value. Two clients may have different ones.
+ * As {@link layer}, with a proxy or a connect timeout given as a value. Two clients may have different ones.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerWith = (options: Proxy.Options): Layer.Layer<Provided, InvalidInputError> =>
+export const layerWith = (options: UndiciHttpClient.Options): Layer.Layer<Provided, InvalidInputError> =>
   Layer.mergeAll(
     UndiciHttpClient.layerWith(options),
     Zstd.layer,

@@ -13,7 +13,7 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
 import { RefusedAnswer } from "effect-tinker/ResponseLimits"
-import type { InvalidInputError } from "effect-tinker/TinkerError"
+import { InvalidInputError } from "effect-tinker/TinkerError"
 import {
   CurrentTraffic,
   type DirectAnswer,
@@ -23,9 +23,12 @@ import {
   type Traffic,
   trafficOf
 } from "effect-tinker/TinkerHttpClient"
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Dispatcher } from "undici"
 import { ConnectionList, ConnectionPool, type Connections, type Handler } from "./internal/connections.js"
@@ -47,6 +50,41 @@ const connections: Record<Exclude<Traffic, "poll" | "download">, number> = {
 }
 
 /**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends Proxy.Options {
+  /**
+   * How long a connection may take to be made, by way of a proxy too. Environment: `TINKER_CONNECT_TIMEOUT`, in seconds. Default
+   * five seconds, as in the Python SDK 0.38.0.
+   */
+  readonly connectTimeout?: Duration.DurationInput | undefined
+}
+
+const connectTimeoutOf = (options: Options): Effect.Effect<Duration.Duration, InvalidInputError> =>
+  Effect.gen(function*() {
+    const variable = "TINKER_CONNECT_TIMEOUT"
+    const given = options.connectTimeout === undefined
+      ? yield* Effect.orElseSucceed(Config.string(variable), () => "")
+      : undefined
+    const field = given === undefined ? "connectTimeout" : variable
+    const timeout = given === undefined
+      ? Option.getOrUndefined(Duration.decodeUnknown(options.connectTimeout))
+      : given.trim() === ""
+      ? Duration.seconds(5)
+      : Number.isFinite(Number(given))
+      ? Duration.seconds(Number(given))
+      : undefined
+    return timeout !== undefined && Duration.toMillis(timeout) >= 1 && Duration.isFinite(timeout)
+      ? timeout
+      : yield* new InvalidInputError({
+        operation: "UndiciHttpClient",
+        field,
+        description: `must be a ${given === undefined ? "duration" : "number of seconds, such as 5,"} longer than zero.`
+      })
+  })
+
+/**
  * A connection on which an empty 400 came is not used again: something before the server has refused it, not the request.
  *
  * Closing the scope closes the connections; requests on them then belong to fibers that ended with the same scope.
@@ -55,17 +93,18 @@ const connections: Record<Exclude<Traffic, "poll" | "download">, number> = {
  * @category constructors
  */
 export const make = (
-  options: Proxy.Options = {}
+  options: Options = {}
 ): Effect.Effect<DirectHttpClient, InvalidInputError, Scope.Scope> =>
   Effect.gen(function*() {
     const proxyFor = yield* Proxy.make(options)
+    const connecting = { proxyFor, timeout: Duration.toMillis(yield* connectTimeoutOf(options)) }
     const pools = new Map<Traffic, Connections>()
     for (const kind of ["session", "sample", "train", "telemetry", "poll", "download"] as const) {
       const pool = yield* Effect.acquireRelease(
         Effect.sync(() =>
           kind === "poll" || kind === "download"
-            ? new ConnectionList({ inPlace: kind === "download" }, proxyFor)
-            : new ConnectionPool(connections[kind], proxyFor)
+            ? new ConnectionList({ inPlace: kind === "download" }, connecting)
+            : new ConnectionPool(connections[kind], connecting)
         ),
         (pool) => Effect.promise(() => pool.destroy())
       )
@@ -137,7 +176,7 @@ export const make = (
  * @since 0.1.0
  * @category layers
  */
-export const layerWith = (options: Proxy.Options): Layer.Layer<HttpClient.HttpClient, InvalidInputError> =>
+export const layerWith = (options: Options): Layer.Layer<HttpClient.HttpClient, InvalidInputError> =>
   Layer.scoped(HttpClient.HttpClient, make(options))
 
 /**

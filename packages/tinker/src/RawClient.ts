@@ -23,7 +23,7 @@ import * as RequestExtras from "./RequestExtras.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServerSentEvents from "./ServerSentEvents.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { InvalidInputError, type TinkerError } from "./TinkerError.js"
+import { InvalidInputError, isPuzzling, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -120,6 +120,11 @@ export type Send = <A = never, I = never>(
   options?: SendOptions<A, I>
 ) => Effect.Effect<RawResponse.RawResponse, TinkerError>
 
+/** Endpoints of one's own refuse in words of their own, which are no puzzle. */
+const asRefused: RetryPolicy.RetryOptions = {
+  when: (error, { retryable }) => retryable(error) && !(error._tag === "ApiStatusError" && isPuzzling(error))
+}
+
 /**
  * Headers, query, timeout and idempotency key as `RequestExtras` says, over those of the region.
  *
@@ -208,7 +213,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
       const operation = `${name} (${method} ${place.split("?")[0]})`
       const body = payload === undefined ? undefined : yield* rawBody(operation, payload)
       const attempt = http.request({ operation, method, path: place, body, ...request })
-      return yield* sessionless.request({ name }, RequestExtras.withExtras(attempt, extras))
+      return yield* sessionless.request({ name }, RequestExtras.withExtras(attempt, extras), asRefused)
     }).pipe(retry === undefined ? (effect) => effect : RetryPolicy.withPolicies({ request: retry }))
 
   const send = (name: string, method: TinkerHttpClient.Method): Send => (path, options = {}) =>

@@ -38,7 +38,6 @@ export interface Service {
   readonly cloudflareAccess: CloudflareAccess
   readonly requestTimeout: Duration.Duration
   readonly maxRetries: Option.Option<number>
-  readonly connectTimeout: Option.Option<Duration.Duration>
   readonly serverProfile: ServerProfile
   readonly maxResponseBytes: ResponseLimits.ResponseLimits
   readonly billingPause: Option.Option<Duration.Duration>
@@ -90,11 +89,6 @@ export interface Options {
    * Environment: `TINKER_MAX_RETRIES`, also when the other options are values. Default: as often as fits into their five minutes.
    */
   readonly maxRetries?: number | undefined
-  /**
-   * How long a connection may take to be made, where the HTTP client can be told so, as that of `@effect-tinker/node` can.
-   * Environment: `TINKER_CONNECT_TIMEOUT`, in seconds. Default: the client's own.
-   */
-  readonly connectTimeout?: Duration.DurationInput | undefined
   /**
    * The defaults of `requestTimeout` and `maxRetries` that other clients have: `python` 60 seconds and 10, `beam` (the Elixir client)
    * 120 seconds and 2. Environment: `TINKER_PARITY`, also when the other options are values.
@@ -225,7 +219,6 @@ export const make = (options: Options): Effect.Effect<Service, InvalidInputError
           },
           requestTimeout: Duration.decode(options.requestTimeout ?? given.timeout ?? parity.timeout),
           maxRetries: Option.fromNullable(options.maxRetries ?? given.maxRetries ?? parity.maxRetries),
-          connectTimeout: Option.map(Option.fromNullable(options.connectTimeout), Duration.decode),
           serverProfile: serverProfiles[options.serverProfile ?? "tinker"],
           maxResponseBytes: {
             results: options.maxResponseBytes?.results ?? ResponseLimits.defaults.results,
@@ -383,7 +376,7 @@ const parseTexts = Schema.decodeUnknownEither(
 
 /**
  * `TINKER_API_KEY`, `TINKER_CREDENTIAL_CMD`, `TINKER_BASE_URL`, `TINKER_HEADERS`, `TINKER_QUERY`, `TINKER_TAGS`,
- * `TINKER_PROJECT_ID`, `TINKER_CONNECT_TIMEOUT`, `TINKER_SERVER_PROFILE`, `CLOUDFLARE_ACCESS_CLIENT_ID`,
+ * `TINKER_PROJECT_ID`, `TINKER_SERVER_PROFILE`, `CLOUDFLARE_ACCESS_CLIENT_ID`,
  * `CLOUDFLARE_ACCESS_CLIENT_SECRET`.
  *
  * @since 0.1.0
@@ -397,7 +390,6 @@ export const layerFromEnv: Layer.Layer<TinkerConfig, ConfigError | InvalidInputE
   query: texts("TINKER_QUERY"),
   tags: Config.map(nonEmpty("TINKER_TAGS"), (tags) => tags?.split(",")),
   projectId: nonEmpty("TINKER_PROJECT_ID"),
-  connectTimeout: seconds("TINKER_CONNECT_TIMEOUT"),
   serverProfile: Config.mapOrFail(
     nonEmpty("TINKER_SERVER_PROFILE"),
     (name) =>

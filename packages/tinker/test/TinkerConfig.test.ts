@@ -68,12 +68,6 @@ const settings: Readonly<Record<keyof TinkerConfig.Options, Setting>> = {
     variable: ["TINKER_MAX_RETRIES", "4", 4],
     otherwise: undefined
   },
-  connectTimeout: {
-    of: ({ connectTimeout }) => Option.getOrUndefined(Option.map(connectTimeout, Duration.toSeconds)),
-    option: [{ connectTimeout: "5 seconds" }, 5],
-    variable: ["TINKER_CONNECT_TIMEOUT", "2", 2],
-    otherwise: undefined
-  },
   parity: {
     of: ({ maxRetries, requestTimeout }) => [Option.getOrUndefined(maxRetries), Duration.toSeconds(requestTimeout)],
     option: [{ parity: "beam" }, [2, 120]],

@@ -5,10 +5,15 @@ import type { ProxyFor } from "../Proxy.js"
 import { connectThrough } from "./connectThrough.js"
 import { connectInPlace } from "./readInPlace.js"
 
-/** Timeouts are the caller's, on Effect's clock. */
-const undiciOptions = { headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 5000 } } as const
+/** Timeouts of requests are the caller's, on Effect's clock. */
+const undiciOptions = { headersTimeout: 0, bodyTimeout: 0 } as const
 
-const connect = buildConnector(undiciOptions.connect)
+/** How connections are made. */
+export interface Connecting {
+  readonly proxyFor: ProxyFor | undefined
+  /** In milliseconds. */
+  readonly timeout: number
+}
 
 /** One request, told of by undici. */
 export interface Handler extends Dispatcher.DispatchHandler {
@@ -26,13 +31,13 @@ export interface Connections {
 /** So many connections that requests share, and wait for. */
 export class ConnectionPool implements Connections {
   private readonly connections: number
-  private readonly proxyFor: ProxyFor | undefined
+  private readonly connecting: Connecting
   private readonly all = new Set<Agent>()
   private current: Agent
 
-  constructor(connections: number, proxyFor: ProxyFor | undefined) {
+  constructor(connections: number, connecting: Connecting) {
     this.connections = connections
-    this.proxyFor = proxyFor
+    this.connecting = connecting
     this.current = this.open()
   }
 
@@ -49,9 +54,11 @@ export class ConnectionPool implements Connections {
   }
 
   private open(): Agent {
+    const { proxyFor, timeout } = this.connecting
+    const connect = buildConnector({ timeout })
     const agent = new Agent({
       ...undiciOptions,
-      ...(this.proxyFor === undefined ? {} : { connect: connectThrough(this.proxyFor, connect, connect) }),
+      connect: proxyFor === undefined ? { timeout } : connectThrough(proxyFor, connect, connect),
       connections: this.connections
     })
     this.all.add(agent)
@@ -70,12 +77,14 @@ export class ConnectionList implements Connections {
   private readonly free = new Map<string, Array<Connection>>()
   private readonly all = new Set<Connection>()
   private readonly inPlace: boolean
-  private readonly proxyFor: ProxyFor | undefined
+  private readonly connecting: Connecting
+  private readonly connect: buildConnector.connector
 
   /** `inPlace`: every part of a body is overwritten by the next. */
-  constructor(options: { readonly inPlace: boolean }, proxyFor: ProxyFor | undefined) {
+  constructor(options: { readonly inPlace: boolean }, connecting: Connecting) {
     this.inPlace = options.inPlace
-    this.proxyFor = proxyFor
+    this.connecting = connecting
+    this.connect = buildConnector({ timeout: connecting.timeout })
   }
 
   dispatch(origin: string, options: Dispatcher.DispatchOptions, handler: Handler): void {
@@ -100,10 +109,10 @@ export class ConnectionList implements Connections {
   }
 
   private open(origin: string): Connection {
-    const connection = new Connection(
-      origin,
-      connectThrough(this.proxyFor, this.inPlace ? connectInPlace(undiciOptions.connect) : connect, connect)
-    )
+    const { proxyFor, timeout } = this.connecting
+    // One that reads in place has memory of its own.
+    const connect = this.inPlace ? connectInPlace({ timeout }) : this.connect
+    const connection = new Connection(origin, connectThrough(proxyFor, connect, this.connect))
     this.all.add(connection)
     return connection
   }

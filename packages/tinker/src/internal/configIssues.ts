@@ -78,7 +78,6 @@ const rules: ReadonlyMap<string, Rule> = new Map(Object.entries<Rule>(
     ),
     requestTimeout: duration(1),
     maxRetries: must((value) => Number.isInteger(value) && Number(value) >= 0, "a whole number, 0 or more"),
-    connectTimeout: duration(1),
     parity: must((value) => value === "python" || value === "beam", "python or beam"),
     serverProfile: must((value) => value === "tinker" || value === "open-rl", "tinker or open-rl"),
     maxResponseBytes: record((name, value) =>
