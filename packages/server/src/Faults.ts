@@ -28,6 +28,7 @@ export class Faults extends Context.Tag("@effect-tinker/server/Faults")<Faults, 
  * - `Delay`: only after this time
  * - `DelayAnswer`: at once, and answers after this time
  * - `LoseAnswer`: the connection breaks without an answer
+ * - `ReplaceAnswer`: something before the server answers this instead
  * - `Truncate`: the answer's body ends early and looks complete; `bytes` of it are kept, or half
  * - `BreakBody`: headers and half of the body arrive, then the connection breaks
  * - `Duplicate`: twice, one after the other; the second answer is the one that arrives
@@ -36,23 +37,30 @@ export class Faults extends Context.Tag("@effect-tinker/server/Faults")<Faults, 
  * @category models
  */
 export type Fault =
-  | {
-    readonly _tag: "Answer"
-    readonly status: number
-    readonly headers: Readonly<Record<string, string>>
-    /** A text is sent as it is, anything else as JSON. */
-    readonly body: unknown
-    /** Of a text. */
-    readonly contentType: string
-  }
+  | PlannedAnswer
   | { readonly _tag: "Drop" }
   | { readonly _tag: "LoseAnswer" }
+  | { readonly _tag: "ReplaceAnswer"; readonly by: PlannedAnswer }
   | { readonly _tag: "Truncate"; readonly bytes: number | undefined }
   | { readonly _tag: "BreakBody" }
   | { readonly _tag: "Duplicate" }
   | { readonly _tag: "FailFuture"; readonly outcome: Failed }
   | { readonly _tag: "Delay"; readonly duration: Duration.DurationInput }
   | { readonly _tag: "DelayAnswer"; readonly duration: Duration.DurationInput }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface PlannedAnswer {
+  readonly _tag: "Answer"
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  /** A text is sent as it is, anything else as JSON. */
+  readonly body: unknown
+  /** Of a text. */
+  readonly contentType: string
+}
 
 /**
  * @since 0.1.0
@@ -136,7 +144,7 @@ export const answer = (
     readonly body?: unknown
     readonly contentType?: string | undefined
   }
-): Fault => ({
+): PlannedAnswer => ({
   _tag: "Answer",
   status,
   headers: options?.headers ?? {},
@@ -180,6 +188,14 @@ export const drop: Fault = { _tag: "Drop" }
  * @category constructors
  */
 export const loseAnswer: Fault = { _tag: "LoseAnswer" }
+
+/**
+ * As by a proxy that gives up on a server which has taken the request all the same.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const replaceAnswer = (by: PlannedAnswer): Fault => ({ _tag: "ReplaceAnswer", by })
 
 /**
  * Keeps so many bytes of the answer's body; half of them unless told otherwise.

@@ -170,7 +170,10 @@ export const make = (options: {
       const one = { seqId, operation }
       if (Exit.isSuccess(exit)) {
         seqId += 1
-        return exit
+        if (passedOver.length === 0) return exit
+        // Had the server not meant the numbers, it would wait at them.
+        uncertain = [...uncertain, ...passedOver]
+        return Effect.zipRight(Effect.ignore(settle(operation)), exit)
       }
       if (isTaken && passedOver.length < mostPassedOver) {
         seqId += 1

@@ -8,6 +8,21 @@ import { datum } from "./fixture.js"
 import * as Observed from "./observed.js"
 import * as Simulation from "./simulation.js"
 
+const page = (status: number) =>
+  Faults.answer(status, { body: "<html><body>nginx</body></html>", contentType: "text/html" })
+const empty = (status: number) => Faults.answer(status, { body: "" })
+const gateway = (status: number) => Faults.answer(status, { body: { message: "no Route matched with those values" } })
+
+/** What proxies say instead of the server, before it sees a request and after it has done what it asks for. */
+const foreign: ReadonlyArray<readonly [string, Faults.Fault]> = [
+  ...[200, 204, 304, 401, 403, 404, 410, 502].map((status) => [`page ${status}`, page(status)] as const),
+  ...[200, 404, 410, 503].map((status) => [`nothing ${status}`, empty(status)] as const),
+  ...[403, 404].map((status) => [`gateway ${status}`, gateway(status)] as const)
+].flatMap(([name, answer]) => [
+  [`${name} before`, answer],
+  [`${name} after`, Faults.replaceAnswer(answer)]
+])
+
 /** What a run may be hit by. Delays are beyond and below the time that a request may take. */
 const faults: ReadonlyArray<readonly [string, Faults.Fault]> = [
   ["429", Faults.answer(429)],
@@ -27,7 +42,13 @@ const faults: ReadonlyArray<readonly [string, Faults.Fault]> = [
   ["three bytes of the body", Faults.truncate(3)],
   ["an answer after 5 s", Faults.delayAnswer("5 seconds")],
   ["an answer after 90 s", Faults.delayAnswer("90 seconds")],
-  ["duplicate", Faults.duplicate]
+  ["duplicate", Faults.duplicate],
+  ["429 for two minutes", Faults.answer(429, { headers: { "retry-after": "120" } })],
+  ["503 until a date", Faults.answer(503, { headers: { "retry-after": new Date(3_600_000).toUTCString() } })],
+  ["501", Faults.answer(501)],
+  ["409 of SkyRL", Faults.answer(409, { body: { detail: "Training request sequence number was reused" } })],
+  ["404 of Open-RL", Faults.answer(404, { body: { detail: "Not Found" } })],
+  ...foreign
 ]
 
 interface Variant {
@@ -79,8 +100,20 @@ const run = (onModel: (training: TrainingClient.Service) => void) =>
     return { metrics, answers: answers.map(({ sequences }) => sequences[0]!.tokens), logprobs: yield* last(training) }
   })
 
-/** A fault, and the number of the request that it hits. */
-type Plan = ReadonlyArray<{ readonly name: string; readonly fault: Faults.Fault; readonly nth: number }>
+/** A fault, the number of the request that it hits, and how many it hits in a row. */
+interface Planned {
+  readonly name: string
+  readonly fault: Faults.Fault
+  readonly nth: number
+  readonly times: number
+}
+
+interface Plan {
+  readonly requests: ReadonlyArray<Planned>
+  readonly heartbeats: ReadonlyArray<Planned>
+}
+
+const undisturbed: Plan = { requests: [], heartbeats: [] }
 
 /** Runs the program, and after a failure asks the same model once more. */
 const simulate = (variant: Variant, plan: Plan, overtaking: number | undefined) =>
@@ -91,7 +124,8 @@ const simulate = (variant: Variant, plan: Plan, overtaking: number | undefined) 
     let training: TrainingClient.Service | undefined
     const program = Effect.gen(function*() {
       const { plan: add } = yield* Faults.Faults
-      for (const { fault, nth } of plan) yield* add({ path: Faults.anyPath, fault, nth })
+      for (const { fault, nth, times } of plan.requests) yield* add({ path: Faults.anyPath, fault, nth, times })
+      for (const { fault, nth, times } of plan.heartbeats) yield* add({ path: "session_heartbeat", fault, nth, times })
       const result = yield* Effect.either(run((made) => {
         training = made
       }))
@@ -163,7 +197,7 @@ const baselineOf = (variant: Variant) =>
     const key = JSON.stringify(variant)
     const known = baselines.get(key)
     if (known !== undefined) return known
-    return Effect.flatMap(Effect.cached(simulate(variant, [], undefined)), (baseline) => {
+    return Effect.flatMap(Effect.cached(simulate(variant, undisturbed, undefined)), (baseline) => {
       baselines.set(key, baseline)
       return baseline
     })
@@ -171,13 +205,17 @@ const baselineOf = (variant: Variant) =>
 
 const planOf = (seed: number, requests: number): Effect.Effect<Plan> =>
   Effect.gen(function*() {
-    const plan: Array<Plan[number]> = []
-    const count = yield* Random.nextIntBetween(1, 6)
-    for (let i = 0; i < count; i++) {
-      const [name, fault] = faults[yield* Random.nextIntBetween(0, faults.length)]!
-      plan.push({ name, fault, nth: yield* Random.nextIntBetween(1, requests + 1) })
+    const planned = (kinds: typeof faults, among: number) =>
+      Effect.gen(function*() {
+        const [name, fault] = kinds[yield* Random.nextIntBetween(0, kinds.length)]!
+        const nth = yield* Random.nextIntBetween(1, among + 1)
+        return { name, fault, nth, times: yield* Random.nextIntBetween(1, 3) }
+      })
+    const hits = yield* Random.nextIntBetween(1, 6)
+    return {
+      requests: yield* Effect.replicateEffect(planned(faults, requests), hits),
+      heartbeats: yield* Effect.replicateEffect(planned(foreign, 4), yield* Random.nextIntBetween(0, 3))
     }
-    return plan
   }).pipe(Effect.withRandom(Random.make(`plan ${seed}`)))
 
 const isSubsequence = (part: ReadonlyArray<string>, whole: ReadonlyArray<string>): boolean => {
@@ -192,7 +230,10 @@ const judge = (seed: number) =>
     const variant = variants[seed % variants.length]!
     const baseline = yield* baselineOf(variant)
     const plan = yield* planOf(seed, baseline.observed.requests.length)
-    const told = `plan ${seed}: ${plan.map(({ name, nth }) => `${name} at ${nth}`).join(", ")}`
+    const words = ({ name, nth, times }: Planned) => `${name} at ${nth}, ${times} times`
+    const told = `plan ${seed}: ${plan.requests.map(words).join("; ")}; heartbeats: ${
+      plan.heartbeats.map(words).join("; ")
+    }`
     const { exit, left, modelId, observed } = yield* simulate(variant, plan, seed % 4 === 3 ? seed : undefined)
     if (Exit.isFailure(exit)) return assert.fail(`${told}: ${exit.cause.toString()}`)
     if (Exit.isFailure(baseline.exit)) return assert.fail(`without faults: ${baseline.exit.cause.toString()}`)

@@ -1,8 +1,10 @@
+import { Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import { ApiFuture, RetryPolicy, ServiceClient, TrainingApi } from "effect-tinker"
 import type { TinkerConfig, TrainingClient } from "effect-tinker"
 import { adam, datum } from "./fixture.js"
+import { simulated } from "./simulated.js"
 import { type Answer, drop, json, type Seen, stub } from "./stub.js"
 
 type Handlers = Parameters<typeof stub>[0]
@@ -151,6 +153,16 @@ it.effect("a refusal that looks like the service's although it took the request 
     assert.deepStrictEqual(Array.from(stand.taken), [[1, "optim_step"], [2, "optim_step"]])
   })
 })
+
+it.effect("a number that was said to be taken and is not leaves no gap", () =>
+  simulated({}, (training, observed) =>
+    Effect.gen(function*() {
+      const { plan } = yield* Faults.Faults
+      const reused = Faults.answer(409, { body: { detail: "Training request sequence number was reused" } })
+      yield* plan({ path: "optim_step", fault: reused })
+      yield* ApiFuture.flatten(training.optimStep(adam))
+      assert.deepStrictEqual(observed.executed.map(({ name }) => name), ["forward \0", "step 0.1"])
+    })))
 
 it.effect("a server without passes that change nothing gets one whose gradient is zero", () => {
   let isFirst = true

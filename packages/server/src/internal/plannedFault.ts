@@ -5,7 +5,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import type { Fault } from "../Faults.js"
+import type { Fault, PlannedAnswer } from "../Faults.js"
 import * as Http from "./http.js"
 
 /**
@@ -32,7 +32,9 @@ export const apply = <R>(
     case "FailFuture":
       return answer
     case "Answer":
-      return Effect.succeed(HttpServerResponse.setHeaders(plannedAnswer(fault), fault.headers))
+      return Effect.succeed(plannedAnswer(fault))
+    case "ReplaceAnswer":
+      return Effect.as(answer, plannedAnswer(fault.by))
     case "Drop":
       return new ConnectionDropped()
     case "LoseAnswer":
@@ -50,13 +52,17 @@ export const apply = <R>(
   }
 }
 
-const plannedAnswer = (fault: Extract<Fault, { readonly _tag: "Answer" }>): HttpServerResponse.HttpServerResponse => {
-  const { body, contentType, status } = fault
-  if (typeof body !== "string") return Http.json(body, status)
-  return body === ""
-    ? HttpServerResponse.empty({ status, headers: { "content-length": "0" } })
-    : HttpServerResponse.uint8Array(new TextEncoder().encode(body), { status, contentType })
-}
+const plannedAnswer = (
+  { body, contentType, headers, status }: PlannedAnswer
+): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.setHeaders(
+    typeof body !== "string"
+      ? Http.json(body, status)
+      : body === ""
+      ? HttpServerResponse.empty({ status, headers: { "content-length": "0" } })
+      : HttpServerResponse.uint8Array(new TextEncoder().encode(body), { status, contentType }),
+    headers
+  )
 
 const bodyOf = ({ body }: HttpServerResponse.HttpServerResponse): Uint8Array =>
   body._tag === "Uint8Array" ? body.body : new Uint8Array(0)
