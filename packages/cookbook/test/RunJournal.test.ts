@@ -1,4 +1,4 @@
-import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine, CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import { Error as PlatformError, KeyValueStore } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } from "effect"
@@ -226,6 +226,24 @@ describe("RunJournal", () => {
       assert.deepStrictEqual(resumed.logprobs, unbroken.logprobs)
       assert.deepStrictEqual(resumed.history, unbroken.history)
     }).pipe(Effect.provide(server)))
+
+  const odd: ReadonlyArray<readonly [string, Faults.Fault]> = [
+    ["404 for the session", Faults.answer(404, { body: { detail: "there is no session abc" } })],
+    ["410 for the session", Faults.answer(410, { body: { detail: "the session abc has ended" } })],
+    ["a proxy's page 404", Faults.answer(404, { body: "<html>nginx</html>", contentType: "text/html" })]
+  ]
+  for (const [what, fault] of odd) {
+    it.effect(`${what} in answer to a load is no lost checkpoint: the newest is gone on from`, () =>
+      Effect.gen(function*() {
+        const { plan, unused } = yield* Faults.Faults
+        const entries: Entries = new Map()
+        yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 7, torn: false } }))
+        yield* plan({ path: "load_weights", fault })
+        const resumed = yield* afterLease(run({ entries, totalSteps: 12 }))
+        assert.strictEqual(resumed.position, 8)
+        assert.lengthOf(yield* unused, 0)
+      }).pipe(Effect.provide(Layer.provideMerge(server, Faults.layer))))
+  }
 
   it.effect("a journal that is damaged is Unreadable rather than begun anew", () =>
     Effect.gen(function*() {
