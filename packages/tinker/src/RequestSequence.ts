@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
-import { aboutNumber, cannotServe } from "./internal/numberRefusal.js"
+import { cannotServe, isConflict, isNumberTaken } from "./internal/numberRefusal.js"
 import {
   isDefinitelyRefused,
   OutcomeUnknownError,
@@ -135,10 +135,12 @@ export const make = (options: {
     Effect.matchEffect(fillers[attempt]!(one.seqId, () => {}), {
       onSuccess: () => Effect.void,
       onFailure: (error) => {
-        if (aboutNumber(error, "filler")) return Effect.void
+        if (isNumberTaken(error)) return Effect.void
         if (!cannotServe(error)) return Effect.fail(withOperation(error, operation))
-        return attempt + 1 < fillers.length
-          ? fill(operation, one, attempt + 1)
+        if (attempt + 1 < fillers.length) return fill(operation, one, attempt + 1)
+        // A filler names nothing that could exist already, so what it conflicts with is its number.
+        return isConflict(error)
+          ? Effect.void
           : new OutcomeUnknownError({
             operation,
             unknownCall: one.operation,
@@ -154,7 +156,7 @@ export const make = (options: {
       let refused = true
       let isTaken = false
       const note = (error: TinkerError) => {
-        isTaken ||= refused && aboutNumber(error, "call")
+        isTaken ||= refused && isNumberTaken(error)
         refused &&= isDefinitelyRefused(error)
       }
       return Effect.map(Effect.exit(request(number, note)), (exit) => ({ exit, refused, isTaken: isTaken && refused }))

@@ -234,7 +234,9 @@ const judge = (seed: number) =>
     const told = `plan ${seed}: ${plan.requests.map(words).join("; ")}; heartbeats: ${
       plan.heartbeats.map(words).join("; ")
     }`
-    const { exit, left, modelId, observed } = yield* simulate(variant, plan, seed % 4 === 3 ? seed : undefined)
+    const { exit, left, modelId, observed } = yield* simulate(variant, plan, seed % 4 === 3 ? seed : undefined).pipe(
+      Effect.catchAllDefect((defect) => Effect.die(new Error(`${told}: ${String(defect)}`)))
+    )
     if (Exit.isFailure(exit)) return assert.fail(`${told}: ${exit.cause.toString()}`)
     if (Exit.isFailure(baseline.exit)) return assert.fail(`without faults: ${baseline.exit.cause.toString()}`)
     assert.deepStrictEqual(left, nothing, told)

@@ -151,3 +151,17 @@ it.effect("a training queue that stands still is shown as a state, and told of i
     yield* future.cancel
   }).pipe(Effect.provide(layer), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
 })
+
+const trouble = json({ detail: "in trouble" }, 503)
+
+it.effect("the state after a server is back is not that of the attempts that failed", () => {
+  const { layer } = server([trouble, trouble, json({ type: "try_again" })])
+  return Effect.gen(function*() {
+    const future = yield* step
+    const seen: Array<string> = []
+    yield* Effect.fork(Stream.runForEach(future.states, ({ _tag }) => Effect.sync(() => seen.push(_tag))))
+    yield* TestClock.adjust("1 minute")
+    assert.deepStrictEqual(seen, ["submitted", "retrying", "retrying", "submitted"])
+    yield* future.cancel
+  }).pipe(Effect.provide(layer))
+})

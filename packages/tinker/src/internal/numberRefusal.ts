@@ -1,22 +1,16 @@
 /** What a refusal says of the number under which a training request was sent. Servers word it as they like. */
 import type { TinkerError } from "../TinkerError.js"
 
-/**
- * Whether the service says that another request has the number. For a filler any conflict says so, as it names nothing that
- * could exist already; a call may be refused as a conflict for the name that it gives.
- */
-export const aboutNumber = (error: TinkerError, request: "filler" | "call"): boolean => {
-  if (error._tag !== "ApiStatusError" || error.isForeign === true) return false
-  switch (error.status) {
-    case 409:
-      return request === "filler" || namesNumber.test(error.detail)
-    case 400:
-    case 422:
-      return namesNumber.test(error.detail)
-    default:
-      return false
-  }
-}
+/** Whether the service says that another request has the number. */
+export const isNumberTaken = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && error.isForeign !== true && ofNumber.has(error.status)
+  && namesNumber.test(error.detail)
+
+const ofNumber: ReadonlySet<number> = new Set([400, 409, 422])
+
+/** Whether the service refuses a request as one that conflicts with another, without a word of numbers. */
+export const isConflict = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && error.isForeign !== true && error.status === 409
 
 /** Such as "request 4 of this model was another one", or "sequence number was reused". */
 const namesNumber =
@@ -29,4 +23,4 @@ const namesNumber =
 export const cannotServe = (error: TinkerError): boolean =>
   error._tag === "ApiStatusError" && error.isForeign !== true && ofForm.has(error.status)
 
-const ofForm: ReadonlySet<number> = new Set([400, 404, 405, 415, 422, 501])
+const ofForm: ReadonlySet<number> = new Set([400, 404, 405, 409, 415, 422, 501])
