@@ -67,14 +67,14 @@ export const post = ({ ask, call }: Asked, path: string, json: unknown): Effect.
 export const get = ({ ask, call }: Asked, path: string): Effect.Effect<Answer> =>
   ask({ ...call, method: "GET", path, query: "", json: undefined, body: new Uint8Array(0) })
 
-/** Asks for a result, again and again, until it is there or so much time is over. */
+/** Asks for a result, again and again, until it is there or so much time is over; whoever leaves need not wait for it. */
 export const retrieve = (asked: Asked, requestId: string, millis: number): Effect.Effect<Answer> =>
   Effect.flatMap(Clock.currentTimeMillis, (start) => {
     const question = post(asked, "retrieve_future", { request_id: requestId, allow_metadata_only: false })
-    return Effect.repeat(question, {
+    return Effect.interruptible(Effect.repeat(question, {
       while: (answer) =>
         isNotYet(answer) ? Effect.map(Clock.currentTimeMillis, (now) => now - start < millis) : Effect.succeed(false)
-    })
+    }))
   })
 
 export const isNotYet = ({ body }: Answer): boolean => Predicate.hasProperty(body, "type") && body.type === "try_again"
