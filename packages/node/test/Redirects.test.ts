@@ -1,5 +1,4 @@
-import { FetchHttpClient } from "@effect/platform"
-import type { HttpClient } from "@effect/platform"
+import { FetchHttpClient, HttpClient, HttpClientRequest } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { RequestExtras, TinkerHttpClient } from "effect-tinker"
@@ -136,6 +135,24 @@ it.scoped("a fetch that follows by itself is an error, not an answer", () =>
     assert.include(String(error), "followed a redirect to another origin by itself")
     assert.notInclude(String(error), "secret")
     assert.lengthOf(heard(other), 1)
+  }))
+
+it.scoped("a client that follows by itself is an error, and one that rewrites addresses is none", () =>
+  Effect.gen(function*() {
+    const other = yield* away
+    const home = yield* redirecting(302, () => `${other.url}/there`)
+    const made = (change: (client: HttpClient.HttpClient) => HttpClient.HttpClient) =>
+      Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, change)).pipe(
+        Layer.provide(FetchHttpClient.layer)
+      )
+    const answer = (layer: Layer.Layer<HttpClient.HttpClient, unknown>) =>
+      send("GET").pipe(Effect.provide(transport(home.url, secrets, layer)))
+    const error = yield* Effect.flip(answer(made(HttpClient.followRedirects(3))))
+    assert.include(String(error), "followed a redirect to another origin by itself")
+    const gateway = HttpClient.mapRequest((request: HttpClientRequest.HttpClientRequest) =>
+      HttpClientRequest.setUrl(request, request.url.replace(home.url, other.url))
+    )
+    assert.strictEqual(new TextDecoder().decode((yield* answer(made(gateway))).body), "{\"away\":true}")
   }))
 
 it.scoped("a fetch that hides where a redirect leads, as in browsers, is an error that says so", () =>

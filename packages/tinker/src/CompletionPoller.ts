@@ -7,6 +7,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import * as FuturesApi from "./FuturesApi.js"
@@ -50,7 +51,7 @@ const betweenPeeks = Duration.toMillis("1 minute")
 const mostEarly = 10_000
 
 /**
- * Polls while something waits, in the scope. Closing the scope sends the last acknowledgements.
+ * Polls while something waits, in the scope; the question ends with the last that waits. Closing the scope sends the last acknowledgements.
  *
  * @since 0.1.0
  * @category constructors
@@ -73,6 +74,7 @@ export const make = (options: {
     let ended = false
     let failures: PolicyRun.PolicyRun | undefined
     let peekedAt = -Infinity
+    let unwanted = () => {}
 
     const ask = (timeout: number | undefined, limit: Duration.Duration) =>
       Effect.suspend(() => {
@@ -143,33 +145,47 @@ export const make = (options: {
       const waited = now - entry.since
       if (waited < slow) return Effect.void
       peekedAt = now
-      return Effect.forkIn(
-        Effect.map(entry.peek(waited), (isThere) => {
-          if (isThere && waiting.delete(requestId)) Deferred.unsafeDone(entry.result, Effect.succeed(undefined))
-        }),
-        scope
-      )
+      const peek = Effect.map(entry.peek(waited), (isThere) => {
+        if (isThere && waiting.delete(requestId)) Deferred.unsafeDone(entry.result, Effect.succeed(undefined))
+      })
+      return Effect.map(Effect.forkIn(Effect.interruptible(peek), scope), (fiber) => {
+        entry.peeking = fiber
+      })
     })
+
+    /** A question that nobody wants answered any more ends, and frees what the server holds for it. */
+    const whileWanted = (question: Effect.Effect<boolean>) =>
+      Effect.raceFirst(
+        question,
+        Effect.async<boolean>((resume) => {
+          unwanted = () => resume(Effect.succeed(true))
+        })
+      )
 
     const loop = Effect.gen(function*() {
       let goesOn = true
       while (goesOn && (waiting.size > 0 || read.size > 0)) {
         const idle = waiting.size === 0
-        goesOn = yield* Effect.matchEffect(
-          ask(idle ? 0 : undefined, idle ? acknowledgeTimeout : FuturesApi.pollTimeout),
-          {
+        goesOn = yield* whileWanted(
+          Effect.matchEffect(ask(idle ? 0 : undefined, idle ? acknowledgeTimeout : FuturesApi.pollTimeout), {
             onSuccess: (reply) =>
               Effect.sync(() => {
                 tell(reply)
                 return true
               }),
             onFailure: afterFailure
-          }
+          })
         )
         yield* peekAtOldest
       }
       running = false
     })
+
+    const giveUp = (requestId: RequestId, { peeking }: Entry) =>
+      Effect.suspend(() => {
+        if (waiting.delete(requestId) && waiting.size === 0) unwanted()
+        return peeking === undefined ? Effect.void : Fiber.interrupt(peeking)
+      })
 
     const start = Effect.suspend(() => {
       if (running) return Effect.void
@@ -199,11 +215,9 @@ export const make = (options: {
           }
           // Registered before the poll starts: its answer may come at once.
           const result = Deferred.unsafeMake<number | undefined>(FiberId.none)
-          waiting.set(requestId, { result, since, peek })
-          return Effect.onInterrupt(
-            Effect.zipRight(start, Deferred.await(result)),
-            () => Effect.sync(() => waiting.delete(requestId))
-          )
+          const entry: Entry = { result, since, peek, peeking: undefined }
+          waiting.set(requestId, entry)
+          return Effect.onInterrupt(Effect.zipRight(start, Deferred.await(result)), () => giveUp(requestId, entry))
         }),
       acknowledge: (requestId) =>
         Effect.suspend(() => {
@@ -217,4 +231,6 @@ interface Entry {
   readonly result: Deferred.Deferred<number | undefined>
   readonly since: number
   readonly peek: (waited: number) => Effect.Effect<boolean>
+  /** Asks for it alone at the moment, or did. */
+  peeking: Fiber.Fiber<void> | undefined
 }

@@ -451,15 +451,25 @@ export const make: Effect.Effect<
   const maxBytesOf = ({ maxResponseBytes, path }: Request): number =>
     maxResponseBytes ?? config.maxResponseBytes[path.endsWith("/retrieve_future") ? "results" : "others"]
 
-  const steered = manualRedirects(client)
-  const scopedClient = HttpClient.withScope(steered)
-
-  const checked = (request: Request, answer: HttpClientResponse.HttpClientResponse) => {
-    const description = redirectIssue(answer)
-    return description === undefined
-      ? Effect.succeed(answer)
-      : new ApiResponseValidationError({ operation: request.operation, description, path: request.path })
-  }
+  /** The answer of a client that leaves redirects to the SDK. */
+  const steered = <E, R>(
+    message: HttpClientRequest.HttpClientRequest,
+    request: Request,
+    send: (
+      client: HttpClient.HttpClient
+    ) => (
+      message: HttpClientRequest.HttpClientRequest
+    ) => Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>
+  ): Effect.Effect<HttpClientResponse.HttpClientResponse, E | TinkerError, R> =>
+    Effect.suspend(() => {
+      let sent = message.url
+      return Effect.flatMap(send(manualRedirects(client, (url) => sent = url))(message), (answer) => {
+        const description = redirectIssue(answer, sent)
+        return description === undefined
+          ? Effect.succeed(answer)
+          : new ApiResponseValidationError({ operation: request.operation, description, path: request.path })
+      })
+    })
 
   const read = (request: Request, answer: HttpClientResponse.HttpClientResponse) =>
     Effect.mapError(
@@ -473,11 +483,10 @@ export const make: Effect.Effect<
     request: Request,
     scope: Scope.Scope
   ): Effect.Effect<Answer, HttpClientError.HttpClientError | TinkerError> =>
-    Scope.extend(scopedClient.execute(message), scope).pipe(
+    Scope.extend(steered(message, request, (client) => HttpClient.withScope(client).execute), scope).pipe(
       // It may last for long, and must not take the place of other requests meanwhile.
       Effect.provideService(CurrentTraffic, "download"),
       Effect.locally(HttpClient.currentTracerPropagation, false),
-      Effect.flatMap((answer) => checked(request, answer)),
       Effect.flatMap((answer): Effect.Effect<Answer, HttpClientError.HttpClientError | TinkerError> =>
         answer.status >= 200 && answer.status < 300
           ? Effect.succeed({ status: answer.status, headers: answer.headers, body: noBytes, stream: answer.stream })
@@ -517,9 +526,9 @@ export const make: Effect.Effect<
       ? opened(message, request, request.streamedIn)
       // The platform's clients send the ids of spans unless they are told not to.
       : Effect.locally(
-        steered.execute(message).pipe(
-          Effect.flatMap((answer) => checked(request, answer)),
-          Effect.flatMap((answer) => read(request, answer))
+        Effect.flatMap(
+          steered(message, request, (client) => client.execute),
+          (answer) => read(request, answer)
         ),
         HttpClient.currentTracerPropagation,
         false

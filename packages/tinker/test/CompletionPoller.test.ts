@@ -267,3 +267,68 @@ for (const together of [true, false]) {
     })
   })
 }
+
+/** Counts requests of a kind that are open. */
+const opened = () => {
+  let count = 0
+  return {
+    count: () => count,
+    hold: Effect.acquireUseRelease(
+      Effect.sync(() => count++),
+      () => Effect.never,
+      () => Effect.sync(() => count--)
+    )
+  }
+}
+
+it.effect("the common question ends with the last sample that waits, and what was read is acknowledged then", () => {
+  const polls = opened()
+  let asked = 0
+  const { layer, to } = stub({
+    ...config,
+    retrieve_futures: ({ body }) =>
+      body.timeout === 0
+        ? json({ completions: [], cursor: 1 })
+        : asked++ === 0
+        ? json({ completions: [completion("sample-0", 10)], cursor: 1 })
+        : polls.hold
+  })
+  return Effect.gen(function*() {
+    const sampling = yield* createClient
+    yield* sampling.sample(call)
+    yield* TestClock.adjust("1 second")
+    const fibers = yield* Effect.forEach([1, 2, 3], () => Effect.fork(sampling.sample(call)))
+    yield* TestClock.adjust("1 second")
+    yield* Fiber.interrupt(fibers[0]!)
+    assert.strictEqual(polls.count(), 1)
+    yield* Fiber.interruptAll(fibers)
+    yield* TestClock.adjust(0)
+    assert.strictEqual(polls.count(), 0)
+    const before = to("retrieve_futures").length
+    yield* TestClock.adjust("5 minutes")
+    assert.lengthOf(to("retrieve_futures"), before)
+    assert.deepStrictEqual(acknowledged(to("retrieve_futures")).flat(), ["sample-0"])
+    // The next ones are asked for together again.
+    const next = yield* Effect.fork(sampling.sample(call))
+    yield* TestClock.adjust("1 second")
+    assert.strictEqual(polls.count(), 1)
+    yield* Fiber.interrupt(next)
+  }).pipe(Effect.provide(layer))
+})
+
+it.effect("the question for the state of one sample ends with that sample", () => {
+  const singles = opened()
+  const { layer } = stub({
+    ...config,
+    retrieve_futures: () => Effect.as(Effect.sleep("20 seconds"), json({ completions: [], cursor: 0 })),
+    retrieve_future: () => singles.hold
+  })
+  return Effect.gen(function*() {
+    const sampling = yield* createClient
+    const slow = yield* Effect.fork(sampling.sample(call))
+    yield* TestClock.adjust("41 seconds")
+    assert.strictEqual(singles.count(), 1)
+    yield* Fiber.interrupt(slow)
+    assert.strictEqual(singles.count(), 0)
+  }).pipe(Effect.provide(layer))
+})

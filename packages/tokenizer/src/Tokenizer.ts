@@ -6,6 +6,7 @@ import type * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { fileIssue } from "./internal/fileIssue.js"
 import { findModel, type ModelInfo } from "./internal/findModel.js"
 import * as Library from "./internal/library.js"
 import { readFolder } from "./internal/readFolder.js"
@@ -78,6 +79,8 @@ export const make = (options: {
         })
       )
     )
+    const issue = fileIssue(file)
+    if (issue !== undefined) return yield* new TokenizerError({ ...issue, path })
     const config = yield* Library.decodeConfigFile(options.configJson ?? {}).pipe(
       Effect.mapError((cause) =>
         new TokenizerError({

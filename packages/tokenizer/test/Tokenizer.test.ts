@@ -187,6 +187,81 @@ it.effect("says which part of a tokenizer it does not know", () =>
     assert.include(error.message, "Clairvoyant")
   }))
 
+const refusalOf = (file: object) => Effect.flip(fromFiles({ "tokenizer.json": JSON.stringify(file) }))
+
+it.effect("refuses ids that are no whole numbers from 0 on, and names the token", () =>
+  Effect.gen(function*() {
+    for (const id of [-1, 0.5, 2 ** 31, "7", null, true]) {
+      for (
+        const file of [
+          { ...minimal, model: { ...minimal.model, vocab: { ...minimal.model.vocab, odd: id } } },
+          ...(typeof id === "number" ? [{ ...minimal, added_tokens: [{ id, content: "odd", special: true }] }] : [])
+        ]
+      ) {
+        const error = yield* refusalOf(file)
+        assert.strictEqual(error.reason, "Malformed")
+        assert.include(error.message, `the token "odd" the id ${id}`)
+      }
+    }
+    const scores = { type: "Unigram", unk_id: 0, vocab: [["a", -1], ["b", "-2"]] }
+    assert.include((yield* refusalOf({ ...minimal, model: scores })).message, "entry 1 in model.vocab")
+    assert.include((yield* refusalOf({ ...minimal, model: { type: "BPE", merges: [] } })).message, "no model.vocab")
+  }))
+
+it.effect("refuses models of a type that it does not know, by name", () =>
+  Effect.gen(function*() {
+    for (const type of ["WordLevel", "Clairvoyant", 7, undefined]) {
+      const error = yield* refusalOf({ ...minimal, model: { type, vocab: { a: 0 }, unk_token: "a" } })
+      assert.strictEqual(error.reason, "Unsupported")
+      assert.include(error.message, type === undefined ? "none" : String(type))
+    }
+    // An old file that names none has merges.
+    const { type: _, ...untyped } = { ...minimal.model, continuing_subword_prefix: null, unk_token: null }
+    const tokenizer = yield* fromFiles({ "tokenizer.json": JSON.stringify({ ...minimal, model: untyped }) })
+    assert.deepStrictEqual(Array.from(tokenizer.encode("abba")), [2, 1, 0])
+  }))
+
+it.effect("refuses what would give other tokens than the file says", () =>
+  Effect.gen(function*() {
+    const split = (behavior: string, pattern: object = { String: " " }) => ({ type: "Split", behavior, pattern })
+    const sequence = (...pretokenizers: ReadonlyArray<object>) => ({ type: "Sequence", pretokenizers })
+    for (
+      const [file, part] of [
+        [{ pre_tokenizer: sequence(split("Isolated"), split("Contiguous")) }, "Split of the behavior Contiguous"],
+        [{ pre_tokenizer: split("MergedWithPrevious") }, "Split of the behavior MergedWithPrevious"],
+        [{ pre_tokenizer: { type: "Punctuation" } }, "Punctuation of the behavior Isolated"],
+        [{ model: { ...minimal.model, continuing_subword_prefix: "##" } }, "continuing_subword_prefix"],
+        [{ model: { ...minimal.model, dropout: 0.1 } }, "model.dropout"]
+      ] as const
+    ) {
+      const error = yield* refusalOf({ ...minimal, ...file })
+      assert.strictEqual(error.reason, "Unsupported")
+      assert.include(error.message, part)
+    }
+    // There is no space left to be joined to anything.
+    const spaces = { type: "Replace", pattern: { String: " " }, content: "_" }
+    const file = { ...minimal, normalizer: spaces, pre_tokenizer: split("MergedWithPrevious") }
+    yield* fromFiles({ "tokenizer.json": JSON.stringify(file) })
+  }))
+
+it.effect("refuses a pattern that can take time without end, wherever it stands", () =>
+  Effect.gen(function*() {
+    const pattern = { Regex: "(a+)+$" }
+    for (
+      const file of [
+        { pre_tokenizer: { type: "Split", behavior: "Isolated", pattern } },
+        { pre_tokenizer: { type: "Sequence", pretokenizers: [{ type: "Split", behavior: "Isolated", pattern }] } },
+        { normalizer: { type: "Replace", pattern, content: "" } },
+        { decoder: { type: "Replace", pattern, content: "" } }
+      ]
+    ) {
+      const error = yield* refusalOf({ ...minimal, ...file })
+      assert.strictEqual(error.reason, "Unsupported")
+      assert.include(error.message, `in its ${Object.keys(file)[0]!}`)
+      assert.include(error.message, "time without end")
+    }
+  }))
+
 it.effect("fails when a file cannot be read", () =>
   Effect.gen(function*() {
     const denied = FileSystem.layerNoop({

@@ -102,10 +102,13 @@ export const answersInPlace = <A, B, E, R>(
       }
       return end !== undefined && delivered === drawn && position === waiting.length
         ? Effect.failCause(end)
-        : Effect.zipRight(arrival.wait, take)
+        : Effect.zipRight(Effect.zipRight(arrival.wait, gathering), take)
     })
     return Stream.repeatEffectChunkOption(take)
   }))
+
+/** A turn of the timers: taking answers one by one would cost as much as all else here. */
+const gathering = Effect.sleep(0)
 
 /** What fibers wait for; `give` wakes those that wait now. */
 interface Signal {

@@ -9,16 +9,20 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
 /**
- * The same client, told to leave redirects alone. Of itself `fetch` follows them, and takes every header along wherever that
+ * The same client, told to leave redirects alone, for one request; `sent` hears where that goes. Of itself `fetch` follows them, and takes every header along wherever that
  * is, the credential too.
  *
  * What a user has set for `fetch` beside the client is known only inside of it, where its requests are prepared; so the
  * setting is made there, and ends with the request.
  */
-export const manualRedirects = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
-  HttpClient.mapRequestEffect(client, (request) => Effect.as(setManual, request)).pipe(
-    HttpClient.transformResponse(Effect.mapInputContext<never, never>(identity))
-  )
+export const manualRedirects = (client: HttpClient.HttpClient, sent: (url: string) => void): HttpClient.HttpClient =>
+  HttpClient.mapRequestEffect(client, (request) =>
+    Effect.map(setManual, () => {
+      sent(request.url)
+      return request
+    })).pipe(
+      HttpClient.transformResponse(Effect.mapInputContext<never, never>(identity))
+    )
 
 /** Whether a request has left its origin, to which the headers set for `fetch` belong as all others do. */
 export class IsAbroad extends Context.Reference<IsAbroad>()("effect-tinker/internal/manualRedirects/IsAbroad", {
@@ -34,20 +38,22 @@ const setManual = FiberRef.update(FiberRef.currentContext, (context) => {
   })
 })
 
-/** What keeps an answer of a client that follows redirects by itself, or hides them, from being used. */
-export const redirectIssue = (response: HttpClientResponse.HttpClientResponse): string | undefined => {
+/** What keeps an answer of a client that follows redirects by itself, or hides them, from being used. `sent`: where to it was. */
+export const redirectIssue = (response: HttpClientResponse.HttpClientResponse, sent: string): string | undefined => {
   if (response.status === 0) {
     return "it is a redirect, and this runtime does not tell where to, so that it cannot be followed without the credential"
   }
   const source = sourceOf(response)
-  // Whoever rewrites addresses on purpose does not report a redirect.
-  const followed = source["redirected"] === true ? source["url"] : source["responseURL"]
-  if (typeof followed !== "string" || !URL.canParse(followed) || !URL.canParse(response.request.url)) return undefined
-  return new URL(followed).origin === new URL(response.request.url).origin
-    ? undefined
-    : "the HttpClient followed a redirect to another origin by itself, and may have taken the credential along. Use a client "
+  // Who rewrites addresses on purpose does so before, and reports no redirect.
+  const reached = [response.request.url, source["redirected"] === true ? source["url"] : source["responseURL"]]
+  return reached.some((url) => typeof url === "string" && isElsewhere(url, sent))
+    ? "the HttpClient followed a redirect to another origin by itself, and may have taken the credential along. Use a client "
       + "that leaves redirects alone, and replace the key"
+    : undefined
 }
+
+const isElsewhere = (url: string, sent: string): boolean =>
+  URL.canParse(url) && URL.canParse(sent) && new URL(url).origin !== new URL(sent).origin
 
 /** What the platform's response was made of: an answer of `fetch`, or an `XMLHttpRequest`. */
 const sourceOf = (response: object): Record<string, unknown> => {
