@@ -228,9 +228,7 @@ export const make = (options: {
     seqId = base + last + 1
     uncertain = [
       ...uncertain,
-      ...sent.flatMap(({ exit, isTaken }, i) =>
-        i <= last && Exit.isFailure(exit) && !isTaken ? [{ seqId: base + i, operation }] : []
-      )
+      ...sent.flatMap(({ exit }, i) => i <= last && Exit.isFailure(exit) ? [{ seqId: base + i, operation }] : [])
     ]
     const failure = sent.find(({ exit }) => Exit.isFailure(exit) && exit !== unsent.exit) ?? unsent
     return Effect.zipRight(
