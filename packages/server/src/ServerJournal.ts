@@ -17,6 +17,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as DiskTrouble from "./internal/diskTrouble.js"
 import * as Frames from "./internal/frames.js"
 import * as JournalFile from "./internal/journalFile.js"
 import { ServerError } from "./ServerError.js"
@@ -77,6 +78,12 @@ export interface Service {
    * are written.
    */
   readonly unsafeCommit: (changes: ReadonlyArray<Change>) => Effect.Effect<void, ServerError>
+
+  /**
+   * Takes small changes, without payloads, that nobody waits for. When they cannot be written they are written together with
+   * the next that can, and before them.
+   */
+  readonly unsafeOwe: (changes: ReadonlyArray<Change>) => void
 
   /** The bytes that belong to the value of a key. */
   readonly payload: (key: string) => Effect.Effect<Uint8Array, ServerError>
@@ -141,6 +148,20 @@ export const layer = (
       const life = (yield* Clock.currentTimeMillis).toString(36)
       let kept = entries
 
+      const refused = (place: string) => (cause: PlatformError.PlatformError): Effect.Effect<never, ServerError> =>
+        Effect.zipRight(
+          Effect.logError(`${place}: ${cause.message}`),
+          new ServerError({ reason: "FileSystem", description: DiskTrouble.refused(cause), cause })
+        )
+      const damaged = (place: string) =>
+        Effect.zipRight(
+          Effect.logError(`${place} is not as it was written`),
+          new ServerError({
+            reason: "DamagedFile",
+            description: "a file of what the server keeps is damaged; see the server's log"
+          })
+        )
+
       return {
         liveModels: options.liveModels ?? true,
         take: Effect.sync(() => {
@@ -148,27 +169,32 @@ export const layer = (
           kept = []
           return taken
         }),
-        unsafeCommit: (changes) => Effect.mapError(file.unsafeCommit(changes), failed(folder)),
+        // Its failure is in the log already, once for all that were to be written together.
+        unsafeCommit: (changes) =>
+          Effect.mapError(
+            file.unsafeCommit(changes),
+            (cause) => new ServerError({ reason: "FileSystem", description: DiskTrouble.refused(cause), cause })
+          ),
+        unsafeOwe: file.unsafeOwe,
         payload: (key) =>
-          Effect.mapError(file.payload(key), failed(folder)).pipe(
-            Effect.flatMap((payload) =>
-              payload === undefined ? damaged(folder, `nothing of ${key}`) : Effect.succeed(payload)
-            )
+          Effect.catchAll(file.payload(key), refused(folder)).pipe(
+            Effect.flatMap((payload) => payload === undefined ? damaged(folder) : Effect.succeed(payload))
           ),
         life,
         statePath: place,
         writeState: (name, bytes) => {
           const sealed = Frames.encode("", [bytes])
-          return Effect.as(
-            Effect.mapError(fs.writeFile(place(name), sealed), failed(place(name))),
-            { name, bytes: sealed.byteLength }
+          return fs.writeFile(place(name), sealed).pipe(
+            Effect.as({ name, bytes: sealed.byteLength }),
+            Effect.tapError(() => Effect.ignore(fs.remove(place(name), { force: true }))),
+            Effect.catchAll(refused(place(name)))
           )
         },
         readState: ({ name }) =>
-          Effect.mapError(fs.readFile(place(name)), failed(place(name))).pipe(
+          Effect.catchAll(fs.readFile(place(name)), refused(place(name))).pipe(
             Effect.flatMap((bytes) => {
               const frame = Frames.decode(bytes)
-              return frame === undefined ? damaged(place(name), "it is not whole") : Effect.succeed(frame.payload)
+              return frame === undefined ? damaged(place(name)) : Effect.succeed(frame.payload)
             })
           ),
         hasState: ({ bytes, name }) =>
@@ -190,6 +216,3 @@ export const layer = (
 
 const failed = (place: string) => (cause: PlatformError.PlatformError): ServerError =>
   new ServerError({ reason: "FileSystem", description: `${place}: ${cause.message}`, cause })
-
-const damaged = (place: string, what: string) =>
-  new ServerError({ reason: "DamagedFile", description: `${place}: ${what}` })

@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { uuid } from "./internal/uuid.js"
+import type { ServerError } from "./ServerError.js"
 
 /**
  * @since 0.1.0
@@ -49,19 +50,24 @@ export type Status =
  * @category models
  */
 export interface Service {
+  /** Fails, and makes none, when it cannot be kept. */
   readonly create: (
     options: Pick<Session, "tags" | "userMetadata" | "displayName" | "owner"> & {
       readonly projectId?: string | undefined
     }
-  ) => Effect.Effect<Session>
+  ) => Effect.Effect<Session, ServerError>
   /** Also finds sessions that are finished. */
   readonly get: (sessionId: string) => Session | undefined
   /** All of them, the newest first, finished ones too. */
   readonly list: () => ReadonlyArray<Session>
-  readonly assignProject: (session: Session, projectId: string) => Effect.Effect<void>
+  /** Fails, and changes nothing, when it cannot be kept. */
+  readonly assignProject: (session: Session, projectId: string) => Effect.Effect<void, ServerError>
   readonly heartbeat: (session: Session) => Effect.Effect<void>
-  /** Ends a session. The first reason counts; to finish again is no error. */
-  readonly finish: (session: Session, reason: string, detail?: string) => Effect.Effect<void>
+  /**
+   * Ends a session. The first reason counts; to finish again is no error. Fails when that cannot be kept: it has ended then,
+   * and to finish it again tries to keep it.
+   */
+  readonly finish: (session: Session, reason: string, detail?: string) => Effect.Effect<void, ServerError>
 }
 
 /**
@@ -74,7 +80,7 @@ export interface Options {
   /** Called when one has ended so. */
   readonly onExpired?: ((session: Session) => Effect.Effect<void>) | undefined
   /** Called when what is known of a session has changed; after it has ended, and what belonged to it. */
-  readonly onChange?: ((kept: Kept) => Effect.Effect<void>) | undefined
+  readonly onChange?: ((kept: Kept) => Effect.Effect<void, ServerError>) | undefined
   /** Those of an earlier server, the oldest first. Their heartbeats are as of now. */
   readonly restored?: ReadonlyArray<Kept> | undefined
 }
@@ -96,6 +102,8 @@ interface Entry {
   projectId: string | undefined
   lastHeartbeat: number
   status: Status
+  /** Whether it has ended and that is not kept. */
+  isEndUnkept: boolean
 }
 
 /**
@@ -108,14 +116,22 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
     const entries = new Map<string, Entry>()
     const entryOf = (session: Session): Entry => entries.get(session.id)!
 
-    const end = (entry: Entry, status: Status): Effect.Effect<void> =>
+    const end = (entry: Entry, status: Status): Effect.Effect<void, ServerError> =>
       Effect.suspend(() => {
-        if (entry.status._tag !== "Active") return Effect.void
+        if (entry.status._tag !== "Active") return entry.isEndUnkept ? keepEnd(entry) : Effect.void
         entry.status = status
-        return Effect.zipRight(Scope.close(entry.scope, Exit.void), changed(entry))
+        return Effect.zipRight(Scope.close(entry.scope, Exit.void), keepEnd(entry))
       })
 
-    const changed = ({ projectId, session, status }: Entry): Effect.Effect<void> => {
+    const keepEnd = (entry: Entry): Effect.Effect<void, ServerError> =>
+      Effect.suspend(() => {
+        entry.isEndUnkept = true
+        return Effect.map(changed(entry), () => {
+          entry.isEndUnkept = false
+        })
+      })
+
+    const changed = ({ projectId, session, status }: Entry): Effect.Effect<void, ServerError> => {
       const { createdAt, displayName, id, owner, tags, userMetadata } = session
       return options.onChange?.({ id, tags, userMetadata, displayName, owner, createdAt, projectId, status }) ??
         Effect.void
@@ -137,7 +153,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
             return entry.status
           }
         }
-        const entry: Entry = { session, scope, projectId, lastHeartbeat, status }
+        const entry: Entry = { session, scope, projectId, lastHeartbeat, status, isEndUnkept: false }
         entries.set(session.id, entry)
         if (status._tag !== "Active") yield* Scope.close(scope, Exit.void)
         return entry
@@ -151,7 +167,13 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
       const sweep = Effect.flatMap(Clock.currentTimeMillis, (now) =>
         Effect.forEach(entries.values(), (entry) =>
           entry.status._tag === "Active" && now - entry.lastHeartbeat >= timeout
-            ? Effect.zipRight(end(entry, { _tag: "Expired" }), options.onExpired?.(entry.session) ?? Effect.void)
+            ? Effect.zipRight(
+              // Where it cannot be kept, the next sweep tries again.
+              Effect.ignoreLogged(end(entry, { _tag: "Expired" })),
+              options.onExpired?.(entry.session) ?? Effect.void
+            )
+            : entry.isEndUnkept
+            ? Effect.ignoreLogged(keepEnd(entry))
             : Effect.void, { discard: true }))
       yield* Effect.forkScoped(Effect.repeat(sweep, Schedule.spaced(Duration.millis(timeout / sweepsPerTimeout))))
     }
@@ -162,7 +184,11 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
           const id = yield* uuid
           const createdAt = yield* Clock.currentTimeMillis
           const entry = yield* open({ ...options, id, createdAt, projectId, status: { _tag: "Active" } }, createdAt)
-          yield* changed(entry)
+          yield* Effect.onError(changed(entry), () =>
+            Effect.suspend(() => {
+              entries.delete(id)
+              return Scope.close(entry.scope, Exit.void)
+            }))
           return entry.session
         }),
       get: (sessionId) =>
@@ -171,8 +197,10 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
         Array.from(entries.values(), ({ session }) => session).reverse(),
       assignProject: (session, projectId) =>
         Effect.suspend(() => {
-          entryOf(session).projectId = projectId
-          return changed(entryOf(session))
+          const entry = entryOf(session)
+          return Effect.map(changed({ ...entry, projectId }), () => {
+            entry.projectId = projectId
+          })
         }),
       heartbeat: (session) =>
         Effect.map(Clock.currentTimeMillis, (now) => {

@@ -92,6 +92,13 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
       Effect.flatMap(fs.open(file, { flag: "w" }), (open) => Effect.zipRight(open.writeAll(bytes), open.sync))
     )
 
+  /** What is no checkpoint any more. Where it cannot be removed, what was asked for is done all the same. */
+  const clearAway = (directory: string) =>
+    Effect.catchAll(
+      fs.remove(directory, { recursive: true }),
+      (error) => Effect.logWarning(`${directory} is removed at the next start: ${error.message}`)
+    )
+
   const directories = (parent: string) =>
     Effect.flatMap(
       fs.readDirectory(parent),
@@ -193,9 +200,12 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         yield* Effect.uninterruptible(Effect.gen(function*() {
           const exists = yield* fs.exists(place)
           if (exists) yield* fs.rename(place, replaced)
-          yield* fs.rename(beside, place)
+          yield* Effect.onError(
+            fs.rename(beside, place),
+            () => exists ? Effect.ignoreLogged(fs.rename(replaced, place)) : Effect.void
+          )
           onWritten(files.reduce((size, [, bytes]) => size + bytes.byteLength, 0))
-          if (exists) yield* fs.remove(replaced, { recursive: true })
+          if (exists) yield* clearAway(replaced)
         }))
       }).pipe(
         // Without this, a save that is interrupted or fails would leave its beginning until the next start.
@@ -208,7 +218,10 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
     update: (info) => {
       const directory = directoryOf(info.path)
       const beside = path.join(directory, newPrefix + metaFile)
-      return Effect.zipRight(writeFile(beside, encodeMeta(info)), fs.rename(beside, path.join(directory, metaFile)))
+      return Effect.onError(
+        Effect.zipRight(writeFile(beside, encodeMeta(info)), fs.rename(beside, path.join(directory, metaFile))),
+        () => Effect.ignore(fs.remove(beside, { force: true }))
+      )
     },
     read: (info) =>
       Effect.gen(function*() {
@@ -224,7 +237,7 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         const beside = path.join(parentOf(checkpoint), newPrefix + checkpoint.name)
         yield* fs.remove(beside, { recursive: true, force: true })
         yield* fs.rename(place, beside)
-        yield* fs.remove(beside, { recursive: true })
+        yield* clearAway(beside)
       }),
     list: (info) =>
       Effect.gen(function*() {

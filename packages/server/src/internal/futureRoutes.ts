@@ -39,8 +39,11 @@ export const make = (state: State.ServerState) => {
         }))
       case "Large":
         return Effect.succeed(Http.json({ status: "complete_metadata", response_payload_size: reply.size }))
-      case "Lost":
+      case "Lost": {
+        const lost = state.models.get(requestId.slice(0, requestId.lastIndexOf(":")))?.lost
+        if (lost !== undefined) return Http.refuse(410, `the request ${requestId} is lost with its model: ${lost}`)
         return Http.refuse(410, `the server was started anew before request ${requestId} was done`)
+      }
       case "Expired":
         return Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
       case "Failed":

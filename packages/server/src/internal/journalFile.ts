@@ -15,6 +15,8 @@ import * as JournalRows from "./journalRows.js"
 
 export interface JournalFile {
   readonly unsafeCommit: (changes: ReadonlyArray<Change>) => Effect.Effect<void, PlatformError.PlatformError>
+  /** Has changes without a payload written as soon as they can be, before all that are handed in later. */
+  readonly unsafeOwe: (changes: ReadonlyArray<Change>) => void
   /** None when nothing is known of the key. */
   readonly payload: (key: string) => Effect.Effect<Uint8Array | undefined, PlatformError.PlatformError>
 }
@@ -98,19 +100,35 @@ export const open = (
     const wake = yield* Effect.makeLatch(false)
     let waiting: Array<Pending> = []
 
+    // By key, in the order in which they were last owed.
+    const owed = new Map<string, Change>()
+    // Whether there is something of a batch behind `length` that failed: nothing is written until it is cut off, for a later
+    // process would take what is whole of it for what was done.
+    let isTorn = false
+    const mend = Effect.suspend(() =>
+      isTorn
+        ? Effect.map(current.file.truncate(length), () => {
+          isTorn = false
+        })
+        : Effect.void
+    )
+
     const drain = Effect.suspend(() => {
       const batch = waiting
       waiting = []
-      if (batch.length === 0) return Effect.void
-      const bytes = batch.length === 1 ? batch[0]!.frame : joined(batch.map(({ frame }) => frame))
+      const debts = Array.from(owed.values())
+      if (batch.length + debts.length === 0) return mend
+      const pieces = debts.length === 0 ? batch : [JournalRows.encode(debts), ...batch]
+      const bytes = pieces.length === 1 ? pieces[0]!.frame : joined(pieces.map(({ frame }) => frame))
       return Effect.gen(function*() {
-        const exit = yield* Effect.exit(current.file.writeAll(bytes))
+        const exit = yield* Effect.exit(Effect.zipRight(mend, current.file.writeAll(bytes)))
         if (Exit.isFailure(exit)) {
-          // Whatever of it was written would hide all that follows.
-          yield* Effect.ignore(current.file.truncate(length))
+          isTorn = true
+          yield* Effect.ignore(mend)
           yield* Effect.logError(`${place()} could not be written`, exit.cause)
         } else {
-          for (const { frame, notes } of batch) {
+          for (const debt of debts) if (owed.get(debt.key) === debt) owed.delete(debt.key)
+          for (const { frame, notes } of pieces) {
             for (const [key, bytes] of notes) {
               note(key, bytes === undefined ? undefined : { offset: length, length: frame.byteLength, bytes })
             }
@@ -119,29 +137,35 @@ export const open = (
         }
         for (const { done } of batch) yield* Deferred.done(done, exit)
       })
-    }).pipe(alone.withPermits(1), Effect.uninterruptible)
+    }).pipe(Effect.ignore, alone.withPermits(1), Effect.uninterruptible)
 
     const newPlace = () => path.join(folder, `${nameOf(count + 1)}.new`)
 
     /** Writes what is in force to a new file, while changes go on being appended to the old one. */
     const copy: Effect.Effect<Successor, PlatformError.PlatformError> = Effect.suspend(() => {
       const upTo = length
-      return Effect.map(
-        JournalCopy.write(fs, place(), newPlace(), Array.from(index)),
-        (copy) => ({ ...copy, upTo })
+      return JournalCopy.write(fs, place(), newPlace(), Array.from(index)).pipe(
+        Effect.map((copy) => ({ ...copy, upTo })),
+        Effect.onError(() => clear)
       )
     })
+
+    /** What is half done takes room that is short, perhaps. */
+    const clear = Effect.suspend(() => Effect.ignore(fs.remove(newPlace(), { force: true })))
 
     /** Appends to a copy what the old file has got since, and goes on with it. */
     const changeTo = (copy: Successor) =>
       Effect.gen(function*() {
         const next = yield* openFile(newPlace())
         yield* JournalCopy.append(fs, place(), next.file, copy.upTo, length).pipe(
+          // Before the old file goes: this is the only one then.
+          Effect.zipRight(next.file.sync),
           Effect.zipRight(fs.rename(newPlace(), path.join(folder, nameOf(count + 1)))),
-          Effect.onError(() => next.close)
+          Effect.onError(() => Effect.zipRight(next.close, clear))
         )
         const old = { place: place(), close: current.close }
         current = next
+        isTorn = false
         count += 1
         const shift = copy.length - copy.upTo
         for (const [key, at] of index) {
@@ -183,7 +207,7 @@ export const open = (
     })
 
     yield* Effect.addFinalizer(() => Effect.zipRight(drain, Effect.suspend(() => current.close)))
-    if (isStale()) yield* Effect.flatMap(copy, changeTo)
+    if (isStale()) yield* Effect.catchAll(Effect.flatMap(copy, changeTo), logFailure)
     yield* wake.await.pipe(
       Effect.zipRight(Effect.sync(() => wake.unsafeClose())),
       Effect.zipRight(drain),
@@ -201,6 +225,13 @@ export const open = (
           waiting.push({ ...JournalRows.encode(changes), done })
           wake.unsafeOpen()
           return Deferred.await(done)
+        },
+        unsafeOwe: (changes) => {
+          for (const change of changes) {
+            owed.delete(change.key)
+            owed.set(change.key, change)
+          }
+          wake.unsafeOpen()
         },
         payload: (key) =>
           Effect.suspend(() => {

@@ -95,7 +95,12 @@ export const restore = (
     }
 
     for (const result of results) yield* restoreResult(state, journal, result)
+    const known = new Set(results.map(({ ownerId, seqId }) => Records.requestIdOf(ownerId, seqId)))
     for (const { samplerId, seqId } of records.asked) {
+      if (known.has(Records.requestIdOf(samplerId, seqId))) {
+        changes.push(Records.withoutAsked(Records.requestIdOf(samplerId, seqId)))
+        continue
+      }
       const lost: Records.Result = {
         ownerId: samplerId,
         seqId,

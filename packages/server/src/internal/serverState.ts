@@ -39,6 +39,8 @@ export interface Model {
   unloaded: boolean
   /** Why it is not there any more, although it was not unloaded. */
   readonly lost: string | undefined
+  /** Has it not be there any more. */
+  readonly lose: (why: string) => void
   /** Gives it back to the engine where that does not have it. */
   readonly ready: Effect.Effect<void, Work.WorkError>
   /** Whether the engine has it. */
