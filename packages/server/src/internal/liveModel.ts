@@ -31,7 +31,7 @@ export interface Kept {
 
 interface Accepting {
   readonly changes: ReadonlyArray<Change>
-  /** Waits until they are. */
+  /** Waits until these are. */
   written: Effect.Effect<void, ServerError>
 }
 
@@ -92,17 +92,30 @@ export const accepted = (journal: Journal, { kept }: Model, seqId: number): Effe
         if (seqId === 0) kept.record = undefined
         kept.accepting.delete(seqId)
       }),
-      Effect.tapError(() =>
-        Effect.sync(() => {
-          accepting.written = Effect.suspend(() => {
-            // What is done meanwhile must not be there as if it were to be done.
-            if (kept.accepting.get(seqId) !== accepting) return Effect.void
-            return accepting.written = journal.unsafeCommit(accepting.changes)
-          })
-        })
-      )
+      Effect.tapError(() => Effect.sync(() => writeAgain(journal, kept, seqId, accepting)))
     )
   })
+
+const writeAgain = (journal: Journal, kept: Kept, seqId: number, accepting: Accepting): void => {
+  accepting.written = Effect.suspend(() => {
+    // What is done meanwhile must not be there as if it were to be done.
+    if (kept.accepting.get(seqId) !== accepting) return Effect.void
+    return accepting.written = journal.unsafeCommit(accepting.changes)
+  })
+}
+
+/** Lets that a request was taken wait for something else that is being written of it, or for changes that will be. */
+const acceptWith = (
+  journal: Journal,
+  kept: Kept,
+  seqId: number,
+  changes: ReadonlyArray<Change>,
+  written?: Effect.Effect<void, ServerError>
+): void => {
+  const accepting: Accepting = { changes, written: written ?? Effect.void }
+  if (written === undefined) writeAgain(journal, kept, seqId, accepting)
+  kept.accepting.set(seqId, accepting)
+}
 
 /** A token that a request shows was looked at when it came. */
 const withoutSecret = ({ body, route }: Http.Received): Uint8Array => {
@@ -144,8 +157,11 @@ export const keep = (
       gradient = changed === "weights" ? undefined : written.file
     }
     const progress = progressOf(model, done, { step, weights, gradient })
+    const written = journal.unsafeCommit([...changes, ...changesOf(model, progress)])
+    const accepting = kept.accepting.get(seqId)
+    if (accepting !== undefined) acceptWith(journal, kept, seqId, accepting.changes, written)
+    yield* written
     kept.accepting.delete(seqId)
-    yield* journal.unsafeCommit([...changes, ...changesOf(model, progress)])
     noteDone(kept, progress)
     for (const old of filesOf(before)) {
       if (old.name !== weights?.name && old.name !== gradient?.name) yield* journal.removeState(old.name)
@@ -161,9 +177,14 @@ export const keepLater = (
 ): void => {
   const { step = 0, weights, gradient } = model.kept.progress ?? {}
   const progress = progressOf(model, done, { step, weights, gradient })
-  journal.unsafeOwe([...changes, ...changesOf(model, progress)])
-  model.kept.accepting.delete(done.seqId)
-  noteDone(model.kept, progress)
+  const all = [...changes, ...changesOf(model, progress)]
+  journal.unsafeOwe(all)
+  const { kept } = model
+  if (kept.accepting.has(done.seqId)) {
+    // Its client is told that it was taken once this is written, and not before: there is nothing else of it.
+    acceptWith(journal, kept, done.seqId, all)
+  }
+  noteDone(kept, progress)
 }
 
 /** Removes what was written of a request that could not be kept. */
