@@ -194,6 +194,16 @@ export const removeUnkept = (journal: Journal, id: string, done: Done): Effect.E
 const fileName = (journal: Journal, id: string, { changed, seqId }: Done): string =>
   `${encodeURIComponent(id)}.${seqId}.${journal.life}.${changed}`
 
+/** Whose state a file is of, by its name, and of which request; that of a sampler has no number. */
+export const ownerOf = (name: string): { readonly id: string; readonly seqId: number } | undefined => {
+  const [, id, seqId] = /^([^.]+)\.(?:(\d+)\.[^.]+\.(?:weights|gradient)|adapter)$/.exec(name) ?? []
+  try {
+    return id === undefined ? undefined : { id: decodeURIComponent(id), seqId: Number(seqId ?? 0) }
+  } catch {
+    return undefined
+  }
+}
+
 const progressOf = (
   { id, lastRequestAt }: Model,
   { at, seqId }: Omit<Done, "changed">,

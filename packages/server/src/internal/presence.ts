@@ -58,7 +58,7 @@ export const make = (
       }),
       Effect.catchIf(
         (error) => error._tag === "ServerError" && error.reason === "DamagedFile",
-        () => Effect.zipRight(Effect.sync(() => lose(damaged)), failLost)
+        () => Effect.zipRight(Effect.sync(() => lose(damaged(what))), failLost)
       )
     )
   })
@@ -71,7 +71,14 @@ const notKept =
   "what computed it has ended and was started anew, and the server had not kept it. Go on from its last checkpoint"
 
 /** Why something is lost whose files are not as they were written. */
-export const damaged = "what the server had kept of it is damaged; see the server's log. Go on from its last checkpoint"
+export const damaged = (what: "session" | "model" | "sampler"): string =>
+  `what the server had kept of it is damaged; see the server's log. ${remedies[what]}`
+
+const remedies = {
+  session: "Begin a new one",
+  model: "Go on from its last checkpoint",
+  sampler: "Make a new sampling session"
+}
 
 /** Closes models when the engine has lost them for good, so that they hold nothing up. */
 export const closeLost = (engine: Engine.Service, models: ReadonlyMap<string, State.Model>): Effect.Effect<void> =>

@@ -86,6 +86,8 @@ export interface ServerState {
   readonly futures: Futures.Service
   readonly models: Map<string, Model>
   readonly samplers: Map<string, Sampler>
+  /** Why sessions, models and samplers of an earlier server are not there any more, by their ids. */
+  readonly lost: Map<string, string>
   /** Of two samplers with one id, the second finds the first. */
   readonly creating: Turns.Turns
   /** Of the runs that copies of checkpoints have made. */
@@ -143,6 +145,7 @@ export const make = (
       }),
       models,
       samplers,
+      lost: new Map(records?.lost),
       creating: Turns.make(),
       projectsOfCopies: new Map(
         records?.copies.flatMap(({ projectId, runId }) => projectId === undefined ? [] : [[runId, projectId] as const])
