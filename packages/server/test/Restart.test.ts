@@ -506,6 +506,9 @@ describe("a server that is started anew", () => {
         const cuts = [whole.length + 1, whole.length + 20, more.length - 1]
         for (const cut of cuts) {
           yield* fs.writeFile(yield* journalOf(folder), more.slice(0, cut))
+          // There is no state of a request before it is written down that it was taken.
+          const early = cut < more.length - 1 ? (yield* files(folder)).filter((name) => name.endsWith(".gradient")) : []
+          for (const name of early) yield* fs.remove(`${folder}/.server/state/${name}`)
           const answer = yield* life(done(Wire.forwardBackward(modelId, 1)))
           assert.strictEqual(answer.status, 200)
         }

@@ -151,6 +151,9 @@ export const keep = (
     const before = kept.progress
     let { gradient, step = 0, weights } = before ?? {}
     if (journal.liveModels && changed !== undefined) {
+      // State of a request that the journal does not know would say that the journal is not whole.
+      const accepting = kept.accepting.get(seqId)
+      if (accepting !== undefined) yield* Effect.exit(accepting.written)
       const written = yield* writeState(engine, journal, id, changed, fileName(journal, id, done))
       if (changed === "weights") ({ step } = written)
       weights = changed === "weights" ? written.file : weights

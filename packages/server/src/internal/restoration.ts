@@ -67,7 +67,7 @@ export const restore = (
       if (session === undefined) continue
       const progress = records.progress.get(record.id)
       // The request that made it is done again, and makes it anew.
-      if (journal.liveModels && progress === undefined && begun.has(record.id)) continue
+      if (journal.liveModels && progress === undefined && begun.has(record.id) && !state.lost.has(record.id)) continue
       const isOver = record.unloaded || session.status._tag !== "Active"
       const lost = isOver ? undefined : state.lost.get(record.id) ?? (yield* whyLost(state, journal, record, progress))
       if (!journal.liveModels && progress?.weights !== undefined) {
@@ -194,17 +194,24 @@ const noteLosses = (
       } else yield* loseModel(id, seqId)
     }
     for (const id of records.progress.keys()) if (!models.has(id)) yield* lose("model", id)
+    const taken = new Set(
+      records.arrivals.flatMap((arrival) =>
+        arrival._tag === "Request" ? [Records.requestIdOf(arrival.request.modelId, arrival.request.seqId)] : []
+      )
+    )
     for (const name of yield* journal.states) {
       const owner = LiveModel.ownerOf(name)
       if (owner === undefined) continue
+      const session = owner.id.slice(0, owner.id.indexOf(":"))
+      if (state.sessions.get(session) === undefined) yield* lose("session", session)
       if (isSamplerId(owner.id)) {
         if (!samplers.has(owner.id)) yield* lose("sampler", owner.id)
         continue
       }
-      // The next one may have been written just before its server died; one behind it was not, unless the next was done.
-      if (!models.has(owner.id) || owner.seqId > (records.progress.get(owner.id)?.next ?? 0)) {
-        yield* loseModel(owner.id, owner.seqId)
-      }
+      // The state of a request is written once it is written down that the request was taken, and all before it were done.
+      const next = records.progress.get(owner.id)?.next ?? 0
+      const isNext = owner.seqId === next && taken.has(Records.requestIdOf(owner.id, next))
+      if (!models.has(owner.id) || !isNext) yield* loseModel(owner.id, owner.seqId)
     }
 
     const known = new Set([
