@@ -7,7 +7,10 @@
  *   moments `<name>.exp_avg` and `<name>.exp_avg_sq`
  * - kinds `sampler_weights` and `external_weights`: `adapter_model.safetensors` and `adapter_config.json`, as PEFT reads
  *   them
- * - always `meta.json`: what else a {@link Info} says
+ * - always `meta.json`: what else a {@link Info} says, and the SHA-256 of each file beside it
+ *
+ * A file whose SHA-256 is another one now is neither loaded nor given to anybody: reason `DamagedFile`. Those that others
+ * made, without checksums, are taken as they are.
  *
  * It is written beside its place, under a name that begins with a dot, and then renamed, so that it is there as a whole
  * or not at all. A folder belongs to one server at a time.
