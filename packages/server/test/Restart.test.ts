@@ -2,6 +2,7 @@ import { FileSystem, HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, LogLevel, Random, TestClock } from "effect"
+import { Datum } from "effect-tinker"
 import { CheckpointStore, Faults, ServerJournal } from "../src/index.js"
 import { during, type Options } from "./restarts.js"
 import * as Wire from "./wire.js"
@@ -514,6 +515,32 @@ describe("a server that is started anew", () => {
         }
       })
   )
+
+  inFolder("has dropped a gradient by which no step could be taken, as it said", (folder) =>
+    Effect.gen(function*() {
+      const life = during(folder)
+      const tokens = Wire.bytesOf("hello")
+      const { modelInput, lossFnInputs } = Datum.fromTokens(tokens, new Float32Array(tokens.length).fill(1e22))
+      const modelId = yield* life(Effect.gen(function*() {
+        const { modelId } = yield* Wire.readyModel
+        yield* done(Wire.forwardBackward(modelId, 1))
+        yield* done(Wire.forwardBackward(modelId, 2, { data: [{ modelInput, lossFnInputs }] }))
+        assert.lengthOf(yield* files(folder), 2)
+        const failed = yield* done(Wire.optimStep(modelId, 3))
+        assert.strictEqual(failed.body.category, "user")
+        assert.include(String(failed.body.error), "go on with the next pass")
+        assert.lengthOf(yield* files(folder), 1)
+        return modelId
+      }))
+      yield* life(Effect.gen(function*() {
+        const again = yield* Wire.post("retrieve_future", { request_id: `${modelId}:3`, allow_metadata_only: false })
+        assert.include(String(again.body.error), "go on with the next pass")
+        const other = yield* Wire.readyModel
+        yield* Effect.forEach([[modelId, 4], [other.modelId, 1]] as const, ([id, seqId]) =>
+          Effect.zipRight(done(Wire.forwardBackward(id, seqId)), done(Wire.optimStep(id, seqId + 1))))
+        assert.deepStrictEqual(yield* look(modelId, 6), yield* look(other.modelId, 3))
+      }))
+    }))
 
   inFolder("gives up a model whose state is damaged, and says so", (folder) =>
     Effect.gen(function*() {
