@@ -116,13 +116,14 @@ export interface SubmitOptions {
 }
 
 /**
- * A result of an earlier server, read whenever it is asked for; or a request that it did not come to the end of.
+ * A result of an earlier server, read whenever it is asked for, and lost where it cannot be; or a request that it did not come
+ * to the end of.
  *
  * @since 0.1.0
  * @category models
  */
 export type Restored =
-  | { readonly _tag: "Result"; readonly at: number; readonly read: Effect.Effect<Outcome> }
+  | { readonly _tag: "Result"; readonly at: number; readonly read: Effect.Effect<Outcome | undefined> }
   | { readonly _tag: "Lost" }
 
 /**
@@ -155,7 +156,7 @@ interface Entry {
   /** Of one that is done. */
   outcome: Outcome | undefined
   /** Of one that is stored. */
-  read: Effect.Effect<Outcome>
+  read: Effect.Effect<Outcome | undefined>
   /** Of those who wait for the outcome. */
   settled: Deferred.Deferred<Outcome> | undefined
   queue: Effect.Effect<QueueState>
@@ -341,9 +342,11 @@ export const make = (options: Options = {}): Service => {
           case "Lost":
             return Effect.succeedSome({ _tag: entry.status })
           case "Stored":
-            return Effect.map(entry.read, (outcome) => Option.some(replyOf(outcome, allowMetadataOnly)))
+            return Effect.map(entry.read, (outcome) =>
+              Option.some(outcome === undefined ? { _tag: "Lost" } : replyOf(outcome, allowMetadataOnly)))
           case "Waiting":
-            return Effect.flatMap(wait(entry), (outcome) => replyFrom(entry, outcome, allowMetadataOnly))
+            return Effect.flatMap(wait(entry), (outcome) =>
+              replyFrom(entry, outcome, allowMetadataOnly))
           case "Done":
             return replyFrom(entry, entry.outcome, allowMetadataOnly)
         }

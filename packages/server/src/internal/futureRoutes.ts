@@ -42,7 +42,10 @@ export const make = (state: State.ServerState) => {
       case "Lost": {
         const lost = state.models.get(requestId.slice(0, requestId.lastIndexOf(":")))?.lost
         if (lost !== undefined) return Http.refuse(410, `the request ${requestId} is lost with its model: ${lost}`)
-        return Http.refuse(410, `the server was started anew before request ${requestId} was done`)
+        return Http.refuse(
+          410,
+          `what came of request ${requestId} is lost: the server was started anew before it was done, or could not keep it`
+        )
       }
       case "Expired":
         return Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
