@@ -249,7 +249,7 @@ export const make = (options: {
       try {
         writeFileSync(file, bytes)
       } catch (cause) {
-        // Where on this machine is in the cause, for the log; the description is for clients.
+        // The description is for clients, who need not know where on this machine it was to be.
         const why = /^[A-Z0-9]+: [^,]+/.exec(cause instanceof Error ? cause.message : "")?.[0] ?? "the disk refused it"
         throw new EngineError({ reason: "Unavailable", description: `its state cannot be written (${why})`, cause })
       }

@@ -240,20 +240,23 @@ describe("a server whose disk refuses a write, whichever it is", () => {
           let troubled = 0
           // A server cannot be started for the first time where there is no room at all.
           for (; first < clean.writes; first += long || first < 8 ? 1 : 6) {
-            for (const extent of long ? extents : [extents[i % 3]!]) {
-              for (const count of long ? counts : [counts[i % 4]!]) {
-                const place = `${folder}/${first}-${extent}-${count}`
-                const what = `write ${first}, ${extent} done, ${count} times`
-                yield* Effect.flatMap(live(place), ({ kill }) => kill)
-                const { failures, gaveUp, later, models, result } = yield* run(place, { first, extent, count }, killed)
-                troubled += failures
-                assert.deepStrictEqual(result, clean.result, what)
-                assert.deepStrictEqual(later, clean.later, what)
-                if (count < patience) assert.isFalse(gaveUp, what)
-                // One that was not there yet is made anew; what was trained is not lost to a moment.
-                if (count === 1) assert.isAtMost(models, first < 8 ? 1 : 0, what)
-                yield* fs.remove(place, { recursive: true })
-              }
+            const one = { extent: extents[i % 3]!, count: counts[i % 4]! }
+            const all = [
+              ...extents.map((extent) => ({ extent, count: 1 })),
+              ...counts.slice(1).map((count) => ({ extent: one.extent, count }))
+            ]
+            for (const { count, extent } of long ? all : [one]) {
+              const place = `${folder}/${first}-${extent}-${count}`
+              const what = `write ${first}, ${extent} done, ${count} times`
+              yield* Effect.flatMap(live(place), ({ kill }) => kill)
+              const { failures, gaveUp, later, models, result } = yield* run(place, { first, extent, count }, killed)
+              troubled += failures
+              assert.deepStrictEqual(result, clean.result, what)
+              assert.deepStrictEqual(later, clean.later, what)
+              if (count < patience) assert.isFalse(gaveUp, what)
+              // One that was not there yet is made anew; what was trained is not lost to a moment.
+              if (count === 1) assert.isAtMost(models, first < 8 ? 1 : 0, what)
+              yield* fs.remove(place, { recursive: true })
             }
             i += 1
           }

@@ -245,7 +245,10 @@ const writeState = (
 ): Effect.Effect<Written, Engine.EngineError | ServerError> =>
   Effect.gen(function*() {
     if (engine.writeState !== undefined) {
-      const { bytes, step } = yield* engine.writeState(id, what, journal.statePath(name))
+      const { bytes, step } = yield* Effect.tapError(
+        engine.writeState(id, what, journal.statePath(name)),
+        () => Effect.logError(`${journal.statePath(name)} was not written`)
+      )
       return { step, file: bytes === 0 ? undefined : { name, bytes } }
     }
     if (what === "gradient") {
