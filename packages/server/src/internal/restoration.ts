@@ -132,7 +132,7 @@ export const restore = (
       } else changes.push(Records.withoutRejected(modelId, seqId))
     }
 
-    yield* clearStates(state, journal)
+    yield* clearStates(state, journal, records)
     if (changes.length > 0) yield* Effect.ignore(journal.unsafeCommit(changes))
 
     const { liveModels, lostModels, samplers, sessions } = counts(state)
@@ -205,7 +205,8 @@ const noteLosses = (
       const session = owner.id.slice(0, owner.id.indexOf(":"))
       if (state.sessions.get(session) === undefined) yield* lose("session", session)
       if (isSamplerId(owner.id)) {
-        if (!samplers.has(owner.id)) yield* lose("sampler", owner.id)
+        // One that a request was about to make is made by that request, which is done again.
+        if (!samplers.has(owner.id) && !makesSamplers(records, session)) yield* lose("sampler", owner.id)
         continue
       }
       // The state of a request is written once it is written down that the request was taken, and all before it were done.
@@ -236,14 +237,26 @@ const noteLosses = (
     return changes
   })
 
+/** Whether a request is to be done again that makes a sampler of this session. */
+const makesSamplers = ({ arrivals }: Records.Records, sessionId: string): boolean =>
+  arrivals.some((arrival) =>
+    arrival._tag === "Request" && arrival.request.route === "saveWeightsForSampler"
+    && arrival.request.modelId.startsWith(`${sessionId}:`)
+  )
+
 const isSamplerId = (id: string): boolean => id.includes(":sample:")
 
 /**
  * Removes state that is out of date: of what is known, and not lost. That of what is lost stays where it is, and that of what
  * nothing is known of is put aside.
  */
-const clearStates = (state: State.ServerState, journal: Journal): Effect.Effect<void> =>
+const clearStates = (
+  state: State.ServerState,
+  journal: Journal,
+  records: Records.Records
+): Effect.Effect<void> =>
   Effect.gen(function*() {
+    const isMade = (id: string) => isSamplerId(id) && makesSamplers(records, id.slice(0, id.indexOf(":")))
     const inForce = new Set<string>()
     const spared = new Set<string>()
     for (const { id, kept, lost, session, unloaded } of state.models.values()) {
@@ -258,7 +271,8 @@ const clearStates = (state: State.ServerState, journal: Journal): Effect.Effect<
     for (const name of yield* journal.states) {
       const owner = LiveModel.ownerOf(name)?.id
       const isKnown = owner !== undefined && (state.models.has(owner) || state.samplers.has(owner))
-      if (inForce.has(name) || (owner !== undefined && spared.has(owner))) continue
+      const isNeeded = inForce.has(name) || (owner !== undefined && (spared.has(owner) || isMade(owner)))
+      if (isNeeded) continue
       yield* isKnown ? journal.removeState(name) : journal.setStateAside(name)
     }
   })
