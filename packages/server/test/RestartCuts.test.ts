@@ -238,5 +238,6 @@ it.effect(
         atWrite += long ? 1 : 3
       }
       assert.isAtLeast(atWrite, 20 * (steps + 1))
-    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer), Logger.withMinimumLogLevel(LogLevel.None))
+    }).pipe(Effect.scoped, Effect.provide(NodeContext.layer), Logger.withMinimumLogLevel(LogLevel.None)),
+  long ? 600_000 : 60_000
 )

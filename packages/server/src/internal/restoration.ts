@@ -256,6 +256,10 @@ const clearStates = (
   records: Records.Records
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
+    // Those that are about to be made again are not there yet.
+    const known = new Set(
+      records.models.filter(({ id }) => state.models.has(id) || !state.lost.has(id)).map(({ id }) => id)
+    )
     const isMade = (id: string) => isSamplerId(id) && makesSamplers(records, id.slice(0, id.indexOf(":")))
     const inForce = new Set<string>()
     const spared = new Set<string>()
@@ -270,7 +274,7 @@ const clearStates = (
     }
     for (const name of yield* journal.states) {
       const owner = LiveModel.ownerOf(name)?.id
-      const isKnown = owner !== undefined && (state.models.has(owner) || state.samplers.has(owner))
+      const isKnown = owner !== undefined && (known.has(owner) || state.samplers.has(owner))
       const isNeeded = inForce.has(name) || (owner !== undefined && (spared.has(owner) || isMade(owner)))
       if (isNeeded) continue
       yield* isKnown ? journal.removeState(name) : journal.setStateAside(name)
