@@ -10,6 +10,7 @@ import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
 import * as ModelState from "@effect-tinker/server/ModelState"
 import * as PromptScores from "@effect-tinker/server/PromptScores"
+import * as Either from "effect/Either"
 import { writeFileSync } from "node:fs"
 import * as Decoder from "./Decoder.js"
 import { isFiniteSum, nonFinite } from "./internal/finite.js"
@@ -208,17 +209,13 @@ export const make = (options: {
     optimStep: async (modelId, params) => {
       const trained = model(modelId)
       if (trained.gradient === undefined || trained.gradient.size === 0) return { unclippedGradNorm: 0 }
-      const adapter = copyOf(trained.adapter)
-      const { expAvg, expAvgSq, step } = trained.optimizer
-      const optimizer = { step, expAvg: copyOf(expAvg), expAvgSq: copyOf(expAvgSq) }
-      const result = AdamW.step(adapter, trained.gradient, optimizer, params)
-      if (!Number.isFinite(result.unclippedGradNorm)) throw nonFinite("the norm of the gradients is not finite")
-      const name = AdamW.firstNonFinite(adapter, optimizer)
-      if (name !== undefined) throw nonFinite(`the step leads ${name} out of the finite numbers`)
-      trained.adapter = adapter
-      trained.optimizer = optimizer
+      const step = AdamW.attempt(trained.adapter, trained.gradient, trained.optimizer, params)
       trained.gradient = undefined
-      return result
+      if (Either.isLeft(step)) throw nonFinite(step.left)
+      const { parameters, state, unclippedGradNorm } = step.right
+      trained.adapter = parameters
+      trained.optimizer = state
+      return { unclippedGradNorm }
     },
 
     snapshot: async (modelId) => {
@@ -252,7 +249,9 @@ export const make = (options: {
       try {
         writeFileSync(file, bytes)
       } catch (cause) {
-        throw new EngineError({ reason: "Unavailable", description: `${file} cannot be written: ${String(cause)}` })
+        // The description is for clients, who need not know where on this machine it was to be.
+        const why = /^[A-Z0-9]+: [^,]+/.exec(cause instanceof Error ? cause.message : "")?.[0] ?? "the disk refused it"
+        throw new EngineError({ reason: "Unavailable", description: `its state cannot be written (${why})`, cause })
       }
       return { bytes: bytes.byteLength, step }
     },

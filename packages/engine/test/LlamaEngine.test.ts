@@ -117,6 +117,12 @@ layer(LlamaEngine.layer([join(folder, "one"), join(folder, "two")], { threads: 1
         assert.deepStrictEqual(new Uint8Array(readFileSync(file)), ModelState.encodeGradient(accumulated!))
         yield* engine.optimStep("saved", adam)
         assert.deepStrictEqual(yield* engine.writeState!("saved", "gradient", file), { bytes: 0, step: 2 })
+        // What cannot be written can be undone, by giving back what was there before.
+        const failed = yield* Effect.flip(engine.writeState!("saved", "weights", join(folder, "nowhere", "state")))
+        assert.strictEqual(failed.description, "its state cannot be written (ENOENT: no such file or directory)")
+        yield* engine.restore("saved", snapshot, { optimizer: true, accumulated })
+        assert.deepStrictEqual(yield* engine.snapshot("saved"), snapshot)
+        assert.deepStrictEqual(yield* engine.accumulated("saved"), accumulated)
       }))
   }
 )

@@ -1,6 +1,7 @@
 /**
  * AdamW over named float32 arrays, with the mathematics of `torch.optim.AdamW` and `clip_grad_norm_`.
  */
+import * as Either from "effect/Either"
 import type { AdamWParams } from "./Engine.js"
 
 /**
@@ -89,6 +90,38 @@ export const step = (
   }
   return { unclippedGradNorm }
 }
+
+/**
+ * What a step comes to, taken on copies; or why it cannot be taken, since it would lead out of the finite numbers, from where no
+ * later step comes back. The reason is for people to read, and supposes that the gradients are dropped.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const attempt = (
+  parameters: ReadonlyMap<string, Float32Array>,
+  gradients: ReadonlyMap<string, Float32Array>,
+  { expAvg, expAvgSq, step: steps }: State,
+  params: AdamWParams
+): Either.Either<
+  { readonly parameters: Map<string, Float32Array>; readonly state: State; readonly unclippedGradNorm: number },
+  string
+> => {
+  const stepped = copyOf(parameters)
+  const state: State = { step: steps, expAvg: copyOf(expAvg), expAvgSq: copyOf(expAvgSq) }
+  const { unclippedGradNorm } = step(stepped, gradients, state, params)
+  const name = Number.isFinite(unclippedGradNorm) ? firstNonFinite(stepped, state) : "the norm of the gradients"
+  return name === undefined
+    ? Either.right({ parameters: stepped, state, unclippedGradNorm })
+    : Either.left(
+      `no step was taken, as it would lead ${name} out of the finite numbers. The gradient that was accumulated for it is `
+        + "dropped, and nothing else has changed: go on with the next pass. With grad_clip_norm above 0 a gradient that is "
+        + "too large is scaled down instead"
+    )
+}
+
+const copyOf = (arrays: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> =>
+  new Map(Array.from(arrays, ([name, array]) => [name, array.slice()]))
 
 /**
  * The name of a parameter whose value or moments are not all finite numbers, if there is one: after a step that is to be

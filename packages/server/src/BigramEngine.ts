@@ -10,6 +10,7 @@
 import { TokenLoss } from "@effect-tinker/losses"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as AdamW from "./AdamW.js"
 import * as Engine from "./Engine.js"
@@ -128,22 +129,18 @@ export const make = (options: Options = {}): Engine.Service => {
       takingTime(() => {
         const trained = model(modelId)
         if (trained.gradient === undefined) return { unclippedGradNorm: 0 }
-        const adapter = trained.adapter.slice()
-        const optimizer = copyOf(trained.optimizer)
-        const result = AdamW.step(
-          new Map([[tensorName, adapter]]),
+        const step = AdamW.attempt(
+          new Map([[tensorName, trained.adapter]]),
           new Map([[tensorName, trained.gradient]]),
-          optimizer,
+          trained.optimizer,
           params
         )
-        const isFinite = AdamW.firstNonFinite(new Map([[tensorName, adapter]]), optimizer) === undefined
-        if (!Number.isFinite(result.unclippedGradNorm) || !isFinite) {
-          throw failure("NonFinite", "the step leads out of the finite numbers")
-        }
-        trained.adapter = adapter
-        trained.optimizer = optimizer
         trained.gradient = undefined
-        return result
+        if (Either.isLeft(step)) throw failure("NonFinite", step.left)
+        const { parameters, state, unclippedGradNorm } = step.right
+        trained.adapter = parameters.get(tensorName)!
+        trained.optimizer = state
+        return { unclippedGradNorm }
       }),
     snapshot: (modelId) =>
       instantly(() => {
@@ -235,12 +232,6 @@ const baseTable = (vocabulary: number, seed: number): Float32Array => {
   const table = new Float32Array(vocabulary * vocabulary)
   for (let i = 0; i < table.length; i++) table[i] = 4 * random() - 2
   return table
-}
-
-const copyOf = (state: AdamW.State): AdamW.State => {
-  const copies = (arrays: ReadonlyMap<string, Float32Array>) =>
-    new Map(Array.from(arrays, ([name, array]) => [name, array.slice()]))
-  return { step: state.step, expAvg: copies(state.expAvg), expAvgSq: copies(state.expAvgSq) }
 }
 
 const tensor = (tensors: ReadonlyMap<string, Engine.Tensor>, name: string, vocabulary: number): Float32Array => {

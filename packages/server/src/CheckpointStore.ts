@@ -7,7 +7,10 @@
  *   moments `<name>.exp_avg` and `<name>.exp_avg_sq`
  * - kinds `sampler_weights` and `external_weights`: `adapter_model.safetensors` and `adapter_config.json`, as PEFT reads
  *   them
- * - always `meta.json`: what else a {@link Info} says
+ * - always `meta.json`: what else a {@link Info} says, and the SHA-256 of each file beside it
+ *
+ * A file whose SHA-256 is another one now is neither loaded nor given to anybody: reason `DamagedFile`. Those that others
+ * made, without checksums, are taken as they are.
  *
  * It is written beside its place, under a name that begins with a dot, and then renamed, so that it is there as a whole
  * or not at all. A folder belongs to one server at a time.
@@ -23,6 +26,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import type { Snapshot } from "./Engine.js"
 import * as CheckpointFiles from "./internal/checkpointFiles.js"
+import * as DiskTrouble from "./internal/diskTrouble.js"
 import { ofBytes } from "./internal/storedFile.js"
 import * as Turns from "./internal/turns.js"
 import { ServerError } from "./ServerError.js"
@@ -351,11 +355,7 @@ type FileError = PlatformError.PlatformError | ServerError
 
 /** Says what the disk refused, and not where on this machine: that is for the log. */
 const forClients = ({ path }: Pick<Info, "path">) => (error: FileError): ServerError =>
-  failureOf(error, `${TinkerPath.format(path)}: the server's disk refused it (${inBrief(error)}); see the server's log`)
+  error._tag === "ServerError" ? error : failureOf(error, `${TinkerPath.format(path)}: ${DiskTrouble.refused(error)}`)
 
 const failureOf = (error: FileError, description: string): ServerError =>
   error._tag === "ServerError" ? error : new ServerError({ reason: "FileSystem", description, cause: error })
-
-/** As `ENOSPC: no space left on device`: what Node says before it names a file. */
-const inBrief = (error: FileError): string =>
-  error._tag === "SystemError" ? /^[A-Z0-9]+: [^,'/]+/.exec(error.description ?? "")?.[0] ?? error.reason : error._tag

@@ -38,7 +38,10 @@ export interface Service {
     options: { readonly data: ReadonlyArray<TrainingDatum>; readonly loss: Loss; readonly gradient: boolean }
   ) => Effect.Effect<LossResult, EngineError>
 
-  /** One step of AdamW with the accumulated gradient, which it clears. Without a gradient nothing changes. */
+  /**
+   * One step of AdamW with the accumulated gradient, which it clears. Without a gradient nothing changes. A step that would lead
+   * out of the finite numbers fails as `NonFinite` and clears the gradient too, but changes nothing else.
+   */
   readonly optimStep: (modelId: string, params: AdamWParams) => Effect.Effect<OptimStepResult, EngineError>
 
   /** A copy of the model's weights and optimizer state. The gradient is not part of it. */
@@ -339,7 +342,7 @@ export interface TopkLogprobs {
  * - `InvalidRequest`: the caller's data cannot be computed; fix it
  * - `UnknownModel`: no such base model, model or sampler
  * - `UnsupportedModel`: a folder that is no model, or of an architecture that the engine does not know
- * - `NonFinite`: the computation gave NaN or infinity; nothing was changed
+ * - `NonFinite`: the computation gave NaN or infinity; nothing was changed, but for the gradient of a step, which is dropped
  * - `Unavailable`: what computes could not start, or died; its models are lost, and may be given back
  *
  * @since 0.1.0

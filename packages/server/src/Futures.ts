@@ -60,7 +60,7 @@ export interface QueueState {
  * - `Pending`: not there yet
  * - `Large`: there, and larger than the questioner may want at once; `size` in bytes
  * - `Expired`: forgotten, because it has been there for too long
- * - `Lost`: the server was restarted before it was there
+ * - `Lost`: the server was restarted before it was there, or could not keep what was done
  *
  * @since 0.1.0
  * @category models
@@ -87,6 +87,8 @@ export interface Service {
   ) => Effect.Effect<void>
   /** Gives a request its outcome. Only the first one counts. */
   readonly complete: (requestId: string, outcome: Outcome) => Effect.Effect<void>
+  /** Gives up a request of which nobody can tell what became of it. */
+  readonly lose: (requestId: string) => Effect.Effect<void>
   /** Waits for the outcome of a request, not longer than the hold time. None when there is no such request. */
   readonly retrieve: (
     requestId: string,
@@ -114,13 +116,14 @@ export interface SubmitOptions {
 }
 
 /**
- * A result of an earlier server, read whenever it is asked for; or a request that it did not come to the end of.
+ * A result of an earlier server, read whenever it is asked for, and lost where it cannot be; or a request that it did not come
+ * to the end of.
  *
  * @since 0.1.0
  * @category models
  */
 export type Restored =
-  | { readonly _tag: "Result"; readonly at: number; readonly read: Effect.Effect<Outcome> }
+  | { readonly _tag: "Result"; readonly at: number; readonly read: Effect.Effect<Outcome | undefined> }
   | { readonly _tag: "Lost" }
 
 /**
@@ -149,11 +152,11 @@ export interface Options {
 /** One object through all of its life, as requests come by the thousands a second. */
 interface Entry {
   readonly requestId: string
-  status: "Waiting" | "Done" | "Stored" | "Lost" | "Expired"
+  status: "Waiting" | "Done" | "Stored" | "Lost" | "GivenUp" | "Expired"
   /** Of one that is done. */
   outcome: Outcome | undefined
   /** Of one that is stored. */
-  read: Effect.Effect<Outcome>
+  read: Effect.Effect<Outcome | undefined>
   /** Of those who wait for the outcome. */
   settled: Deferred.Deferred<Outcome> | undefined
   queue: Effect.Effect<QueueState>
@@ -171,6 +174,9 @@ interface Entry {
 const over: Effect.Effect<QueueState> = Effect.succeed({ state: "active" })
 /** Stands for an outcome that this server does not live to see. */
 const released: Outcome = { _tag: "Failed", error: "the server has ended", category: "server" }
+
+/** Stands for one that was given up. */
+const given: Outcome = { _tag: "Failed", error: "the request was given up", category: "server" }
 
 const nothing: Effect.Effect<never> = Effect.never
 
@@ -272,6 +278,7 @@ export const make = (options: Options = {}): Service => {
     if (outcome === undefined || outcome === released) {
       return Effect.map(entry.queue, (queue) => Option.some<Reply>({ _tag: "Pending", queue }))
     }
+    if (outcome === given) return Effect.succeedSome({ _tag: "Lost" })
     const reply = replyOf(outcome, allowMetadataOnly)
     if (reply._tag !== "Large") noteFetched(entry, outcome)
     return Effect.succeedSome(reply)
@@ -313,6 +320,15 @@ export const make = (options: Options = {}): Service => {
         settle(entry, outcome)
         return announce === undefined ? Effect.void : announce(outcome)
       }),
+    lose: (requestId) =>
+      Effect.sync(() => {
+        const entry = entries.get(requestId)
+        if (entry?.status !== "Waiting") return
+        entry.status = "GivenUp"
+        entry.queue = over
+        entry.options = unrepeatable
+        settle(entry, given)
+      }),
     retrieve: (requestId, { allowMetadataOnly }) =>
       withNow((now): Effect.Effect<Option.Option<Reply>> => {
         forgetOld(now)
@@ -320,13 +336,17 @@ export const make = (options: Options = {}): Service => {
         switch (entry?.status) {
           case undefined:
             return Effect.succeedNone
+          case "GivenUp":
+            return Effect.succeedSome({ _tag: "Lost" })
           case "Expired":
           case "Lost":
             return Effect.succeedSome({ _tag: entry.status })
           case "Stored":
-            return Effect.map(entry.read, (outcome) => Option.some(replyOf(outcome, allowMetadataOnly)))
+            return Effect.map(entry.read, (outcome) =>
+              Option.some(outcome === undefined ? { _tag: "Lost" } : replyOf(outcome, allowMetadataOnly)))
           case "Waiting":
-            return Effect.flatMap(wait(entry), (outcome) => replyFrom(entry, outcome, allowMetadataOnly))
+            return Effect.flatMap(wait(entry), (outcome) =>
+              replyFrom(entry, outcome, allowMetadataOnly))
           case "Done":
             return replyFrom(entry, entry.outcome, allowMetadataOnly)
         }

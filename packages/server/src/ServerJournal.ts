@@ -5,7 +5,8 @@
  * In its folder, `journal-<n>` is an append-only file of changes, each a {@link Change} or several that hold together or
  * not at all. What is half written when the process dies is dropped at the next start. When more than half of the file
  * is out of date it is written anew, as `journal-<n + 1>`. `state/` holds what is too large for it; a file there counts
- * once a change names it.
+ * once a change names it. `aside/` holds what could not be used: journals that are damaged, and state that no journal
+ * knows. Nothing there is read again.
  *
  * Nothing is forced to the disk: what is written survives the death of the process, not that of the machine. A folder
  * belongs to one server at a time, which whoever starts it has to see to.
@@ -17,6 +18,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as DiskTrouble from "./internal/diskTrouble.js"
 import * as Frames from "./internal/frames.js"
 import * as JournalFile from "./internal/journalFile.js"
 import { ServerError } from "./ServerError.js"
@@ -72,11 +74,20 @@ export interface Service {
   /** What was there at the start, in the order in which it was first written. For the server, which asks once. */
   readonly take: Effect.Effect<ReadonlyArray<Entry>>
 
+  /** Pieces of what was there at the start that are damaged, as far as they can still be read. */
+  readonly damage: ReadonlyArray<string>
+
   /**
    * Takes changes, all or none of them. Their place among the others is that of this call; the effect waits until they
    * are written.
    */
   readonly unsafeCommit: (changes: ReadonlyArray<Change>) => Effect.Effect<void, ServerError>
+
+  /**
+   * Takes small changes, without payloads, that nobody waits for. When they cannot be written they are written together with
+   * the next that can, and before them.
+   */
+  readonly unsafeOwe: (changes: ReadonlyArray<Change>) => void
 
   /** The bytes that belong to the value of a key. */
   readonly payload: (key: string) => Effect.Effect<Uint8Array, ServerError>
@@ -92,14 +103,17 @@ export interface Service {
   /** Fails with `DamagedFile` when the file is not as it was written. */
   readonly readState: (file: StateFile) => Effect.Effect<Uint8Array, ServerError>
 
-  /** Whether the file is there, as long as it was. */
+  /** Whether the file is there, and as it was written. */
   readonly hasState: (file: StateFile) => Effect.Effect<boolean>
 
   /** One that does not exist is no error. */
   readonly removeState: (name: string) => Effect.Effect<void>
 
-  /** Removes all files of the folder but these. */
-  readonly retainStates: (names: ReadonlySet<string>) => Effect.Effect<void>
+  /** Names of all files of the folder. */
+  readonly states: Effect.Effect<ReadonlyArray<string>>
+
+  /** Puts away one that cannot be used. */
+  readonly setStateAside: (name: string) => Effect.Effect<void>
 }
 
 /**
@@ -134,12 +148,44 @@ export const layer = (
       const path = yield* Path.Path
       const states = path.join(folder, "state")
       const place = (name: string) => path.join(states, name)
-      yield* Effect.mapError(fs.makeDirectory(states, { recursive: true }), failed(states))
-      const { entries, file } = yield* JournalFile.open(fs, path, folder, options.slackBytes ?? 16 * 2 ** 20).pipe(
-        Effect.mapError(failed(folder))
-      )
       const life = (yield* Clock.currentTimeMillis).toString(36)
+      const aside = path.join(folder, "aside")
+      const setAside = (...names: ReadonlyArray<string>) => {
+        const kept = path.join(aside, `${life}-${names.at(-1)}`)
+        return Effect.as(
+          Effect.zipRight(fs.makeDirectory(aside, { recursive: true }), fs.rename(path.join(folder, ...names), kept)),
+          kept
+        )
+      }
+      const open = Effect.gen(function*() {
+        yield* fs.makeDirectory(folder, { recursive: true })
+        const isOdd = yield* Effect.match(fs.readDirectory(states), {
+          onFailure: (error) => error._tag !== "SystemError" || error.reason !== "NotFound",
+          onSuccess: () => false
+        })
+        if (isOdd) {
+          const kept = yield* setAside("state")
+          yield* Effect.logError(`${states} is no folder that can be read; it is kept as ${kept}`)
+        }
+        yield* fs.makeDirectory(states, { recursive: true })
+        return yield* JournalFile.open(fs, path, folder, { slackBytes: options.slackBytes ?? 16 * 2 ** 20, setAside })
+      })
+      const { damage, entries, file } = yield* Effect.mapError(open, failed(folder))
       let kept = entries
+
+      const refused = (place: string) => (cause: PlatformError.PlatformError): Effect.Effect<never, ServerError> =>
+        Effect.zipRight(
+          Effect.logError(`${place}: ${cause.message}`),
+          new ServerError({ reason: "FileSystem", description: DiskTrouble.refused(cause), cause })
+        )
+      const damaged = (place: string) =>
+        Effect.zipRight(
+          Effect.logError(`${place} is not as it was written`),
+          new ServerError({
+            reason: "DamagedFile",
+            description: "a file of what the server keeps is damaged; see the server's log"
+          })
+        )
 
       return {
         liveModels: options.liveModels ?? true,
@@ -148,48 +194,54 @@ export const layer = (
           kept = []
           return taken
         }),
-        unsafeCommit: (changes) => Effect.mapError(file.unsafeCommit(changes), failed(folder)),
+        // Its failure is in the log already, once for all that were to be written together.
+        unsafeCommit: (changes) =>
+          Effect.mapError(
+            file.unsafeCommit(changes),
+            (cause) => new ServerError({ reason: "FileSystem", description: DiskTrouble.refused(cause), cause })
+          ),
+        unsafeOwe: file.unsafeOwe,
+        damage,
         payload: (key) =>
-          Effect.mapError(file.payload(key), failed(folder)).pipe(
-            Effect.flatMap((payload) =>
-              payload === undefined ? damaged(folder, `nothing of ${key}`) : Effect.succeed(payload)
-            )
+          Effect.catchAll(file.payload(key), refused(folder)).pipe(
+            Effect.flatMap((payload) => payload === undefined ? damaged(folder) : Effect.succeed(payload))
           ),
         life,
         statePath: place,
         writeState: (name, bytes) => {
           const sealed = Frames.encode("", [bytes])
-          return Effect.as(
-            Effect.mapError(fs.writeFile(place(name), sealed), failed(place(name))),
-            { name, bytes: sealed.byteLength }
+          return fs.writeFile(place(name), sealed).pipe(
+            Effect.as({ name, bytes: sealed.byteLength }),
+            Effect.tapError(() => Effect.ignore(fs.remove(place(name), { force: true }))),
+            Effect.catchAll(refused(place(name)))
           )
         },
         readState: ({ name }) =>
-          Effect.mapError(fs.readFile(place(name)), failed(place(name))).pipe(
+          Effect.catchAll(fs.readFile(place(name)), refused(place(name))).pipe(
             Effect.flatMap((bytes) => {
               const frame = Frames.decode(bytes)
-              return frame === undefined ? damaged(place(name), "it is not whole") : Effect.succeed(frame.payload)
+              return frame === undefined ? damaged(place(name)) : Effect.succeed(frame.payload)
             })
           ),
         hasState: ({ bytes, name }) =>
-          Effect.match(fs.stat(place(name)), {
+          Effect.match(fs.readFile(place(name)), {
             onFailure: () => false,
-            onSuccess: ({ size }) => Number(size) === bytes
+            onSuccess: (found) => found.byteLength === bytes && Frames.decode(found) !== undefined
           }),
-        removeState: (name) => Effect.ignoreLogged(fs.remove(place(name), { force: true })),
-        retainStates: (names) =>
-          Effect.flatMap(fs.readDirectory(states), (all) =>
-            Effect.forEach(
-              all.filter((name) => !names.has(name)),
-              (name) => fs.remove(place(name), { force: true }),
-              { discard: true }
-            )).pipe(Effect.ignoreLogged)
+        removeState: (name) => Effect.ignoreLogged(fs.remove(place(name), { force: true, recursive: true })),
+        states: Effect.catchAll(
+          fs.readDirectory(states),
+          ({ message }) => Effect.as(Effect.logWarning(`${states}: ${message}`), [])
+        ),
+        setStateAside: (name) =>
+          Effect.matchEffect(setAside("state", name), {
+            onSuccess: (kept) =>
+              Effect.logError(`${place(name)} belongs to nothing that is known; it is kept as ${kept}`),
+            onFailure: ({ message }) => Effect.logError(`${place(name)} belongs to nothing that is known: ${message}`)
+          })
       }
     })
   )
 
 const failed = (place: string) => (cause: PlatformError.PlatformError): ServerError =>
   new ServerError({ reason: "FileSystem", description: `${place}: ${cause.message}`, cause })
-
-const damaged = (place: string, what: string) =>
-  new ServerError({ reason: "DamagedFile", description: `${place}: ${what}` })

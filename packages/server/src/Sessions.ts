@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { uuid } from "./internal/uuid.js"
+import type { ServerError } from "./ServerError.js"
 
 /**
  * @since 0.1.0
@@ -49,23 +50,28 @@ export type Status =
  * @category models
  */
 export interface Service {
+  /** Fails, and makes none, when it cannot be kept. */
   readonly create: (
     options: Pick<Session, "tags" | "userMetadata" | "displayName" | "owner"> & {
       readonly projectId?: string | undefined
     }
-  ) => Effect.Effect<Session>
+  ) => Effect.Effect<Session, ServerError>
   /** Also finds sessions that are finished. */
   readonly get: (sessionId: string) => Session | undefined
   /** All of them, the newest first, finished ones too. */
   readonly list: () => ReadonlyArray<Session>
-  readonly assignProject: (session: Session, projectId: string) => Effect.Effect<void>
+  /** Fails, and changes nothing, when it cannot be kept. */
+  readonly assignProject: (session: Session, projectId: string) => Effect.Effect<void, ServerError>
   readonly heartbeat: (session: Session) => Effect.Effect<void>
   /** Notes that somebody has asked for something in it, which counts as a heartbeat at the next look at what is unused. */
   readonly use: (session: Session) => void
   /** Whether there may be one more; where there are too many, the one that was unused for longest ends first. */
   readonly makeRoom: Effect.Effect<boolean>
-  /** Ends a session. The first reason counts; to finish again is no error. */
-  readonly finish: (session: Session, reason: string, detail?: string) => Effect.Effect<void>
+  /**
+   * Ends a session. The first reason counts; to finish again is no error. Fails when that cannot be kept: it has ended then,
+   * and to finish it again tries to keep it.
+   */
+  readonly finish: (session: Session, reason: string, detail?: string) => Effect.Effect<void, ServerError>
 }
 
 /**
@@ -82,7 +88,7 @@ export interface Options {
   /** Called when one has ended so. */
   readonly onExpired?: ((session: Session) => Effect.Effect<void>) | undefined
   /** Called when what is known of a session has changed; after it has ended, and what belonged to it. */
-  readonly onChange?: ((kept: Kept) => Effect.Effect<void>) | undefined
+  readonly onChange?: ((kept: Kept) => Effect.Effect<void, ServerError>) | undefined
   /** Those of an earlier server, the oldest first. Their heartbeats are as of now. */
   readonly restored?: ReadonlyArray<Kept> | undefined
 }
@@ -106,6 +112,8 @@ interface Entry {
   /** Whether anybody has asked for something since the last look. */
   isUsed: boolean
   status: Status
+  /** Whether it has ended and that is not kept. */
+  isEndUnkept: boolean
 }
 
 /**
@@ -127,16 +135,24 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
       if (ended.length > maxSessions) entries.delete(ended.shift()!)
     }
 
-    const end = (entry: Entry, status: Status): Effect.Effect<void> =>
+    const end = (entry: Entry, status: Status): Effect.Effect<void, ServerError> =>
       Effect.suspend(() => {
-        if (entry.status._tag !== "Active") return Effect.void
+        if (entry.status._tag !== "Active") return entry.isEndUnkept ? keepEnd(entry) : Effect.void
         entry.status = status
         active -= 1
         noteEnded(entry.session.id)
-        return Effect.zipRight(Scope.close(entry.scope, Exit.void), changed(entry))
+        return Effect.zipRight(Scope.close(entry.scope, Exit.void), keepEnd(entry))
       })
 
-    const changed = ({ projectId, session, status }: Entry): Effect.Effect<void> => {
+    const keepEnd = (entry: Entry): Effect.Effect<void, ServerError> =>
+      Effect.suspend(() => {
+        entry.isEndUnkept = true
+        return Effect.map(changed(entry), () => {
+          entry.isEndUnkept = false
+        })
+      })
+
+    const changed = ({ projectId, session, status }: Entry): Effect.Effect<void, ServerError> => {
       const { createdAt, displayName, id, owner, tags, userMetadata } = session
       return options.onChange?.({ id, tags, userMetadata, displayName, owner, createdAt, projectId, status }) ??
         Effect.void
@@ -158,7 +174,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
             return entry.status
           }
         }
-        const entry: Entry = { session, scope, projectId, lastHeartbeat, isUsed: false, status }
+        const entry: Entry = { session, scope, projectId, lastHeartbeat, isUsed: false, status, isEndUnkept: false }
         entries.set(session.id, entry)
         bySession.set(session, entry)
         if (status._tag === "Active") active += 1
@@ -172,8 +188,12 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
     const startedAt = yield* Clock.currentTimeMillis
     for (const kept of options.restored ?? []) yield* open(kept, startedAt)
 
+    // Where the end cannot be kept, the next sweep tries again.
     const expire = (entry: Entry) =>
-      Effect.zipRight(end(entry, { _tag: "Expired" }), options.onExpired?.(entry.session) ?? Effect.void)
+      Effect.zipRight(
+        Effect.ignoreLogged(end(entry, { _tag: "Expired" })),
+        options.onExpired?.(entry.session) ?? Effect.void
+      )
 
     const look = (now: number) => {
       for (const entry of entries.values()) {
@@ -187,10 +207,13 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
       const sweep = Effect.flatMap(Clock.currentTimeMillis, (now) => {
         look(now)
         return Effect.forEach(
-          Array.from(entries.values()).filter(({ lastHeartbeat, status }) =>
-            status._tag === "Active" && now - lastHeartbeat >= timeout
-          ),
-          expire,
+          Array.from(entries.values()),
+          (entry) =>
+            entry.status._tag === "Active" && now - entry.lastHeartbeat >= timeout
+              ? expire(entry)
+              : entry.isEndUnkept
+              ? Effect.ignoreLogged(keepEnd(entry))
+              : Effect.void,
           { discard: true }
         )
       })
@@ -215,15 +238,22 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, Scope
           const id = yield* uuid
           const createdAt = yield* Clock.currentTimeMillis
           const entry = yield* open({ ...options, id, createdAt, projectId, status: { _tag: "Active" } }, createdAt)
-          yield* changed(entry)
+          yield* Effect.onError(changed(entry), () =>
+            Effect.suspend(() => {
+              entries.delete(id)
+              active -= 1
+              return Scope.close(entry.scope, Exit.void)
+            }))
           return entry.session
         }),
       get: (sessionId) => entries.get(sessionId)?.session,
       list: () => Array.from(entries.values(), ({ session }) => session).reverse(),
       assignProject: (session, projectId) =>
         Effect.suspend(() => {
-          entryOf(session).projectId = projectId
-          return changed(entryOf(session))
+          const entry = entryOf(session)
+          return Effect.map(changed({ ...entry, projectId }), () => {
+            entry.projectId = projectId
+          })
         }),
       makeRoom,
       use: (session) => {

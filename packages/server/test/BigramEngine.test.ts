@@ -309,27 +309,43 @@ describe("BigramEngine", () => {
       assert.strictEqual(yield* reason(engine.sample("s", request(""))), "InvalidRequest")
     }))
 
-  it.effect("refuses what leads the sum of gradients or the optimizer out of the finite numbers, and changes nothing", () =>
+  const weighted = (weight: number) => ({
+    data: [{ ...datum("ab"), weights: Float32Array.from([weight]) }],
+    loss: crossEntropy,
+    gradient: true
+  })
+
+  it.effect("refuses what leads the sum of gradients out of the finite numbers, and changes nothing", () =>
     Effect.gen(function*() {
       const engine = yield* engineWithModel
-      const weighted = (weight: number) => ({
-        data: [{ ...datum("ab"), weights: Float32Array.from([weight]) }],
-        loss: crossEntropy,
-        gradient: true
-      })
       const state = Effect.all([engine.snapshot("m"), engine.accumulated("m")])
-
-      yield* engine.forwardBackward("m", weighted(1e22))
-      const large = yield* state
-      assert.strictEqual((yield* Effect.flip(engine.optimStep("m", adam))).reason, "NonFinite")
-      assert.deepStrictEqual(yield* state, large)
-
       for (let pass = 0; pass < 6; pass++) yield* engine.forwardBackward("m", weighted(5e37))
       const largest = yield* state
       assert.strictEqual((yield* Effect.flip(engine.forwardBackward("m", weighted(5e37)))).reason, "NonFinite")
       assert.deepStrictEqual(yield* state, largest)
       yield* engine.optimStep("m", { ...adam, gradClipNorm: 1 })
       assert.strictEqual((yield* engine.snapshot("m")).step, 1)
+    }))
+
+  it.effect("drops a gradient by which no step can be taken, changes nothing else, and takes the next one", () =>
+    Effect.gen(function*() {
+      const engine = yield* engineWithModel
+      yield* engine.createModel("clean", settings)
+      const both = (call: (id: string) => Effect.Effect<unknown, Engine.EngineError>) =>
+        Effect.forEach(["m", "clean"], call)
+      yield* both((id) => engine.forwardBackward(id, weighted(1)))
+      yield* both((id) => engine.optimStep(id, adam))
+      yield* engine.forwardBackward("m", weighted(1e22))
+      const error = yield* Effect.flip(engine.optimStep("m", adam))
+      assert.strictEqual(error.reason, "NonFinite")
+      assert.include(error.description, "is dropped, and nothing else has changed: go on with the next pass")
+      assert.include(error.description, "grad_clip_norm")
+      assert.isUndefined(yield* engine.accumulated("m"))
+      assert.deepStrictEqual(yield* engine.snapshot("m"), yield* engine.snapshot("clean"))
+      yield* both((id) => engine.forwardBackward(id, weighted(2)))
+      const [norm, clean] = yield* both((id) => engine.optimStep(id, adam))
+      assert.deepStrictEqual(norm, clean)
+      assert.deepStrictEqual(yield* engine.snapshot("m"), yield* engine.snapshot("clean"))
     }))
 
   it.effect("forgets models and samplers, once or twice", () =>

@@ -39,6 +39,26 @@ describe("outcomes", () => {
       assert.strictEqual(yield* ask(futures, "m:1"), "Expired")
     }))
 
+  it.effect("that nobody can tell of are lost, to whoever waits, asks later or registers the request again", () =>
+    Effect.gen(function*() {
+      const futures = Futures.make()
+      yield* futures.submit("m:1", idle)
+      const waiting = yield* Effect.fork(ask(futures, "m:1"))
+      yield* Effect.yieldNow()
+      yield* futures.lose("m:1")
+      assert.strictEqual(yield* waiting, "Lost")
+      yield* futures.submit("m:1", idle)
+      yield* futures.complete("m:1", outcome)
+      assert.strictEqual(yield* ask(futures, "m:1"), "Lost")
+      // One that was done is no loss, and one of an earlier server is none that failed where it cannot be read.
+      yield* futures.submit("m:2", idle)
+      yield* futures.complete("m:2", outcome)
+      yield* futures.lose("m:2")
+      assert.strictEqual(yield* ask(futures, "m:2"), "Completed")
+      yield* futures.restore("m:3", { _tag: "Result", at: 0, read: Effect.succeed(undefined) })
+      assert.strictEqual(yield* ask(futures, "m:3"), "Lost")
+    }))
+
   it.effect("that are forgotten are computed again when the request comes again", () =>
     Effect.gen(function*() {
       const sampler = (yield* Wire.createSampler(yield* Wire.createSession)).body.sampling_session_id

@@ -5,11 +5,13 @@ import type * as Path from "@effect/platform/Path"
 import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Info } from "../CheckpointStore.js"
 import type { Snapshot, Tensor } from "../Engine.js"
 import * as Safetensors from "../Safetensors.js"
 import { ServerError } from "../ServerError.js"
+import * as Sha256 from "./sha256.js"
 
 type FileError = PlatformError.PlatformError | ServerError
 
@@ -62,7 +64,9 @@ const Meta = Schema.parseJson(
     public: Schema.optionalWith(Schema.Boolean, { default: () => false }),
     user_metadata: Schema.Record({ key: Schema.String, value: Schema.String }),
     saved_by: Schema.optional(Schema.String),
-    owner: Schema.optional(Schema.String)
+    owner: Schema.optional(Schema.String),
+    /** Of the files beside it, by their names. Checkpoints of earlier versions and of others have none. */
+    sha256: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String }))
   }),
   { space: 2 }
 )
@@ -92,15 +96,53 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
       Effect.flatMap(fs.open(file, { flag: "w" }), (open) => Effect.zipRight(open.writeAll(bytes), open.sync))
     )
 
-  const directories = (parent: string) =>
-    Effect.flatMap(
-      fs.readDirectory(parent),
-      (names) =>
-        Effect.filter(
-          names,
-          (name) => Effect.map(fs.stat(path.join(parent, name)), (stat) => stat.type === "Directory")
-        )
+  /** What is no checkpoint any more. Where it cannot be removed, what was asked for is done all the same. */
+  const clearAway = (directory: string) =>
+    Effect.catchAll(
+      fs.remove(directory, { recursive: true }),
+      (error) => Effect.logWarning(`${directory} is removed at the next start: ${error.message}`)
     )
+
+  /** Goes on without what cannot be looked at, be it a link to nowhere or a folder that may not be read. */
+  const orSkip = <A>(place: string, effect: Effect.Effect<A, PlatformError.PlatformError>, otherwise: A) =>
+    Effect.catchAll(
+      effect,
+      (error) => Effect.as(Effect.logWarning(`${place} is left as it is, and left out: ${error.message}`), otherwise)
+    )
+
+  const entries = (directory: string, type: FileSystem.File.Type) =>
+    Effect.flatMap(fs.readDirectory(directory), (names) =>
+      Effect.filter(names, (name) => {
+        const place = path.join(directory, name)
+        return orSkip(place, Effect.map(fs.stat(place), (stat) => stat.type === type), false)
+      }))
+
+  const directories = (parent: string) => entries(parent, "Directory")
+
+  const files = (directory: string) =>
+    Effect.map(entries(directory, "File"), (names) => names.filter((name) => !name.startsWith(newPrefix)))
+
+  /** By directories. */
+  const sums = new Map<string, Readonly<Record<string, string>>>()
+  /** What was read last as it was saved: by its place, what tells a file that was changed since. */
+  const verified = new Map<string, string>()
+
+  const requireWhole = (checkpoint: TinkerPath.TinkerPath, name: string, bytes: Uint8Array) =>
+    Effect.gen(function*() {
+      const directory = directoryOf(checkpoint)
+      const sum = sums.get(directory)?.[name]
+      if (sum === undefined || sum === (yield* Sha256.of(bytes))) return
+      yield* Effect.logError(`${path.join(directory, name)} is damaged: its SHA-256 is not ${sum}, as ${metaFile} says`)
+      return yield* damaged(checkpoint, name, { message: "it is not as it was saved. Take another checkpoint" })
+    })
+
+  const requireAll = (checkpoint: TinkerPath.TinkerPath, names: ReadonlyArray<string>) =>
+    Effect.suspend(() => {
+      const missing = Object.keys(sums.get(directoryOf(checkpoint)) ?? {}).find((name) => !names.includes(name))
+      return missing === undefined
+        ? Effect.void
+        : damaged(checkpoint, missing, { message: "it is not there any more. Take another checkpoint" })
+    })
 
   /** Finishes or undoes what was going on in a directory of checkpoints. */
   const recover = (parent: string) =>
@@ -110,9 +152,11 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         if (name.startsWith(oldPrefix)) {
           // Its replacement may not have come into its place any more.
           const place = path.join(parent, name.slice(oldPrefix.length))
-          yield* (yield* fs.exists(place)) ? fs.remove(leftover, { recursive: true }) : fs.rename(leftover, place)
+          const undo = Effect.flatMap(fs.exists(place), (exists) =>
+            exists ? fs.remove(leftover, { recursive: true }) : fs.rename(leftover, place))
+          yield* orSkip(leftover, undo, undefined)
         } else if (name.startsWith(newPrefix)) {
-          yield* fs.remove(leftover, { recursive: true })
+          yield* orSkip(leftover, fs.remove(leftover, { recursive: true }), undefined)
         }
       }
     })
@@ -125,9 +169,10 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         (error) => error._tag === "ParseError" ? damaged(checkpoint, metaFile, error) : error
       )
       let sizeBytes = 0
-      for (const name of yield* fs.readDirectory(directory)) {
+      for (const name of yield* files(directory)) {
         sizeBytes += Number((yield* fs.stat(path.join(directory, name))).size)
       }
+      if (meta.sha256 !== undefined) sums.set(directory, meta.sha256)
       const info: Info = {
         path: checkpoint,
         baseModel: meta.base_model,
@@ -159,9 +204,9 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         if (trainingRunId === undefined) continue
         for (const [checkpointType, kind] of Object.entries(kinds)) {
           const parent = path.join(folder, run, kind)
-          if (!(yield* fs.exists(parent))) continue
-          yield* recover(parent)
-          for (const name of yield* directories(parent)) {
+          if (!(yield* orSkip(parent, fs.exists(parent), false))) continue
+          yield* orSkip(parent, recover(parent), undefined)
+          for (const name of yield* orSkip(parent, directories(parent), [])) {
             const checkpoint = { trainingRunId, checkpointType, name } as TinkerPath.TinkerPath
             yield* Effect.matchEffect(readInfo(checkpoint), {
               onSuccess: (info) => Effect.sync(() => infos.push(info)),
@@ -188,14 +233,21 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         }
         yield* fs.remove(beside, { recursive: true, force: true })
         yield* fs.makeDirectory(beside, { recursive: true })
-        const files = filesOf(info, snapshot)
-        for (const [name, bytes] of files) yield* writeFile(path.join(beside, name), bytes)
+        const made = contents(info, snapshot)
+        const sha256: Record<string, string> = {}
+        for (const [name, bytes] of made) sha256[name] = yield* Sha256.of(bytes)
+        const all = [...made, [metaFile, encodeMeta(info, sha256)] as const]
+        for (const [name, bytes] of all) yield* writeFile(path.join(beside, name), bytes)
         yield* Effect.uninterruptible(Effect.gen(function*() {
           const exists = yield* fs.exists(place)
           if (exists) yield* fs.rename(place, replaced)
-          yield* fs.rename(beside, place)
-          onWritten(files.reduce((size, [, bytes]) => size + bytes.byteLength, 0))
-          if (exists) yield* fs.remove(replaced, { recursive: true })
+          yield* Effect.onError(
+            fs.rename(beside, place),
+            () => exists ? Effect.ignoreLogged(fs.rename(replaced, place)) : Effect.void
+          )
+          sums.set(place, sha256)
+          onWritten(all.reduce((size, [, bytes]) => size + bytes.byteLength, 0))
+          if (exists) yield* clearAway(replaced)
         }))
       }).pipe(
         // Without this, a save that is interrupted or fails would leave its beginning until the next start.
@@ -208,13 +260,25 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
     update: (info) => {
       const directory = directoryOf(info.path)
       const beside = path.join(directory, newPrefix + metaFile)
-      return Effect.zipRight(writeFile(beside, encodeMeta(info)), fs.rename(beside, path.join(directory, metaFile)))
+      return Effect.onError(
+        Effect.zipRight(
+          writeFile(beside, encodeMeta(info, sums.get(directory))),
+          fs.rename(beside, path.join(directory, metaFile))
+        ),
+        () => Effect.ignore(fs.remove(beside, { force: true }))
+      )
     },
     read: (info) =>
       Effect.gen(function*() {
         const name = info.path.checkpointType === "training" ? stateFile : adapterFile
-        const tensors = Safetensors.decode(yield* fs.readFile(path.join(directoryOf(info.path), name)))
-        return snapshotOf(info, yield* Either.mapLeft(tensors, (error) => damaged(info.path, name, error)))
+        const directory = directoryOf(info.path)
+        yield* requireAll(info.path, yield* files(directory))
+        const bytes = yield* fs.readFile(path.join(directory, name))
+        yield* requireWhole(info.path, name, bytes)
+        return snapshotOf(
+          info,
+          yield* Either.mapLeft(Safetensors.decode(bytes), (error) => damaged(info.path, name, error))
+        )
       }),
     remove: (checkpoint) =>
       Effect.gen(function*() {
@@ -224,23 +288,29 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         const beside = path.join(parentOf(checkpoint), newPrefix + checkpoint.name)
         yield* fs.remove(beside, { recursive: true, force: true })
         yield* fs.rename(place, beside)
-        yield* fs.remove(beside, { recursive: true })
+        sums.delete(place)
+        yield* clearAway(beside)
       }),
     list: (info) =>
       Effect.gen(function*() {
         const directory = directoryOf(info.path)
-        const names = (yield* fs.readDirectory(directory))
-          .filter((name) => name !== metaFile && !name.startsWith(newPrefix))
-          .sort()
-        return yield* Effect.forEach(names, (name) => {
-          const place = path.join(directory, name)
-          return Effect.map(fs.stat(place), ({ size }) => ({ name, sizeBytes: Number(size), place }))
-        })
+        const names = (yield* files(directory)).filter((name) => name !== metaFile).sort()
+        yield* requireAll(info.path, names)
+        return yield* Effect.forEach(names, (name) =>
+          Effect.gen(function*() {
+            const place = path.join(directory, name)
+            const { mtime, size } = yield* fs.stat(place)
+            const stamp = `${info.createdAt} ${size} ${Option.match(mtime, { onNone: () => "", onSome: Number })}`
+            // A download asks for its files again and again, piece by piece.
+            if (verified.get(place) !== stamp) yield* requireWhole(info.path, name, yield* fs.readFile(place))
+            verified.set(place, stamp)
+            return { name, sizeBytes: Number(size), place }
+          }))
       })
   }
 }
 
-const damaged = (checkpoint: TinkerPath.TinkerPath, file: string, error: Error) =>
+const damaged = (checkpoint: TinkerPath.TinkerPath, file: string, error: Pick<Error, "message">) =>
   new ServerError({
     reason: "DamagedFile",
     description: `${file} of ${TinkerPath.format(checkpoint)}: ${error.message}`,
@@ -256,14 +326,6 @@ export const byteLength = (snapshot: Snapshot): number => {
   return bytes
 }
 
-const filesOf = (
-  info: Omit<Info, "sizeBytes">,
-  snapshot: Snapshot
-): ReadonlyArray<readonly [name: string, bytes: Uint8Array]> => [
-  ...contents(info, snapshot),
-  [metaFile, encodeMeta(info)]
-]
-
 /** What others need of a checkpoint, as the folder has it. */
 export const contents = (
   info: Pick<Info, "path">,
@@ -276,7 +338,10 @@ export const contents = (
       [adapterFile, Safetensors.encode(snapshot.weights, { format: "pt" })]
     ]
 
-const encodeMeta = (info: Omit<Info, "sizeBytes">): Uint8Array =>
+const encodeMeta = (
+  info: Omit<Info, "sizeBytes">,
+  sha256: Readonly<Record<string, string>> | undefined
+): Uint8Array =>
   bytesOf(
     Schema.encodeSync(Meta)({
       base_model: info.baseModel,
@@ -292,7 +357,8 @@ const encodeMeta = (info: Omit<Info, "sizeBytes">): Uint8Array =>
       public: info.public,
       user_metadata: info.userMetadata,
       saved_by: info.savedBy,
-      owner: info.owner
+      owner: info.owner,
+      sha256
     })
   )
 

@@ -1,6 +1,7 @@
 /** What clients are told of requests that were accepted and not done. */
 import type { EngineError } from "../Engine.js"
 import type { Failed } from "../Futures.js"
+import type { ServerError } from "../ServerError.js"
 import * as Http from "./http.js"
 import type * as State from "./serverState.js"
 import { brief } from "./wording.js"
@@ -24,6 +25,16 @@ export const of = (error: Work.WorkError): Failed => {
       }
   }
 }
+
+/** Of what was done and undone, because it could not be kept. */
+export const ofUnkept = ({ description }: EngineError | ServerError): Failed => ({
+  _tag: "Failed",
+  error: brief(
+    `the server could not keep what this request did, and has undone it, so that nothing has changed: ${description}. `
+      + "Send it again as a new request once that is mended"
+  ),
+  category: "server"
+})
 
 /** Of what is done while its client waits. One that is sent again may find an engine that works. */
 export const refusal = ({ description, reason }: EngineError): Http.Refusal =>

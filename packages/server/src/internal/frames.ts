@@ -37,13 +37,9 @@ export const encode = (text: string, payloads: ReadonlyArray<Uint8Array> = []): 
 
 /** The frame that begins at an offset; none when it is not whole. */
 export const decode = (bytes: Uint8Array, offset = 0): Frame | undefined => {
-  const header = bytes.subarray(offset, offset + longestHeader)
-  const length = header.indexOf(newline)
-  if (length < 0) return undefined
-  const [textBytes, payloadBytes, sum] = decoder.decode(header.subarray(0, length)).split(" ").map(Number)
-  if (!isLength(textBytes) || !isLength(payloadBytes)) return undefined
-  const begin = offset + length + 1
-  const end = begin + textBytes + payloadBytes + 1
+  const header = headerAt(bytes, offset)
+  if (header === undefined) return undefined
+  const { begin, end, sum, textBytes } = header
   if (end > bytes.byteLength || checksum(bytes.subarray(begin, end)) !== sum) return undefined
   return {
     text: decoder.decode(bytes.subarray(begin, begin + textBytes)),
@@ -52,8 +48,63 @@ export const decode = (bytes: Uint8Array, offset = 0): Frame | undefined => {
   }
 }
 
-const isLength = (value: number | undefined): value is number =>
-  value !== undefined && Number.isSafeInteger(value) && value >= 0
+/** Where the next whole frame begins, behind an offset at which there is none; the end when there is no other. */
+export const nextWhole = (bytes: Uint8Array, offset: number): number => {
+  // What is damaged is nearly always not the header, which says where the next one is.
+  const end = headerAt(bytes, offset)?.end
+  if (end !== undefined && (end === bytes.byteLength || decode(bytes, end) !== undefined)) return end
+  let next = offset + 1
+  while (next < bytes.byteLength && decode(bytes, next) === undefined) next++
+  return next
+}
+
+/** Whether all that is there from an offset on is the beginning of a frame, as a process leaves it that dies while writing. */
+export const isBeginning = (bytes: Uint8Array, offset: number): boolean => {
+  const header = headerAt(bytes, offset)
+  if (header === undefined) {
+    const rest = decoder.decode(bytes.subarray(offset, offset + longestHeader))
+    return bytes.byteLength - offset < longestHeader && /^\d+( \d*){0,2}$/.test(rest)
+  }
+  // One that is as long as the file, and right but for its length, has been written to its end.
+  return header.end > bytes.byteLength && checksum(bytes.subarray(header.begin)) !== header.sum
+}
+
+interface Header {
+  readonly textBytes: number
+  readonly sum: number
+  /** Where the text begins, and where the next frame does. */
+  readonly begin: number
+  readonly end: number
+}
+
+/** Read by hand, for to find a frame it is looked for at every byte. */
+const headerAt = (bytes: Uint8Array, offset: number): Header | undefined => {
+  const numbers = [0, 0, 0]
+  let place = 0
+  let digits = 0
+  for (let i = offset; i < offset + longestHeader; i++) {
+    const byte = bytes[i]
+    if (byte !== undefined && byte >= zero && byte <= zero + 9) {
+      numbers[place] = numbers[place]! * 10 + byte - zero
+      digits++
+    } else if (byte === (place < 2 ? space : newline) && digits > 0 && digits <= maxDigits) {
+      if (place < 2) {
+        place++
+        digits = 0
+        continue
+      }
+      const [textBytes, payloadBytes, sum] = numbers as [number, number, number]
+      const begin = i + 1
+      return { textBytes, sum, begin, end: begin + textBytes + payloadBytes + 1 }
+    } else return undefined
+  }
+  return undefined
+}
+
+const zero = 0x30
+const space = 0x20
+/** Of a number that is one of bytes of a file. */
+const maxDigits = 15
 
 /**
  * 32-bit FNV-1a, four bytes at a time: as good at what was cut short, in a quarter of the time. Source of the constants:

@@ -39,8 +39,14 @@ export const make = (state: State.ServerState) => {
         }))
       case "Large":
         return Effect.succeed(Http.json({ status: "complete_metadata", response_payload_size: reply.size }))
-      case "Lost":
-        return Http.refuse(410, `the server was started anew before request ${requestId} was done`)
+      case "Lost": {
+        const lost = state.models.get(requestId.slice(0, requestId.lastIndexOf(":")))?.lost
+        if (lost !== undefined) return Http.refuse(410, `the request ${requestId} is lost with its model: ${lost}`)
+        return Http.refuse(
+          410,
+          `what came of request ${requestId} is lost: the server was started anew before it was done, or could not keep it`
+        )
+      }
       case "Expired":
         return Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
       case "Failed":
@@ -59,6 +65,8 @@ export const make = (state: State.ServerState) => {
     const at = requestId.lastIndexOf(":")
     const model = state.models.get(requestId.slice(0, at))
     if (model?.lost !== undefined) return Http.refuse(410, `the model ${model.id} is lost: ${model.lost}`)
+    const lost = state.lost.get(requestId.slice(0, at))
+    if (lost !== undefined) return Http.refuse(410, `the request ${requestId} is lost: ${lost}`)
     const isPast = model !== undefined && Number(requestId.slice(at + 1)) < (model.kept.progress?.next ?? 0)
     return isPast
       ? Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)

@@ -28,7 +28,10 @@ export const tinkerPath = (path: string): Effect.Effect<TinkerPath.TinkerPath, R
 
 /** What a store of checkpoints fails with, as an answer. */
 export const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A, Refusal> =>
-  Effect.mapError(effect, ({ description, reason }) => refuse(reason === "NotFound" ? 404 : 500, description))
+  Effect.mapError(effect, ({ description, reason }) => refuse(statuses[reason] ?? 500, description))
+
+/** A damaged file is so for good: whoever is told 5xx would ask for it again and again. */
+const statuses: Partial<Record<ServerError["reason"], number>> = { NotFound: 404, DamagedFile: 410 }
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()

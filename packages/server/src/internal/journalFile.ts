@@ -15,6 +15,8 @@ import * as JournalRows from "./journalRows.js"
 
 export interface JournalFile {
   readonly unsafeCommit: (changes: ReadonlyArray<Change>) => Effect.Effect<void, PlatformError.PlatformError>
+  /** Has changes without a payload written as soon as they can be, before all that are handed in later. */
+  readonly unsafeOwe: (changes: ReadonlyArray<Change>) => void
   /** None when nothing is known of the key. */
   readonly payload: (key: string) => Effect.Effect<Uint8Array | undefined, PlatformError.PlatformError>
 }
@@ -32,27 +34,33 @@ const fileName = /^journal-(\d{6,})$/
 
 const nameOf = (count: number): string => `journal-${String(count).padStart(6, "0")}`
 
-/** Opens the newest file of the folder, and says what it holds. It closes, with everything written, with the scope. */
+export interface Opened {
+  readonly file: JournalFile
+  readonly entries: ReadonlyArray<Entry>
+  /** The pieces that are damaged, as far as they can still be read. */
+  readonly damage: ReadonlyArray<string>
+}
+
+/**
+ * Opens the newest file of the folder that says anything, and says what it holds. It closes, with everything written, with the
+ * scope. `setAside` puts away a file that cannot be used, and tells where.
+ */
 export const open = (
   fs: FileSystem.FileSystem,
   path: Path.Path,
   folder: string,
-  slackBytes: number
-): Effect.Effect<
-  { readonly file: JournalFile; readonly entries: ReadonlyArray<Entry> },
-  PlatformError.PlatformError,
-  Scope.Scope
-> =>
+  options: {
+    readonly slackBytes: number
+    readonly setAside: (name: string) => Effect.Effect<string, PlatformError.PlatformError>
+  }
+): Effect.Effect<Opened, PlatformError.PlatformError, Scope.Scope> =>
   Effect.gen(function*() {
-    const names = yield* fs.readDirectory(folder)
-    let count = Math.max(1, ...names.map((name) => Number(fileName.exec(name)?.[1] ?? 0)))
-    // A file that is being written anew has its name once it is whole, so older ones are not needed any more.
-    for (const name of names) {
-      if (name.startsWith("journal-") && name !== nameOf(count)) yield* fs.remove(path.join(folder, name))
-    }
+    const { setAside, slackBytes } = options
+    const found = yield* choose(fs, path, folder, setAside)
+    const { bytes } = found
+    let { count } = found
 
     const place = () => path.join(folder, nameOf(count))
-    const bytes = (yield* fs.exists(place())) ? yield* fs.readFile(place()) : new Uint8Array(0)
     const index = new Map<string, JournalCopy.Place>()
     const values = new Map<string, unknown>()
     let length = 0
@@ -64,15 +72,27 @@ export const open = (
       else index.set(key, at)
     }
 
-    for (let frame = Frames.decode(bytes, 0); frame !== undefined; frame = Frames.decode(bytes, length)) {
-      const place = { offset: length, length: frame.end - length }
+    const damage: Array<string> = []
+    while (length < bytes.byteLength) {
+      const frame = Frames.decode(bytes, length)
+      if (frame === undefined) {
+        const next = Frames.nextWhole(bytes, length)
+        if (next === bytes.byteLength && Frames.isBeginning(bytes, length)) break
+        damage.push(latin.decode(bytes.subarray(length, Math.min(next, length + longestPiece))))
+        yield* Effect.logError(
+          `${place()}: the ${next - length} bytes from ${length} on are damaged, and what they say is lost`
+        )
+        length = next
+        continue
+      }
+      const at = { offset: length, length: frame.end - length }
       for (const row of JournalRows.rowsOf(frame)) {
         const [key] = row
         if (row.length === 1) {
           values.delete(key)
           note(key, undefined)
         } else {
-          note(key, { ...place, bytes: JournalRows.bytesOf(row) })
+          note(key, { ...at, bytes: JournalRows.bytesOf(row) })
           values.set(key, row[1])
         }
       }
@@ -84,6 +104,8 @@ export const open = (
       )
       yield* fs.truncate(place(), length)
     }
+    // What is damaged is left where it is until the file is written anew, and then kept beside it.
+    let isDamaged = damage.length > 0
 
     const scope = yield* Scope.Scope
     const openFile = (name: string) =>
@@ -98,19 +120,35 @@ export const open = (
     const wake = yield* Effect.makeLatch(false)
     let waiting: Array<Pending> = []
 
+    // By key, in the order in which they were last owed.
+    const owed = new Map<string, Change>()
+    // Whether there is something of a batch behind `length` that failed: nothing is written until it is cut off, for a later
+    // process would take what is whole of it for what was done.
+    let isTorn = false
+    const mend = Effect.suspend(() =>
+      isTorn
+        ? Effect.map(current.file.truncate(length), () => {
+          isTorn = false
+        })
+        : Effect.void
+    )
+
     const drain = Effect.suspend(() => {
       const batch = waiting
       waiting = []
-      if (batch.length === 0) return Effect.void
-      const bytes = batch.length === 1 ? batch[0]!.frame : joined(batch.map(({ frame }) => frame))
+      const debts = Array.from(owed.values())
+      if (batch.length + debts.length === 0) return mend
+      const pieces = debts.length === 0 ? batch : [JournalRows.encode(debts), ...batch]
+      const bytes = pieces.length === 1 ? pieces[0]!.frame : joined(pieces.map(({ frame }) => frame))
       return Effect.gen(function*() {
-        const exit = yield* Effect.exit(current.file.writeAll(bytes))
+        const exit = yield* Effect.exit(Effect.zipRight(mend, current.file.writeAll(bytes)))
         if (Exit.isFailure(exit)) {
-          // Whatever of it was written would hide all that follows.
-          yield* Effect.ignore(current.file.truncate(length))
+          isTorn = true
+          yield* Effect.ignore(mend)
           yield* Effect.logError(`${place()} could not be written`, exit.cause)
         } else {
-          for (const { frame, notes } of batch) {
+          for (const debt of debts) if (owed.get(debt.key) === debt) owed.delete(debt.key)
+          for (const { frame, notes } of pieces) {
             for (const [key, bytes] of notes) {
               note(key, bytes === undefined ? undefined : { offset: length, length: frame.byteLength, bytes })
             }
@@ -119,29 +157,36 @@ export const open = (
         }
         for (const { done } of batch) yield* Deferred.done(done, exit)
       })
-    }).pipe(alone.withPermits(1), Effect.uninterruptible)
+    }).pipe(Effect.ignore, alone.withPermits(1), Effect.uninterruptible)
 
     const newPlace = () => path.join(folder, `${nameOf(count + 1)}.new`)
 
     /** Writes what is in force to a new file, while changes go on being appended to the old one. */
     const copy: Effect.Effect<Successor, PlatformError.PlatformError> = Effect.suspend(() => {
       const upTo = length
-      return Effect.map(
-        JournalCopy.write(fs, place(), newPlace(), Array.from(index)),
-        (copy) => ({ ...copy, upTo })
+      return JournalCopy.write(fs, place(), newPlace(), Array.from(index)).pipe(
+        Effect.map((copy) => ({ ...copy, upTo })),
+        Effect.onError(() => clear)
       )
     })
+
+    /** What is half done takes room that is short, perhaps. */
+    const clear = Effect.suspend(() => Effect.ignore(fs.remove(newPlace(), { force: true })))
 
     /** Appends to a copy what the old file has got since, and goes on with it. */
     const changeTo = (copy: Successor) =>
       Effect.gen(function*() {
         const next = yield* openFile(newPlace())
         yield* JournalCopy.append(fs, place(), next.file, copy.upTo, length).pipe(
+          // Before the old file goes: this is the only one then.
+          Effect.zipRight(next.file.sync),
           Effect.zipRight(fs.rename(newPlace(), path.join(folder, nameOf(count + 1)))),
-          Effect.onError(() => next.close)
+          Effect.onError(() => Effect.zipRight(next.close, clear))
         )
-        const old = { place: place(), close: current.close }
+        const old = { name: nameOf(count), place: place(), close: current.close, isDamaged }
         current = next
+        isTorn = false
+        isDamaged = false
         count += 1
         const shift = copy.length - copy.upTo
         for (const [key, at] of index) {
@@ -149,10 +194,12 @@ export const open = (
         }
         length += shift
         yield* old.close
-        yield* fs.remove(old.place, { force: true })
+        if (!old.isDamaged) return yield* fs.remove(old.place, { force: true })
+        const kept = yield* setAside(old.name)
+        yield* Effect.logWarning(`the damaged journal is kept as ${kept}; nothing needs it any more`)
       }).pipe(alone.withPermits(1), Effect.uninterruptible)
 
-    const isStale = () => length > 2 * live + slackBytes
+    const isStale = () => isDamaged || length > 2 * live + slackBytes
 
     // One that fails is tried again with the next changes; the present file is whole.
     const logFailure = (error: PlatformError.PlatformError) =>
@@ -183,7 +230,8 @@ export const open = (
     })
 
     yield* Effect.addFinalizer(() => Effect.zipRight(drain, Effect.suspend(() => current.close)))
-    if (isStale()) yield* Effect.flatMap(copy, changeTo)
+    // Not before it is written down what is lost with what is damaged.
+    if (!isDamaged && isStale()) yield* Effect.catchAll(Effect.flatMap(copy, changeTo), logFailure)
     yield* wake.await.pipe(
       Effect.zipRight(Effect.sync(() => wake.unsafeClose())),
       Effect.zipRight(drain),
@@ -195,12 +243,20 @@ export const open = (
 
     return {
       entries: Array.from(values, ([key, value]) => ({ key, value })),
+      damage,
       file: {
         unsafeCommit: (changes) => {
           const done = Deferred.unsafeMake<void, PlatformError.PlatformError>(FiberId.none)
           waiting.push({ ...JournalRows.encode(changes), done })
           wake.unsafeOpen()
           return Deferred.await(done)
+        },
+        unsafeOwe: (changes) => {
+          for (const change of changes) {
+            owed.delete(change.key)
+            owed.set(change.key, change)
+          }
+          wake.unsafeOpen()
         },
         payload: (key) =>
           Effect.suspend(() => {
@@ -214,3 +270,67 @@ export const open = (
       }
     }
   })
+
+/** Of a damaged piece, in bytes; whom it is about is said at its beginning. */
+const longestPiece = 2 ** 26
+
+/** Every byte is a character of it. */
+const latin = new TextDecoder("latin1")
+
+interface Found {
+  readonly count: number
+  readonly bytes: Uint8Array
+}
+
+/**
+ * The newest file that says anything. A file that is being written anew has its name once it is whole, so older ones are not
+ * needed then; newer ones that say nothing are not ours, or are damaged as a whole.
+ */
+const choose = (
+  fs: FileSystem.FileSystem,
+  path: Path.Path,
+  folder: string,
+  setAside: (name: string) => Effect.Effect<string, PlatformError.PlatformError>
+): Effect.Effect<Found, PlatformError.PlatformError> =>
+  Effect.gen(function*() {
+    const odd = (name: string, what: string) =>
+      Effect.matchEffect(setAside(name), {
+        onSuccess: (kept) => Effect.logError(`${path.join(folder, name)} ${what}; it is kept as ${kept}`),
+        onFailure: ({ message }) => Effect.logError(`${path.join(folder, name)} ${what}, and is left there: ${message}`)
+      })
+    const names = (yield* fs.readDirectory(folder)).filter((name) => name.startsWith("journal-"))
+    const numbered = names.filter((name) => fileName.test(name)).sort((a, b) => numberOf(b) - numberOf(a))
+    for (const name of names) {
+      // Of a file that was being written anew when its process died.
+      if (!numbered.includes(name)) yield* fs.remove(path.join(folder, name), { force: true, recursive: true })
+    }
+    let highest = 0
+    let chosen: Found | undefined
+    let blank: Found | undefined
+    for (const name of numbered) {
+      const place = path.join(folder, name)
+      const isFile = yield* Effect.match(fs.stat(place), {
+        onFailure: () => false,
+        onSuccess: ({ type }) => type === "File"
+      })
+      if (!isFile) {
+        yield* odd(name, "is no file")
+        continue
+      }
+      const count = numberOf(name)
+      highest = Math.max(highest, count)
+      if (chosen !== undefined) {
+        yield* odd(name, `is older than ${nameOf(chosen.count)}`)
+        continue
+      }
+      const bytes = yield* fs.readFile(place)
+      const first = Frames.decode(bytes) === undefined ? Frames.nextWhole(bytes, 0) : 0
+      if (first < bytes.byteLength) chosen = { count, bytes }
+      else if (bytes.byteLength > 0 && !Frames.isBeginning(bytes, 0)) {
+        yield* odd(name, "is damaged from its beginning to its end")
+      } else blank ??= { count, bytes }
+    }
+    return chosen ?? blank ?? { count: highest + 1, bytes: new Uint8Array(0) }
+  })
+
+const numberOf = (name: string): number => Number(fileName.exec(name)?.[1])

@@ -12,6 +12,7 @@ import type * as Audit from "./audit.js"
 import * as Http from "./http.js"
 import * as LiveModel from "./liveModel.js"
 import * as Records from "./records.js"
+import * as Samplers from "./samplers.js"
 import type * as State from "./serverState.js"
 import type * as WatchedStore from "./watchedStore.js"
 
@@ -55,18 +56,29 @@ export const keepSampler = (
   { id, snapshot }: { readonly id: string; readonly snapshot: Engine.Snapshot }
 ): Effect.Effect<Records.Sampler, ServerError> =>
   Effect.gen(function*() {
-    const file = yield* journal.writeState(`${encodeURIComponent(id)}.adapter`, Safetensors.encode(snapshot.weights))
+    const name = adapterName(id)
+    const file = yield* journal.writeState(name, Safetensors.encode(snapshot.weights))
     const adapter = { lora: snapshot.lora, file }
     const sampler = state.samplers.get(id)
     if (sampler !== undefined) sampler.adapter = adapter
     return { id, sessionId: session.id, baseModel: baseModel.name, modelPath: undefined, adapter, joinedClients: 0 }
   })
 
+/** Takes back that a sampler is there whose weights could not be kept. */
+export const removeSampler = (state: State.ServerState, journal: Journal, id: string): Effect.Effect<void> =>
+  Effect.zipRight(Samplers.remove(state, id), journal.removeState(adapterName(id)))
+
+const adapterName = (samplerId: string): string => `${encodeURIComponent(samplerId)}.adapter`
+
 /** Of a session that has ended nothing is kept but that it was there, and its results for as long as all are kept. */
-export const sessionChanged = (state: State.ServerState, journal: Journal, kept: Sessions.Kept): Effect.Effect<void> =>
+export const sessionChanged = (
+  state: State.ServerState,
+  journal: Journal,
+  kept: Sessions.Kept
+): Effect.Effect<void, ServerError> =>
   Effect.gen(function*() {
     const changes: Array<Change> = [Records.session(kept)]
-    if (kept.status._tag === "Active") return yield* Effect.orDie(journal.unsafeCommit(changes))
+    if (kept.status._tag === "Active") return yield* journal.unsafeCommit(changes)
     const models = Array.from(state.models.values()).filter(({ session }) => session.id === kept.id)
     const samplers = Array.from(state.samplers.values()).filter(({ session }) => session.id === kept.id)
     for (const model of models) changes.push(...LiveModel.given(model))
@@ -75,7 +87,7 @@ export const sessionChanged = (state: State.ServerState, journal: Journal, kept:
         changes.push(Records.sampler({ ...samplerRecord(sampler), adapter: undefined }))
       }
     }
-    yield* Effect.orDie(journal.unsafeCommit(changes))
+    yield* journal.unsafeCommit(changes)
     for (const model of models) yield* LiveModel.removeFiles(journal, model.kept)
     for (const { adapter } of samplers) if (adapter !== undefined) yield* journal.removeState(adapter.file.name)
   })
@@ -87,5 +99,8 @@ export const commit = (
 ): Effect.Effect<void, Http.Refusal> =>
   state.journal === undefined ? Effect.void : orUnavailable(state.journal.unsafeCommit(changes))
 
-export const orUnavailable = (written: Effect.Effect<void, ServerError>): Effect.Effect<void, Http.Refusal> =>
-  Effect.mapError(written, () => Http.refuse(503, "the server cannot write down what it must keep; see its log"))
+export const orUnavailable = <A>(written: Effect.Effect<A, ServerError>): Effect.Effect<A, Http.Refusal> =>
+  Effect.mapError(
+    written,
+    ({ description }) => Http.refuse(503, `the server cannot write down what it must keep: ${description}`)
+  )

@@ -16,7 +16,7 @@ export const requireKnownSession = (
   Effect.suspend(() => {
     const session = state.sessions.get(sessionId)
     return session === undefined
-      ? Http.refuse(404, `there is no session ${sessionId}`)
+      ? unknown(state, "session", sessionId)
       : Effect.as(Users.requireMine(`the session ${sessionId}`, session.owner), session)
   })
 
@@ -25,6 +25,13 @@ export const requireSession = (
   sessionId: string
 ): Effect.Effect<Sessions.Session, Http.Refusal> =>
   Effect.tap(requireKnownSession(state, sessionId), (session) => requireActive(state, session))
+
+const unknown = (state: State.ServerState, what: string, id: string): Http.Refusal => {
+  const lost = state.lost.get(id)
+  return lost === undefined
+    ? Http.refuse(404, `there is no ${what} ${id}`)
+    : Http.refuse(410, `the ${what} ${id} is lost: ${lost}`)
+}
 
 const requireActive = (state: State.ServerState, session: Sessions.Session): Effect.Effect<void, Http.Refusal> => {
   const { id, status } = session
@@ -42,7 +49,7 @@ const requireActive = (state: State.ServerState, session: Sessions.Session): Eff
 export const requireModel = (state: State.ServerState, modelId: string): Effect.Effect<State.Model, Http.Refusal> =>
   Effect.gen(function*() {
     const model = state.models.get(modelId)
-    if (model === undefined) return yield* Http.refuse(404, `there is no model ${modelId}`)
+    if (model === undefined) return yield* unknown(state, "model", modelId)
     yield* Users.requireMine(`the model ${modelId}`, model.session.owner)
     yield* requireActive(state, model.session)
     if (model.unloaded) return yield* Http.refuse(404, `the model ${modelId} was unloaded`)
@@ -76,7 +83,7 @@ const ownSampler = (
 ): Effect.Effect<State.Sampler, Http.Refusal> => {
   const sampler = state.samplers.get(samplerId)
   return sampler === undefined
-    ? Http.refuse(404, `there is no sampler ${samplerId}`)
+    ? unknown(state, "sampler", samplerId)
     : after(Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner), () => next(sampler))
 }
 

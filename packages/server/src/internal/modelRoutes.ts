@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { LossResult, TrainingDatum } from "../Engine.js"
 import type { Completed } from "../Futures.js"
+import * as Failures from "./failures.js"
 import * as Http from "./http.js"
 import * as Lifted from "./liftedJson.js"
 import * as Lookups from "./lookups.js"
@@ -164,11 +165,16 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
         if (invalid !== undefined) {
           return yield* ModelQueue.userError(`adam_params: ${wireName(invalid.field)} ${invalid.description}`)
         }
-        const { unclippedGradNorm } = yield* engine.optimStep(model.id, adamParams)
-        return {
-          ...ModelQueue.completed({ metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } }),
-          changed: "weights" as const
-        }
+        return yield* Effect.match(engine.optimStep(model.id, adamParams), {
+          onSuccess: ({ unclippedGradNorm }): Work.Outcome => ({
+            ...ModelQueue.completed({ metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } }),
+            changed: "weights"
+          }),
+          onFailure: (error): Work.Outcome => ({
+            ...Failures.of(error),
+            changed: error.reason === "NonFinite" ? "gradient" : undefined
+          })
+        })
       })
   })
 

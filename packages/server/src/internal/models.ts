@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import type * as Engine from "../Engine.js"
 import type * as Futures from "../Futures.js"
 import * as RequestQueue from "../RequestQueue.js"
+import type { ServerError } from "../ServerError.js"
 import type * as ServerJournal from "../ServerJournal.js"
 import type * as Sessions from "../Sessions.js"
 import { after } from "./after.js"
@@ -118,6 +119,7 @@ export const open = (
       get lost() {
         return presence.lost()
       },
+      lose: presence.lose,
       get ready() {
         return presence.ready()
       },
@@ -156,7 +158,14 @@ export const unload = (
       ...LiveModel.given(model)
     ])
     yield* LiveModel.removeFiles(state.journal, model.kept)
-  })
+  }).pipe(
+    // Closed it is, and stays so; but as long as that is not kept, it can be unloaded again.
+    Effect.tapError(() =>
+      Effect.sync(() => {
+        model.unloaded = false
+      })
+    )
+  )
 
 /** Puts a request into its model's queue, if it is one that is there already or `admit` has nothing against it. */
 export const submit = (
@@ -204,22 +213,25 @@ export const submit = (
             })
             : Effect.flatMap(result, (outcome) => keepResult(state, journal, model, { seqId, fingerprint }, outcome))
         ),
-        Effect.flatMap((outcome) => state.futures.complete(requestId, outcome)),
+        Effect.flatMap((outcome) =>
+          outcome === undefined ? state.futures.lose(requestId) : state.futures.complete(requestId, outcome)
+        ),
         Effect.locally(Audit.currentKey, keyName)
       ),
       abandon: Effect.suspend(() =>
         state.hasEnded
           ? Effect.void
-          : Effect.zipRight(register, state.futures.complete(requestId, Failures.ofAbandoned(model)))
+          : Effect.zipRight(
+            register,
+            model.kept.isGivenUp
+              ? state.futures.lose(requestId)
+              : state.futures.complete(requestId, Failures.ofAbandoned(model))
+          )
       ),
       end: free
     })
     if (submission === "Accepted") state.limits.occupy(length)
-    const written = model.kept.accepting.get(seqId)
-    if (written !== undefined) {
-      yield* Keeping.orUnavailable(written)
-      model.kept.accepting.delete(seqId)
-    }
+    if (journal !== undefined) yield* Keeping.orUnavailable(LiveModel.accepted(journal, model, seqId))
     switch (submission) {
       case "Accepted":
         yield* register
@@ -239,42 +251,99 @@ export const submit = (
 export const rejectNumber = (state: State.ServerState, model: State.Model, seqId: number): Effect.Effect<void> =>
   Effect.zipRight(model.queue.reject(seqId), LiveModel.noteRejected(state.journal, model, seqId))
 
-/** Writes down what has come of a request, and gives what its client may be told then. */
+/** Writes down what has come of a request, and gives what its client may be told then: nothing if the model is given up. */
 const keepResult = (
   state: State.ServerState,
   journal: ServerJournal.Service,
   model: State.Model,
   request: { readonly seqId: number; readonly fingerprint: string },
-  outcome: Futures.Outcome | Work.Finished
-): Effect.Effect<Futures.Outcome> =>
+  outcome: Work.Outcome
+): Effect.Effect<Futures.Outcome | undefined> =>
   Effect.gen(function*() {
     const at = yield* Clock.currentTimeMillis
-    const sampler = "sampler" in outcome && outcome.sampler !== undefined
-      ? yield* Keeping.keepSampler(state, journal, model, outcome.sampler)
-      : undefined
+    const made = "sampler" in outcome ? outcome.sampler : undefined
+    const sampler = made && (yield* Keeping.keepSampler(state, journal, model, made))
     const usage = Work.countUsage(state, model, outcome, at)
-    const changed = "changed" in outcome ? outcome.changed : undefined
-    yield* LiveModel.keep(state.engine, journal, model, { ...request, at, changed }, [
-      Records.result(
-        {
-          ...request,
-          ownerId: model.id,
-          seqId: String(request.seqId),
-          at,
-          outcome: Results.toRecord(outcome),
-          sequences: undefined
-        },
-        Results.bytesOf(outcome)
-      ),
+    yield* LiveModel.keep(state.engine, journal, model, { ...request, at, changed: outcome.changed }, [
+      resultOf(model, request, at, Results.toRecord(outcome), Results.bytesOf(outcome)),
       ...usage.map(Records.usage),
       ...sampler === undefined ? [] : [Records.sampler(sampler)]
     ])
     return outcome
-  }).pipe(
-    // What the engine did is gone with it, so that the request has failed, and changed nothing.
-    Effect.catchIf(
-      (error) => error._tag === "EngineError" && !model.isLoaded,
-      (error) => keepResult(state, journal, model, request, Failures.of(error))
-    ),
-    Effect.catchAll((error) => Effect.succeed(Failures.of(error)))
-  )
+  }).pipe(Effect.catchAll((error) => unkept(state, journal, model, request, outcome, error)))
+
+/**
+ * Brings the engine and the journal to agree again when what has come of a request could not be written down. What changed
+ * nothing holds in any case, for a later server would come to it again. What changed something is undone; where that
+ * cannot be, or cannot be written down either, nobody could tell later what was done, and the model is given up.
+ */
+const unkept = (
+  state: State.ServerState,
+  journal: ServerJournal.Service,
+  model: State.Model,
+  request: { readonly seqId: number; readonly fingerprint: string },
+  outcome: Work.Outcome,
+  error: Engine.EngineError | ServerError
+): Effect.Effect<Futures.Outcome | undefined> =>
+  Effect.gen(function*() {
+    const requestId = Records.requestIdOf(model.id, request.seqId)
+    yield* Effect.logError(`what has come of the request ${requestId} could not be kept`, error)
+    const { id, kept } = model
+    const at = yield* Clock.currentTimeMillis
+    const made = "sampler" in outcome ? outcome.sampler : undefined
+    const { changed } = outcome
+    if (made !== undefined) yield* Keeping.removeSampler(state, journal, made.id)
+    else if (!journal.liveModels || (outcome._tag === "Completed" && changed === undefined)) {
+      const small = Results.bytesOf(outcome) === undefined ? Results.toRecord(outcome) : { _tag: "Lost" } as const
+      LiveModel.keepLater(journal, model, { seqId: request.seqId, at }, [
+        resultOf(model, request, at, small, undefined)
+      ])
+      return outcome
+    }
+    // Where the engine has ended, what it did is gone with it.
+    const isGone = !model.isLoaded
+    if (!isGone && changed !== undefined) {
+      if (kept.progress?.weights === undefined) return yield* error
+      yield* LiveModel.restore(state.engine, journal, model, kept.progress)
+    }
+    const failed: Futures.Outcome = outcome._tag === "Failed" && changed === undefined
+      ? outcome
+      : isGone && error._tag === "EngineError"
+      ? Failures.of(error)
+      : Failures.ofUnkept(error)
+    const done = { seqId: request.seqId, at, changed: undefined }
+    yield* LiveModel.keep(state.engine, journal, model, done, [
+      resultOf(model, request, at, Results.toRecord(failed), undefined)
+    ])
+    yield* LiveModel.removeUnkept(journal, id, { ...done, changed })
+    return failed
+  }).pipe(Effect.catchAll((error) => Effect.as(giveUp(state, journal, model, error), undefined)))
+
+const giveUp = (
+  state: State.ServerState,
+  journal: ServerJournal.Service,
+  model: State.Model,
+  error: Engine.EngineError | ServerError
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { id, kept } = model
+    const reason = `the server could not keep what was done with it, nor undo it (${error.description}). `
+      + "Go on from its last checkpoint"
+    yield* Effect.logError(`the model ${id} is given up: ${reason}`, error)
+    kept.isGivenUp = true
+    model.lose(reason)
+    journal.unsafeOwe([
+      Records.lost({ id, reason }),
+      ...Array.from(kept.accepted, (seqId) => Records.withoutRequest(id, seqId))
+    ])
+    yield* Scope.close(model.scope, Exit.void)
+  })
+
+const resultOf = (
+  { id }: State.Model,
+  { fingerprint, seqId }: { readonly seqId: number; readonly fingerprint: string },
+  at: number,
+  outcome: Records.Result["outcome"],
+  bytes: Uint8Array | undefined
+): ServerJournal.Change =>
+  Records.result({ ownerId: id, seqId: String(seqId), fingerprint, at, outcome, sequences: undefined }, bytes)

@@ -15,6 +15,8 @@ export interface Presence {
   readonly isThere: () => boolean
   /** Why it cannot come back; nothing if it is there or can. */
   readonly lost: () => string | undefined
+  /** Has it not come back any more. */
+  readonly lose: (why: string) => void
   /** Gives it back where it is not there. */
   readonly ready: () => Effect.Effect<void, Work.WorkError>
 }
@@ -41,24 +43,42 @@ export const make = (
     if (lost === undefined && isLoaded && !isKept() && hasLost()) lost = notKept
     return lost
   }
+  const lose = (why: string) => {
+    lost ??= why
+  }
+  const failLost = Effect.suspend(() =>
+    new Engine.EngineError({ reason: "Unavailable", description: `the ${what} ${id} is lost: ${whyLost()}` })
+  )
   const give = Effect.suspend(() => {
     if (isThere()) return Effect.void
-    return isKept()
-      ? Effect.zipRight(
-        giveBack,
-        Effect.sync(() => {
-          isLoaded = true
-        })
+    if (lost !== undefined || !isKept()) return failLost
+    return giveBack.pipe(
+      Effect.map(() => {
+        isLoaded = true
+      }),
+      Effect.catchIf(
+        (error) => error._tag === "ServerError" && error.reason === "DamagedFile",
+        () => Effect.zipRight(Effect.sync(() => lose(damaged(what))), failLost)
       )
-      : new Engine.EngineError({ reason: "Unavailable", description: `the ${what} ${id} is lost: ${whyLost()}` })
+    )
   })
   // Of two that need it at once one waits for the other, and none is left half way by the end of either.
   const revive = Effect.unsafeMakeSemaphore(1).withPermits(1)(Effect.uninterruptible(give))
-  return { isThere, lost: whyLost, ready: () => isThere() ? Effect.void : revive }
+  return { isThere, lost: whyLost, lose, ready: () => isThere() ? Effect.void : revive }
 }
 
 const notKept =
   "what computed it has ended and was started anew, and the server had not kept it. Go on from its last checkpoint"
+
+/** Why something is lost whose files are not as they were written. */
+export const damaged = (what: "session" | "model" | "sampler"): string =>
+  `what the server had kept of it is damaged; see the server's log. ${remedies[what]}`
+
+const remedies = {
+  session: "Begin a new one",
+  model: "Go on from its last checkpoint",
+  sampler: "Make a new sampling session"
+}
 
 /** Closes models when the engine has lost them for good, so that they hold nothing up. */
 export const closeLost = (engine: Engine.Service, models: ReadonlyMap<string, State.Model>): Effect.Effect<void> =>

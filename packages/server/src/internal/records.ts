@@ -89,6 +89,9 @@ const Request = Schema.Struct({
 /** The number of a request of a model that was refused. */
 const Rejected = Schema.Struct({ modelId: Schema.String, seqId: Schema.Int })
 
+/** A session, a model or a sampler that cannot be gone on with, and why. */
+const Lost = Schema.Struct({ id: Schema.String, reason: Schema.String })
+
 /** A sample that was accepted. */
 const Asked = Schema.Struct({ samplerId: Schema.String, seqId: Schema.String })
 
@@ -146,6 +149,7 @@ export type Progress = typeof Progress.Type
 export type Sampler = typeof Sampler.Type
 export type Request = typeof Request.Type
 export type Rejected = typeof Rejected.Type
+export type Lost = typeof Lost.Type
 export type Asked = typeof Asked.Type
 export type Result = typeof Result.Type
 export type Usage = typeof Usage.Type
@@ -180,6 +184,10 @@ const rejectedKey = (modelId: string, seqId: number) => `rejected:${requestIdOf(
 export const rejected = (value: Rejected): Change => ({ key: rejectedKey(value.modelId, value.seqId), value })
 
 export const withoutRejected = (modelId: string, seqId: number): Change => ({ key: rejectedKey(modelId, seqId) })
+
+export const lost = (value: Lost): Change => ({ key: `lost:${value.id}`, value })
+
+export const withoutLost = (id: string): Change => ({ key: `lost:${id}` })
 
 export const asked = (value: Asked): Change => ({ key: `asked:${requestIdOf(value.samplerId, value.seqId)}`, value })
 
@@ -218,6 +226,8 @@ export interface Records {
     | { readonly _tag: "Request"; readonly request: Request; readonly key: string }
     | { readonly _tag: "Rejected"; readonly rejected: Rejected }
   >
+  /** Reasons by ids. */
+  readonly lost: ReadonlyMap<string, string>
   readonly asked: ReadonlyArray<Asked>
   readonly results: ReadonlyArray<Result>
   readonly usage: ReadonlyArray<Usage>
@@ -234,6 +244,7 @@ export const read = (entries: ReadonlyArray<Entry>): Effect.Effect<Records> =>
     const progress = new Map<string, Progress>()
     const samplers: Array<Sampler> = []
     const arrivals: Array<Records["arrivals"][number]> = []
+    const lost = new Map<string, string>()
     const asked: Array<Asked> = []
     const results: Array<Result> = []
     const usage: Array<Usage> = []
@@ -248,6 +259,7 @@ export const read = (entries: ReadonlyArray<Entry>): Effect.Effect<Records> =>
       sampler: reader(Sampler, (value) => samplers.push(value)),
       request: reader(Request, (request, key) => arrivals.push({ _tag: "Request", request, key })),
       rejected: reader(Rejected, (rejected) => arrivals.push({ _tag: "Rejected", rejected })),
+      lost: reader(Lost, ({ id, reason }) => lost.set(id, reason)),
       asked: reader(Asked, (value) => asked.push(value)),
       result: reader(Result, (value) => results.push(value)),
       usage: reader(Usage, (value) => usage.push(value)),
@@ -267,6 +279,7 @@ export const read = (entries: ReadonlyArray<Entry>): Effect.Effect<Records> =>
       progress,
       samplers,
       arrivals,
+      lost,
       asked,
       results: results.sort((a, b) => a.at - b.at),
       usage,

@@ -8,11 +8,13 @@ import type { Change, Service as Journal } from "../ServerJournal.js"
 import type * as Sessions from "../Sessions.js"
 import * as Audit from "./audit.js"
 import * as Completions from "./completions.js"
+import * as Damage from "./damage.js"
 import type * as Http from "./http.js"
 import * as Keeping from "./keeping.js"
 import * as LiveModel from "./liveModel.js"
 import * as LiveSampler from "./liveSampler.js"
 import * as Models from "./models.js"
+import * as Presence from "./presence.js"
 import * as Records from "./records.js"
 import * as Results from "./results.js"
 import * as Samplers from "./samplers.js"
@@ -58,14 +60,16 @@ export const restore = (
       if (arrival._tag === "Request" && arrival.request.seqId === 0) begun.add(arrival.request.modelId)
     }
 
+    changes.push(...yield* noteLosses(state, journal, records, now))
+
     for (const record of records.models) {
       const session = state.sessions.get(record.sessionId)
       if (session === undefined) continue
       const progress = records.progress.get(record.id)
       // The request that made it is done again, and makes it anew.
-      if (journal.liveModels && progress === undefined && begun.has(record.id)) continue
+      if (journal.liveModels && progress === undefined && begun.has(record.id) && !state.lost.has(record.id)) continue
       const isOver = record.unloaded || session.status._tag !== "Active"
-      const lost = isOver ? undefined : yield* whyLost(state, journal, record, progress)
+      const lost = isOver ? undefined : state.lost.get(record.id) ?? (yield* whyLost(state, journal, record, progress))
       if (!journal.liveModels && progress?.weights !== undefined) {
         changes.push(Records.progress({ ...progress, weights: undefined, gradient: undefined }))
       }
@@ -95,7 +99,12 @@ export const restore = (
     }
 
     for (const result of results) yield* restoreResult(state, journal, result)
+    const known = new Set(results.map(({ ownerId, seqId }) => Records.requestIdOf(ownerId, seqId)))
     for (const { samplerId, seqId } of records.asked) {
+      if (known.has(Records.requestIdOf(samplerId, seqId))) {
+        changes.push(Records.withoutAsked(Records.requestIdOf(samplerId, seqId)))
+        continue
+      }
       const lost: Records.Result = {
         ownerId: samplerId,
         seqId,
@@ -111,6 +120,10 @@ export const restore = (
     for (const arrival of records.arrivals) {
       const { modelId, seqId } = arrival._tag === "Request" ? arrival.request : arrival.rejected
       const model = state.models.get(modelId)
+      if (seqId < (model?.kept.progress?.next ?? 0)) {
+        changes.push(Records.withoutRequest(modelId, seqId), Records.withoutRejected(modelId, seqId))
+        continue
+      }
       const goesOn = journal.liveModels && (model === undefined ? begun.has(modelId) : model.lost === undefined)
       if (goesOn) unfinished.push(arrival)
       else if (arrival._tag === "Request") {
@@ -119,13 +132,7 @@ export const restore = (
       } else changes.push(Records.withoutRejected(modelId, seqId))
     }
 
-    const files = new Set<string>()
-    for (const { kept, lost, unloaded } of state.models.values()) {
-      if (unloaded || (lost !== undefined && !journal.liveModels)) continue
-      for (const { name } of LiveModel.filesOf(kept.progress)) files.add(name)
-    }
-    for (const { adapter } of state.samplers.values()) if (adapter !== undefined) files.add(adapter.file.name)
-    yield* journal.retainStates(files)
+    yield* clearStates(state, journal, records)
     if (changes.length > 0) yield* Effect.ignore(journal.unsafeCommit(changes))
 
     const { liveModels, lostModels, samplers, sessions } = counts(state)
@@ -139,6 +146,138 @@ export const restore = (
         results: results.length,
         requests: unfinished.filter(({ _tag }) => _tag === "Request").length
       }
+    }
+  })
+
+/**
+ * Finds out what is lost with pieces of the journal that are damaged or not there, so that clients are told so, in this life
+ * of the server and in later ones, rather than gone on with what is older than they know, or told that it never was.
+ */
+const noteLosses = (
+  state: State.ServerState,
+  journal: Journal,
+  records: Records.Records,
+  now: number
+): Effect.Effect<ReadonlyArray<Change>> =>
+  Effect.gen(function*() {
+    const damage = Damage.read(journal.damage)
+    const changes: Array<Change> = []
+    const lose = (what: "session" | "model" | "sampler", id: string) =>
+      Effect.suspend(() => {
+        if (state.lost.has(id)) return Effect.void
+        const reason = Presence.damaged(what)
+        state.lost.set(id, reason)
+        changes.push(Records.lost({ id, reason }))
+        return Effect.logError(`the ${what} ${id} is lost, as pieces of the journal are damaged or gone`)
+      })
+
+    const models = new Map(records.models.map((model) => [model.id, model]))
+    const samplers = new Set(records.samplers.map(({ id }) => id))
+    const isOver = (id: string): boolean => {
+      const model = models.get(id)
+      return model !== undefined
+        && (model.unloaded || (state.sessions.get(model.sessionId)?.status._tag ?? "Active") !== "Active")
+    }
+    /** What is said of a request of a model is out of date once later ones are done. */
+    const loseModel = (id: string, seqId: number) =>
+      isOver(id) || (models.has(id) && seqId < (records.progress.get(id)?.next ?? 0)) ? Effect.void : lose("model", id)
+
+    for (const id of damage.sessions) if (state.sessions.get(id) === undefined) yield* lose("session", id)
+    for (const { id, sessionId } of [...records.models, ...records.samplers]) {
+      if (state.sessions.get(sessionId) !== undefined) continue
+      yield* lose("session", sessionId)
+      yield* lose(models.has(id) ? "model" : "sampler", id)
+    }
+    for (const [id, seqId] of damage.owners) {
+      if (isSamplerId(id)) {
+        if (!samplers.has(id)) yield* lose("sampler", id)
+      } else yield* loseModel(id, seqId)
+    }
+    for (const id of records.progress.keys()) if (!models.has(id)) yield* lose("model", id)
+    const taken = new Set(
+      records.arrivals.flatMap((arrival) =>
+        arrival._tag === "Request" ? [Records.requestIdOf(arrival.request.modelId, arrival.request.seqId)] : []
+      )
+    )
+    for (const name of yield* journal.states) {
+      const owner = LiveModel.ownerOf(name)
+      if (owner === undefined) continue
+      const session = owner.id.slice(0, owner.id.indexOf(":"))
+      if (state.sessions.get(session) === undefined) yield* lose("session", session)
+      if (isSamplerId(owner.id)) {
+        // One that a request was about to make is made by that request, which is done again.
+        if (!samplers.has(owner.id) && !makesSamplers(records, session)) yield* lose("sampler", owner.id)
+        continue
+      }
+      // The state of a request is written once it is written down that the request was taken, and all before it were done.
+      const next = records.progress.get(owner.id)?.next ?? 0
+      const isNext = owner.seqId === next && taken.has(Records.requestIdOf(owner.id, next))
+      if (!models.has(owner.id) || !isNext) yield* loseModel(owner.id, owner.seqId)
+    }
+
+    const known = new Set([
+      ...records.results.map(({ ownerId, seqId }) => Records.requestIdOf(ownerId, seqId)),
+      ...records.asked.map(({ samplerId, seqId }) => Records.requestIdOf(samplerId, seqId))
+    ])
+    for (const { ownerId, seqId } of damage.requests) {
+      const requestId = Records.requestIdOf(ownerId, seqId)
+      if (known.has(requestId) || !samplers.has(ownerId)) continue
+      known.add(requestId)
+      const lost = {
+        ownerId,
+        seqId,
+        fingerprint: "",
+        at: now,
+        outcome: { _tag: "Lost" },
+        sequences: undefined
+      } as const
+      changes.push(Records.result(lost, undefined))
+      yield* restoreResult(state, journal, lost)
+    }
+    return changes
+  })
+
+/** Whether a request is to be done again that makes a sampler of this session. */
+const makesSamplers = ({ arrivals }: Records.Records, sessionId: string): boolean =>
+  arrivals.some((arrival) =>
+    arrival._tag === "Request" && arrival.request.route === "saveWeightsForSampler"
+    && arrival.request.modelId.startsWith(`${sessionId}:`)
+  )
+
+const isSamplerId = (id: string): boolean => id.includes(":sample:")
+
+/**
+ * Removes state that is out of date: of what is known, and not lost. That of what is lost stays where it is, and that of what
+ * nothing is known of is put aside.
+ */
+const clearStates = (
+  state: State.ServerState,
+  journal: Journal,
+  records: Records.Records
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    // Those that are about to be made again are not there yet.
+    const known = new Set(
+      records.models.filter(({ id }) => state.models.has(id) || !state.lost.has(id)).map(({ id }) => id)
+    )
+    const isMade = (id: string) => isSamplerId(id) && makesSamplers(records, id.slice(0, id.indexOf(":")))
+    const inForce = new Set<string>()
+    const spared = new Set<string>()
+    for (const { id, kept, lost, session, unloaded } of state.models.values()) {
+      if (unloaded || session.status._tag !== "Active" || (lost !== undefined && !journal.liveModels)) continue
+      if (lost !== undefined) spared.add(id)
+      for (const { name } of LiveModel.filesOf(kept.progress)) inForce.add(name)
+    }
+    for (const { adapter, id, lost } of state.samplers.values()) {
+      if (lost !== undefined) spared.add(id)
+      if (adapter !== undefined) inForce.add(adapter.file.name)
+    }
+    for (const name of yield* journal.states) {
+      const owner = LiveModel.ownerOf(name)?.id
+      const isKnown = owner !== undefined && (known.has(owner) || state.samplers.has(owner))
+      const isNeeded = inForce.has(name) || (owner !== undefined && (spared.has(owner) || isMade(owner)))
+      if (isNeeded) continue
+      yield* isKnown ? journal.removeState(name) : journal.setStateAside(name)
     }
   })
 
@@ -201,8 +340,10 @@ const whyLost = (
     }
     for (const file of LiveModel.filesOf(progress)) {
       if (!(yield* journal.hasState(file))) {
-        yield* Effect.logError(`the state of the model ${progress.modelId} is damaged: ${file.name} is not as it was`)
-        return "the server was started anew, and its state is damaged. Go on from its last checkpoint"
+        yield* Effect.logError(
+          `the model ${progress.modelId} is lost: ${journal.statePath(file.name)} is not as it was written`
+        )
+        return Presence.damaged("model")
       }
     }
     return undefined
@@ -243,6 +384,7 @@ const restoreSampler = (
       : yield* LiveSampler.checkpointAt(state.store, modelPath)
     const baseModel = state.engine.baseModels.find(({ name }) => name === record.baseModel)
     const isGone = adapter === undefined ? false : !(yield* journal.hasState(adapter.file))
+    if (isGone) yield* Effect.logError(`the sampler ${id} is lost: ${adapter?.file.name} is not as it was written`)
     return yield* Samplers.open(state, {
       id,
       session,
@@ -254,7 +396,7 @@ const restoreSampler = (
       lost: baseModel === undefined
         ? `the server was started anew, without its base model ${record.baseModel}`
         : isGone
-        ? "the server was started anew, and its weights are damaged"
+        ? Presence.damaged("sampler")
         : undefined,
       isLoaded: false,
       hasOwnWeights: adapter !== undefined,
@@ -278,7 +420,8 @@ const restoreResult = (
         at,
         read: Effect.match(journal.payload(Records.resultKey(requestId)), {
           onSuccess: (bytes) => Results.fromRecord(outcome, bytes),
-          onFailure: ({ description }): Futures.Outcome => ({ _tag: "Failed", error: description, category: "server" })
+          // Not a failure: it was done.
+          onFailure: () => undefined
         })
       }
     )

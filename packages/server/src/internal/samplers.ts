@@ -80,6 +80,10 @@ export const open = (
     return sampler
   })
 
+/** Has a sampler not be there any more, as if it had not been made. */
+export const remove = (state: State.ServerState, id: string): Effect.Effect<void> =>
+  Effect.suspend(() => state.samplers.delete(id) ? Effect.ignoreLogged(state.engine.unloadSampler(id)) : Effect.void)
+
 const interruptSamples = (state: State.ServerState, { id }: State.Sampler): Effect.Effect<void> =>
   Effect.suspend(() => {
     const ofSampler = Array.from(state.sampling).filter(([requestId]) => requestId.startsWith(`${id}:`))

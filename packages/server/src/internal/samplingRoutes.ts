@@ -151,7 +151,10 @@ export const make = (
           })
       }
     )
-    const asked = state.journal?.unsafeCommit([Records.asked({ samplerId: sampler.id, seqId })])
+    const note = [Records.asked({ samplerId: sampler.id, seqId })]
+    // Where it cannot be written now, the sample is computed all the same, and found by whoever asks again.
+    const asked = state.journal &&
+      Effect.tapError(state.journal.unsafeCommit(note), () => Effect.sync(() => state.journal?.unsafeOwe(note)))
     const finish = (outcome: Work.Outcome) =>
       withNow((at) => {
         count(sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)

@@ -39,6 +39,8 @@ export interface Model {
   unloaded: boolean
   /** Why it is not there any more, although it was not unloaded. */
   readonly lost: string | undefined
+  /** Has it not be there any more. */
+  readonly lose: (why: string) => void
   /** Gives it back to the engine where that does not have it. */
   readonly ready: Effect.Effect<void, Work.WorkError>
   /** Whether the engine has it. */
@@ -84,6 +86,8 @@ export interface ServerState {
   readonly futures: Futures.Service
   readonly models: Map<string, Model>
   readonly samplers: Map<string, Sampler>
+  /** Why sessions, models and samplers of an earlier server are not there any more, by their ids. */
+  readonly lost: Map<string, string>
   /** Of two samplers with one id, the second finds the first. */
   readonly creating: Turns.Turns
   /** Of the runs that copies of checkpoints have made. */
@@ -146,6 +150,7 @@ export const make = (
       }),
       models,
       samplers,
+      lost: new Map(records?.lost),
       creating: Turns.make(),
       projectsOfCopies: new Map(
         records?.copies.flatMap(({ projectId, runId }) => projectId === undefined ? [] : [[runId, projectId] as const])

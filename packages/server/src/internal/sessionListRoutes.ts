@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../CheckpointStore.js"
 import type * as Sessions from "../Sessions.js"
 import * as Http from "./http.js"
+import * as Keeping from "./keeping.js"
 import * as Listing from "./listing.js"
 import * as Lookups from "./lookups.js"
 import type * as State from "./serverState.js"
@@ -46,7 +47,7 @@ export const make = (state: State.ServerState) => {
       if (current !== undefined && current !== projectId) {
         return yield* Http.refuse(403, `the session ${session.id} is in another project, which it cannot leave`)
       }
-      yield* sessions.assignProject(session, projectId)
+      yield* Keeping.orUnavailable(sessions.assignProject(session, projectId))
       yield* state.audit.note("session_assign_project", { session_id: session.id, project_id: projectId })
       return Http.json({})
     })

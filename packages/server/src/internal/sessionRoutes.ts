@@ -7,6 +7,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
 import type { Session } from "../Sessions.js"
 import * as Http from "./http.js"
+import * as Keeping from "./keeping.js"
 import * as Lookups from "./lookups.js"
 import * as Repeats from "./repeats.js"
 import type { ServerState } from "./serverState.js"
@@ -58,13 +59,13 @@ export const make = (
               { "retry-after": "30" }
             )
           }
-          const session = yield* state.sessions.create({
+          const session = yield* Keeping.orUnavailable(state.sessions.create({
             tags,
             userMetadata: userMetadata ?? {},
             displayName,
             projectId,
             owner
-          })
+          }))
           yield* state.audit.note("session_create", { session_id: session.id, project_id: projectId ?? null })
           return session
         })
@@ -84,9 +85,10 @@ export const make = (
       const { detail, reason } = yield* Http.decodeBody(FinishRequest, request)
       const session = yield* Lookups.requireKnownSession(state, request.params.id ?? "")
       if (session.status._tag === "Active") {
-        yield* state.sessions.finish(session, reason.type, detail)
         yield* state.audit.note("session_finish", { session_id: session.id, reason: reason.type, detail })
       }
+      // Again where it has ended and that could not be kept.
+      yield* Keeping.orUnavailable(state.sessions.finish(session, reason.type, detail))
       return Http.json({})
     })
 

@@ -16,28 +16,31 @@ export class UserError extends Data.TaggedError("UserError")<{ readonly detail: 
 
 export type WorkError = UserError | Engine.EngineError | ServerError
 
-export type Work = Effect.Effect<Finished, WorkError>
+export type Work = Effect.Effect<Outcome, WorkError>
 
-/** A result, and what else came of the request. */
-export interface Finished extends Futures.Completed {
+interface Changing {
   /** What is not any more as it was. */
   readonly changed?: "weights" | "gradient" | undefined
+}
+
+/** A result, and what else came of the request. */
+export interface Finished extends Futures.Completed, Changing {
   readonly usage?: ReadonlyArray<Usage.Used> | undefined
   /** A sampler whose weights have no path. */
   readonly sampler?: { readonly id: string; readonly snapshot: Engine.Snapshot } | undefined
 }
 
-export type Outcome = Futures.Outcome | Finished
+export type Outcome = Finished | Futures.Failed & Changing
 
 /** The work itself, or the failure that a test has planned instead. */
-export const planned = (request: Http.Received, work: Work): Effect.Effect<Futures.Outcome | Finished, WorkError> =>
+export const planned = (request: Http.Received, work: Work): Effect.Effect<Outcome, WorkError> =>
   request.fault?._tag === "FailFuture" ? Effect.succeed(request.fault.outcome) : work
 
 /** What comes of the work; it may also be that it fails or breaks. */
 export const outcomeOf = (
   requestId: string,
-  work: Effect.Effect<Futures.Outcome | Finished, WorkError>
-): Effect.Effect<Futures.Outcome | Finished> =>
+  work: Effect.Effect<Outcome, WorkError>
+): Effect.Effect<Outcome> =>
   work.pipe(
     Effect.catchAll((error) => Effect.succeed(Failures.of(error))),
     Effect.catchAllDefect((defect) =>
@@ -52,7 +55,7 @@ export const outcomeOf = (
 export const countUsage = (
   state: State.ServerState,
   { baseModel, session }: Pick<State.Model, "baseModel" | "session">,
-  outcome: Futures.Outcome | Finished,
+  outcome: Outcome,
   now: number
 ): ReadonlyArray<Usage.Count> =>
   "usage" in outcome && outcome.usage !== undefined
