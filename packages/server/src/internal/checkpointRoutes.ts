@@ -95,7 +95,6 @@ export const make = (
         const projectId = wanted.destinationProjectId
         if (projectId !== undefined) state.projectsOfCopies.set(trainingRunId, projectId)
         const path = TinkerPath.format(copy)
-        if (key !== undefined) copies.set(key, { body, path })
         yield* Keeping.commit(state, [
           Records.copy({
             runId: trainingRunId,
@@ -103,6 +102,7 @@ export const make = (
             request: key === undefined ? undefined : { key, body, path }
           })
         ])
+        if (key !== undefined) copies.set(key, { body, path })
         return Http.json({ tinker_path: path })
       })
       return yield* key === undefined ? copy : copying(key, copy)
