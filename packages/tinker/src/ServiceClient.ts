@@ -18,6 +18,7 @@ import { ModelId, type SamplingSessionId } from "./Identifiers.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import { isMissing } from "./internal/isMissing.js"
 import { annotate, operations } from "./internal/operation.js"
+import { samplingPlace } from "./internal/samplingPlace.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as LoraConfig from "./LoraConfig.js"
 import * as ModelsApi from "./ModelsApi.js"
@@ -326,13 +327,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     options.weightsAccessToken && Redacted.value(options.weightsAccessToken)
 
   /** One request makes the model and loads it. */
-  const loadAtOnce = (
-    session: SessionManager.Session,
-    name: string,
-    path: string,
-    optimizer: boolean,
-    options: AnyFromState
-  ) =>
+  const loadAtOnce = ({ name, optimizer, options, path, session }: Load) =>
     Effect.gen(function*() {
       const { sessionId } = session
       const modelSeqId = yield* session.nextModelSeqId
@@ -357,13 +352,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     })
 
   /** For servers that refuse the request above. The load is the model's request 1. */
-  const loadInSteps = (
-    session: SessionManager.Session,
-    name: string,
-    path: string,
-    optimizer: boolean,
-    options: AnyFromState
-  ) =>
+  const loadInSteps = ({ name, optimizer, options, path, session }: Load) =>
     Effect.gen(function*() {
       const info = yield* Effect.catchIf(
         RetryPolicy.retry(weights.weightsInfo(path, options.weightsAccessToken)),
@@ -395,14 +384,15 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const fromState = (name: string, optimizer: boolean) => (path: string, options: AnyFromState = {}) =>
     Effect.gen(function*() {
       yield* TinkerPath.check(name, "path", path, sessions.knownPaths)
-      return yield* sessions.use((session) =>
-        loadsInSteps
-          ? loadInSteps(session, name, path, optimizer, options)
+      return yield* sessions.use((session) => {
+        const load: Load = { session, name, path, optimizer, options }
+        return loadsInSteps
+          ? loadInSteps(load)
           : Effect.catchIf(
-            loadAtOnce(session, name, path, optimizer, options),
+            loadAtOnce(load),
             mayMeanNoLoading,
             (refusal) =>
-              loadInSteps(session, name, path, optimizer, options).pipe(
+              loadInSteps(load).pipe(
                 Effect.tap(() => {
                   loadsInSteps = true
                 }),
@@ -410,7 +400,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
                 Effect.catchIf((error) => error._tag === "ApiStatusError", () => Effect.fail(refusal))
               )
           )
-      )
+      })
     }).pipe(operation(name, { path }))
 
   const samplingClient = (options: SamplingClient.Options) =>
@@ -444,19 +434,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           description: "are both missing; pass what to sample from."
         })
       }
-      const created = sessions.use((session) =>
-        Effect.flatMap(session.nextSamplingSessionSeqId, (samplingSessionSeqId) =>
-          Effect.map(
-            RetryPolicy.retry(api.createSamplingSession({
-              sessionId: session.sessionId,
-              samplingSessionSeqId,
-              baseModel,
-              modelPath,
-              type: "create_sampling_session"
-            }, { session })),
-            ({ samplingSessionId }): SamplingClient.Place => ({ samplingSessionId, session })
-          ))
-      )
+      const created = sessions.use(samplingPlace(api, { baseModel, modelPath }))
       const place = yield* created
       const { samplingSessionId, session: { sessionId } } = place
       yield* annotate({ sessionId, samplingSessionId })
@@ -519,6 +497,15 @@ export const layer: Layer.Layer<ServiceClient, never, Requirements> = Layer.scop
 
 interface AnyFromState extends FromStateOptions {
   readonly optimizer?: ModelsApi.OptimizerConfig | undefined
+}
+
+/** A model to be made from a checkpoint, in a session. */
+interface Load {
+  readonly session: SessionManager.Session
+  readonly name: string
+  readonly path: string
+  readonly optimizer: boolean
+  readonly options: AnyFromState
 }
 
 const mayMeanNoLoading = (error: TinkerError): boolean =>

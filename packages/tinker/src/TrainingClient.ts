@@ -26,6 +26,7 @@ import { observers } from "./internal/observers.js"
 import { operations } from "./internal/operation.js"
 import * as Passes from "./internal/passes.js"
 import * as Resending from "./internal/resending.js"
+import { samplingPlace } from "./internal/samplingPlace.js"
 import * as SavedCheckpoint from "./internal/savedCheckpoint.js"
 import * as SaveFields from "./internal/saveOptions.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
@@ -538,18 +539,6 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         saves
       })
 
-    const samplerOf = (modelPath: string) => (session: SessionManager.Session) =>
-      Effect.flatMap(session.nextSamplingSessionSeqId, (samplingSessionSeqId) =>
-        Effect.map(
-          RetryPolicy.retry(api.createSamplingSession({
-            sessionId: session.sessionId,
-            samplingSessionSeqId,
-            modelPath,
-            type: "create_sampling_session"
-          }, { session })),
-          ({ samplingSessionId }): SamplingClient.Place => ({ samplingSessionId, session })
-        ))
-
     const samplingClient = (
       place: SamplingClient.Place,
       call: SamplerOptions,
@@ -682,7 +671,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         Effect.gen(function*() {
           const name = "TrainingClient.createSamplingClient"
           yield* TinkerPath.check(name, "modelPath", modelPath, sessions.knownPaths)
-          const place = samplerOf(modelPath)
+          const place = samplingPlace(api, { modelPath })
           return yield* samplingClient(yield* session.noteLoss(place(session)), call, sessions.use(place))
         }).pipe(operation("TrainingClient.createSamplingClient", { modelId, modelPath })),
       unloadModel: operation("TrainingClient.unloadModel", { modelId })(Effect.gen(function*() {
