@@ -11,7 +11,7 @@ import type * as Engine from "@effect-tinker/server/Engine"
 import * as ModelState from "@effect-tinker/server/ModelState"
 import * as PromptScores from "@effect-tinker/server/PromptScores"
 import * as Either from "effect/Either"
-import { writeFileSync } from "node:fs"
+import { rmSync, writeFileSync } from "node:fs"
 import * as Decoder from "./Decoder.js"
 import { isFiniteSum, nonFinite } from "./internal/finite.js"
 import * as Lora from "./Lora.js"
@@ -249,6 +249,8 @@ export const make = (options: {
       try {
         writeFileSync(file, bytes)
       } catch (cause) {
+        // Half of it would take the room that is needed to say so.
+        rmSync(file, { force: true })
         // The description is for clients, who need not know where on this machine it was to be.
         const why = /^[A-Z0-9]+: [^,]+/.exec(cause instanceof Error ? cause.message : "")?.[0] ?? "the disk refused it"
         throw new EngineError({ reason: "Unavailable", description: `its state cannot be written (${why})`, cause })

@@ -14,9 +14,10 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { CheckpointStore } from "./CheckpointStore.js"
 import type * as Dialect from "./Dialect.js"
 import type { Engine } from "./Engine.js"
@@ -219,6 +220,21 @@ export const makeStoppable = (
   never,
   Engine | CheckpointStore | Scope.Scope
 > =>
+  Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const everything = yield* Scope.fork(scope, ExecutionStrategy.sequential)
+    const { app, state, stop } = yield* Scope.extend(makeAll(options, ownOrigin), everything)
+    // Runs before everything ends: what that interrupts nobody has cancelled.
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        state.hasEnded = true
+        return state.futures.release
+      })
+    )
+    return { app, stop }
+  })
+
+const makeAll = (options: Options, ownOrigin: string) =>
   Effect.gen(function*() {
     const { records, state } = yield* ServerState.make(options)
     const faults = Option.getOrUndefined(yield* Effect.serviceOption(Faults.Faults))
@@ -484,7 +500,7 @@ export const makeStoppable = (
       // As in a router: where a server does not allow it, time limits would wait for what they are to end.
       return answer === undefined ? router : Effect.interruptible(answer(request, noParams))
     })
-    return { app, stop: stopping.stop }
+    return { app, state, stop: stopping.stop }
   })
 
 /** What is done on the way is noted under the key's name, and belongs to its user. */

@@ -1,7 +1,7 @@
 import { FileSystem, HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Logger, LogLevel, Random, TestClock } from "effect"
+import { Effect, Fiber, Logger, LogLevel, Random, TestClock } from "effect"
 import { Datum } from "effect-tinker"
 import { CheckpointStore, Faults, ServerJournal } from "../src/index.js"
 import { during, type Options } from "./restarts.js"
@@ -268,6 +268,24 @@ describe("a server that is started anew", () => {
           yield* Wire.post(`sessions/${sessionId}/finish`, { reason: { type: "success" }, detail: null })
         }))
         assert.lengthOf(yield* files(folder), 0)
+      })
+  )
+
+  inFolder(
+    "does not call samples cancelled that its end interrupted: they answer 410, and are asked for anew",
+    (folder) =>
+      Effect.gen(function*() {
+        const slow = { engine: { stepDuration: "1 hour" } } as const
+        const { held, requestId } = yield* during(folder, slow)(Effect.gen(function*() {
+          const { body } = yield* Wire.createSampler(yield* Wire.createSession)
+          const requestId = (yield* Wire.sample(body.sampling_session_id, { seq_id: 1 })).body.request_id
+          const held = yield* Effect.forkDaemon(Wire.post("retrieve_future", { request_id: requestId }))
+          yield* Effect.yieldNow()
+          return { held, requestId }
+        }))
+        assert.isUndefined((yield* Fiber.join(held)).body.error)
+        const reply = yield* during(folder)(Wire.post("retrieve_future", { request_id: requestId }))
+        assert.strictEqual(reply.status, 410)
       })
   )
 

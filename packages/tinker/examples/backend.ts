@@ -71,7 +71,7 @@ export const Api = HttpApi.make("backend").add(
 /** What a caller of this backend can mend is theirs, all else is ours; the message holds no key and no text. */
 const forCallers = <A, R>(effect: Effect.Effect<A, TinkerError.TinkerError, R>) =>
   Effect.mapError(effect, (error) =>
-    TinkerError.isUserError(error)
+    TinkerError.isInputError(error)
       ? new Refused({ message: error.message })
       : new Unavailable({ message: error.message }))
 

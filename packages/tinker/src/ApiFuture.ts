@@ -2,6 +2,7 @@
  * A request that the server has accepted: its result, and what is happening to it meanwhile.
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -20,6 +21,7 @@ import type { RequestId } from "./Identifiers.js"
 import type { Track } from "./internal/callTrace.js"
 import { malformed, type Origin, unreadable } from "./internal/decodeJson.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
+import { CurrentProgress } from "./internal/heldToProgress.js"
 import * as Monotonic from "./internal/monotonic.js"
 import type { Observers } from "./internal/observers.js"
 import { patienceFor, type Progress, shortestPatience, stuckAt } from "./internal/progress.js"
@@ -380,11 +382,13 @@ export const retrieve = <A>(
   submitted: Submitted<A>,
   report?: ((state: State) => void) | undefined
 ): Effect.Effect<A, TinkerError> =>
-  Effect.flatMap(WaitingPolicy.CurrentWaitingPolicy, (policy) =>
-    Effect.clockWith((clock) => {
+  Effect.withFiberRuntime((fiber) => {
+    const policy = Context.get(fiber.currentContext, WaitingPolicy.CurrentWaitingPolicy)
+    const progress = submitted.progress ?? Context.get(fiber.currentContext, CurrentProgress)
+    return Effect.clockWith((clock) => {
       const now = Monotonic.unsafeNow(clock)
-      const waiter = new Waiter(waiting, submitted, report, policy, now)
-      const watched = policy.failsWhenStuck && submitted.progress === undefined
+      const waiter = new Waiter(waiting, { ...submitted, progress }, report, policy, now)
+      const watched = policy.failsWhenStuck && progress === undefined
         ? watchdog(waiter.run, () => waiter.stuckAt(), shortestPatience(policy), waiter.failAsStuck)
         : waiter.run
       const left = Duration.toMillis(policy.deadline) - (now - (submitted.began ?? now))
@@ -397,7 +401,8 @@ export const retrieve = <A>(
           : watched,
         waiter.onFailure
       )
-    }))
+    })
+  })
 
 /** The wait for one result. A class, because thousands of them wait at once and each is stepped many times. */
 class Waiter<A> {

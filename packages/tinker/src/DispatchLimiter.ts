@@ -189,7 +189,8 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
     ) => {
       let refusals: Refusals | undefined
 
-      const refused = (error: TinkerError) =>
+      /** How long this sample has to wait, beside the pause of all. */
+      const refused = (error: TinkerError, askedToWait: Duration.Duration | undefined) =>
         Effect.gen(function*() {
           const now = yield* Monotonic.now
           if (refusals === undefined) {
@@ -199,7 +200,10 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
           refusals.count += 1
           const wait = yield* refusals.run.next(error)
           const elapsed = Math.round(now - refusals.since)
-          if (wait === undefined) return yield* Effect.fail(withAttempts(error, refusals.count, elapsed))
+          if (wait === undefined) {
+            return yield* Effect.fail(refusals.count === 1 ? error : withAttempts(error, refusals.count, elapsed))
+          }
+          yield* pause(bytes, askedToWait)
           const { operation } = error
           const hub = yield* TinkerEvents.CurrentHub
           if (hub.isHeard()) {
@@ -208,7 +212,7 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
           }
           const left = Math.max(wait, pausedUntil - now)
           if (elapsed + left >= worthAWarning) yield* warn(RetryPolicy.stillFailing(error, elapsed, left))
-          if (wait > 0) yield* Effect.sleep(Math.ceil(wait))
+          return wait
         })
 
       const guarded: Effect.Effect<Effect.Effect<A, TinkerError>, TinkerError> = Effect.clockWith((clock) => {
@@ -219,7 +223,8 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
             ? Effect.succeed(again)
             : Effect.catchAll(Effect.map(attempt, Effect.succeed), (error) =>
               error._tag === "ApiStatusError" && error.reason === "RateLimit"
-                ? Effect.as(pause(bytes, error.retryAfter), Effect.zipRight(refused(error), again))
+                ? Effect.map(refused(error, error.retryAfter), (wait) =>
+                  wait > 0 ? Effect.zipRight(Effect.sleep(Math.ceil(wait)), again) : again)
                 : Effect.fail(error))
         ).pipe(
           submissions.withPermits(careful ? cautionRequests : 1),

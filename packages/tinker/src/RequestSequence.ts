@@ -15,6 +15,7 @@ import {
   OutcomeUnknownError,
   SessionClosedError,
   type TinkerError,
+  withDoubt,
   withOperation
 } from "./TinkerError.js"
 
@@ -145,6 +146,7 @@ export const make = (options: {
             operation,
             unknownCall: one.operation,
             seqId: one.seqId,
+            isEarlier: true,
             description: "its answer was lost, and the server refuses each request that would tell",
             cause: error
           })
@@ -183,11 +185,10 @@ export const make = (options: {
       }
       // Where the server said so of all of them, it may have meant something else.
       uncertain = [...uncertain, ...passedOver]
-      if (!refused) {
-        uncertain = [...uncertain, one]
-        seqId += 1
-      }
-      return exit
+      if (refused) return exit
+      uncertain = [...uncertain, one]
+      seqId += 1
+      return Effect.mapError(exit, withDoubt)
     })
 
   const turnOf = (operation: string): Turn => ({
@@ -233,7 +234,7 @@ export const make = (options: {
     const failure = sent.find(({ exit }) => Exit.isFailure(exit) && exit !== unsent.exit) ?? unsent
     return Effect.zipRight(
       Effect.ignore(settle(operation)),
-      Effect.mapError(failure.exit, (error) => onFailure(error, results.length))
+      Effect.mapError(failure.exit, (error) => onFailure(failure.refused ? error : withDoubt(error), results.length))
     ) as Effect.Effect<never, TinkerError>
   }
 

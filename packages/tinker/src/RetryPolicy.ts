@@ -343,7 +343,6 @@ const again = <A, R>(
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
   Effect.gen(function*() {
     const policies = yield* CurrentPolicies
-    if (!when(first, policies)) return yield* Effect.fail(first)
     const run = PolicyRun.begin(policies[policy])
     const hub = yield* TinkerEvents.CurrentHub
     const { sender } = attempts
@@ -354,6 +353,7 @@ const again = <A, R>(
     const started = yield* Monotonic.now
     let error = first
     let puzzles = 0
+    // Asked once of each failure.
     while (when(error, policies)) {
       puzzles = TinkerError.isPuzzling(error) ? puzzles + 1 : 0
       if (puzzles > puzzlesAllowed || attempts.retryCount >= most) break
@@ -376,8 +376,9 @@ const again = <A, R>(
       if (Either.isRight(outcome)) return outcome.right
       error = outcome.left
     }
+    const elapsed = Math.round((yield* Monotonic.now) - started)
     return yield* Effect.fail(
-      TinkerError.withAttempts(error, attempts.retryCount + 1, Math.round((yield* Monotonic.now) - started))
+      attempts.retryCount === 0 ? error : TinkerError.withAttempts(error, attempts.retryCount + 1, elapsed)
     )
   })
 

@@ -44,6 +44,7 @@ import type * as TelemetryReporter from "./TelemetryReporter.js"
 import type { Int64Tensor } from "./TensorData.js"
 import {
   ApiResponseValidationError,
+  type ApiStatusError,
   ApiTimeoutError,
   invalidInput,
   InvalidInputError,
@@ -326,7 +327,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       return renew === undefined ? submitted : Effect.tapError(submitted, (error) =>
         Effect.sync(() => {
           // The service does not know the sampling session.
-          if (isGone(error) && !asked.isRenewed) seat.isLost = true
+          if (isGone(error)) seat.isLost = true
         }))
     }
 
@@ -380,11 +381,14 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         ...counted,
         policy: "sample",
         warn,
-        when: (error) => {
-          if (isLostSample(error)) return true
-          if (renew === undefined || asked.isRenewed) return false
-          return asked.isRenewed = seat.isLost || (error._tag === "SessionClosedError" && mayBeRenewed(error.reason))
-        }
+        onRetry: (_, error) =>
+          Effect.zipRight(
+            progress.retried,
+            Effect.sync(() => {
+              if (isElsewhere(error)) asked.moves += 1
+            })
+          ),
+        when: (error) => isLostSample(error) || (renew !== undefined && asked.moves < mostMoves && isElsewhere(error))
       })
 
     const waitFor = (
@@ -537,7 +541,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         progress: { at: Infinity, isActive: false },
         requestId: undefined,
         state: "not accepted yet",
-        isRenewed: false
+        moves: 0
       }
       const answered = once(name, call, retries, asked, watch)
       const underWay = isObserved ? progress.underWay(answered) : answered
@@ -640,11 +644,18 @@ const notRateLimited: RetryPolicy.RetryOptions = {
 }
 
 /** The server no longer knows the request: it is submitted anew, under another number. */
-const isLostSample = (error: TinkerError): boolean =>
-  error._tag === "ApiStatusError" && error.reason === "Expired" && error.requestId !== undefined
+const isLostSample = (error: TinkerError): boolean => isGone(error) && error.requestId !== undefined
+
+/** There is nothing to sample from where it was. */
+const isElsewhere = (error: TinkerError): boolean =>
+  (isGone(error) && error.requestId === undefined)
+  || (error._tag === "SessionClosedError" && mayBeRenewed(error.reason))
+
+/** Of one call; a server that says so each time knows nothing of what is to be sampled from. */
+const mostMoves = 3
 
 /** Whether the service no longer knows what was to be sampled from. */
-const isGone = (error: TinkerError): boolean =>
+const isGone = (error: TinkerError): error is ApiStatusError =>
   error._tag === "ApiStatusError" && error.isForeign !== true && (error.status === 404 || error.status === 410)
 
 const mayBeRenewed = (over: SessionClosedError["reason"] | undefined): boolean =>
@@ -662,8 +673,8 @@ interface Asked {
   readonly progress: Progress
   requestId: RequestId | undefined
   state: string
-  /** Whether it has made the client move to another place. */
-  isRenewed: boolean
+  /** How often it has moved to another place. */
+  moves: number
 }
 
 /** Changes the policy in force, of which a deadline stays. */

@@ -23,7 +23,7 @@ import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as TelemetryReporter from "./TelemetryReporter.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { SessionClosedError, type TinkerError } from "./TinkerError.js"
+import { type ApiStatusError, isTinkerError, SessionClosedError, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -237,15 +237,14 @@ export const make: Effect.Effect<
           over === undefined ? Effect.void : new SessionClosedError({ operation, reason: over, sessionId })
         ),
       noteLoss: (effect) =>
-        Effect.catchAll(effect, (error) => {
-          const reason = sessionLossIn(error)
-          return reason === undefined
-            ? Effect.fail(error)
-            : Effect.zipRight(
-              session.end(reason),
-              new SessionClosedError({ operation: error.operation, reason: over ?? reason, sessionId })
-            )
-        }),
+        Effect.catchAll(effect, (error) =>
+          Effect.flatMap(lossBehind(session, error), (reason) =>
+            reason === undefined
+              ? Effect.fail(error)
+              : Effect.zipRight(
+                session.end(reason),
+                new SessionClosedError({ operation: error.operation, reason: over ?? reason, sessionId })
+              ))),
       end: (reason) =>
         Effect.suspend(() => {
           if (over !== undefined) return Effect.void
@@ -259,12 +258,32 @@ export const make: Effect.Effect<
     return session
   }
 
+  /** Why the session is over, if that is behind an error. A model may be gone because its session is, which a heartbeat tells. */
+  const lossBehind = (
+    session: Live,
+    error: TinkerError
+  ): Effect.Effect<SessionClosedError["reason"] | undefined> => {
+    const refusal = refusalBehind(error)
+    if (refusal === undefined) return Effect.succeed(undefined)
+    const said = sessionLossIn(refusal)
+    if (said !== undefined) return Effect.succeed(said)
+    return Effect.match(api.sessionHeartbeat(session.sessionId), {
+      onSuccess: () => undefined,
+      onFailure: (error) => {
+        const denied = refusalBehind(error)
+        return denied === undefined ? undefined : denialIn(denied)
+      }
+    })
+  }
+
+  // What waits ends first, so that it ends as closed and not as what the server makes of a finished session.
   const finish = (exit: Exit.Exit<unknown, unknown>) =>
     Effect.suspend(() => {
       const session = usable()
       if (session === undefined) return Effect.void
       const reason = Exit.isSuccess(exit) ? "success" : Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "errored"
-      return TinkerHttpClient.ofNobody(api.finishSession(session.sessionId, reason)).pipe(
+      const goodbyes = Effect.zipRight(close, TinkerHttpClient.ofNobody(api.finishSession(session.sessionId, reason)))
+      return goodbyes.pipe(
         Effect.interruptible,
         Effect.timeout(goodbye),
         Effect.catchAll((error) => Effect.logDebug("the session could not be finished", error.message))
@@ -275,7 +294,6 @@ export const make: Effect.Effect<
     Effect.gen(function*() {
       const { sessionId } = session
       let lastAccepted = yield* Monotonic.now
-      let everAccepted = false
       let failures = 0
       let denials = 0
 
@@ -301,13 +319,10 @@ export const make: Effect.Effect<
         Effect.gen(function*() {
           failures += 1
           const now = yield* Monotonic.now
-          const status = error._tag === "ApiStatusError" && error.isForeign !== true ? error.status : undefined
-          // A server that never knew heartbeats is not one that lost the session.
-          denials = status === 410 || (status === 404 && everAccepted) ? denials + 1 : 0
-          if (denials >= convincing) {
-            const reason = sessionLossIn(error) ?? (status === 410 ? "expired" : "lost")
-            return yield* lost(`the server says: ${error.message}`, reason)
-          }
+          const refusal = refusalBehind(error)
+          const denied = refusal === undefined ? undefined : denialIn(refusal)
+          denials = denied === undefined ? 0 : denials + 1
+          if (denied !== undefined && denials >= convincing) return yield* lost(error.message, denied)
           if (failures > config.heartbeatFailureLimit) {
             return yield* lost(`${failures} heartbeats in a row failed: ${error.message}`, "lost")
           }
@@ -326,15 +341,14 @@ export const make: Effect.Effect<
       const lost = (why: string, reason: SessionClosedError["reason"]) =>
         Effect.zipRight(
           Effect.logWarning(
-            `the session is over (${reason}): ${why}. Its training clients are too; the next call that creates or samples `
-              + "starts a new one"
+            `the session is over (${reason}), and its training clients with it; the next call that creates or samples starts `
+              + `a new one. ${why}`
           ),
           session.end(reason)
         )
 
       const accepted = Effect.map(Monotonic.now, (now) => {
         lastAccepted = now
-        everAccepted = true
         failures = 0
         denials = 0
         if (present === session) state?.set({ _tag: "active", sessionId })
@@ -373,10 +387,8 @@ export const make: Effect.Effect<
       Effect.suspend(() => {
         const session = usable()
         if (session === undefined) return close
-        return RetryPolicy.retry(api.finishSession(session.sessionId, status, detail)).pipe(
-          Effect.catchIf(isMissing, () => Effect.void),
-          Effect.ensuring(close)
-        )
+        const told = RetryPolicy.retry(api.finishSession(session.sessionId, status, detail))
+        return Effect.zipRight(close, Effect.catchIf(told, isMissing, () => Effect.void))
       }),
     keepAlive: (sessionId) =>
       Effect.suspend(() => {
@@ -408,6 +420,19 @@ export const layer: Layer.Layer<
 interface Live extends Session {
   readonly end: (reason: SessionClosedError["reason"]) => Effect.Effect<void>
 }
+
+/** That the service knows something no longer, as the error itself or as its cause. */
+const refusalBehind = (error: TinkerError): ApiStatusError | undefined => {
+  const refusal = error._tag === "OutcomeUnknownError" ? error.cause : error
+  return isTinkerError(refusal) && refusal._tag === "ApiStatusError" && refusal.isForeign !== true
+      && (refusal.status === 404 || refusal.status === 410)
+    ? refusal
+    : undefined
+}
+
+/** A server that knows no heartbeats, or a gateway that speaks JSON, answers 404 without a word of the session. */
+const denialIn = (refusal: ApiStatusError): SessionClosedError["reason"] | undefined =>
+  sessionLossIn(refusal) ?? (refusal.status === 410 ? "expired" : undefined)
 
 const counter = (): Effect.Effect<number> => {
   let next = 0

@@ -50,8 +50,15 @@ export type TinkerError =
 /** How often a request was sent before its failure was passed on, and how long that took. Absent for a single attempt. */
 const attempted = {
   attempts: Schema.optional(Schema.Int),
-  elapsed: Schema.optional(Schema.DurationFromMillis)
+  elapsed: Schema.optional(Schema.DurationFromMillis),
+  /** True for a training request that the server may have taken all the same. */
+  mayHaveRun: Schema.optional(Schema.Boolean)
 }
+
+const unlessTaken = ({ mayHaveRun }: { readonly mayHaveRun?: boolean | undefined }): string =>
+  mayHaveRun === true
+    ? " The server may have taken the request all the same, so calling again may do it twice: go on from a checkpoint to be sure."
+    : ""
 
 const afterAttempts = (
   error: { readonly attempts?: number | undefined; readonly elapsed?: Duration.Duration | undefined }
@@ -78,7 +85,7 @@ export class ApiConnectionError
   readonly [TypeId]: TypeId = TypeId
   override get message() {
     return `${this.operation}: no response from ${this.url} (${this.description})${afterAttempts(this)}. `
-      + "Check that the server is running there, and TINKER_BASE_URL."
+      + `Check that the server is running there, and TINKER_BASE_URL.${unlessTaken(this)}`
   }
 }
 
@@ -149,7 +156,7 @@ export class ApiStatusError extends Schema.TaggedError<ApiStatusError>("effect-t
       ? ""
       : `It asks not to be asked again before ${DateTime.formatIso(this.retryAt)}. `
     return `${this.operation}: ${who} answered ${this.status} (${this.reason})${said}${afterAttempts(this)}. ${until}`
-      + advise(this)
+      + advise(this) + unlessTaken(this)
   }
 }
 
@@ -191,7 +198,7 @@ export class ApiTimeoutError extends Schema.TaggedError<ApiTimeoutError>("effect
     switch (this.reason) {
       case "request":
         return `${this.operation}: no answer within ${within}${afterAttempts(this)}. `
-          + "Try again, or allow more time (option requestTimeout)."
+          + `Try again, or allow more time (option requestTimeout).${unlessTaken(this)}`
       case "waiting":
         return `${this.operation}: ${request} has no result after ${within}. `
           + "It may still run on the server; wait longer with WaitingPolicy, or go on from a checkpoint."
@@ -232,7 +239,7 @@ export class ApiResponseValidationError
   override get message() {
     const where = this.path === undefined ? "" : ` (${this.status ?? "no status"} from ${this.path})`
     return `${this.operation}: the answer could not be read${where}: ${this.description}${afterAttempts(this)}. `
-      + "Check that the base URL is that of a Tinker server; if it is, please report this."
+      + `Check that the base URL is that of a Tinker server; if it is, please report this.${unlessTaken(this)}`
   }
 }
 
@@ -392,13 +399,15 @@ export class OutcomeUnknownError extends Schema.TaggedError<OutcomeUnknownError>
     operation: Schema.String,
     unknownCall: Schema.String,
     seqId: Schema.Int,
+    /** Whether `unknownCall` is another call than the one that fails, made before it. */
+    isEarlier: Schema.optional(Schema.Boolean),
     description: Schema.String,
     cause: Schema.optional(Schema.Defect)
   }
 ) {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
-    const call = this.unknownCall === this.operation ? "this call" : this.unknownCall
+    const call = this.isEarlier === true ? `an earlier call, ${this.unknownCall}` : "this call"
     return `${this.operation}: it is not known whether the server has taken ${call} (number ${this.seqId} of the model): `
       + `${this.description}. Go on from a checkpoint to be sure of what the model has learned.`
   }
@@ -524,8 +533,9 @@ export const isUnanswered = (error: TinkerError): error is ApiConnectionError | 
   error._tag === "ApiConnectionError" || (error._tag === "ApiTimeoutError" && error.reason === "request")
 
 /**
- * Whether the caller is at fault: a status from 400 to 499 other than 408 and 429, input refused here, a budget exceeded,
- * or a failure that the server puts in the category `user`.
+ * Whether the one who holds the client is at fault, rather than the service or the way to it: a status from 400 to 499 of the
+ * service itself other than 408 and 429 (a wrong key and a lost model among them), input refused here, a budget exceeded, or a
+ * failure that the server puts in the category `user`. A backend that passes requests of others on asks more narrowly.
  *
  * @since 0.1.0
  * @category guards
@@ -534,6 +544,7 @@ export const isUserError = (error: TinkerError): boolean => {
   switch (error._tag) {
     case "ApiStatusError":
       return error.status >= 400 && error.status < 500 && error.status !== 408 && error.status !== 429
+        && error.isForeign !== true
     case "RequestFailedError":
       return error.category === "user"
     case "InvalidInputError":
@@ -547,6 +558,19 @@ export const isUserError = (error: TinkerError): boolean => {
       return false
   }
 }
+
+/**
+ * Whether what was asked for is at fault, so that whoever asked can mend it, rather than the key, the account, the service or
+ * the way to it: input refused here or by the service (400, 422), or a failure that the server puts in the category `user`.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isInputError = (error: TinkerError): boolean =>
+  error._tag === "InvalidInputError"
+  || (error._tag === "RequestFailedError" && error.category === "user")
+  || (error._tag === "ApiStatusError" && error.isForeign !== true
+    && (error.reason === "BadRequest" || error.reason === "UnprocessableEntity"))
 
 /**
  * Whether the server certainly did not take the request, so that its sequence number is free for the next one.
@@ -586,18 +610,38 @@ export const withAttempts = (error: TinkerError, attempts: number, elapsedMillis
   const told = { attempts, elapsed: Duration.millis(elapsedMillis) }
   switch (error._tag) {
     case "ApiConnectionError":
-      return new ApiConnectionError({ ...error, ...told })
+      return new ApiConnectionError({ ...error, cause: error.cause, ...told })
     case "ApiStatusError":
       return new ApiStatusError({ ...error, ...told })
     case "ApiTimeoutError":
       return new ApiTimeoutError({ ...error, ...told })
     case "ApiResponseValidationError":
-      return new ApiResponseValidationError({ ...error, ...told })
+      return new ApiResponseValidationError({ ...error, cause: error.cause, ...told })
     case "RequestFailedError":
     case "InvalidInputError":
     case "SessionClosedError":
     case "BudgetExceededError":
     case "OutcomeUnknownError":
+      return error
+  }
+}
+
+/**
+ * The same error of a training request, which the server may have taken.
+ *
+ * @internal
+ */
+export const withDoubt = (error: TinkerError): TinkerError => {
+  switch (error._tag) {
+    case "ApiConnectionError":
+      return new ApiConnectionError({ ...error, cause: error.cause, mayHaveRun: true })
+    case "ApiStatusError":
+      return new ApiStatusError({ ...error, mayHaveRun: true })
+    case "ApiTimeoutError":
+      return new ApiTimeoutError({ ...error, mayHaveRun: true })
+    case "ApiResponseValidationError":
+      return new ApiResponseValidationError({ ...error, cause: error.cause, mayHaveRun: true })
+    default:
       return error
   }
 }
@@ -610,13 +654,13 @@ export const withAttempts = (error: TinkerError, attempts: number, elapsedMillis
 export const withOperation = (error: TinkerError, operation: string): TinkerError => {
   switch (error._tag) {
     case "ApiConnectionError":
-      return new ApiConnectionError({ ...error, operation })
+      return new ApiConnectionError({ ...error, cause: error.cause, operation })
     case "ApiStatusError":
       return new ApiStatusError({ ...error, operation })
     case "ApiTimeoutError":
       return new ApiTimeoutError({ ...error, operation })
     case "ApiResponseValidationError":
-      return new ApiResponseValidationError({ ...error, operation })
+      return new ApiResponseValidationError({ ...error, cause: error.cause, operation })
     case "RequestFailedError":
       return new RequestFailedError({ ...error, operation })
     case "InvalidInputError":
@@ -626,6 +670,6 @@ export const withOperation = (error: TinkerError, operation: string): TinkerErro
     case "BudgetExceededError":
       return new BudgetExceededError({ ...error, operation })
     case "OutcomeUnknownError":
-      return new OutcomeUnknownError({ ...error, operation })
+      return new OutcomeUnknownError({ ...error, cause: error.cause, operation })
   }
 }

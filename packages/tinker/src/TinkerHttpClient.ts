@@ -678,8 +678,8 @@ export const make: Effect.Effect<
       if (now - lastBillingWarning >= Duration.toMillis(billingWarnings)) {
         lastBillingWarning = now
         yield* Effect.logWarning(
-          `${request.operation}: the server answered 402: there is no credit. Waiting for it since `
-            + `${Duration.format(Duration.millis(Math.round(waited)))}, at most ${
+          `${request.operation}: the server answered 402: there is no credit. It was waited for for `
+            + `${Math.round(waited / 1000)} s so far, and is for at most ${
               Duration.format(billingPause)
             }; add credit to go on`
         )
@@ -718,7 +718,7 @@ export const make: Effect.Effect<
         if (waited >= Duration.toMillis(billingPause)) break
         const error = yield* statusError(response)
         const wait = yield* run.next(error)
-        if (wait === undefined) break
+        if (wait === undefined || waited + wait > Duration.toMillis(billingPause)) break
         if (hub.isHeard()) {
           const { operation } = request
           hub.publish({ _tag: "RetryScheduled", operation, policy: "billing", attempt, wait, error })

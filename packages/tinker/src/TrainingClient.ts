@@ -303,7 +303,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         )
       )
 
-    const { inTurn, settled, watched } = TrainingWatch.make(watching, session, () => ({
+    const { inTurn, settled, watched } = TrainingWatch.make(watching, session, waiting.progress, () => ({
       sessionId: session.sessionId,
       modelId
     }))

@@ -173,6 +173,19 @@ for (const [what, handlers, call] of submissions) {
   })
 }
 
+for (const [what, handlers, call] of submissions.filter(([what]) => !/result never comes|settings/.test(what))) {
+  it.effect(`${what} ends as stuck after the two minutes of failWhenStuck`, () => {
+    const { layer } = server(handlers)
+    return Effect.gen(function*() {
+      const context = yield* Effect.context<ServiceClient.ServiceClient>()
+      const held = WaitingPolicy.withWaitingPolicy(call, WaitingPolicy.failWhenStuck("2 minutes"))
+      const { error, seconds } = yield* ending(Effect.provide(held, context))
+      assert.strictEqual(error._tag === "ApiTimeoutError" && error.reason, "stuck")
+      assert.strictEqual(seconds, 120)
+    }).pipe(Effect.provide(layer))
+  })
+}
+
 const policies: ReadonlyArray<readonly [keyof RetryPolicy.Policies, Handlers, number, TinkerConfig.Options]> = [
   ["request", { get_server_capabilities: trouble }, 3, {}],
   ["billing", { get_server_capabilities: noCredit }, 3, {}]

@@ -92,7 +92,7 @@ const denials: ReadonlyArray<readonly [string, Faults.Fault, TinkerError.Session
   ],
   ["410 for one not heard of", Faults.answer(410, { body: { detail: "the session has ended" } }), "expired", false],
   ["410 without a reason", Faults.answer(410), "expired", false],
-  ["404 after a beat that it took", Faults.answer(404), "lost", true]
+  ["404 after a beat that it took", Faults.answer(404, { body: { detail: "Session not found" } }), "lost", true]
 ]
 
 for (const [answered, denial, reason, isAfterOne] of denials) {
@@ -122,6 +122,8 @@ for (const [answered, denial, reason, isAfterOne] of denials) {
     }).pipe(Effect.provide(client())))
 }
 
+const unknownSession = Faults.answer(404, { body: { detail: "there is no session x" } })
+
 const pages: ReadonlyArray<readonly [string, Faults.Fault]> = [
   ...[200, 401, 403, 404, 410, 502].map((status) =>
     [
@@ -130,7 +132,9 @@ const pages: ReadonlyArray<readonly [string, Faults.Fault]> = [
     ] as const
   ),
   ["empty answers with status 404", Faults.answer(404, { body: "" })],
-  ["empty answers with status 410", Faults.answer(410, { body: "" })]
+  ["empty answers with status 410", Faults.answer(410, { body: "" })],
+  ["the JSON of a gateway", Faults.answer(404, { body: { error: { code: 404, message: "no such route" } } })],
+  ["the JSON of a server without heartbeats", Faults.answer(404, { body: { detail: "Not Found" } })]
 ]
 
 for (const [name, fault] of pages) {
@@ -149,7 +153,7 @@ it.effect("one denial between beats that are taken ends nothing", () =>
   Effect.gen(function*() {
     const service = yield* ServiceClient.ServiceClient
     const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
-    for (const nth of [2, 4, 6]) yield* beats(Faults.answer(404), 1, nth)
+    for (const nth of [2, 4, 6]) yield* beats(unknownSession, 1, nth)
     yield* TestClock.adjust("2 minutes")
     yield* ApiFuture.flatten(training.optimStep(adam))
   }).pipe(Effect.provide(client())))
@@ -208,6 +212,90 @@ it.effect("a session that is refused anew and anew is an error of the session, n
     const error = yield* Effect.flip(service.createTrainingClientFromStateWithOptimizer("tinker://a/weights/b"))
     assert.strictEqual(error._tag === "SessionClosedError" && error.reason, "lost")
     assert.strictEqual(yield* count("create_session"), 2)
+  }).pipe(Effect.provide(client())))
+
+it.effect("samples under way when the session is lost are answered in the next, and training that was under way says so", () =>
+  Effect.gen(function*() {
+    const service = yield* ServiceClient.ServiceClient
+    const faults = yield* Faults.Faults
+    const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+    const sampling = yield* service.createSamplingClient({ baseModel: "bigram" })
+    yield* faults.plan({
+      path: "retrieve_future",
+      fault: Faults.answer(200, { body: { type: "try_again" } }),
+      times: 2000
+    })
+    const question = { prompt: ModelInput.fromTokens([97]), samplingParams: SamplingParams.make({ maxTokens: 2 }) }
+    const samples = yield* Effect.fork(
+      Effect.forEach(Array.from({ length: 16 }), () => sampling.sample(question), { concurrency: "unbounded" })
+    )
+    yield* TestClock.adjust("5 seconds")
+    yield* beats(Faults.answer(410), 2)
+    yield* TestClock.adjust("5 minutes")
+    assert.lengthOf(yield* Fiber.join(samples), 16)
+    const old = yield* Effect.flip(training.optimStep(adam))
+    assert.strictEqual(old._tag, "SessionClosedError")
+  }).pipe(Effect.provide(client())))
+
+for (const status of [404, 410]) {
+  it.effect(`a sampler that the server answers ${status} for is made again for the very call that heard of it`, () =>
+    Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const faults = yield* Faults.Faults
+      const sampling = yield* service.createSamplingClient({ baseModel: "bigram" })
+      const question = { prompt: ModelInput.fromTokens([97]), samplingParams: SamplingParams.make({ maxTokens: 2 }) }
+      yield* faults.plan({ path: "asample", fault: Faults.answer(status, { body: { detail: "there is no sampler" } }) })
+      const first = yield* Effect.fork(sampling.sample(question))
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(first)
+      yield* faults.plan({
+        path: "retrieve_future",
+        fault: Faults.answer(status, { body: { detail: "there is no request" } })
+      })
+      const second = yield* Effect.fork(sampling.sample(question))
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(second)
+    }).pipe(Effect.provide(client())))
+}
+
+it.effect("a model that is gone with its session is the end of the session, told at once", () =>
+  Effect.gen(function*() {
+    const service = yield* ServiceClient.ServiceClient
+    const faults = yield* Faults.Faults
+    const training = yield* service.createLoraTrainingClient({ baseModel: "bigram" })
+    yield* TestClock.adjust("11 seconds")
+    const gone = Faults.answer(404, { body: { detail: "there is no model S:train:0" } })
+    yield* faults.plan({ path: "optim_step", fault: gone, times: 2 })
+    const kept = yield* Effect.flip(training.optimStep(adam))
+    assert.strictEqual(kept._tag === "ApiStatusError" && kept.reason, "NotFound")
+    yield* beats(unknownSession, 1)
+    const lost = yield* Effect.flip(training.optimStep(adam))
+    assert.strictEqual(lost._tag === "SessionClosedError" && lost.reason, "lost")
+  }).pipe(Effect.provide(client())))
+
+it.effect("a session that the server names as unknown from the first beat on is lost", () =>
+  Effect.gen(function*() {
+    const service = yield* ServiceClient.ServiceClient
+    const states = yield* statesDuring(Effect.gen(function*() {
+      yield* service.createSamplingClient({ baseModel: "bigram" })
+      yield* beats(Faults.answer(404, { body: { detail: "there is no session x" } }), 2)
+      yield* TestClock.adjust("25 seconds")
+    }))
+    assert.deepStrictEqual(states.at(-1), { _tag: "over", reason: "lost" })
+  }).pipe(Effect.provide(client())))
+
+it.effect("what waits when the client is closed ends as closed, whatever the server makes of it", () =>
+  Effect.gen(function*() {
+    const service = yield* ServiceClient.ServiceClient
+    const faults = yield* Faults.Faults
+    const sampling = yield* service.createSamplingClient({ baseModel: "bigram" })
+    yield* faults.plan({ path: "retrieve_future", fault: Faults.delay("1 hour"), times: 9 })
+    const question = { prompt: ModelInput.fromTokens([97]), samplingParams: SamplingParams.make({ maxTokens: 2 }) }
+    const waiting = yield* Effect.fork(Effect.flip(sampling.sample(question)))
+    yield* TestClock.adjust("1 second")
+    yield* service.close("success")
+    const error = yield* Fiber.join(waiting)
+    assert.strictEqual(error._tag === "SessionClosedError" && error.reason, "closed")
   }).pipe(Effect.provide(client())))
 
 it.effect("a sampler of a model's weights that the session took along fails as its session has ended", () =>

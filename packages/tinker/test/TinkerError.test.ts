@@ -42,9 +42,9 @@ const table: ReadonlyArray<readonly [string, TinkerError.TinkerError, boolean, b
   ["409 that says so", status(409, true), true, true, true],
   ["501", status(501), false, false, false],
   ["505", status(505), false, false, false],
-  ["a page with status 404", page(404), true, true, false],
-  ["a page with status 403", page(403), true, true, false],
-  ["a page with status 413", page(413), false, true, false],
+  ["a page with status 404", page(404), true, false, false],
+  ["a page with status 403", page(403), true, false, false],
+  ["a page with status 413", page(413), false, false, false],
   ["a page with status 503", page(503), true, false, false],
   ["503 that says no", status(503, false), false, false, false],
   ["a request's timeout", timeout("request"), true, false, false],
@@ -124,6 +124,21 @@ it("the error after several attempts tells how many there were and how long they
   const error = TinkerError.withAttempts(status(503), 3, 2500)
   assert.include(error.message, "3 attempts in 2s 500ms")
   assert.include(error.message, "too much")
+})
+
+it("an error that tells more keeps its cause", () => {
+  const cause = new Error("reset")
+  const lost = new TinkerError.ApiConnectionError({ operation, url: "u", description: "d", cause })
+  for (
+    const told of [
+      TinkerError.withAttempts(lost, 2, 1),
+      TinkerError.withDoubt(lost),
+      TinkerError.withOperation(lost, "save")
+    ]
+  ) {
+    assert.strictEqual(told.cause, cause)
+  }
+  assert.include(TinkerError.withDoubt(lost).message, "may have taken the request all the same")
 })
 
 it("many things to fix are told at once, and no more than a screen of them", () => {

@@ -317,12 +317,17 @@ const unkept = (
     ])
     yield* LiveModel.removeUnkept(journal, id, { ...done, changed })
     return failed
-  }).pipe(Effect.catchAll((error) => Effect.as(giveUp(state, journal, model, error), undefined)))
+  }).pipe(
+    Effect.catchAll((error) =>
+      Effect.as(giveUp(state, journal, model, { seqId: request.seqId, changed: outcome.changed }, error), undefined)
+    )
+  )
 
 const giveUp = (
   state: State.ServerState,
   journal: ServerJournal.Service,
   model: State.Model,
+  last: { readonly seqId: number; readonly changed: Work.Outcome["changed"] },
   error: Engine.EngineError | ServerError
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
@@ -336,6 +341,9 @@ const giveUp = (
       Records.lost({ id, reason }),
       ...Array.from(kept.accepted, (seqId) => Records.withoutRequest(id, seqId))
     ])
+    // Of no use any more, and there may be no room for anything else.
+    yield* LiveModel.removeUnkept(journal, id, { ...last, at: 0 })
+    yield* LiveModel.removeFiles(journal, kept)
     yield* Scope.close(model.scope, Exit.void)
   })
 

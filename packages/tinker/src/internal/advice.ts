@@ -2,10 +2,13 @@
 import type { StatusReason } from "../TinkerError.js"
 
 export const advise = (refused: {
+  readonly isForeign?: boolean | undefined
+  readonly status: number
   readonly reason: StatusReason
   readonly operation: string
   readonly subject?: string | undefined
 }): string => {
+  if (refused.isForeign === true && refused.status < 500) return advice.Other
   switch (refused.reason) {
     case "PermissionDenied":
       return `The key is valid but may not do this${rights.get(refused.operation) ?? "."}`
@@ -43,7 +46,7 @@ const advice: Record<StatusReason, string> = {
   InternalServer: "Try again later.",
   Unsupported: "This server has no such endpoint. Check that the base URL is that of a Tinker server, and that it is "
     + "new enough.",
-  Other: "Check that the base URL is that of a Tinker server."
+  Other: "Check that the base URL is that of a Tinker server, and what stands before it."
 }
 
 const owner = ": only the checkpoint's owner may."

@@ -8,6 +8,7 @@ import * as TelemetryReporter from "../TelemetryReporter.js"
 import type { TinkerError } from "../TinkerError.js"
 import * as TinkerHttpClient from "../TinkerHttpClient.js"
 import * as WaitingPolicy from "../WaitingPolicy.js"
+import { heldToProgress } from "./heldToProgress.js"
 
 /** The tracer of programs that have none of their own; nobody sees its spans, and making them costs. */
 const unobserved = Context.get(DefaultServices.liveServices, Tracer.Tracer)
@@ -56,7 +57,7 @@ export const operations: Effect.Effect<Operations> = Effect.map(
             inSpan(
               Context.get(context, TinkerHttpClient.PublicCall).name === undefined
                 ? Effect.provideService(
-                  reported(WaitingPolicy.bounded(effect, () => unfinished)),
+                  reported(WaitingPolicy.bounded(heldToProgress(effect, unfinished), () => unfinished)),
                   TinkerHttpClient.PublicCall,
                   call
                 )

@@ -10,7 +10,7 @@ import * as Monotonic from "./monotonic.js"
 export interface PolicyRun {
   /**
    * How long to wait before another attempt, in milliseconds: as the policy says, and never less than the server asks.
-   * `undefined` when the policy is over, or will be when the server wants to be asked again.
+   * `undefined` when the policy is over, or will be when the server wants to be asked again, or when that is in more than an hour.
    */
   readonly next: (error: TinkerError) => Effect.Effect<number | undefined>
 }
@@ -33,6 +33,7 @@ export const begin = (policy: Schedule.Schedule<unknown, TinkerError>): PolicyRu
         // A time limit counts from the first step, which must not be the one that is tried.
         const tried = isFirst ? next : before
         isFirst = false
+        if (asked > longestAsked) return undefined
         if (asked <= own) return Math.max(0, own)
         if (!(yield* isOver(now + asked, error, tried))) return asked
         // One that counts attempts has no other now either.
@@ -40,6 +41,9 @@ export const begin = (policy: Schedule.Schedule<unknown, TinkerError>): PolicyRu
       })
   }
 }
+
+/** In milliseconds. Nobody waits so long for one answer without wanting to hear of it. */
+const longestAsked = 3_600_000
 
 /** In milliseconds. */
 const askedToWait = (error: TinkerError): number =>

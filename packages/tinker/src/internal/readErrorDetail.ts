@@ -26,7 +26,8 @@ const fromJson = (body: Uint8Array): string | undefined => {
 const finding = (item: unknown): string => {
   if (typeof item !== "object" || item === null) return String(item)
   const { loc, msg } = item as Record<string, unknown>
-  return `${Array.isArray(loc) ? loc.join(".") : ""}: ${String(msg)}`
+  const told = typeof msg === "string" ? msg : "is refused"
+  return Array.isArray(loc) && loc.length > 0 ? `${loc.join(".")}: ${told}` : told
 }
 
 const shorten = (text: string): string => text.length <= 500 ? text : `${text.slice(0, 500)}…`

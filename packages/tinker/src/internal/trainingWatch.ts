@@ -9,6 +9,7 @@ import type { Session } from "../SessionManager.js"
 import type { TinkerError } from "../TinkerError.js"
 import * as UsageMeter from "../UsageMeter.js"
 import * as WaitingPolicy from "../WaitingPolicy.js"
+import { submissionHeldToProgress } from "./heldToProgress.js"
 import * as Monotonic from "./monotonic.js"
 import type { Observers } from "./observers.js"
 import * as WatchedCall from "./watchedCall.js"
@@ -28,6 +29,7 @@ export interface TrainingWatch {
 export const make = (
   { metrics, reporting, telemetry }: Observers,
   session: Session,
+  others: { readonly at: number },
   ids: () => Readonly<Record<string, unknown>>
 ): TrainingWatch => ({
   watched: (name, run) =>
@@ -35,7 +37,8 @@ export const make = (
       const watch = WatchedCall.begin(fiber, name, ids)
       const submitted = session.noteLoss(Effect.suspend(() => run(watch)))
       const notAccepted = { operation: name, state: "not accepted yet" }
-      return reporting(name)(watch.around(WaitingPolicy.bounded(submitted, () => notAccepted)))
+      const held = submissionHeldToProgress(submitted, notAccepted, others)
+      return reporting(name)(watch.around(WaitingPolicy.bounded(held, () => notAccepted)))
     }),
   inTurn: (watch) =>
     Effect.map(Monotonic.now, (now) => {

@@ -46,5 +46,6 @@ const describe = (cause: unknown): string => {
   if (!(cause instanceof Error)) return "the connection failed"
   if (cause.cause instanceof Error) return describe(cause.cause)
   if (cause instanceof AggregateError && cause.errors[0] instanceof Error) return describe(cause.errors[0])
-  return cause.message || cause.name
+  // An address may hold a user and a password.
+  return (cause.message || cause.name).replace(/\/\/[^/\s]*@/g, "//")
 }
