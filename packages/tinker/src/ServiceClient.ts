@@ -18,6 +18,7 @@ import { ModelId, type SamplingSessionId } from "./Identifiers.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import { isMissing } from "./internal/isMissing.js"
 import { annotate, operations } from "./internal/operation.js"
+import { retryConfigIssues } from "./internal/retryConfigIssues.js"
 import { samplingPlace } from "./internal/samplingPlace.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as LoraConfig from "./LoraConfig.js"
@@ -426,6 +427,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const createSamplingClient = ({ baseModel, modelPath, ...options }: SamplingOptions) => {
     const name = "ServiceClient.createSamplingClient"
     return Effect.gen(function*() {
+      yield* failOnIssues(name, retryConfigIssues(options.retryConfig))
       if (modelPath !== undefined) yield* TinkerPath.check(name, "modelPath", modelPath, sessions.knownPaths)
       if (modelPath === undefined && !baseModel) {
         return yield* new InvalidInputError({
@@ -479,7 +481,10 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     ),
     createSamplingClient,
     getSamplingClient: (samplingSessionId, options) =>
-      samplingClientOf(samplingSessionId, options).pipe(
+      Effect.zipRight(
+        failOnIssues("ServiceClient.getSamplingClient", retryConfigIssues(options?.retryConfig)),
+        samplingClientOf(samplingSessionId, options)
+      ).pipe(
         operation("ServiceClient.getSamplingClient", { samplingSessionId })
       ),
     createSamplingClientFromHandle,

@@ -26,6 +26,7 @@ import { observers } from "./internal/observers.js"
 import { operations } from "./internal/operation.js"
 import * as Passes from "./internal/passes.js"
 import * as Resending from "./internal/resending.js"
+import { retryConfigIssues } from "./internal/retryConfigIssues.js"
 import { samplingPlace } from "./internal/samplingPlace.js"
 import * as SavedCheckpoint from "./internal/savedCheckpoint.js"
 import * as SaveFields from "./internal/saveOptions.js"
@@ -636,6 +637,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         Effect.gen(function*() {
           const name = "TrainingClient.saveWeightsAndGetSamplingClient"
           const { kind = "snapshot", ...rest } = call
+          yield* failOnIssues(name, retryConfigIssues(rest.retryConfig))
           if ("name" in call) {
             return yield* new InvalidInputError({
               operation: name,
@@ -670,6 +672,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       createSamplingClient: (modelPath, call = {}) =>
         Effect.gen(function*() {
           const name = "TrainingClient.createSamplingClient"
+          yield* failOnIssues(name, retryConfigIssues(call.retryConfig))
           yield* TinkerPath.check(name, "modelPath", modelPath, sessions.knownPaths)
           const place = samplingPlace(api, { modelPath })
           return yield* samplingClient(yield* session.noteLoss(place(session)), call, sessions.use(place))

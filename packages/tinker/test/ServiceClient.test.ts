@@ -323,6 +323,28 @@ it.effect("sampling from nothing, or from no path, is refused before anything is
   }).pipe(Effect.provide(layer))
 })
 
+const wrongSettings: ReadonlyArray<readonly [string, unknown]> = [
+  ["maxAttempt", 3],
+  ["maxAttempts", 0],
+  ["maxAttempts", "x"],
+  ["maxConnections", -1],
+  ["jitterFactor", 5],
+  ["progressTimeout", -1],
+  ["enableRetryLogic", "no"]
+]
+
+for (const [field, value] of wrongSettings) {
+  it.effect(`the setting ${field} ${JSON.stringify(value)} of a sampling client is refused by name, and nothing is sent`, () => {
+    const { layer, seen } = observed()
+    return Effect.gen(function*() {
+      const { createSamplingClient } = yield* service
+      const error = yield* Effect.flip(createSamplingClient({ baseModel: "small", retryConfig: { [field]: value } }))
+      assert.strictEqual(error._tag === "InvalidInputError" && error.field, `retryConfig.${field}`)
+      assert.strictEqual(seen.length, 0)
+    }).pipe(Effect.provide(layer))
+  })
+}
+
 it.effect("sampling sessions of a session are numbered from 0, and asked once for their model", () => {
   const { layer, to } = stub({
     create_sampling_session: ({ body }) => json({ sampling_session_id: `S:sample:${body.sampling_session_seq_id}` }),
