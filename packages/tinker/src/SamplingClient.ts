@@ -385,10 +385,12 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           Effect.zipRight(
             progress.retried,
             Effect.sync(() => {
-              if (isElsewhere(error)) asked.moves += 1
+              if (!isLostSample(error)) asked.moves += 1
             })
           ),
-        when: (error) => isLostSample(error) || (renew !== undefined && asked.moves < mostMoves && isElsewhere(error))
+        when: (error) =>
+          isLostSample(error)
+          || (asked.moves < mostMoves && (isForgotten(error) || (renew !== undefined && isElsewhere(error))))
       })
 
     const waitFor = (
@@ -644,7 +646,12 @@ const notRateLimited: RetryPolicy.RetryOptions = {
 }
 
 /** The server no longer knows the request: it is submitted anew, under another number. */
-const isLostSample = (error: TinkerError): boolean => isGone(error) && error.requestId !== undefined
+const isLostSample = (error: TinkerError): boolean =>
+  isGone(error) && error.status === 410 && error.requestId !== undefined
+
+/** The server has never heard of the request, as after a restart. */
+const isForgotten = (error: TinkerError): boolean =>
+  isGone(error) && error.status === 404 && error.requestId !== undefined
 
 /** There is nothing to sample from where it was. */
 const isElsewhere = (error: TinkerError): boolean =>
