@@ -143,9 +143,6 @@ interface Refusals {
   count: number
 }
 
-/** In milliseconds: what passes sooner is nobody's concern. */
-const worthAWarning = 60_000
-
 /** A refused sample larger than this pauses the others longer. */
 const large = 131_072
 const pauseAfter = (bytes: number): number => Duration.toMillis(bytes > large ? "5 seconds" : "1 second")
@@ -211,7 +208,7 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
             hub.publish({ _tag: "RetryScheduled", operation, policy: "backpressure", attempt, wait, error })
           }
           const left = Math.max(wait, pausedUntil - now)
-          if (elapsed + left >= worthAWarning) yield* warn(RetryPolicy.stillFailing(error, elapsed, left))
+          if (elapsed + left >= RetryPolicy.worthAWarning) yield* warn(RetryPolicy.stillFailing(error, elapsed, left))
           return wait
         })
 

@@ -58,8 +58,6 @@ export interface RetrieveOptions
   readonly protobuf: boolean
   /** From the call to its acceptance, in seconds; told with the first question. */
   readonly roundTrip?: number | undefined
-  /** Default: as long as any server holds the question. */
-  readonly timeout?: Duration.Duration | undefined
 }
 
 /**
@@ -225,7 +223,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
           operation,
           method: "POST",
           path: "/api/v1/retrieve_future",
-          timeout: options.timeout ?? pollTimeout,
+          timeout: pollTimeout,
           session: options.session,
           attempts: options.attempts,
           call: options.call,

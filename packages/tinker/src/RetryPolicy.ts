@@ -384,8 +384,12 @@ const again = <A, R>(
 
 const isWorthwhile = (error: TinkerError.TinkerError, { retryable }: Policies): boolean => retryable(error)
 
-/** In milliseconds: what passes sooner is nobody's concern. */
-const worthAWarning = 60_000
+/**
+ * In milliseconds: what passes sooner is nobody's concern.
+ *
+ * @internal
+ */
+export const worthAWarning = 60_000
 
 /**
  * What is logged of a request that goes on failing.
