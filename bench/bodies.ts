@@ -13,7 +13,7 @@ import type { Used } from "./used.js"
 
 const { mib } = parseArgs({ options: { mib: { type: "string", default: "1,16,64" } } }).values
 
-const child = spawn(process.execPath, ["--import", "tsx", "bench/bigramServer.ts"], {
+const child = spawn(process.execPath, ["--max-semi-space-size=2", "--import", "tsx", "bench/bigramServer.ts"], {
   stdio: ["ignore", "pipe", "inherit", "ipc"]
 })
 const url = await firstLine(child, "the server")
@@ -49,8 +49,8 @@ await post(
 )
 
 /** The bounds of the server: parts of any body, and of one of training; and one more for so many bytes. */
-const [anyParts, trainingParts, bytesOfPart] = [2 ** 15, 2 ** 16, 64]
-const [anyNumbers, bytesOfNumber] = [2 ** 19, 4]
+const [anyParts, trainingParts, bytesOfPart] = [2 ** 14, 2 ** 16, 256]
+const [anyNumbers, bytesOfNumber] = [2 ** 18, 4]
 
 /** As many items as a body of this size may have, each of so many parts, and as long as it takes to fill it. */
 const items = (bytes: number, parts: number, base: number, item: (i: number, filling: string) => string): string => {
@@ -68,7 +68,7 @@ const objects = (bytes: number, base: number): string =>
 
 const numbers = (bytes: number, number: string, share = 1): string => {
   const most = share * anyNumbers + Math.floor(bytes / bytesOfNumber)
-  const count = Math.floor(Math.min(bytes / (number.length + 1), 0.99 * most))
+  const count = Math.floor(Math.min(bytes / (number.length + 1), 0.99 * most / (number.includes(".") ? 2 : 1)))
   return `[${Array(count).fill(number).join(",")}]`.padEnd(bytes)
 }
 
@@ -96,7 +96,7 @@ const protobuf = (data: ReadonlyArray<number>, bytes: number) => {
     lossFnConfig: {},
     forwardOnly: false
   })
-  const count = Math.min(Math.floor(bytes / data.length), Math.floor(0.9 * trainingParts / 8))
+  const count = Math.min(Math.floor(bytes / data.length), Math.floor(0.9 * trainingParts / 16))
   const body = new Uint8Array(head.length + count * data.length)
   for (let i = 0; i < count; i++) body.set(data, i * data.length)
   body.set(head, count * data.length)

@@ -69,12 +69,15 @@ const readAll = (
   Effect.async((resume) => {
     let chunks: Array<Uint8Array> = []
     let size = 0
-    /** All of it, once half of what was announced is there: to join the parts at the end would take twice as much for a moment. */
+    /**
+     * All of it, once an eighth of what was announced is there: parts that are kept until they are joined are not collected soon, and
+     * who announces much and sends little is given no more than eight times as much.
+     */
     let whole: Uint8Array | undefined
     const keep = (chunk: Uint8Array) => {
       if (whole !== undefined && size <= whole.length) return whole.set(chunk, size - chunk.length)
       chunks.push(chunk)
-      if (announced <= largestChunks || size < announced / 2 || size > announced) return
+      if (announced <= largestChunks || size < announced / 8 || size > announced) return
       whole = new Uint8Array(announced)
       let at = 0
       for (const part of chunks) {

@@ -86,17 +86,19 @@ const maxKeys = 1024
  * Of keys, commas, arrays and objects, each of which becomes a hundred bytes and takes microseconds: so many in any body, and one
  * more for so many bytes of it.
  */
-const maxParts = 2 ** 15
-const bytesOfPart = 64
+const maxParts = 2 ** 14
+const bytesOfPart = 256
 
-/** The same of numbers in lists that are lifted; they take eight bytes each. */
-const maxNumbers = 2 ** 19
+/** The same of numbers in lists that are lifted; one with a fraction counts twice, as it takes eight bytes and not four. */
+const maxNumbers = 2 ** 18
 const bytesOfNumber = 4
 
 /** So many numbers are too many for a body of this length. */
 export const tooManyNumbers = (numbers: number, length: number): string | undefined => {
   const most = maxNumbers + Math.floor(length / bytesOfNumber)
-  return numbers > most ? `the body has more than ${most} numbers` : undefined
+  return numbers > most
+    ? `the body has more than ${most} numbers, where one with a fraction counts twice: send less at a time`
+    : undefined
 }
 
 /** So many parts are too many for a body of this length. */
@@ -116,7 +118,7 @@ const excessOf = (
 }
 
 /** All of it becomes a text before it is read, which takes up to twice as much, and then texts again. */
-const maxText = 2 ** 22
+const maxText = 2 ** 20
 
 /** A body of so many bytes has no object with too many keys, and in all too few parts to matter. */
 const smallBody = 4 * maxKeys

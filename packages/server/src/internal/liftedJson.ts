@@ -58,8 +58,9 @@ export const trainingBounds: Bounds = {
   lift: ["tokens", "data", "sparse_crow_indices", "sparse_col_indices"].map((key) => ({ key, as: "typed" }))
 }
 
-/** Tensors of samples are read by the client's own schema. */
+/** A prompt may be of thousands of texts. Tensors of samples are read by the client's own schema. */
 export const sampleBounds: Bounds = {
+  parts: 2 ** 15,
   text: textBytes,
   lift: [{ key: "tokens", as: "typed" }, { key: "data", as: "array" }]
 }

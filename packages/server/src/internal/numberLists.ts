@@ -12,7 +12,7 @@ export interface Scan {
   readonly depth: number
   /** Of the object with the most. */
   readonly keys: number
-  /** In lists that were lifted. */
+  /** In lists that were lifted; those that may have a fraction count twice. */
   readonly numbers: number
   readonly lists: ReadonlyArray<Place>
 }
@@ -22,6 +22,8 @@ export interface Place {
   readonly start: number
   readonly end: number
   readonly count: number
+  /** Whether there is nothing in it but digits, commas and blanks. */
+  readonly isWhole: boolean
   /** Which of the keys it is behind. */
   readonly key: number
 }
@@ -65,7 +67,7 @@ export const scan = (body: Uint8Array, lift: ReadonlyArray<Uint8Array> = []): Sc
           const place = key < 0 ? undefined : listAt(body, i + 1, key)
           if (place !== undefined) {
             lists.push(place)
-            numbers += place.count
+            numbers += place.isWhole ? place.count : 2 * place.count
             i = place.end
             break
           }
@@ -104,7 +106,8 @@ export const withoutLists = (body: Uint8Array, lists: ReadonlyArray<Place>, mark
 }
 
 /** What JSON makes of the list. Throws a `SyntaxError` when it is none. */
-export const read = (body: Uint8Array, place: Place): Numbers => wholeNumbers(body, place) ?? anyNumbers(body, place)
+export const read = (body: Uint8Array, place: Place): Numbers =>
+  (place.isWhole ? wholeNumbers(body, place) : undefined) ?? anyNumbers(body, place)
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -113,6 +116,7 @@ const space = 0x20
 const quote = 0x22
 const comma = 0x2c
 const zero = 0x30
+const nine = 0x39
 const colon = 0x3a
 const openBracket = 0x5b
 const backslash = 0x5c
@@ -136,13 +140,15 @@ const isText = (body: Uint8Array, start: number, end: number, text: Uint8Array):
 const listAt = (body: Uint8Array, start: number, key: number): Place | undefined => {
   let count = 1
   let isEmpty = true
+  let isWhole = true
   for (let at = start; at < body.length; at++) {
     const byte = body[at]!
     if (byte === comma) count++
-    else if (byte === closeBracket) return isEmpty ? undefined : { start, end: at, count, key }
+    else if (byte === closeBracket) return isEmpty ? undefined : { start, end: at, count, isWhole, key }
     else if (byte > space) {
       if (!isOfNumbers[byte]) return undefined
       isEmpty = false
+      if (byte < zero || byte > nine) isWhole = false
     }
   }
   return undefined
@@ -162,7 +168,7 @@ const wholeNumbers = (body: Uint8Array, { count, end, start }: Place): Int32Arra
     if (number < 0 || number > 9) return undefined
     let digits = 1
     let byte = body[++at]!
-    for (; byte >= zero && byte < zero + 10; byte = body[++at]!) {
+    for (; byte >= zero && byte <= nine; byte = body[++at]!) {
       // None begins with a zero.
       if (number === 0 || ++digits > mostDigits) return undefined
       number = (10 * number + byte - zero) | 0

@@ -17,7 +17,7 @@ const request: Inside = {
 }
 
 /** A datum takes as much as so many of its parts. */
-const datumParts = 8
+const datumParts = 16
 
 /** Counts up to `most`, and of bytes that are no message those that come before this shows. */
 export const count = (bytes: Uint8Array, most: number): number => {

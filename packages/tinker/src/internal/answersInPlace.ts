@@ -91,6 +91,15 @@ export const answersInPlace = <A, B, E, R>(
       Effect.forkScoped
     )
 
+    /** Until a turn of the timers brings none: handing answers on one by one would cost as much as all else here. */
+    const gathering: Effect.Effect<void> = Effect.suspend(() => {
+      const before = answers.length
+      return Effect.flatMap(
+        Effect.sleep(0),
+        () => answers.length === before || answers.length >= concurrency ? Effect.void : gathering
+      )
+    })
+
     const take: Effect.Effect<Chunk.Chunk<B>, Option.Option<E>> = Effect.suspend(() => {
       if (defect !== undefined) return Effect.failCause(defect)
       if (answers.length > 0) {
@@ -106,9 +115,6 @@ export const answersInPlace = <A, B, E, R>(
     })
     return Stream.repeatEffectChunkOption(take)
   }))
-
-/** A turn of the timers: taking answers one by one would cost as much as all else here. */
-const gathering = Effect.sleep(0)
 
 /** What fibers wait for; `give` wakes those that wait now. */
 interface Signal {
