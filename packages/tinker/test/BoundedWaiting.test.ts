@@ -19,13 +19,17 @@ type Region = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R
 const question = { prompt: ModelInput.fromTokens([1, 2]), samplingParams: SamplingParams.make({ maxTokens: 2 }) }
 const anywhere: Region = (effect) => effect
 
+/** What a server says that has no result yet; like a real one it does not say so at once. */
+const notYet = (more: Readonly<Record<string, unknown>> = {}) =>
+  Effect.delay(Effect.succeed(json({ type: "try_again", ...more })), "5 seconds")
+
 const server = (handlers: Handlers, options: TinkerConfig.Options = {}) =>
   stub({
     create_model: () => json({ request_id: "new" }),
     get_info: () => json({ model_id: "S:train:0", model_data: { model_name: "b" } }),
     optim_step: () => json({ request_id: "step" }),
     retrieve_future: ({ body }) =>
-      body.request_id === "new" ? json({ model_id: "S:train:0" }) : json({ type: "try_again" }),
+      body.request_id === "new" ? json({ model_id: "S:train:0" }) : notYet(),
     ...handlers
   }, { heartbeatInterval: "1 day", ...options })
 
@@ -148,7 +152,7 @@ const submissions: ReadonlyArray<
       ))
   ],
   ["a model that is never made", { create_model: trouble }, trainer],
-  ["a model whose making is never told of", { retrieve_future: () => json({ type: "try_again" }) }, trainer],
+  ["a model whose making is never told of", { retrieve_future: () => notYet() }, trainer],
   ["a session that is never made", { create_session: trouble }, trainer],
   ["settings that never come", { "client/config": trouble }, sampler()],
   ["a sampler that is never made", { create_sampling_session: trouble }, sampler()],
@@ -248,7 +252,7 @@ const warningsOf = <A, E>(
     return warnings
   })
 
-const paused = () => json({ type: "try_again", queue_state: "paused_capacity" })
+const paused = () => notYet({ queue_state: "paused_capacity" })
 const loud: ReadonlyArray<
   readonly [string, Handlers, Effect.Effect<unknown, TinkerError.TinkerError, ServiceClient.ServiceClient>, RegExp]
 > = [
@@ -307,6 +311,20 @@ for (const [what, handlers, call, words] of loud) {
     })
   })
 }
+
+it.effect("a server that asks to wait for credit longer than `billingPause` is not waited for", () => {
+  const { layer, to } = server(
+    { create_model: () => json({ detail: "no credit" }, 402, { "retry-after": "600" }) },
+    { billingPause: "5 minutes" }
+  )
+  return Effect.gen(function*() {
+    const context = yield* Effect.context<ServiceClient.ServiceClient>()
+    const { error, seconds } = yield* ending(Effect.provide(trainer, context))
+    assert.strictEqual(error._tag === "ApiStatusError" && error.status, 402)
+    assert.strictEqual(seconds, 0)
+    assert.lengthOf(to("create_model"), 1)
+  }).pipe(Effect.provide(layer))
+})
 
 it.effect("every attempt that follows a failure is an event, with its policy, its number and the wait", () => {
   let refused = 0

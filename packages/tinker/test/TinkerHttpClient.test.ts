@@ -138,6 +138,19 @@ it.effect("says where nothing answers and why", () =>
     assert.include(error.message, "http://localhost (connect ECONNREFUSED 127.0.0.1:9)")
   }))
 
+it.effect("tells no password of an address that a runtime names", () =>
+  Effect.gen(function*() {
+    const refuse = (request: HttpClientRequest.HttpClientRequest) =>
+      new HttpClientError.RequestError({
+        request,
+        reason: "Transport",
+        cause: new AggregateError([new Error("cannot reach http://mia:s3cret@proxy.example:8080/ now")])
+      })
+    const error = yield* Effect.flip(send(get)).pipe(Effect.provide(transport(refuse)))
+    assert.include(error.message, "cannot reach http://proxy.example:8080/ now")
+    assert.notInclude(error.message, "s3cret")
+  }))
+
 it.effect("gives up an attempt after its timeout", () =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(

@@ -16,18 +16,23 @@ export type RefusalOf = (request: HttpServerRequest.HttpServerRequest) => Http.R
 export const make = (allowed: ReadonlyArray<string>): RefusalOf => {
   const names = new Set(allowed.map((name) => name.toLowerCase()))
   const isAllowed = (host: string) => names.has("*") || names.has(host) || names.has(withoutPort(host))
+  /** The last that is answered whatever the address: nearly all requests name the same. */
+  let known: string | undefined
 
   return (request) => {
     if (Sender.isInProcess(request)) return undefined
     const host = request.headers.host?.toLowerCase() ?? ""
-    if (!isAllowed(host) && !isOwn(host, request)) {
-      return Http.refuse(
-        403,
-        `without keys this server answers to names of its own machine alone, not to ${
-          host === "" ? "none" : host
-        }: call it by localhost or 127.0.0.1, or allow the name where it is started`,
-        closing
-      )
+    if (host !== known) {
+      if (isAllowed(host) || isLoopbackName(withoutPort(host))) known = host
+      else if (!isOwnAddress(host, request)) {
+        return Http.refuse(
+          403,
+          `without keys this server answers to names of its own machine alone, not to ${
+            host === "" ? "none" : host
+          }: call it by localhost or 127.0.0.1, or allow the name where it is started`,
+          closing
+        )
+      }
     }
     const { origin } = request.headers
     if (origin !== undefined && !isAllowed(hostOf(origin)) && hostOf(origin) !== host) {
@@ -57,9 +62,8 @@ const isLoopbackName = (name: string): boolean =>
 /** No name of a site can be made to look like an address. */
 const isAddress = (name: string): boolean => /^\d{1,3}(\.\d{1,3}){3}$/.test(name) || /^\[[0-9a-f:.]+\]$/.test(name)
 
-const isOwn = (host: string, request: HttpServerRequest.HttpServerRequest): boolean => {
+const isOwnAddress = (host: string, request: HttpServerRequest.HttpServerRequest): boolean => {
   const name = withoutPort(host)
-  if (isLoopbackName(name)) return true
   const address = Sender.localAddress(request)
   return address !== undefined && !isLoopbackName(Sender.inUrl(address)) && isAddress(name)
 }
