@@ -28,8 +28,7 @@ const server = (handlers: Handlers, options: TinkerConfig.Options = {}) =>
     create_model: () => json({ request_id: "new" }),
     get_info: () => json({ model_id: "S:train:0", model_data: { model_name: "b" } }),
     optim_step: () => json({ request_id: "step" }),
-    retrieve_future: ({ body }) =>
-      body.request_id === "new" ? json({ model_id: "S:train:0" }) : notYet(),
+    retrieve_future: ({ body }) => body.request_id === "new" ? json({ model_id: "S:train:0" }) : notYet(),
     ...handlers
   }, { heartbeatInterval: "1 day", ...options })
 
