@@ -15,9 +15,10 @@
  * place for. No special token is used but the one a sequence begins with, where the tokenizer puts one there; any
  * tokenizer will do that gives back the text that it was given.
  *
- * The text is encoded in pieces (`user:`, ` Where is the lamp?⏎⏎`, `assistant:`, ` In the cellar.⏎⏎user:`), and the cuts
+ * The text is encoded in pieces (`user:`, ` Where is the lamp?⏎⏎`, `assistant:`, ` In the cellar.⏎⏎`, `user:`), and the cuts
  * are the same in prompts and in training examples. So a prompt is always the beginning of its example, token for token,
- * and each of a conversation's prompts the beginning of the next.
+ * and each of a conversation's prompts the beginning of the next. Where a tokenizer would put a space between the last two,
+ * they are one piece.
  */
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import * as Datum from "effect-tinker/Datum"
@@ -89,7 +90,15 @@ export const fromTokenizer = (tokenizer: Tokenizer.Service): RoleRenderer => {
   const begin: ReadonlyArray<Piece> = tokenizer.bosToken === undefined
     ? []
     : [{ tokens: Int32Array.of(tokenizer.bosToken), text: undefined, learned: undefined }]
-  const pieceOf = (text: string, learned?: number) => ({ tokens: tokenizer.encode(text), text, learned })
+  const pieceOf = (text: string, learned?: number): Piece => ({ tokens: tokenizer.encode(text), text, learned })
+  const isApart = tokenizer.decode(join([tokenizer.encode(blankLine), tokenizer.encode(turn)])) === end
+  /** An answer and the turn after it. */
+  const answerOf = (content: string, learned?: number): Piece => {
+    const text = ` ${content}${end}`
+    if (!isApart) return pieceOf(text, learned)
+    const tokens = join([tokenizer.encode(` ${content}${blankLine}`), tokenizer.encode(turn)])
+    return { tokens, text, learned }
+  }
 
   /** The pieces of a conversation, and of where `next` begins to speak, if somebody does. */
   const pieces = (messages: ReadonlyArray<Message>, next?: string): ReadonlyArray<Piece> => {
@@ -99,10 +108,8 @@ export const fromTokenizer = (tokenizer: Tokenizer.Service): RoleRenderer => {
       if (!isIntroduced) all.push(pieceOf(`${message.role}:`))
       const follower = messages[i + 1]?.role ?? next ?? "user"
       isIntroduced = message.role === "assistant" && follower === "user"
-      all.push(pieceOf(
-        ` ${message.content}${isIntroduced ? end : blankLine}`,
-        isTrainable(message) ? i : undefined
-      ))
+      const learned = isTrainable(message) ? i : undefined
+      all.push(isIntroduced ? answerOf(message.content, learned) : pieceOf(` ${message.content}${blankLine}`, learned))
     }
     if (!isIntroduced && next !== undefined) all.push(pieceOf(`${next}:`))
     return all
@@ -142,7 +149,7 @@ export const fromTokenizer = (tokenizer: Tokenizer.Service): RoleRenderer => {
   }
 }
 
-/** A text that is encoded by itself. */
+/** Tokens, and the text that they are. */
 interface Piece {
   readonly tokens: Int32Array
   /** Absent for a token that is no text. */
@@ -167,7 +174,9 @@ export const toDatum = (example: SupervisedExample, reduction: "mean" | "none" =
 
 const blankLine = "\n\n"
 
-const end = `${blankLine}user:`
+const turn = "user:"
+
+const end = `${blankLine}${turn}`
 
 type Issue = Pick<DatasetError, "reason" | "description">
 
@@ -214,8 +223,7 @@ const messageIssue = (message: Message, next: Message | undefined): Issue | unde
     ? undefined
     : {
       reason: "NotExact",
-      description:
-        `holds a blank line and ${JSON.stringify(end.trim())} at character ${at + 1}, by which an answer ends: `
+      description: `holds a blank line and ${JSON.stringify(turn)} at character ${at + 1}, by which an answer ends: `
         + "it would be read back cut short. Write it in other words, or mark it as not to be learned."
     }
 }

@@ -13,11 +13,11 @@ const chats = [
   chat("Three?", "abc", { template: "taught" })
 ]
 
-/** What a table of pairs of bytes can learn: the end of an answer is one. */
+/** A table of pairs of bytes can learn the end of an answer where it is made of two tokens. */
 const layerEnds = Layer.succeed(Tokenizer.Tokenizer, {
   ...bytes,
-  encode: (text) => bytes.encode(text.replaceAll("\n\nuser:", "\u0001")),
-  decode: (tokens) => bytes.decode(tokens).replaceAll("\u0001", "\n\nuser:")
+  encode: (text) => bytes.encode(text.replaceAll("\n\n", "\u0001").replaceAll("user:", "\u0002")),
+  decode: (tokens) => bytes.decode(tokens).replaceAll("\u0001", "\n\n").replaceAll("\u0002", "user:")
 })
 
 it.effect("counts what is answered letter for letter, by group, before and after training", () =>

@@ -95,6 +95,20 @@ it("refuses what it cannot write so that it is learned and read back as it stand
   }
 })
 
+it("teaches and reads back the same with a tokenizer that begins each text with a space", () => {
+  const spacing: Tokenizer.Service = {
+    ...bytes,
+    encode: (text) => bytes.encode(` ${text}`),
+    decode: (tokens) => bytes.decode(tokens).replace(/^ /, "")
+  }
+  const renderer = RoleRenderer.fromTokenizer(spacing)
+  const example = Either.getOrThrow(renderer.supervisedExample(conversation))
+  assert.deepStrictEqual(learned(spacing, example), ["Good day.", "A lamp."])
+  const prompt = ModelInput.toTokens(renderer.generationPrompt(conversation.slice(0, 3)))!
+  assert.deepStrictEqual(example.tokens.slice(0, prompt.length), prompt)
+  assert.deepStrictEqual(renderer.parse(example.tokens.slice(prompt.length)).message, conversation[3])
+})
+
 it("refuses what the tokenizer would change, but only where it is learned", () => {
   const normalizing: Tokenizer.Service = { ...bytes, encode: (text) => bytes.encode(text.normalize("NFC")) }
   const { supervisedExample } = RoleRenderer.fromTokenizer(normalizing)
