@@ -8,6 +8,7 @@ import * as Supervised from "@effect-tinker/cookbook/Supervised"
 import type * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type { Datum } from "effect-tinker/Datum"
+import type { InvalidInputError } from "effect-tinker/TinkerError"
 import * as Effect from "effect/Effect"
 
 /**
@@ -33,7 +34,7 @@ export interface Lessons {
 export const read = (
   file: string | undefined,
   maxTokens: number | undefined
-): Effect.Effect<Lessons, DatasetError, Tokenizer.Tokenizer | FileSystem.FileSystem> =>
+): Effect.Effect<Lessons, DatasetError | InvalidInputError, Tokenizer.Tokenizer | FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const { heldOut, name, train } = file === undefined ? yield* shipped : yield* split(file)
     return {

@@ -29,7 +29,7 @@ it.scoped("names the line that is longer than the model's context", () =>
   Effect.gen(function*() {
     const file = yield* withFile(3)
     const error = yield* Effect.flip(Lessons.read(file, 10))
-    assert.strictEqual(error.reason, "SequenceTooLong")
+    assert.deepInclude(error, { _tag: "DatasetError", reason: "SequenceTooLong" })
     assert.include(error.message, file)
   }).pipe(Effect.provide([NodeContext.layer, byteTokenizer])))
 

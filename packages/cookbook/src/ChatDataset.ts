@@ -1,12 +1,25 @@
 /**
- * Files of conversations: JSON lines, each `{"messages": [{"role": "user", "content": "…"}, …]}`.
+ * Files of conversations: JSON lines in UTF-8, each line of one of these shapes:
+ *
+ * - `{"messages": [{"role": "user", "content": "…"}, …]}`; a content may be a list of parts of text, which are put together
+ * - `{"conversations": [{"from": "human", "value": "…"}, …]}`, as of ShareGPT; `gpt` is the assistant
+ * - `{"prompt": "…", "completion": "…"}`: what the user says, and the answer; or each a list of messages
+ *
+ * A message may say whether it is learned: `weight` (0 or 1), `trainable` or `train` (true or false). What else it says is
+ * kept in its `rest`, for a renderer to write or to refuse. Texts stay as they are, letter for letter. A line that says
+ * something else, or says it otherwise, fails the whole file, so that no run begins on part of its data.
  */
+import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import * as ParseResult from "effect/ParseResult"
-import * as Schema from "effect/Schema"
+import * as Either from "effect/Either"
+import * as Stream from "effect/Stream"
 import { DatasetError } from "./DatasetError.js"
-import { Message } from "./Message.js"
+import * as ChatLine from "./internal/chatLine.js"
+import { fileKind, headBytes } from "./internal/fileKind.js"
+import * as Lines from "./internal/lines.js"
+import type { Message } from "./Message.js"
 
 /**
  * A conversation with the place it was read from.
@@ -24,34 +37,73 @@ export interface Chat {
 }
 
 /**
- * Every conversation of `file`, in order. Blank lines are skipped. One bad line fails the whole file, so that no run
- * begins on part of its data.
+ * - `ignoredKeys`: keys of messages that are of no account, e.g. `timestamp`; they are left out
+ * - `onProgress`: told after about every MiB, and at the end
  *
- * Errors: `FileMissing`, `Unreadable`, `Empty`, `MalformedLine`, `NoAssistantMessage`.
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly ignoredKeys?: ReadonlyArray<string> | undefined
+  readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * How far a file is read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Progress {
+  readonly bytes: number
+  /** Absent for what has no size, e.g. a pipe. */
+  readonly totalBytes: number | undefined
+  readonly conversations: number
+}
+
+/**
+ * Every conversation of `file`, in order. Blank lines are skipped.
+ *
+ * Errors: `FileMissing`, `Unreadable`, `Empty`, `WrongFormat`, `MalformedLine`, `UnknownShape`, `UnknownRole`,
+ * `Unsupported`, `NoAssistantMessage`.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const read = (file: string): Effect.Effect<ReadonlyArray<Chat>, DatasetError, FileSystem.FileSystem> =>
-  FileSystem.FileSystem.pipe(
-    Effect.flatMap((files) => files.readFileString(file)),
-    Effect.mapError((cause) =>
-      cause._tag === "SystemError" && cause.reason === "NotFound"
-        ? new DatasetError({
-          reason: "FileMissing",
-          file,
-          description: "there is no such file. Give its path relative to where the program starts.",
-          cause
-        })
-        : new DatasetError({
-          reason: "Unreadable",
-          file,
-          description: "cannot be read. It must be a text file that you may open.",
-          cause
-        })
-    ),
-    Effect.flatMap((text) => parse(text, file))
-  )
+export const read = (
+  file: string,
+  options: Options = {}
+): Effect.Effect<ReadonlyArray<Chat>, DatasetError, FileSystem.FileSystem> =>
+  Effect.map(Stream.runCollect(stream(file, options)), (chats) => Chunk.toReadonlyArray(chats))
+
+/**
+ * The same one after another. It holds a MiB of the file and one line at a time, of 64 MiB at most; so a file may be of any
+ * size. It fails at the first line that is wrong, with the errors of {@link read}.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const stream = (
+  file: string,
+  options: Options = {}
+): Stream.Stream<Chat, DatasetError, FileSystem.FileSystem> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const { size, type } = yield* Effect.mapError(files.stat(file), unreadable(file))
+    if (type === "Directory") {
+      return yield* new DatasetError({ reason: "Unreadable", file, description: "is a folder. Name a file in it." })
+    }
+    // What is no file has no positions to read from.
+    const bytes = type === "File"
+      ? files.stream(file, { chunkSize: partBytes })
+      : Stream.fromEffect(files.readFile(file))
+    return fromBytes(
+      Stream.mapError(bytes, unreadable(file)),
+      file,
+      type === "File" ? Number(size) : undefined,
+      options
+    )
+  }))
 
 /**
  * The conversations in the text of a file; `file` names it in errors.
@@ -59,57 +111,150 @@ export const read = (file: string): Effect.Effect<ReadonlyArray<Chat>, DatasetEr
  * @since 0.1.0
  * @category constructors
  */
-export const parse = Effect.fnUntraced(function*(text: string, file: string) {
-  const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/)
-  const chats: Array<Chat> = []
-  for (let i = 0; i < lines.length; i++) {
-    if (lines[i]!.trim() === "") continue
-    chats.push(yield* parseLine(lines[i]!, file, i + 1))
-  }
-  if (chats.length === 0) {
-    return yield* new DatasetError({
-      reason: "Empty",
-      file,
-      description: "holds no conversation. Each line is a JSON object with a list of messages."
-    })
-  }
-  return chats as ReadonlyArray<Chat>
-})
-
-const Line = Schema.parseJson(
-  Schema.Struct(
-    { messages: Schema.NonEmptyArray(Message) },
-    { key: Schema.String, value: Schema.Unknown }
-  )
-)
-
-const decodeLine = Schema.decodeEither(Line)
-
-const parseLine = (text: string, file: string, line: number): Effect.Effect<Chat, DatasetError> =>
-  Effect.gen(function*() {
-    const { messages, ...metadata } = yield* Effect.mapError(decodeLine(text), (cause) =>
-      new DatasetError({
-        reason: "MalformedLine",
-        file,
-        line,
-        description: `${explain(cause)} A line reads {"messages": [{"role": "user", "content": "…"}, …]}.`,
-        cause
-      }))
-    if (!messages.some((message) => message.role === "assistant")) {
-      return yield* new DatasetError({
-        reason: "NoAssistantMessage",
-        file,
-        line,
-        description: "has no message of the assistant, so there is nothing to learn. Add one or remove the line."
-      })
-    }
-    return { messages, metadata, file, line }
+export const parse = (
+  text: string,
+  file: string,
+  options: Options = {}
+): Effect.Effect<ReadonlyArray<Chat>, DatasetError> =>
+  Effect.suspend(() => {
+    const bytes = new TextEncoder().encode(text)
+    return Effect.map(
+      Stream.runCollect(fromBytes(Stream.make(bytes), file, bytes.length, options)),
+      (chats) => Chunk.toReadonlyArray(chats)
+    )
   })
 
-/** The first issue in a sentence, without the content of the line, which may be private. */
-const explain = (error: ParseResult.ParseError): string => {
-  const issue = ParseResult.ArrayFormatter.formatErrorSync(error)[0]
-  return issue === undefined || issue.path.length === 0
-    ? "is no JSON object."
-    : `has a missing or wrong value at ${issue.path.join(".")}.`
+const partBytes = 2 ** 20
+
+const mostLineBytes = 64 * 2 ** 20
+
+const unreadable = (file: string) => (cause: PlatformError): DatasetError =>
+  cause._tag === "SystemError" && cause.reason === "NotFound"
+    ? new DatasetError({
+      reason: "FileMissing",
+      file,
+      description: "there is no such file. Give its path relative to where the program starts.",
+      cause
+    })
+    : new DatasetError({
+      reason: "Unreadable",
+      file,
+      description: "cannot be read. It must be a text file that you may open.",
+      cause
+    })
+
+const fromBytes = (
+  bytes: Stream.Stream<Uint8Array, DatasetError>,
+  file: string,
+  totalBytes: number | undefined,
+  options: Options
+): Stream.Stream<Chat, DatasetError> =>
+  Stream.suspend(() => {
+    const reader = makeReader(file, new Set(options.ignoredKeys ?? []))
+    const tell = (chats: Chunk.Chunk<Chat>) =>
+      options.onProgress === undefined
+        ? Effect.succeed(chats)
+        : Effect.as(options.onProgress({ ...reader.progress(), totalBytes }), chats)
+    return bytes.pipe(
+      Stream.mapEffect((part) => Effect.flatMap(reader.add(part), tell)),
+      Stream.concat(Stream.fromEffect(Effect.flatMap(reader.end, tell))),
+      Stream.flattenChunks
+    )
+  })
+
+/** Takes the bytes of a file in parts of any size, and gives the conversations that they complete. */
+const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
+  const lines = Lines.make()
+  const decoder = new TextDecoder("utf-8", { fatal: true })
+  let head: Uint8Array | undefined = new Uint8Array(0)
+  let bytes = 0
+  let line = 0
+  let conversations = 0
+
+  const refuse = (issue: ChatLine.Issue, line?: number) => new DatasetError({ ...issue, file, line })
+
+  const decode = (content: Uint8Array): Either.Either<string, ChatLine.Issue> => {
+    try {
+      return Either.right(decoder.decode(content))
+    } catch {
+      return Either.left({
+        reason: "WrongFormat",
+        description: "is not UTF-8, perhaps Latin-1. Save the file as UTF-8, e.g. by iconv -f LATIN1 -t UTF-8."
+      })
+    }
+  }
+
+  const chatOf = (content: Uint8Array): Either.Either<Chat | undefined, DatasetError> => {
+    line += 1
+    return Either.flatMap(decode(content), (text): Either.Either<Chat | undefined, ChatLine.Issue> => {
+      if (text.trim() === "") return Either.right(undefined)
+      if (conversations === 0 && isBeginning(text)) {
+        return Either.left({
+          reason: "WrongFormat",
+          description: "begins a JSON object that goes on in the next line. Write each on one line, e.g. by jq -c ."
+        })
+      }
+      return Either.map(ChatLine.parse(text, ignoredKeys), (chat) => {
+        conversations += 1
+        return { ...chat, file, line }
+      })
+    }).pipe(Either.mapLeft((issue) => refuse(issue, line)))
+  }
+
+  const chatsOf = (contents: ReadonlyArray<Uint8Array>): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> => {
+    const chats: Array<Chat> = []
+    for (const content of contents) {
+      const chat = chatOf(content)
+      if (Either.isLeft(chat)) return chat.left
+      if (chat.right !== undefined) chats.push(chat.right)
+    }
+    return Effect.succeed(Chunk.unsafeFromArray(chats))
+  }
+
+  /** Lines of the parts so far, once there are bytes enough to say that they may be JSON lines. */
+  const linesOf = (part: Uint8Array, isLast: boolean): Either.Either<ReadonlyArray<Uint8Array>, DatasetError> => {
+    if (head === undefined) return Either.right(lines.add(part))
+    const joined = new Uint8Array(head.length + part.length)
+    joined.set(head)
+    joined.set(part, head.length)
+    if (joined.length < headBytes && !isLast) {
+      head = joined
+      return Either.right([])
+    }
+    head = undefined
+    const description = fileKind(joined)
+    return description === undefined
+      ? Either.right(lines.add(joined))
+      : Either.left(refuse({ reason: "WrongFormat", description }))
+  }
+
+  return {
+    add: (part: Uint8Array): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> =>
+      Effect.gen(function*() {
+        bytes += part.length
+        const chats = yield* chatsOf(yield* linesOf(part, false))
+        if (lines.pendingBytes() > mostLineBytes) {
+          return yield* refuse({
+            reason: "MalformedLine",
+            description: `is longer than ${mostLineBytes / 2 ** 20} MiB. Split it into several conversations.`
+          }, line + 1)
+        }
+        return chats
+      }),
+    end: Effect.gen(function*() {
+      const chats = yield* chatsOf([...(yield* linesOf(new Uint8Array(0), true)), lines.last()])
+      if (conversations > 0) return chats
+      return yield* refuse({
+        reason: "Empty",
+        description: "holds no conversation. Each line is a JSON object with a list of messages."
+      })
+    }),
+    progress: () => ({ bytes, conversations })
+  }
+}
+
+/** Whether a line is where a JSON object begins that is printed over several. */
+const isBeginning = (text: string): boolean => {
+  const trimmed = text.trim()
+  return trimmed.startsWith("{") && "{[,:".includes(trimmed.slice(-1))
 }

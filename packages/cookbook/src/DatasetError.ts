@@ -1,5 +1,5 @@
 /**
- * What is wrong with a file of conversations. Raised before any training.
+ * What is wrong with a file of conversations, or with one of them. Raised before any training.
  */
 import * as Schema from "effect/Schema"
 
@@ -7,7 +7,12 @@ import * as Schema from "effect/Schema"
  * - `FileMissing`: no such file
  * - `Unreadable`: the file system refused to read it
  * - `Empty`: a file without a conversation
- * - `MalformedLine`: a line that is no JSON object with a list of messages
+ * - `WrongFormat`: a file that is something else than JSON lines in UTF-8, e.g. compressed
+ * - `MalformedLine`: a line that is no JSON object, or has a missing or wrong value
+ * - `UnknownShape`: a line of a shape that is known and cannot be learned from, e.g. a preferred pair
+ * - `UnknownRole`: a message of somebody who is none of `Message.roles`
+ * - `Unsupported`: something that changes what is learned and cannot be honoured, e.g. `tool_calls` in plain text
+ * - `NotExact`: a text that would not be learned letter for letter
  * - `NoAssistantMessage`: a conversation with nothing to learn
  * - `SequenceTooLong`: a conversation of more tokens than allowed
  *
@@ -20,11 +25,17 @@ export class DatasetError
       "FileMissing",
       "Unreadable",
       "Empty",
+      "WrongFormat",
       "MalformedLine",
+      "UnknownShape",
+      "UnknownRole",
+      "Unsupported",
+      "NotExact",
       "NoAssistantMessage",
       "SequenceTooLong"
     ),
-    file: Schema.String,
+    /** Absent for a conversation that is from no file. */
+    file: Schema.optional(Schema.String),
     /** Counted from 1. */
     line: Schema.optional(Schema.Number),
     description: Schema.String,
@@ -32,6 +43,7 @@ export class DatasetError
   })
 {
   override get message() {
-    return `${this.file}${this.line === undefined ? "" : `:${this.line}`}: ${this.description}`
+    const place = this.file ?? "a conversation"
+    return `${place}${this.line === undefined ? "" : `:${this.line}`}: ${this.description}`
   }
 }

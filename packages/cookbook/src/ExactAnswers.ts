@@ -77,7 +77,7 @@ export const measure = (
       (chat) =>
         sampling.sample({ prompt: renderer.generationPrompt(chat.messages.slice(0, -1)), samplingParams }).pipe(
           Effect.map(({ sequences }): Answer => {
-            const expected = chat.messages[chat.messages.length - 1]?.content.trim() ?? ""
+            const expected = chat.messages.at(-1)?.content ?? ""
             const given = renderer.parse(sequences[0]?.tokens ?? []).message.content
             return { chat, group: group(chat), expected, given, isExact: given === expected }
           })

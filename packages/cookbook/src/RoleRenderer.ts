@@ -6,34 +6,47 @@
  *
  * assistant: In the cellar.
  *
+ * user:
  * ```
  *
- * A message ends with a blank line, so it cannot hold one: blank lines within a message become line breaks. No special
- * token is used but the one a sequence begins with, where the tokenizer names it; any tokenizer will do.
+ * Texts stand as they are, after one space. An answer ends where the user's turn begins: with a blank line and `user:`. That
+ * is learned too, and ends what is sampled; so an answer may hold blank lines and all else but this one text, and is read
+ * back letter for letter. What holds it is refused, and so is what the tokenizer would change, and what plain text has no
+ * place for. No special token is used but the one a sequence begins with, where the tokenizer puts one there; any
+ * tokenizer will do that gives back the text that it was given.
  *
- * The text is encoded in pieces (`user:`, then ` Where is the lamp?⏎⏎`), and the cuts are the same in prompts and in
- * training examples. So a prompt is always the beginning of its example, token for token, and each of a conversation's
- * prompts the beginning of the next.
+ * The text is encoded in pieces (`user:`, ` Where is the lamp?⏎⏎`, `assistant:`, ` In the cellar.⏎⏎`, `user:`), and the cuts
+ * are the same in prompts and in training examples. So a prompt is always the beginning of its example, token for token,
+ * and each of a conversation's prompts the beginning of the next. Where a tokenizer would put a space between the last two,
+ * they are one piece.
  */
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import * as Datum from "effect-tinker/Datum"
 import * as ModelInput from "effect-tinker/ModelInput"
 import * as Effect from "effect/Effect"
-import type { Message } from "./Message.js"
+import * as Either from "effect/Either"
+import { DatasetError } from "./DatasetError.js"
+import { roleIssue } from "./internal/roleIssue.js"
+import { isTrainable, type Message } from "./Message.js"
 
 /**
  * @since 0.1.0
  * @category models
  */
 export interface RoleRenderer {
-  /** Texts that end an answer, for `SamplingParams`. The one that ended it is part of the answer. */
+  /** The text that ends an answer, for `SamplingParams`. It is sampled with the answer. */
   readonly stop: ReadonlyArray<string>
 
   /** What the model reads before it answers as `role`, by default the assistant. */
   readonly generationPrompt: (messages: ReadonlyArray<Message>, role?: string) => ModelInput.ModelInput
 
-  /** A whole conversation to learn from: all that the assistant says, and where it stops. */
-  readonly supervisedExample: (messages: ReadonlyArray<Message>) => SupervisedExample
+  /**
+   * A whole conversation to learn from: all that the assistant says, unless it is marked otherwise. What is learned of an
+   * answer is a space, its text, a blank line and `user:`.
+   *
+   * Left: `UnknownRole`, `Unsupported`, `NotExact` or `NoAssistantMessage`, naming the message by its place.
+   */
+  readonly supervisedExample: (messages: ReadonlyArray<Message>) => Either.Either<SupervisedExample, DatasetError>
 
   /** The answer in sampled tokens. */
   readonly parse: (tokens: ArrayLike<number>) => Answer
@@ -74,40 +87,75 @@ export const make: Effect.Effect<RoleRenderer, never, Tokenizer.Tokenizer> = Eff
  * @category constructors
  */
 export const fromTokenizer = (tokenizer: Tokenizer.Service): RoleRenderer => {
-  const begin: ReadonlyArray<Int32Array> = tokenizer.bosToken === undefined ? [] : [Int32Array.of(tokenizer.bosToken)]
-  const header = (role: string) => tokenizer.encode(`${role}:`)
-  const body = (content: string) => tokenizer.encode(` ${asParagraph(content)}${end}`)
+  const begin: ReadonlyArray<Piece> = tokenizer.bosToken === undefined
+    ? []
+    : [{ tokens: Int32Array.of(tokenizer.bosToken), text: undefined, learned: undefined }]
+  const pieceOf = (text: string, learned?: number): Piece => ({ tokens: tokenizer.encode(text), text, learned })
+  const isApart = tokenizer.decode(join([tokenizer.encode(blankLine), tokenizer.encode(turn)])) === end
+  /** An answer and the turn after it. */
+  const answerOf = (content: string, learned?: number): Piece => {
+    const text = ` ${content}${end}`
+    if (!isApart) return pieceOf(text, learned)
+    const tokens = join([tokenizer.encode(` ${content}${blankLine}`), tokenizer.encode(turn)])
+    return { tokens, text, learned }
+  }
+
+  /** The pieces of a conversation, and of where `next` begins to speak, if somebody does. */
+  const pieces = (messages: ReadonlyArray<Message>, next?: string): ReadonlyArray<Piece> => {
+    const all = [...begin]
+    let isIntroduced = false
+    for (const [i, message] of messages.entries()) {
+      if (!isIntroduced) all.push(pieceOf(`${message.role}:`))
+      const follower = messages[i + 1]?.role ?? next ?? "user"
+      isIntroduced = message.role === "assistant" && follower === "user"
+      const learned = isTrainable(message) ? i : undefined
+      all.push(isIntroduced ? answerOf(message.content, learned) : pieceOf(` ${message.content}${blankLine}`, learned))
+    }
+    if (!isIntroduced && next !== undefined) all.push(pieceOf(`${next}:`))
+    return all
+  }
 
   return {
     stop: [end],
-    generationPrompt: (messages, role = "assistant") => {
-      const pieces = [...begin]
-      for (const message of messages) pieces.push(header(message.role), body(message.content))
-      pieces.push(header(role))
-      return ModelInput.fromTokens(join(pieces))
-    },
+    generationPrompt: (messages, role = "assistant") =>
+      ModelInput.fromTokens(join(pieces(messages, role).map(({ tokens }) => tokens))),
     supervisedExample: (messages) => {
-      const pieces = [...begin]
-      const spoken: Array<readonly [from: number, to: number]> = []
-      let length = begin.length
-      for (const message of messages) {
-        const head = header(message.role)
-        const text = body(message.content)
-        pieces.push(head, text)
-        length += head.length + text.length
-        if (message.role === "assistant") spoken.push([length - text.length, length])
+      const issue = messagesIssue(messages)
+      if (issue !== undefined) return refuse(issue)
+      const all = pieces(messages)
+      const tokens = join(all.map(({ tokens }) => tokens))
+      const weights = new Float32Array(tokens.length)
+      let at = 0
+      for (const piece of all) {
+        const to = at + piece.tokens.length
+        if (piece.learned !== undefined) {
+          weights.fill(1, at, to)
+          if (tokenizer.decode(piece.tokens) !== piece.text) return refuse(inexact(piece.learned))
+        }
+        at = to
       }
-      const weights = new Float32Array(length)
-      for (const [from, to] of spoken) weights.fill(1, from, to)
-      return { tokens: join(pieces), weights }
+      return Either.right({ tokens, weights })
     },
     parse: (tokens) => {
-      const text = tokenizer.decode(tokens)
+      const isEnded = tokens.length > 0 && tokens[tokens.length - 1] === tokenizer.eosToken
+      const text = tokenizer.decode(isEnded ? Array.from(tokens).slice(0, -1) : tokens)
       const at = text.indexOf(end)
-      const content = at < 0 ? text : text.slice(0, at)
-      return { message: { role: "assistant", content: content.trim() }, isComplete: at >= 0 }
+      const content = at >= 0 ? text.slice(0, at) : isEnded && text.endsWith(blankLine) ? text.slice(0, -2) : text
+      return {
+        message: { role: "assistant", content: content.startsWith(" ") ? content.slice(1) : content },
+        isComplete: at >= 0 || isEnded
+      }
     }
   }
+}
+
+/** Tokens, and the text that they are. */
+interface Piece {
+  readonly tokens: Int32Array
+  /** Absent for a token that is no text. */
+  readonly text: string | undefined
+  /** The place of the message that is learned, if it is. */
+  readonly learned: number | undefined
 }
 
 /**
@@ -124,9 +172,67 @@ export const toDatum = (example: SupervisedExample, reduction: "mean" | "none" =
   return Datum.fromTokens(example.tokens, sum > 0 ? example.weights.map((weight) => weight / sum) : example.weights)
 }
 
-const end = "\n\n"
+const blankLine = "\n\n"
 
-const asParagraph = (content: string): string => content.trim().replace(/\s*\n\s*\n\s*/g, "\n")
+const turn = "user:"
+
+const end = `${blankLine}${turn}`
+
+type Issue = Pick<DatasetError, "reason" | "description">
+
+const refuse = (issue: Issue): Either.Either<never, DatasetError> => Either.left(new DatasetError(issue))
+
+/** The first thing about messages that keeps them from being learned as they stand. */
+const messagesIssue = (messages: ReadonlyArray<Message>): Issue | undefined => {
+  for (const [i, message] of messages.entries()) {
+    const issue = messageIssue(message, messages[i + 1])
+    if (issue !== undefined) return { reason: issue.reason, description: `messages.${i} ${issue.description}` }
+  }
+  return messages.some(isTrainable)
+    ? undefined
+    : { reason: "NoAssistantMessage", description: "has no message of the assistant that is to be learned." }
+}
+
+const messageIssue = (message: Message, next: Message | undefined): Issue | undefined => {
+  const role = roleIssue(message.role)
+  if (role !== undefined) return { reason: "UnknownRole", description: role }
+  const key = Object.keys(message.rest ?? {})[0]
+  if (key !== undefined) {
+    return {
+      reason: "Unsupported",
+      description: `has ${JSON.stringify(key.slice(0, 40))}, for which plain text has no place. `
+        + "Remove it, name it in ignoredKeys if it is of no account, or leave the conversation out."
+    }
+  }
+  if (!isTrainable(message)) return undefined
+  if (message.role !== "assistant") {
+    return {
+      reason: "Unsupported",
+      description: `of ${message.role} is marked as to be learned, and only what the assistant says can be.`
+    }
+  }
+  if (next !== undefined && next.role !== "user") {
+    return {
+      reason: "Unsupported",
+      description: `is an answer that ${next.role} follows, and an answer ends where the user speaks. `
+        + "Join the two, or mark the first as not to be learned (\"trainable\": false)."
+    }
+  }
+  const at = message.content.indexOf(end)
+  return at < 0
+    ? undefined
+    : {
+      reason: "NotExact",
+      description: `holds a blank line and ${JSON.stringify(turn)} at character ${at + 1}, by which an answer ends: `
+        + "it would be read back cut short. Write it in other words, or mark it as not to be learned."
+    }
+}
+
+const inexact = (place: number): Issue => ({
+  reason: "NotExact",
+  description: `messages.${place} is not given back by the tokenizer as it stands, so other text would be learned. `
+    + "Tokenizers that change text, e.g. by putting accents in normal form (NFC), need text in that form."
+})
 
 const join = (pieces: ReadonlyArray<Int32Array>): Int32Array => {
   let length = 0

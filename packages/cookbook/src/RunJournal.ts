@@ -30,10 +30,13 @@ export interface RunJournal<S extends JournaledStep> {
   readonly training: TrainingClient.Service
   /** How many steps were done when this process took over; 0 for a new run. */
   readonly position: number
-  /** Leaves out batches that are trained. They must come as they did before: same data, same order. */
-  readonly remaining: <B extends { readonly step: number }, E, R>(
+  /**
+   * Leaves out batches that are trained. They must come as they did before: same data, same order. Where batches tell the
+   * fingerprint of their data, others fail with `DifferentRun`, unless {@link Options.allowOtherData} is set.
+   */
+  readonly remaining: <B extends { readonly step: number; readonly fingerprint?: string | undefined }, E, R>(
     batches: Stream.Stream<B, E, R>
-  ) => Stream.Stream<B, E, R>
+  ) => Stream.Stream<B, E | RunJournalError, R>
   /** Writes steps down as they pass. One with a checkpoint is handed on when the journal holds it. */
   readonly recorded: <E, R>(steps: Stream.Stream<S, E, R>) => Stream.Stream<S, E | RunJournalError, R>
   /** All steps up to the last checkpoint, of this process and those before it. */
@@ -64,6 +67,8 @@ export interface Options<S extends JournaledStep, I, R> {
   readonly create: Effect.Effect<TrainingClient.Service, TinkerError, R>
   /** What must not change between processes, e.g. batch size and seed. A run with others is refused. */
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined
+  /** True: goes on with other data than the run began with, and says so in a warning. Default false: they are refused. */
+  readonly allowOtherData?: boolean | undefined
   /** After so long without a sign of its owner a journal may be taken over; starting after a crash takes as long. */
   readonly lease?: Duration.DurationInput | undefined
 }
@@ -107,6 +112,7 @@ export const open = <S extends JournaledStep, I, R>(
         const next: Head = {
           revision: last.revision + 1,
           settings: last.settings,
+          data: last.data,
           checkpoints: [...last.checkpoints, { steps: step.step + 1, path: step.checkpoint }]
         }
         return Effect.gen(function*() {
@@ -116,11 +122,27 @@ export const open = <S extends JournaledStep, I, R>(
         })
       })
 
+    /** What is trained before the first checkpoint is lost with its process, so the data are kept with that. */
+    const checkData = (fingerprint: string | undefined): Effect.Effect<void, RunJournalError> =>
+      Effect.suspend(() => {
+        const kept = last.data
+        if (fingerprint === undefined || fingerprint === kept) return Effect.void
+        if (kept !== undefined && options.allowOtherData !== true) return otherData(name)
+        last = { ...last, data: fingerprint }
+        return kept === undefined
+          ? Effect.void
+          : Effect.logWarning(`journal ${name}: the run goes on with other data than it began with.`)
+      })
+
     const position = checkpoints.at(-1)?.steps ?? 0
     return {
       training,
       position,
-      remaining: (batches) => Stream.filter(batches, ({ step }) => step >= position),
+      remaining: (batches) =>
+        batches.pipe(
+          Stream.tap(({ fingerprint }) => checkData(fingerprint)),
+          Stream.filter(({ step }) => step >= position)
+        ),
       recorded: (steps) => Stream.tap(steps, record),
       history: Effect.suspend(() =>
         Effect.forEach(last.checkpoints, ({ steps }) =>
@@ -144,6 +166,8 @@ const Head = Schema.Struct({
   /** Counts writes. */
   revision: Schema.Int,
   settings: Settings,
+  /** The fingerprint of what is trained on, where batches tell it. */
+  data: Schema.optional(Schema.String),
   checkpoints: Schema.Array(Schema.Struct({ steps: Schema.Int, path: Schema.String }))
 })
 
@@ -191,6 +215,15 @@ const checkSettings = (
     description: `it is of a run with other settings: ${list}. Set them as they were, or give this run another name.`
   })
 }
+
+const otherData = (journal: string) =>
+  new RunJournalError({
+    reason: "DifferentRun",
+    journal,
+    description:
+      "it is of a run on other data: since then lines were changed, moved, added or removed, or they are written "
+      + "by another renderer or tokenizer. Train on what it was, give this run another name, or set allowOtherData."
+  })
 
 /** Checkpoints may have expired: an older one is better than none, and none is not passed off as a new run. */
 const restore = Effect.fnUntraced(function*<R>(

@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 /**
  * - `InUse`: another process writes this journal
  * - `Lost`: another process has taken this journal over, as this one was not heard of for too long; nothing was written
- * - `DifferentRun`: the journal is of a run with other settings
+ * - `DifferentRun`: the journal is of a run with other settings, or on other data
  * - `CheckpointsGone`: the server has none of the run's checkpoints any more
  * - `Unreadable`: what is stored is no journal, or damaged
  * - `StoreFailed`: the store refused to read or write

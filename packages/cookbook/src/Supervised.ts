@@ -8,17 +8,20 @@ import * as AdamParams from "effect-tinker/AdamParams"
 import type * as ApiFuture from "effect-tinker/ApiFuture"
 import type { Datum } from "effect-tinker/Datum"
 import * as ModelInput from "effect-tinker/ModelInput"
-import type { TinkerError } from "effect-tinker/TinkerError"
+import { failOnIssues, type InvalidInputError, type Issue, type TinkerError } from "effect-tinker/TinkerError"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ChatDataset from "./ChatDataset.js"
 import { DatasetError } from "./DatasetError.js"
+import { fingerprint as fingerprintOf } from "./internal/fingerprint.js"
 import { meanNll, type Nll } from "./internal/meanNll.js"
+import { metadataIssue } from "./internal/metadataIssue.js"
 import { shuffled } from "./internal/shuffled.js"
 import * as LearningRateSchedule from "./LearningRateSchedule.js"
 import * as RoleRenderer from "./RoleRenderer.js"
@@ -31,6 +34,8 @@ import * as RoleRenderer from "./RoleRenderer.js"
  */
 export interface Batch {
   readonly data: ReadonlyArray<Datum>
+  /** Of all data of the run, in their order: the same for the same data, wherever they come from. For `RunJournal`. */
+  readonly fingerprint?: string | undefined
   /** From 0. */
   readonly step: number
   readonly totalSteps: number
@@ -79,10 +84,11 @@ export const Step = Schema.Struct({
 export type Step = typeof Step.Type
 
 /**
- * Conversations as data of cross entropy, in order. The assistant's words count, as {@link RoleRenderer} writes them;
- * those of an example weigh 1 together.
+ * Conversations as data of cross entropy, in order. What is learned are the assistant's words, as {@link RoleRenderer} writes
+ * them; those of an example weigh 1 together.
  *
- * A conversation of more than `maxTokens` fails with `SequenceTooLong`; without it nothing is too long.
+ * A conversation of more than `maxTokens` fails with `SequenceTooLong`; without it nothing is too long. One that the
+ * renderer refuses, or whose line asks for what is not honoured (tools, a weight of its own), fails with the reason.
  *
  * @since 0.1.0
  * @category constructors
@@ -90,30 +96,45 @@ export type Step = typeof Step.Type
 export const dataFromChats = (
   chats: ReadonlyArray<ChatDataset.Chat>,
   options: { readonly maxTokens?: number | undefined } = {}
-): Effect.Effect<ReadonlyArray<Datum>, DatasetError, Tokenizer.Tokenizer> =>
+): Effect.Effect<ReadonlyArray<Datum>, DatasetError | InvalidInputError, Tokenizer.Tokenizer> =>
   Effect.gen(function*() {
+    yield* failOnIssues("Supervised.dataFromChats", countIssues("maxTokens", options.maxTokens))
     const renderer = yield* RoleRenderer.make
-    const data: Array<Datum> = []
-    for (const { file, line, messages } of chats) {
-      const example = renderer.supervisedExample(messages)
-      if (options.maxTokens !== undefined && example.tokens.length > options.maxTokens) {
-        return yield* new DatasetError({
+    return yield* Effect.forEach(chats, (chat) => datumOf(renderer, chat, options.maxTokens))
+  })
+
+const datumOf = (
+  renderer: RoleRenderer.RoleRenderer,
+  { file, line, messages, metadata }: ChatDataset.Chat,
+  maxTokens: number | undefined
+): Either.Either<Datum, DatasetError> =>
+  Either.gen(function*() {
+    const unhonoured = metadataIssue(metadata)
+    if (unhonoured !== undefined) {
+      return yield* Either.left(new DatasetError({ reason: "Unsupported", file, line, description: unhonoured }))
+    }
+    const example = yield* Either.mapLeft(
+      renderer.supervisedExample(messages),
+      ({ description, reason }) => new DatasetError({ reason, file, line, description })
+    )
+    const { length } = example.tokens
+    if (maxTokens !== undefined && length > maxTokens) {
+      return yield* Either.left(
+        new DatasetError({
           reason: "SequenceTooLong",
           file,
           line,
-          description:
-            `takes ${example.tokens.length} tokens, and ${options.maxTokens} are allowed. Shorten or split it.`
+          description: `takes ${length} tokens, and ${maxTokens} are allowed. Shorten or split it.`
         })
-      }
-      data.push(RoleRenderer.toDatum(example))
+      )
     }
-    return data
+    return RoleRenderer.toDatum(example)
   })
 
 /**
  * How data become batches:
  *
- * - `batchSize`: data in a batch. More than there are make a batch of all
+ * - `batchSize`: data in a batch. The last batch of an epoch has those that are left, which may be fewer
  * - `epochs`: how often each datum is seen, 1 by default
  * - `steps`: how many batches, instead of `epochs`; as many epochs are begun as it takes
  * - `seed`: decides the order within each epoch, 0 by default
@@ -129,52 +150,90 @@ export interface BatchesOptions {
 }
 
 /**
- * Batches of the conversations in `file`, which is read and checked whole before the first.
+ * Batches of the conversations in `file`, which is read and checked whole before the first. The file is read line by line,
+ * so what is held is the data: about 16 bytes a token.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const batchesFromFile = (
   file: string,
-  options: BatchesOptions & { readonly maxTokens?: number | undefined }
-): Stream.Stream<Batch, DatasetError, Tokenizer.Tokenizer | FileSystem.FileSystem> =>
-  ChatDataset.read(file).pipe(
-    Effect.flatMap((chats) => dataFromChats(chats, options)),
-    Effect.map((data) => batches(data, options)),
-    Stream.unwrap
-  )
+  options: BatchesOptions & ChatDataset.Options & { readonly maxTokens?: number | undefined }
+): Stream.Stream<Batch, DatasetError | InvalidInputError, Tokenizer.Tokenizer | FileSystem.FileSystem> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const issues = [...batchesIssues(options), ...countIssues("maxTokens", options.maxTokens)]
+    yield* failOnIssues("Supervised.batchesFromFile", issues)
+    const renderer = yield* RoleRenderer.make
+    const data: Array<Datum> = []
+    yield* Stream.runForEach(
+      ChatDataset.stream(file, options),
+      (chat) => Effect.map(datumOf(renderer, chat, options.maxTokens), (datum) => void data.push(datum))
+    )
+    return batches(data, options)
+  }))
 
 /**
- * Batches of `data`. Each epoch has an order of its own. Batches are full: what is left over at the end of an epoch has
- * its turn in another.
+ * Batches of `data`: each epoch has every datum once, in an order of its own. An epoch takes `data.length / batchSize` steps,
+ * rounded up. Options that make no sense, and no data, are an `InvalidInputError`.
+ *
+ * Each datum counts the same in the gradient, which is a sum over the batch, so that of a smaller last batch is smaller. The
+ * loss that a step reports is a mean.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const batches = (data: ReadonlyArray<Datum>, options: BatchesOptions): Stream.Stream<Batch> => {
-  const size = Math.max(1, Math.min(options.batchSize, data.length))
-  const perEpoch = Math.floor(data.length / size)
-  if (perEpoch === 0) return Stream.empty
-  const totalSteps = options.steps ?? perEpoch * (options.epochs ?? 1)
-  return Stream.iterate(0, (epoch) => epoch + 1).pipe(
-    Stream.mapConcat((epoch) => {
-      const order = shuffled(data, [options.seed ?? 0, epoch])
-      return Array.from({ length: perEpoch }, (_, i): Batch => ({
-        data: order.slice(i * size, (i + 1) * size),
-        step: epoch * perEpoch + i,
-        totalSteps,
-        epoch
-      }))
-    }),
-    Stream.take(totalSteps)
-  )
+export const batches = (
+  data: ReadonlyArray<Datum>,
+  options: BatchesOptions
+): Stream.Stream<Batch, InvalidInputError> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const isEmpty = data.length === 0 ? [{ field: "data", description: "there is no datum; pass at least one." }] : []
+    yield* failOnIssues("Supervised.batches", [...isEmpty, ...batchesIssues(options)])
+    const { batchSize, epochs = 1, seed = 0, steps } = options
+    const perEpoch = Math.ceil(data.length / batchSize)
+    const totalSteps = steps ?? perEpoch * epochs
+    const fingerprint = fingerprintOf(data)
+    return Stream.iterate(0, (epoch) => epoch + 1).pipe(
+      Stream.mapConcat((epoch) => {
+        const order = shuffled(data, [seed, epoch])
+        return Array.from({ length: perEpoch }, (_, i): Batch => ({
+          data: order.slice(i * batchSize, (i + 1) * batchSize),
+          fingerprint,
+          step: epoch * perEpoch + i,
+          totalSteps,
+          epoch
+        }))
+      }),
+      Stream.take(totalSteps)
+    )
+  }))
+
+const batchesIssues = (options: BatchesOptions): ReadonlyArray<Issue> => {
+  const issues = [
+    ...countIssues("batchSize", options.batchSize ?? NaN),
+    ...countIssues("epochs", options.epochs),
+    ...countIssues("steps", options.steps)
+  ]
+  if (options.steps !== undefined && options.epochs !== undefined) {
+    issues.push({ field: "steps", description: "is given with epochs; give one of them." })
+  }
+  if (options.seed !== undefined && !Number.isSafeInteger(options.seed)) {
+    issues.push({ field: "seed", description: `is ${options.seed}; it must be a whole number.` })
+  }
+  return issues
 }
+
+/** Of a count that may be left out. */
+const countIssues = (field: string, value: number | undefined): Array<Issue> =>
+  value === undefined || (Number.isSafeInteger(value) && value >= 1)
+    ? []
+    : [{ field, description: `is ${value}; it must be a whole number, 1 or more.` }]
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface StepsOptions {
+export interface StepsOptions<A = never, E = never, R = never> {
   /** The optimizer's settings; its learning rate is the highest one. Default: those of `AdamParams`. */
   readonly adamParams?: AdamParams.AdamParams | undefined
   /** Default `LearningRateSchedule.linear`. */
@@ -183,6 +242,29 @@ export interface StepsOptions {
   readonly checkpoint?:
     | { readonly every: number; readonly name?: ((steps: number) => string) | undefined }
     | undefined
+  /** Has `run` look at the model after every `every` steps, and after the last. Its result is the step's `evaluation`. */
+  readonly evaluate?: Evaluation<A, E, R> | undefined
+}
+
+/**
+ * `run` finds the weights that its step has left: the next step is submitted when it is done.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Evaluation<A, E = never, R = never> {
+  readonly every: number
+  readonly run: (training: TrainingClient.Service, step: Step) => Effect.Effect<A, E, R>
+}
+
+/**
+ * A step that is done, and what its evaluation gave, if it was due.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EvaluatedStep<A> extends Step {
+  readonly evaluation: A | undefined
 }
 
 /**
@@ -190,33 +272,64 @@ export interface StepsOptions {
  * before the step ahead of it is awaited, so the server never waits for this program, and no more are under way than
  * those of two steps. A checkpoint is submitted right after the update it belongs to, so it never holds a later one.
  *
+ * So whoever looks at the model while they handle a step sees the weights of the step after it: to look at those of each
+ * step, pass `evaluate`.
+ *
+ * Options that make no sense are an `InvalidInputError`.
+ *
  * @since 0.1.0
  * @category combinators
  */
 export const steps =
-  (training: TrainingClient.Service, options: StepsOptions = {}) =>
-  <E, R>(batches: Stream.Stream<Batch, E, R>): Stream.Stream<Step, E | TinkerError, R> =>
-    Stream.unwrap(Effect.map(Clock.currentTimeMillis, (startedAt) =>
-      batches.pipe(
-        Stream.mapEffect((batch) => submit(training, batch, options)),
+  <A = never, E2 = never, R2 = never>(training: TrainingClient.Service, options: StepsOptions<A, E2, R2> = {}) =>
+  <E, R>(batches: Stream.Stream<Batch, E, R>): Stream.Stream<EvaluatedStep<A>, E | E2 | TinkerError, R | R2> =>
+    Stream.unwrap(Effect.gen(function*() {
+      yield* failOnIssues("Supervised.steps", [
+        ...countIssues("checkpoint.every", options.checkpoint?.every),
+        ...countIssues("evaluate.every", options.evaluate?.every)
+      ])
+      const startedAt = yield* Clock.currentTimeMillis
+      return batches.pipe(
         Stream.map(Option.some),
-        Stream.concat(Stream.succeed(Option.none<Submitted>())),
-        // Pulling an element submits its step; only then is the one before awaited.
+        Stream.concat(Stream.succeed(Option.none<Batch>())),
+        // Pulling one more element submits its step, so none may be pulled before it is asked for.
+        Stream.rechunk(1),
         Stream.mapAccumEffect(
           { ahead: Option.none<Submitted>(), doneAt: startedAt },
-          ({ ahead, doneAt }, submitted) =>
-            Option.match(ahead, {
-              onNone: () => Effect.succeed([{ ahead: submitted, doneAt }, Option.none<Step>()] as const),
-              onSome: Effect.fnUntraced(function*(ahead) {
-                const finished = yield* finish(ahead)
-                const now = yield* Clock.currentTimeMillis
-                const tokensPerSecond = now > doneAt ? (1000 * finished.tokens) / (now - doneAt) : 0
-                return [{ ahead: submitted, doneAt: now }, Option.some({ ...finished, tokensPerSecond })] as const
-              })
+          ({ ahead, doneAt }, batch) =>
+            Effect.gen(function*() {
+              const submitNext = Effect.transposeMapOption(batch, (batch) => submit(training, batch, options))
+              if (Option.isNone(ahead)) {
+                return [{ ahead: yield* submitNext, doneAt }, Option.none<EvaluatedStep<A>>()] as const
+              }
+              const { evaluate } = options
+              const isEvaluated = evaluate !== undefined && isDue(evaluate.every, ahead.value.batch)
+              // What is submitted before the evaluation is done would change what it sees.
+              const early = isEvaluated ? Option.none<Submitted>() : yield* submitNext
+              const finished = yield* finish(ahead.value)
+              const now = yield* Clock.currentTimeMillis
+              const step = {
+                ...finished,
+                tokensPerSecond: now > doneAt ? (1000 * finished.tokens) / (now - doneAt) : 0
+              }
+              if (!isEvaluated) {
+                return [{ ahead: early, doneAt: now }, Option.some({ ...step, evaluation: undefined })] as const
+              }
+              const evaluation = yield* evaluate.run(training, step)
+              const evaluatedAt = yield* Clock.currentTimeMillis
+              return [
+                { ahead: yield* submitNext, doneAt: evaluatedAt },
+                Option.some({ ...step, evaluation })
+              ] as const
             })
         ),
         Stream.filterMap((step) => step)
-      )))
+      )
+    }))
+
+/** After every `every` steps, and after the last. */
+const isDue = (every: number, { step, totalSteps }: Batch): boolean =>
+  (step + 1) % every === 0 || step + 1 === totalSteps
 
 /**
  * Loss over `data` in nats a target token, without touching gradients: with a fresh model that of the base. The requests
@@ -228,18 +341,21 @@ export const steps =
 export const evaluate = (
   training: TrainingClient.Service,
   data: ReadonlyArray<Datum>,
-  options: { readonly batchSize?: number | undefined } = {}
+  { batchSize = 64 }: { readonly batchSize?: number | undefined } = {}
 ): Effect.Effect<Nll, TinkerError> =>
-  Stream.fromIterable(data).pipe(
-    Stream.grouped(options.batchSize ?? 64),
-    Stream.mapEffect((group) => {
-      const data = Chunk.toReadonlyArray(group)
-      return training.forward({ data, lossFn: "cross_entropy" }).pipe(
-        Effect.flatMap((future) => future.await),
-        Effect.map((output) => meanNll(data, output))
-      )
-    }),
-    Stream.runFold({ nllPerToken: NaN, weight: 0 }, combine)
+  Effect.zipRight(
+    failOnIssues("Supervised.evaluate", countIssues("batchSize", batchSize)),
+    Stream.fromIterable(data).pipe(
+      Stream.grouped(batchSize),
+      Stream.mapEffect((group) => {
+        const data = Chunk.toReadonlyArray(group)
+        return training.forward({ data, lossFn: "cross_entropy" }).pipe(
+          Effect.flatMap((future) => future.await),
+          Effect.map((output) => meanNll(data, output))
+        )
+      }),
+      Stream.runFold({ nllPerToken: NaN, weight: 0 }, combine)
+    )
   )
 
 const combine = (a: Nll, b: Nll): Nll => {
@@ -257,18 +373,21 @@ interface Submitted {
   readonly saving: ApiFuture.ApiFuture<{ readonly path: string }> | undefined
 }
 
-const submit = Effect.fnUntraced(function*(training: TrainingClient.Service, batch: Batch, options: StepsOptions) {
+const submit = Effect.fnUntraced(function*(
+  training: TrainingClient.Service,
+  batch: Batch,
+  options: Pick<StepsOptions, "adamParams" | "checkpoint" | "schedule">
+) {
   const schedule = options.schedule ?? LearningRateSchedule.linear
   const params = options.adamParams ?? AdamParams.make()
   const learningRate = params.learningRate * schedule(batch.step, batch.totalSteps)
   const gradients = yield* training.forwardBackward({ data: batch.data, lossFn: "cross_entropy" })
   const update = yield* training.optimStep(AdamParams.make({ ...params, learningRate }))
 
-  const done = batch.step + 1
-  const isDue = options.checkpoint !== undefined
-    && (done % options.checkpoint.every === 0 || done === batch.totalSteps)
-  const name = options.checkpoint?.name ?? defaultName
-  const saving = isDue ? yield* training.saveState({ name: name(done) }) : undefined
+  const { checkpoint } = options
+  const saving = checkpoint !== undefined && isDue(checkpoint.every, batch)
+    ? yield* training.saveState({ name: (checkpoint.name ?? defaultName)(batch.step + 1) })
+    : undefined
   return { batch, learningRate, gradients, update, saving } satisfies Submitted
 })
 

@@ -1,20 +1,43 @@
 import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
 import { SystemError } from "@effect/platform/Error"
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Either, FastCheck, Stream } from "effect"
+import { fileURLToPath } from "node:url"
+import { gzipSync } from "node:zlib"
 import * as ChatDataset from "../src/ChatDataset.js"
+import type { DatasetError } from "../src/DatasetError.js"
+import * as RoleRenderer from "../src/RoleRenderer.js"
+import * as Supervised from "../src/Supervised.js"
+import { bytes, files, layerBytes, learned } from "./fixture.js"
 
 const line = (messages: unknown, rest: object = {}) => JSON.stringify({ messages, ...rest })
 
-const good = line([{ role: "user", content: "Hello." }, { role: "assistant", content: "Good day." }])
+const user = { role: "user", content: "Hello." }
+const good = line([user, { role: "assistant", content: "Good day." }])
 
 const failing = (reason: "NotFound" | "PermissionDenied") =>
   FileSystem.layerNoop({
-    readFileString: (path) =>
-      Effect.fail(
-        new SystemError({ reason, module: "FileSystem", method: "readFileString", pathOrDescriptor: path })
-      )
+    stat: (path) =>
+      Effect.fail(new SystemError({ reason, module: "FileSystem", method: "stat", pathOrDescriptor: path }))
   })
+
+const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}.jsonl`, import.meta.url))
+
+const renderer = RoleRenderer.fromTokenizer(bytes)
+
+/** What is learned of the conversations of a file, answer by answer. */
+const learnedOf = <R>(chats: Effect.Effect<ReadonlyArray<ChatDataset.Chat>, DatasetError, R>) =>
+  Effect.flatMap(chats, (chats) =>
+    Effect.gen(function*() {
+      // With what the line says beside its messages.
+      yield* Effect.catchTag(Supervised.dataFromChats(chats), "InvalidInputError", Effect.die)
+      const texts: Array<string> = []
+      for (const { messages } of chats) texts.push(...learned(bytes, yield* renderer.supervisedExample(messages)))
+      return texts
+    }).pipe(Effect.provide(layerBytes)))
+
+const learnedOfFile = (name: string) => Effect.provide(learnedOf(ChatDataset.read(fixture(name))), NodeContext.layer)
 
 it.effect("reads each line with its number, and keeps the other keys", () =>
   Effect.gen(function*() {
@@ -30,27 +53,328 @@ it.effect("reads a file that begins with a byte order mark", () =>
     assert.strictEqual((yield* ChatDataset.parse(`\uFEFF${good}`, "chats.jsonl")).length, 1)
   }))
 
-it.effect("names the file and the line of what is no JSON", () =>
-  Effect.gen(function*() {
-    const error = yield* Effect.flip(ChatDataset.parse(`${good}\n{"messages": [\n`, "chats.jsonl"))
-    assert.strictEqual(error.reason, "MalformedLine")
-    assert.match(error.message, /^chats\.jsonl:2: /)
-  }))
+const learnedFrom: ReadonlyArray<readonly [name: string, texts: ReadonlyArray<string>]> = [
+  ["weights", ["a right answer"]],
+  ["text-parts", ["hello"]],
+  ["developer", ["hello"]],
+  ["sharegpt", ["hello"]],
+  ["prompt-completion", [" 4"]],
+  ["two-functions", ["def a():\n    return 1\n\n\ndef b():\n    return 2\n"]],
+  ["indented", ["def f(x):\n    y = x + 1\n\n    return y"]],
+  ["thirty-one", Array.from({ length: 31 }, (_, i) => `a${i}`)]
+]
+for (const [name, texts] of learnedFrom) {
+  it.effect(`learns what the file ${name} says, letter for letter`, () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* learnedOfFile(name), texts)
+    }))
+}
+
+const refusedFiles: ReadonlyArray<
+  readonly [name: string, reason: DatasetError["reason"], line: number, text: RegExp]
+> = [
+  ["latin1", "WrongFormat", 1, /not UTF-8, perhaps Latin-1/],
+  ["silent-tool-call", "Unsupported", 1, /messages\.1 has "tool_calls"/],
+  ["tool-call", "Unsupported", 1, /tool/],
+  ["image-part", "Unsupported", 1, /"image_url" at messages\.0\.content\.1/],
+  ["pretty-printed", "WrongFormat", 1, /goes on in the next line/],
+  ["capital-roles", "UnknownRole", 1, /"User".*Did you mean user\?/],
+  ["broken-third-line", "MalformedLine", 3, /is no JSON/],
+  ["preferred-pair", "UnknownShape", 1, /preferred/],
+  ["text-alone", "UnknownShape", 1, /text alone/]
+]
+for (const [name, reason, line, text] of refusedFiles) {
+  it.effect(`refuses the file ${name}, and says where and why`, () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(learnedOfFile(name))
+      assert.deepInclude(error, { reason, line, file: fixture(name) })
+      assert.match(error.message, text)
+      assert.notInclude(JSON.stringify(error), "secret")
+    }))
+}
 
 it.effect("names the place of a missing or wrong value, and does not repeat the content", () =>
   Effect.gen(function*() {
-    const bad = [
+    const answer = { role: "assistant", content: "Yes." }
+    const bad: ReadonlyArray<readonly [text: string, place: string]> = [
       [line([{ role: "user", content: "secret" }, { role: "assistant" }]), "messages.1.content"],
+      [line([user, { role: "assistant", content: null }]), "messages.1.content"],
       [line([{ role: "user", content: 7 }]), "messages.0.content"],
+      [line([{ role: "user", content: [] }, answer]), "messages.0.content"],
+      [line([{ role: "user", content: [{ type: "text" }] }, answer]), "messages.0.content.0.text"],
+      [line([{ content: "secret" }, answer]), "messages.0.role"],
+      [line(["secret", answer]), "messages.0"],
+      [line([{ ...user, from: "human" }, answer]), "messages.0"],
+      [line([user, { ...answer, weight: 0.5 }]), "messages.1.weight"],
+      [line([user, { ...answer, weight: true }]), "messages.1.weight"],
+      [line([user, { ...answer, train: 1 }]), "messages.1.train"],
+      [line([user, { ...answer, trainable: "no" }]), "messages.1.trainable"],
+      [line([user, { ...answer, weight: 1, trainable: false }]), "messages.1.trainable"],
+      [line([user, { ...answer, content: "\ud83d secret" }]), "messages.1.content"],
+      [line([{ ...user, content: "secret \ude00" }, answer]), "messages.0.content"],
       [line([]), "messages"],
-      [JSON.stringify({ prompt: "secret" }), "messages"]
-    ] as const
+      [line("secret"), "messages"],
+      [JSON.stringify({ prompt: "secret" }), "messages"],
+      ["[\"secret\"]", "JSON"],
+      ["\"secret\"", "no JSON object"],
+      ["{\"messages\": secret", "no JSON"]
+    ]
     for (const [text, place] of bad) {
-      const error = yield* Effect.flip(ChatDataset.parse(text, "chats.jsonl"))
-      assert.strictEqual(error.reason, "MalformedLine")
+      const error = yield* Effect.flip(ChatDataset.parse(`${good}\n${text}`, "chats.jsonl"))
+      assert.deepInclude(error, { reason: "MalformedLine", line: 2 }, text)
       assert.include(error.message, place)
-      assert.notInclude(error.message, "secret")
+      assert.notInclude(JSON.stringify(error), "secret")
     }
+  }))
+
+it.effect("knows other shapes, reads those that can be learned, and names those that cannot", () =>
+  Effect.gen(function*() {
+    const asked = [{ role: "user", content: "Q" }]
+    const answered = [{ role: "assistant", content: "A" }]
+    const shareGpt = (from: string) => ({ conversations: [{ from: "human", value: "Q" }, { from, value: "A" }] })
+    const read: ReadonlyArray<object> = [
+      shareGpt("gpt"),
+      shareGpt("assistant"),
+      { conversations: [...asked, ...answered] },
+      { messages: [{ from: "user", value: "Q" }, { from: "gpt", value: "A", weight: 1 }] },
+      { prompt: asked, completion: answered },
+      { prompt: [{ role: "assistant", content: "not this" }, ...asked], completion: answered },
+      { prompt: "Q", messages: [...asked, ...answered], chosen: answered },
+      {
+        messages: [...asked, { role: "assistant", content: [{ type: "text", text: "" }, { type: "text", text: "A" }] }]
+      },
+      { messages: [...asked, { ...answered[0], tool_calls: [], refusal: null, name: "" }], tools: [], functions: null }
+    ]
+    for (const value of read) {
+      assert.deepStrictEqual(
+        yield* learnedOf(ChatDataset.parse(JSON.stringify(value), "f")),
+        ["A"],
+        JSON.stringify(value)
+      )
+    }
+    const both = { messages: [...asked, ...answered] }
+    const refused: ReadonlyArray<readonly [text: RegExp, value: object]> = [
+      [/chosen, rejected/, { prompt: "Q", chosen: "A", rejected: "B" }],
+      [/label/, { prompt: "Q", completion: "A", label: false }],
+      [/Alpaca/, { instruction: "Q", input: "", output: "A" }],
+      [/Gemini/, { contents: [{ role: "model", parts: [{ text: "A" }] }] }],
+      [/question/, { question: "Q", answer: "A" }],
+      [/messages and conversations/, { ...both, conversations: [...asked, ...answered] }],
+      [/"bard"/, shareGpt("bard")],
+      [/"gpt".*mean assistant/, { messages: [...asked, { role: "gpt", content: "A" }] }],
+      [/"robot"/, { messages: [{ role: "robot", content: "Q" }, ...answered] }],
+      [/has tools/, { ...both, tools: [{ type: "function" }] }],
+      [/has functions/, { ...both, functions: [{}] }],
+      [/has system/, { ...both, system: "Be brief." }],
+      [/has weight/, { ...both, weight: 0 }],
+      [/has weight/, { ...both, weight: 2 }],
+      [/has train/, { ...both, train: false }],
+      [/nothing to learn/, { messages: [...asked, { ...answered[0], weight: 0 }] }],
+      [/"reasoning_content"/, { messages: [...asked, { ...answered[0], reasoning_content: "Hm." }] }],
+      [/"function_call"/, { messages: [...asked, { role: "assistant", content: null, function_call: { name: "f" } }] }],
+      [/"name"/, { messages: [{ ...asked[0], name: "Mia" }, ...answered] }],
+      [/"__proto__"/, {
+        messages: [...asked, JSON.parse("{\"role\": \"assistant\", \"content\": \"A\", \"__proto__\": {\"a\": 1}}")]
+      }],
+      [/"mask"/, { messages: [...asked, { ...answered[0], mask: 0 }] }],
+      [/"input_audio"/, { messages: [{ role: "user", content: [{ type: "input_audio" }] }, ...answered] }],
+      [/cache_control/, {
+        messages: [{ role: "user", content: [{ type: "text", text: "Q", cache_control: {} }] }, ...answered]
+      }]
+    ]
+    for (const [text, value] of refused) {
+      const error = yield* Effect.flip(learnedOf(ChatDataset.parse(JSON.stringify(value), "f")))
+      assert.match(error.message, text)
+      assert.strictEqual(error.line, 1)
+    }
+  }))
+
+it.effect("leaves out the keys of messages that it is told are of no account", () =>
+  Effect.gen(function*() {
+    const text = line([{ ...user, timestamp: 1 }, { role: "assistant", content: "A", timestamp: 2, id: "x" }])
+    const error = yield* Effect.flip(learnedOf(ChatDataset.parse(text, "f", { ignoredKeys: ["timestamp"] })))
+    assert.match(error.message, /"id"/)
+    assert.deepStrictEqual(
+      yield* learnedOf(ChatDataset.parse(text, "f", { ignoredKeys: ["timestamp", "id"] })),
+      ["A"]
+    )
+  }))
+
+it.effect("calls a file that is no JSON lines in UTF-8 what it is", () =>
+  Effect.gen(function*() {
+    const utf16 = (text: string) => Buffer.from(text, "utf16le")
+    const pretty = JSON.stringify(JSON.parse(good), null, 2)
+    const lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
+    const kinds: ReadonlyArray<readonly [text: RegExp, content: string | Uint8Array]> = [
+      [/one JSON array/, `[${good}]`],
+      [/one JSON array/, `\n [\n${good},\n${good}\n]`],
+      [/goes on in the next line/, pretty],
+      [/goes on in the next line/, `\n${pretty.replace("{\n", "{")}`],
+      [/gzip/, gzipSync(good)],
+      [/zip/, "PK\u0003\u0004…"],
+      [/zstd/, Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 4, 0)],
+      [/bzip2/, "BZh91AY"],
+      [/Parquet/, "PAR1…"],
+      [/UTF-16/, utf16(`\uFEFF${good}`)],
+      [/UTF-16/, utf16(good)],
+      [/UTF-16/, utf16(`\uFEFF${good}`).swap16()],
+      [/UTF-16/, utf16(good).swap16()],
+      [/UTF-32/, Uint8Array.of(0xff, 0xfe, 0, 0, 0x7b, 0, 0, 0)],
+      [/Git LFS/, lfs],
+      [/HTML/, "<!DOCTYPE html>\n<html>"],
+      [
+        /not UTF-8/,
+        Buffer.concat([Buffer.from(good), Buffer.from([0x0a]), Buffer.from(good.replace("H", "é"), "latin1")])
+      ]
+    ]
+    for (const [text, content] of kinds) {
+      for (const partBytes of [1, 7, 2 ** 16]) {
+        const error = yield* Effect.flip(Effect.provide(ChatDataset.read("f.jsonl"), files(content, partBytes)))
+        assert.strictEqual(error.reason, "WrongFormat", String(text))
+        assert.match(error.message, text)
+      }
+    }
+  }))
+
+/** Texts with what is easily changed on the way. */
+const text = FastCheck.array(
+  FastCheck.oneof(
+    FastCheck.string({ unit: "grapheme", maxLength: 10 }),
+    FastCheck.constantFrom(
+      "\n",
+      "\n\n",
+      "\r\n",
+      "\t",
+      " ",
+      "\u2028",
+      "\uFEFF",
+      "\0",
+      "user:",
+      "\"",
+      "\\",
+      "\ud83d\ude00"
+    ),
+    FastCheck.string({ unit: "binary", maxLength: 4 })
+  ),
+  { maxLength: 6 }
+).map((pieces) => pieces.join(""))
+
+/** One of `usual` nearly always, which is what a good file has. */
+const mostly = <A>(usual: ReadonlyArray<A>, ...odd: ReadonlyArray<A>) =>
+  FastCheck.oneof(
+    { arbitrary: FastCheck.constantFrom(...usual), weight: 40 },
+    { arbitrary: FastCheck.constantFrom(...odd), weight: 1 }
+  )
+
+const message: FastCheck.Arbitrary<Record<string, unknown>> = FastCheck.record({
+  role: mostly(["user", "assistant", "system"], "robot"),
+  content: FastCheck.oneof(
+    { arbitrary: text, weight: 20 },
+    {
+      arbitrary: FastCheck.array(FastCheck.record({ type: FastCheck.constant("text"), text }), { minLength: 1 }),
+      weight: 5
+    },
+    { arbitrary: FastCheck.constantFrom("\ud800", "a\n\nuser: b", "\udfff."), weight: 1 }
+  ),
+  weight: mostly([0, 1, null], 0.5),
+  tool_calls: mostly([[], null], [{}])
+}, { requiredKeys: ["role", "content"] })
+
+const content = (value: unknown): string =>
+  typeof value === "string"
+    ? value
+    : (value as ReadonlyArray<{ readonly text: string }>).map(({ text }) => text).join("")
+
+it.effect("learns of any file either what it says, letter for letter, or nothing, and then names a line", () =>
+  Effect.gen(function*() {
+    const conversations = FastCheck.array(FastCheck.array(message, { minLength: 1, maxLength: 4 }), {
+      minLength: 1,
+      maxLength: 3
+    })
+    let read = 0
+    let refused = 0
+    for (const file of FastCheck.sample(conversations, { numRuns: 1000, seed: 7 })) {
+      const said = file.flat().filter(({ role, weight }) => role === "assistant" && weight !== 0)
+      const lines = file.map((messages) => line(messages)).join("\n")
+      const result = yield* Effect.either(
+        learnedOf(Effect.provide(ChatDataset.read("f.jsonl"), files(lines, 11)))
+      )
+      if (Either.isRight(result)) {
+        read += 1
+        assert.deepStrictEqual(result.right, said.map((message) => content(message.content)))
+        assert.isFalse(
+          file.flat().some(({ role, tool_calls: calls, weight }) =>
+            role === "robot" || weight === 0.5 || (Array.isArray(calls) && calls.length > 0)
+          )
+        )
+      } else {
+        refused += 1
+        assert.isAtLeast(result.left.line!, 1)
+        assert.isAtMost(result.left.line!, file.length)
+        assert.isAbove(result.left.description.length, 20)
+      }
+    }
+    assert.isAbove(read, 50)
+    assert.isAbove(refused, 50)
+  }))
+
+it.effect("reads the same lines in parts of any size", () =>
+  Effect.gen(function*() {
+    const content = `\uFEFF${good}\r\n\n${good.replace("Hello", "Gr\u00fc\u00df \u{1F600}")}\n${good}`
+    const whole = yield* ChatDataset.parse(content, "f.jsonl")
+    assert.deepStrictEqual(whole.map((chat) => chat.line), [1, 3, 4])
+    for (let partBytes = 1; partBytes < 70; partBytes++) {
+      assert.deepStrictEqual(yield* Effect.provide(ChatDataset.read("f.jsonl"), files(content, partBytes)), whole)
+    }
+  }))
+
+const isLong = process.env.TINKER_TEST_LONG === "1"
+
+it.effect("reads a file as it comes, of any length, and tells how far it is", () =>
+  Effect.gen(function*() {
+    const part = new TextEncoder().encode(`${good}\n`.repeat(6000))
+    // The long run has 600 MB, more than a text can hold.
+    const parts = isLong ? Math.ceil(600e6 / part.length) : 5
+    const told: Array<ChatDataset.Progress> = []
+    const layer = FileSystem.layerNoop({
+      stat: () => Effect.succeed({ type: "File", size: FileSystem.Size(parts * part.length) } as FileSystem.File.Info),
+      stream: () => Stream.repeatValue(part).pipe(Stream.take(parts))
+    })
+    let seen = 0
+    const count = yield* ChatDataset.stream("f.jsonl", {
+      onProgress: (progress) => Effect.sync(() => told.push(progress))
+    }).pipe(
+      Stream.tap(() => Effect.sync(() => assert.isAtMost(told.length, Math.floor(seen++ / 6000) + 2))),
+      Stream.runCount,
+      Effect.provide(layer)
+    )
+    assert.strictEqual(count, parts * 6000)
+    assert.deepStrictEqual(
+      told.slice(0, parts),
+      Array.from({ length: parts }, (_, i) => ({
+        bytes: (i + 1) * part.length,
+        totalBytes: parts * part.length,
+        conversations: (i + 1) * 6000
+      }))
+    )
+
+    const all: Array<ChatDataset.Progress> = []
+    yield* ChatDataset.parse(good, "f.jsonl", { onProgress: (progress) => Effect.sync(() => all.push(progress)) })
+    assert.deepStrictEqual(all.at(-1), { bytes: good.length, totalBytes: good.length, conversations: 1 })
+  }), isLong ? 600_000 : 30_000)
+
+it.effect("refuses a line without end while it reads it", () =>
+  Effect.gen(function*() {
+    const part = new Uint8Array(2 ** 20).fill("a".charCodeAt(0))
+    let given = 0
+    const layer = FileSystem.layerNoop({
+      stat: () => Effect.succeed({ type: "File", size: FileSystem.Size(2 ** 40) } as FileSystem.File.Info),
+      stream: () => Stream.tap(Stream.repeatValue(part), () => Effect.sync(() => given++))
+    })
+    const error = yield* Effect.flip(Effect.provide(ChatDataset.read("f.jsonl"), layer))
+    assert.deepInclude(error, { reason: "MalformedLine", line: 1 })
+    assert.match(error.message, /64 MiB/)
+    assert.isAtMost(given, 70)
   }))
 
 it.effect("refuses a conversation in which the assistant says nothing", () =>
@@ -63,15 +387,31 @@ it.effect("refuses a conversation in which the assistant says nothing", () =>
 
 it.effect("refuses a file without a conversation", () =>
   Effect.gen(function*() {
-    const error = yield* Effect.flip(ChatDataset.parse("\n  \n", "chats.jsonl"))
-    assert.strictEqual(error.reason, "Empty")
+    for (const text of ["", "\n  \n", "\uFEFF"]) {
+      const error = yield* Effect.flip(ChatDataset.parse(text, "chats.jsonl"))
+      assert.strictEqual(error.reason, "Empty")
+    }
   }))
 
-it.effect("tells a missing file from one that cannot be read", () =>
+it.effect("reads what has no size, as a pipe, too", () =>
+  Effect.gen(function*() {
+    const pipe = FileSystem.layerNoop({
+      stat: () => Effect.succeed({ type: "FIFO", size: FileSystem.Size(0) } as FileSystem.File.Info),
+      readFile: () => Effect.succeed(new TextEncoder().encode(good))
+    })
+    const told: Array<ChatDataset.Progress> = []
+    const onProgress = (progress: ChatDataset.Progress) => Effect.sync(() => told.push(progress))
+    assert.lengthOf(yield* Effect.provide(ChatDataset.read("/dev/stdin", { onProgress }), pipe), 1)
+    assert.deepStrictEqual(told.at(-1), { bytes: good.length, totalBytes: undefined, conversations: 1 })
+  }))
+
+it.effect("tells a missing file, one that cannot be read and a folder apart", () =>
   Effect.gen(function*() {
     const missing = yield* Effect.flip(Effect.provide(ChatDataset.read("a.jsonl"), failing("NotFound")))
     assert.strictEqual(missing.reason, "FileMissing")
     assert.include(missing.message, "a.jsonl")
     const denied = yield* Effect.flip(Effect.provide(ChatDataset.read("a.jsonl"), failing("PermissionDenied")))
     assert.strictEqual(denied.reason, "Unreadable")
+    const folder = yield* Effect.flip(Effect.provide(ChatDataset.read("."), NodeContext.layer))
+    assert.match(folder.message, /is a folder/)
   }))

@@ -1,16 +1,24 @@
+import { Tokenizer } from "@effect-tinker/tokenizer"
 import { assert, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import { AdamParams, ServiceClient } from "effect-tinker"
 import * as ExactAnswers from "../src/ExactAnswers.js"
 import * as LearningRateSchedule from "../src/LearningRateSchedule.js"
 import * as Supervised from "../src/Supervised.js"
-import { chat, client, createModel } from "./fixture.js"
+import { bytes, chat, client, createModel } from "./fixture.js"
 
 const chats = [
   chat("One?", "abc", { template: "taught" }),
   chat("Two?", "xyz", { template: "other" }),
   chat("Three?", "abc", { template: "taught" })
 ]
+
+/** A table of pairs of bytes can learn the end of an answer where it is made of two tokens. */
+const layerEnds = Layer.succeed(Tokenizer.Tokenizer, {
+  ...bytes,
+  encode: (text) => bytes.encode(text.replaceAll("\n\n", "\u0001").replaceAll("user:", "\u0002")),
+  decode: (tokens) => bytes.decode(tokens).replaceAll("\u0001", "\n\n").replaceAll("\u0002", "user:")
+})
 
 it.effect("counts what is answered letter for letter, by group, before and after training", () =>
   Effect.gen(function*() {
@@ -35,7 +43,7 @@ it.effect("counts what is answered letter for letter, by group, before and after
     })
     assert.deepStrictEqual(report.answers.map((answer) => answer.given), ["abc", "abc", "abc"])
     assert.deepStrictEqual(report.answers.map((answer) => answer.expected), ["abc", "xyz", "abc"])
-  }).pipe(Effect.provide(client())))
+  }).pipe(Effect.provide(layerEnds), Effect.provide(client())))
 
 it.effect("groups by whatever it is told", () =>
   Effect.gen(function*() {

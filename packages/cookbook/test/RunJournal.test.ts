@@ -1,18 +1,17 @@
 import { BigramEngine, CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import { Error as PlatformError, KeyValueStore } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } from "effect"
-import { AdamParams, ApiFuture, ServiceClient, Tinker } from "effect-tinker"
+import { Chunk, Effect, Exit, Fiber, Layer, Logger, Option, Stream, TestClock } from "effect"
+import { AdamParams, ApiFuture, type Datum, ServiceClient, Tinker } from "effect-tinker"
 import * as RoleRenderer from "../src/RoleRenderer.js"
 import * as RunJournal from "../src/RunJournal.js"
 import type { RunJournalError } from "../src/RunJournalError.js"
 import * as Supervised from "../src/Supervised.js"
-import { bytes, chat, createModel } from "./fixture.js"
+import { chat, createModel, example, files, layerBytes } from "./fixture.js"
 
-const renderer = RoleRenderer.fromTokenizer(bytes)
-const data = ["ab", "cd", "ef", "gh", "ij"].map((word) =>
-  RoleRenderer.toDatum(renderer.supervisedExample(chat("Say it.", word).messages))
-)
+const datum = (word: string) => RoleRenderer.toDatum(example(chat("Say it.", word).messages))
+
+const data = ["ab", "cd", "ef", "gh", "ij"].map(datum)
 
 /** The server outlives the processes that train on it. */
 const server = TinkerServer.layerClientWithStore().pipe(
@@ -48,6 +47,8 @@ interface RunOptions {
   readonly totalSteps?: number
   readonly dies?: { readonly atWrite: number; readonly torn: boolean }
   readonly settings?: Readonly<Record<string, string | number>> | undefined
+  readonly lessons?: ReadonlyArray<Datum.Datum> | undefined
+  readonly allowOtherData?: boolean | undefined
   /** Checkpoints that the server no longer has. */
   readonly isGone?: (path: string) => boolean
 }
@@ -66,10 +67,26 @@ const withoutCheckpoints = (isGone: (path: string) => boolean) =>
   )
 
 /** One process: trains until it is done or dies. */
-const run = ({ dies, entries, isGone = () => false, settings, totalSteps = long ? 30 : 10 }: RunOptions) =>
+const run = (
+  {
+    allowOtherData,
+    dies,
+    entries,
+    isGone = () => false,
+    lessons = data,
+    settings,
+    totalSteps = long ? 30 : 10
+  }: RunOptions
+) =>
   Effect.gen(function*() {
-    const journal = yield* RunJournal.open({ name: "run", step: Supervised.Step, create: createModel, settings })
-    const steps = yield* Supervised.batches(data, { batchSize: 2, steps: totalSteps, seed: 3 }).pipe(
+    const journal = yield* RunJournal.open({
+      name: "run",
+      step: Supervised.Step,
+      create: createModel,
+      settings,
+      allowOtherData
+    })
+    const steps = yield* Supervised.batches(lessons, { batchSize: 2, steps: totalSteps, seed: 3 }).pipe(
       journal.remaining,
       Supervised.steps(journal.training, {
         adamParams: AdamParams.make({ learningRate: 0.5 }),
@@ -209,6 +226,61 @@ describe("RunJournal", () => {
       const error = yield* failure(run({ entries, totalSteps: 4, settings: { batchSize: 4, data: "a" } }))
       assert.strictEqual((error as RunJournalError).reason, "DifferentRun")
       assert.include((error as RunJournalError).message, "batchSize (2 before, 4 now)")
+    }).pipe(Effect.provide(server)))
+
+  const changed = [...data.slice(0, 4), datum("iJ")]
+  const cases: ReadonlyArray<readonly [what: string, lessons: ReadonlyArray<Datum.Datum>]> = [
+    ["a line was changed", changed],
+    ["lines were reordered", data.toReversed()],
+    ["a line was added", [...data, datum("kl")]],
+    ["a line is missing", data.slice(1)]
+  ]
+  for (const [what, lessons] of cases) {
+    it.effect(`a run on data of which ${what} is refused, and nothing is written, unless that is allowed`, () =>
+      Effect.gen(function*() {
+        const entries: Entries = new Map()
+        yield* run({ entries, totalSteps: 4 })
+        const before = new Map(entries)
+        const error = yield* failure(run({ entries, lessons, totalSteps: 6 }))
+        assert.strictEqual((error as RunJournalError).reason, "DifferentRun")
+        assert.include((error as RunJournalError).message, "other data")
+        assert.deepStrictEqual(entries, before)
+
+        const resumed = yield* run({ entries, lessons, totalSteps: 6, allowOtherData: true })
+        assert.deepStrictEqual(resumed.trained, [4, 5])
+        // From now on these are its data.
+        assert.deepStrictEqual((yield* run({ entries, lessons, totalSteps: 6 })).trained, [])
+        assert.strictEqual(
+          ((yield* failure(run({ entries, totalSteps: 6 }))) as RunJournalError).reason,
+          "DifferentRun"
+        )
+      }).pipe(Effect.provide(server), Effect.provide(Logger.remove(Logger.defaultLogger))))
+  }
+
+  it.effect("a run goes on with the same data from a file of another name, and with nothing else in it", () =>
+    Effect.gen(function*() {
+      const entries: Entries = new Map()
+      const resume = (file: string, content: string) =>
+        RunJournal.open({ name: "run", step: Supervised.Step, create: createModel }).pipe(
+          Effect.flatMap((journal) =>
+            Supervised.batchesFromFile(file, { batchSize: 1, steps: 4 }).pipe(
+              journal.remaining,
+              Supervised.steps(journal.training, { checkpoint: { every: 2 } }),
+              journal.recorded,
+              Stream.take(journal.position + 2),
+              Stream.runCount
+            )
+          ),
+          Effect.scoped,
+          Effect.provide([Tinker.layer(), layerBytes, files(content)]),
+          Effect.provideService(KeyValueStore.KeyValueStore, storeOf(entries))
+        )
+      const line = (answer: string) => JSON.stringify({ messages: chat("Say it.", answer).messages })
+      const content = ["ab", "cd", "ef"].map(line).join("\n")
+      assert.strictEqual(yield* resume("data/train.jsonl", content), 2)
+      assert.strictEqual(yield* resume("elsewhere/copy.jsonl", content), 2)
+      const error = yield* failure(resume("data/train.jsonl", content.replace("cd", "cD")))
+      assert.strictEqual((error as RunJournalError).reason, "DifferentRun")
     }).pipe(Effect.provide(server)))
 
   it.effect("goes on from an older checkpoint when the newest is gone, and never from none", () =>

@@ -1,4 +1,3 @@
-import { FileSystem } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Chunk, Effect, Fiber, Layer, Stream, TestClock } from "effect"
 import { AdamParams, ApiFuture, ServiceClient } from "effect-tinker"
@@ -6,21 +5,16 @@ import type { TrainingClient } from "effect-tinker"
 import * as LearningRateSchedule from "../src/LearningRateSchedule.js"
 import * as RoleRenderer from "../src/RoleRenderer.js"
 import * as Supervised from "../src/Supervised.js"
-import { bytes, chat, client, createModel, layerBytes } from "./fixture.js"
+import { chat, client, createModel, example, files, layerBytes } from "./fixture.js"
 
-const renderer = RoleRenderer.fromTokenizer(bytes)
-
-const datum = (user: string, assistant: string) =>
-  RoleRenderer.toDatum(renderer.supervisedExample(chat(user, assistant).messages))
+const datum = (user: string, assistant: string) => RoleRenderer.toDatum(example(chat(user, assistant).messages))
 
 const lesson = [datum("Hi.", "abc"), datum("Who?", "abc")]
 
 const adamParams = AdamParams.make({ learningRate: 0.5, eps: 1e-8 })
 
-const stepNumbers = (batches: Stream.Stream<Supervised.Batch>) =>
+const stepNumbers = <E>(batches: Stream.Stream<Supervised.Batch, E>) =>
   Stream.runCollect(batches).pipe(Effect.map((all) => Chunk.toReadonlyArray(all)))
-
-const files = (content: string) => FileSystem.layerNoop({ readFileString: () => Effect.succeed(content) })
 
 /** A client that writes down what is submitted and awaited. */
 const recorder = (events: Array<string>): TrainingClient.Service => {
@@ -241,33 +235,181 @@ it.effect("gives each epoch every datum once, in an order of its own that the se
     assert.notDeepEqual(yield* orders(2), [first, second])
   }))
 
-it.effect("counts steps over epochs, or takes as many as it is told", () =>
+it.effect("trains every datum once an epoch, whatever the batch size, and counts the steps of that", () =>
   Effect.gen(function*() {
-    const data = Array.from({ length: 7 }, (_, i) => datum(String(i), "x"))
-    const byEpochs = yield* stepNumbers(Supervised.batches(data, { batchSize: 3, epochs: 2 }))
-    assert.deepStrictEqual(byEpochs.map((batch) => batch.step), [0, 1, 2, 3])
-    assert.deepStrictEqual(byEpochs.map((batch) => batch.data.length), [3, 3, 3, 3])
-    assert.deepStrictEqual(byEpochs.map((batch) => batch.totalSteps), [4, 4, 4, 4])
-    const bySteps = yield* stepNumbers(Supervised.batches(data, { batchSize: 3, steps: 5 }))
-    assert.deepStrictEqual(bySteps.map((batch) => batch.epoch), [0, 0, 1, 1, 2])
+    for (
+      const [count, batchSize, sizes] of [[31, 16, [16, 15]], [7, 3, [3, 3, 1]], [6, 3, [3, 3]], [2, 8, [2]]] as const
+    ) {
+      const data = Array.from({ length: count }, (_, i) => datum(String(i), "x"))
+      const batches = yield* stepNumbers(Supervised.batches(data, { batchSize, epochs: 2 }))
+      assert.deepStrictEqual(batches.map((batch) => batch.data.length), [...sizes, ...sizes])
+      assert.deepStrictEqual(batches.map((batch) => batch.step), batches.map((_, i) => i))
+      for (const batch of batches) assert.strictEqual(batch.totalSteps, 2 * sizes.length)
+      for (const epoch of [0, 1]) {
+        const seen = batches.filter((batch) => batch.epoch === epoch).flatMap((batch) => batch.data)
+        assert.strictEqual(seen.length, count)
+        assert.strictEqual(new Set(seen).size, count)
+      }
+    }
   }))
 
-it.effect("makes one batch of data that are fewer than a batch, and none of none", () =>
+it.effect("takes as many steps as it is told, beginning as many epochs as that takes", () =>
   Effect.gen(function*() {
-    const batches = yield* stepNumbers(Supervised.batches(lesson, { batchSize: 8, epochs: 2 }))
-    assert.deepStrictEqual(batches.map((batch) => batch.data.length), [2, 2])
-    assert.deepStrictEqual(yield* stepNumbers(Supervised.batches([], { batchSize: 8, steps: 3 })), [])
+    const data = Array.from({ length: 7 }, (_, i) => datum(String(i), "x"))
+    const bySteps = yield* stepNumbers(Supervised.batches(data, { batchSize: 3, steps: 5 }))
+    assert.deepStrictEqual(bySteps.map((batch) => batch.epoch), [0, 0, 0, 1, 1])
+    assert.deepStrictEqual(bySteps.map((batch) => batch.totalSteps), [5, 5, 5, 5, 5])
+  }))
+
+it.effect("reports a loss that does not depend on how many data a batch has", () =>
+  Effect.gen(function*() {
+    const training = yield* createModel
+    const same = Array.from({ length: 5 }, () => datum("Hi.", "abc"))
+    const losses = yield* Supervised.batches(same, { batchSize: 3 }).pipe(
+      Supervised.steps(training, { adamParams: AdamParams.make({ learningRate: 0 }) }),
+      Stream.map((step) => step.nllPerToken),
+      Stream.runCollect
+    )
+    const [full, smaller] = Chunk.toReadonlyArray(losses)
+    assert.closeTo(smaller!, full!, 1e-6)
+  }).pipe(Effect.provide(client())))
+
+it.effect("refuses options and data that make no sense, naming them, before anything is sent", () =>
+  Effect.gen(function*() {
+    const wrong: ReadonlyArray<readonly [fields: ReadonlyArray<string>, Supervised.BatchesOptions]> = [
+      [["batchSize"], { batchSize: 0 }],
+      [["batchSize"], { batchSize: -3 }],
+      [["batchSize"], { batchSize: 2.5 }],
+      [["batchSize"], { batchSize: NaN }],
+      [["batchSize"], { batchSize: Infinity }],
+      [["batchSize"], { batchSize: "8" as never }],
+      [["epochs"], { batchSize: 1, epochs: NaN }],
+      [["epochs"], { batchSize: 1, epochs: 0 }],
+      [["epochs"], { batchSize: 1, epochs: 1.5 }],
+      [["steps"], { batchSize: 1, steps: -1 }],
+      [["steps"], { batchSize: 1, steps: 2, epochs: 1 }],
+      [["seed"], { batchSize: 1, seed: 0.5 }],
+      [["batchSize", "epochs"], { batchSize: 0, epochs: NaN }]
+    ]
+    for (const [fields, options] of wrong) {
+      const ofData = yield* Effect.flip(Stream.runDrain(Supervised.batches(lesson, options)))
+      assert.deepStrictEqual([ofData.field, ...ofData.others.map(({ field }) => field)], fields)
+      const ofFile = yield* Effect.flip(Stream.runDrain(Supervised.batchesFromFile("f", options)))
+      assert.strictEqual(ofFile._tag, "InvalidInputError")
+    }
+    for (const maxTokens of [NaN, 0, -1, 2.5]) {
+      const ofFile = yield* Effect.flip(Stream.runDrain(Supervised.batchesFromFile("f", { batchSize: 1, maxTokens })))
+      const ofChats = yield* Effect.flip(Supervised.dataFromChats([], { maxTokens }))
+      for (const error of [ofFile, ofChats]) assert.deepInclude(error, { field: "maxTokens" })
+    }
+    const none = yield* Effect.flip(Stream.runDrain(Supervised.batches([], { batchSize: 8, steps: 3 })))
+    assert.strictEqual(none.field, "data")
+
+    const events: Array<string> = []
+    const ofSteps: ReadonlyArray<readonly [field: string, Supervised.StepsOptions<number>]> = [
+      ["checkpoint.every", { checkpoint: { every: 0 } }],
+      ["evaluate.every", { evaluate: { every: NaN, run: () => Effect.succeed(1) } }]
+    ]
+    for (const [field, options] of ofSteps) {
+      const error = yield* Supervised.batches(lesson, { batchSize: 1 }).pipe(
+        Supervised.steps(recorder(events), options),
+        Stream.runDrain,
+        Effect.flip
+      )
+      assert.strictEqual(error._tag === "InvalidInputError" ? error.field : error._tag, field)
+    }
+    const size = yield* Effect.flip(Supervised.evaluate(recorder(events), lesson, { batchSize: 0 }))
+    assert.strictEqual(size._tag === "InvalidInputError" ? size.field : size._tag, "batchSize")
+    assert.deepStrictEqual(events, [])
+  }).pipe(Effect.provide(Layer.merge(layerBytes, files("")))))
+
+/** The loss after each step, by a program that lets every step end before the next. */
+const awaited = (epochs: number) =>
+  Effect.gen(function*() {
+    const training = yield* createModel
+    const losses: Array<number> = []
+    yield* Supervised.batches(lesson, { batchSize: 1, epochs, seed: 5 }).pipe(
+      Stream.runForEach((batch) =>
+        Effect.gen(function*() {
+          const learningRate = 0.5 * LearningRateSchedule.linear(batch.step, batch.totalSteps)
+          yield* ApiFuture.flatten(training.forwardBackward({ data: batch.data, lossFn: "cross_entropy" }))
+          yield* ApiFuture.flatten(training.optimStep(AdamParams.make({ ...adamParams, learningRate })))
+          losses.push((yield* Supervised.evaluate(training, lesson)).nllPerToken)
+        })
+      )
+    )
+    return losses
+  })
+
+for (const every of [1, 2, 3]) {
+  it.effect(`evaluates the very weights of its step, when that is each ${every} steps and after the last`, () =>
+    Effect.gen(function*() {
+      const expected = yield* awaited(4)
+      const training = yield* createModel
+      const seen: Array<number> = []
+      const steps = yield* Supervised.batches(lesson, { batchSize: 1, epochs: 4, seed: 5 }).pipe(
+        Supervised.steps(training, {
+          adamParams,
+          evaluate: {
+            every,
+            run: (training, { step }) => {
+              seen.push(step)
+              return Effect.map(Supervised.evaluate(training, lesson), ({ nllPerToken }) => nllPerToken)
+            }
+          }
+        }),
+        Stream.runCollect
+      )
+      const isDue = (step: number) => (step + 1) % every === 0 || step === 7
+      assert.deepStrictEqual(
+        Chunk.toReadonlyArray(steps).map((step) => step.evaluation),
+        expected.map((loss, step) => isDue(step) ? loss : undefined)
+      )
+      assert.deepStrictEqual(seen, expected.map((_, step) => step).filter(isDue))
+    }).pipe(Effect.provide(client())))
+}
+
+it.effect("submits the next step when an evaluation is done, and overlaps the others as ever", () =>
+  Effect.gen(function*() {
+    const events: Array<string> = []
+    yield* Supervised.batches(lesson, { batchSize: 2, epochs: 4 }).pipe(
+      Supervised.steps(recorder(events), {
+        evaluate: { every: 2, run: (_, { step }) => Effect.sync(() => events.push(`evaluate ${step}`)) }
+      }),
+      Stream.runForEach(({ step }) => Effect.sync(() => events.push(`done ${step}`)))
+    )
+    assert.deepStrictEqual(events.filter((event) => !event.startsWith("await") && !event.startsWith("update")), [
+      "gradients 0",
+      "gradients 1",
+      "done 0",
+      "evaluate 1",
+      "gradients 2",
+      "done 1",
+      "gradients 3",
+      "done 2",
+      "evaluate 3",
+      "done 3"
+    ])
+  }))
+
+it.effect("ends with the error of an evaluation", () =>
+  Effect.gen(function*() {
+    const error = yield* Supervised.batches(lesson, { batchSize: 2 }).pipe(
+      Supervised.steps(recorder([]), { evaluate: { every: 1, run: () => Effect.fail("too bad" as const) } }),
+      Stream.runDrain,
+      Effect.flip
+    )
+    assert.strictEqual(error, "too bad")
   }))
 
 it.effect("refuses a conversation that is too long before the first batch, and names its line", () =>
   Effect.gen(function*() {
     const line = (text: string) => JSON.stringify({ messages: [{ role: "assistant", content: text }] })
-    const error = yield* Supervised.batchesFromFile("chats.jsonl", { batchSize: 1, maxTokens: 20 }).pipe(
+    const error = yield* Supervised.batchesFromFile("chats.jsonl", { batchSize: 1, maxTokens: 25 }).pipe(
       Stream.runHead,
       Effect.flip,
       Effect.provide(Layer.merge(layerBytes, files(`${line("Yes.")}\n${line("No, not at all.")}\n`)))
     )
-    assert.strictEqual(error.reason, "SequenceTooLong")
-    assert.strictEqual(error.line, 2)
-    assert.include(error.message, "20")
+    assert.deepInclude(error, { _tag: "DatasetError", reason: "SequenceTooLong", line: 2 })
+    assert.include(error.message, "25")
   }))

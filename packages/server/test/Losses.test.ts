@@ -83,18 +83,80 @@ describe("losses of the server", () => {
           lossFnConfig: { beta: 1 },
           data: [Wire.datum("ab")]
         }],
-        [/^user: datum 0: .*does not read the input klCoeff/, {
-          data: [policy({ klCoeff: TensorData.float32(ones) })]
-        }],
         [
           /^user: datum 0: advantages has shape \[3\], and the model input has 4 tokens/,
-          { data: [policy({ advantages: TensorData.float32([1, 2, 3]) })] }
+          { lossFn: "ppo", data: [policy({ advantages: TensorData.float32([1, 2, 3]) })] }
         ]
       ]
       for (const [i, [message, options]] of cases.entries()) {
         assert.match(yield* failed(modelId, 1 + i, { data, ...options }), message)
       }
       assert.strictEqual(yield* norm(modelId, 1 + cases.length), 0)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("take no input that they do not read, whatever else may read it", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const floats = TensorData.float32(ones)
+      const policyInputs = ["target_tokens", "weights", "logprobs", "advantages"]
+      const reads: ReadonlyArray<readonly [lossFn: string, inputs: ReadonlyArray<string>]> = [
+        ["cross_entropy", ["target_tokens", "weights"]],
+        ["importance_sampling", policyInputs],
+        ["ppo", policyInputs],
+        ["cispo", policyInputs],
+        ["dro", policyInputs]
+      ]
+      const own = ["mask", "rewards", "clip_low_threshold", "sequence_ratio_mask", "kl_coeff", "Weights", "weights "]
+      let seqId = 1
+      for (const [lossFn, inputs] of reads) {
+        const lossFnConfig: Record<string, number> = lossFn === "dro" ? { beta: 0.1 } : {}
+        const good = lossFn === "cross_entropy" ? Wire.datum("hello") : policy()
+        const strange = [...policyInputs, ...own].filter((name) => !inputs.includes(name))
+        for (const name of strange) {
+          const bad = { ...good, lossFnInputs: { ...good.lossFnInputs, [name]: floats } }
+          const said = yield* failed(modelId, seqId++, { lossFn, lossFnConfig, data: [good, bad] })
+          assert.include(
+            said,
+            `user: datum 1: the loss ${lossFn} does not read the input ${name}; it reads target_tokens`
+          )
+        }
+        yield* outputs(modelId, seqId++, { lossFn, lossFnConfig, data: [good], forwardOnly: true })
+      }
+      // What was refused left no gradient.
+      assert.strictEqual(yield* norm(modelId, seqId), 0)
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("know inputs and settings by their names on the wire alone, in protobuf and in JSON", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const body = (inputs: object, config: object) => ({
+        model_id: modelId,
+        seq_id: 1,
+        forward_backward_input: {
+          data: [{ model_input: { chunks: [{ type: "encoded_text", tokens: [104] }] }, loss_fn_inputs: inputs }],
+          loss_fn: "ppo",
+          loss_fn_config: config
+        }
+      })
+      const floats = { data: [1], dtype: "float32" }
+      const targets = { data: [101], dtype: "int64" }
+      const others = { logprobs: floats, advantages: floats }
+      const cases = [
+        body({ targetTokens: targets, ...others }, {}),
+        body({ target_tokens: targets, ...others }, { clipLowThreshold: 0.5 })
+      ]
+      for (const wrong of cases) {
+        const { body, status } = yield* Wire.post("forward_backward", wrong)
+        assert.match(`${status} ${String(body.detail)}`, /^422 .*(targetTokens is no name.*target_tokens is|clipLow)/)
+      }
+      // The client writes no such name, so a letter of another is changed in its bytes.
+      const bytes = Wire.passBytes(modelId, 1, { data: [policy({ xargetTokens: TensorData.float32(ones) })] })
+      const renamed = Buffer.from(
+        Buffer.from(bytes).toString("latin1").replace("xargetTokens", "targetTokens"),
+        "latin1"
+      )
+      const { body: refused, status } = yield* Wire.postBytes("forward_backward", renamed)
+      assert.match(`${status} ${String(refused.detail)}`, /^422 .*targetTokens is no name.*target_tokens is/)
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("that are not finite fail, and leave what was accumulated as it was", () =>
@@ -104,8 +166,8 @@ describe("losses of the server", () => {
           lossFn: "importance_sampling",
           data: [policy({ logprobs: TensorData.float32([-1, -Infinity, -1, -1]) })]
         },
-        { data: [policy({ weights: TensorData.float32([3e38, 3e38, 3e38, 3e38]) })] },
-        { data: [policy({ weights: TensorData.float32([1, NaN, 1, 1]) })] }
+        { data: [Wire.datum("hello", { weights: TensorData.float32([3e38, 3e38, 3e38, 3e38]) })] },
+        { data: [Wire.datum("hello", { weights: TensorData.float32([1, NaN, 1, 1]) })] }
       ]
       const norms: Array<number | undefined> = []
       for (const withFaults of [false, true]) {

@@ -253,13 +253,13 @@ describe("TinkerProtocol: training", () => {
       assert.deepStrictEqual(last.body, { metrics: { "unclipped_grad_l2:mean": 0 } })
     }).pipe(Effect.provide(Wire.server())))
 
-  it.effect("ignores a mask and takes weights of one where there are none", () =>
+  it.effect("takes weights of one where there are none", () =>
     Effect.gen(function*() {
       const { modelId } = yield* Wire.readyModel
       const { modelInput, lossFnInputs: { targetTokens } } = Wire.datum("abc")
       const bare = { modelInput, lossFnInputs: { targetTokens: targetTokens! } }
-      const masked = Wire.datum("abc", { mask: TensorData.float32([0, 1]) })
-      const { body } = yield* Wire.result(yield* Wire.forwardBackward(modelId, 1, { data: [bare, masked] }))
+      const weighted = Wire.datum("abc", { weights: TensorData.float32([1, 1]) })
+      const { body } = yield* Wire.result(yield* Wire.forwardBackward(modelId, 1, { data: [bare, weighted] }))
       const [a, b] = body.loss_fn_outputs as ReadonlyArray<unknown>
       assert.deepStrictEqual(a, b)
     }).pipe(Effect.provide(Wire.server())))

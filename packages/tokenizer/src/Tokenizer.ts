@@ -26,7 +26,7 @@ export interface Service {
   /** One more than the highest token. A model's own table may be larger, padded with tokens that mean nothing. */
   readonly vocabularySize: number
 
-  /** The token a sequence begins with, where the tokenizer names one. */
+  /** The token a sequence begins with, where the tokenizer names one and does not say that it is left out (`add_bos_token`). */
   readonly bosToken: number | undefined
 
   /** The token a text ends with, where the tokenizer names one. */
@@ -149,7 +149,7 @@ const makeService = (file: Library.TokenizerFile, config: Library.ConfigFile): S
 
   return Tokenizer.of({
     vocabularySize,
-    bosToken: config.bosToken === undefined ? undefined : tokenId(config.bosToken),
+    bosToken: config.bosToken === undefined || config.addBosToken === false ? undefined : tokenId(config.bosToken),
     eosToken: config.eosToken === undefined ? undefined : tokenId(config.eosToken),
     tokenId,
     encode: (text, options) => {

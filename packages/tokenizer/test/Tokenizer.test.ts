@@ -137,6 +137,22 @@ it.effect("reads a special token that the configuration describes as an object",
     assert.strictEqual(tokenizer.eosToken, 5)
   }))
 
+it.effect("begins a sequence with nothing where the configuration says so, though it names a token", () =>
+  Effect.gen(function*() {
+    const bosToken = (settings: object) =>
+      Effect.map(
+        fromFiles({
+          "tokenizer.json": JSON.stringify(minimal),
+          "tokenizer_config.json": JSON.stringify({ bos_token: "<end>", ...settings })
+        }),
+        (tokenizer) => tokenizer.bosToken
+      )
+    assert.strictEqual(yield* bosToken({}), 5)
+    assert.strictEqual(yield* bosToken({ add_bos_token: true }), 5)
+    assert.strictEqual(yield* bosToken({ add_bos_token: null }), 5)
+    assert.strictEqual(yield* bosToken({ add_bos_token: false }), undefined)
+  }))
+
 it.effect("fails when the folder is missing, and names it", () =>
   Effect.gen(function*() {
     const error = yield* Effect.flip(tokenizerOf("/nowhere/model"))

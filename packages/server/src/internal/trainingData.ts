@@ -42,11 +42,16 @@ export const make = (
     return { data, loss }
   })
 
-/** Names of settings on the wire, where they differ. */
+/** Names of settings and inputs on the wire, where they differ. */
 const wireNames: ReadonlyMap<string, string> = new Map([
+  ["targetTokens", "target_tokens"],
   ["clipLowThreshold", "clip_low_threshold"],
-  ["clipHighThreshold", "clip_high_threshold"]
+  ["clipHighThreshold", "clip_high_threshold"],
+  ["sequenceRatioMask", "sequence_ratio_mask"],
+  ["klCoeff", "kl_coeff"]
 ])
+
+const wireName = (name: string): string => wireNames.get(name) ?? name
 
 const isLoss = (name: string): name is Loss["_tag"] => Object.hasOwn(TokenLoss.settings, name)
 
@@ -66,7 +71,6 @@ const lossOf = (
     )
   }
   const defaults = TokenLoss.settings[lossFn]
-  const wireName = (name: string) => wireNames.get(name) ?? name
   const allowed = Object.keys(defaults)
   const values: Record<string, number> = {}
   for (const [name, value] of Object.entries(config)) {
@@ -94,15 +98,31 @@ const lossOf = (
   return Either.right({ _tag: lossFn, ...values } as Loss)
 }
 
-/** `mask` is for the caller's own use. */
-const knownInputs = new Set(["targetTokens", "weights", "logprobs", "advantages", "mask"])
+const policyInputs = ["targetTokens", "weights", "logprobs", "advantages"]
+
+/** What each loss reads. Anything else fails, as on the hosted service, also what programs keep for themselves, as a mask. */
+const inputsOf: Readonly<Record<Loss["_tag"], ReadonlyArray<string>>> = {
+  cross_entropy: ["targetTokens", "weights"],
+  importance_sampling: policyInputs,
+  ppo: policyInputs,
+  cispo: policyInputs,
+  dro: policyInputs
+}
 
 const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<TrainingDatum, string> =>
   Either.gen(function*() {
     const inputs = datum.lossFnInputs
     const tokens = yield* tokensOf(datum.modelInput, baseModel)
-    const unknown = Object.keys(inputs).find((name) => !knownInputs.has(name))
-    if (unknown !== undefined) return yield* Either.left(`the loss ${loss._tag} does not read the input ${unknown}`)
+    const known = inputsOf[loss._tag]
+    const unknown = Object.keys(inputs).find((name) => !known.includes(name))
+    if (unknown !== undefined) {
+      return yield* Either.left(
+        `the loss ${loss._tag} does not read the input ${wireName(unknown)}; it reads ${
+          enumerated(known.map(wireName))
+        }. `
+          + "Leave out what is for your own program"
+      )
+    }
     const policy = loss._tag !== "cross_entropy"
     const given = inputs.targetTokens
     if (given === undefined) return yield* Either.left("target_tokens is missing")

@@ -71,8 +71,17 @@ const names = new Map([
   ["clip_high_threshold", "clipHighThreshold"]
 ])
 
+const ours = new Map(Array.from(names, ([wire, name]) => [name, wire]))
+
+/** Throws an `Error` at a name that is one of ours, which nobody else reads. */
 const renamed = <A, B>(record: Readonly<Record<string, A>>, f: (value: A, name: string) => B): Record<string, B> =>
-  Object.fromEntries(Object.entries(record).map(([name, value]) => [names.get(name) ?? name, f(value, name)]))
+  Object.fromEntries(
+    Object.entries(record).map(([name, value]) => {
+      const wire = ours.get(name)
+      if (wire !== undefined) throw new Error(`${name} is no name of an input or a setting; ${wire} is`)
+      return [names.get(name) ?? name, f(value, name)]
+    })
+  )
 
 /** Throws an `Error` that names what is no number. */
 const tensorOf = (tensor: typeof Tensor.Type, name: string): TensorData.TensorData => {

@@ -12,7 +12,7 @@ import { fromArray, noBytes, toInt32Array } from "./bytes.js"
 import { encodeForwardBackwardData } from "./encodeForwardBackward.js"
 import * as FieldCount from "./fieldCount.js"
 import * as Wire from "./generated/tinker_public_pb.js"
-import { fromWireName, toWireName } from "./wireNames.js"
+import { fromRequestName, toWireName } from "./wireNames.js"
 import { makeTensor } from "./wireTensor.js"
 
 export { decodeForwardBackwardOutput } from "./decodeForwardBackwardOutput.js"
@@ -81,14 +81,14 @@ export const decodeForwardBackwardRequest = (bytes: Uint8Array): ForwardBackward
     seqId: request.seqId,
     data: request.data.map((datum) => ({
       modelInput: { chunks: datum.modelInput.map(chunkFromWire) },
-      lossFnInputs: mapEntries(datum.lossFnInputs, fromWireName, tensorFromWire),
+      lossFnInputs: mapEntries(datum.lossFnInputs, fromRequestName, tensorFromWire),
       ...(datum.modelInputSpans.length === 0 ? {} : { modelInputSpans: datum.modelInputSpans.map(spanFromWire) }),
       ...(datum.lossFnInputSpans.length === 0 ? {} : { lossFnInputSpans: datum.lossFnInputSpans.map(spanFromWire) })
     })),
     lossFn: request.lossFn,
     lossFnConfig: typed.length === 0
-      ? mapEntries(request.lossFnConfig, fromWireName, (value) => value)
-      : Object.fromEntries(typed.map(([name, { value }]) => [fromWireName(name), value.value ?? 0])),
+      ? mapEntries(request.lossFnConfig, fromRequestName, (value) => value)
+      : Object.fromEntries(typed.map(([name, { value }]) => [fromRequestName(name), value.value ?? 0])),
     forwardOnly: request.forwardOnly
   }
 }

@@ -14,3 +14,13 @@ const fromWire = new Map(Array.from(toWire, ([name, wire]) => [wire, name]))
 export const toWireName = (name: string): string => toWire.get(name) ?? name
 
 export const fromWireName = (name: string): string => fromWire.get(name) ?? name
+
+/**
+ * The same for what a request holds. Throws an `Error` at a name that is one of ours, which on the wire means nothing: a
+ * server that took it for the other would take what no other server does.
+ */
+export const fromRequestName = (name: string): string => {
+  const wire = toWire.get(name)
+  if (wire !== undefined) throw new Error(`${name} is no name of an input or a setting; ${wire} is`)
+  return fromWireName(name)
+}

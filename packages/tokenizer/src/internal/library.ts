@@ -53,6 +53,9 @@ const TokenName = Schema.Union(
 )
 
 const ConfigFile = Schema.Struct({
+  addBosToken: Schema.optionalWith(Schema.Boolean, { nullable: true, exact: true }).pipe(
+    Schema.fromKey("add_bos_token")
+  ),
   bosToken: Schema.optionalWith(TokenName, { nullable: true, exact: true }).pipe(Schema.fromKey("bos_token")),
   eosToken: Schema.optionalWith(TokenName, { nullable: true, exact: true }).pipe(Schema.fromKey("eos_token"))
 })

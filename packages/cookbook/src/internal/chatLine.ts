@@ -1,0 +1,222 @@
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import type { DatasetError } from "../DatasetError.js"
+import { isTrainable, type Message } from "../Message.js"
+import { roleIssue } from "./roleIssue.js"
+
+/** Why a line is refused. Never holds its content, which may be private. */
+export interface Issue {
+  readonly reason: DatasetError["reason"]
+  readonly description: string
+}
+
+export interface Line {
+  readonly messages: ReadonlyArray<Message>
+  readonly metadata: Readonly<Record<string, unknown>>
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+/** Thrown here and caught by {@link parse}: a file has millions of lines, and an `Either` at each step costs more than the rest. */
+class Refusal {
+  constructor(readonly issue: Issue) {}
+}
+
+const refuse = (reason: Issue["reason"], description: string): never => {
+  throw new Refusal({ reason, description })
+}
+
+const wrong = (place: string, what: string): never =>
+  refuse("MalformedLine", `has a missing or wrong value at ${place}: ${what}`)
+
+const example = `A line reads {"messages": [{"role": "user", "content": "…"}, …]}.`
+
+/** The conversation of one line. */
+export const parse = (text: string, ignoredKeys: ReadonlySet<string>): Either.Either<Line, Issue> => {
+  try {
+    return Either.right(conversationOf(text, ignoredKeys))
+  } catch (error) {
+    if (error instanceof Refusal) return Either.left(error.issue)
+    throw error
+  }
+}
+
+const conversationOf = (text: string, ignoredKeys: ReadonlySet<string>): Line => {
+  const value = parseJson(text)
+  const line = Predicate.isReadonlyRecord(value)
+    ? lineOf(value, ignoredKeys)
+    : refuse("MalformedLine", `is no JSON object. ${example}`)
+  if (!line.messages.some(({ role }) => role === "assistant")) {
+    return refuse(
+      "NoAssistantMessage",
+      "has no message of the assistant, so there is nothing to learn. Add one or remove the line."
+    )
+  }
+  if (!line.messages.some(isTrainable)) {
+    return refuse(
+      "NoAssistantMessage",
+      "marks every message as not to be learned, so there is nothing to learn. Mark one otherwise or remove the line."
+    )
+  }
+  return line
+}
+
+const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    // The message of the error quotes the text.
+    const position = /position (\d+)/.exec(String(error))?.[1]
+    const place = position === undefined ? "" : ` from character ${Number(position) + 1} on`
+    return refuse("MalformedLine", `is no JSON${place}. ${example}`)
+  }
+}
+
+const has = (value: Json, key: string): boolean => value[key] !== undefined && value[key] !== null
+
+const listKeys = ["messages", "conversations", "conversation"]
+
+const lineOf = (value: Json, ignoredKeys: ReadonlySet<string>): Line => {
+  const lists = listKeys.filter((key) => has(value, key))
+  if (lists.length > 1) {
+    return refuse("UnknownShape", `has ${lists.join(" and ")}. Keep the one that is to be learned.`)
+  }
+  const [key] = lists
+  if (key !== undefined) {
+    return { messages: messagesOf(value[key], key, ignoredKeys), metadata: without(value, [key]) }
+  }
+  if (has(value, "prompt") && has(value, "completion")) return promptAndCompletion(value, ignoredKeys)
+  const other = otherShapes.find(([keys]) => keys.every((key) => key in value))
+  if (other === undefined) return refuse("MalformedLine", `has no messages. ${example}`)
+  const [, description] = other
+  return refuse("UnknownShape", `${description} ${example}`)
+}
+
+const without = (value: Json, keys: ReadonlyArray<string>): Json =>
+  Object.fromEntries(Object.entries(value).filter(([key]) => !keys.includes(key)))
+
+const pair = (keys: string) =>
+  `is a pair of a preferred answer and another (${keys}), from which supervised training cannot learn. Keep the preferred one.`
+
+/** Shapes that others use and that are not read, by the keys that they have. */
+const otherShapes: ReadonlyArray<readonly [keys: ReadonlyArray<string>, description: string]> = [
+  [["preferred_output"], pair("preferred_output, non_preferred_output")],
+  [["chosen", "rejected"], pair("chosen, rejected")],
+  [
+    ["instruction"],
+    "is an instruction with its output (Alpaca), which is not read. Write the one as the user's message."
+  ],
+  [["contents"], "has contents with parts (Gemini), which are not read. Write them as messages."],
+  [["question", "answer"], "is a question with its answer, which is not read. Write them as messages."],
+  [["text"], "is text alone, in which nobody speaks, and only answers are learned. Write it as an answer to something."]
+]
+
+/** A prompt and its completion, each a text or messages, of which the completion is learned. */
+const promptAndCompletion = (value: Json, ignoredKeys: ReadonlySet<string>): Line => {
+  if (typeof value["label"] === "boolean") {
+    return refuse(
+      "UnknownShape",
+      "says of its completion whether it is good (label), from which supervised training cannot learn. Remove the bad "
+        + "ones, and then the label."
+    )
+  }
+  const { completion, prompt } = value
+  const metadata = without(value, ["prompt", "completion"])
+  if (typeof prompt === "string" && typeof completion === "string") {
+    const asked = { role: "user", content: wholeText(prompt, "prompt") }
+    return { messages: [asked, { role: "assistant", content: wholeText(completion, "completion") }], metadata }
+  }
+  const before = messagesOf(prompt, "prompt", ignoredKeys)
+  const given = before.map((message) => message.role === "assistant" ? { trainable: false, ...message } : message)
+  return { messages: [...given, ...messagesOf(completion, "completion", ignoredKeys)], metadata }
+}
+
+const messagesOf = (list: unknown, place: string, ignoredKeys: ReadonlySet<string>): ReadonlyArray<Message> =>
+  Array.isArray(list) && list.length > 0
+    ? list.map((value: unknown, i) => messageOf(value, `${place}.${i}`, ignoredKeys))
+    : wrong(place, `it is a list of messages. ${example}`)
+
+const messageOf = (value: unknown, place: string, ignoredKeys: ReadonlySet<string>): Message => {
+  if (!Predicate.isReadonlyRecord(value)) return wrong(place, "a message is an object.")
+  const isShareGpt = "from" in value || "value" in value
+  if (isShareGpt && ("role" in value || "content" in value)) {
+    return wrong(place, "it has role and content, or from and value, and not some of both.")
+  }
+  const [roleKey, contentKey] = isShareGpt ? ["from", "value"] as const : ["role", "content"] as const
+  const role = roleOf(value[roleKey], `${place}.${roleKey}`, isShareGpt)
+  const rest = Object.entries(value).filter(([key, inner]) =>
+    key !== roleKey && key !== contentKey && !trainableKeys.includes(key) && !ignoredKeys.has(key) && !isNothing(inner)
+  )
+  // Whoever calls a tool need not say anything.
+  const content = !has(value, contentKey) && rest.some(([key]) => callKeys.includes(key))
+    ? ""
+    : contentOf(value[contentKey], `${place}.${contentKey}`)
+  const trainable = trainableOf(value, place)
+  return {
+    role,
+    content,
+    ...(trainable === undefined ? {} : { trainable }),
+    ...(rest.length === 0 ? {} : { rest: Object.fromEntries(rest) })
+  }
+}
+
+const callKeys = ["tool_calls", "function_call"]
+
+const isNothing = (value: unknown): boolean =>
+  value === undefined || value === null || value === "" || (Array.isArray(value) && value.length === 0)
+
+const shareGptRoles: ReadonlyMap<string, string> = new Map([["human", "user"], ["gpt", "assistant"]])
+
+const roleOf = (value: unknown, place: string, isShareGpt: boolean): string => {
+  if (typeof value !== "string") return wrong(place, "a role is a text.")
+  const role = isShareGpt ? shareGptRoles.get(value) ?? value : value
+  const issue = roleIssue(role)
+  return issue === undefined ? role : refuse("UnknownRole", `${issue} It is at ${place}.`)
+}
+
+/** A text, or parts of text, which are put together as they are. */
+const contentOf = (value: unknown, place: string): string => {
+  if (typeof value === "string") return wholeText(value, place)
+  if (!Array.isArray(value) || value.length === 0) return wrong(place, "it is a text, or a list of parts of text.")
+  return wholeText(value.map((part: unknown, i) => partOf(part, `${place}.${i}`)).join(""), place)
+}
+
+const partOf = (part: unknown, place: string): string => {
+  if (typeof part === "string") return part
+  if (!Predicate.isReadonlyRecord(part)) return wrong(place, "a part of a message is an object.")
+  const { text, type } = part
+  if (type !== "text") {
+    const name = typeof type === "string" ? `of the type ${JSON.stringify(type.slice(0, 40))}` : "without a type"
+    return refuse("Unsupported", `has a part ${name} at ${place}, and only text can be learned. Remove it or the line.`)
+  }
+  const other = Object.keys(part).find((key) => key !== "type" && key !== "text" && !isNothing(part[key]))
+  if (other !== undefined) {
+    return refuse("Unsupported", `has ${other} at ${place}, which cannot be honoured. Remove it or the line.`)
+  }
+  return typeof text === "string" ? text : wrong(`${place}.text`, "it is a text.")
+}
+
+/** Half of a pair of surrogates is no character, and would be learned as another. */
+const wholeText = (text: string, place: string): string =>
+  /\p{Surrogate}/u.test(text)
+    ? wrong(place, "it holds half a character, a \\ud800 to \\udfff without the other of its pair.")
+    : text
+
+const trainableKeys = ["weight", "trainable", "train"]
+
+/** What the keys that decide it say together. */
+const trainableOf = (value: Json, place: string): boolean | undefined => {
+  let decided: boolean | undefined
+  for (const key of trainableKeys) {
+    if (!has(value, key)) continue
+    const given = value[key]
+    const isValid = key === "weight" ? given === 0 || given === 1 : typeof given === "boolean"
+    if (!isValid) return wrong(`${place}.${key}`, key === "weight" ? "it is 0 or 1." : "it is true or false.")
+    const says = given === 1 || given === true
+    if (decided !== undefined && decided !== says) {
+      return wrong(`${place}.${key}`, "it contradicts what else says whether the message is learned.")
+    }
+    decided = says
+  }
+  return decided
+}

@@ -1,0 +1,39 @@
+/** So many bytes of a file tell what it is. */
+export const headBytes = 64
+
+/** What a file is that is no JSON lines in UTF-8, by its first bytes, and what to do; nothing if it may be. */
+export const fileKind = (head: Uint8Array): string | undefined => {
+  const latin1 = String.fromCharCode(...head.subarray(0, headBytes))
+  for (const [start, description] of starts) if (latin1.startsWith(start)) return description
+  const first = latin1.trimStart()[0]
+  if (first === "[") {
+    return "is one JSON array. Write each of its elements on a line of its own, e.g. by jq -c '.[]'."
+  }
+  return first === "<" ? "is HTML or XML, perhaps the page of a download. Get the file itself." : undefined
+}
+
+const compressed = (name: string, command: string) => `is compressed (${name}). Unpack it first, e.g. by ${command}.`
+
+const utf16 = "is UTF-16. Save it as UTF-8, e.g. by iconv -f UTF-16 -t UTF-8."
+
+/** First bytes, one a character. */
+const starts: ReadonlyArray<readonly [start: string, description: string]> = [
+  ["\x1f\x8b", compressed("gzip", "gunzip")],
+  ["\x28\xb5\x2f\xfd", compressed("zstd", "unzstd")],
+  ["BZh", compressed("bzip2", "bunzip2")],
+  ["\xfd7zXZ\x00", compressed("xz", "unxz")],
+  ["PK\x03\x04", compressed("zip", "unzip")],
+  ["PAR1", "is Parquet. Write it as JSON lines, e.g. by to_json(orient=\"records\", lines=True) of pandas."],
+  ["ARROW1", "is Arrow. Write it as JSON lines, e.g. by to_json of the Python library datasets."],
+  ["\xff\xfe\x00\x00", "is UTF-32. Save it as UTF-8."],
+  ["\xff\xfe", utf16],
+  ["\xfe\xff", utf16],
+  ["{\x00", utf16],
+  ["\x00{", utf16],
+  ["[\x00", utf16],
+  ["\x00[", utf16],
+  [
+    "version https://git-lfs.github.com/",
+    "is a pointer of Git LFS, and not the file that it stands for. Get that by git lfs pull."
+  ]
+]
