@@ -62,3 +62,10 @@ const rules = {
  * @category utils
  */
 export const firstInvalid = (params: AdamParams): Issue | undefined => issues(params)[0]
+
+/**
+ * The names of all settings.
+ *
+ * @internal
+ */
+export const names: ReadonlyArray<string> = Object.keys(rules)

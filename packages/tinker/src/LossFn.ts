@@ -105,9 +105,6 @@ const isKnown = (name: string): name is KnownLossFn => Object.hasOwn(required, n
 /** Their formulas are the service's own, and so are the names of their inputs. */
 const openInputs: ReadonlySet<string> = new Set(["gspo", "stable_reinforce"])
 
-/** Many programs keep it beside the other inputs for their own use. */
-const ownInput = "mask"
-
 const mostTokens = 2 ** 31
 
 /**
@@ -238,7 +235,7 @@ const checkInputs = (
       add(field, "is no tensor; make one with TensorData.")
       continue
     }
-    if (dtype === undefined && known !== undefined && !openInputs.has(known) && key !== ownInput) {
+    if (dtype === undefined && known !== undefined && !openInputs.has(known)) {
       add(field, `is not read by the loss ${known}; it reads ${Array.from(inputDtypes.keys()).join(", ")}.`)
     }
     if (dtype !== undefined && tensor.dtype !== dtype) add(field, `is ${tensor.dtype}; it must be ${dtype}.`)

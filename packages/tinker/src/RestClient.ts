@@ -20,6 +20,7 @@ import * as CheckpointsApi from "./CheckpointsApi.js"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
 import type { SamplingSessionId } from "./Identifiers.js"
+import { optionIssues } from "./internal/callOptions.js"
 import { checkFields, id, oneOf, optional, text, wholeFrom } from "./internal/checkFields.js"
 import { exportTrace } from "./internal/exportTrace.js"
 import { identityOf } from "./internal/identityOf.js"
@@ -360,10 +361,15 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
         ))
     })
 
-  const copyWeights: Service["copyWeights"] = (path, { weightsAccessToken, ...options } = {}) => {
+  const copyWeights: Service["copyWeights"] = (path, call = {}) => {
     const name = "RestClient.copyWeights"
+    const { weightsAccessToken, ...options } = call
     const destinationProjectId = options.destinationProjectId ?? Option.getOrUndefined(config.projectId)
-    const issues: Array<Issue> = [...TinkerPath.issues("path", path), ...ttlIssues(options)]
+    const issues: Array<Issue> = [
+      ...optionIssues(call, ["destinationProjectId", "ttl", "weightsAccessToken"]),
+      ...TinkerPath.issues("path", path),
+      ...ttlIssues(options)
+    ]
     if (!destinationProjectId) {
       issues.push({
         field: "destinationProjectId",
@@ -425,7 +431,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
       onCheckpoint(
         "setCheckpointTtl",
         ref,
-        (checkpoint) => checkpoints.setCheckpointTtl(checkpoint, ttl === null ? null : Duration.toSeconds(ttl)),
+        (checkpoint) => checkpoints.setCheckpointTtl(checkpoint, ttl === null ? null : ttlSeconds({ ttl }) ?? null),
         { issues: () => ttl === null ? [] : ttlIssues({ ttl }) }
       ),
     copyWeights,

@@ -11,6 +11,7 @@ import * as Schedule from "effect/Schedule"
 import * as Attempts from "./internal/attempts.js"
 import * as Monotonic from "./internal/monotonic.js"
 import * as PolicyRun from "./internal/policyRun.js"
+import { spoken } from "./internal/prose.js"
 import * as TinkerError from "./TinkerError.js"
 import * as TinkerEvents from "./TinkerEvents.js"
 
@@ -397,6 +398,6 @@ export const worthAWarning = 60_000
  * @internal
  */
 export const stillFailing = (error: TinkerError.TinkerError, elapsed: number, wait: number): string => {
-  const since = elapsed < 1000 ? "" : `It has failed for ${Duration.format(Duration.millis(Math.round(elapsed)))}. `
-  return `${error.message} ${since}It is tried again in ${Duration.format(Duration.millis(Math.ceil(wait)))}`
+  const since = elapsed < 1000 ? "" : `It has failed for ${spoken(elapsed)}. `
+  return `${error.message} ${since}It is tried again in ${spoken(wait)}`
 }

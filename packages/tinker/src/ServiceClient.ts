@@ -15,6 +15,7 @@ import * as Credentials from "./Credentials.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import { ModelId, type SamplingSessionId } from "./Identifiers.js"
+import { kindOf, optionIssues } from "./internal/callOptions.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import { isMissing } from "./internal/isMissing.js"
 import { annotate, operations } from "./internal/operation.js"
@@ -297,6 +298,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const createLoraTrainingClient = (options: LoraTrainingOptions) => {
     const name = "ServiceClient.createLoraTrainingClient"
     return Effect.gen(function*() {
+      yield* failOnIssues(name, [...optionIssues(options, loraNames), ...baseModelIssues(options)])
       const loraConfig = LoraConfig.make({
         rank: options.rank ?? 32,
         seed: options.seed,
@@ -384,7 +386,8 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
 
   const fromState = (name: string, optimizer: boolean) => (path: string, options: AnyFromState = {}) =>
     Effect.gen(function*() {
-      yield* TinkerPath.check(name, "path", path, sessions.knownPaths)
+      yield* failOnIssues(name, optionIssues(options, optimizer ? fromStateNames : [...fromStateNames, "optimizer"]))
+      yield* TinkerPath.checkState(name, path, sessions.knownPaths)
       return yield* sessions.use((session) => {
         const load: Load = { session, name, path, optimizer, options }
         return loadsInSteps
@@ -424,9 +427,11 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       (baseModel) => samplingClient({ place: { samplingSessionId, session: sessions.life }, baseModel, ...options })
     )
 
-  const createSamplingClient = ({ baseModel, modelPath, ...options }: SamplingOptions) => {
+  const createSamplingClient = (call: SamplingOptions) => {
     const name = "ServiceClient.createSamplingClient"
     return Effect.gen(function*() {
+      yield* failOnIssues(name, optionIssues(call, samplingNames))
+      const { baseModel, modelPath, ...options } = call
       yield* failOnIssues(name, retryConfigIssues(options.retryConfig))
       if (modelPath !== undefined) yield* TinkerPath.check(name, "modelPath", modelPath, sessions.knownPaths)
       if (modelPath === undefined && !baseModel) {
@@ -482,7 +487,10 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     createSamplingClient,
     getSamplingClient: (samplingSessionId, options) =>
       Effect.zipRight(
-        failOnIssues("ServiceClient.getSamplingClient", retryConfigIssues(options?.retryConfig)),
+        failOnIssues("ServiceClient.getSamplingClient", [
+          ...optionIssues(options, ["baseModel", "retryConfig", "recordStabilityInfo"]),
+          ...retryConfigIssues(options?.retryConfig)
+        ]),
         samplingClientOf(samplingSessionId, options)
       ).pipe(
         operation("ServiceClient.getSamplingClient", { samplingSessionId })
@@ -512,6 +520,36 @@ interface Load {
   readonly optimizer: boolean
   readonly options: AnyFromState
 }
+
+const loraNames = [
+  "baseModel",
+  "rank",
+  "seed",
+  "trainAttn",
+  "trainMlp",
+  "trainUnembed",
+  "optimizer",
+  "userMetadata",
+  "vocabularySize"
+]
+
+const fromStateNames = [
+  "baseModel",
+  "rank",
+  "trainAttn",
+  "trainMlp",
+  "trainUnembed",
+  "userMetadata",
+  "weightsAccessToken",
+  "vocabularySize"
+]
+
+const samplingNames = ["baseModel", "modelPath", "retryConfig", "recordStabilityInfo"]
+
+const baseModelIssues = ({ baseModel }: { readonly baseModel: unknown }): ReadonlyArray<Issue> =>
+  typeof baseModel === "string" && baseModel !== ""
+    ? []
+    : [{ field: "baseModel", description: `is ${kindOf(baseModel)}; pass the name of the model to train.` }]
 
 const mayMeanNoLoading = (error: TinkerError): boolean =>
   error._tag === "ApiStatusError" && (error.status === 400 || error.status === 422)

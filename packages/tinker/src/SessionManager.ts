@@ -17,6 +17,7 @@ import * as ClientConfig from "./ClientConfig.js"
 import type { SessionId } from "./Identifiers.js"
 import { isMissing } from "./internal/isMissing.js"
 import * as Monotonic from "./internal/monotonic.js"
+import { spoken } from "./internal/prose.js"
 import { sessionLossIn } from "./internal/sessionLoss.js"
 import * as StateCell from "./internal/stateCell.js"
 import * as RetryPolicy from "./RetryPolicy.js"
@@ -306,9 +307,7 @@ export const make: Effect.Effect<
         const late = Math.max((yield* Monotonic.now) - slept, (yield* Clock.currentTimeMillis) - sleptAt) - interval
         if (late >= Duration.toMillis(lateness)) {
           yield* Effect.logWarning(
-            `a heartbeat of the session is ${
-              Duration.format(Duration.millis(Math.round(late)))
-            } late, and the server ends `
+            `a heartbeat of the session is ${spoken(late)} late, and the server ends `
               + "sessions that it does not hear of. Either this machine or process was paused, or synchronous code kept the "
               + "thread busy, which belongs in a worker"
           )
@@ -331,7 +330,7 @@ export const make: Effect.Effect<
           }
           if (now - lastAccepted > Duration.toMillis(silence)) {
             yield* Effect.logWarning(
-              `no heartbeat was accepted for ${Duration.format(Duration.millis(Math.round(now - lastAccepted)))}; `
+              `no heartbeat was accepted for ${spoken(now - lastAccepted)}; `
                 + "the server may end the session",
               error.message
             )

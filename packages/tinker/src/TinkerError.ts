@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { advise } from "./internal/advice.js"
+import { phrase, sentence, spoken } from "./internal/prose.js"
 
 /**
  * @since 0.1.0
@@ -65,7 +66,7 @@ const afterAttempts = (
 ) =>
   error.attempts === undefined || error.elapsed === undefined
     ? ""
-    : ` (${error.attempts} attempts in ${Duration.format(error.elapsed)})`
+    : ` (${error.attempts} attempts in ${spoken(error.elapsed)})`
 
 /**
  * No response arrived: the address is wrong, nothing listens there, or the connection broke.
@@ -78,14 +79,20 @@ export class ApiConnectionError
     operation: Schema.String,
     url: Schema.String,
     description: Schema.String,
+    /** True when what answers there cannot prove who it is; asked again, it cannot either. */
+    isUntrusted: Schema.optional(Schema.Boolean),
     cause: Schema.optional(Schema.Defect),
     ...attempted
   })
 {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
-    return `${this.operation}: no response from ${this.url} (${this.description})${afterAttempts(this)}. `
-      + `Check that the server is running there, and TINKER_BASE_URL.${unlessTaken(this)}`
+    const next = this.isUntrusted === true
+      ? "Its certificate is not trusted here: if it is your company's own, name the file of its authority in "
+        + "NODE_EXTRA_CA_CERTS before the program starts; otherwise check TINKER_BASE_URL and the clock of this machine."
+      : "Check that the server is running there, and TINKER_BASE_URL."
+    return `${this.operation}: no response from ${this.url} (${phrase(this.description)})${afterAttempts(this)}. `
+      + `${next}${unlessTaken(this)}`
   }
 }
 
@@ -151,7 +158,7 @@ export class ApiStatusError extends Schema.TaggedError<ApiStatusError>("effect-t
   readonly [TypeId]: TypeId = TypeId
   override get message() {
     const who = this.isForeign === true ? "something before the server" : "the server"
-    const said = this.detail === "" ? "" : `: ${this.detail}`
+    const said = this.detail === "" ? "" : `: ${phrase(this.detail)}`
     const until = this.retryAt === undefined
       ? ""
       : `It asks not to be asked again before ${DateTime.formatIso(this.retryAt)}. `
@@ -191,7 +198,7 @@ export class ApiTimeoutError extends Schema.TaggedError<ApiTimeoutError>("effect
 ) {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
-    const within = Duration.format(this.deadline)
+    const within = spoken(this.deadline)
     const request = this.requestId === undefined
       ? `the call (${this.state ?? "not accepted yet"})`
       : `request ${this.requestId} (${this.state ?? "submitted"})`
@@ -238,7 +245,9 @@ export class ApiResponseValidationError
   readonly [TypeId]: TypeId = TypeId
   override get message() {
     const where = this.path === undefined ? "" : ` (${this.status ?? "no status"} from ${this.path})`
-    return `${this.operation}: the answer could not be read${where}: ${this.description}${afterAttempts(this)}. `
+    return `${this.operation}: the answer could not be read${where}: ${phrase(this.description)}${
+      afterAttempts(this)
+    }. `
       + `Check that the base URL is that of a Tinker server; if it is, please report this.${unlessTaken(this)}`
   }
 }
@@ -260,10 +269,23 @@ export class RequestFailedError extends Schema.TaggedError<RequestFailedError>("
 ) {
   readonly [TypeId]: TypeId = TypeId
   override get message() {
-    const next = this.category === "user" ? "Fix the data." : "Try again; if it stays, report the request id."
-    return `${this.operation}: request ${this.requestId} failed (${this.category}): ${this.description}. ${next}`
+    const next = this.category !== "user"
+      ? "Try again; if it stays, report the request id."
+      : isOfMissingModel(this.description)
+      ? "The server no longer has the model: make a new training client from a checkpoint."
+      : this.operation.includes("sample")
+      ? "Fix the request."
+      : "Fix the data."
+    return `${this.operation}: request ${this.requestId} failed (${this.category}): ${
+      sentence(this.description)
+    } ${next}`
   }
 }
+
+/** No part of a request is called a model, so whoever says that there is none means the one that was made. */
+const isOfMissingModel = (description: string): boolean =>
+  /\bmodel\b.*\b(not found|not loaded|does not exist|no longer|unknown|unloaded|evicted)\b|\b(no such|unknown|there is no) model\b/i
+    .test(description)
 
 /**
  * One thing to fix: where it is, e.g. `data[3].lossFnInputs.weights`, and what is wrong with it.
@@ -409,7 +431,7 @@ export class OutcomeUnknownError extends Schema.TaggedError<OutcomeUnknownError>
   override get message() {
     const call = this.isEarlier === true ? `an earlier call, ${this.unknownCall}` : "this call"
     return `${this.operation}: it is not known whether the server has taken ${call} (number ${this.seqId} of the model): `
-      + `${this.description}. Go on from a checkpoint to be sure of what the model has learned.`
+      + `${sentence(this.description)} Go on from a checkpoint to be sure of what the model has learned.`
   }
 }
 
@@ -475,7 +497,7 @@ const finalForeignStatuses: ReadonlySet<number> = new Set([405, 413, 414, 431])
  *
  * | error | sent again |
  * | --- | --- |
- * | `ApiConnectionError` | yes |
+ * | `ApiConnectionError` | yes, unless `isUntrusted` |
  * | `ApiTimeoutError` | of reason `request` |
  * | `ApiStatusError` | as its header `x-should-retry` says; without one 408, 429, 5xx but 501 and 505, and {@link isPuzzling} |
  * | `ApiResponseValidationError` | when {@link isPuzzling} |
@@ -489,7 +511,7 @@ const finalForeignStatuses: ReadonlySet<number> = new Set([405, 413, 414, 431])
 export const isRetryable = (error: TinkerError): boolean => {
   switch (error._tag) {
     case "ApiConnectionError":
-      return true
+      return error.isUntrusted !== true
     case "ApiTimeoutError":
       return error.reason === "request"
     case "ApiStatusError":

@@ -37,6 +37,7 @@ import { makeHeaders, makeRequest } from "./internal/httpRequest.js"
 import { IsAbroad, manualRedirects, redirectIssue } from "./internal/manualRedirects.js"
 import * as Monotonic from "./internal/monotonic.js"
 import * as PolicyRun from "./internal/policyRun.js"
+import { spoken } from "./internal/prose.js"
 import * as QueryValues from "./internal/queryValues.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
 import { cloudflareId, cloudflareSecret, redirect, travelling, weightsToken } from "./internal/redirects.js"
@@ -679,9 +680,7 @@ export const make: Effect.Effect<
         lastBillingWarning = now
         yield* Effect.logWarning(
           `${request.operation}: the server answered 402: there is no credit. It was waited for for `
-            + `${Math.round(waited / 1000)} s so far, and is for at most ${
-              Duration.format(billingPause)
-            }; add credit to go on`
+            + `${Math.round(waited / 1000)} s so far, and is for at most ${spoken(billingPause)}; add credit to go on`
         )
       }
       request.onBillingPause?.(DateTimes.unsafeMake(since))

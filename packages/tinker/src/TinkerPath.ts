@@ -87,13 +87,38 @@ export const check = (
   given.has(path) ? Effect.void : failOnIssues(operation, issues(field, path))
 
 /**
+ * As {@link check}, of a path whose optimizer or weights a model is to go on from: those that samplers or exports are made of have
+ * none.
+ *
+ * @internal
+ */
+export const checkState = (
+  operation: string,
+  path: string,
+  given: ReadonlySet<string>
+): Effect.Effect<void, InvalidInputError> =>
+  Effect.zipRight(
+    check(operation, "path", path, given),
+    Either.match(parse(path), {
+      onLeft: () => Effect.void,
+      onRight: ({ checkpointType }) =>
+        checkpointType === "training" ? Effect.void : failOnIssues(operation, [{
+          field: "path",
+          description: `${path} is of ${
+            checkpointType === "sampler" ? "weights for sampling" : "exported weights"
+          }, and training goes on from a state alone: pass the path that saveState returned.`
+        }])
+    })
+  )
+
+/**
  * As {@link check}, without a path that the server has given: what is wrong, if anything.
  *
  * @since 0.1.0
  * @category utils
  */
 export const issues = (field: string, path: string): ReadonlyArray<Issue> =>
-  /^([a-z][a-z0-9+.-]*:\/\/|\/)./i.test(path)
+  typeof path === "string" && /^([a-z][a-z0-9+.-]*:\/\/|\/)./i.test(path)
     ? []
     : [{
       field,

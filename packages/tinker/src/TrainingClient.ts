@@ -18,9 +18,11 @@ import * as DispatchLimiter from "./DispatchLimiter.js"
 import type { ForwardBackwardOutput } from "./ForwardBackwardOutput.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { ModelId } from "./Identifiers.js"
+import { kindOf, optionIssues } from "./internal/callOptions.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
+import { dataFault } from "./internal/inputShape.js"
 import * as Monotonic from "./internal/monotonic.js"
 import { observers } from "./internal/observers.js"
 import { operations } from "./internal/operation.js"
@@ -304,6 +306,13 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         )
       )
 
+    /** Whether a step would find a gradient, as far as this client has made one. */
+    let hasGradient = false
+    const warnOfFutileStep = yield* Effect.once(Effect.logWarning(
+      `${stepName}: model ${modelId} takes a step without a gradient, which teaches it nothing: `
+        + "call forwardBackward before each step"
+    ))
+
     const { inTurn, settled, watched } = TrainingWatch.make(watching, session, waiting.progress, () => ({
       sessionId: session.sessionId,
       modelId
@@ -313,13 +322,15 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       watched(name, (watch) =>
         sequence.run<number, ApiFuture.ApiFuture<ForwardBackwardOutput>>({
           operation: name,
-          prepare: checkPass(name, call).pipe(
+          prepare: checkShape(name, call, passNames).pipe(
+            Effect.zipRight(Effect.suspend(() => checkPass(name, call))),
             Effect.zipRight(watch.reserve(() => TrainingWatch.usageOf(call.data, Infinity))),
             Effect.zipRight(inTurn(watch))
           ),
           submit: (started, turn) =>
             Effect.flatMap(passes.send(name, passes.chunksOf(call), forwardOnly, turn, started, watch), (submitted) => {
               watch.annotate({ requestId: TrainingWatch.requestIdsOf(submitted) })
+              hasGradient ||= !forwardOnly
               return ApiFuture.make(
                 waiting,
                 scope,
@@ -343,7 +354,12 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             readonly pending: ApiFuture.Pending<ForwardBackwardOutput, TinkerError | E>
           }
           const prepare = Effect.flatMap(
-            Effect.mapError(CustomPasses.forwardData(call.data), (issues) => invalidInput(customName, issues)),
+            Effect.zipRight(
+              checkShape(customName, call, customNames),
+              Effect.suspend(() =>
+                Effect.mapError(CustomPasses.forwardData(call.data), (issues) => invalidInput(customName, issues))
+              )
+            ),
             (data) => Effect.as(checkPass(customName, { data, lossFn: "cross_entropy" }), data)
           )
           // Each of the two passes reads all data.
@@ -395,6 +411,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                   data: first.data.slice(start, start += chunk.data.length)
                 }))
                 const second = yield* Effect.either(passes.send(customName, parts, false, turn, started, watch))
+                hasGradient ||= Either.isRight(second)
                 yield* ApiFuture.settleIn(
                   scope,
                   pending,
@@ -429,6 +446,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       readonly result: Schema.Schema<A, I>
       /** The checkpoint that it makes: a save whose answer was lost finds its own name taken when it is sent again. */
       readonly saves?: Pick<TinkerPath.TinkerPath, "checkpointType" | "name"> | undefined
+      /** Runs when its turn has come. */
+      readonly begins?: Effect.Effect<void> | undefined
       /** How it is sent again. Default: as often as the policy wants. */
       readonly resent?: Resending.Resending | undefined
     }): Effect.Effect<ApiFuture.ApiFuture<A>, TinkerError> => {
@@ -439,58 +458,63 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           operation: name,
           prepare: Effect.zipRight(Effect.zipRight(session.check(name), request.prepare), inTurn(watch)),
           submit: (started, turn) =>
-            turn.send((seqId, note) => {
-              let unknown = false
-              const { track } = watch
-              const wasTaken = path !== undefined && taken.has(TinkerPath.format(path))
-              track.enter("submit", { seqId })
-              watch.sent()
-              const onSettled = settled(name, watch, UsageMeter.none)
-              const sent = (attempts: TinkerHttpClient.Attempts) =>
-                Effect.suspend(() => {
-                  track.attribute("attempt", attempts.retryCount + 1)
-                  return Effect.tapError(request.submit(seqId, { attempts, call: name, session }), (error) =>
-                    Effect.sync(() => {
-                      unknown ||= mayBeTaken(error)
-                      note(error)
-                    }))
-                })
-              return resent({ seqId, call: name }, sent).pipe(
-                Effect.zip(Monotonic.now),
-                Effect.tap(([{ requestId }]) => watch.annotate({ requestId })),
-                Effect.flatMap(([{ requestId }, now]) =>
-                  ApiFuture.make(
-                    waiting,
-                    scope,
-                    [{
-                      requestId,
-                      track,
-                      requestType,
-                      operation: name,
-                      roundTrip: (now - started) / 1000,
-                      began: started,
-                      session,
-                      decode: { json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath) }
-                    }],
-                    (results) => results[0]!,
-                    onSettled
-                  )
-                ),
-                Effect.catchAll((error) =>
-                  path === undefined || wasTaken || !unknown || !isConflict(error)
-                    ? Effect.fail(error)
-                    : SavedCheckpoint.find(weights.checkpoints(modelId), path, error).pipe(
-                      // What else a save tells, such as its size, was in the answer that was lost.
-                      Effect.flatMap((found) => Effect.orDie(Schema.decodeUnknown(result)(found))),
-                      Effect.tap(rememberPath),
-                      Effect.flatMap((value) => ApiFuture.succeed(name, value, onSettled))
+            Effect.zipRight(
+              request.begins ?? Effect.void,
+              turn.send((seqId, note) => {
+                let unknown = false
+                const { track } = watch
+                const wasTaken = path !== undefined && taken.has(TinkerPath.format(path))
+                track.enter("submit", { seqId })
+                watch.sent()
+                const onSettled = settled(name, watch, UsageMeter.none)
+                const sent = (attempts: TinkerHttpClient.Attempts) =>
+                  Effect.suspend(() => {
+                    track.attribute("attempt", attempts.retryCount + 1)
+                    return Effect.tapError(request.submit(seqId, { attempts, call: name, session }), (error) =>
+                      Effect.sync(() => {
+                        unknown ||= mayBeTaken(error)
+                        note(error)
+                      }))
+                  })
+                return resent({ seqId, call: name }, sent).pipe(
+                  Effect.zip(Monotonic.now),
+                  Effect.tap(([{ requestId }]) => watch.annotate({ requestId })),
+                  Effect.flatMap(([{ requestId }, now]) =>
+                    ApiFuture.make(
+                      waiting,
+                      scope,
+                      [{
+                        requestId,
+                        track,
+                        requestType,
+                        operation: name,
+                        roundTrip: (now - started) / 1000,
+                        began: started,
+                        session,
+                        decode: {
+                          json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath)
+                        }
+                      }],
+                      (results) => results[0]!,
+                      onSettled
                     )
-                ),
-                Effect.tap(() => {
-                  if (path !== undefined) taken.add(TinkerPath.format(path))
-                })
-              )
-            }),
+                  ),
+                  Effect.catchAll((error) =>
+                    path === undefined || wasTaken || !unknown || !isConflict(error)
+                      ? Effect.fail(error)
+                      : SavedCheckpoint.find(weights.checkpoints(modelId), path, error).pipe(
+                        // What else a save tells, such as its size, was in the answer that was lost.
+                        Effect.flatMap((found) => Effect.orDie(Schema.decodeUnknown(result)(found))),
+                        Effect.tap(rememberPath),
+                        Effect.flatMap((value) => ApiFuture.succeed(name, value, onSettled))
+                      )
+                  ),
+                  Effect.tap(() => {
+                    if (path !== undefined) taken.add(TinkerPath.format(path))
+                  })
+                )
+              })
+            ),
           unwanted: ({ cancel }) => cancel
         }))
     }
@@ -504,7 +528,12 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       single({
         operation: name,
         requestType: "LoadWeights",
-        prepare: Effect.suspend(() => TinkerPath.check(name, "path", path, sessions.knownPaths)),
+        prepare: Effect.suspend(() =>
+          Effect.zipRight(
+            failOnIssues(name, optionIssues(call, ["weightsAccessToken"])),
+            TinkerPath.checkState(name, path, sessions.knownPaths)
+          )
+        ),
         submit: (seqId, options) =>
           weights.loadWeights({
             modelId,
@@ -569,12 +598,19 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           requestType: "OptimStep",
           prepare: Effect.suspend(() => failOnIssues(stepName, stepIssues(params, info.optimizerConfig.type))),
           submit: (seqId, options) =>
-            training.optimStep({
-              ...(params instanceof AdamParams.AdamParams ? { adamParams: params } : { optimizerParams: params }),
-              modelId,
-              seqId,
-              type: "optim_step"
-            }, options),
+            Effect.tap(
+              training.optimStep({
+                ...(params instanceof AdamParams.AdamParams ? { adamParams: params } : { optimizerParams: params }),
+                modelId,
+                seqId,
+                type: "optim_step"
+              }, options),
+              () =>
+                Effect.sync(() => {
+                  hasGradient = false
+                })
+            ),
+          begins: Effect.suspend(() => hasGradient ? Effect.void : warnOfFutileStep),
           result: TrainingApi.OptimStepResponse,
           resent: resending
         }),
@@ -582,7 +618,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         single({
           operation: "TrainingClient.saveState",
           requestType: "SaveWeights",
-          prepare: checkSave("TrainingClient.saveState", call),
+          prepare: checkSave("TrainingClient.saveState", call, [...saveNames, "overwrite"]),
           submit: (seqId, options) =>
             weights.saveWeights({
               modelId,
@@ -601,7 +637,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       saveWeightsForSampler: (call) =>
         saveForSampler(
           "TrainingClient.saveWeightsForSampler",
-          checkSave("TrainingClient.saveWeightsForSampler", call),
+          checkSave("TrainingClient.saveWeightsForSampler", call, saveNames),
           { path: call.name, ttlSeconds: SaveFields.ttlSeconds(call), userMetadata: call.userMetadata },
           WeightsApi.SaveWeightsResponse,
           { checkpointType: "sampler", name: call.name }
@@ -616,7 +652,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           requestType: "SaveWeightsExternal",
           prepare: Effect.suspend(() =>
             failOnIssues(name, [
-              ...SaveFields.saveIssues(call),
+              ...SaveFields.saveIssues(call, ["name", "ttl", "ageEncryptionRecipients"]),
               ...(recipients === undefined ? [] : SaveFields.recipientIssues(recipients))
             ])
           ),
@@ -645,6 +681,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
               description: "is not kept; use saveWeightsForSampler for a checkpoint with a name."
             })
           }
+          yield* failOnIssues(name, optionIssues(call, [...samplerNames, "kind"]))
           const save = Effect.flatMap(session.nextSamplingSessionSeqId, (samplingSessionSeqId) =>
             ApiFuture.flatten(
               saveForSampler(
@@ -672,7 +709,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       createSamplingClient: (modelPath, call = {}) =>
         Effect.gen(function*() {
           const name = "TrainingClient.createSamplingClient"
-          yield* failOnIssues(name, retryConfigIssues(call.retryConfig))
+          yield* failOnIssues(name, [...optionIssues(call, samplerNames), ...retryConfigIssues(call.retryConfig)])
           yield* TinkerPath.check(name, "modelPath", modelPath, sessions.knownPaths)
           const place = samplingPlace(api, { modelPath })
           return yield* samplingClient(yield* session.noteLoss(place(session)), call, sessions.use(place))
@@ -705,6 +742,18 @@ const stepIssues = (
   params: AdamParams.AdamParams | OptimizerParams.OptimizerParams,
   family: string
 ): ReadonlyArray<Issue> => {
+  if (!Predicate.isRecord(params)) {
+    return [{
+      field: "params",
+      description: `are ${kindOf(params)}; make them with AdamParams.make({ learningRate }).`
+    }]
+  }
+  if (!(params instanceof AdamParams.AdamParams) && !("type" in params)) {
+    return [
+      ...optionIssues(params, AdamParams.names),
+      { field: "params", description: "are none of AdamW; make them with AdamParams.make({ learningRate })." }
+    ]
+  }
   const wanted = params instanceof AdamParams.AdamParams ? "adamw" : params.type
   const issues = params instanceof AdamParams.AdamParams ? AdamParams.issues(params) : OptimizerParams.issues(params)
   return wanted === family
@@ -712,5 +761,18 @@ const stepIssues = (
     : [{ field: "params", description: `are of ${wanted}, and the model was made with ${family}.` }, ...issues]
 }
 
-const checkSave = (name: string, call: SaveOptions) =>
-  Effect.suspend(() => failOnIssues(name, SaveFields.saveIssues(call)))
+const checkSave = (name: string, call: SaveOptions, names: ReadonlyArray<string>) =>
+  Effect.suspend(() => failOnIssues(name, SaveFields.saveIssues(call, names)))
+
+/** Whether the call is made of data at all, so that all else about them can be told. */
+const checkShape = (name: string, call: { readonly data: unknown }, names: ReadonlyArray<string>) =>
+  Effect.suspend(() => {
+    const issues = optionIssues(call, names)
+    const fault = issues.length > 0 ? undefined : dataFault(call.data)
+    return failOnIssues(name, fault === undefined ? issues : [fault])
+  })
+
+const passNames = ["data", "lossFn", "lossFnConfig"]
+const customNames = ["data", "lossFn"]
+const saveNames = ["name", "ttl", "userMetadata"]
+const samplerNames = ["retryConfig", "recordStabilityInfo"]

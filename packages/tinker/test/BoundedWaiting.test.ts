@@ -170,7 +170,7 @@ for (const [what, handlers, call] of submissions) {
       const bounded = WaitingPolicy.withWaitingPolicy(call, WaitingPolicy.failAfter("2 minutes"))
       const { error, seconds } = yield* ending(Effect.provide(bounded, context))
       assert.strictEqual(error._tag === "ApiTimeoutError" && error.reason, "waiting")
-      assert.include(error.message, "no result after 2m")
+      assert.include(error.message, "no result after 2 minutes")
       assert.strictEqual(seconds, 120)
     }).pipe(Effect.provide(layer))
   })
@@ -259,7 +259,7 @@ const loud: ReadonlyArray<
     "a sample that is refused for now",
     { asample: () => json({ detail: "slow down" }, 429) },
     Effect.flatMap(sampler(), (one) => one.sample(question)),
-    /asample: the server answered 429 \(RateLimit\): slow down.* It has failed for \d+m.* It is tried again in/
+    /asample: the server answered 429 \(RateLimit\): slow down.* It has failed for \d+ minutes?.* It is tried again in/
   ],
   [
     "a sample that is lost each time",
@@ -303,7 +303,8 @@ for (const [what, handlers, call, words] of loud) {
   it.effect(`${what} is warned of in words, about once a minute`, () => {
     const { layer } = server(handlers)
     return Effect.gen(function*() {
-      const warnings = yield* warningsOf(Layer.orDie(layer) as Layer.Layer<ServiceClient.ServiceClient>, call)
+      const all = yield* warningsOf(Layer.orDie(layer) as Layer.Layer<ServiceClient.ServiceClient>, call)
+      const warnings = all.filter((warning) => !warning.includes("without a gradient"))
       assert.isAtLeast(warnings.length, 3)
       assert.isAtMost(warnings.length, 5)
       assert.match(warnings[1]!, words)

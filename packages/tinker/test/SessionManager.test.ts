@@ -333,7 +333,7 @@ it.effect("warns when no beat was accepted for two minutes, not before, and anew
     assert.strictEqual(warnings.length, 0)
     yield* TestClock.adjust("10 seconds")
     assert.strictEqual(warnings.length, 1)
-    assert.include(warnings[0], "2m 10s")
+    assert.include(warnings[0], "2 minutes 10 s")
     yield* TestClock.adjust("130 seconds")
     assert.strictEqual(yield* count("session_heartbeat"), 26)
     assert.strictEqual(warnings.length, 1)
@@ -399,7 +399,7 @@ for (const [held, warned] of [[20, true], [3, false]] as const) {
       skipped = held * 1000
       yield* TestClock.adjust("21 seconds")
       assert.strictEqual(warnings.length, warned ? 1 : 0)
-      if (warned) assert.include(warnings[0], `${held}s late`)
+      if (warned) assert.include(warnings[0], `${held} s late`)
     }).pipe(Effect.provide(client())))
 }
 

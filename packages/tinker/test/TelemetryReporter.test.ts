@@ -304,7 +304,12 @@ it.effect("a defect inside a call is reported by its type and place, without its
     const { events, layer, to } = reporting()
     yield* Effect.gen(function*() {
       const sampling = yield* sampler
-      const broken = { ...question, prompt: { chunks: [{ type: "encoded_text" as const, tokens: null as never }] } }
+      const broken = {
+        ...question,
+        get numSamples(): number {
+          throw new TypeError("properties of null")
+        }
+      }
       const exit = yield* Effect.exit(sampling.sample(broken))
       assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
     }).pipe(Effect.provide(layer))

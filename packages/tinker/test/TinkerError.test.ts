@@ -122,7 +122,7 @@ it("a match must have an answer for every error", () => {
 
 it("the error after several attempts tells how many there were and how long they took", () => {
   const error = TinkerError.withAttempts(status(503), 3, 2500)
-  assert.include(error.message, "3 attempts in 2s 500ms")
+  assert.include(error.message, "3 attempts in 2.5 s")
   assert.include(error.message, "too much")
 })
 

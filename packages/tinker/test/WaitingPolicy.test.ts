@@ -74,15 +74,16 @@ it.effect("waits for ever by default, tells after ten minutes without progress t
       const states = yield* statesOf(future)
       yield* TestClock.adjust("9 minutes")
       assert.deepStrictEqual(states, ["submitted", "queued"])
-      assert.isAtLeast(warnings.length, 7)
-      assert.isAtMost(warnings.length, 9)
-      assert.deepStrictEqual(new Set(warnings), new Set(["model S:train:0 stands still: no GPU is free"]))
+      const queue = warnings.filter((warning) => !warning.includes("without a gradient"))
+      assert.isAtLeast(queue.length, 7)
+      assert.isAtMost(queue.length, 9)
+      assert.deepStrictEqual(new Set(queue), new Set(["model S:train:0 stands still: no GPU is free"]))
       yield* TestClock.adjust("2 minutes")
       assert.deepStrictEqual(states, ["submitted", "queued", "stuck"])
       yield* TestClock.adjust("20 minutes")
       const stuck = warnings.filter((warning) => warning.includes("no progress"))
       assert.lengthOf(stuck, 1)
-      for (const part of ["S:train:0", "step-1", "paused_capacity", "no GPU is free", "10m"]) {
+      for (const part of ["S:train:0", "step-1", "paused_capacity", "no GPU is free", "10 minutes"]) {
         assert.include(stuck[0], part)
       }
       open = true

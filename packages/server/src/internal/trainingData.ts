@@ -213,5 +213,9 @@ export const tokensOf = (
   const outside = Vocabulary.firstOutside(tokens, size)
   return outside === undefined
     ? Either.right(tokens)
-    : Either.left(`the model input has token ${outside}, and the vocabulary of ${baseModel.name} ${size} tokens`)
+    : Either.left(
+      `the model input has token ${outside} at ${
+        tokens.indexOf(outside)
+      }, and the vocabulary of ${baseModel.name} ${size} tokens`
+    )
 }

@@ -7,12 +7,16 @@ export const advise = (refused: {
   readonly reason: StatusReason
   readonly operation: string
   readonly subject?: string | undefined
+  readonly detail: string
 }): string => {
+  const byStatus = ofStatus.get(refused.status)
+  if (byStatus !== undefined) return byStatus
   if (refused.isForeign === true && refused.status < 500) return advice.Other
   switch (refused.reason) {
     case "PermissionDenied":
       return `The key is valid but may not do this${rights.get(refused.operation) ?? "."}`
     case "NotFound":
+      if (refused.detail === noRoute) return advice.Unsupported
       return refused.subject === undefined
         ? advice.NotFound
         : `There is no ${refused.subject} that this key may see: check the id; it may have been deleted or have expired.`
@@ -29,6 +33,19 @@ export const advise = (refused: {
       return advice[refused.reason]
   }
 }
+
+/** What servers made with FastAPI, as all that are known, say of a path that they do not have. */
+const noRoute = "Not Found"
+
+/** Whoever answered so. */
+const ofStatus: ReadonlyMap<number, string> = new Map([
+  [
+    413,
+    "Send less at a time: fewer data in a call, shorter ones, or smaller images; or raise the limit of the server or of what "
+    + "stands before it."
+  ],
+  [431, "Send fewer or shorter headers (option headers), or raise the limit of what stands before the server."]
+])
 
 const archive = "get_checkpoint_archive_url"
 
@@ -71,6 +88,9 @@ const rights: ReadonlyMap<string, string> = new Map([
 ])
 
 const conflicts: ReadonlyMap<string, string> = new Map([
+  ["save_weights", "Take another name, or pass overwrite: true to saveState."],
+  ["save_weights_for_sampler", "Take another name."],
+  ["save_weights_external", "Take another name."],
   ["publish_checkpoint", "It is public already."],
   ["unpublish_checkpoint", "It is not public."]
 ])

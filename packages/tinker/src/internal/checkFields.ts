@@ -1,5 +1,6 @@
 import { isId } from "../CheckpointRef.js"
 import type { Issue } from "../TinkerError.js"
+import { kindOf, notOne } from "./callOptions.js"
 
 /** Whether a value fits, and what it must be, as the end of a sentence. */
 export interface Rule {
@@ -7,31 +8,22 @@ export interface Rule {
   readonly must: string
 }
 
-/** Everything in a value that its rules refuse, and every field that has no rule, which is most often a misspelt one. */
+/** Every field of a value that has no rule, which is most often a misspelt one, and then everything that its rules refuse. */
 export const checkFields = (value: object, rules: Readonly<Record<string, Rule>>): ReadonlyArray<Issue> => {
   const issues: Array<Issue> = []
   const fields = value as Readonly<Record<string, unknown>>
+  for (const field of Object.keys(value)) {
+    if (!Object.hasOwn(rules, field)) {
+      issues.push({ field, description: notOne("parameter", field, Object.keys(rules)) })
+    }
+  }
   for (const field in rules) {
     const given = fields[field]
     const rule = rules[field]!
-    if (!rule.fits(given)) issues.push({ field, description: `is ${show(given)}; it must be ${rule.must}.` })
-  }
-  for (const field of Object.keys(value)) {
-    if (!Object.hasOwn(rules, field)) {
-      issues.push({ field, description: `is no parameter; those are ${Object.keys(rules).join(", ")}.` })
-    }
+    if (!rule.fits(given)) issues.push({ field, description: `is ${kindOf(given)}; it must be ${rule.must}.` })
   }
   return issues
 }
-
-const show = (value: unknown): string =>
-  typeof value === "number" || typeof value === "boolean" || value === undefined || value === null
-    ? String(value)
-    : value === ""
-    ? "empty"
-    : Array.isArray(value)
-    ? "a list"
-    : `of type ${typeof value}`
 
 const isNumber = (value: unknown): value is number => typeof value === "number"
 
@@ -61,7 +53,10 @@ export const wholeFrom = (least: number): Rule => ({
   must: `a whole number, ${least} or more`
 })
 
-export const whole: Rule = { fits: Number.isSafeInteger, must: "a whole number" }
+export const whole: Rule = {
+  fits: Number.isSafeInteger,
+  must: `a whole number from ${Number.MIN_SAFE_INTEGER} to ${Number.MAX_SAFE_INTEGER}, as larger ones are not exact`
+}
 
 export const flag: Rule = { fits: (value) => typeof value === "boolean", must: "true or false" }
 

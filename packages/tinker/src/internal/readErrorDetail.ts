@@ -1,11 +1,18 @@
+import * as Predicate from "effect/Predicate"
 import { parseJson } from "../ResponseLimits.js"
 
 /**
- * What an error body says. Servers write it in five ways: `detail` as text or as a list of findings, `error`,
- * `error_message`, or no JSON at all.
+ * What an error body says. Servers write it in these ways: `detail` as text or as a list of findings, `error` as text or as an
+ * object with a `message`, `error_message`, or no JSON at all.
  */
-export const readErrorDetail = (body: Uint8Array): string => {
-  return shorten(fromJson(body) ?? new TextDecoder().decode(body.subarray(0, 4096)).trim())
+export const readErrorDetail = (body: Uint8Array): string =>
+  shorten(fromJson(body) ?? fromText(new TextDecoder().decode(body.subarray(0, 4096)).trim()))
+
+/** Of a page its title, which is all of it that was written for people in trouble. */
+const fromText = (text: string): string => {
+  if (!text.startsWith("<")) return text
+  const title = /<title[^>]*>([^<]*)</i.exec(text)?.[1]?.replace(/\s+/g, " ").trim()
+  return title === undefined || title === "" ? "a web page" : `a web page, ${title}`
 }
 
 const fromJson = (body: Uint8Array): string | undefined => {
@@ -19,7 +26,8 @@ const fromJson = (body: Uint8Array): string | undefined => {
   const { detail, error, error_message: errorMessage } = value as Record<string, unknown>
   const said = detail ?? error ?? errorMessage
   if (typeof said === "string") return said
-  return Array.isArray(said) ? said.map(finding).join("; ") : undefined
+  if (Array.isArray(said)) return said.map(finding).join("; ")
+  return Predicate.hasProperty(said, "message") && typeof said.message === "string" ? said.message : undefined
 }
 
 /** `msg` says what is wrong and `loc` where; `input`, what was sent, stays out of messages. */

@@ -1,11 +1,24 @@
+import * as Predicate from "effect/Predicate"
 import * as ModelInputs from "../ModelInput.js"
 import type { SampleOptions } from "../SamplingClient.js"
 import * as SamplingParams from "../SamplingParams.js"
 import type { Issue } from "../TinkerError.js"
+import { kindOf, optionIssues } from "./callOptions.js"
+import { inputFault } from "./inputShape.js"
 
 /** Everything that keeps a sample from being asked for. */
 export const sampleIssues = (call: SampleOptions, maxContextLength: number | undefined): ReadonlyArray<Issue> => {
-  const found: Array<Issue> = []
+  const found: Array<Issue> = [...optionIssues(call, names)]
+  const fault = inputFault(call.prompt)
+  if (fault !== undefined) found.push({ field: "prompt", description: fault })
+  if (!Predicate.isRecord(call.samplingParams)) {
+    found.push({
+      field: "samplingParams",
+      description: `is ${kindOf(call.samplingParams)}; make them with SamplingParams.make({ maxTokens }).`
+    })
+  }
+  // All else is about what is not there.
+  if (found.length > 0) return found
   const length = ModelInputs.textLength(call.prompt)
   if (length === 0 || call.prompt.chunks.some((chunk) => chunk.type === "encoded_text" && chunk.tokens.length === 0)) {
     found.push({ field: "prompt", description: "there are no tokens." })
@@ -56,6 +69,18 @@ export const sampleIssues = (call: SampleOptions, maxContextLength: number | und
   }
   return found
 }
+
+const names = [
+  "prompt",
+  "samplingParams",
+  "numSamples",
+  "includePromptLogprobs",
+  "topkPromptLogprobs",
+  "topkSampleLogprobs",
+  "targetPromptLogprobs",
+  "promptAltTokensK",
+  "promptLogprobsLastN"
+]
 
 const hasNegative = (tokens: Int32Array): boolean => {
   for (let i = 0; i < tokens.length; i++) if (tokens[i]! < 0) return true

@@ -1,4 +1,5 @@
 import * as Duration from "effect/Duration"
+import { spoken } from "./prose.js"
 
 /** What is logged of a request that is waited for although it makes no progress. */
 export const stuckWarning = (request: {
@@ -11,5 +12,5 @@ export const stuckWarning = (request: {
   readonly state: string
 }): string =>
   `${request.operation}: request ${request.requestId} of ${request.label} made no progress for `
-  + `${Duration.format(request.stuckAfter)} (${request.state}). It is still waited for; `
+  + `${spoken(request.stuckAfter)} (${request.state}). It is still waited for; `
   + "WaitingPolicy.failWhenStuck ends such a wait"

@@ -39,13 +39,44 @@ export const connectionRefused = (operation: string, url: string): ApiConnection
 
 const connectionLost = (operation: string, url: string, cause: unknown): ApiConnectionError =>
   // Only errors go along: anything else may hold the request, and so the credential.
-  new ApiConnectionError({ operation, url, description: describe(cause), ...(cause instanceof Error ? { cause } : {}) })
+  new ApiConnectionError({
+    operation,
+    url,
+    description: describe(cause),
+    ...(isOfCertificates(reasonOf(cause)) ? { isUntrusted: true } : {}),
+    ...(cause instanceof Error ? { cause } : {})
+  })
 
 /** Runtimes bury the reason: an `Error` whose cause, or the causes of which, name it. */
-const describe = (cause: unknown): string => {
-  if (!(cause instanceof Error)) return "the connection failed"
-  if (cause.cause instanceof Error) return describe(cause.cause)
-  if (cause instanceof AggregateError && cause.errors[0] instanceof Error) return describe(cause.errors[0])
-  // An address may hold a user and a password.
-  return (cause.message || cause.name).replace(/\/\/[^/\s]*@/g, "//")
+const reasonOf = (cause: unknown): unknown => {
+  if (!(cause instanceof Error)) return cause
+  if (cause.cause instanceof Error) return reasonOf(cause.cause)
+  return cause instanceof AggregateError && cause.errors[0] instanceof Error ? reasonOf(cause.errors[0]) : cause
 }
+
+const describe = (cause: unknown): string => {
+  const reason = reasonOf(cause)
+  // An address may hold a user and a password.
+  return reason instanceof Error
+    ? (reason.message || reason.name).replace(/\/\/[^/\s]*@/g, "//")
+    : "the connection failed"
+}
+
+/** By the codes of OpenSSL and Node, or by the words of runtimes that have none. */
+const isOfCertificates = (reason: unknown): boolean =>
+  reason instanceof Error
+  && (certificateCodes.has(String((reason as { readonly code?: unknown }).code)) ||
+    /\bcertificate\b/i.test(reason.message))
+
+const certificateCodes: ReadonlySet<string> = new Set([
+  "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+  "CERT_REVOKED",
+  "CERT_UNTRUSTED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+])

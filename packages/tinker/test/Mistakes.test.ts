@@ -1,0 +1,253 @@
+import { HttpClientError } from "@effect/platform"
+import { assert, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Logger } from "effect"
+import {
+  AdamParams,
+  ApiFuture,
+  Datum,
+  LossFn,
+  ModelInput,
+  RestClient,
+  SamplingClient,
+  SamplingParams,
+  ServiceClient,
+  type TinkerError,
+  TinkerHttpClient,
+  type TrainingClient
+} from "effect-tinker"
+import { adam, client, datum, transport } from "./fixture.js"
+
+const question = { prompt: ModelInput.fromTokens([1, 2]), samplingParams: SamplingParams.make({ maxTokens: 2 }) }
+const data = [datum("one"), datum("two")]
+
+interface Clients {
+  readonly service: ServiceClient.Service
+  readonly training: TrainingClient.Service
+  readonly sampling: SamplingClient.Service
+  readonly rest: RestClient.Service
+}
+
+type Mistake = (clients: Clients) => Effect.Effect<unknown, TinkerError.TinkerError>
+
+const ask = (change: object): Mistake => ({ sampling }) => sampling.sample({ ...question, ...change })
+const pass = (change: object): Mistake => ({ training }) =>
+  training.forwardBackward({ data, lossFn: "cross_entropy", ...change } as TrainingClient.PassOptions)
+const step = (params: unknown): Mistake => ({ training }) => training.optimStep(params as AdamParams.AdamParams)
+const save = (options: unknown): Mistake => ({ training }) => training.saveState(options as never)
+
+/** What people who write without types, or think of the Python SDK, pass; and what they are told, before anything is sent. */
+const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]> = [
+  ["a text as prompt", ask({ prompt: "hello" }), /prompt: is a text, .*encode it.*ModelInput\.fromTokens/],
+  ["a list as prompt", ask({ prompt: [1, 2] }), /prompt: is a list; .*ModelInput\.fromTokens/],
+  ["a typed array as prompt", ask({ prompt: Int32Array.of(1) }), /prompt: is an? Int32Array; .*ModelInput\.fromTokens/],
+  ["no prompt", ask({ prompt: undefined }), /prompt: is undefined; pass a ModelInput/],
+  [
+    "plain lists in a chunk",
+    ask({ prompt: { chunks: [{ type: "encoded_text", tokens: [1] }] } }),
+    /no Int32Array of tokens in chunk 0/
+  ],
+  ["a text to score", ({ sampling }) => sampling.computeLogprobs("hello" as never), /prompt: is a text/],
+  ["no parameters", ask({ samplingParams: undefined }), /samplingParams: is undefined; .*SamplingParams\.make/],
+  ["max_tokens", ask({ samplingParams: { max_tokens: 4 } }), /sample: samplingParams\.max_tokens: .*called maxTokens/],
+  ["num_samples", ask({ num_samples: 2 }), /num_samples: is no option; it is called numSamples here/],
+  ["a seed beyond 2^53", ask({ samplingParams: SamplingParams.make({ seed: 2 ** 60 }) }), /seed: .*not exact/],
+  ["learning_rate", step({ learning_rate: 0.1 }), /learning_rate: .*it is called learningRate/],
+  [
+    "learning_rate in AdamParams",
+    step(AdamParams.make({ learning_rate: 0.1 } as never)),
+    /learning_rate: .*it is called learningRate/
+  ],
+  ["a number as parameters", step(0.1), /params: are 0\.1; .*AdamParams\.make\(\{ learningRate \}\)/],
+  ["one datum instead of a list", pass({ data: data[0] }), /data: is an object; pass a list of Datum/],
+  ["data of the Python SDK", pass({ data: [{ model_input: {} }] }), /data\[0\]\.model_input: .*called modelInput/],
+  ["a text as datum", pass({ data: ["hello"] }), /data\[0\]: is a text; .*Datum\.fromTokens/],
+  [
+    "a text in a datum",
+    pass({ data: [data[0], { ...data[1], modelInput: "hi" }] }),
+    /data\[1\]\.modelInput: is a text/
+  ],
+  ["loss_fn", pass({ loss_fn: "ppo" }), /loss_fn: .*it is called lossFn/],
+  [
+    "a bad token in one of the data",
+    pass({ data: [data[0], Datum.fromTokens(Int32Array.of(1, 2, -5, 3), new Float32Array(4).fill(1))] }),
+    /data\[1\]\.modelInput\.chunks\[0\]\.tokens: is -5 at 2/
+  ],
+  ["a mask", pass({ data: [{ ...data[0], lossFnInputs: { ...data[0]!.lossFnInputs, mask: 1 } }] }), /mask/],
+  ["a name alone", save("mine"), /options: are a text; pass an object of name, /],
+  ["no name", save({}), /name: is undefined; pass the name/],
+  ["ttl: \"7d\"", save({ name: "a", ttl: "7d" }), /ttl: is "7d", which is no duration; write it as "7 days"/],
+  ["ttl_seconds", save({ name: "a", ttl_seconds: 5 }), /ttl_seconds: is no option; those are name, ttl, /],
+  [
+    "ttl: \"7d\" of a checkpoint",
+    ({ rest }) => rest.setCheckpointTtl("tinker://r/weights/a", "7d" as never),
+    /ttl: is "7d", which is no duration/
+  ],
+  [
+    "a sampler path as state",
+    ({ service }) => service.createTrainingClientFromState("tinker://r/sampler_weights/a"),
+    /weights for sampling, and training goes on from a state alone: pass the path that saveState returned/
+  ],
+  [
+    "a sampler path to load",
+    ({ training }) => training.loadState("tinker://r/sampler_weights/a"),
+    /weights for sampling, and training goes on from a state alone/
+  ],
+  [
+    "base_model",
+    ({ service }) => service.createLoraTrainingClient({ base_model: "bigram" } as never),
+    /base_model: .*it is called baseModel/
+  ],
+  ["no model", ({ service }) => service.createLoraTrainingClient({} as never), /baseModel: is undefined/],
+  [
+    "model_path",
+    ({ service }) => service.createSamplingClient({ model_path: "tinker://r/sampler_weights/a" } as never),
+    /model_path: .*it is called modelPath/
+  ]
+]
+
+const clients = Effect.gen(function*() {
+  const service = yield* ServiceClient.ServiceClient
+  return {
+    service,
+    training: yield* service.createLoraTrainingClient({ baseModel: "bigram" }),
+    sampling: yield* service.createSamplingClient({ baseModel: "bigram" }),
+    rest: yield* RestClient.RestClient
+  }
+})
+
+for (const [what, mistake, told] of refusedHere) {
+  it.effect(`${what} is refused with what to do, before anything is sent`, () => {
+    let sent = 0
+    return Effect.gen(function*() {
+      const held = yield* clients
+      sent = 0
+      const exit = yield* Effect.exit(mistake(held))
+      assert.isTrue(
+        Exit.isFailure(exit) && Cause.isFailType(exit.cause),
+        Exit.match(exit, {
+          onFailure: Cause.pretty,
+          onSuccess: () => "it is accepted"
+        })
+      )
+      const error = yield* Effect.flip(exit)
+      assert.strictEqual(error._tag, "InvalidInputError")
+      assert.match(error.message, told)
+      assert.strictEqual(sent, 0)
+    }).pipe(Effect.provide(client({
+      onRequest: ({ url }) => {
+        if (!/telemetry|heartbeat/.test(url)) sent += 1
+      }
+    })))
+  })
+}
+
+/** What the server refuses, and what is said of it. */
+const refusedThere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]> = [
+  [
+    "a taken name",
+    ({ training }) =>
+      Effect.zipRight(
+        ApiFuture.flatten(training.saveState({ name: "a" })),
+        ApiFuture.flatten(training.saveState({ name: "a" }))
+      ),
+    /409 \(Conflict\): the checkpoint \S+ exists already\. Take another name, or pass overwrite: true to saveState\.$/
+  ],
+  [
+    "a token that the model does not know",
+    ({ training }) =>
+      ApiFuture.flatten(training.forwardBackward({
+        data: [data[0]!, Datum.fromTokens(Int32Array.of(1, 2, 999, 3), new Float32Array(4).fill(1))],
+        lossFn: "cross_entropy"
+      })),
+    /datum 1: .*token 999 at 2.*Fix the data\.$/
+  ]
+]
+
+for (const [what, mistake, told] of refusedThere) {
+  it.effect(`${what} is told with what to do`, () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(mistake(yield* clients))
+      assert.match(error.message, told)
+    }).pipe(Effect.provide(client())))
+}
+
+it.effect("a step without a gradient is done, with one warning", () =>
+  Effect.gen(function*() {
+    const warnings: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => {
+      if (logLevel._tag === "Warning") warnings.push(String(message))
+    })
+    yield* Effect.gen(function*() {
+      const { training } = yield* clients
+      yield* ApiFuture.flatten(training.forwardBackward({ data, lossFn: "cross_entropy" }))
+      yield* ApiFuture.flatten(training.optimStep(adam))
+      assert.deepStrictEqual(warnings, [])
+      yield* ApiFuture.flatten(training.optimStep(adam))
+      yield* ApiFuture.flatten(training.optimStep(adam))
+      assert.lengthOf(warnings, 1)
+      assert.match(warnings[0]!, /optimStep: model \S+ takes a step without a gradient.*call forwardBackward/)
+    }).pipe(Effect.provide(client()), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+  }))
+
+const get: TinkerHttpClient.Request = { operation: "get_info", method: "GET", path: "/api/v1/get_info" }
+
+/** What servers and proxies answer, and how it reads. */
+const answers: ReadonlyArray<readonly [what: string, status: number, body: string, told: RegExp]> = [
+  ["a body that is too large", 413, "{\"detail\":\"too large\"}", /413 .*too large\. Send less at a time/],
+  [
+    "a body that a proxy finds too large",
+    413,
+    "<html><title>413 Request Entity Too Large</title></html>",
+    /something before the server answered 413 .*: a web page, 413 Request Entity Too Large\. Send less at a time/
+  ],
+  [
+    "an error as OpenAI writes it",
+    400,
+    "{\"error\":{\"message\":\"no such key\",\"type\":\"x\"}}",
+    /400 .*: no such key\. /
+  ],
+  ["a path that is none", 404, "{\"detail\":\"Not Found\"}", /: Not Found\. This server has no such endpoint/],
+  ["a sentence with its full stop", 422, "{\"detail\":\"The rank is too high.\"}", /: The rank is too high\. Fix/],
+  ["a name that is not there", 404, "{\"detail\":\"no model m\"}", /: no model m\. Check the name or id/]
+]
+
+for (const [what, status, body, told] of answers) {
+  it.effect(`${what} reads as one thing to do`, () =>
+    Effect.gen(function*() {
+      const http = yield* TinkerHttpClient.TinkerHttpClient
+      const error = yield* Effect.flip(http.request(get))
+      assert.match(error.message, told)
+      assert.notInclude(error.message, "..")
+    }).pipe(Effect.provide(transport(() => Effect.succeed(new Response(body, { status }))))))
+}
+
+for (
+  const [code, message] of [
+    ["SELF_SIGNED_CERT_IN_CHAIN", "self-signed certificate in certificate chain"],
+    ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "unable to get local issuer certificate"],
+    ["", "The certificate was not trusted"]
+  ] as const
+) {
+  it.effect(`a certificate that is not trusted (${code || message}) is told with what to do, and not asked again`, () => {
+    let sent = 0
+    return Effect.gen(function*() {
+      const http = yield* TinkerHttpClient.TinkerHttpClient
+      const error = yield* Effect.flip(http.request(get))
+      assert.match(error.message, /NODE_EXTRA_CA_CERTS/)
+      assert.strictEqual(sent, 1)
+    }).pipe(Effect.provide(transport((request) => {
+      sent += 1
+      const cause = Object.assign(new Error(message), { code })
+      return new HttpClientError.RequestError({
+        request,
+        reason: "Transport",
+        cause: new Error("fetch failed", { cause })
+      })
+    })))
+  })
+}
+
+it("a loss that no version knows is named with those that are", () => {
+  const [issue] = LossFn.issues({ lossFn: "crossEntropy" as never, data })
+  assert.match(issue!.description, /crossEntropy is not known\. Known are cross_entropy, /)
+})
