@@ -155,6 +155,8 @@ export interface TrainingDatum {
   /** Log-probabilities of the targets when they were sampled, in nats. */
   readonly logprobs?: Float32Array | undefined
   readonly advantages?: Float32Array | undefined
+  /** What is not 0 marks the tokens over which `gspo` takes its ratio. */
+  readonly sequenceRatioMask?: Float32Array | undefined
 }
 
 /**

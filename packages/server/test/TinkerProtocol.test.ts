@@ -228,7 +228,7 @@ describe("TinkerProtocol: training", () => {
       const inputs = (inputs: Record<string, TensorData.TensorData>, lossFn = "cross_entropy") =>
         wrong({ data: [Wire.datum("ok!"), Wire.datum("abc", inputs)], lossFn })
       assert.include(yield* wrong({ data: [] }), "no datum")
-      assert.include(yield* wrong({ lossFn: "gspo" }), "gspo")
+      assert.include(yield* wrong({ lossFn: "stable_reinforce" }), "stable_reinforce")
       assert.include(yield* wrong({ lossFnConfig: { beta: 1 } }), "beta")
       assert.include(yield* wrong({ lossFn: "ppo", lossFnConfig: { clipLowThreshold: "low" } }), "clip_low_threshold")
       assert.include(yield* inputs({ weights: TensorData.float32([1]) }), "datum 1: weights has shape [1]")

@@ -42,25 +42,28 @@ export const make = (
     return { data, loss }
   })
 
-/** Names of settings on the wire, where they differ. */
+/** Names of settings and inputs on the wire, where they differ. */
 const wireNames: ReadonlyMap<string, string> = new Map([
   ["clipLowThreshold", "clip_low_threshold"],
-  ["clipHighThreshold", "clip_high_threshold"]
+  ["clipHighThreshold", "clip_high_threshold"],
+  ["sequenceRatioMask", "sequence_ratio_mask"]
 ])
 
 const isLoss = (name: string): name is Loss["_tag"] => Object.hasOwn(TokenLoss.settings, name)
 
-/** Names that the hosted service takes too, without saying what it computes. */
-const unpublished: ReadonlySet<string> = new Set(["gspo", "stable_reinforce", "custom"])
+/** Names that the hosted service takes too, and why they are not computed here. */
+const refused: ReadonlyMap<string, string> = new Map([
+  ["stable_reinforce", ", for no public formula of it is known: use importance_sampling, or cispo for a bounded ratio"],
+  ["custom", ", for it takes no losses of others: compute yours on the client"]
+])
 
 const lossOf = (
   lossFn: string,
   config: Readonly<Record<string, number | string>>
 ): Either.Either<Loss, string> => {
   if (!isLoss(lossFn)) {
-    const why = unpublished.has(lossFn) ? ", for no public formula of it is known" : ""
     return Either.left(
-      `the loss ${lossFn} is not computed by this server${why}; it computes ${
+      `the loss ${lossFn} is not computed by this server${refused.get(lossFn) ?? ""}; it computes ${
         enumerated(Object.keys(TokenLoss.settings))
       }`
     )
@@ -95,14 +98,19 @@ const lossOf = (
 }
 
 /** `mask` is for the caller's own use. */
-const knownInputs = new Set(["targetTokens", "weights", "logprobs", "advantages", "mask"])
+const knownInputs = new Set(["targetTokens", "weights", "logprobs", "advantages", "mask", "sequenceRatioMask"])
 
 const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<TrainingDatum, string> =>
   Either.gen(function*() {
     const inputs = datum.lossFnInputs
     const tokens = yield* tokensOf(datum.modelInput, baseModel)
-    const unknown = Object.keys(inputs).find((name) => !knownInputs.has(name))
-    if (unknown !== undefined) return yield* Either.left(`the loss ${loss._tag} does not read the input ${unknown}`)
+    const unknown = Object.keys(inputs).find((name) =>
+      !knownInputs.has(name) || (name === "sequenceRatioMask" && loss._tag !== "gspo")
+    )
+    if (unknown !== undefined) {
+      const name = wireNames.get(unknown) ?? unknown
+      return yield* Either.left(`the loss ${loss._tag} does not read the input ${name}`)
+    }
     const policy = loss._tag !== "cross_entropy"
     const given = inputs.targetTokens
     if (given === undefined) return yield* Either.left("target_tokens is missing")
@@ -119,22 +127,31 @@ const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<
     }
     const targets = yield* dense("target_tokens", given, [tokens.length, ...given.shape.slice(1, 2)])
     yield* checkTargets(targets.data, baseModel)
-    const floats = (name: "weights" | "logprobs" | "advantages", required: boolean) =>
+    const floats = (key: "weights" | "logprobs" | "advantages" | "sequenceRatioMask", required: boolean) =>
       Either.gen(function*() {
-        const tensor = inputs[name]
+        const tensor = inputs[key]
+        const name = wireNames.get(key) ?? key
         if (tensor === undefined) {
           return required ? yield* Either.left(`${name} is missing, and the loss ${loss._tag} needs it`) : undefined
         }
         if (tensor.dtype !== "float32") return yield* Either.left(`${name} is ${tensor.dtype}; it must be float32`)
         return (yield* dense(name, tensor, targets.shape)).data
       })
+    const sequenceRatioMask = yield* floats("sequenceRatioMask", false)
+    if (sequenceRatioMask?.every((mark) => mark === 0)) {
+      return yield* Either.left(
+        "sequence_ratio_mask marks no token, so there is no ratio: mark the sampled ones, or leave it out for those with an "
+          + "advantage"
+      )
+    }
     return {
       tokens,
       targetTokens: TensorData.toInt32Array(targets),
       targetsPerToken: targets.shape[1],
       weights: yield* floats("weights", false),
       logprobs: yield* floats("logprobs", policy),
-      advantages: yield* floats("advantages", policy)
+      advantages: yield* floats("advantages", policy),
+      sequenceRatioMask
     }
   })
 
