@@ -172,6 +172,47 @@ export const readSettings = (
   })
 
 /**
+ * A base model of the command line: a folder, or the name by which clients ask for it and the folder, with = between them.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parseModel = (text: string): Effect.Effect<string | LlamaEngine.NamedFolder, UsageError> => {
+  const [name = "", ...rest] = text.split("=")
+  const folder = rest.join("=")
+  if (rest.length === 0) return Effect.succeed(text)
+  if (!modelName.test(name)) {
+    return new UsageError({
+      description: `--model ${text}: ${JSON.stringify(name)} is no name of a model. Give NAME=FOLDER with a name as `
+        + "Qwen/Qwen3-8B, also for a folder that has a = in its path."
+    })
+  }
+  return folder === ""
+    ? new UsageError({ description: `--model ${text} names no folder. Give NAME=FOLDER.` })
+    : Effect.succeed({ name, folder })
+}
+
+/** Up to three parts, as of the hosted service, and a variant. */
+const modelName = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*){0,2}(:[\w.-]+)?$/
+
+/**
+ * Base models of the command line. Fails for two of one name.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parseModels = (
+  texts: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<string | LlamaEngine.NamedFolder>, UsageError> =>
+  Effect.flatMap(Effect.forEach(texts, parseModel), (models) => {
+    const names = models.flatMap((model) => typeof model === "string" ? [] : [model.name])
+    const twice = names.find((name, i) => names.indexOf(name) < i)
+    return twice === undefined
+      ? Effect.succeed(models)
+      : new UsageError({ description: `--model ${twice} was given twice. Give each folder a name of its own.` })
+  })
+
+/**
  * Whether only programs of this machine can reach the address.
  *
  * @since 0.1.0

@@ -94,3 +94,25 @@ it("the address for clients is one of a server as a whole", () => {
     assert.isTrue(Either.isLeft(checked(text)), text)
   }
 })
+
+it("a base model is a folder, or a name with the folder behind it, and what is neither is told with the option", () => {
+  const parsed = (...texts: ReadonlyArray<string>) => Effect.runSync(Effect.either(ServeOptions.parseModels(texts)))
+  const folder = "./folder"
+  assert.deepStrictEqual(
+    parsed("/models/qwen3", "Qwen/Qwen3-8B=./folder", "org/model/long:variant=./folder", "plain=./a=b"),
+    Either.right([
+      "/models/qwen3",
+      { name: "Qwen/Qwen3-8B", folder },
+      { name: "org/model/long:variant", folder },
+      { name: "plain", folder: "./a=b" }
+    ])
+  )
+  for (
+    const text of ["./a=b", "=./folder", "/a=b", "a//b=./folder", "a b=./folder", "a/b/c/d=./folder", "a/..=./folder"]
+  ) {
+    const refused = parsed(text)
+    assert.isTrue(Either.isLeft(refused), text)
+    if (Either.isLeft(refused)) assert.include(refused.left.message, `--model ${text}: `)
+  }
+  for (const texts of [["Qwen/Qwen3-8B="], ["one=./a", "one=./b"]]) assert.isTrue(Either.isLeft(parsed(...texts)))
+})

@@ -31,6 +31,7 @@ import * as CheckpointRoutes from "./internal/checkpointRoutes.js"
 import * as DownloadRoutes from "./internal/downloadRoutes.js"
 import * as FutureRoutes from "./internal/futureRoutes.js"
 import * as Http from "./internal/http.js"
+import * as HubRoutes from "./internal/hubRoutes.js"
 import * as MetricRoutes from "./internal/metricRoutes.js"
 import * as Metrics from "./internal/metrics.js"
 import * as ModelRoutes from "./internal/modelRoutes.js"
@@ -260,6 +261,7 @@ const makeAll = (options: Options, ownOrigin: string) =>
     const weights = WeightsRoutes.make(state, authentication.userOf)
     const checkpoints = CheckpointRoutes.make(state, weights.ownerOfToken)
     const downloads = DownloadRoutes.make(state, { urlLifetime: options.fileUrlLifetime, archives: options.archives })
+    const hub = HubRoutes.make(state.engine.baseModels)
     const runs = TrainingRunRoutes.make(state)
     const sessionLists = SessionListRoutes.make(state)
     const results = FutureRoutes.make(state)
@@ -428,6 +430,16 @@ const makeAll = (options: Options, ownOrigin: string) =>
       retrieveFuture: results.retrieveFuture,
       retrieveFutures: results.retrieveFutures,
       cancelFuture: results.cancelFuture,
+      hubFile: hub.file,
+      hubModel: hub.model,
+      hubRevision: hub.model,
+      hubTree: hub.tree,
+      hubFolder: hub.tree,
+      hubFileByName: hub.file,
+      hubModelByName: hub.model,
+      hubRevisionByName: hub.model,
+      hubTreeByName: hub.tree,
+      hubFolderByName: hub.tree,
       metrics: MetricRoutes.make(state, metrics).figures,
       openApi: () => Effect.succeed(Http.json(description ??= OpenApi.make()))
     }
