@@ -2,7 +2,7 @@
  * What the server is told in files: who may use it, and settings beyond the command line.
  */
 import type * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
-import type * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
+import * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
 import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
@@ -62,6 +62,8 @@ export const Settings = Schema.parseJson(Schema.Struct({
   client_config: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
   /** The same for those that clients ask for again and again. */
   dynamic_config: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  /** Clients exchange their key for a token of this lifetime; each asks anew a minute before the end. */
+  token_lifetime_seconds: Schema.optional(Schema.Int.pipe(Schema.greaterThanOrEqualTo(120))),
   /** US dollars: tokens by base model, a million of each kind; and a gigabyte stored for a month. */
   prices: Schema.optional(Schema.Struct({
     tokens: Schema.optional(Schema.Record({
@@ -151,9 +153,18 @@ export const readSettings = (
       }
     )
     const timeout = settings.session_timeout_seconds
+    const lifetime = settings.token_lifetime_seconds
+    const jwt = lifetime === undefined ? undefined : { lifetime: lifetime * 1000 }
+    const { client_config: clientConfig, dynamic_config: dynamicConfig } = settings
+    const [issue] = TinkerProtocol.settingIssues({ clientConfig, dynamicConfig, jwt })
+    if (issue !== undefined) {
+      const setting = issue.setting.replace("Config", "_config")
+      return yield* new UsageError({ description: `--settings ${file}: ${setting} ${issue.description}` })
+    }
     return {
-      clientConfig: settings.client_config,
-      dynamicConfig: settings.dynamic_config,
+      jwt,
+      clientConfig,
+      dynamicConfig,
       prices: settings.prices && { tokens: settings.prices.tokens, gigabyteMonth: settings.prices.gigabyte_month },
       sessionTimeout: timeout === undefined ? undefined : timeout * 1000,
       maxSessions: settings.max_sessions,

@@ -72,7 +72,7 @@ const flags = {
   ),
   settings: Options.text("settings").pipe(
     Options.withDescription(
-      "JSON file of client_config, dynamic_config, prices (tokens by base model, gigabyte_month), "
+      "JSON file of client_config, dynamic_config, token_lifetime_seconds, prices (tokens by base model, gigabyte_month), "
         + "session_timeout_seconds, max_sessions, max_body_bytes, max_concurrent_samples, max_models, max_waiting_bytes, "
         + "sample_logprobs (raw unless processed), keep_live_models (true unless false) "
         + "and engine (threads, max_memory_bytes and niceness of each model's process)"

@@ -28,7 +28,7 @@ describe("metrics", () => {
       const held = yield* Effect.fork(
         Wire.post("retrieve_future", { request_id: `${modelId}:3`, allow_metadata_only: false })
       )
-      yield* TestClock.adjust("20 seconds")
+      yield* TestClock.adjust("40 seconds")
       yield* held
       const text = yield* scrape
       const requests = (method: string, route: string, status: number) =>

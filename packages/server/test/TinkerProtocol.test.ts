@@ -303,12 +303,12 @@ describe("TinkerProtocol: training", () => {
       assert.isAbove(metrics["unclipped_grad_l2:mean"]!, 0)
     }).pipe(Effect.provide(Wire.server())))
 
-  it.effect("says what a request waits for, after holding the question for 20 seconds", () =>
+  it.effect("says what a request waits for, after holding the question for 40 seconds", () =>
     Effect.gen(function*() {
       const { modelId } = yield* Wire.readyModel
       const submitted = yield* Wire.optimStep(modelId, 3)
       const asking = yield* Effect.fork(Wire.result(submitted))
-      yield* TestClock.adjust("19 seconds")
+      yield* TestClock.adjust("39 seconds")
       assert.isTrue((yield* Fiber.poll(asking))._tag === "None")
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual((yield* Fiber.join(asking)).body, {
