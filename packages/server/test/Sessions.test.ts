@@ -43,7 +43,7 @@ it.effect("sessions are bounded: the empty one that was unused for longest makes
     const refused = yield* create
     assert.strictEqual(refused.status, 429)
     assert.strictEqual(refused.retryAfter, "30")
-    yield* TestClock.adjust("40 seconds")
+    yield* TestClock.adjust("20 seconds")
     assert.strictEqual(yield* heartbeat(first.id), 200)
     // Of the second nothing was heard for longer than of the first.
     const third = yield* create
