@@ -1,6 +1,7 @@
-// Drives our server and `serve` with the Python SDK, and with an older one, with its command line, and compares the list of its names, from
-// which people migrate, with what it has. Virtual environments are kept in the user's cache folder. Ends with status 77, which
-// stands for "skipped", where there are no Python packages to be had.
+// Drives our server and `serve` with the Python SDK, and with an older one, with its command line and with recipes of its cookbook, and
+// compares the list of its names, from which people migrate, with what it has. `sdk` or `cookbook` as an argument runs that part alone.
+// Virtual environments are kept in the user's cache folder. Ends with status 77, which stands for "skipped", where there are no
+// Python packages to be had for a part.
 import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { delimiter } from "node:path"
@@ -9,27 +10,49 @@ import { NotAvailable, packagesOf, pythonWith } from "./python.mjs"
 const script = "packages/server/scripts/interop.py"
 if (!existsSync(script)) throw new Error(`run this from the repository's root: there is no ${script}`)
 
-const prepare = () => {
+const sdk = () => {
+  const newest = pythonWith("interop", ["tinker==0.38.0"])
+  const older = pythonWith("interop", ["tinker==0.25.0"])
+
+  const list = "packages/tinker/test/fixtures/python-names.txt"
+  const names = execFileSync(newest, ["packages/tinker/scripts/python_names.py"], { encoding: "utf8" })
+  if (names !== readFileSync(list, "utf8")) {
+    throw new Error(`${list} is not what this SDK has: write it anew with packages/tinker/scripts/python_names.py`)
+  }
+
+  // PyTorch, which custom losses of the Python SDK need, is large: it is used where `npm run interop:torch` has installed it.
+  const torch = packagesOf("torch")
+  const path = [process.env.PYTHONPATH, torch].filter(Boolean).join(delimiter)
+  execFileSync(newest, [script], { stdio: "inherit", env: { ...process.env, PYTHONPATH: path } })
+  execFileSync(newest, ["packages/server/scripts/interop_serve.py"], { stdio: "inherit" })
+  execFileSync(older, ["packages/server/scripts/interop_older.py"], { stdio: "inherit" })
+  if (torch === undefined) console.log("custom losses of the Python SDK were not tried, as there is no torch here")
+}
+
+const cookbook = () => {
+  // What version 0.6.1 says that it needs, but for its vendor's renderers, whose newest release to be had is older than it asks for;
+  // the recipes that are run here do without.
+  const python = pythonWith(
+    "cookbook",
+    [
+      ...["tinker==0.38.0", "torch==2.15.0", "transformers==5.24.0", "huggingface-hub==2.4.0", "datasets==5.2.0", "pyrage==1.4.0"],
+      ...["aiohttp", "anyio", "blobfile", "chz", "cloudpickle", "numpy", "pillow", "pydantic", "rich", "safetensors", "termcolor"],
+      ...["tiktoken", "tqdm", "math-verify", "pylatexenc", "sympy"]
+    ],
+    ["tinker-cookbook==0.6.1", "tml-renderers==0.2.1"]
+  )
+  execFileSync(python, ["packages/server/scripts/interop_cookbook.py"], { stdio: "inherit" })
+}
+
+const parts = { sdk, cookbook }
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts)
+for (const name of wanted) {
+  if (!Object.hasOwn(parts, name)) throw new Error(`there is no part ${name}, only ${Object.keys(parts).join(" and ")}`)
   try {
-    return { newest: pythonWith("interop", ["tinker==0.38.0"]), older: pythonWith("interop", ["tinker==0.25.0"]) }
+    parts[name]()
   } catch (error) {
     if (!(error instanceof NotAvailable)) throw error
-    console.log(`skipped: ${error.message}`)
-    process.exit(77)
+    console.log(`${name} skipped: ${error.message}`)
+    process.exitCode = 77
   }
 }
-const { newest, older } = prepare()
-
-const list = "packages/tinker/test/fixtures/python-names.txt"
-const names = execFileSync(newest, ["packages/tinker/scripts/python_names.py"], { encoding: "utf8" })
-if (names !== readFileSync(list, "utf8")) {
-  throw new Error(`${list} is not what this SDK has: write it anew with packages/tinker/scripts/python_names.py`)
-}
-
-// PyTorch, which custom losses of the Python SDK need, is large: it is used where `npm run interop:torch` has installed it.
-const torch = packagesOf("torch")
-const path = [process.env.PYTHONPATH, torch].filter(Boolean).join(delimiter)
-execFileSync(newest, [script], { stdio: "inherit", env: { ...process.env, PYTHONPATH: path } })
-execFileSync(newest, ["packages/server/scripts/interop_serve.py"], { stdio: "inherit" })
-execFileSync(older, ["packages/server/scripts/interop_older.py"], { stdio: "inherit" })
-if (torch === undefined) console.log("custom losses of the Python SDK were not tried, as there is no torch here")

@@ -8,19 +8,25 @@ export class NotAvailable extends Error {}
 
 const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "effect-tinker")
 
-/** A Python with these packages: a virtual environment in the user's cache folder, made at its first use. */
-export const pythonWith = (name, packages) => {
-  const folder = join(cache, `${name}-${packages.join("-").replace(/[^\w.-]/g, "_")}`)
+/**
+ * A Python with these packages: a virtual environment in the user's cache folder, made at its first use. `alone` come without what they
+ * say they need.
+ */
+export const pythonWith = (name, packages, alone = []) => {
+  const named = alone.length === 0 ? packages : alone
+  const folder = join(cache, `${name}-${named.join("-").replace(/[^\w.-]/g, "_")}`)
   const python = join(folder, process.platform === "win32" ? "Scripts/python.exe" : "bin/python")
   if (!existsSync(join(folder, "complete"))) {
     rmSync(folder, { recursive: true, force: true })
     mkdirSync(folder, { recursive: true })
-    console.log(`making ${folder} with ${packages.join(", ")}`)
+    console.log(`making ${folder} with ${[...packages, ...alone].join(", ")}`)
     try {
       execFileSync(process.env.PYTHON ?? "python3", ["-m", "venv", folder], { stdio: "inherit" })
-      execFileSync(python, ["-m", "pip", "install", "--quiet", "--retries", "2", ...packages], { stdio: "inherit" })
+      const install = ["-m", "pip", "install", "--quiet", "--retries", "2"]
+      execFileSync(python, [...install, ...packages], { stdio: "inherit" })
+      if (alone.length > 0) execFileSync(python, [...install, "--no-deps", ...alone], { stdio: "inherit" })
     } catch (cause) {
-      throw new NotAvailable(`${packages.join(", ")} cannot be installed into a virtual environment`, { cause })
+      throw new NotAvailable(`${[...packages, ...alone].join(", ")} cannot be installed into a virtual environment`, { cause })
     }
     mkdirSync(join(folder, "complete"))
   }

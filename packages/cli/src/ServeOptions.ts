@@ -2,7 +2,7 @@
  * What the server is told in files: who may use it, and settings beyond the command line.
  */
 import type * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
-import type * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
+import * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
 import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
@@ -62,6 +62,8 @@ export const Settings = Schema.parseJson(Schema.Struct({
   client_config: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
   /** The same for those that clients ask for again and again. */
   dynamic_config: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  /** Clients exchange their key for a token of this lifetime; each asks anew a minute before the end. */
+  token_lifetime_seconds: Schema.optional(Schema.Int.pipe(Schema.greaterThanOrEqualTo(120))),
   /** US dollars: tokens by base model, a million of each kind; and a gigabyte stored for a month. */
   prices: Schema.optional(Schema.Struct({
     tokens: Schema.optional(Schema.Record({
@@ -151,9 +153,18 @@ export const readSettings = (
       }
     )
     const timeout = settings.session_timeout_seconds
+    const lifetime = settings.token_lifetime_seconds
+    const jwt = lifetime === undefined ? undefined : { lifetime: lifetime * 1000 }
+    const { client_config: clientConfig, dynamic_config: dynamicConfig } = settings
+    const [issue] = TinkerProtocol.settingIssues({ clientConfig, dynamicConfig, jwt })
+    if (issue !== undefined) {
+      const setting = issue.setting.replace("Config", "_config")
+      return yield* new UsageError({ description: `--settings ${file}: ${setting} ${issue.description}` })
+    }
     return {
-      clientConfig: settings.client_config,
-      dynamicConfig: settings.dynamic_config,
+      jwt,
+      clientConfig,
+      dynamicConfig,
       prices: settings.prices && { tokens: settings.prices.tokens, gigabyteMonth: settings.prices.gigabyte_month },
       sessionTimeout: timeout === undefined ? undefined : timeout * 1000,
       maxSessions: settings.max_sessions,
@@ -169,6 +180,47 @@ export const readSettings = (
         niceness: settings.engine.niceness
       }
     }
+  })
+
+/**
+ * A base model of the command line: a folder, or the name by which clients ask for it and the folder, with = between them.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parseModel = (text: string): Effect.Effect<string | LlamaEngine.NamedFolder, UsageError> => {
+  const [name = "", ...rest] = text.split("=")
+  const folder = rest.join("=")
+  if (rest.length === 0) return Effect.succeed(text)
+  if (!modelName.test(name)) {
+    return new UsageError({
+      description: `--model ${text}: ${JSON.stringify(name)} is no name of a model. Give NAME=FOLDER with a name as `
+        + "Qwen/Qwen3-8B, also for a folder that has a = in its path."
+    })
+  }
+  return folder === ""
+    ? new UsageError({ description: `--model ${text} names no folder. Give NAME=FOLDER.` })
+    : Effect.succeed({ name, folder })
+}
+
+/** Up to three parts, as of the hosted service, and a variant. */
+const modelName = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*){0,2}(:[\w.-]+)?$/
+
+/**
+ * Base models of the command line. Fails for two of one name.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parseModels = (
+  texts: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<string | LlamaEngine.NamedFolder>, UsageError> =>
+  Effect.flatMap(Effect.forEach(texts, parseModel), (models) => {
+    const names = models.flatMap((model) => typeof model === "string" ? [] : [model.name])
+    const twice = names.find((name, i) => names.indexOf(name) < i)
+    return twice === undefined
+      ? Effect.succeed(models)
+      : new UsageError({ description: `--model ${twice} was given twice. Give each folder a name of its own.` })
   })
 
 /**

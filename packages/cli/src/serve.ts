@@ -37,7 +37,8 @@ const flags = {
   ),
   model: Options.text("model").pipe(
     Options.withDescription(
-      "Hugging Face folder of a base model; again for each other. Default: the small one that comes along"
+      "Hugging Face folder of a base model, or NAME=FOLDER for the name by which clients ask for it, as "
+        + "Qwen/Qwen3-8B=./folder; again for each other. Default: the small one that comes along"
     ),
     Options.repeated
   ),
@@ -71,7 +72,7 @@ const flags = {
   ),
   settings: Options.text("settings").pipe(
     Options.withDescription(
-      "JSON file of client_config, dynamic_config, prices (tokens by base model, gigabyte_month), "
+      "JSON file of client_config, dynamic_config, token_lifetime_seconds, prices (tokens by base model, gigabyte_month), "
         + "session_timeout_seconds, max_sessions, max_body_bytes, max_concurrent_samples, max_models, max_waiting_bytes, "
         + "sample_logprobs (raw unless processed), keep_live_models (true unless false) "
         + "and engine (threads, max_memory_bytes and niceness of each model's process)"
@@ -96,18 +97,25 @@ const logRestored = (restored: TinkerProtocol.Restored) =>
     if (line !== undefined) process.stderr.write(`${line}\n`)
   })
 
-const listening = Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
-  Effect.sync(() => {
-    if (address._tag !== "TcpAddress") return
-    const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname
-    process.stdout.write(`listening on http://${host}:${address.port}\n`)
-  }))
+/** For programs the address alone; for people also how those in Python find it. */
+const listening = (publicUrl: string | undefined) =>
+  Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
+    Effect.sync(() => {
+      if (address._tag !== "TcpAddress") return
+      const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname
+      const url = `http://${host}:${address.port}`
+      process.stdout.write(`listening on ${url}\n`)
+      const reached = publicUrl ?? url
+      process.stderr.write(
+        `Python programs find models and their tokenizers here with TINKER_BASE_URL=${reached} HF_ENDPOINT=${reached}\n`
+      )
+    }))
 
 interface Place {
   readonly port: number
   readonly host: string
   /** None for the one that comes along. */
-  readonly model: ReadonlyArray<string>
+  readonly model: ReadonlyArray<string | LlamaEngine.NamedFolder>
   readonly data: Option.Option<string>
 }
 
@@ -117,7 +125,8 @@ const command = Command.make(
   ({ allowHost, data, host, keyFile, model, port, publicUrl, quiet, settings }) =>
     Effect.gen(function*() {
       yield* ServeOptions.checkExposure(host, Option.isSome(keyFile))
-      return {
+      const models = yield* ServeOptions.parseModels(model)
+      const options = {
         allowedHosts: allowHost,
         publicUrl: Option.isSome(publicUrl) ? yield* ServeOptions.checkPublicUrl(publicUrl.value) : undefined,
         ...(Option.isSome(settings) ? yield* ServeOptions.readSettings(settings.value) : {}),
@@ -130,20 +139,27 @@ const command = Command.make(
         onAnswer: quiet ? undefined : logLine,
         onRestored: logRestored
       }
-    }).pipe(
-      Effect.flatMap((options) => launch(options, { data, host, model, port }))
-    )
+      yield* launch(options, { data, host, model: models, port })
+    })
 ).pipe(Command.withDescription("Starts a Tinker server that trains on this machine."))
 
 /** For ever; but a server whose engine is not started any more ends, so that whoever watches over it starts it anew. */
 const computing = ({ losses }: Engine.Service) =>
   losses === undefined ? Effect.never : Effect.zipRight(Stream.runDrain(losses), Effect.never)
 
+const engine = (models: Place["model"], options: LlamaEngine.Options | undefined) =>
+  models.length === 0
+    ? LlamaEngine.layer(ShippedModel.folder, options)
+    : Layer.mapError(LlamaEngine.layer(models, options), (error) =>
+      error.reason === "UnsupportedModel"
+        ? new UsageError({ description: `--model: ${error.description}`, cause: error })
+        : error)
+
 const launch = (options: TinkerProtocol.Options & ServeOptions.LocalOptions, { data, host, model, port }: Place) =>
   Layer.build(
-    Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening)).pipe(
+    Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening(options.publicUrl))).pipe(
       Layer.provide(NodeServer.layer({ port, host })),
-      Layer.provideMerge(LlamaEngine.layer(model.length === 0 ? ShippedModel.folder : model, options.engine)),
+      Layer.provideMerge(engine(model, options.engine)),
       Layer.provide(
         Option.match(data, {
           onNone: () => CheckpointStore.layerMemory,

@@ -63,7 +63,35 @@ it.scoped("settings have the names of the wire, and one that there is not is nam
     assert.include(yield* refused("{\"max_models\": 0}"), "max_models")
     assert.include(yield* refused("{\"pricess\": {}}"), "pricess")
     assert.include(yield* refused("{\"prices\": {\"gigabyte_month\": -1}}"), "prices.gigabyte_month")
+    assert.include(yield* refused("{\"token_lifetime_seconds\": 60}"), "token_lifetime_seconds")
     yield* refused("no JSON")
+  }).pipe(Effect.provide(NodeContext.layer)))
+
+it.scoped("settings by which every client would fail or wait for ever are named", () =>
+  Effect.gen(function*() {
+    const read = (settings: unknown) =>
+      Effect.flatMap(fileOf(JSON.stringify(settings)), (file) => Effect.either(ServeOptions.readSettings(file)))
+    for (
+      const [settings, named] of [
+        [{ client_config: { fwdbwd_max_chunk_len: 0 } }, "client_config.fwdbwd_max_chunk_len"],
+        [{ client_config: { fwdbwd_max_chunk_len: "two" } }, "client_config.fwdbwd_max_chunk_len"],
+        [{ client_config: { sample_max_concurrent_requests: 1.5 } }, "client_config.sample_max_concurrent_requests"],
+        [{ client_config: { parallel_fwdbwd_chunks: null } }, "client_config.parallel_fwdbwd_chunks"],
+        [{ client_config: { pjwt_auth_enabled: true } }, "client_config.pjwt_auth_enabled"],
+        [{ client_config: { pjwt_auth_enabled: false }, token_lifetime_seconds: 600 }, "pjwt_auth_enabled"],
+        [{ client_config: { custom_loss_server_side: true } }, "client_config.custom_loss_server_side"],
+        [{ client_config: { credential_default_source: "keychain" } }, "client_config.credential_default_source"],
+        [{ dynamic_config: { refresh_interval_sec: -5 } }, "dynamic_config.refresh_interval_sec"]
+      ] as const
+    ) {
+      const result = yield* read(settings)
+      assert.isTrue(Either.isLeft(result) && result.left.message.includes(`${named} must be`), JSON.stringify(settings))
+    }
+    const fine = yield* read({
+      client_config: { pjwt_auth_enabled: true, billing_exception_max_pause_duration_sec: 0, of_a_newer_client: "x" },
+      token_lifetime_seconds: 600
+    })
+    assert.deepStrictEqual(Either.map(fine, ({ jwt }) => jwt), Either.right({ lifetime: 600_000 }))
   }).pipe(Effect.provide(NodeContext.layer)))
 
 it("what there is of an earlier server is told in a line, and nothing is not", () => {
@@ -93,4 +121,26 @@ it("the address for clients is one of a server as a whole", () => {
   for (const text of ["tinker.example.org", "ftp://a", "https://a/b", "https://a/?b", ""]) {
     assert.isTrue(Either.isLeft(checked(text)), text)
   }
+})
+
+it("a base model is a folder, or a name with the folder behind it, and what is neither is told with the option", () => {
+  const parsed = (...texts: ReadonlyArray<string>) => Effect.runSync(Effect.either(ServeOptions.parseModels(texts)))
+  const folder = "./folder"
+  assert.deepStrictEqual(
+    parsed("/models/qwen3", "Qwen/Qwen3-8B=./folder", "org/model/long:variant=./folder", "plain=./a=b"),
+    Either.right([
+      "/models/qwen3",
+      { name: "Qwen/Qwen3-8B", folder },
+      { name: "org/model/long:variant", folder },
+      { name: "plain", folder: "./a=b" }
+    ])
+  )
+  for (
+    const text of ["./a=b", "=./folder", "/a=b", "a//b=./folder", "a b=./folder", "a/b/c/d=./folder", "a/..=./folder"]
+  ) {
+    const refused = parsed(text)
+    assert.isTrue(Either.isLeft(refused), text)
+    if (Either.isLeft(refused)) assert.include(refused.left.message, `--model ${text}: `)
+  }
+  for (const texts of [["Qwen/Qwen3-8B="], ["one=./a", "one=./b"]]) assert.isTrue(Either.isLeft(parsed(...texts)))
 })

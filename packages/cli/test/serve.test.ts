@@ -1,6 +1,6 @@
 import { ShippedModel } from "@effect-tinker/engine"
 import { TinkerNode } from "@effect-tinker/node"
-import { FileSystem } from "@effect/platform"
+import { FetchHttpClient, FileSystem, HttpClient } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Schedule } from "effect"
@@ -70,7 +70,7 @@ it.scopedLive("does not open itself to the network without keys, and says what t
 it.scopedLive("says what is wrong with a folder that is no model", () =>
   Effect.gen(function*() {
     const child = yield* serve("--port", "0", "--model", "/nonexistent")
-    assert.include(yield* readUntil(child.stderr, /\n/), "error: /nonexistent/config.json")
+    assert.include(yield* readUntil(child.stderr, /\n/), "error: --model: /nonexistent/config.json")
   }))
 
 it.scopedLive(
@@ -94,6 +94,34 @@ it.scopedLive(
       yield* exitCode(first)
       const third = yield* serve("--port", "0", "--data", folder)
       assert.match(yield* readUntil(third.stdout, /\n/), /^listening on/)
+    }).pipe(Effect.provide(NodeContext.layer)),
+  60_000
+)
+
+it.scopedLive(
+  "serves a folder under the name that it is given, with its tokenizer, and says how Python programs find both",
+  () =>
+    Effect.gen(function*() {
+      const child = yield* serve("--port", "0", "--model", `Qwen/Qwen3-8B=${ShippedModel.folder}`)
+      const hint = yield* Effect.fork(readUntil(child.stderr, /\n/))
+      const url = (yield* readUntil(child.stdout, /\n/)).replace("listening on ", "").trim()
+      assert.include(yield* Fiber.join(hint), `TINKER_BASE_URL=${url} HF_ENDPOINT=${url}\n`)
+      const { loss, tokenizer } = yield* Effect.gen(function*() {
+        const service = yield* ServiceClient.ServiceClient
+        const training = yield* service.createLoraTrainingClient({ baseModel: "Qwen/Qwen3-8B", rank: 4, seed: 1 })
+        const data = [Datum.fromTokens(Int32Array.of(1, 2, 3, 4), new Float32Array(4).fill(1))]
+        const { metrics } = yield* ApiFuture.flatten(training.forward({ data, lossFn: "cross_entropy" }))
+        const client = yield* HttpClient.HttpClient
+        const answer = yield* client.get(`${url}/Qwen/Qwen3-8B/resolve/main/tokenizer.json`)
+        return { loss: metrics["loss:sum"], tokenizer: yield* answer.text }
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(Tinker.layer({ baseUrl: url }).pipe(Layer.provide(TinkerNode.layer))),
+        Effect.provide(FetchHttpClient.layer)
+      )
+      assert.isAbove(loss!, 0)
+      const fs = yield* FileSystem.FileSystem
+      assert.strictEqual(tokenizer, yield* fs.readFileString(`${ShippedModel.folder}/tokenizer.json`))
     }).pipe(Effect.provide(NodeContext.layer)),
   60_000
 )
@@ -141,10 +169,10 @@ it.scopedLive(
   () =>
     Effect.gen(function*() {
       const server = yield* serve("--port", "0")
-      const errors = yield* Effect.fork(readUntil(server.stderr, /\n/))
+      const errors = yield* Effect.fork(readUntil(server.stderr, /^error.*\n/m))
       yield* readUntil(server.stdout, /\n/)
       yield* Effect.forkScoped(Effect.repeat(killEngine(server), Schedule.spaced("20 millis")))
-      assert.match(yield* Fiber.join(errors), /^error: the engine of \S+ has ended 6 times within 5m, .*SIGKILL/)
+      assert.match(yield* Fiber.join(errors), /^error: the engine of \S+ has ended 6 times within 5m, .*SIGKILL/m)
       assert.strictEqual(yield* exitCode(server), 1)
     }),
   60_000

@@ -7,7 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { readFile } from "node:fs/promises"
 import { availableParallelism, totalmem } from "node:os"
+import { join } from "node:path"
 import * as DecodingPass from "./DecodingPass.js"
 import * as EngineProcess from "./EngineProcess.js"
 import * as LocalEngine from "./LocalEngine.js"
@@ -58,6 +60,18 @@ export interface Budgets {
 }
 
 /**
+ * A folder whose model is called otherwise than the folder says.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface NamedFolder {
+  /** As clients ask for the model, e.g. `Qwen/Qwen3-8B`. */
+  readonly name: string
+  readonly folder: string
+}
+
+/**
  * The engine of the models in these folders, each in its own process. Fails with `UnsupportedModel` when a folder holds
  * no model that can be computed, and with `Unavailable` when there is no ONNX Runtime for this machine.
  *
@@ -65,7 +79,7 @@ export interface Budgets {
  * @category layers
  */
 export const layer = (
-  folder: string | ReadonlyArray<string>,
+  folder: string | ReadonlyArray<string | NamedFolder>,
   options: Options = {}
 ): Layer.Layer<Engine.Engine, Engine.EngineError> =>
   Layer.scoped(Engine.Engine, make(typeof folder === "string" ? [folder] : folder, options))
@@ -75,7 +89,7 @@ export const layer = (
  * @category constructors
  */
 export const make: (
-  folders: ReadonlyArray<string>,
+  folders: ReadonlyArray<string | NamedFolder>,
   options?: Options
 ) => Effect.Effect<Engine.Service, Engine.EngineError, Scope.Scope> = Effect.fn("LlamaEngine.make")(
   function*(folders, options = {}) {
@@ -86,12 +100,15 @@ export const make: (
         description: `niceness is ${niceness}; it must be a whole number from 0 to 19`
       })
     }
-    const descriptions = yield* Effect.forEach(folders, ModelFolder.describe)
+    const descriptions = yield* Effect.forEach(
+      folders,
+      (one) => typeof one === "string" ? ModelFolder.describe(one) : ModelFolder.describe(one.folder, one.name)
+    )
     const twice = descriptions.find(({ name }, i) => descriptions.findIndex((other) => other.name === name) < i)
     if (twice !== undefined) {
       return yield* new Engine.EngineError({
         reason: "UnsupportedModel",
-        description: `two folders hold a model named ${twice.name}: set _name_or_path in one's config.json`
+        description: `two folders hold a model named ${twice.name}: give one of them another name`
       })
     }
     const start = Effect.fnUntraced(function*(description: ModelFolder.Description) {
@@ -102,6 +119,7 @@ export const make: (
         Effect.tap(EngineProcess.make(), (child) =>
           child.call("start", {
             folder,
+            name,
             threads: options.threads ?? Math.min(8, availableParallelism()),
             niceness,
             ...divided
@@ -215,5 +233,19 @@ const baseModelOf = (description: ModelFolder.Description): Engine.BaseModel => 
   maxRank: LocalEngine.maxRank,
   eosTokens: description.eosTokens,
   architecture: description.architecture,
-  tokenizerId: description.name
+  tokenizerId: description.name,
+  files: new Map(
+    description.clientFiles.map((name) => [
+      name,
+      Effect.tryPromise({
+        try: () => readFile(join(description.folder, name)),
+        catch: (cause) =>
+          new Engine.EngineError({
+            reason: "UnsupportedModel",
+            description: `${name} of ${description.name} cannot be read any more`,
+            cause
+          })
+      })
+    ])
+  )
 })

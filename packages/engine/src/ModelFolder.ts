@@ -17,7 +17,7 @@ import * as Llama from "./Llama.js"
 export interface Description {
   /** Absolute. */
   readonly folder: string
-  /** `_name_or_path` of the configuration, or else the folder's own name. */
+  /** The one that was given, or `_name_or_path` of the configuration, or else the folder's own name. */
   readonly name: string
   /** E.g. `LlamaForCausalLM`. */
   readonly architecture: string
@@ -27,17 +27,42 @@ export interface Description {
   readonly maxContextLength: number
   readonly eosTokens: ReadonlyArray<number>
   readonly hasTokenizer: boolean
+  /** Names of the {@link clientFiles} that are there. */
+  readonly clientFiles: ReadonlyArray<string>
 }
 
 /**
- * What the folder says about its model, without reading the weights. Fails with `UnsupportedModel`, naming the file and
- * the field.
+ * Files by which a client makes the tokenizer of a model, and its configuration: neither weights nor programs.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const clientFiles: ReadonlyArray<string> = [
+  "config.json",
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+  "chat_template.json",
+  "vocab.json",
+  "vocab.txt",
+  "merges.txt",
+  "tokenizer.model",
+  "spiece.model",
+  "sentencepiece.bpe.model"
+]
+
+/**
+ * What the folder says about its model, without reading the weights; another name than the folder's may be given. Fails with
+ * `UnsupportedModel`, naming the file and the field.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const describe = (folder: string): Effect.Effect<Description, EngineError> =>
-  Effect.try({ try: () => describeSync(folder), catch: asEngineError })
+export const describe = (folder: string, name?: string): Effect.Effect<Description, EngineError> =>
+  Effect.try({ try: () => describeSync(folder, name), catch: asEngineError })
 
 /**
  * The weights as float32, by name; every one of `Llama.weightShapes` is there. Fails with `UnsupportedModel`.
@@ -54,7 +79,7 @@ export const weights = (description: Description): Effect.Effect<Map<string, Flo
  * @since 0.1.0
  * @category constructors
  */
-export const describeSync = (folder: string): Description => {
+export const describeSync = (folder: string, givenName?: string): Description => {
   const file = Path.resolve(folder, "config.json")
   const config = readJson(file)
   const fields = reader(file, config)
@@ -99,7 +124,7 @@ export const describeSync = (folder: string): Description => {
   // ONNX Runtime's attention over a cache wants it so; every published model is.
   if (shape.headDim % 8 !== 0) throw unsupported(`${file}: head_dim ${shape.headDim} is no multiple of 8`)
 
-  const name = config["_name_or_path"]
+  const name = givenName ?? config["_name_or_path"]
   let parameterCount = 0
   for (const dims of Llama.weightShapes(shape).values()) parameterCount += size(dims)
   return {
@@ -110,7 +135,10 @@ export const describeSync = (folder: string): Description => {
     parameterCount,
     maxContextLength,
     eosTokens: eosTokens(file, config["eos_token_id"]),
-    hasTokenizer: Fs.existsSync(Path.resolve(folder, "tokenizer.json"))
+    hasTokenizer: Fs.existsSync(Path.resolve(folder, "tokenizer.json")),
+    clientFiles: clientFiles.filter((file) =>
+      Fs.statSync(Path.resolve(folder, file), { throwIfNoEntry: false })?.isFile() === true
+    )
   }
 }
 

@@ -2,8 +2,8 @@
  * One pass of LoRA training as a graph: log-probabilities, the loss of each target, and the gradient of every adapter.
  *
  * The derivatives of the losses by the log-probabilities are computed between the forward and the backward half, so that
- * one run does both. One graph serves all losses, of which an input chooses; their formulas are those of
- * `@effect-tinker/losses`.
+ * one run does both. One graph serves all losses of which each position's needs nothing of the others, and an input chooses;
+ * their formulas are those of `@effect-tinker/losses`.
  */
 import type * as Engine from "@effect-tinker/server/Engine"
 import * as Gradient from "./Gradient.js"
@@ -68,13 +68,21 @@ export const make = (options: Options): Uint8Array => {
 }
 
 /**
+ * Losses that the graph computes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Loss = Exclude<Engine.Loss, { readonly _tag: "gspo" }>
+
+/**
  * Names of the losses, in the order that the input `loss` counts.
  *
  * @since 0.1.0
  * @category config
  */
 export const losses = ["cross_entropy", "importance_sampling", "ppo", "cispo", "dro"] as const satisfies ReadonlyArray<
-  Engine.Loss["_tag"]
+  Loss["_tag"]
 >
 
 /** Importance sampling is PPO without bounds. */
@@ -87,7 +95,7 @@ const lossOf = (graph: Graph): VocabularyHead.Loss => {
   const high = graph.input("high", [])
   const beta = graph.input("beta", [])
   const zero = graph.scalar(0)
-  const is = (name: Engine.Loss["_tag"]) => graph.equal(kind, graph.integer(losses.indexOf(name)))
+  const is = (name: Loss["_tag"]) => graph.equal(kind, graph.integer(losses.indexOf(name)))
   const [isLikelihood, isCispo, isDro] = [is("cross_entropy"), is("cispo"), is("dro")]
 
   return (logprobs, part) => {

@@ -3,6 +3,7 @@
  * a memory budget and take little more than the sequences alone would, and put back in order. Where not even one sequence would fit, the backward half computes layers again
  * instead of keeping what was in them.
  */
+import { TokenLoss } from "@effect-tinker/losses"
 import type * as Engine from "@effect-tinker/server/Engine"
 import { isFinite, nonFinite } from "./internal/finite.js"
 import { weightFeeds } from "./internal/weightFeeds.js"
@@ -22,16 +23,30 @@ export interface TrainingPass {
    * The losses of `data` and, with `gradient`, the sum of their gradients by adapter tensor. Throws an `EngineError`
    * with reason `NonFinite` when a loss or a gradient is no finite number.
    */
-  readonly run: (options: {
-    readonly lora: Engine.LoraSpec
-    /** Under PEFT names; read, not changed. */
-    readonly adapter: ReadonlyMap<string, Float32Array>
-    readonly data: ReadonlyArray<Engine.TrainingDatum>
-    readonly loss: Engine.Loss
-    readonly gradient: boolean
-    /** Ends the work before the next batch, by rejecting. */
-    readonly signal?: AbortSignal | undefined
-  }) => Promise<Engine.LossResult & { readonly gradients: ReadonlyMap<string, Float32Array> }>
+  readonly run: (options: RunOptions) => Promise<Results>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunOptions {
+  readonly lora: Engine.LoraSpec
+  /** Under PEFT names; read, not changed. */
+  readonly adapter: ReadonlyMap<string, Float32Array>
+  readonly data: ReadonlyArray<Engine.TrainingDatum>
+  readonly loss: Engine.Loss
+  readonly gradient: boolean
+  /** Ends the work before the next batch, by rejecting. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Results extends Engine.LossResult {
+  readonly gradients: ReadonlyMap<string, Float32Array>
 }
 
 /**
@@ -62,49 +77,94 @@ export const make = (options: {
     return created
   }
 
-  return {
-    run: async ({ adapter, data, gradient, loss, lora, signal }) => {
-      const shapes = Lora.shapes(config, lora, lora.rank)
-      const adapters = Object.fromEntries(
-        Array.from(shapes, ([name, shape]) => [name, runtime.float32(adapter.get(name)!, shape)])
-      )
-      const constants = { ...base, ...adapters, ...scalars(runtime, loss, lora.rank) }
-      const outputs = new Array<Engine.LossOutput>(data.length)
-      const gradients = new Map<string, Float32Array>()
+  const run = async (
+    { adapter, data, gradient, loss, lora, signal }: RunOptions & { readonly loss: TrainingGraph.Loss }
+  ): Promise<Results> => {
+    const shapes = Lora.shapes(config, lora, lora.rank)
+    const adapters = Object.fromEntries(
+      Array.from(shapes, ([name, shape]) => [name, runtime.float32(adapter.get(name)!, shape)])
+    )
+    const constants = { ...base, ...adapters, ...scalars(runtime, loss, lora.rank) }
+    const outputs = new Array<Engine.LossOutput>(data.length)
+    const gradients = new Map<string, Float32Array>()
 
-      for (const batch of batches(data, config, gradient, options.maxActivationBytes)) {
-        signal?.throwIfAborted()
-        const compiled = await session(lora, {
-          gradient,
-          recompute: batch.recompute,
-          headChunks: headChunks(config, batch.rows.length * batch.length, batch.targetsPerToken)
-        })
-        const results = await compiled.run({ ...constants, ...inputs(runtime, config, data, batch, loss) })
-        const logprobs = results["logprobs"]!.data as Float32Array
-        const losses = results["losses"]!.data as Float32Array
-        batch.rows.forEach((index, row) => {
-          const start = row * batch.length * batch.targetsPerToken
-          const end = start + data[index]!.targetTokens.length
-          outputs[index] = { logprobs: logprobs.slice(start, end), elementwiseLoss: losses.slice(start, end) }
-        })
-        if (gradient) {
-          for (const name of shapes.keys()) {
-            accumulate(gradients, name, results[`gradient:${name}`]!.data as Float32Array)
-          }
+    for (const batch of batches(data, config, gradient, options.maxActivationBytes)) {
+      signal?.throwIfAborted()
+      const compiled = await session(lora, {
+        gradient,
+        recompute: batch.recompute,
+        headChunks: headChunks(config, batch.rows.length * batch.length, batch.targetsPerToken)
+      })
+      const results = await compiled.run({ ...constants, ...inputs(runtime, config, data, batch, loss) })
+      const logprobs = results["logprobs"]!.data as Float32Array
+      const losses = results["losses"]!.data as Float32Array
+      batch.rows.forEach((index, row) => {
+        const start = row * batch.length * batch.targetsPerToken
+        const end = start + data[index]!.targetTokens.length
+        outputs[index] = { logprobs: logprobs.slice(start, end), elementwiseLoss: losses.slice(start, end) }
+      })
+      if (gradient) {
+        for (const name of shapes.keys()) {
+          accumulate(gradients, name, results[`gradient:${name}`]!.data as Float32Array)
         }
       }
+    }
 
-      let total = 0
-      for (const { elementwiseLoss } of outputs) {
-        for (let t = 0; t < elementwiseLoss.length; t++) total += elementwiseLoss[t]!
-      }
-      if (!Number.isFinite(total)) throw nonFinite(`the loss is ${total}`)
-      for (const [name, array] of gradients) {
-        if (!isFinite(array)) throw nonFinite(`the gradient of ${name} is not finite`)
-      }
-      return { outputs, loss: total, gradients }
+    const total = sum(outputs)
+    for (const [name, array] of gradients) {
+      if (!isFinite(array)) throw nonFinite(`the gradient of ${name} is not finite`)
+    }
+    return { outputs, loss: total, gradients }
+  }
+
+  /**
+   * A loss whose terms need the log-probabilities of the whole sequence, of which a graph has parts at a time. So they are
+   * computed first; then the gradient is that of cross entropy whose weights are the derivatives.
+   */
+  const runInTwo = async (options: RunOptions): Promise<Results> => {
+    const { data, loss } = options
+    const likelihood = { _tag: "cross_entropy" } as const
+    const unweighted = data.map(({ targetTokens, tokens }) => ({ targetTokens, tokens }))
+    const scored = await run({ ...options, data: unweighted, loss: likelihood, gradient: false })
+    const computed = data.map((datum, i) =>
+      TokenLoss.compute(loss, {
+        logprobs: scored.outputs[i]!.logprobs,
+        weights: datum.weights,
+        samplingLogprobs: datum.logprobs,
+        advantages: datum.advantages,
+        sequenceRatioMask: datum.sequenceRatioMask
+      })
+    )
+    const outputs = computed.map(({ elementwiseLoss }, i) => ({
+      logprobs: scored.outputs[i]!.logprobs,
+      elementwiseLoss
+    }))
+    const total = sum(outputs)
+    if (!options.gradient) return { outputs, loss: total, gradients: new Map() }
+    const weighted = computed.map(({ gradient }, i) => ({
+      ...unweighted[i]!,
+      weights: gradient.map((slope) => -slope)
+    }))
+    const { gradients } = await run({ ...options, data: weighted, loss: likelihood })
+    return { outputs, loss: total, gradients }
+  }
+
+  return {
+    run: (options) => {
+      const { loss } = options
+      return loss._tag === "gspo" ? runInTwo(options) : run({ ...options, loss })
     }
   }
+}
+
+/** Of all losses; throws when it is no finite number. */
+const sum = (outputs: ReadonlyArray<Engine.LossOutput>): number => {
+  let total = 0
+  for (const { elementwiseLoss } of outputs) {
+    for (let t = 0; t < elementwiseLoss.length; t++) total += elementwiseLoss[t]!
+  }
+  if (!Number.isFinite(total)) throw nonFinite(`the loss is ${total}`)
+  return total
 }
 
 /**
@@ -250,7 +310,7 @@ const inputs = (
   config: Llama.Config,
   data: ReadonlyArray<Engine.TrainingDatum>,
   { length, rows, targetsPerToken }: Batch,
-  loss: Engine.Loss
+  loss: TrainingGraph.Loss
 ) => {
   const size = rows.length * length
   const tokens = new Int32Array(size)
@@ -283,7 +343,7 @@ const inputs = (
   }
 }
 
-const scalars = (runtime: OnnxRuntime.OnnxRuntime, loss: Engine.Loss, rank: number) => {
+const scalars = (runtime: OnnxRuntime.OnnxRuntime, loss: TrainingGraph.Loss, rank: number) => {
   const scalar = (value: number) => runtime.float32(Float32Array.of(value), [])
   const bounds = "clipLowThreshold" in loss ? [loss.clipLowThreshold, loss.clipHighThreshold] : [-Infinity, Infinity]
   return {

@@ -1,7 +1,7 @@
 import { Engine, ModelState } from "@effect-tinker/server"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { configOf, endOfText, makeRandomLlama } from "../scripts/makeRandomLlama.js"
@@ -39,7 +39,7 @@ layer(LlamaEngine.layer([join(folder, "one"), join(folder, "two")], { threads: 1
     it.effect("says what each folder holds", () =>
       Effect.gen(function*() {
         const engine = yield* Engine.Engine
-        assert.deepStrictEqual(engine.baseModels, [
+        assert.deepStrictEqual(engine.baseModels.map(({ files: _, ...model }) => model), [
           {
             name: "one",
             maxContextLength: 64,
@@ -133,6 +133,30 @@ describe("folders", { timeout: 60_000 }, () => {
       const error = yield* Effect.flip(Layer.build(LlamaEngine.layer("/no/such/folder")).pipe(Effect.scoped))
       assert.strictEqual(error.reason, "UnsupportedModel")
     }))
+
+  it.effect("are called as they are given, and show their tokenizer and configuration, but neither weights nor the rest", () =>
+    Effect.gen(function*() {
+      const given = join(folder, "given")
+      cpSync(join(folder, "one"), given, { recursive: true })
+      for (const name of ["modeling.py", "notes.txt"]) writeFileSync(join(given, name), "")
+      mkdirSync(join(given, "merges.txt"))
+      const engine = yield* LlamaEngine.make([{ name: "org/named", folder: given }, join(folder, "one")], {
+        threads: 1
+      })
+      assert.deepStrictEqual(engine.baseModels.map(({ name, tokenizerId }) => [name, tokenizerId]), [
+        ["org/named", "org/named"],
+        ["one", "one"]
+      ])
+      const files = engine.baseModels[0]!.files!
+      assert.deepStrictEqual(
+        Array.from(files.keys()).sort(),
+        readdirSync(join(folder, "one")).filter((name) => name.endsWith(".json")).sort()
+      )
+      const config = yield* files.get("config.json")!
+      assert.deepStrictEqual(Buffer.from(config), readFileSync(join(given, "config.json")))
+      yield* engine.createModel("model", { baseModel: "org/named", lora })
+      assert.strictEqual((yield* engine.snapshot("model")).baseModel, "org/named")
+    }).pipe(Effect.scoped))
 
   it.effect("of the same name fail the layer", () =>
     Effect.gen(function*() {

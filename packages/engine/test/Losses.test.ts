@@ -14,7 +14,8 @@ const losses: ReadonlyArray<Engine.Loss> = [
   { _tag: "importance_sampling" },
   { _tag: "ppo", clipLowThreshold: 0.8, clipHighThreshold: 1.2 },
   { _tag: "cispo", clipLowThreshold: 0.8, clipHighThreshold: 1.2 },
-  { _tag: "dro", beta: 0.05 }
+  { _tag: "dro", beta: 0.05 },
+  { _tag: "gspo", clipLowThreshold: 0.8, clipHighThreshold: 1.2 }
 ]
 
 const make = async (options?: Parameters<typeof localEngine>[2]) => {
@@ -69,6 +70,30 @@ describe("losses", () => {
       }
     })
   }
+
+  it("gspo takes each sequence's own ratio over the tokens that its mask marks, in one call", async () => {
+    const engine = await make()
+    const loss = { _tag: "gspo", clipLowThreshold: 0.8, clipHighThreshold: 1.2 } as const
+    const logprobs = await logprobsOf(engine)
+    const datum = (difference: number, marked: ReadonlyArray<number>): Engine.TrainingDatum => ({
+      ...plain,
+      advantages: new Float32Array(14).fill(1),
+      logprobs: logprobs.map((logprob, t) => logprob - (marked.includes(t) ? difference : 5)),
+      sequenceRatioMask: Float32Array.from({ length: 14 }, (_, t) => marked.includes(t) ? 1 : 0)
+    })
+    const data = [datum(0.1, [3, 4, 5]), datum(1, [0, 13]), datum(-2, [7])]
+    const { gradients, outputs } = await gradientOf(engine, data, loss)
+    for (const [i, ratio] of [Math.exp(0.1), 1.2, Math.exp(-2)].entries()) {
+      for (const value of outputs[i]!.elementwiseLoss) assert.closeTo(value, -ratio, 1e-5)
+    }
+    // The second is beyond the threshold, and has no gradient.
+    const linear = [0, 2].map((i) => ({ ...plain, weights: outputs[i]!.elementwiseLoss.map((value) => -value) }))
+    const same = (await gradientOf(engine, linear, crossEntropy)).gradients
+    for (const [name, { data }] of gradients) {
+      const largest = same.get(name)!.data.reduce((max, value) => Math.max(max, Math.abs(value)), 0)
+      assert.isBelow(maxDifference(data, same.get(name)!.data), 1e-5 * largest, name)
+    }
+  })
 
   it("cross entropy of several targets a token is the sum of as many data, and weight 0 costs nothing", async () => {
     const engine = await make()

@@ -43,9 +43,10 @@ export type Loss =
   | { readonly _tag: "ppo"; readonly clipLowThreshold: number; readonly clipHighThreshold: number }
   | { readonly _tag: "cispo"; readonly clipLowThreshold: number; readonly clipHighThreshold: number }
   | { readonly _tag: "dro"; readonly beta: number }
+  | { readonly _tag: "gspo"; readonly clipLowThreshold: number; readonly clipHighThreshold: number }
 
 /**
- * Smallest ratio that `ppo` rewards, unless told otherwise.
+ * Smallest ratio that `ppo` and `gspo` reward, unless told otherwise.
  *
  * Source: the defaults of the hosted service, as its cookbook's tutorial on losses gives them.
  *
@@ -55,7 +56,7 @@ export type Loss =
 export const defaultClipLowThreshold = 0.8
 
 /**
- * Largest ratio that `ppo` rewards, unless told otherwise. Source: as for the smallest.
+ * Largest ratio that `ppo` and `gspo` reward, unless told otherwise. Source: as for the smallest.
  *
  * @since 0.1.0
  * @category config
@@ -66,7 +67,8 @@ export const defaultClipHighThreshold = 1.2
  * The settings of each loss, with their defaults. `dro` has none for its `beta`: no public one is known, so it must be
  * given; the examples of the hosted service's documentation pass 0.05.
  *
- * Source of the bounds of `cispo`: as for those of `ppo`. The lower one is none, for a ratio is never below 0.
+ * Source of the bounds of `cispo`: as for those of `ppo`. The lower one is none, for a ratio is never below 0. For `gspo`
+ * no public ones are known; those of `ppo` are taken, whose names it shares.
  *
  * @since 0.1.0
  * @category config
@@ -76,7 +78,8 @@ export const settings: { readonly [Name in Loss["_tag"]]: Readonly<Record<string
   importance_sampling: {},
   ppo: { clipLowThreshold: defaultClipLowThreshold, clipHighThreshold: defaultClipHighThreshold },
   cispo: { clipLowThreshold: 0, clipHighThreshold: 4 },
-  dro: { beta: undefined }
+  dro: { beta: undefined },
+  gspo: { clipLowThreshold: defaultClipLowThreshold, clipHighThreshold: defaultClipHighThreshold }
 }
 
 /**
@@ -217,6 +220,47 @@ export const dro = (inputs: PolicyInputs & { readonly beta: number }): TokenLoss
 }
 
 /**
+ * PPO with one ratio for the whole sequence: `-min(s A, clip(s, low, high) A)`, where `log s` is the mean of
+ * `logprob - samplingLogprob` over the tokens that `sequenceRatioMask` marks with anything but 0. `s` is a constant to the
+ * gradient, but at each token for a factor `exp(logprob)` over its own value, so that the derivative is `-s A` where the
+ * clipped term is not the smaller one, and 0 where it is.
+ *
+ * Without a mask the marked tokens are those with a weight and an advantage, which in data of reinforcement learning are
+ * the sampled ones. A mask that marks none gives NaN wherever a weight and an advantage are.
+ *
+ * Source: Zheng et al. 2025, "Group Sequence Policy Optimization", the token variant (section 4.3), as the hosted service's
+ * documentation writes it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const gspo = (
+  inputs: PolicyInputs & {
+    readonly sequenceRatioMask?: Float32Array | undefined
+    readonly clipLowThreshold?: number | undefined
+    readonly clipHighThreshold?: number | undefined
+  }
+): TokenLoss => {
+  const { advantages, logprobs, samplingLogprobs, sequenceRatioMask, weights } = inputs
+  const isAtStake = (t: number) => advantages[t] !== 0 && (weights === undefined || weights[t] !== 0)
+  const isMarked = sequenceRatioMask === undefined ? isAtStake : (t: number) => sequenceRatioMask[t] !== 0
+  let sum = 0
+  let count = 0
+  for (let t = 0; t < logprobs.length; t++) {
+    if (!isMarked(t)) continue
+    sum += logprobs[t]! - samplingLogprobs[t]!
+    count += 1
+  }
+  // One ratio, held against the thresholds at every token.
+  const mean = sum / count
+  return ppo({
+    ...inputs,
+    logprobs: new Float32Array(logprobs.length).fill(mean),
+    samplingLogprobs: new Float32Array(logprobs.length)
+  })
+}
+
+/**
  * The loss that `loss` names. An input that it needs and that is absent counts as zeros.
  *
  * @since 0.1.0
@@ -229,6 +273,7 @@ export const compute = (
     readonly weights?: Float32Array | undefined
     readonly samplingLogprobs?: Float32Array | undefined
     readonly advantages?: Float32Array | undefined
+    readonly sequenceRatioMask?: Float32Array | undefined
   }
 ): TokenLoss => {
   const zeros = () => new Float32Array(inputs.logprobs.length)
@@ -257,6 +302,13 @@ export const compute = (
       })
     case "dro":
       return dro({ ...policy(), beta: loss.beta })
+    case "gspo":
+      return gspo({
+        ...policy(),
+        sequenceRatioMask: inputs.sequenceRatioMask,
+        clipLowThreshold: loss.clipLowThreshold,
+        clipHighThreshold: loss.clipHighThreshold
+      })
   }
 }
 

@@ -47,6 +47,67 @@ describe("TokenLoss", () => {
     agreesWithDifferences((logprobs) => TokenLoss.dro({ ...inputs, logprobs, beta: 0.3 }))
   })
 
+  it("gspo agrees with finite differences of its objective, whose ratio of the sequence is held fixed", () => {
+    const mask = floats(0, 1, 2, 1, 0)
+    const marked = [1, 2, 3]
+    for (const [low, high] of [[0.8, 1.2], [0.5, 1.01], [1.5, 2]] as const) {
+      const { elementwiseLoss, gradient } = TokenLoss.gspo({
+        logprobs,
+        samplingLogprobs,
+        advantages,
+        weights,
+        sequenceRatioMask: mask,
+        clipLowThreshold: low,
+        clipHighThreshold: high
+      })
+      const mean = marked.reduce((sum, t) => sum + logprobs[t]! - samplingLogprobs[t]!, 0) / marked.length
+      logprobs.forEach((logprob, t) => {
+        const objective = (p: number) => {
+          const ratio = Math.exp(mean + p - logprob)
+          const clipped = Math.min(Math.max(ratio, low), high)
+          return -weights[t]! * Math.min(ratio * advantages[t]!, clipped * advantages[t]!)
+        }
+        assert.closeTo(elementwiseLoss[t]!, objective(logprob), 1e-5)
+        const slope = (objective(logprob + 1e-6) - objective(logprob - 1e-6)) / 2e-6
+        assert.closeTo(gradient[t]!, slope, 1e-5 * Math.max(1, Math.abs(slope)), `at ${t} of ${low} to ${high}`)
+      })
+    }
+  })
+
+  it("gspo clips whole sequences, and keeps the gradient where the ratio lies exactly on a threshold", () => {
+    const at = (mean: number, sign: number, low: number, high: number) =>
+      Array.from(
+        TokenLoss.gspo({
+          logprobs: floats(mean - 1, mean - 3, mean - 2),
+          samplingLogprobs: floats(-1, -3, -2),
+          advantages: floats(sign, sign, sign),
+          clipLowThreshold: low,
+          clipHighThreshold: high
+        }).gradient
+      )
+    assert.deepStrictEqual(at(1, 1, 0.8, 1.2), [0, 0, 0])
+    assert.isTrue(at(1, -1, 0.8, 1.2).every((slope) => Math.abs(slope - Math.E) < 1e-5))
+    assert.deepStrictEqual(at(-1, -1, 0.8, 1.2), [0, 0, 0])
+    assert.deepStrictEqual(at(0, 1, 1, 1), [-1, -1, -1])
+    assert.deepStrictEqual(at(0, -1, 1, 1), [1, 1, 1])
+  })
+
+  it("gspo takes its ratio over the tokens at stake where no mask says over which", () => {
+    const inputs = {
+      logprobs: floats(-5, -1, -2, -4),
+      samplingLogprobs: floats(0, -1.1, -1.95, -Infinity),
+      advantages: floats(0, 1, 1, 1),
+      weights: floats(1, 1, 1, 0)
+    }
+    assert.deepStrictEqual(
+      TokenLoss.gspo(inputs),
+      TokenLoss.gspo({ ...inputs, sequenceRatioMask: floats(0, 1, 1, 0) })
+    )
+    const nothing = TokenLoss.gspo({ ...inputs, advantages: floats(0, 0, 0, 0) })
+    assert.deepStrictEqual(Array.from(nothing.elementwiseLoss), [0, 0, 0, 0])
+    assert.deepStrictEqual(Array.from(nothing.gradient), [0, 0, 0, 0])
+  })
+
   it("cispo weighs the log-probability with the clipped ratio, which is a constant to its gradient", () => {
     const ratios = [0.01, 0.8, 1, 3.9, 4, 4.1, 50]
     for (const advantage of [2, -0.5]) {
@@ -173,6 +234,11 @@ describe("TokenLoss", () => {
     assert.deepStrictEqual(
       TokenLoss.compute({ _tag: "cispo", ...thresholds }, inputs),
       TokenLoss.cispo({ ...inputs, ...thresholds })
+    )
+    const sequenceRatioMask = floats(1, 1, 0, 0, 0)
+    assert.deepStrictEqual(
+      TokenLoss.compute({ _tag: "gspo", ...thresholds }, { ...inputs, sequenceRatioMask }),
+      TokenLoss.gspo({ ...inputs, ...thresholds, sequenceRatioMask })
     )
     assert.deepStrictEqual(
       TokenLoss.compute({ _tag: "dro", beta: 2 }, inputs),

@@ -296,7 +296,8 @@ const forwardBackward = (
     logprobs,
     weights: datum.weights,
     samplingLogprobs: datum.logprobs,
-    advantages: datum.advantages
+    advantages: datum.advantages,
+    sequenceRatioMask: datum.sequenceRatioMask
   })
   if (added !== undefined) {
     for (let t = 0; t < tokens.length; t++) {

@@ -7,6 +7,7 @@
  *   moments `<name>.exp_avg` and `<name>.exp_avg_sq`
  * - kinds `sampler_weights` and `external_weights`: `adapter_model.safetensors` and `adapter_config.json`, as PEFT reads
  *   them
+ * - of those that are encrypted, the same files with `.age` behind their names
  * - always `meta.json`: what else a {@link Info} says, and the SHA-256 of each file beside it
  *
  * A file whose SHA-256 is another one now is neither loaded nor given to anybody: reason `DamagedFile`. Those that others
@@ -61,6 +62,8 @@ export interface Info {
   readonly savedBy?: string | undefined
   /** Whose it is; everybody's when absent. */
   readonly owner?: string | undefined
+  /** Whether its files are for the holders of keys alone. Default false. */
+  readonly encrypted?: boolean | undefined
 }
 
 /**
@@ -74,6 +77,11 @@ export interface SaveOptions {
   readonly userMetadata?: Readonly<Record<string, string>> | undefined
   readonly savedBy?: string | undefined
   readonly owner?: string | undefined
+  /**
+   * Public keys of age, as `age1…`: only who holds one of the private keys can read the files, and this store cannot load the
+   * checkpoint any more.
+   */
+  readonly recipients?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -90,6 +98,7 @@ export interface Service {
     snapshot: Snapshot,
     options?: SaveOptions
   ) => Effect.Effect<Info, ServerError>
+  /** Fails with reason `Encrypted` for one that was saved for the holders of keys. */
   readonly load: (path: TinkerPath.TinkerPath) => Effect.Effect<Snapshot, ServerError>
   readonly info: (path: TinkerPath.TinkerPath) => Effect.Effect<Info, ServerError>
   /** Every checkpoint, the oldest first. */
@@ -131,23 +140,43 @@ export interface Changes {
 export const layerMemory: Layer.Layer<CheckpointStore> = Layer.effect(
   CheckpointStore,
   Effect.flatMap(
-    Effect.sync(() => new Map<string, Snapshot>()),
-    (snapshots) =>
+    Effect.sync(() => ({
+      snapshots: new Map<string, Snapshot>(),
+      encrypted: new Map<string, ReturnType<typeof CheckpointFiles.contents>>()
+    })),
+    ({ encrypted, snapshots }) =>
       make({
-        write: (info, snapshot, { onWritten }) =>
-          Effect.sync(() => {
-            const kept = info.path.checkpointType === "training" ? snapshot : withoutOptimizer(snapshot)
-            snapshots.set(TinkerPath.format(info.path), kept)
-            onWritten(CheckpointFiles.byteLength(kept))
-          }),
+        write: (info, snapshot, { onWritten, recipients }) => {
+          const key = TinkerPath.format(info.path)
+          const kept = info.path.checkpointType === "training" ? snapshot : withoutOptimizer(snapshot)
+          if (recipients === undefined) {
+            return Effect.sync(() => {
+              snapshots.set(key, kept)
+              encrypted.delete(key)
+              onWritten(CheckpointFiles.byteLength(kept))
+            })
+          }
+          const files = CheckpointFiles.encryptedTo(recipients, CheckpointFiles.contents(info, kept))
+          return Effect.map(files, (files) => {
+            snapshots.delete(key)
+            encrypted.set(key, files)
+            onWritten(files.reduce((size, [, bytes]) => size + bytes.length, 0))
+          })
+        },
         update: () => Effect.void,
         read: (info) => Effect.succeed(snapshots.get(TinkerPath.format(info.path))!),
-        remove: (info) => Effect.sync(() => void snapshots.delete(TinkerPath.format(info.path))),
+        remove: (info) =>
+          Effect.sync(() => {
+            const key = TinkerPath.format(info.path)
+            snapshots.delete(key)
+            encrypted.delete(key)
+          }),
         files: (info) =>
-          Effect.sync(() =>
-            CheckpointFiles.contents(info, snapshots.get(TinkerPath.format(info.path))!)
-              .map(([name, bytes]) => ({ name, ...ofBytes(bytes) }))
-          )
+          Effect.sync(() => {
+            const key = TinkerPath.format(info.path)
+            const files = encrypted.get(key) ?? CheckpointFiles.contents(info, snapshots.get(key)!)
+            return files.map(([name, bytes]) => ({ name, ...ofBytes(bytes) }))
+          })
       }, [])
   )
 )
@@ -261,11 +290,13 @@ const make = (backend: Backend, existing: ReadonlyArray<Info>): Effect.Effect<Se
         public: false,
         userMetadata: options.userMetadata ?? {},
         savedBy: options.savedBy,
-        owner: options.owner
+        owner: options.owner,
+        encrypted: options.recipients === undefined ? undefined : true
       }
       let info: Info = { ...written, sizeBytes: 0 }
       yield* backend.write(written, snapshot, {
         overwrite,
+        recipients: options.recipients,
         onWritten: (sizeBytes) => {
           info = { ...written, sizeBytes }
           infos.set(TinkerPath.format(path), info)
@@ -289,7 +320,18 @@ const make = (backend: Backend, existing: ReadonlyArray<Info>): Effect.Effect<Se
         yield* sweep
         return yield* inTurn(path, write(path, snapshot, options))
       }),
-    load: (path) => inTurn(path, Effect.flatMap(get(path), backend.read)),
+    load: (path) =>
+      inTurn(
+        path,
+        Effect.flatMap(get(path), (info) =>
+          info.encrypted === true
+            ? new ServerError({
+              reason: "Encrypted",
+              description: `${TinkerPath.format(path)} is encrypted for others, and this server has no key to it; `
+                + "take the checkpoint that it was made of"
+            })
+            : backend.read(info))
+      ),
     // What is there is told of at once, also while it is being replaced.
     info: (path) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {

@@ -118,6 +118,11 @@ export interface BaseModel {
   /** As in `config.json`, e.g. `LlamaForCausalLM`. */
   readonly architecture: string
   readonly tokenizerId: string
+  /**
+   * Of the tokenizer and the configuration, by their names on the Hugging Face hub: what a server gives to whoever loads a
+   * tokenizer from it. Default: none.
+   */
+  readonly files?: ReadonlyMap<string, Effect.Effect<Uint8Array, EngineError>> | undefined
 }
 
 /**
@@ -155,6 +160,8 @@ export interface TrainingDatum {
   /** Log-probabilities of the targets when they were sampled, in nats. */
   readonly logprobs?: Float32Array | undefined
   readonly advantages?: Float32Array | undefined
+  /** What is not 0 marks the tokens over which `gspo` takes its ratio. */
+  readonly sequenceRatioMask?: Float32Array | undefined
 }
 
 /**

@@ -132,8 +132,8 @@ export type Restored =
  */
 export interface Options {
   /**
-   * How long a question for a result is held before the answer is "not yet". Default 20 seconds: well below the 45 after
-   * which the Python SDK 0.38.0 hangs up.
+   * How long a question for a result is held before the answer is "not yet". Default 40 seconds: the Python SDK 0.38.0 warns
+   * of each such answer, and hangs up after 45.
    */
   readonly holdTime?: Duration.DurationInput | undefined
   /** How long a result is kept. Default one hour. */
@@ -194,7 +194,7 @@ const entryBytes = 4096
  * @category constructors
  */
 export const make = (options: Options = {}): Service => {
-  const holdTime = Duration.decode(options.holdTime ?? "20 seconds")
+  const holdTime = Duration.decode(options.holdTime ?? "40 seconds")
   const retention = Duration.toMillis(options.retention ?? "1 hour")
   const maxUnannouncedBytes = options.maxUnannouncedBytes ?? 1_048_576
   const maxFetchedBytes = options.maxFetchedBytes ?? 64 * 2 ** 20

@@ -28,9 +28,11 @@ import * as Audit from "./internal/audit.js"
 import * as Authentication from "./internal/authentication.js"
 import * as Body from "./internal/body.js"
 import * as CheckpointRoutes from "./internal/checkpointRoutes.js"
+import * as ClientSettings from "./internal/clientSettings.js"
 import * as DownloadRoutes from "./internal/downloadRoutes.js"
 import * as FutureRoutes from "./internal/futureRoutes.js"
 import * as Http from "./internal/http.js"
+import * as HubRoutes from "./internal/hubRoutes.js"
 import * as MetricRoutes from "./internal/metricRoutes.js"
 import * as Metrics from "./internal/metrics.js"
 import * as ModelRoutes from "./internal/modelRoutes.js"
@@ -138,7 +140,7 @@ export interface Options {
   readonly fileUrlLifetime?: Duration.DurationInput | undefined
   /** True: gives every checkpoint as one tar file too, as servers of the protocol's beginning. Default false. */
   readonly archives?: boolean | undefined
-  /** How long a question for a result is held before the answer is "not yet". Default 20 seconds. */
+  /** How long a question for a result is held before the answer is "not yet". Default 40 seconds. */
   readonly holdTime?: Duration.DurationInput | undefined
   /** How long results are kept. Default one hour. */
   readonly retention?: Duration.DurationInput | undefined
@@ -193,6 +195,23 @@ export interface Answered {
 export type Restored = Restoration.Restored
 
 export { ConnectionDropped }
+
+/**
+ * What is wrong with settings for clients: those by which every client would fail or wait for ever, each with its option and its
+ * name on the wire, e.g. `clientConfig.fwdbwd_max_chunk_len`. None when clients can go by all of them.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const settingIssues = (
+  options: Pick<Options, "clientConfig" | "dynamicConfig" | "jwt">
+): ReadonlyArray<{ readonly setting: string; readonly description: string }> =>
+  (["clientConfig", "dynamicConfig"] as const).flatMap((option) =>
+    ClientSettings.issues(options[option] ?? {}, options.jwt !== undefined).map(({ description, setting }) => ({
+      setting: `${option}.${setting}`,
+      description
+    }))
+  )
 
 /**
  * The routes, with a server's whole state in the scope. Faults are those of the `Faults` service, if there is one.
@@ -260,6 +279,7 @@ const makeAll = (options: Options, ownOrigin: string) =>
     const weights = WeightsRoutes.make(state, authentication.userOf)
     const checkpoints = CheckpointRoutes.make(state, weights.ownerOfToken)
     const downloads = DownloadRoutes.make(state, { urlLifetime: options.fileUrlLifetime, archives: options.archives })
+    const hub = HubRoutes.make(state.engine.baseModels)
     const runs = TrainingRunRoutes.make(state)
     const sessionLists = SessionListRoutes.make(state)
     const results = FutureRoutes.make(state)
@@ -428,6 +448,16 @@ const makeAll = (options: Options, ownOrigin: string) =>
       retrieveFuture: results.retrieveFuture,
       retrieveFutures: results.retrieveFutures,
       cancelFuture: results.cancelFuture,
+      hubFile: hub.file,
+      hubModel: hub.model,
+      hubRevision: hub.model,
+      hubTree: hub.tree,
+      hubFolder: hub.tree,
+      hubFileByName: hub.file,
+      hubModelByName: hub.model,
+      hubRevisionByName: hub.model,
+      hubTreeByName: hub.tree,
+      hubFolderByName: hub.tree,
       metrics: MetricRoutes.make(state, metrics).figures,
       openApi: () => Effect.succeed(Http.json(description ??= OpenApi.make()))
     }

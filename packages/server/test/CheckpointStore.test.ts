@@ -235,6 +235,33 @@ describe("CheckpointStore in a folder, for others", () => {
       })
     ))
 
+  it.effect("knows after a restart which checkpoints are encrypted, and has nothing of them in the clear", () =>
+    inFolder((folder, open) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        const recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]
+        yield* open(
+          Effect.flatMap(store, (checkpoints) => checkpoints.save(at("a", "external"), snapshot, { recipients }))
+        )
+        const directory = `${folder}/5e55-10%3atrain%3a0/external_weights/a`
+        assert.deepStrictEqual((yield* fs.readDirectory(directory)).sort(), [
+          "adapter_config.json.age",
+          "adapter_model.safetensors.age",
+          "meta.json"
+        ])
+        yield* open(
+          Effect.gen(function*() {
+            const checkpoints = yield* store
+            assert.isTrue((yield* checkpoints.info(at("a", "external"))).encrypted)
+            assert.strictEqual(yield* reason(checkpoints.load(at("a", "external"))), "Encrypted")
+            assert.lengthOf(yield* checkpoints.files(at("a", "external")), 2)
+            yield* checkpoints.save(at("a", "external"), snapshot, { overwrite: true })
+            assert.deepStrictEqual((yield* checkpoints.load(at("a", "external"))).weights, snapshot.weights)
+          })
+        )
+      })
+    ))
+
   it.effect("writes weights and moments of a training checkpoint into one file, with the rest beside it", () =>
     inFolder((folder, open) =>
       Effect.gen(function*() {

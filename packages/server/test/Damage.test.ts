@@ -91,7 +91,7 @@ const outcome = (submit: ReturnType<typeof Wire.post>) =>
     }
     const ask = Effect.gen(function*() {
       const asked = yield* Effect.fork(Wire.result(accepted))
-      yield* TestClock.adjust("21 seconds")
+      yield* TestClock.adjust("41 seconds")
       return yield* Fiber.join(asked)
     })
     const isRunning = ({ body }: Wire.Reply) => body.type === "try_again" && body.queue_state_reason === undefined

@@ -1,6 +1,7 @@
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
+import * as age from "age-encryption"
 import { Effect, Layer, TestClock } from "effect"
 import type { ModelId } from "effect-tinker/Identifiers"
 import { execFileSync } from "node:child_process"
@@ -94,6 +95,38 @@ for (const [name, store] of Object.entries(stores)) {
       assert.strictEqual(tensors._tag, "Right")
       const config = yield* get(urls["adapter_config.json"]!)
       assert.strictEqual(json(config.body).peft_type, "LORA")
+    }).pipe(Effect.provide(server())))
+
+  it.effect(`files of an encrypted checkpoint open for each holder of a key, and are no other's, kept in ${name}`, () =>
+    Effect.gen(function*() {
+      const store = yield* CheckpointStore.CheckpointStore
+      const keys = yield* Effect.promise(() => Promise.all([age.generateIdentity(), age.generateIdentity()]))
+      const recipients = yield* Effect.promise(() => Promise.all(keys.map(age.identityToRecipient)))
+      // Longer than what is encrypted at a time, and not a multiple of it.
+      const info = yield* store.save(pathOf("external"), snapshot(rows), { recipients })
+      const { urls } = yield* addresses
+      assert.deepStrictEqual(Object.keys(urls).sort(), ["adapter_config.json.age", "adapter_model.safetensors.age"])
+      const url = urls["adapter_model.safetensors.age"]!
+      const { body, headers } = yield* get(url)
+      const decrypted = (key: string, bytes: Uint8Array) =>
+        Effect.promise(() => {
+          const decrypter = new age.Decrypter()
+          decrypter.addIdentity(key)
+          return decrypter.decrypt(bytes)
+        })
+      for (const key of keys) {
+        const tensors = Safetensors.decode(yield* decrypted(key, body))
+        assert.strictEqual(tensors._tag === "Right" && tensors.right.size, 1)
+      }
+      const config = yield* get(urls["adapter_config.json.age"]!)
+      assert.strictEqual(json(yield* decrypted(keys[0]!, config.body)).peft_type, "LORA")
+      assert.strictEqual(info.sizeBytes >= body.length + config.body.length, true)
+      // The same bytes at each time, so that downloads go on.
+      const rest = yield* get(url, { range: "bytes=70000-", "if-range": headers.etag! })
+      assert.deepStrictEqual(rest.body, body.slice(70_000))
+      const other = yield* Effect.promise(() => age.generateIdentity())
+      assert.strictEqual(yield* Effect.exit(decrypted(other, body)).pipe(Effect.map((exit) => exit._tag)), "Failure")
+      assert.strictEqual((yield* Effect.flip(store.load(pathOf("external")))).reason, "Encrypted")
     }).pipe(Effect.provide(server())))
 
   it.effect(`gives the rest of a file that is the same, and the whole of another, kept in ${name}`, () =>

@@ -88,7 +88,7 @@ describe("Faults", () => {
       const free = yield* Wire.optimStep(`${sessionId}:train:1`, 1)
       assert.property((yield* Wire.result(free)).body, "metrics")
       const asking = yield* Effect.fork(Wire.result(held))
-      yield* TestClock.adjust("20 seconds")
+      yield* TestClock.adjust("40 seconds")
       assert.deepInclude((yield* Fiber.join(asking)).body, {
         type: "try_again",
         queue_state: "paused_capacity",
@@ -106,7 +106,7 @@ describe("Faults", () => {
       yield* faults.pauseQueue({ state: "paused_rate_limit" })
       const submitted = [yield* Wire.createModel(sessionId), yield* Wire.sample(id)]
       const asking = yield* Effect.fork(Effect.forEach(submitted, (reply) => Wire.result(reply), { concurrency: 2 }))
-      yield* TestClock.adjust("20 seconds")
+      yield* TestClock.adjust("40 seconds")
       const states = (yield* Fiber.join(asking)).map(({ body }) => body.queue_state)
       assert.deepStrictEqual(states, ["paused_rate_limit", "paused_rate_limit"])
       yield* faults.resumeQueue()

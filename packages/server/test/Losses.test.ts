@@ -45,7 +45,9 @@ describe("losses of the server", () => {
         ["ppo", {}, { _tag: "ppo", clipLowThreshold: 0.8, clipHighThreshold: 1.2 }],
         ["cispo", {}, { _tag: "cispo", clipLowThreshold: 0, clipHighThreshold: 4 }],
         ["cispo", { clipHighThreshold: 0.5 }, { _tag: "cispo", clipLowThreshold: 0, clipHighThreshold: 0.5 }],
-        ["dro", { beta: 0.05 }, { _tag: "dro", beta: 0.05 }]
+        ["dro", { beta: 0.05 }, { _tag: "dro", beta: 0.05 }],
+        ["gspo", {}, { _tag: "gspo", clipLowThreshold: 0.8, clipHighThreshold: 1.2 }],
+        ["gspo", { clipLowThreshold: 0.1 }, { _tag: "gspo", clipLowThreshold: 0.1, clipHighThreshold: 1.2 }]
       ]
       for (const [i, [lossFn, lossFnConfig, loss]] of cases.entries()) {
         const { lossFnOutputs, metrics } = yield* outputs(modelId, 2 + i, { data: [datum], lossFn, lossFnConfig })
@@ -60,14 +62,44 @@ describe("losses of the server", () => {
       }
     }).pipe(Effect.provide(Wire.server())))
 
+  it.effect("gspo takes its ratio over the tokens that sequence_ratio_mask marks, in JSON as in protobuf", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      const mask = TensorData.float32([0, 1, 1, 0])
+      const data = [policy({ sequence_ratio_mask: mask })]
+      const { lossFnOutputs } = yield* outputs(modelId, 1, { data, lossFn: "gspo" })
+      const { elementwiseLoss } = TokenLoss.gspo({
+        logprobs: lossFnOutputs[0]!.logprobs!.data as Float32Array,
+        samplingLogprobs: policy().lossFnInputs.logprobs!.data as Float32Array,
+        advantages: policy().lossFnInputs.advantages!.data as Float32Array,
+        sequenceRatioMask: mask.data as Float32Array
+      })
+      assert.deepStrictEqual(lossFnOutputs[0]!.elementwiseLoss!.data, elementwiseLoss)
+      const marksNone = [policy({ sequenceRatioMask: TensorData.float32([0, 0, 0, 0]) })]
+      assert.match(
+        yield* failed(modelId, 2, { data: marksNone, lossFn: "gspo" }),
+        /^user: datum 0: sequence_ratio_mask marks no token/
+      )
+      assert.match(
+        yield* failed(modelId, 3, { data: [policy({ sequenceRatioMask: TensorData.float32([1]) })], lossFn: "gspo" }),
+        /^user: datum 0: sequence_ratio_mask has shape \[1\]/
+      )
+      assert.match(
+        yield* failed(modelId, 4, { data: [policy({ sequenceRatioMask: mask })], lossFn: "ppo" }),
+        /^user: datum 0: the loss ppo does not read the input sequence_ratio_mask/
+      )
+    }).pipe(Effect.provide(Wire.server())))
+
   it.effect("that are unknown, and settings and inputs that they do not have, are the user's errors", () =>
     Effect.gen(function*() {
       const { modelId } = yield* Wire.readyModel
       const data = [policy()]
       const cases: ReadonlyArray<readonly [RegExp, Partial<TrainingApi.ForwardBackwardRequest>]> = [
-        [/^user: the loss gspo .* no public formula .*cross_entropy, .*cispo and dro$/, { lossFn: "gspo" }],
-        [/^user: the loss stable_reinforce .* no public formula/, { lossFn: "stable_reinforce" }],
-        [/^user: the loss custom .* no public formula/, { lossFn: "custom" }],
+        [
+          /^user: the loss stable_reinforce .* no public formula .* use importance_sampling, .*cross_entropy, .*dro and gspo$/,
+          { lossFn: "stable_reinforce" }
+        ],
+        [/^user: the loss custom .* compute yours on the client/, { lossFn: "custom" }],
         [/^user: the loss toString is not computed by this server; it computes/, { lossFn: "toString" }],
         [/^user: beta was given, and the loss cross_entropy has no settings$/, { lossFnConfig: { beta: 1 } }],
         [

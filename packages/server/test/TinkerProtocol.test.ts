@@ -228,7 +228,7 @@ describe("TinkerProtocol: training", () => {
       const inputs = (inputs: Record<string, TensorData.TensorData>, lossFn = "cross_entropy") =>
         wrong({ data: [Wire.datum("ok!"), Wire.datum("abc", inputs)], lossFn })
       assert.include(yield* wrong({ data: [] }), "no datum")
-      assert.include(yield* wrong({ lossFn: "gspo" }), "gspo")
+      assert.include(yield* wrong({ lossFn: "stable_reinforce" }), "stable_reinforce")
       assert.include(yield* wrong({ lossFnConfig: { beta: 1 } }), "beta")
       assert.include(yield* wrong({ lossFn: "ppo", lossFnConfig: { clipLowThreshold: "low" } }), "clip_low_threshold")
       assert.include(yield* inputs({ weights: TensorData.float32([1]) }), "datum 1: weights has shape [1]")
@@ -303,12 +303,12 @@ describe("TinkerProtocol: training", () => {
       assert.isAbove(metrics["unclipped_grad_l2:mean"]!, 0)
     }).pipe(Effect.provide(Wire.server())))
 
-  it.effect("says what a request waits for, after holding the question for 20 seconds", () =>
+  it.effect("says what a request waits for, after holding the question for 40 seconds", () =>
     Effect.gen(function*() {
       const { modelId } = yield* Wire.readyModel
       const submitted = yield* Wire.optimStep(modelId, 3)
       const asking = yield* Effect.fork(Wire.result(submitted))
-      yield* TestClock.adjust("19 seconds")
+      yield* TestClock.adjust("39 seconds")
       assert.isTrue((yield* Fiber.poll(asking))._tag === "None")
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual((yield* Fiber.join(asking)).body, {
@@ -617,7 +617,7 @@ describe("TinkerProtocol: checkpoints", () => {
       assert.strictEqual(failure(yield* Wire.result(replies[1]!)).category, "user")
     }).pipe(Effect.provide(Wire.server())))
 
-  it.effect("saves an adapter for other programs, with its size, and does not encrypt it", () =>
+  it.effect("saves an adapter for other programs, with its size, and encrypts it for whom the request names", () =>
     Effect.gen(function*() {
       const store = yield* CheckpointStore.CheckpointStore
       const { modelId } = yield* trained
@@ -626,13 +626,28 @@ describe("TinkerProtocol: checkpoints", () => {
           Wire.post("save_weights_external", { model_id: modelId, seq_id: seqId, path: "out", ...options }),
           Wire.result
         )
-      const refused = failure(yield* save(4, { age_encryption_recipients: ["age1someone"] }))
-      assert.deepStrictEqual([refused.category, refused.error.includes("does not encrypt")], ["user", true])
-      const { body } = yield* save(5, { age_encryption_recipients: [] })
+      const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+      for (
+        const [i, [recipients, message]] of ([
+          [["age1someone"], "age_encryption_recipients[0] is no public key of age"],
+          [[recipient, "ssh-ed25519 AAAA"], "age_encryption_recipients[1] is no public key"],
+          [Array(11).fill(recipient), "has 11 recipients, and may have 10"]
+        ] as const).entries()
+      ) {
+        const refused = failure(yield* save(4 + i, { age_encryption_recipients: recipients }))
+        assert.strictEqual(refused.category, "user")
+        assert.include(refused.error, message)
+      }
+      const { body } = yield* save(7, { age_encryption_recipients: [] })
       const path = `tinker://${modelId}/external_weights/out`
       assert.deepStrictEqual(body, { path, size_bytes: 256 * 256 * 4, type: "save_weights_external" })
-      const saved = (yield* store.list).map((info) => info.path.checkpointType)
-      assert.deepStrictEqual(saved, ["training", "external"])
+      const encrypted = yield* save(8, { path: "secret", age_encryption_recipients: [recipient] })
+      assert.strictEqual(encrypted.body.path, `tinker://${modelId}/external_weights/secret`)
+      assert.isAbove(Number(encrypted.body.size_bytes), 256 * 256 * 4)
+      const saved = (yield* store.list).map((info) => [info.path.checkpointType, info.encrypted === true])
+      assert.deepStrictEqual(saved, [["training", false], ["external", false], ["external", true]])
+      const copy = yield* Wire.post("copy_weights", { source_path: encrypted.body.path })
+      assert.deepStrictEqual([copy.status, String(copy.body.detail).includes("is encrypted for others")], [400, true])
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("lists a run's checkpoints and tells what is known of the run", () =>

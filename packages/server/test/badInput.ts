@@ -179,7 +179,7 @@ export const complaint = (reply: Wire.Reply): string | undefined => {
 export const held = <A, E, R>(question: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const asked = yield* Effect.fork(question)
-    yield* TestClock.adjust("20 seconds")
+    yield* TestClock.adjust("40 seconds")
     return yield* asked
   })
 

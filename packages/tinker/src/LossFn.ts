@@ -22,11 +22,14 @@ import type { Issue } from "./TinkerError.js"
  * | `ppo` | the same | `-min(r A, clip(r, clipLowThreshold, clipHighThreshold) A)` |
  * | `cispo` | the same | `-clip(r, clipLowThreshold, clipHighThreshold) p A`, the clipped ratio being a constant |
  * | `dro` | the same | `-(p A - ½ beta (p - q)²)` |
+ * | `gspo` | the same, `sequenceRatioMask` | `-min(s A, clip(s, clipLowThreshold, clipHighThreshold) A)`, with `log s` the mean of `p - q` over the tokens that the mask marks |
  *
- * The other names are computed by the hosted service alone; their formulas are its own. A name that is not listed here goes
+ * In `gspo` the ratio `s` is one for the sequence; its gradient at a token is that of `p` there.
+ *
+ * `stable_reinforce` is computed by the hosted service alone; its formula is its own. A name that is not listed here goes
  * through {@link other}.
  *
- * Source: the losses pages of the Tinker documentation; PPO: Schulman et al. 2017, eq. 7.
+ * Source: the losses pages of the Tinker documentation; PPO: Schulman et al. 2017, eq. 7; GSPO: Zheng et al. 2025.
  *
  * @since 0.1.0
  * @category models
@@ -89,21 +92,21 @@ export const other = (name: string): OtherLossFn => ({ _tag: "OtherLossFn", name
  */
 export const nameOf = (lossFn: LossFn): string => typeof lossFn === "string" ? lossFn : lossFn.name
 
-/** What every datum must have. The service alone knows what the last two need besides. */
+/** What every datum must have. The service alone knows what the last one needs besides. */
 const required: Readonly<Record<KnownLossFn, ReadonlyArray<string>>> = {
   cross_entropy: ["targetTokens"],
   importance_sampling: ["targetTokens", "logprobs", "advantages"],
   ppo: ["targetTokens", "logprobs", "advantages"],
   cispo: ["targetTokens", "logprobs", "advantages"],
   dro: ["targetTokens", "logprobs", "advantages"],
-  gspo: ["targetTokens"],
+  gspo: ["targetTokens", "logprobs", "advantages"],
   stable_reinforce: ["targetTokens"]
 }
 
 const isKnown = (name: string): name is KnownLossFn => Object.hasOwn(required, name)
 
-/** Their formulas are the service's own, and so are the names of their inputs. */
-const openInputs: ReadonlySet<string> = new Set(["gspo", "stable_reinforce"])
+/** Its formula is the service's own, and so are the names of its inputs. */
+const openInputs: ReadonlySet<string> = new Set(["stable_reinforce"])
 
 const mostTokens = 2 ** 31
 
@@ -242,6 +245,9 @@ const checkInputs = (
     const fault = shapeFault(tensor)
       ?? (known === undefined || dtype === undefined ? undefined : alignmentFault(key, tensor, inputs, length))
     if (fault !== undefined) add(field, fault)
+    if (known === "gspo" && key === "sequenceRatioMask" && marksNone(tensor)) {
+      add(field, "marks no token, so there is no ratio; mark the sampled ones.")
+    }
     if (tensor.dtype === "float32") {
       const position = firstNonFinite(tensor.data)
       if (position >= 0) add(field, `is ${tensor.data[position]} at ${position}; it must be finite.`)
@@ -251,6 +257,8 @@ const checkInputs = (
     }
   }
 }
+
+const marksNone = ({ data }: TensorData): boolean => data.length > 0 && !data.some((mark) => Number(mark) !== 0)
 
 const isTensor = (tensor: TensorData | undefined): tensor is TensorData =>
   tensor !== undefined && tensor !== null && Array.isArray(tensor.shape)

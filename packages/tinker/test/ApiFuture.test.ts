@@ -321,10 +321,10 @@ it.effect("a loss that the server does not have fails as the user's fault, in th
   simulated({}, (training) =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(ApiFuture.flatten(
-        training.forward({ data: [reinforcement(Float32Array.of(-1, -1, -1))], lossFn: "gspo" })
+        training.forward({ data: [reinforcement(Float32Array.of(-1, -1, -1))], lossFn: "stable_reinforce" })
       ))
       assert.strictEqual(error._tag === "RequestFailedError" && error.category, "user")
-      assert.include(error.message, "gspo")
+      assert.include(error.message, "stable_reinforce")
     })))
 
 it.effect("samples from a checkpoint in the session of the model", () =>

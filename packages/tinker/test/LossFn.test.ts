@@ -31,12 +31,22 @@ const found = (
 
 it("finds nothing wrong with data that each loss can be computed of", () => {
   assert.deepStrictEqual(found([datum, datum], { vocabularySize: 5, maxContextLength: 3 }), [])
-  for (const lossFn of ["importance_sampling", "ppo", "cispo", "dro"] as const) {
+  for (const lossFn of ["importance_sampling", "ppo", "cispo", "dro", "gspo"] as const) {
     assert.deepStrictEqual(found([policyDatum], { lossFn }), [])
   }
-  for (const lossFn of ["gspo", "stable_reinforce", LossFn.other("new_loss")] as const) {
+  const marked = { ...policyDatum, lossFnInputs: { ...policyInputs, sequenceRatioMask: float32([0, 1, 1]) } }
+  assert.deepStrictEqual(found([marked], { lossFn: "gspo" }), [])
+  for (const lossFn of ["stable_reinforce", LossFn.other("new_loss")] as const) {
     assert.deepStrictEqual(found([withInputs({ itsOwn: int64([1]) })], { lossFn }), [])
   }
+})
+
+it("refuses a mask that marks no token of a sequence, of which gspo would take its ratio", () => {
+  const unmarked = { ...policyDatum, lossFnInputs: { ...policyInputs, sequenceRatioMask: float32([0, 0, 0]) } }
+  const [issue, ...others] = found([policyDatum, unmarked], { lossFn: "gspo" })
+  assert.match(issue!, /^data\[1\]\.lossFnInputs\.sequenceRatioMask: marks no token/)
+  assert.deepStrictEqual(others, [])
+  assert.match(found([datum], { lossFn: "gspo" })[0]!, /lossFnInputs\.logprobs: is missing/)
 })
 
 it("refuses empty data", () => {

@@ -159,15 +159,15 @@ it.effect("tells every observer of a queue that stands still, why, and of the en
     yield* faults.pauseQueue({ state: "paused_capacity", reason: "no GPU is free" })
     const future = yield* training.forward({ data: [datum("wait")], lossFn: "cross_entropy" })
     const early = yield* Effect.fork(Stream.runCollect(future.states))
-    yield* TestClock.adjust("30 seconds")
+    yield* TestClock.adjust("50 seconds")
     yield* faults.resumeQueue()
-    yield* TestClock.adjust("30 seconds")
+    yield* TestClock.adjust("50 seconds")
     yield* future.await
     const late = yield* Stream.runCollect(future.states)
     const expected: ReadonlyArray<ApiFuture.State> = [
       { _tag: "submitted" },
-      // The server answers the first question after twenty seconds.
-      { _tag: "queued", queueState: "paused_capacity", reason: "no GPU is free", since: DateTime.unsafeMake(20_000) },
+      // The server answers the first question after forty seconds.
+      { _tag: "queued", queueState: "paused_capacity", reason: "no GPU is free", since: DateTime.unsafeMake(40_000) },
       { _tag: "done" }
     ]
     assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Fiber.join(early)), expected)

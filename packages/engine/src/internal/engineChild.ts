@@ -17,11 +17,11 @@ import type { Cancel, Reply, Request, StartOptions } from "./engineMessages.js"
 const scheduler = Scheduler.make()
 let engine: LocalEngine.LocalEngine | undefined
 
-const start = async ({ folder, niceness, threads, ...budgets }: StartOptions): Promise<void> => {
+const start = async ({ folder, name, niceness, threads, ...budgets }: StartOptions): Promise<void> => {
   // Before the runtime makes threads of its own, which keep what they began with.
   Os.setPriority(niceness)
   const runtime = await OnnxRuntime.load({ threads })
-  const description = ModelFolder.describeSync(folder)
+  const description = ModelFolder.describeSync(folder, name)
   engine = LocalEngine.make({
     runtime,
     description,

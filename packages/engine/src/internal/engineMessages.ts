@@ -4,6 +4,8 @@ import type { LocalEngine } from "../LocalEngine.js"
 
 export interface StartOptions {
   readonly folder: string
+  /** Of the base model. Default: as the folder says. */
+  readonly name?: string | undefined
   readonly threads: number
   /** Of the process, from 0, that of others, to 19. */
   readonly niceness: number

@@ -58,7 +58,8 @@ export const localEngine = async (
       parameterCount: 0,
       maxContextLength: options.maxContextLength ?? 512,
       eosTokens: [],
-      hasTokenizer: options.decode !== undefined
+      hasTokenizer: options.decode !== undefined,
+      clientFiles: []
     },
     weights,
     decode: options.decode,

@@ -11,6 +11,7 @@ import type { Info } from "../CheckpointStore.js"
 import type { Snapshot, Tensor } from "../Engine.js"
 import * as Safetensors from "../Safetensors.js"
 import { ServerError } from "../ServerError.js"
+import * as AgeFiles from "./ageFiles.js"
 import * as Sha256 from "./sha256.js"
 
 type FileError = PlatformError.PlatformError | ServerError
@@ -39,6 +40,8 @@ export interface CheckpointFiles {
 export interface WriteOptions {
   /** Without it nothing that is in its place is replaced, be it a checkpoint or not. */
   readonly overwrite: boolean
+  /** For whom the files are encrypted; for nobody when absent. */
+  readonly recipients: ReadonlyArray<string> | undefined
   /** Is told of the size in bytes as soon as the checkpoint is in its place, whatever comes then. */
   readonly onWritten: (sizeBytes: number) => void
 }
@@ -65,6 +68,7 @@ const Meta = Schema.parseJson(
     user_metadata: Schema.Record({ key: Schema.String, value: Schema.String }),
     saved_by: Schema.optional(Schema.String),
     owner: Schema.optional(Schema.String),
+    encrypted: Schema.optional(Schema.Boolean),
     /** Of the files beside it, by their names. Checkpoints of earlier versions and of others have none. */
     sha256: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String }))
   }),
@@ -190,7 +194,8 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         public: meta.public,
         userMetadata: meta.user_metadata,
         savedBy: meta.saved_by,
-        owner: meta.owner
+        owner: meta.owner,
+        encrypted: meta.encrypted
       }
       return info
     })
@@ -218,7 +223,7 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
       }
       return infos
     }),
-    write: (info, snapshot, { onWritten, overwrite }) =>
+    write: (info, snapshot, { onWritten, overwrite, recipients }) =>
       Effect.gen(function*() {
         const parent = parentOf(info.path)
         const place = directoryOf(info.path)
@@ -233,7 +238,7 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         }
         yield* fs.remove(beside, { recursive: true, force: true })
         yield* fs.makeDirectory(beside, { recursive: true })
-        const made = contents(info, snapshot)
+        const made = yield* encryptedTo(recipients, contents(info, snapshot))
         const sha256: Record<string, string> = {}
         for (const [name, bytes] of made) sha256[name] = yield* Sha256.of(bytes)
         const all = [...made, [metaFile, encodeMeta(info, sha256)] as const]
@@ -338,6 +343,16 @@ export const contents = (
       [adapterFile, Safetensors.encode(snapshot.weights, { format: "pt" })]
     ]
 
+/** One after another, so that not all are there twice. */
+export const encryptedTo = (recipients: ReadonlyArray<string> | undefined, files: ReturnType<typeof contents>) =>
+  recipients === undefined
+    ? Effect.succeed(files)
+    : Effect.forEach(
+      files,
+      ([name, bytes]) =>
+        Effect.map(AgeFiles.encrypt(bytes, recipients), (encrypted) => [name + AgeFiles.suffix, encrypted] as const)
+    )
+
 const encodeMeta = (
   info: Omit<Info, "sizeBytes">,
   sha256: Readonly<Record<string, string>> | undefined
@@ -358,6 +373,7 @@ const encodeMeta = (
       user_metadata: info.userMetadata,
       saved_by: info.savedBy,
       owner: info.owner,
+      encrypted: info.encrypted,
       sha256
     })
   )

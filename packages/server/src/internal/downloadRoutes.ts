@@ -3,13 +3,11 @@
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as TinkerPath from "effect-tinker/TinkerPath"
-import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
-import * as Stream from "effect/Stream"
-import { joined } from "./bytes.js"
+import * as FileAnswer from "./fileAnswer.js"
 import * as Http from "./http.js"
 import type * as State from "./serverState.js"
 import * as StoredFile from "./storedFile.js"
@@ -105,7 +103,7 @@ export const make = (state: State.ServerState, options: Options) => {
       if (found === undefined) return yield* Http.refuse(404, `the checkpoint has no file ${wanted}`)
       // A checkpoint never changes once it is there.
       const etag = `"${createdAt.toString(36)}-${found.sizeBytes.toString(36)}"`
-      return yield* send(request, found, { etag, "last-modified": new Date(createdAt).toUTCString() })
+      return yield* FileAnswer.send(request, found, { etag, "last-modified": new Date(createdAt).toUTCString() })
     })
 
   return { externalWeightsUrls, archive, file }
@@ -120,46 +118,6 @@ interface Grant {
 
 /** No checkpoint's file is called so. */
 const archiveName = "archive.tar"
-
-/** Source: RFC 9110, sections 13 and 14; of ranges those that go to the end, as downloads go on by them. */
-const send = (
-  { headers }: Http.Received,
-  { read, sizeBytes }: StoredFile.Content,
-  marks: { readonly etag: string; readonly "last-modified": string }
-): Effect.Effect<HttpServerResponse.HttpServerResponse, Http.Refusal> => {
-  const always = { ...marks, "accept-ranges": "bytes" }
-  if (headers["if-none-match"] === marks.etag) {
-    return Effect.succeed(HttpServerResponse.empty({ status: 304, headers: always }))
-  }
-  const range = /^bytes=(\d+)-$/.exec(headers.range ?? "")
-  const condition = headers["if-range"]
-  const applies = condition === undefined || condition === marks.etag || condition === marks["last-modified"]
-  const from = range !== null && applies ? Number(range[1]) : 0
-  if (from > 0 && from >= sizeBytes) {
-    return Http.refuse(416, "the file ends before", { ...always, "content-range": `bytes */${sizeBytes}` })
-  }
-  const length = sizeBytes - from
-  const options = {
-    status: from > 0 ? 206 : 200,
-    contentType: "application/octet-stream",
-    headers: from > 0 ? { ...always, "content-range": `bytes ${from}-${sizeBytes - 1}/${sizeBytes}` } : always
-  }
-  return length > largestWhole
-    ? Effect.succeed(
-      HttpServerResponse.stream(read(from), {
-        ...options,
-        contentLength: length,
-        headers: { ...options.headers, "content-length": String(length) }
-      })
-    )
-    : Effect.map(
-      Http.known(Stream.runCollect(read(from))),
-      (parts) => HttpServerResponse.uint8Array(joined(Chunk.toReadonlyArray(parts)), options)
-    )
-}
-
-/** In bytes; what is larger is sent as it is read. */
-const largestWhole = 256 * 1024
 
 /** Not from the random numbers of the program, which a test may fix: nobody may guess it. */
 const randomToken = (): string => Encoding.encodeBase64Url(crypto.getRandomValues(new Uint8Array(24)))

@@ -1,6 +1,6 @@
 /** What the dialects of whole servers have in common: the endpoints that there are, and how they ask this server. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import type { Answer, Ask, Call, Dialect } from "../Dialect.js"
 
@@ -69,13 +69,11 @@ export const get = ({ ask, call }: Asked, path: string): Effect.Effect<Answer> =
 
 /** Asks for a result, again and again, until it is there or so much time is over; whoever leaves need not wait for it. */
 export const retrieve = (asked: Asked, requestId: string, millis: number): Effect.Effect<Answer> =>
-  Effect.flatMap(Clock.currentTimeMillis, (start) => {
-    const question = post(asked, "retrieve_future", { request_id: requestId, allow_metadata_only: false })
-    return Effect.interruptible(Effect.repeat(question, {
-      while: (answer) =>
-        isNotYet(answer) ? Effect.map(Clock.currentTimeMillis, (now) => now - start < millis) : Effect.succeed(false)
-    }))
-  })
+  post(asked, "retrieve_future", { request_id: requestId, allow_metadata_only: false }).pipe(
+    Effect.repeat({ while: isNotYet }),
+    Effect.timeoutTo({ duration: millis, onSuccess: identity, onTimeout: () => answer({ type: "try_again" }) }),
+    Effect.interruptible
+  )
 
 export const isNotYet = ({ body }: Answer): boolean => Predicate.hasProperty(body, "type") && body.type === "try_again"
 

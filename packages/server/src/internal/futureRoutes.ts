@@ -80,13 +80,11 @@ export const make = (state: State.ServerState) => {
       for (const requestId of wanted.retrievedRequestIds) {
         if (requestId.startsWith(`${sampler.id}:`)) yield* futures.forget(requestId)
       }
-      const holdTime = wanted.timeout === undefined
-        ? futures.holdTime
-        : Duration.min(futures.holdTime, Duration.seconds(wanted.timeout))
+      const longest = wanted.timeout === undefined ? longestPoll : Duration.seconds(wanted.timeout)
       const { completions, cursor } = yield* sampler.completions.after(
         wanted.target.clonedSamplerId,
         wanted.prevCursor,
-        holdTime
+        Duration.min(futures.holdTime, longest)
       )
       return Http.json({
         cursor,
@@ -110,6 +108,9 @@ export const make = (state: State.ServerState) => {
 
   return { retrieveFuture, retrieveFutures, cancelFuture }
 }
+
+/** Unless the client says otherwise. Source: the Python SDK 0.38.0. */
+const longestPoll = Duration.seconds(30)
 
 /** Clients before 0.36 do not say what they have fetched. */
 export const FuturesRetrieveRequest = Schema.Struct({

@@ -31,7 +31,7 @@ export const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A
   Effect.mapError(effect, ({ description, reason }) => refuse(statuses[reason] ?? 500, description))
 
 /** A damaged file is so for good: whoever is told 5xx would ask for it again and again. */
-const statuses: Partial<Record<ServerError["reason"], number>> = { NotFound: 404, DamagedFile: 410 }
+const statuses: Partial<Record<ServerError["reason"], number>> = { NotFound: 404, DamagedFile: 410, Encrypted: 400 }
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()

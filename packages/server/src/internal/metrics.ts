@@ -16,7 +16,7 @@ export interface Family {
 }
 
 /** In seconds. The long ones are of questions that are held. */
-const bounds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30]
+const bounds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60]
 
 interface Histogram {
   readonly counts: Array<number>

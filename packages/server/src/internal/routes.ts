@@ -55,6 +55,16 @@ const SampleRequest = Schema.Struct({
   seqId: Schema.NonNegativeInt.pipe(Schema.propertySignature, Schema.fromKey("seq_id"))
 })
 
+/** For whoever asks, as clients of the Hugging Face hub have no key of this server. */
+const hub = <Path extends `/${string}`>(path: Path, summary: string, answer?: "file") => ({
+  method: "GET" as const,
+  path,
+  prefix: "" as const,
+  access: "open" as const,
+  summary,
+  ...(answer === undefined ? {} : { answer })
+})
+
 export const routes = {
   healthz: { method: "GET", path: "/healthz", summary: "Is well", access: "open", answer: Status },
   config: {
@@ -381,6 +391,16 @@ export const routes = {
     summary: "Figures for Prometheus",
     answer: "text"
   },
+  hubFile: hub("/:org/:model/resolve/:revision/:file", "A file of a base model's tokenizer or configuration", "file"),
+  hubModel: hub("/api/models/:org/:model", "Tells which files a base model has for clients"),
+  hubRevision: hub("/api/models/:org/:model/revision/:revision", "The same, by its revision"),
+  hubTree: hub("/api/models/:org/:model/tree/:revision", "Lists these files"),
+  hubFolder: hub("/api/models/:org/:model/tree/:revision/:folder", "Says that there are no folders of them"),
+  hubFileByName: hub("/:model/resolve/:revision/:file", "A file of a base model whose name has no slash", "file"),
+  hubModelByName: hub("/api/models/:model", "Tells which files it has for clients"),
+  hubRevisionByName: hub("/api/models/:model/revision/:revision", "The same, by its revision"),
+  hubTreeByName: hub("/api/models/:model/tree/:revision", "Lists these files"),
+  hubFolderByName: hub("/api/models/:model/tree/:revision/:folder", "Says that there are no folders of them"),
   openApi: { method: "GET", path: "/openapi.json", prefix: "", access: "open", summary: "This description" }
 } satisfies Record<string, Route>
 

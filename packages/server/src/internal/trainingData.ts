@@ -55,17 +55,19 @@ const wireName = (name: string): string => wireNames.get(name) ?? name
 
 const isLoss = (name: string): name is Loss["_tag"] => Object.hasOwn(TokenLoss.settings, name)
 
-/** Names that the hosted service takes too, without saying what it computes. */
-const unpublished: ReadonlySet<string> = new Set(["gspo", "stable_reinforce", "custom"])
+/** Names that the hosted service takes too, and why they are not computed here. */
+const refused: ReadonlyMap<string, string> = new Map([
+  ["stable_reinforce", ", for no public formula of it is known: use importance_sampling, or cispo for a bounded ratio"],
+  ["custom", ", for it takes no losses of others: compute yours on the client"]
+])
 
 const lossOf = (
   lossFn: string,
   config: Readonly<Record<string, number | string>>
 ): Either.Either<Loss, string> => {
   if (!isLoss(lossFn)) {
-    const why = unpublished.has(lossFn) ? ", for no public formula of it is known" : ""
     return Either.left(
-      `the loss ${lossFn} is not computed by this server${why}; it computes ${
+      `the loss ${lossFn} is not computed by this server${refused.get(lossFn) ?? ""}; it computes ${
         enumerated(Object.keys(TokenLoss.settings))
       }`
     )
@@ -106,7 +108,8 @@ const inputsOf: Readonly<Record<Loss["_tag"], ReadonlyArray<string>>> = {
   importance_sampling: policyInputs,
   ppo: policyInputs,
   cispo: policyInputs,
-  dro: policyInputs
+  dro: policyInputs,
+  gspo: [...policyInputs, "sequenceRatioMask"]
 }
 
 const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<TrainingDatum, string> =>
@@ -139,22 +142,31 @@ const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<
     }
     const targets = yield* dense("target_tokens", given, [tokens.length, ...given.shape.slice(1, 2)])
     yield* checkTargets(targets.data, baseModel)
-    const floats = (name: "weights" | "logprobs" | "advantages", required: boolean) =>
+    const floats = (key: "weights" | "logprobs" | "advantages" | "sequenceRatioMask", required: boolean) =>
       Either.gen(function*() {
-        const tensor = inputs[name]
+        const tensor = inputs[key]
+        const name = wireNames.get(key) ?? key
         if (tensor === undefined) {
           return required ? yield* Either.left(`${name} is missing, and the loss ${loss._tag} needs it`) : undefined
         }
         if (tensor.dtype !== "float32") return yield* Either.left(`${name} is ${tensor.dtype}; it must be float32`)
         return (yield* dense(name, tensor, targets.shape)).data
       })
+    const sequenceRatioMask = yield* floats("sequenceRatioMask", false)
+    if (sequenceRatioMask?.every((mark) => mark === 0)) {
+      return yield* Either.left(
+        "sequence_ratio_mask marks no token, so there is no ratio: mark the sampled ones, or leave it out for those with an "
+          + "advantage"
+      )
+    }
     return {
       tokens,
       targetTokens: TensorData.toInt32Array(targets),
       targetsPerToken: targets.shape[1],
       weights: yield* floats("weights", false),
       logprobs: yield* floats("logprobs", policy),
-      advantages: yield* floats("advantages", policy)
+      advantages: yield* floats("advantages", policy),
+      sequenceRatioMask
     }
   })
 

@@ -10,6 +10,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../CheckpointStore.js"
 import type { LoraSpec } from "../Engine.js"
+import * as AgeFiles from "./ageFiles.js"
 import * as CheckpointRoutes from "./checkpointRoutes.js"
 import * as Http from "./http.js"
 import * as Lookups from "./lookups.js"
@@ -40,7 +41,7 @@ export const make = (
   const save = (
     model: State.Model,
     path: TinkerPath.TinkerPath,
-    { overwrite, ttlSeconds, userMetadata }: CheckpointStore.SaveOptions,
+    { overwrite, recipients, ttlSeconds, userMetadata }: CheckpointStore.SaveOptions,
     request: Http.Received
   ) =>
     Effect.gen(function*() {
@@ -54,7 +55,8 @@ export const make = (
         ttlSeconds,
         userMetadata,
         savedBy,
-        owner: model.session.owner
+        owner: model.session.owner,
+        recipients
       })
     })
 
@@ -118,10 +120,10 @@ export const make = (
   const saveWeightsExternal = ModelQueue.handler(state, WeightsApi.SaveWeightsExternalRequest, {
     work: (wanted, model, request) =>
       Effect.gen(function*() {
-        if (wanted.ageEncryptionRecipients !== undefined && wanted.ageEncryptionRecipients.length > 0) {
-          return yield* ModelQueue.userError("this server does not encrypt: age_encryption_recipients must be left out")
-        }
-        const { path, sizeBytes } = yield* save(model, pathOf(model, "external", wanted), wanted, request)
+        const { ageEncryptionRecipients: recipients = [] } = wanted
+        yield* checkRecipients(recipients)
+        const options = recipients.length === 0 ? wanted : { ...wanted, recipients }
+        const { path, sizeBytes } = yield* save(model, pathOf(model, "external", wanted), options, request)
         return ModelQueue.completed({
           path: TinkerPath.format(path),
           size_bytes: sizeBytes,
@@ -274,6 +276,24 @@ const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, Work.User
   const invalid = ttlSeconds === undefined ? undefined : CheckpointRoutes.invalidTtl(ttlSeconds)
   return invalid === undefined ? Effect.void : ModelQueue.userError(invalid)
 }
+
+const checkRecipients = (recipients: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    if (recipients.length > mostRecipients) {
+      return yield* ModelQueue.userError(
+        `age_encryption_recipients has ${recipients.length} recipients, and may have ${mostRecipients}`
+      )
+    }
+    const invalid = recipients.length === 0 ? undefined : yield* AgeFiles.firstInvalid(recipients)
+    if (invalid !== undefined) {
+      return yield* ModelQueue.userError(
+        `age_encryption_recipients[${invalid}] is no public key of age, which begins with age1; keys of SSH are not taken`
+      )
+    }
+  })
+
+/** Source: the Python SDK 0.38.0. */
+const mostRecipients = 10
 
 /** Which parts of the base model have an adapter, by their names on the wire. */
 const parts = [["train_attn", "trainAttn"], ["train_mlp", "trainMlp"], ["train_unembed", "trainUnembed"]] as const
