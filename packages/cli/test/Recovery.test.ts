@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Context, Deferred, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import { RetryPolicy, Tinker, TinkerConfig, TinkerEvents } from "effect-tinker"
 import { execFileSync, spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
 import * as Display from "../src/Display.js"
 import * as FineTune from "../src/FineTune.js"
 import { run } from "../src/quickstart.js"
@@ -129,8 +130,8 @@ describe("training that outlives its server", () => {
   }
 })
 
-const entry = new URL("../src/serve.ts", import.meta.url).pathname
-const makeModel = new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url).pathname
+const entry = fileURLToPath(new URL("../src/serve.ts", import.meta.url))
+const makeModel = fileURLToPath(new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url))
 
 /** `serve` in a process of its own, once it listens. */
 const serve = (...args: ReadonlyArray<string>) =>

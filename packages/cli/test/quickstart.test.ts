@@ -7,11 +7,12 @@ import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import * as Main from "../src/Main.js"
 import { run } from "../src/quickstart.js"
 import { recording } from "./fixture.js"
 
-const script = new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url).pathname
+const script = fileURLToPath(new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url))
 
 /** A model of random weights, unlike the one that ships. */
 const model = mkdtempSync(join(tmpdir(), "random-qwen3-"))
