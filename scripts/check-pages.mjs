@@ -63,8 +63,7 @@ const serving = async ({ cwd, env }, use = () => {}) => {
   const server = join(dirname(cwd), "server")
   writeFileSync(join(server, "serve.ts"), code)
   const url = `http://127.0.0.1:${port}`
-  const ask = `for i in $(seq 300); do curl -s ${url}/openapi.json | head -c 20 && break; sleep 0.2; done`
-  await whileRunning(`npx tsx serve.ts & ${ask}; wait`, /"openapi"/, { cwd: server, env }, () =>
+  await whileRunning("npx tsx serve.ts", `${url}/openapi.json`, { cwd: server, env }, () =>
     use({ ...env, TINKER_API_KEY: "tml-mine", TINKER_BASE_URL: url, TINKER_TELEMETRY: "0" }))
 }
 

@@ -15,8 +15,11 @@ export const run = (command, args, options = {}) =>
 /** A line as it is typed. */
 export const shell = (line, options) => run("bash", ["-c", line], options)
 
-/** Waits for the output to match, then for `use`, and ends the program with all that it started. */
-export const whileRunning = async (line, pattern, { cwd, env }, use = () => {}) => {
+/**
+ * Waits until the program is ready, then for `use`, and ends the program with all that it started. It is ready when its output matches
+ * a pattern, or when it answers at an address.
+ */
+export const whileRunning = async (line, ready, { cwd, env }, use = () => {}) => {
   const child = spawn("bash", ["-c", line], { cwd, env, detached: true, stdio: ["ignore", "pipe", "pipe"] })
   const ended = new Promise((resolve) => child.on("exit", resolve))
   let output = ""
@@ -24,13 +27,15 @@ export const whileRunning = async (line, pattern, { cwd, env }, use = () => {}) 
     await new Promise((resolve, reject) => {
       const look = (data) => {
         output += data
-        if (pattern.test(output)) resolve()
+        if (ready instanceof RegExp && ready.test(output)) resolve()
       }
-      const giveUp = (how) => () => reject(new Error(`${line}\n  in ${cwd}\n${how} ${pattern}:\n${output}`))
+      const giveUp = (how) => () => reject(new Error(`${line}\n  in ${cwd}\n${how} ${ready}:\n${output}`))
       child.stdout.on("data", look)
       child.stderr.on("data", look)
-      ended.then(giveUp("ended without writing"))
-      setTimeout(giveUp("has not written"), 120_000).unref()
+      ended.then(giveUp("ended, without"))
+      setTimeout(giveUp("goes on, without"), 120_000).unref()
+      const ask = () => child.exitCode === null && fetch(ready).then(resolve, () => setTimeout(ask, 200))
+      if (!(ready instanceof RegExp)) ask()
     })
     await use()
   } finally {

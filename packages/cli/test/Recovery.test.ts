@@ -1,5 +1,5 @@
 import { BigramEngine, CheckpointStore, ServerJournal, TinkerServer } from "@effect-tinker/server"
-import { FileSystem, HttpClient, HttpClientError } from "@effect/platform"
+import { FileSystem, HttpClient, HttpClientError, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Context, Deferred, Effect, Exit, Layer, Schedule, Scope } from "effect"
@@ -89,7 +89,7 @@ const train = (options: { readonly liveModels: boolean; readonly endsAt?: number
           Layer.provide(Layer.succeed(TinkerConfig.DefaultBaseUrl, "http://localhost"))
         )
       ),
-      Effect.provide([ending, bigram, byteTokenizer]),
+      Effect.provide([ending, bigram, byteTokenizer, KeyValueStore.layerMemory]),
       RetryPolicy.withPolicies({ request: Schedule.spaced("10 millis"), poll: Schedule.spaced("10 millis") })
     )
     const checkpoints = yield* life.store.list
