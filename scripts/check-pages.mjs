@@ -163,8 +163,10 @@ const follow = async ({ name: manager, translate, type }, npmrc, env) => {
     if (name !== "repository") {
       await attempt("packages loaded", `packages/${name}, ${manager}`, () => load([...new Set(used)], type, { cwd, env }))
     }
-    // What is no program is the same in both kinds of projects.
-    const isRun = (block) => name !== "repository" && runOf(block) !== undefined && (manager === "npm" || name !== "cli")
+    // What Node or Vitest reads as it is, is the same in both kinds of projects.
+    const isSame = ({ code }) => name === "cli" || code.includes("@effect/vitest")
+    const isRun = (block) =>
+      name !== "repository" && runOf(block) !== undefined && (manager === "npm" || !isSame(block))
     for (const block of blocks.filter(isRun)) {
       await attempt("blocks run", `${block.at}, ${manager}`, () => runOf(block)(block.code, { cwd, env }))
     }
