@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
@@ -11,6 +12,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Tests that want events to be sent say so.
     env: { TINKER_TELEMETRY: "0" },
-    setupFiles: [new URL("./vitest.setup.ts", import.meta.url).pathname]
+    setupFiles: [fileURLToPath(new URL("./vitest.setup.ts", import.meta.url))]
   }
 })

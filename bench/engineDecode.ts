@@ -8,6 +8,7 @@
  */
 import { spawnSync } from "node:child_process"
 import { parseArgs } from "node:util"
+import { isMain } from "../packages/engine/examples/isMain.js"
 import * as Decoder from "../packages/engine/src/Decoder.js"
 import * as Llama from "../packages/engine/src/Llama.js"
 import * as Lora from "../packages/engine/src/Lora.js"
@@ -139,7 +140,7 @@ const compare = (rounds: number, names: ReadonlyArray<string>): void => {
   }
 }
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const { values } = parseArgs({
     options: {
       rounds: { type: "string", default: "3" },

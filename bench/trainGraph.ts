@@ -4,6 +4,7 @@
  * `tsx bench/trainGraph.ts [steps] [tiny|135m]`.
  */
 import { spawnSync } from "node:child_process"
+import { isMain } from "../packages/engine/examples/isMain.js"
 import * as EngineProcess from "../packages/engine/src/EngineProcess.js"
 import * as Llama from "../packages/engine/src/Llama.js"
 import * as Lora from "../packages/engine/src/Lora.js"
@@ -125,7 +126,7 @@ export const measurePyTorch = (steps: number, shape: string): Printed | undefine
   return child.status === 0 ? JSON.parse(child.stdout) as Printed : undefined
 }
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const [steps = "20", shape = "tiny"] = process.argv.slice(2)
   console.log(JSON.stringify(await measure(shapes[shape]!, Number(steps))))
 }

@@ -1,11 +1,24 @@
 // Makes packages/x/dist: a whole package of its own, ready to be packed. In the repository packages are run from src.
 import { execFileSync } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join, relative, sep } from "node:path"
 
 execFileSync("node_modules/.bin/tsc", ["-b", "tsconfig.json"], { stdio: "inherit" })
 
-/** Folders that travel with a package, beside its modules. */
-const assets = ["model", "data"]
+/** What travels with a package, beside its modules. */
+const assets = ["model", "data", "docs", "examples", "api.md", "README.md"]
+
+const repository = "https://github.com/effect-tinker/effect-tinker"
+
+/** Links of a page to what does not travel with its package lead to the repository instead. */
+const rewriteLinks = (page, from, dist) => {
+  const folder = dirname(relative(dist, page))
+  const text = readFileSync(page, "utf8").replace(/\]\((?!\w+:|#)([^)#]+)(#[^)]*)?\)/g, (link, path, part = "") => {
+    if (existsSync(join(dist, folder, path)) && !relative(dist, join(dist, folder, path)).startsWith("..")) return link
+    return `](${repository}/blob/main/${join(from, folder, path).replaceAll(sep, "/")}${part})`
+  })
+  writeFileSync(page, text)
+}
 
 for (const name of readdirSync("packages")) {
   const from = `packages/${name}`
@@ -14,10 +27,12 @@ for (const name of readdirSync("packages")) {
   mkdirSync(dist)
   // Maps of declarations point into sources that do not travel.
   cpSync(`${from}/build/src`, dist, { recursive: true, filter: (file) => !file.endsWith(".d.ts.map") })
-  const present = assets.filter((folder) => existsSync(`${from}/${folder}`))
-  for (const folder of present) cpSync(`${from}/${folder}`, `${dist}/${folder}`, { recursive: true })
+  const present = assets.filter((asset) => existsSync(`${from}/${asset}`))
+  for (const asset of present) cpSync(`${from}/${asset}`, `${dist}/${asset}`, { recursive: true })
   cpSync("LICENSE", `${dist}/LICENSE`)
-  if (existsSync(`${from}/README.md`)) cpSync(`${from}/README.md`, `${dist}/README.md`)
+  for (const page of readdirSync(dist, { recursive: true }).filter((file) => file.endsWith(".md"))) {
+    rewriteLinks(join(dist, page), from, dist)
+  }
 
   const { exports: _, private: _private, bin, ...manifest } = JSON.parse(readFileSync(`${from}/package.json`, "utf8"))
   const entry = (module) => ({ types: `./${module}.d.ts`, default: `./${module}.js` })

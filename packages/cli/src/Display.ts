@@ -24,8 +24,21 @@ export interface Service {
   readonly answers: (title: string, answers: ReadonlyArray<Answer>) => Effect.Effect<void>
   /** To be called when each step is done. */
   readonly step: (step: Supervised.Step) => Effect.Effect<void>
+  /** Says that a checkpoint of so many steps is there. One that comes with a step is known already. */
+  readonly keep: (kept: Kept) => Effect.Effect<void>
   /** Where the newest checkpoint is, and of how many steps; none before the first. */
-  readonly kept: Effect.Effect<{ readonly path: string; readonly steps: number } | undefined>
+  readonly kept: Effect.Effect<Kept | undefined>
+}
+
+/**
+ * A checkpoint: where it is, and after how many steps it was saved.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Kept {
+  readonly path: string
+  readonly steps: number
 }
 
 /**
@@ -52,7 +65,7 @@ export const layer = (options: {
   Layer.effect(
     Display,
     Effect.sync(() => {
-      let kept: { readonly path: string; readonly steps: number } | undefined
+      let kept: Kept | undefined
       let firstDone: { readonly at: number; readonly step: number } | undefined
       const bold = (text: string) => options.interactive ? `\u001B[1m${text}\u001B[22m` : text
       const line = (text: string) => options.write(`${text}\n`)
@@ -75,6 +88,7 @@ export const layer = (options: {
               ? options.write(`\r\u001B[2K${text}${isLast ? "\n" : ""}`)
               : line(text)
           }),
+        keep: (checkpoint) => Effect.sync(() => void (kept = checkpoint)),
         kept: Effect.sync(() => kept)
       })
     })

@@ -11,6 +11,7 @@ import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type { TokenizerError } from "@effect-tinker/tokenizer/TokenizerError"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
+import type * as CheckpointDownload from "effect-tinker/CheckpointDownload"
 import type * as ServiceClient from "effect-tinker/ServiceClient"
 import * as Tinker from "effect-tinker/Tinker"
 import type { InvalidInputError } from "effect-tinker/TinkerError"
@@ -28,12 +29,12 @@ export const layer = (options: {
   readonly modelFolder: string
   readonly checkpointFolder: string
 }): Layer.Layer<
-  ServiceClient.ServiceClient | Tokenizer.Tokenizer | BaseModel.BaseModel,
+  ServiceClient.ServiceClient | CheckpointDownload.CheckpointDownload | Tokenizer.Tokenizer | BaseModel.BaseModel,
   EngineError | TokenizerError | ServerError | InvalidInputError,
   FileSystem.FileSystem | Path.Path
 > =>
   Layer.mergeAll(
-    Tinker.layer().pipe(
+    Layer.merge(Tinker.layer(), Tinker.layerDownload()).pipe(
       Layer.provide(TinkerServer.layerClientWithStore()),
       Layer.provide(CheckpointStore.layer(options.checkpointFolder))
     ),

@@ -11,6 +11,7 @@ import * as Predicate from "effect/Predicate"
 import * as Scheduler from "effect/Scheduler"
 import { realpathSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import * as NpmParent from "./NpmParent.js"
 
 /**
  * Whether a module is the program that was started, and not one that another imports.
@@ -71,6 +72,9 @@ const isExplained = (cause: Cause.Cause<unknown>): boolean =>
 export const patient = Scheduler.makeBatched((task) => void setImmediate(task))
 
 /**
+ * Runs a program to its end, or until it is told to stop by a signal, or by the end of the npm that runs it. A second signal ends the
+ * process at once.
+ *
  * @since 0.1.0
  * @category utils
  */
@@ -78,7 +82,9 @@ export const run = (
   program: Effect.Effect<void, unknown, NodeContext.NodeContext>,
   codeOf: (exit: Exit.Exit<unknown, unknown>) => number = exitCode
 ): void =>
-  program.pipe(
+  Effect.forkScoped(Effect.zipRight(NpmParent.ended, Effect.sync(() => process.kill(process.pid, "SIGTERM")))).pipe(
+    Effect.zipRight(program),
+    Effect.scoped,
     Effect.tapErrorCause((cause) =>
       Cause.isInterruptedOnly(cause) || isExplained(cause)
         ? Effect.void

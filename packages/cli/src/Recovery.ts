@@ -32,19 +32,31 @@ export interface Recoverable {
 }
 
 /**
- * Until the scope closes, outages of the server are said. `create` makes the model, and makes it again when it is lost before the first checkpoint.
+ * A model, the number of steps that are in it, and how to make it again when it is lost and there is no checkpoint.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Start {
+  readonly training: TrainingClient.Service
+  readonly steps: number
+  readonly create: Effect.Effect<TrainingClient.Service, TinkerError>
+}
+
+/**
+ * Until the scope closes, outages of the server are said.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (
   service: ServiceClient.Service,
-  create: Effect.Effect<TrainingClient.Service, TinkerError>
-): Effect.Effect<Recoverable, TinkerError, Display.Display | Scope.Scope> =>
+  { create, ...start }: Start
+): Effect.Effect<Recoverable, never, Display.Display | Scope.Scope> =>
   Effect.gen(function*() {
     const display = yield* Display.Display
     const outages = yield* watch(display)
-    let training = yield* create
+    let training = start.training
     outages.of(training)
 
     /** Gives the number of steps that are in the model. */
@@ -80,7 +92,7 @@ export const make = (
             : Option.none()
         )
       )
-    return { use, steps: (f) => stepsFrom(f, 0) }
+    return { use, steps: (f) => stepsFrom(f, start.steps) }
   })
 
 interface Outages {

@@ -1,39 +1,99 @@
 /**
  * The same program against a service: `TINKER_API_KEY` and `TINKER_BASE_URL` say which.
  */
+import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
 import * as TinkerNode from "@effect-tinker/node/TinkerNode"
+import * as UndiciHttpClient from "@effect-tinker/node/UndiciHttpClient"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type { TokenizerError } from "@effect-tinker/tokenizer/TokenizerError"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
+import type * as CheckpointDownload from "effect-tinker/CheckpointDownload"
 import * as ServiceClient from "effect-tinker/ServiceClient"
 import * as Tinker from "effect-tinker/Tinker"
 import type { TinkerError } from "effect-tinker/TinkerError"
 import type { ConfigError } from "effect/ConfigError"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as BaseModel from "./BaseModel.js"
 import { UsageError } from "./UsageError.js"
 
 /**
- * Trains `baseModel`, by default the first that the service can train. `tokenizerFolder` holds the model's
- * `tokenizer.json`.
+ * Trains `baseModel`, by default the first that the service can train. Its tokenizer is the one in `tokenizerFolder`, or else the
+ * model's own, as `Tokenizer.forModel` finds it. One whose vocabulary is not the model's, where the server tells that, is a
+ * `UsageError`.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (options: {
   readonly baseModel: string | undefined
-  readonly tokenizerFolder: string
+  readonly tokenizerFolder: string | undefined
 }): Layer.Layer<
-  ServiceClient.ServiceClient | Tokenizer.Tokenizer | BaseModel.BaseModel,
+  ServiceClient.ServiceClient | CheckpointDownload.CheckpointDownload | Tokenizer.Tokenizer | BaseModel.BaseModel,
   TinkerError | ConfigError | TokenizerError | UsageError,
   FileSystem.FileSystem | Path.Path
 > =>
-  Layer.effect(BaseModel.BaseModel, choose(options.baseModel)).pipe(
-    Layer.provideMerge(Layer.provide(Tinker.layerFromEnv, TinkerNode.layer)),
-    Layer.merge(Tokenizer.layerFolder(options.tokenizerFolder))
+  Layer.effectContext(Effect.gen(function*() {
+    const model = yield* choose(options.baseModel)
+    const tokenizer = yield* tokenizerOf(model.name, options.tokenizerFolder)
+    yield* checkVocabulary(model, tokenizer, options.tokenizerFolder)
+    return Context.make(Tokenizer.Tokenizer, tokenizer).pipe(Context.add(BaseModel.BaseModel, describe(model)))
+  })).pipe(
+    Layer.provideMerge(Layer.merge(Tinker.layerFromEnv, Tinker.layerDownloadFromEnv)),
+    Layer.provide(TinkerNode.layer)
   )
+
+interface Model {
+  readonly name: string
+  readonly maxContextLength?: number | undefined
+  readonly vocabularySize?: number | undefined
+}
+
+/** The tokenizer of the model that ships is known by the model's name alone; others are found as Python finds them. */
+const tokenizerOf = (
+  modelName: string,
+  folder: string | undefined
+): Effect.Effect<Tokenizer.Service, TokenizerError | UsageError, FileSystem.FileSystem | Path.Path> => {
+  const from = folder ?? (modelName === ShippedModel.name ? ShippedModel.folder : undefined)
+  if (from !== undefined) {
+    return Effect.provide(Tokenizer.Tokenizer, Tokenizer.layerFolder(from))
+  }
+  return Tokenizer.forModel({ modelName }).pipe(
+    Effect.provide(UndiciHttpClient.layer),
+    Effect.mapError((cause) =>
+      new UsageError({
+        description: `${cause.message} Or pass --tokenizer with the folder of the tokenizer.json of ${modelName}.`,
+        cause
+      })
+    )
+  )
+}
+
+/** Tables of models are padded by a few tokens that no text has; a tokenizer that leaves more of them unused is another model's. */
+const leastUsed = 0.9
+
+const checkVocabulary = (
+  { name, vocabularySize }: Model,
+  tokenizer: Tokenizer.Service,
+  folder: string | undefined
+): Effect.Effect<void, UsageError> => {
+  if (vocabularySize === undefined) return Effect.void
+  const own = tokenizer.vocabularySize
+  if (own <= vocabularySize && own >= leastUsed * vocabularySize) return Effect.void
+  return new UsageError({
+    description: `the tokenizer ${folder === undefined ? "found for" : `in ${folder} is not that of`} ${name}`
+      + `${folder === undefined ? " is not its own" : ""}: it has ${own} tokens, and the model ${vocabularySize}. `
+      + "Pass --tokenizer with the folder of the model's tokenizer.json."
+  })
+}
+
+const describe = ({ maxContextLength, name }: Model): BaseModel.Service => ({
+  name,
+  maxContextLength,
+  description: `${name}${maxContextLength === undefined ? "" : ` (context ${maxContextLength})`}, at the service`
+})
 
 const choose = (wanted: string | undefined) =>
   Effect.gen(function*() {
@@ -49,11 +109,6 @@ const choose = (wanted: string | undefined) =>
           : `the server cannot train ${wanted}. It can train: ${names || "none"}`
       })
     }
-    return BaseModel.BaseModel.of({
-      name: model.modelName,
-      maxContextLength: model.maxContextLength,
-      description: `${model.modelName}${
-        model.maxContextLength === undefined ? "" : ` (context ${model.maxContextLength})`
-      }, at the service`
-    })
+    const { maxContextLength, modelName: name, vocabularySize } = model
+    return { name, maxContextLength, vocabularySize } satisfies Model
   })

@@ -1,10 +1,13 @@
 /**
  * The quickstart: fine-tunes a small language model, on this machine or at a service, and shows what it learned.
  */
+import type { RunJournalError } from "@effect-tinker/cookbook/RunJournalError"
 import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
 import * as Command from "@effect/cli/Command"
 import * as FileSystem from "@effect/platform/FileSystem"
+import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Path from "@effect/platform/Path"
+import * as CheckpointDownload from "effect-tinker/CheckpointDownload"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -20,11 +23,14 @@ import * as OutFolder from "./OutFolder.js"
 import * as QuickstartOptions from "./QuickstartOptions.js"
 import * as Remote from "./Remote.js"
 import * as Report from "./Report.js"
+import * as UnknownOptions from "./UnknownOptions.js"
+import { UsageError } from "./UsageError.js"
 
 /** Prepares, trains, and says where everything is. */
 const quickstart = (options: QuickstartOptions.QuickstartOptions, out: string) =>
   Effect.gen(function*() {
     const display = yield* Display.Display
+    const path = yield* Path.Path
     const base = yield* BaseModel.BaseModel
     yield* display.line(`Base model: ${base.description}`)
     const lessons = yield* Lessons.read(options.data, base.maxContextLength)
@@ -34,20 +40,27 @@ const quickstart = (options: QuickstartOptions.QuickstartOptions, out: string) =
 
     const startedAt = yield* Clock.currentTimeMillis
     const longestPause = yield* EventLoop.watch
+    let isFirst = true
     const watched: Display.Service = {
       ...display,
-      step: (step) => Effect.zipRight(step.step === 0 ? longestPause : Effect.void, display.step(step))
+      step: (step) => {
+        const before = isFirst ? longestPause : Effect.void
+        isFirst = false
+        return Effect.zipRight(before, display.step(step))
+      }
     }
     const result = yield* FineTune.program({ ...options, batchSize: QuickstartOptions.defaults.batchSize, lessons })
       .pipe(
         Effect.provideService(Display.Display, watched),
+        Effect.provide(KeyValueStore.layerFileSystem(path.join(out, "journal"))),
+        Effect.mapError((error) => error._tag === "RunJournalError" ? explainJournal(error, out) : error),
         Effect.onInterrupt(() => sayWhatIsKept(out))
       )
     const pause = yield* longestPause
     const seconds = (((yield* Clock.currentTimeMillis) - startedAt) / 1000).toFixed(0)
     const loss = `${result.lossBefore.nllPerToken.toFixed(3)} → ${result.lossAfter.nllPerToken.toFixed(3)}`
 
-    const report = (yield* Path.Path).join(out, "report.html")
+    const report = path.join(out, "report.html")
     const facts = [
       ["Base model", base.description],
       ["Lessons", lessons.name],
@@ -70,14 +83,41 @@ const quickstart = (options: QuickstartOptions.QuickstartOptions, out: string) =
       ))
 
     const kept = yield* display.kept
+    const adapter = path.join(out, "adapter")
+    const bringing = kept === undefined ? undefined : yield* bringAdapter(kept.path, adapter)
     yield* display.line(`Held-out loss: ${loss} nats/token, in ${seconds} s`)
     yield* display.line(`This process was never busy for longer than ${pause.toFixed(0)} ms after the first step\n`)
     yield* display.line(`Checkpoint: ${kept?.path ?? "none"}`)
+    if (bringing !== undefined) yield* display.line(`Adapter:    ${bringing} (a PEFT folder)`)
     yield* display.line(`Report:     ${report}`)
     yield* display.line(
       `\n${howToGoOn(options.where, out)}\n  service.createTrainingClientFromStateWithOptimizer("${kept?.path}")`
     )
   }).pipe(Effect.scoped)
+
+/** Brings what was trained here, as others read it; a service that does not give it away ends nothing. */
+const bringAdapter = (checkpoint: string, directory: string) =>
+  Effect.gen(function*() {
+    const display = yield* Display.Display
+    yield* display.note("Bringing the adapter here …")
+    const download = yield* CheckpointDownload.CheckpointDownload
+    return yield* download.exportTrainingCheckpoint(checkpoint, { directory, overwrite: true }).pipe(
+      CheckpointDownload.result,
+      Effect.as<string | undefined>(directory),
+      Effect.catchAll((error) =>
+        Effect.as(display.note(`The adapter could not be brought here: ${error.message}`), undefined)
+      )
+    )
+  })
+
+/** A journal knows nothing of options. */
+const explainJournal = (error: RunJournalError, out: string) =>
+  error.reason === "DifferentRun" || error.reason === "CheckpointsGone" || error.reason === "InUse"
+    ? new UsageError({
+      description: `the run in ${out} cannot be gone on with: ${error.description} Or pass another folder with --out.`,
+      cause: error
+    })
+    : error
 
 const howToGoOn = (where: QuickstartOptions.Where, out: string): string => {
   if (where._tag === "Remote") return "To go on from it:"
@@ -94,8 +134,9 @@ const sayWhatIsKept = (out: string) =>
     const kept = yield* display.kept
     yield* display.line(
       kept === undefined
-        ? "\nStopped before the first checkpoint; nothing was kept."
-        : `\nStopped. Kept: the checkpoint of step ${kept.steps}, ${kept.path} (in ${out})`
+        ? "\nStopped before the first step; nothing was kept."
+        : `\nStopped. Kept: the checkpoint of step ${kept.steps}, ${kept.path}\n`
+          + `The same command with --out ${out} goes on from it.`
     )
   })
 
@@ -118,11 +159,21 @@ const command = Command.make("quickstart", QuickstartOptions.flags, (flags) =>
   Effect.gen(function*() {
     const options = yield* QuickstartOptions.fromFlags(flags)
     const out = yield* OutFolder.prepare(options.out ?? (yield* newFolder))
+    const display = yield* Display.Display
+    yield* display.note(
+      options.where._tag === "Local" ? `Loading ${options.where.modelFolder} …` : "Asking the service for its models …"
+    )
     yield* quickstart(options, out).pipe(Effect.provide(layerOf(options.where, out)))
   })).pipe(Command.withDescription("Fine-tunes a small language model and shows what it learned."))
 
+const parse = Command.run(command, { name: "effect-tinker quickstart", version: "0.1.0" })
+
 /** Runs the quickstart with the arguments of a process, the first two of which are the programs. */
-export const run = Command.run(command, { name: "effect-tinker quickstart", version: "0.1.0" })
+export const run = (args: ReadonlyArray<string>) =>
+  Effect.zipRight(
+    UnknownOptions.check(args.slice(2), Object.keys(QuickstartOptions.flags).map(UnknownOptions.nameOf)),
+    parse(args)
+  )
 
 if (Main.isEntry(import.meta.url)) {
   Main.run(Effect.provide(run(process.argv), Display.layerTerminal))

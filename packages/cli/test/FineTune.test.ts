@@ -1,11 +1,12 @@
 import { TinkerNode } from "@effect-tinker/node"
 import { BigramEngine, CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
-import { HttpServer } from "@effect/platform"
+import { HttpServer, KeyValueStore } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Stream, TestClock } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Stream, TestClock } from "effect"
 import type { ApiFuture } from "effect-tinker"
 import { ServiceClient, Tinker } from "effect-tinker"
+import * as Display from "../src/Display.js"
 import * as FineTune from "../src/FineTune.js"
 import { bigram, byteTokenizer, lessons, recording } from "./fixture.js"
 
@@ -41,12 +42,12 @@ const onLoopback = Layer.unwrapEffect(
 
 it.effect("trains in process", () =>
   Effect.map(program, assertLearned).pipe(
-    Effect.provide([inProcess, bigram, byteTokenizer, recording(false).layer])
+    Effect.provide([inProcess, bigram, byteTokenizer, recording(false).layer, KeyValueStore.layerMemory])
   ))
 
 it.live("trains over loopback, the same program", () =>
   Effect.map(program, assertLearned).pipe(
-    Effect.provide([onLoopback, bigram, byteTokenizer, recording(false).layer])
+    Effect.provide([onLoopback, bigram, byteTokenizer, recording(false).layer, KeyValueStore.layerMemory])
   ))
 
 /** The service client, whose training clients also write down the states of their passes. */
@@ -85,6 +86,60 @@ it.effect("on a virtual clock the session beats, a paused queue shows, and minut
       Layer.provide(TinkerServer.layerClient),
       Layer.provide(BigramEngine.layer({ stepDuration: "1 second" })),
       Layer.provideMerge(Faults.layer)
+    ),
+    bigram,
+    byteTokenizer,
+    recording(false).layer,
+    KeyValueStore.layerMemory
+  ])))
+
+it.live("interrupted, it finishes what is under way and saves; run again it goes on to the same losses", () =>
+  Effect.gen(function*() {
+    const undisturbed = yield* Effect.provide(program, KeyValueStore.layerMemory)
+    const { layer, text } = recording(false)
+    const isUnderWay = yield* Deferred.make<void>()
+    const isStopping = yield* Deferred.make<void>()
+    const watched = Layer.effect(
+      Display.Display,
+      Effect.map(Display.Display, (display): Display.Service => ({
+        ...display,
+        note: (words) =>
+          Effect.zipRight(
+            display.note(words),
+            Effect.when(Deferred.succeed(isStopping, undefined), () => words.startsWith("Stopping"))
+          ),
+        // The fifth step is shown, and not over, when the interruption comes.
+        step: (step) =>
+          Effect.zipRight(
+            display.step(step),
+            Effect.when(
+              Effect.zipRight(Deferred.succeed(isUnderWay, undefined), Deferred.await(isStopping)),
+              () => step.step === 4
+            )
+          )
+      }))
+    ).pipe(Layer.provide(layer))
+    const journaled = Effect.provide(program, watched)
+    const { first, second } = yield* Effect.gen(function*() {
+      const running = yield* Effect.fork(journaled)
+      yield* Deferred.await(isUnderWay)
+      return { first: yield* Fiber.interrupt(running), second: yield* journaled }
+    }).pipe(Effect.provide(KeyValueStore.layerMemory))
+    assert.isTrue(Exit.isInterrupted(first))
+    const position = Number(/Goes on behind step (\d+), from tinker:/.exec(text())?.[1])
+    assert.isAtLeast(position, 5)
+    assert.isBelow(position, 30)
+    assert.lengthOf(text().match(/^step +\d+\/30/gm) ?? [], 30, "no step is done twice")
+    assert.deepStrictEqual(
+      second.steps.map((step) => step.nllPerToken),
+      undisturbed.steps.map((step) => step.nllPerToken)
+    )
+    assert.deepStrictEqual(second.lossBefore, undisturbed.lossBefore)
+    assert.deepStrictEqual(second.lossAfter, undisturbed.lossAfter)
+  }).pipe(Effect.provide([
+    Tinker.layer().pipe(
+      Layer.provide(TinkerServer.layerClient),
+      Layer.provide(BigramEngine.layer({ stepDuration: "1 millis" }))
     ),
     bigram,
     byteTokenizer,

@@ -9,6 +9,7 @@ const given: QuickstartOptions.Flags = {
   steps: 10,
   rank: 4,
   learningRate: 1e-3,
+  checkpointEvery: 5,
   out: Option.none(),
   remote: false,
   baseModel: Option.none(),
@@ -39,6 +40,8 @@ const wrong: ReadonlyArray<readonly [string, Partial<QuickstartOptions.Flags>]> 
   ["--rank", { rank: 0 }],
   ["--learning-rate", { learningRate: 0 }],
   ["--learning-rate", { learningRate: NaN }],
+  ["--checkpoint-every", { checkpointEvery: 0 }],
+  ["--tokenizer", { tokenizer: Option.some("t") }],
   ["--base-model", { remote: true, model: Option.some("m") }],
   ["--remote", { baseModel: Option.some("b") }]
 ]

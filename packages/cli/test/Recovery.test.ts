@@ -1,10 +1,11 @@
 import { BigramEngine, CheckpointStore, ServerJournal, TinkerServer } from "@effect-tinker/server"
-import { FileSystem, HttpClient, HttpClientError } from "@effect/platform"
+import { FileSystem, HttpClient, HttpClientError, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Context, Deferred, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import { RetryPolicy, Tinker, TinkerConfig, TinkerEvents } from "effect-tinker"
 import { execFileSync, spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
 import * as Display from "../src/Display.js"
 import * as FineTune from "../src/FineTune.js"
 import { run } from "../src/quickstart.js"
@@ -88,7 +89,7 @@ const train = (options: { readonly liveModels: boolean; readonly endsAt?: number
           Layer.provide(Layer.succeed(TinkerConfig.DefaultBaseUrl, "http://localhost"))
         )
       ),
-      Effect.provide([ending, bigram, byteTokenizer]),
+      Effect.provide([ending, bigram, byteTokenizer, KeyValueStore.layerMemory]),
       RetryPolicy.withPolicies({ request: Schedule.spaced("10 millis"), poll: Schedule.spaced("10 millis") })
     )
     const checkpoints = yield* life.store.list
@@ -129,8 +130,8 @@ describe("training that outlives its server", () => {
   }
 })
 
-const entry = new URL("../src/serve.ts", import.meta.url).pathname
-const makeModel = new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url).pathname
+const entry = fileURLToPath(new URL("../src/serve.ts", import.meta.url))
+const makeModel = fileURLToPath(new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url))
 
 /** `serve` in a process of its own, once it listens. */
 const serve = (...args: ReadonlyArray<string>) =>

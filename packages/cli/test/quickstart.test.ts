@@ -1,3 +1,4 @@
+import { ShippedModel } from "@effect-tinker/engine"
 import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
 import { FileSystem, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
@@ -7,11 +8,12 @@ import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import * as Main from "../src/Main.js"
 import { run } from "../src/quickstart.js"
 import { recording } from "./fixture.js"
 
-const script = new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url).pathname
+const script = fileURLToPath(new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url))
 
 /** A model of random weights, unlike the one that ships. */
 const model = mkdtempSync(join(tmpdir(), "random-qwen3-"))
@@ -38,8 +40,27 @@ it.scopedLive("fine-tunes any supported folder, saves, and reports", () => {
     const saved = yield* files.readDirectory(`${out}/checkpoints`, { recursive: true })
     assert.isTrue(saved.some((file) => file.endsWith("step-000003/state.safetensors")), saved.join(" "))
     assert.isFalse(saved.some((file) => file.split("/").some((part) => part.startsWith("."))), saved.join(" "))
+    assert.sameMembers(yield* files.readDirectory(`${out}/adapter`), [
+      "adapter_config.json",
+      "adapter_model.safetensors"
+    ])
   }).pipe(Effect.provide([NodeContext.layer, layer]))
 })
+
+it.scopedLive("goes on where it was with the same command and folder, and refuses another command for it", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const out = `${yield* files.makeTempDirectoryScoped()}/run`
+    yield* start("--model", model, "--steps", "1", "--rank", "4", "--out", out)
+    yield* start("--model", model, "--steps", "1", "--rank", "4", "--out", out)
+    assert.include(text(), "All 1 steps were done before: tinker://")
+    assert.lengthOf(text().split("step 1/1"), 2)
+    const other = yield* Effect.flip(start("--model", model, "--steps", "4", "--rank", "4", "--out", out))
+    assert.include(String(other), "steps (1 before, 4 now)")
+    assert.include(String(other), "--out")
+  }).pipe(Effect.provide([NodeContext.layer, layer]))
+}, 180_000)
 
 it.scopedLive("is the same against a service, whose first trainable model it takes", () => {
   const { layer, text } = recording(false)
@@ -63,6 +84,52 @@ it.scopedLive("is the same against a service, whose first trainable model it tak
     layer
   ]))
 })
+
+/** The quickstart against a server of a model with a table of so many tokens. */
+const at = (baseModel: string, vocabularySize: number, ...args: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const { address } = yield* HttpServer.HttpServer
+    const baseUrl = address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}` : ""
+    return yield* Effect.withConfigProvider(
+      complaint("--remote", "--steps", "1", ...args),
+      ConfigProvider.fromMap(new Map([["TINKER_BASE_URL", baseUrl], ["HF_HUB_OFFLINE", "1"]]))
+    )
+  }).pipe(Effect.provide(
+    TinkerServer.layer().pipe(
+      Layer.provide(BigramEngine.layer({ baseModels: [baseModel], vocabularySize })),
+      Layer.provide(CheckpointStore.layerMemory),
+      Layer.provideMerge(NodeHttpServer.layerTest)
+    )
+  ))
+
+it.scopedLive("at a service takes no tokenizer but the model's own, and says how to give it", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    const unknown = yield* at("Qwen/Qwen3-8B", 264)
+    assert.include(unknown, "Qwen/Qwen3-8B: is neither a folder nor in the cache")
+    assert.include(unknown, "--tokenizer")
+    const another = yield* at("Qwen/Qwen3-8B", 264, "--tokenizer", ShippedModel.folder)
+    assert.include(
+      another,
+      `in ${ShippedModel.folder} is not that of Qwen/Qwen3-8B: it has 768 tokens, and the model 264`
+    )
+    const small = yield* at("Qwen/Qwen3-8B", 2000, "--tokenizer", ShippedModel.folder)
+    assert.include(small, "it has 768 tokens, and the model 2000")
+    assert.include(yield* at(ShippedModel.name, 264), "it has 768 tokens, and the model 264")
+    assert.notInclude(text(), "Before training")
+  }).pipe(Effect.provide([NodeContext.layer, layer]))
+})
+
+it.scopedLive("names the option whose value is no number, or that does not exist", () =>
+  Effect.gen(function*() {
+    const { layer } = recording(false)
+    const said = (...args: ReadonlyArray<string>) =>
+      Effect.map(Effect.flip(start(...args)), (error) => JSON.stringify(error)).pipe(Effect.provide(layer))
+    assert.include(yield* said("--steps", "many"), "--steps is many; it must be a whole number.")
+    assert.include(yield* said("--rank", "1.5"), "--rank is 1.5; it must be a whole number.")
+    assert.include(yield* said("--learning-rate", "fast"), "--learning-rate is fast; it must be a number.")
+    assert.include(yield* said("--step", "3"), "there is no option --step. Was --steps meant?")
+  }).pipe(Effect.provide(NodeContext.layer)))
 
 /** What a user reads when the quickstart cannot begin. */
 const complaint = (...args: ReadonlyArray<string>) =>

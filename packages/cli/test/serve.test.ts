@@ -6,8 +6,9 @@ import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Schedule } from "effect"
 import { AdamParams, ApiFuture, Datum, ServiceClient, Tinker } from "effect-tinker"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
 
-const entry = new URL("../src/serve.ts", import.meta.url).pathname
+const entry = fileURLToPath(new URL("../src/serve.ts", import.meta.url))
 
 const serve = (...args: ReadonlyArray<string>) =>
   Effect.acquireRelease(

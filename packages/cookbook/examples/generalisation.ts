@@ -3,6 +3,7 @@
  * than lines: exact answers to prompts it never saw, before and after, by template; then those half of them whose words
  * it was never taught, and a family of templates it was never taught. Takes half a minute.
  */
+import { ChatDataset, ExactAnswers, Lighthouse, Supervised } from "@effect-tinker/cookbook"
 import { LlamaEngine, ShippedModel } from "@effect-tinker/engine"
 import { TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
@@ -10,7 +11,7 @@ import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
 import { AdamParams, ServiceClient, Tinker } from "effect-tinker"
 import type { SamplingClient } from "effect-tinker"
-import { ChatDataset, ExactAnswers, Lighthouse, Supervised } from "../src/index.js"
+import { isMain } from "./isMain.js"
 
 const row = (name: string, before: ExactAnswers.Report | ExactAnswers.Group, after: typeof before) =>
   Console.log(`${name.padEnd(26)} ${before.exact}/${before.total}`.padEnd(38) + `-> ${after.exact}/${after.total}`)
@@ -59,6 +60,6 @@ export const Local = Tinker.layer().pipe(
   Layer.provideMerge(NodeContext.layer)
 )
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   program({ steps: 100, prompts: 200 }).pipe(Effect.provide(Local), NodeRuntime.runMain)
 }

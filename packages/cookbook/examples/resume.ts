@@ -2,13 +2,14 @@
  * A run that resumes: start it, stop it however you like, start it again. Prints each step, and at the end all losses of
  * the run, those of earlier processes included. Needs a server that outlives it: `npm run serve`, or the hosted service.
  */
+import { Lighthouse, RunJournal, Supervised } from "@effect-tinker/cookbook"
 import { TinkerNode } from "@effect-tinker/node"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { KeyValueStore } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
 import { AdamParams, ServiceClient, Tinker } from "effect-tinker"
-import { Lighthouse, RunJournal, Supervised } from "../src/index.js"
+import { isMain } from "./isMain.js"
 
 export const program = Effect.fnUntraced(function*(run: { readonly baseModel: string; readonly steps: number }) {
   const service = yield* ServiceClient.ServiceClient
@@ -34,7 +35,7 @@ export const program = Effect.fnUntraced(function*(run: { readonly baseModel: st
   return losses
 })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const [baseModel = "", tokenizer = "", folder = "runs", steps = "100"] = process.argv.slice(2)
   const Remote = Tinker.layerFromEnv.pipe(
     Layer.provide(TinkerNode.layer),

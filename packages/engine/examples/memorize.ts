@@ -9,6 +9,7 @@ import { Engine } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
+import { isMain } from "./isMain.js"
 
 const sentence = "The lamp on the hill is green tonight."
 const lora = { rank: 16, seed: 0, trainAttn: true, trainMlp: true, trainUnembed: true }
@@ -43,7 +44,7 @@ export const program = Effect.gen(function*() {
   return text
 })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const folder = process.argv[2] ?? ShippedModel.folder
   const Local = Layer.merge(LlamaEngine.layer(folder), Tokenizer.layerFolder(folder))
   program.pipe(Effect.provide(Local), Effect.provide(NodeContext.layer), NodeRuntime.runMain)

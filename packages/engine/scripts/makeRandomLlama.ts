@@ -6,6 +6,7 @@ import { Safetensors, Sampler } from "@effect-tinker/server"
 import type { Engine } from "@effect-tinker/server"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { isMain } from "../examples/isMain.js"
 import * as Llama from "../src/Llama.js"
 import { byteCharacters, endOfText as endOfTextName, toTokenizerJson } from "./bpe.js"
 
@@ -107,7 +108,7 @@ export const makeRandomLlama = (folder: string, options: Options = {}): Llama.Co
   return config
 }
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const [folder, architecture, hiddenSize, layers] = process.argv.slice(2)
   if (folder === undefined) throw new Error("name a folder")
   makeRandomLlama(folder, {

@@ -10,6 +10,7 @@ import { EngineError } from "@effect-tinker/server/Engine"
 import type * as Engine from "@effect-tinker/server/Engine"
 import * as ModelState from "@effect-tinker/server/ModelState"
 import * as PromptScores from "@effect-tinker/server/PromptScores"
+import * as Sampler from "@effect-tinker/server/Sampler"
 import * as Either from "effect/Either"
 import { rmSync, writeFileSync } from "node:fs"
 import * as Decoder from "./Decoder.js"
@@ -353,9 +354,8 @@ const checkRequest = (
   if (length > maxContextLength || (length === maxContextLength && request.maxTokens > 0)) {
     throw invalid(`the prompt has ${length} tokens, and the context of the model is ${maxContextLength}`)
   }
-  if (!(request.temperature >= 0)) throw invalid(`temperature ${request.temperature} is negative`)
   checkTokens(request.prompt, config.vocabularySize, "the prompt")
-  const wrong = PromptScores.firstInvalid(request, config.vocabularySize)
+  const wrong = Sampler.firstInvalid(request) ?? PromptScores.firstInvalid(request, config.vocabularySize)
   if (wrong !== undefined) throw invalid(wrong)
 }
 

@@ -41,8 +41,8 @@ export const load = async (options: { readonly threads?: number | undefined } = 
     throw new EngineError({
       reason: "Unavailable",
       description:
-        "onnxruntime-node cannot be loaded: install it (npm install onnxruntime-node), if there is a binary " +
-        "for this platform",
+        "onnxruntime-node cannot be loaded: install it (npm install --ignore-scripts onnxruntime-node@1.30.0), if there " +
+        "is a binary for this platform",
       cause
     })
   })

@@ -4,10 +4,11 @@ import { execFile } from "node:child_process"
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { makeRandomLlama } from "../scripts/makeRandomLlama.js"
 import * as LlamaEngine from "../src/LlamaEngine.js"
 
-const entry = new URL("./fixtures/onePass.ts", import.meta.url).pathname
+const entry = fileURLToPath(new URL("./fixtures/onePass.ts", import.meta.url))
 
 /** A model, and folders of a user's own that nothing is in. */
 const surroundings = Effect.acquireRelease(

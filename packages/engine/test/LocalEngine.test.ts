@@ -488,6 +488,27 @@ describe("sampling", () => {
     }
   })
 
+  it("refuses numbers by which no token can be chosen, by the name of the field", async () => {
+    const engine = await makeTrained()
+    for (
+      const [field, options] of [
+        ["temperature", { temperature: Infinity }],
+        ["temperature", { temperature: NaN }],
+        ["temperature", { temperature: -1 }],
+        ["topP", { topP: NaN }],
+        ["topP", { topP: 1.5 }],
+        ["topK", { topK: 0.5 }],
+        ["topK", { topK: NaN }],
+        ["seed", { seed: 0.5 }],
+        ["seed", { seed: Infinity }]
+      ] as const
+    ) {
+      const error = await failure(engine.sample("sampler", { ...request, ...options }))
+      assert.strictEqual(error.reason, "InvalidRequest")
+      assert.include(error.message, `${field} is `)
+    }
+  })
+
   it("repeats itself at temperature 0 and with the same seed; sample i uses the seed plus i", async () => {
     const engine = await makeTrained()
     const sample = async (change: Partial<Engine.SampleRequest>) =>

@@ -273,7 +273,7 @@ const checkPrompt = (request: Engine.SampleRequest, baseModel: Engine.BaseModel)
   if (outside !== undefined) {
     throw failure("InvalidRequest", `the prompt has token ${outside}, and the vocabulary ${vocabularySize}`)
   }
-  const wrong = PromptScores.firstInvalid(request, vocabularySize)
+  const wrong = Sampler.firstInvalid(request) ?? PromptScores.firstInvalid(request, vocabularySize)
   if (wrong !== undefined) throw failure("InvalidRequest", wrong)
 }
 

@@ -20,6 +20,24 @@ export interface ChooseOptions {
 }
 
 /**
+ * What is wrong with how tokens are to be chosen, by the name of the field; `undefined` if nothing is.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const firstInvalid = (
+  { seed, temperature, topK, topP }: ChooseOptions & { readonly seed: number }
+): string | undefined => {
+  if (!(temperature >= 0 && temperature < Infinity)) {
+    return `temperature is ${temperature}; it must be a finite number, 0 or more`
+  }
+  if (!Number.isInteger(topK)) return `topK is ${topK}; it must be a whole number`
+  if (!(topP >= 0 && topP <= 1)) return `topP is ${topP}; it must be from 0 to 1`
+  if (!Number.isSafeInteger(seed)) return `seed is ${seed}; it must be a whole number of at most 53 bits`
+  return undefined
+}
+
+/**
  * A generator of numbers uniform in [0, 1) with 53 random bits: xoshiro128**, seeded through splitmix32. The same seed
  * gives the same numbers on every machine; `seed` is an integer of at most 53 bits.
  *

@@ -57,6 +57,29 @@ const train = (engine: Engine.Service, modelId: string, texts: ReadonlyArray<str
 const memorized = "the keeper lit"
 
 describe("BigramEngine", () => {
+  for (
+    const [field, options] of [
+      ["temperature", { temperature: Infinity }],
+      ["temperature", { temperature: NaN }],
+      ["temperature", { temperature: -1 }],
+      ["topP", { topP: NaN }],
+      ["topP", { topP: 1.5 }],
+      ["topK", { topK: 0.5 }],
+      ["topK", { topK: NaN }],
+      ["seed", { seed: 0.5 }],
+      ["seed", { seed: Infinity }]
+    ] as const
+  ) {
+    it.effect(`refuses ${JSON.stringify(Object.entries(options)[0]!.map(String))} by the name of the field`, () =>
+      Effect.gen(function*() {
+        const engine = yield* engineWithModel
+        yield* engine.createSampler("s", { baseModel: BigramEngine.defaultBaseModel })
+        const error = yield* Effect.flip(engine.sample("s", request("a", options)))
+        assert.strictEqual(error.reason, "InvalidRequest")
+        assert.include(error.message, `${field} is `)
+      }))
+  }
+
   it.effect("learns a text and then says it", () =>
     Effect.gen(function*() {
       const engine = yield* engineWithModel

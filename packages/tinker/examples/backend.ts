@@ -30,6 +30,7 @@ import {
 } from "effect-tinker"
 import type { TrainingClient } from "effect-tinker"
 import { createServer } from "node:http"
+import { isMain } from "./isMain.js"
 
 class Refused extends Schema.TaggedError<Refused>()(
   "Refused",
@@ -160,7 +161,7 @@ export const layer = (options: { readonly baseModel: string }) =>
 export const layerTracing = (collector: string) =>
   Otlp.layerJson({ baseUrl: collector, resource: { serviceName: "backend" } })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const collector = Config.string("OTEL_EXPORTER_OTLP_ENDPOINT").pipe(Config.withDefault("http://localhost:4318"))
   layer({ baseModel: "Qwen/Qwen3-8B" }).pipe(
     Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 })),

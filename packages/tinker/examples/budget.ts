@@ -1,7 +1,9 @@
 /** Samples until two cents are spent, and tells for what. Needs TINKER_API_KEY; the prices are made up. */
 import { TinkerNode } from "@effect-tinker/node"
+import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
 import { ModelInput, SamplingParams, ServiceClient, Tinker, UsageMeter } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 export const program = Effect.gen(function*() {
   const service = yield* ServiceClient.ServiceClient
@@ -22,7 +24,7 @@ export const program = Effect.gen(function*() {
   yield* Console.log(`${used.prefill} tokens read, ${used.sampled} written: $${cost?.toFixed(4)}`)
 })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const Client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
-  await Effect.runPromise(Effect.provide(program, Client))
+  NodeRuntime.runMain(Effect.provide(program, Client))
 }

@@ -1,7 +1,9 @@
 /** Saves, goes on from the checkpoint, and passes over data that the server cannot use. Needs TINKER_API_KEY. */
 import { TinkerNode } from "@effect-tinker/node"
+import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
 import { AdamParams, ApiFuture, Datum, ServiceClient, Tinker, type TrainingClient } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 const step = (training: TrainingClient.Service, data: ReadonlyArray<Datum.Datum>) =>
   Effect.gen(function*() {
@@ -31,7 +33,7 @@ export const program = Effect.gen(function*() {
   yield* Console.log(`${path}, then ${sampler.path}, of ${sampling.baseModel}`)
 })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const Client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
-  await Effect.runPromise(Effect.provide(program, Client))
+  NodeRuntime.runMain(Effect.provide(program, Client))
 }

@@ -1,7 +1,9 @@
 /** Trains with a loss of one's own: tokens that the model knows already count less. Needs TINKER_API_KEY. */
 import { TinkerNode } from "@effect-tinker/node"
+import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
 import { AdamParams, type CustomLoss, Datum, ServiceClient, Tinker } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 /**
  * The focal loss `-Σ (1 - p)² log p` over the tokens that count, and its gradient by `log p`.
@@ -46,7 +48,7 @@ export const program = Effect.gen(function*() {
   }
 })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const Client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
-  await Effect.runPromise(Effect.provide(program, Client))
+  NodeRuntime.runMain(Effect.provide(program, Client))
 }

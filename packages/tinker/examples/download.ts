@@ -1,8 +1,9 @@
 /** Brings the weights of a checkpoint here, to be used elsewhere, and prints how far it is. Needs TINKER_API_KEY. */
 import { TinkerNode } from "@effect-tinker/node"
-import { NodeContext } from "@effect/platform-node"
+import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
 import { CheckpointDownload, Tinker } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 export const program = Effect.fnUntraced(function*(path: string, directory: string) {
   const download = yield* CheckpointDownload.CheckpointDownload
@@ -17,8 +18,8 @@ export const program = Effect.fnUntraced(function*(path: string, directory: stri
   yield* Console.log(`${files.join(", ")}: ${bytes} bytes`)
 })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const [path = "", directory = "weights"] = process.argv.slice(2)
   const Client = Tinker.layerDownloadFromEnv.pipe(Layer.provide(TinkerNode.layer), Layer.provide(NodeContext.layer))
-  await Effect.runPromise(Effect.provide(program(path, directory), Client))
+  NodeRuntime.runMain(Effect.provide(program(path, directory), Client))
 }

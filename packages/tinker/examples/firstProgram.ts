@@ -1,7 +1,9 @@
 /** One training step on one sequence, and a checkpoint. Needs TINKER_API_KEY. */
 import { TinkerNode } from "@effect-tinker/node"
+import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
 import { AdamParams, ApiFuture, Datum, ServiceClient, Tinker } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 export const program = Effect.gen(function*() {
   const service = yield* ServiceClient.ServiceClient
@@ -18,7 +20,6 @@ export const program = Effect.gen(function*() {
   yield* Console.log(`loss ${metrics["loss:sum"]}, saved ${path}`)
 })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
-  const Client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
-  await Effect.runPromise(Effect.provide(program, Client))
-}
+const Client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
+
+if (isMain(import.meta.url)) NodeRuntime.runMain(Effect.provide(program, Client))

@@ -1,7 +1,9 @@
 /** Deletes the old checkpoints of all training runs, and tells what the others take up. Needs TINKER_API_KEY. */
 import { TinkerNode } from "@effect-tinker/node"
+import { NodeRuntime } from "@effect/platform-node"
 import { Console, DateTime, Effect, Layer, Stream } from "effect"
 import { RestClient, Tinker } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 export const program = Effect.gen(function*() {
   const rest = yield* RestClient.RestClient
@@ -20,7 +22,7 @@ export const program = Effect.gen(function*() {
   yield* Console.log(`${kept} bytes are left`)
 })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const Client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
-  await Effect.runPromise(Effect.provide(program, Client))
+  NodeRuntime.runMain(Effect.provide(program, Client))
 }

@@ -1,7 +1,9 @@
 /** Asks an endpoint as if the SDK had no call for it, and looks at the answer to one that it has. Needs TINKER_API_KEY. */
 import { TinkerNode } from "@effect-tinker/node"
+import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Schema } from "effect"
 import { RawClient, RawResponse, RequestExtras, RestClient, Tinker } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 const Models = Schema.Struct({
   models: Schema.propertySignature(Schema.Array(Schema.Struct({
@@ -24,7 +26,7 @@ export const program = Effect.gen(function*() {
   yield* Console.log(value.trainingRuns.length, "training runs")
 })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const Client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
-  await Effect.runPromise(Effect.provide(program, Client))
+  NodeRuntime.runMain(Effect.provide(program, Client))
 }

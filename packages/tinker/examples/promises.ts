@@ -2,6 +2,7 @@
 import { TinkerNode } from "@effect-tinker/node"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import { ModelInput, SamplingParams, ServiceClient, Tinker } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 export const program = async <E>(
   client: Layer.Layer<ServiceClient.ServiceClient, E>
@@ -27,6 +28,7 @@ export const program = async <E>(
   }
 }
 
-if (import.meta.url === `file://${process.argv[1]}`) {
-  await program(Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer)))
+if (isMain(import.meta.url)) {
+  const client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
+  void program(client).then((tokens) => console.log(tokens.join(" ")))
 }

@@ -1,7 +1,9 @@
 /** Answers to many prompts with little memory: no more are drawn than are being answered. Needs TINKER_API_KEY. */
 import { TinkerNode } from "@effect-tinker/node"
+import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
 import { ModelInput, SamplingParams, ServiceClient, Tinker } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 const samplingParams = SamplingParams.make({ maxTokens: 8, temperature: 0.7 })
 
@@ -29,7 +31,7 @@ export const program = Effect.gen(function*() {
   yield* Console.log(`${logprobs.length} scores, the first one ${logprobs[0]}`)
 })
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const Client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
-  await Effect.runPromise(Effect.provide(program, Client))
+  NodeRuntime.runMain(Effect.provide(program, Client))
 }

@@ -6,6 +6,7 @@ import { Tokenizer } from "@effect-tinker/tokenizer"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
 import { AdamParams, ApiFuture, type SamplingClient, SamplingParams, ServiceClient, Tinker } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 const question = [{ role: "user", content: "Mia put three red lamps in the cellar." }]
 
@@ -45,4 +46,4 @@ const Local = Tinker.layer().pipe(
   Layer.provideMerge(NodeContext.layer)
 )
 
-if (import.meta.url === `file://${process.argv[1]}`) NodeRuntime.runMain(Effect.provide(program, Local))
+if (isMain(import.meta.url)) NodeRuntime.runMain(Effect.provide(program, Local))

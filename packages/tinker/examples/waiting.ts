@@ -1,7 +1,9 @@
 /** Decides for one region how often requests are sent again, and how long results are waited for. */
 import { TinkerNode } from "@effect-tinker/node"
+import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Schedule, Stream } from "effect"
 import { AdamParams, type ApiFuture, Datum, RetryPolicy, ServiceClient, Tinker, WaitingPolicy } from "effect-tinker"
+import { isMain } from "./isMain.js"
 
 const explain = (state: ApiFuture.State): string => {
   switch (state._tag) {
@@ -37,7 +39,7 @@ export const program = Effect.gen(function*() {
   yield* Console.log("updated")
 }).pipe(Effect.scoped)
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const Client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
-  await Effect.runPromise(Effect.provide(program, Client))
+  NodeRuntime.runMain(Effect.provide(program, Client))
 }

@@ -1,10 +1,11 @@
 /** Grades answers in threads of their own, so that heartbeats and polls are not held up. Needs TINKER_API_KEY. */
 import { TinkerNode } from "@effect-tinker/node"
 import { Worker } from "@effect/platform"
-import { NodeWorker } from "@effect/platform-node"
+import { NodeRuntime, NodeWorker } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
 import { ModelInput, SamplingParams, ServiceClient, Tinker } from "effect-tinker"
 import * as WorkerThreads from "node:worker_threads"
+import { isMain } from "./isMain.js"
 
 const prompts = Stream.range(1, 64).pipe(
   Stream.map((n) => ({ prompt: ModelInput.fromTokens([n]), samplingParams: SamplingParams.make({ maxTokens: 16 }) }))
@@ -24,9 +25,9 @@ export const program = Effect.gen(function*() {
   yield* Console.log(`${grades.length} grades, ${(sum / grades.length).toFixed(2)} on average`)
 }).pipe(Effect.scoped)
 
-if (import.meta.url === `file://${process.argv[1]}`) {
+if (isMain(import.meta.url)) {
   const Client = Tinker.layerFromEnv.pipe(Layer.provide(TinkerNode.layer))
   // The file beside this one, once both are compiled.
   const Grader = NodeWorker.layer(() => new WorkerThreads.Worker(new URL("./graderWorker.js", import.meta.url)))
-  await Effect.runPromise(Effect.provide(program, [Client, Grader]))
+  NodeRuntime.runMain(Effect.provide(program, [Client, Grader]))
 }

@@ -163,6 +163,8 @@ export const SupportedModel = Schema.Struct({
   modelName: optional(Schema.String, "model_name"),
   /** In tokens. */
   maxContextLength: optional(Schema.Int, "max_context_length"),
+  /** Number of tokens that the model knows. Our own server tells it. */
+  vocabularySize: optional(Schema.Int, "vocab_size"),
   /** Absent when the server does not say. */
   trainable: Schema.optionalWith(Schema.Boolean, { nullable: true }),
   sampleable: Schema.optionalWith(Schema.Boolean, { nullable: true })

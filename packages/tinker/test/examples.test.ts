@@ -37,7 +37,10 @@ for (
   const [readme, example] of [["../../../README.md", "trainThenSample"], ["../README.md", "firstProgram"]] as const
 ) {
   it(`${readme} shows ${example} as it is`, () => {
-    assert.include(read(readme), `\`\`\`ts\n${read(`../examples/${example}.ts`)}\`\`\``)
+    const unguarded = read(`../examples/${example}.ts`)
+      .replace("import { isMain } from \"./isMain.js\"\n", "")
+      .replace("if (isMain(import.meta.url)) ", "")
+    assert.include(read(readme), `\`\`\`ts\n${unguarded}\`\`\``)
   })
 }
 
@@ -48,9 +51,14 @@ for (const page of ["../README.md", "../docs/backends.md"]) {
     const sources = ["../examples/", "./"].flatMap((folder) =>
       readdirSync(new URL(folder, import.meta.url))
         .filter((name) => name.endsWith(".ts"))
-        .map((name) => trimmed(read(folder + name)))
+        .map((name) =>
+          trimmed(read(folder + name).replace(/import \{ isMain.*\n/, "").replace("if (isMain(import.meta.url)) ", ""))
+        )
     )
-    const shown = Array.from(read(page).matchAll(/```ts\n([^]*?)```/g), ([, text]) => trimmed(text!))
+    const shown = Array.from(
+      read(page).matchAll(/```ts\n([^]*?)```/g),
+      ([, text]) => trimmed(text!.replace(/^\/\/ From .*\n/, ""))
+    )
     assert.isAtLeast(shown.length, 4)
     for (const text of shown) assert.isTrue(sources.some((source) => source.includes(text)), text)
   })

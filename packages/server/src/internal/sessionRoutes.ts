@@ -37,6 +37,7 @@ export const make = (
       supportedModels: state.engine.baseModels.map((model) => ({
         modelName: model.name,
         maxContextLength: model.maxContextLength,
+        vocabularySize: model.vocabularySize,
         trainable: true,
         sampleable: true
       }))

@@ -1,0 +1,28 @@
+/**
+ * Work that finishes what it has begun when it is told to stop.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+
+/**
+ * Runs `work`. When it is interrupted, as by Ctrl-C, `announce` is run, `stop` is done, and what `work` does then is waited for, to its
+ * end.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const finishing = <A, E, R>(
+  announce: Effect.Effect<void>,
+  work: (stop: Deferred.Deferred<void>) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const stop = yield* Deferred.make<void>()
+      // An interruption reaches the children of a fiber too.
+      const fiber = yield* Effect.forkDaemon(restore(work(stop)))
+      return yield* restore(Fiber.join(fiber)).pipe(
+        Effect.onInterrupt(() => Effect.all([announce, Deferred.succeed(stop, undefined), Fiber.await(fiber)]))
+      )
+    })
+  )
