@@ -6,7 +6,8 @@ import { InvalidInputError } from "./TinkerError.js"
 import * as TinkerPath from "./TinkerPath.js"
 
 /**
- * `tinker://<training run>/<kind>/<name>`, or the two ids.
+ * `tinker://<training run>/<kind>/<name>`, or the two ids. A path without a kind, as some
+ * servers write it, is of weights for sampling.
  *
  * @since 0.1.0
  * @category models
@@ -33,13 +34,7 @@ export const resolve = (operation: string, ref: CheckpointRef): Either.Either<Ch
   const invalid = (field: string, description: string) =>
     Either.left(new InvalidInputError({ operation, field, description }))
   const ids = typeof ref === "string"
-    ? Either.mapBoth(TinkerPath.parse(ref), {
-      onLeft: ({ description, field }) => new InvalidInputError({ operation, field, description }),
-      onRight: (path): CheckpointIds => ({
-        trainingRunId: path.trainingRunId,
-        checkpointId: TinkerPath.checkpointId(path)
-      })
-    })
+    ? Either.mapLeft(idsOf(ref), ({ description, field }) => new InvalidInputError({ operation, field, description }))
     : Either.right(ref)
   return Either.flatMap(ids, ({ checkpointId, trainingRunId }) => {
     const field = (name: string) => typeof ref === "string" ? "path" : name
@@ -53,6 +48,19 @@ export const resolve = (operation: string, ref: CheckpointRef): Either.Either<Ch
         `${JSON.stringify(checkpointId)} is no id of a checkpoint; it is made of kind and name, e.g. weights/0001.`
       )
   })
+}
+
+/** Some servers write no kind into paths of weights for sampling. */
+const withoutKind = /^tinker:\/\/([^/]+)\/([^/]+)$/
+
+const idsOf = (path: string): Either.Either<CheckpointIds, InvalidInputError> => {
+  const [, trainingRunId, name] = withoutKind.exec(path) ?? []
+  return trainingRunId !== undefined && name !== undefined
+    ? Either.right({ trainingRunId, checkpointId: `sampler_weights/${name}` })
+    : Either.map(TinkerPath.parse(path), (parsed) => ({
+      trainingRunId: parsed.trainingRunId,
+      checkpointId: TinkerPath.checkpointId(parsed)
+    }))
 }
 
 /**

@@ -42,6 +42,7 @@ import * as SamplingParams from "./SamplingParams.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import type { Int64Tensor } from "./TensorData.js"
+import * as TinkerConfig from "./TinkerConfig.js"
 import {
   ApiResponseValidationError,
   type ApiStatusError,
@@ -191,6 +192,7 @@ export type Requirements =
   | DispatchLimiter.DispatchLimiter
   | SampleCancellation.SampleCancellation
   | SessionManager.SessionManager
+  | TinkerConfig.TinkerConfig
 
 /**
  * Where a client samples: a sampling session, and the session that it belongs to.
@@ -243,6 +245,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const watching = yield* observers
     const { metrics, reporting, telemetry } = watching
     const warn = ThrottledWarning.make()
+    const { serverProfile: { ignoredSamplingParams } } = yield* TinkerConfig.TinkerConfig
+    const toldIgnored = new Set<string>()
     // Of its own: that a queue stands still is told every minute, which would leave no room for it.
     const warnOfStuck = ThrottledWarning.make()
     const label = `sampler ${options.place.samplingSessionId}${baseModel === "" ? "" : ` of ${baseModel}`}`
@@ -545,7 +549,18 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         state: "not accepted yet",
         moves: 0
       }
-      const answered = once(name, call, retries, asked, watch)
+      const ignored = ignoredSamplingParams.filter((param) =>
+        !toldIgnored.has(param) && call.samplingParams[param] !== unchosen[param]
+      )
+      const answered = ignored.length === 0
+        ? once(name, call, retries, asked, watch)
+        : Effect.zipRight(
+          Effect.suspend(() => {
+            for (const param of ignored) toldIgnored.add(param)
+            return Effect.logWarning(`${name}: this kind of server passes over ${ignored.join(", ")} of samplingParams`)
+          }),
+          once(name, call, retries, asked, watch)
+        )
       const underWay = isObserved ? progress.underWay(answered) : answered
       const limited = own === undefined ? underWay : own.withPermits(1)(underWay)
       const whole = sampleUseRetrieveFutures || !retries
@@ -633,6 +648,9 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         : Effect.succeed(SamplerHandle.encode(restored.handle))
     })
   })
+
+/** Parameters that say nothing. */
+const unchosen = { seed: undefined, stop: undefined, topK: -1, topP: 1 }
 
 const sampleName = "SamplingClient.sample"
 const logprobsName = "SamplingClient.computeLogprobs"

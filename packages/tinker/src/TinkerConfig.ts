@@ -143,6 +143,8 @@ export type Parity = "python" | "beam"
 export interface ServerProfile {
   /** Whether a training request that is sent again is known by its number, and done once. */
   readonly recognizesRepeats: boolean
+  /** Sampling parameters that are passed over; a client that is given one says so once. */
+  readonly ignoredSamplingParams: ReadonlyArray<"seed" | "stop" | "topK" | "topP">
 }
 
 /**
@@ -152,8 +154,8 @@ export interface ServerProfile {
  * @category config
  */
 export const serverProfiles = {
-  tinker: { recognizesRepeats: true },
-  "open-rl": { recognizesRepeats: false }
+  tinker: { recognizesRepeats: true, ignoredSamplingParams: [] },
+  "open-rl": { recognizesRepeats: false, ignoredSamplingParams: ["seed", "stop", "topK", "topP"] }
 } as const satisfies Record<string, ServerProfile>
 
 /**

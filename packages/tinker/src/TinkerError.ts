@@ -272,7 +272,7 @@ export class RequestFailedError extends Schema.TaggedError<RequestFailedError>("
     const next = this.category !== "user"
       ? "Try again; if it stays, report the request id."
       : isOfMissingModel(this.description)
-      ? "The server no longer has the model: make a new training client from a checkpoint."
+      ? "The server does not have the model, or no longer: make a new client from a checkpoint."
       : this.operation.includes("sample")
       ? "Fix the request."
       : "Fix the data."
@@ -284,7 +284,7 @@ export class RequestFailedError extends Schema.TaggedError<RequestFailedError>("
 
 /** No part of a request is called a model, so whoever says that there is none means the one that was made. */
 const isOfMissingModel = (description: string): boolean =>
-  /\bmodel\b.*\b(not found|not loaded|does not exist|no longer|unknown|unloaded|evicted)\b|\b(no such|unknown|there is no) model\b/i
+  /\b(model|adapter)\b.*\b(not found|not loaded|does not exist|no longer|unknown|unloaded|evicted)\b|\b(no such|unknown|there is no) model\b/i
     .test(description)
 
 /**

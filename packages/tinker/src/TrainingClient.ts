@@ -23,6 +23,7 @@ import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import { dataFault } from "./internal/inputShape.js"
+import { withLossSum } from "./internal/lossSum.js"
 import * as Monotonic from "./internal/monotonic.js"
 import { observers } from "./internal/observers.js"
 import { operations } from "./internal/operation.js"
@@ -335,7 +336,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                 waiting,
                 scope,
                 submitted,
-                combineOutputs,
+                (outputs) => withLossSum(call, combineOutputs(outputs)),
                 settled(name, watch, TrainingWatch.usageOf(call.data, 0))
               )
             }),

@@ -2,8 +2,18 @@ import { BigramEngine, CheckpointStore, Faults, OpenRLDialect, SkyRLDialect, Tin
 import type { Dialect } from "@effect-tinker/server"
 import { HttpClient, HttpClientError } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Scope, TestClock } from "effect"
-import { AdamParams, ApiFuture, RetryPolicy, ServiceClient, Tinker, TinkerError } from "effect-tinker"
+import { Context, Effect, Exit, Fiber, Layer, Logger, Scope, TestClock } from "effect"
+import {
+  AdamParams,
+  ApiFuture,
+  ModelInput,
+  RestClient,
+  RetryPolicy,
+  SamplingParams,
+  ServiceClient,
+  Tinker,
+  TinkerError
+} from "effect-tinker"
 import type { TinkerConfig, TrainingClient } from "effect-tinker"
 import { datum } from "./fixture.js"
 
@@ -107,6 +117,20 @@ for (const [name, dialect, options] of servers) {
       })))
   }
 
+  it.scoped(`on ${name} the loss of a pass is told, whether or not the server sends it`, () =>
+    inTime(Effect.gen(function*() {
+      const { client } = yield* start(dialect(), options)
+      yield* Effect.gen(function*() {
+        const training = yield* create
+        const { lossFnOutputs, metrics } = yield* ApiFuture.flatten(
+          training.forwardBackward({ data, lossFn: "cross_entropy" })
+        )
+        const sum = lossFnOutputs.flatMap(({ logprobs }) => Array.from(logprobs!.data as Float32Array))
+          .reduce((sum, logprob) => sum - logprob, 0)
+        assert.closeTo(metrics["loss:sum"] ?? NaN, sum, 1e-4)
+      }).pipe(Effect.provide(client))
+    })))
+
   it.scoped(`on ${name} a run survives lost answers that no attempt made good`, () =>
     inTime(Effect.gen(function*() {
       const { client, faults } = yield* start(dialect(), options)
@@ -156,3 +180,47 @@ for (const [name, dialect, options] of servers) {
       }).pipe(Effect.provide(client))
     })))
 }
+
+it.scoped("a path of weights for sampling that SkyRL gave is good for another process and for REST calls", () =>
+  inTime(Effect.gen(function*() {
+    const { client } = yield* start(SkyRLDialect.make(), {})
+    const { path } = yield* Effect.flatMap(
+      create,
+      (training) => ApiFuture.flatten(training.saveWeightsForSampler({ name: "kept" }))
+    ).pipe(Effect.provide(client))
+    assert.notInclude(path, "sampler_weights")
+    yield* Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const rest = yield* RestClient.RestClient
+      yield* service.createSamplingClient({ modelPath: path })
+      const ids = Effect.map(
+        rest.listCheckpoints(path.split("/")[2]!),
+        ({ checkpoints }) => checkpoints.map(({ checkpointId }) => checkpointId)
+      )
+      assert.deepStrictEqual(yield* ids, ["kept"])
+      yield* rest.deleteCheckpoint(path)
+      assert.deepStrictEqual(yield* ids, [])
+    }).pipe(Effect.provide(client))
+  })))
+
+it.scoped("parameters that Open-RL passes over are told once, and those that say nothing are not", () =>
+  inTime(Effect.gen(function*() {
+    const { client } = yield* start(OpenRLDialect.make(), { serverProfile: "open-rl" })
+    const warnings: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => {
+      if (logLevel._tag === "Warning") warnings.push(String(message))
+    })
+    const ignored = Effect.map(Effect.void, () => warnings.filter((warning) => warning.includes("passes over")))
+    yield* Effect.gen(function*() {
+      const sampling = yield* Effect.flatMap(create, (training) => training.saveWeightsAndGetSamplingClient())
+      const ask = (params: Parameters<typeof SamplingParams.make>[0]) =>
+        sampling.sample({ prompt: ModelInput.fromTokens([1, 2]), samplingParams: SamplingParams.make(params) })
+      yield* ask({ maxTokens: 2 })
+      assert.deepStrictEqual(yield* ignored, [])
+      yield* ask({ maxTokens: 2, seed: 1, topP: 0.5 })
+      yield* ask({ maxTokens: 2, seed: 2 })
+      assert.deepStrictEqual(yield* ignored, [
+        "SamplingClient.sample: this kind of server passes over seed, topP of samplingParams"
+      ])
+    }).pipe(Effect.provide(client), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+  })))

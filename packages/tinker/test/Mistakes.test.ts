@@ -11,7 +11,7 @@ import {
   SamplingClient,
   SamplingParams,
   ServiceClient,
-  type TinkerError,
+  TinkerError,
   TinkerHttpClient,
   type TrainingClient
 } from "effect-tinker"
@@ -246,6 +246,21 @@ for (
     })))
   })
 }
+
+it("a failure about a model that is not there is not put down to the data", () => {
+  const failed = (description: string) =>
+    new TinkerError.RequestFailedError({
+      operation: "TrainingClient.optimStep",
+      requestId: "r",
+      category: "user",
+      description
+    })
+      .message
+  for (const said of ["Model 7 not found", "adapter a is not loaded", "no such model", "The model was unloaded."]) {
+    assert.match(failed(said), /make a new client from a checkpoint\.$/, said)
+  }
+  assert.match(failed("datum 3 has no tokens"), /datum 3 has no tokens\. Fix the data\.$/)
+})
 
 it("a loss that no version knows is named with those that are", () => {
   const [issue] = LossFn.issues({ lossFn: "crossEntropy" as never, data })

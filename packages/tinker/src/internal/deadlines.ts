@@ -121,10 +121,7 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
         const millis = Duration.toMillis(duration)
         const queue = queueOf(millis)
         const waiting = Effect.async<A, E | E2>((resume) => {
-          const stop = begin((outcome) => {
-            close(queue, entry)
-            resume(outcome)
-          })
+          let stop = (): void => {}
           const entry: Entry = {
             at: Monotonic.unsafeNow(clock) + millis,
             life,
@@ -136,6 +133,11 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
             failure: undefined
           }
           enter(queue, entry)
+          // It may be done before it has begun, as when a runtime refuses a request at once.
+          stop = begin((outcome) => {
+            close(queue, entry)
+            resume(outcome)
+          })
           // Of many that are interrupted together, all stop before any goes on with what remains to be done after it.
           return Effect.zipRight(
             Effect.sync(() => {
