@@ -20,9 +20,10 @@ export const patternOf = (part: Part): RegExp => {
 
 /**
  * Calls `found` with the start and end of each match of `pattern` in `text`, in order. An empty match right behind another does not
- * count.
+ * count, nor one in an empty text.
  */
 export const eachMatch = (pattern: RegExp, text: string, found: (start: number, end: number) => void): void => {
+  if (text === "") return
   let last = -1
   pattern.lastIndex = 0
   for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
