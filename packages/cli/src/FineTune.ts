@@ -97,6 +97,8 @@ export const program = Effect.fnUntraced(function*({ lessons, ...plan }: Plan) {
       model.steps((training, from) =>
         Supervised.batches(lessons.train, plan).pipe(
           Stream.filter(({ step }) => step >= from),
+          // A chunk has a whole epoch, and is not stopped within.
+          Stream.rechunk(1),
           Stream.haltWhenDeferred(stop),
           Supervised.steps(training, {
             adamParams: AdamParams.make({ learningRate: plan.learningRate }),

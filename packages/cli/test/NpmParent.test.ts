@@ -25,6 +25,6 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
           resume(Effect.void)
         })
       }),
-    60_000
+    180_000
   )
 }

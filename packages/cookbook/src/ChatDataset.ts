@@ -14,6 +14,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { DatasetError } from "./DatasetError.js"
 import * as ChatLine from "./internal/chatLine.js"
@@ -89,16 +90,26 @@ export const stream = (
 ): Stream.Stream<Chat, DatasetError, FileSystem.FileSystem> =>
   Stream.unwrap(Effect.gen(function*() {
     const files = yield* FileSystem.FileSystem
-    const { size, type } = yield* Effect.mapError(files.stat(file), unreadable(file))
+    const before = yield* Effect.mapError(files.stat(file), unreadable(file))
+    const { size, type } = before
     if (type === "Directory") {
       return yield* new DatasetError({ reason: "Unreadable", file, description: "is a folder. Name a file in it." })
     }
+    const unchanged = Effect.flatMap(files.stat(file), (after) =>
+      after.size === before.size && timeOf(after) === timeOf(before)
+        ? Effect.void
+        : new DatasetError({
+          reason: "Unreadable",
+          file,
+          description: "was changed while it was read. Read a copy that nobody writes to."
+        }))
     // What is no file has no positions to read from.
     const bytes = type === "File"
-      ? files.stream(file, { chunkSize: partBytes })
+      ? Stream.concat(files.stream(file, { chunkSize: partBytes }), Stream.execute(unchanged))
       : Stream.fromEffect(files.readFile(file))
     return fromBytes(
-      Stream.mapError(bytes, unreadable(file)),
+      Stream.mapError(bytes, (error) =>
+        error instanceof DatasetError ? error : unreadable(file)(error)),
       file,
       type === "File" ? Number(size) : undefined,
       options
@@ -123,6 +134,8 @@ export const parse = (
       (chats) => Chunk.toReadonlyArray(chats)
     )
   })
+
+const timeOf = ({ mtime }: FileSystem.File.Info): number => Option.match(mtime, { onNone: () => 0, onSome: Number })
 
 const partBytes = 2 ** 20
 

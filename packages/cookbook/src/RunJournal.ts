@@ -8,10 +8,11 @@
  */
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as ServiceClient from "effect-tinker/ServiceClient"
-import type { TinkerError } from "effect-tinker/TinkerError"
+import { failOnIssues, type Issue, optionIssues, type TinkerError } from "effect-tinker/TinkerError"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -73,6 +74,20 @@ export interface Options<S extends JournaledStep, I, R> {
   readonly lease?: Duration.DurationInput | undefined
 }
 
+const leaseIssues = (lease: Duration.DurationInput | undefined): ReadonlyArray<Issue> =>
+  lease === undefined ||
+    Option.exists(Duration.decodeUnknown(lease), (lease) => Duration.isFinite(lease) && Duration.toMillis(lease) > 0)
+    ? []
+    : [{ field: "lease", description: "must be a duration longer than zero, such as \"15 seconds\"." }]
+
+/** A number that JSON cannot hold would make a journal that nobody can read. */
+const settingsIssues = (settings: Readonly<Record<string, unknown>>): ReadonlyArray<Issue> =>
+  Object.entries(settings).flatMap(([key, value]) =>
+    typeof value === "string" || typeof value === "boolean" || Number.isFinite(value)
+      ? []
+      : [{ field: `settings.${key}`, description: "must be a text, a finite number, true or false." }]
+  )
+
 /**
  * Takes the journal and makes its model: from the newest checkpoint that the server still has, or with `create`.
  *
@@ -90,6 +105,11 @@ export const open = <S extends JournaledStep, I, R>(
 > =>
   Effect.gen(function*() {
     const { name, settings = {} } = options
+    yield* failOnIssues("RunJournal.open", [
+      ...optionIssues(options, ["name", "step", "create", "settings", "allowOtherData", "lease"]),
+      ...leaseIssues(options.lease),
+      ...settingsIssues(settings)
+    ])
     const store = JournalStore.make(yield* KeyValueStore.KeyValueStore, name)
     const service = yield* ServiceClient.ServiceClient
     const checkOwner = yield* JournalLock.acquire(store, name, Duration.decode(options.lease ?? "15 seconds"))

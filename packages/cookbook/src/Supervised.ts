@@ -8,7 +8,13 @@ import * as AdamParams from "effect-tinker/AdamParams"
 import type * as ApiFuture from "effect-tinker/ApiFuture"
 import type { Datum } from "effect-tinker/Datum"
 import * as ModelInput from "effect-tinker/ModelInput"
-import { failOnIssues, type InvalidInputError, type Issue, type TinkerError } from "effect-tinker/TinkerError"
+import {
+  failOnIssues,
+  type InvalidInputError,
+  type Issue,
+  optionIssues,
+  type TinkerError
+} from "effect-tinker/TinkerError"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
@@ -161,15 +167,20 @@ export const batchesFromFile = (
   options: BatchesOptions & ChatDataset.Options & { readonly maxTokens?: number | undefined }
 ): Stream.Stream<Batch, DatasetError | InvalidInputError, Tokenizer.Tokenizer | FileSystem.FileSystem> =>
   Stream.unwrap(Effect.gen(function*() {
-    const issues = [...batchesIssues(options), ...countIssues("maxTokens", options.maxTokens)]
+    const issues = [
+      ...optionIssues(options, [...batchesNames, "maxTokens", "ignoredKeys", "onProgress"]),
+      ...batchesIssues(options),
+      ...countIssues("maxTokens", options.maxTokens)
+    ]
     yield* failOnIssues("Supervised.batchesFromFile", issues)
     const renderer = yield* RoleRenderer.make
     const data: Array<Datum> = []
     yield* Stream.runForEach(
-      ChatDataset.stream(file, options),
+      ChatDataset.stream(file, { ignoredKeys: options.ignoredKeys, onProgress: options.onProgress }),
       (chat) => Effect.map(datumOf(renderer, chat, options.maxTokens), (datum) => void data.push(datum))
     )
-    return batches(data, options)
+    const { batchSize, epochs, seed, steps } = options
+    return batches(data, { batchSize, epochs, seed, steps })
   }))
 
 /**
@@ -188,7 +199,11 @@ export const batches = (
 ): Stream.Stream<Batch, InvalidInputError> =>
   Stream.unwrap(Effect.gen(function*() {
     const isEmpty = data.length === 0 ? [{ field: "data", description: "there is no datum; pass at least one." }] : []
-    yield* failOnIssues("Supervised.batches", [...isEmpty, ...batchesIssues(options)])
+    yield* failOnIssues("Supervised.batches", [
+      ...isEmpty,
+      ...optionIssues(options, batchesNames),
+      ...batchesIssues(options)
+    ])
     const { batchSize, epochs = 1, seed = 0, steps } = options
     const perEpoch = Math.ceil(data.length / batchSize)
     const totalSteps = steps ?? perEpoch * epochs
@@ -207,6 +222,8 @@ export const batches = (
       Stream.take(totalSteps)
     )
   }))
+
+const batchesNames = ["batchSize", "epochs", "steps", "seed"]
 
 const batchesIssues = (options: BatchesOptions): ReadonlyArray<Issue> => {
   const issues = [
@@ -285,8 +302,9 @@ export const steps =
   <E, R>(batches: Stream.Stream<Batch, E, R>): Stream.Stream<EvaluatedStep<A>, E | E2 | TinkerError, R | R2> =>
     Stream.unwrap(Effect.gen(function*() {
       yield* failOnIssues("Supervised.steps", [
-        ...countIssues("checkpoint.every", options.checkpoint?.every),
-        ...countIssues("evaluate.every", options.evaluate?.every)
+        ...optionIssues(options, ["adamParams", "schedule", "checkpoint", "evaluate"]),
+        ...periodIssues("checkpoint", options.checkpoint, ["every", "name"]),
+        ...periodIssues("evaluate", options.evaluate, ["every", "run"])
       ])
       const startedAt = yield* Clock.currentTimeMillis
       return batches.pipe(
@@ -327,6 +345,16 @@ export const steps =
       )
     }))
 
+const periodIssues = (
+  field: string,
+  period: { readonly every: number } | undefined,
+  names: ReadonlyArray<string>
+): ReadonlyArray<Issue> =>
+  period === undefined ? [] : [
+    ...optionIssues(period, names).map((issue) => ({ ...issue, field: `${field}.${issue.field}` })),
+    ...countIssues(`${field}.every`, period?.every ?? NaN)
+  ]
+
 /** After every `every` steps, and after the last. */
 const isDue = (every: number, { step, totalSteps }: Batch): boolean =>
   (step + 1) % every === 0 || step + 1 === totalSteps
@@ -341,10 +369,15 @@ const isDue = (every: number, { step, totalSteps }: Batch): boolean =>
 export const evaluate = (
   training: TrainingClient.Service,
   data: ReadonlyArray<Datum>,
-  { batchSize = 64 }: { readonly batchSize?: number | undefined } = {}
-): Effect.Effect<Nll, TinkerError> =>
-  Effect.zipRight(
-    failOnIssues("Supervised.evaluate", countIssues("batchSize", batchSize)),
+  options: { readonly batchSize?: number | undefined } = {}
+): Effect.Effect<Nll, TinkerError> => {
+  const { batchSize = 64 } = options
+  return Effect.zipRight(
+    failOnIssues("Supervised.evaluate", [
+      ...(data.length === 0 ? [{ field: "data", description: "there is no datum; pass at least one." }] : []),
+      ...optionIssues(options, ["batchSize"]),
+      ...countIssues("batchSize", batchSize)
+    ]),
     Stream.fromIterable(data).pipe(
       Stream.grouped(batchSize),
       Stream.mapEffect((group) => {
@@ -357,6 +390,7 @@ export const evaluate = (
       Stream.runFold({ nllPerToken: NaN, weight: 0 }, combine)
     )
   )
+}
 
 const combine = (a: Nll, b: Nll): Nll => {
   if (a.weight === 0) return b

@@ -2,7 +2,7 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { SystemError } from "@effect/platform/Error"
 import { assert, it } from "@effect/vitest"
-import { Effect, Either, FastCheck, Stream } from "effect"
+import { Effect, Either, FastCheck, Option, Stream } from "effect"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import * as ChatDataset from "../src/ChatDataset.js"
@@ -337,7 +337,10 @@ it.effect("reads a file as it comes, of any length, and tells how far it is", ()
     const parts = isLong ? Math.ceil(600e6 / part.length) : 5
     const told: Array<ChatDataset.Progress> = []
     const layer = FileSystem.layerNoop({
-      stat: () => Effect.succeed({ type: "File", size: FileSystem.Size(parts * part.length) } as FileSystem.File.Info),
+      stat: () =>
+        Effect.succeed(
+          { type: "File", size: FileSystem.Size(parts * part.length), mtime: Option.none() } as FileSystem.File.Info
+        ),
       stream: () => Stream.repeatValue(part).pipe(Stream.take(parts))
     })
     let seen = 0
@@ -363,12 +366,32 @@ it.effect("reads a file as it comes, of any length, and tells how far it is", ()
     assert.deepStrictEqual(all.at(-1), { bytes: good.length, totalBytes: good.length, conversations: 1 })
   }), isLong ? 600_000 : 30_000)
 
+it.effect("refuses a file that is written to while it is read", () =>
+  Effect.gen(function*() {
+    const bytes = new TextEncoder().encode(`${good}\n`)
+    let asked = 0
+    const layer = FileSystem.layerNoop({
+      stat: () =>
+        Effect.sync(() =>
+          ({
+            type: "File",
+            size: FileSystem.Size(bytes.length + asked++),
+            mtime: Option.none()
+          }) as FileSystem.File.Info
+        ),
+      stream: () => Stream.make(bytes)
+    })
+    const error = yield* Effect.flip(Effect.provide(ChatDataset.read("f.jsonl"), layer))
+    assert.include(error.message, "was changed while it was read")
+  }))
+
 it.effect("refuses a line without end while it reads it", () =>
   Effect.gen(function*() {
     const part = new Uint8Array(2 ** 20).fill("a".charCodeAt(0))
     let given = 0
     const layer = FileSystem.layerNoop({
-      stat: () => Effect.succeed({ type: "File", size: FileSystem.Size(2 ** 40) } as FileSystem.File.Info),
+      stat: () =>
+        Effect.succeed({ type: "File", size: FileSystem.Size(2 ** 40), mtime: Option.none() } as FileSystem.File.Info),
       stream: () => Stream.tap(Stream.repeatValue(part), () => Effect.sync(() => given++))
     })
     const error = yield* Effect.flip(Effect.provide(ChatDataset.read("f.jsonl"), layer))
@@ -396,7 +419,8 @@ it.effect("refuses a file without a conversation", () =>
 it.effect("reads what has no size, as a pipe, too", () =>
   Effect.gen(function*() {
     const pipe = FileSystem.layerNoop({
-      stat: () => Effect.succeed({ type: "FIFO", size: FileSystem.Size(0) } as FileSystem.File.Info),
+      stat: () =>
+        Effect.succeed({ type: "FIFO", size: FileSystem.Size(0), mtime: Option.none() } as FileSystem.File.Info),
       readFile: () => Effect.succeed(new TextEncoder().encode(good))
     })
     const told: Array<ChatDataset.Progress> = []

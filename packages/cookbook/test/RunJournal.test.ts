@@ -219,6 +219,35 @@ describe("RunJournal", () => {
       assert.strictEqual(entries.get("run.lock"), "another's")
     }).pipe(Effect.provide(server)))
 
+  it.effect("options of a journal that make no sense are refused, naming them", () =>
+    Effect.gen(function*() {
+      const wrong: ReadonlyArray<readonly [field: string, object]> = [
+        ["lease", { lease: 0 }],
+        ["lease", { lease: -5 }],
+        ["lease", { lease: null }],
+        ["lease", { lease: "abc" }],
+        ["lease", { lease: Infinity }],
+        ["settings.a", { settings: { a: NaN } }],
+        ["settings.a", { settings: { a: {} } }],
+        ["setings", { setings: { a: 1 } }],
+        ["allowOtherdata", { allowOtherdata: true }]
+      ]
+      for (const [field, options] of wrong) {
+        const error = yield* RunJournal.open({
+          name: "run",
+          step: Supervised.Step,
+          create: createModel,
+          ...options as object
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(withoutCheckpoints(() => false).pipe(Layer.provide(Tinker.layer()))),
+          Effect.provideService(KeyValueStore.KeyValueStore, storeOf(new Map(), undefined)),
+          Effect.flip
+        )
+        assert.strictEqual(error._tag === "InvalidInputError" ? error.field : error._tag, field)
+      }
+    }).pipe(Effect.provide(server)))
+
   it.effect("a run with other settings is refused, and told which", () =>
     Effect.gen(function*() {
       const entries: Entries = new Map()

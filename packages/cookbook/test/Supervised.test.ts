@@ -212,7 +212,6 @@ it.effect("evaluates in groups of any size to the same loss, and changes nothing
     const parts = yield* Supervised.evaluate(training, data, { batchSize: 2 })
     assert.closeTo(parts.nllPerToken, whole.nllPerToken, 1e-6)
     assert.closeTo(whole.weight, 3, 1e-5)
-    assert.isNaN((yield* Supervised.evaluate(training, [])).nllPerToken)
   }).pipe(Effect.provide(client())))
 
 it.effect("gives each epoch every datum once, in an order of its own that the seed decides", () =>
@@ -289,7 +288,9 @@ it.effect("refuses options and data that make no sense, naming them, before anyt
       [["steps"], { batchSize: 1, steps: -1 }],
       [["steps"], { batchSize: 1, steps: 2, epochs: 1 }],
       [["seed"], { batchSize: 1, seed: 0.5 }],
-      [["batchSize", "epochs"], { batchSize: 0, epochs: NaN }]
+      [["batchSize", "epochs"], { batchSize: 0, epochs: NaN }],
+      [["epoch"], { batchSize: 1, epoch: 3 } as never],
+      [["batch_size", "batchSize"], { batch_size: 4 } as never]
     ]
     for (const [fields, options] of wrong) {
       const ofData = yield* Effect.flip(Stream.runDrain(Supervised.batches(lesson, options)))
@@ -308,7 +309,12 @@ it.effect("refuses options and data that make no sense, naming them, before anyt
     const events: Array<string> = []
     const ofSteps: ReadonlyArray<readonly [field: string, Supervised.StepsOptions<number>]> = [
       ["checkpoint.every", { checkpoint: { every: 0 } }],
-      ["evaluate.every", { evaluate: { every: NaN, run: () => Effect.succeed(1) } }]
+      ["evaluate.every", { evaluate: { every: NaN, run: () => Effect.succeed(1) } }],
+      ["checkpoints", { checkpoints: { every: 1 } } as never],
+      ["checkpoint.options", { checkpoint: 50 } as never],
+      ["checkpoint.every", { checkpoint: {} } as never],
+      ["evaluate.every", { evaluate: { run: () => Effect.succeed(1) } } as never],
+      ["adam_params", { adam_params: {} } as never]
     ]
     for (const [field, options] of ofSteps) {
       const error = yield* Supervised.batches(lesson, { batchSize: 1 }).pipe(
@@ -320,6 +326,8 @@ it.effect("refuses options and data that make no sense, naming them, before anyt
     }
     const size = yield* Effect.flip(Supervised.evaluate(recorder(events), lesson, { batchSize: 0 }))
     assert.strictEqual(size._tag === "InvalidInputError" ? size.field : size._tag, "batchSize")
+    const nothing = yield* Effect.flip(Supervised.evaluate(recorder(events), []))
+    assert.strictEqual(nothing._tag === "InvalidInputError" ? nothing.field : nothing._tag, "data")
     assert.deepStrictEqual(events, [])
   }).pipe(Effect.provide(Layer.merge(layerBytes, files("")))))
 

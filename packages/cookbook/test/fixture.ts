@@ -1,7 +1,7 @@
 import { BigramEngine, TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { FileSystem } from "@effect/platform"
-import { Console, Effect, Either, Layer, Stream } from "effect"
+import { Console, Effect, Either, Layer, Option, Stream } from "effect"
 import { ServiceClient, Tinker } from "effect-tinker"
 import { fileURLToPath } from "node:url"
 import * as RoleRenderer from "../src/RoleRenderer.js"
@@ -68,7 +68,10 @@ export const learned = (
 export const files = (content: string | Uint8Array, partBytes = 2 ** 16): Layer.Layer<FileSystem.FileSystem> => {
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content
   return FileSystem.layerNoop({
-    stat: () => Effect.succeed({ type: "File", size: FileSystem.Size(bytes.length) } as FileSystem.File.Info),
+    stat: () =>
+      Effect.succeed(
+        { type: "File", size: FileSystem.Size(bytes.length), mtime: Option.none() } as FileSystem.File.Info
+      ),
     stream: () =>
       Stream.range(0, Math.ceil(bytes.length / partBytes) - 1).pipe(
         Stream.map((i) => bytes.subarray(i * partBytes, (i + 1) * partBytes))

@@ -61,16 +61,20 @@ const inThisProcess = program({ baseModel: "bigram", steps }).pipe(
 const losses = (printed: string): ReadonlyArray<number> =>
   JSON.parse(/losses (.*)/.exec(printed)?.[1] ?? "[]") as ReadonlyArray<number>
 
-it.live("a process that is killed without warning is gone on with, to the losses of a run never broken", () =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const unbroken = yield* inThisProcess
-    assert.lengthOf(unbroken, steps)
-    const folder = yield* fs.makeTempDirectoryScoped()
-    const kills = long ? ["step 2 ", "step 7 ", "step 10 ", "step 19 ", "step 26 "] : ["step 12 "]
-    for (const kill of kills) {
-      assert.include(yield* runProcess(folder, kill), kill)
-    }
-    const last = yield* runProcess(folder)
-    assert.deepStrictEqual(losses(last), unbroken)
-  }).pipe(Effect.scoped, Effect.provide(server)))
+it.live(
+  "a process that is killed without warning is gone on with, to the losses of a run never broken",
+  () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const unbroken = yield* inThisProcess
+      assert.lengthOf(unbroken, steps)
+      const folder = yield* fs.makeTempDirectoryScoped()
+      const kills = long ? ["step 2 ", "step 7 ", "step 10 ", "step 19 ", "step 26 "] : ["step 12 "]
+      for (const kill of kills) {
+        assert.include(yield* runProcess(folder, kill), kill)
+      }
+      const last = yield* runProcess(folder)
+      assert.deepStrictEqual(losses(last), unbroken)
+    }).pipe(Effect.scoped, Effect.provide(server)),
+  300_000
+)

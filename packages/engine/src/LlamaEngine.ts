@@ -112,7 +112,10 @@ export const make: (
       })
     }
     const start = Effect.fnUntraced(function*(description: ModelFolder.Description) {
-      const { folder, name } = description
+      const { folder, name, proposedSampling } = description
+      if (Object.keys(proposedSampling).length > 0) {
+        yield* Effect.logDebug(`generation_config.json of ${name} proposes, and nothing applies:`, proposedSampling)
+      }
       const divided = yield* budgets(description, options)
       const supervised = yield* SupervisedProcess.make(
         name,

@@ -25,7 +25,10 @@ export interface Description {
   readonly parameterCount: number
   /** Prompt and answer together, in tokens. */
   readonly maxContextLength: number
+  /** Of `generation_config.json`, or else of `config.json`. */
   readonly eosTokens: ReadonlyArray<number>
+  /** What `generation_config.json` proposes to sample with. Nothing applies it: a request says what it wants. */
+  readonly proposedSampling: ProposedSampling
   readonly hasTokenizer: boolean
   /** Names of the {@link clientFiles} that are there. */
   readonly clientFiles: ReadonlyArray<string>
@@ -53,6 +56,19 @@ export const clientFiles: ReadonlyArray<string> = [
   "spiece.model",
   "sentencepiece.bpe.model"
 ]
+
+/**
+ * Fields that the file does not have are absent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ProposedSampling {
+  readonly temperature?: number
+  readonly topK?: number
+  readonly topP?: number
+  readonly repetitionPenalty?: number
+}
 
 /**
  * What the folder says about its model, without reading the weights; another name than the folder's may be given. Fails with
@@ -102,6 +118,11 @@ export const describeSync = (folder: string, givenName?: string): Description =>
 
   const hiddenSize = fields.count("hidden_size", { most: maxSize })
   const heads = fields.count("num_attention_heads", { most: maxSize })
+  if ((config["head_dim"] ?? undefined) === undefined && hiddenSize % heads !== 0) {
+    throw unsupported(
+      `${file}: hidden_size ${hiddenSize} is no multiple of num_attention_heads ${heads}, and there is no head_dim`
+    )
+  }
   const shape: Llama.Config = {
     vocabularySize: fields.count("vocab_size", { most: maxSize }),
     hiddenSize,
@@ -119,11 +140,14 @@ export const describeSync = (folder: string, givenName?: string): Description =>
   const maxContextLength = fields.count("max_position_embeddings", { absent: 2048 })
   refuseWindows(file, config, shape.layers, maxContextLength)
   if (shape.heads % shape.keyValueHeads !== 0) {
-    throw unsupported(`${file}: num_attention_heads is not a multiple of num_key_value_heads`)
+    throw unsupported(
+      `${file}: num_attention_heads ${shape.heads} is no multiple of num_key_value_heads ${shape.keyValueHeads}`
+    )
   }
-  // ONNX Runtime's attention over a cache wants it so; every published model is.
-  if (shape.headDim % 8 !== 0) throw unsupported(`${file}: head_dim ${shape.headDim} is no multiple of 8`)
+  // Rotary positions turn the halves of a head against each other.
+  if (shape.headDim % 2 !== 0) throw unsupported(`${file}: head_dim is ${shape.headDim}, and even ones are supported`)
 
+  const generation = describeGeneration(Path.resolve(folder, "generation_config.json"))
   const name = givenName ?? config["_name_or_path"]
   let parameterCount = 0
   for (const dims of Llama.weightShapes(shape).values()) parameterCount += size(dims)
@@ -134,12 +158,34 @@ export const describeSync = (folder: string, givenName?: string): Description =>
     config: shape,
     parameterCount,
     maxContextLength,
-    eosTokens: eosTokens(file, config["eos_token_id"]),
+    eosTokens: generation.eosTokens ?? eosTokens(file, config["eos_token_id"]),
+    proposedSampling: generation.proposedSampling,
     hasTokenizer: Fs.existsSync(Path.resolve(folder, "tokenizer.json")),
     clientFiles: clientFiles.filter((file) =>
       Fs.statSync(Path.resolve(folder, file), { throwIfNoEntry: false })?.isFile() === true
     )
   }
+}
+
+const describeGeneration = (file: string) => {
+  if (!Fs.existsSync(file)) return { eosTokens: undefined, proposedSampling: {} }
+  const config = readJson(file)
+  const proposed: Record<string, number> = {}
+  for (const [field, name] of Object.entries(samplingFields)) {
+    const value = config[field] ?? undefined
+    if (value === undefined) continue
+    if (typeof value !== "number") throw unsupported(`${file}: ${field} ${JSON.stringify(value)} is no number`)
+    proposed[name] = value
+  }
+  const ends = eosTokens(file, config["eos_token_id"])
+  return { eosTokens: ends.length === 0 ? undefined : ends, proposedSampling: proposed as ProposedSampling }
+}
+
+const samplingFields: Readonly<Record<string, keyof ProposedSampling>> = {
+  temperature: "temperature",
+  top_k: "topK",
+  top_p: "topP",
+  repetition_penalty: "repetitionPenalty"
 }
 
 /** Far beyond any model, but not so far that the list of its weights takes long to make. */
@@ -250,7 +296,8 @@ const readText = (file: string): string => {
 const readJson = (file: string): Readonly<Record<string, unknown>> => {
   const text = readText(file)
   try {
-    const value: unknown = JSON.parse(text)
+    // Some editors write a byte order mark.
+    const value: unknown = JSON.parse(text.replace(/^\ufeff/, ""))
     if (typeof value === "object" && value !== null) return value as Record<string, unknown>
   } catch (cause) {
     throw unsupported(`${file} is not JSON`, cause)

@@ -66,6 +66,64 @@ describe("describing a folder", () => {
       assert.strictEqual((yield* ModelFolder.describe(path)).config.ropeTheta, 1234)
     }))
 
+  it.scoped("takes the ends of text from generation_config.json, and tells what it proposes to sample with", () =>
+    Effect.gen(function*() {
+      const path = yield* folder({}, { eos_token_id: 7 })
+      const described = (generation: object) =>
+        Effect.suspend(() => {
+          writeFileSync(join(path, "generation_config.json"), JSON.stringify(generation))
+          return ModelFolder.describe(path)
+        })
+      const full = yield* described({
+        eos_token_id: [8, 9],
+        do_sample: true,
+        temperature: 0.6,
+        top_k: 20,
+        top_p: 0.95,
+        repetition_penalty: null
+      })
+      assert.deepStrictEqual(full.eosTokens, [8, 9])
+      assert.deepStrictEqual(full.proposedSampling, { temperature: 0.6, topK: 20, topP: 0.95 })
+      assert.deepStrictEqual((yield* described({ eos_token_id: 5 })).eosTokens, [5])
+      const silent = yield* described({ pad_token_id: 0 })
+      assert.deepStrictEqual(silent.eosTokens, [7])
+      assert.deepStrictEqual(silent.proposedSampling, {})
+      for (const [field, value] of [["eos_token_id", "end"], ["eos_token_id", [1, -1]], ["top_p", "high"]] as const) {
+        const error = yield* Effect.flip(described({ [field]: value }))
+        assert.include(error.message, "generation_config.json")
+        assert.include(error.message, field)
+      }
+    }))
+
+  it.scoped("reads files that begin with a byte order mark", () =>
+    Effect.gen(function*() {
+      const path = yield* folder()
+      for (const name of ["config.json", "generation_config.json"]) {
+        const file = join(path, name)
+        const text = name === "config.json" ? readFileSync(file, "utf8") : "{\"eos_token_id\": 3}"
+        writeFileSync(file, `\ufeff${text}`)
+      }
+      assert.deepStrictEqual((yield* ModelFolder.describe(path)).eosTokens, [3])
+    }))
+
+  it.scoped("refuses heads that cannot be computed, with the sizes", () =>
+    Effect.gen(function*() {
+      for (
+        const [change, message] of [
+          [{ head_dim: 7 }, "head_dim is 7, and even ones are supported"],
+          [{ head_dim: 8.5 }, "head_dim is 8.5, which is no whole number"],
+          [{ head_dim: 0 }, "head_dim is 0"],
+          [{ head_dim: undefined, num_attention_heads: 3 }, "hidden_size 32 is no multiple of num_attention_heads 3"],
+          [{ num_key_value_heads: 3 }, "num_attention_heads 4 is no multiple of num_key_value_heads 3"],
+          [{ partial_rotary_factor: 0.5 }, "partial_rotary_factor 0.5"]
+        ] as const
+      ) {
+        const error = yield* Effect.flip(ModelFolder.describe(yield* folder({}, change)))
+        assert.strictEqual(error.reason, "UnsupportedModel")
+        assert.include(error.message, message)
+      }
+    }))
+
   const refused: Readonly<Record<string, unknown>> = {
     architectures: ["MistralForCausalLM"],
     rope_scaling: { type: "linear", factor: 2 },

@@ -31,6 +31,15 @@ describe("authentication", () => {
       assert.strictEqual((yield* Wire.post("client/config", { sdk_version: "0.38.0" }, as(token))).status, 401)
     }).pipe(Effect.provide(withTokens)))
 
+  it.effect("gives no token that can be made from what others know: two of the same holder and second differ by a secret", () =>
+    Effect.gen(function*() {
+      const { jti: one, ...first } = claimsOf(yield* exchange)
+      const { jti: other, ...second } = claimsOf(yield* exchange)
+      assert.deepStrictEqual(first, second)
+      assert.notStrictEqual(one, other)
+      for (const jti of [one, other]) assert.match(String(jti), /^[\w-]{32}$/)
+    }).pipe(Effect.provide(withTokens)))
+
   it.effect("marks the refusal of an expired, a revoked and an unknown token", () =>
     Effect.gen(function*() {
       const faults = yield* Faults.Faults

@@ -39,7 +39,7 @@ describe("completions", () => {
       yield* faults.pauseQueue({ state: "paused_capacity" })
       yield* Wire.sample(id)
       const asking = yield* Effect.fork(ask(id))
-      yield* TestClock.adjust("19 seconds")
+      yield* TestClock.adjust("29 seconds")
       assert.strictEqual((yield* Fiber.poll(asking))._tag, "None")
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(yield* Fiber.join(asking), { cursor: 0, completions: [] })

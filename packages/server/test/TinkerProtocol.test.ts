@@ -14,7 +14,13 @@ describe("TinkerProtocol: service and sessions", () => {
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* Wire.get("healthz")).body, { status: "ok" })
       assert.deepStrictEqual((yield* Wire.get("get_server_capabilities")).body, {
-        supported_models: [{ model_name: "bigram", max_context_length: 1024, trainable: true, sampleable: true }]
+        supported_models: [{
+          model_name: "bigram",
+          max_context_length: 1024,
+          trainable: true,
+          sampleable: true,
+          vocab_size: 256
+        }]
       })
       const config = yield* Wire.post("client/config", { sdk_version: "0.38.0" })
       assert.isFalse(config.body.pjwt_auth_enabled)

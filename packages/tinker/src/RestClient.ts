@@ -432,7 +432,17 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
         "setCheckpointTtl",
         ref,
         (checkpoint) => checkpoints.setCheckpointTtl(checkpoint, ttl === null ? null : ttlSeconds({ ttl }) ?? null),
-        { issues: () => ttl === null ? [] : ttlIssues({ ttl }) }
+        {
+          issues: () =>
+            ttl === undefined
+              ? [{
+                field: "ttl",
+                description: "is undefined; pass a duration, or null to keep the checkpoint for ever."
+              }]
+              : ttl === null
+              ? []
+              : ttlIssues({ ttl })
+        }
       ),
     copyWeights,
     getExternalWeightsUrls: (ref) =>

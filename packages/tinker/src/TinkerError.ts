@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { advise } from "./internal/advice.js"
+import * as CallOptions from "./internal/callOptions.js"
 import { phrase, sentence, spoken } from "./internal/prose.js"
 
 /**
@@ -346,6 +347,15 @@ export const failOnIssues = (
  */
 export const invalidInput = (operation: string, issues: ReadonlyArray<Issue>): InvalidInputError =>
   new InvalidInputError({ operation, ...issues[0]!, others: issues.slice(1) })
+
+/**
+ * Why a value is no object of options with these names: misspelt ones would be passed over without a word.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const optionIssues = (given: unknown, names: ReadonlyArray<string>): ReadonlyArray<Issue> =>
+  CallOptions.optionIssues(given, names)
 
 /**
  * The session is over:

@@ -8,8 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { fileIssue } from "./internal/fileIssue.js"
 import { findModel, type ModelInfo } from "./internal/findModel.js"
-import * as Library from "./internal/library.js"
+import { Refusal } from "./internal/part.js"
+import { type Pipeline, pipeline } from "./internal/pipeline.js"
 import { readFolder } from "./internal/readFolder.js"
+import { type ConfigFile, decodeConfigFile, decodeTokenizerFile } from "./internal/tokenizerFile.js"
 import { TokenizerError } from "./TokenizerError.js"
 
 /**
@@ -68,7 +70,7 @@ export const make = (options: {
 }): Effect.Effect<Service, TokenizerError> => {
   const path = options.path ?? "tokenizer.json"
   return Effect.gen(function*() {
-    const file = yield* Library.decodeTokenizerFile(options.tokenizerJson).pipe(
+    const file = yield* decodeTokenizerFile(options.tokenizerJson).pipe(
       Effect.mapError((cause) =>
         new TokenizerError({
           reason: "Malformed",
@@ -81,7 +83,7 @@ export const make = (options: {
     )
     const issue = fileIssue(file)
     if (issue !== undefined) return yield* new TokenizerError({ ...issue, path })
-    const config = yield* Library.decodeConfigFile(options.configJson ?? {}).pipe(
+    const config = yield* decodeConfigFile(options.configJson ?? {}).pipe(
       Effect.mapError((cause) =>
         new TokenizerError({
           reason: "Malformed",
@@ -91,18 +93,14 @@ export const make = (options: {
         })
       )
     )
-    return yield* Effect.try({
-      try: () => makeService(file, config),
+    const read = yield* Effect.try({
+      try: () => pipeline(file),
       catch: (cause) =>
-        new TokenizerError({
-          reason: "Unsupported",
-          path,
-          description: `uses something that is not implemented here (${
-            cause instanceof Error ? cause.message : String(cause)
-          }). Byte-level BPE, WordPiece and Unigram tokenizers are.`,
-          cause
-        })
+        cause instanceof Refusal
+          ? new TokenizerError({ reason: cause.reason, path, description: cause.description })
+          : new TokenizerError({ reason: "Malformed", path, description: "cannot be read. Save it again.", cause })
     })
+    return makeService(read, config)
   })
 }
 
@@ -136,41 +134,12 @@ export const forModel = (
  */
 export type { ModelInfo }
 
-const makeService = (file: Library.TokenizerFile, config: Library.ConfigFile): Service => {
-  const parsing = Library.make(file, config)
-  let plain: Library.Library | undefined
-  // Built at the first use, for a large vocabulary takes a second and some 100 MB.
-  const plainLibrary = () => plain ??= Library.make(withoutSpecialTokens(file), config)
-
-  const vocabulary = parsing.get_vocab()
-  let vocabularySize = 0
-  for (const id of vocabulary.values()) if (id >= vocabularySize) vocabularySize = id + 1
-  const tokenId = (name: string) => vocabulary.get(name)
-
-  return Tokenizer.of({
-    vocabularySize,
-    bosToken: config.bosToken === undefined || config.addBosToken === false ? undefined : tokenId(config.bosToken),
-    eosToken: config.eosToken === undefined ? undefined : tokenId(config.eosToken),
-    tokenId,
-    encode: (text, options) => {
-      const library = options?.parseSpecialTokens === true ? parsing : plainLibrary()
-      return Int32Array.from(library.encode(text, { add_special_tokens: false }).ids)
-    },
-    decode: (tokens, options) => {
-      const known: Array<number> = []
-      for (let i = 0; i < tokens.length; i++) {
-        if (parsing.id_to_token(tokens[i]!) !== undefined) known.push(tokens[i]!)
-      }
-      if (known.length === 0) return ""
-      return parsing.decode(known, {
-        skip_special_tokens: options?.skipSpecialTokens === true,
-        clean_up_tokenization_spaces: false
-      })
-    }
+const makeService = (read: Pipeline, config: ConfigFile): Service =>
+  Tokenizer.of({
+    vocabularySize: read.size,
+    bosToken: config.bosToken === undefined || config.addBosToken === false ? undefined : read.tokenId(config.bosToken),
+    eosToken: config.eosToken === undefined ? undefined : read.tokenId(config.eosToken),
+    tokenId: read.tokenId,
+    encode: (text, options) => read.encode(text, options?.parseSpecialTokens === true),
+    decode: (tokens, options) => read.decode(tokens, options?.skipSpecialTokens === true)
   })
-}
-
-const withoutSpecialTokens = (file: Library.TokenizerFile): Library.TokenizerFile => ({
-  ...file,
-  added_tokens: file.added_tokens.filter((token) => !token.special)
-})

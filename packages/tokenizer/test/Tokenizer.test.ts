@@ -41,7 +41,7 @@ const fromFiles = (files: Readonly<Record<string, string>>) =>
 
 const minimal = {
   model: { type: "BPE", vocab: { a: 0, b: 1, ab: 2 }, merges: ["a b"] },
-  added_tokens: [{ id: 5, content: "<end>", special: true }]
+  added_tokens: [{ id: 3, content: "<end>", special: true }]
 }
 
 for (const [name, folder] of Object.entries(folders)) {
@@ -125,7 +125,7 @@ it.effect("does without a tokenizer_config.json", () =>
     const tokenizer = yield* fromFiles({ "tokenizer.json": JSON.stringify(minimal) })
     assert.deepStrictEqual(Array.from(tokenizer.encode("abba")), [2, 1, 0])
     assert.strictEqual(tokenizer.bosToken, undefined)
-    assert.strictEqual(tokenizer.vocabularySize, 6)
+    assert.strictEqual(tokenizer.vocabularySize, 4)
   }))
 
 it.effect("reads a special token that the configuration describes as an object", () =>
@@ -134,7 +134,7 @@ it.effect("reads a special token that the configuration describes as an object",
       "tokenizer.json": JSON.stringify(minimal),
       "tokenizer_config.json": JSON.stringify({ eos_token: { content: "<end>" }, bos_token: null })
     })
-    assert.strictEqual(tokenizer.eosToken, 5)
+    assert.strictEqual(tokenizer.eosToken, 3)
   }))
 
 it.effect("begins a sequence with nothing where the configuration says so, though it names a token", () =>
@@ -147,9 +147,9 @@ it.effect("begins a sequence with nothing where the configuration says so, thoug
         }),
         (tokenizer) => tokenizer.bosToken
       )
-    assert.strictEqual(yield* bosToken({}), 5)
-    assert.strictEqual(yield* bosToken({ add_bos_token: true }), 5)
-    assert.strictEqual(yield* bosToken({ add_bos_token: null }), 5)
+    assert.strictEqual(yield* bosToken({}), 3)
+    assert.strictEqual(yield* bosToken({ add_bos_token: true }), 3)
+    assert.strictEqual(yield* bosToken({ add_bos_token: null }), 3)
     assert.strictEqual(yield* bosToken({ add_bos_token: false }), undefined)
   }))
 
@@ -237,16 +237,23 @@ it.effect("refuses models of a type that it does not know, by name", () =>
     assert.deepStrictEqual(Array.from(tokenizer.encode("abba")), [2, 1, 0])
   }))
 
-it.effect("refuses what would give other tokens than the file says", () =>
+it.effect("refuses what would give other tokens than the file says, by the part", () =>
   Effect.gen(function*() {
-    const split = (behavior: string, pattern: object = { String: " " }) => ({ type: "Split", behavior, pattern })
-    const sequence = (...pretokenizers: ReadonlyArray<object>) => ({ type: "Sequence", pretokenizers })
+    const split = (Regex: string) => ({ type: "Split", behavior: "Isolated", invert: false, pattern: { Regex } })
+    const first = { type: "Metaspace", replacement: "_", prepend_scheme: "first" }
+    const vocab = { ...minimal.model.vocab }
     for (
       const [file, part] of [
-        [{ pre_tokenizer: sequence(split("Isolated"), split("Contiguous")) }, "Split of the behavior Contiguous"],
-        [{ pre_tokenizer: split("MergedWithPrevious") }, "Split of the behavior MergedWithPrevious"],
-        [{ pre_tokenizer: { type: "Punctuation" } }, "Punctuation of the behavior Isolated"],
-        [{ model: { ...minimal.model, continuing_subword_prefix: "##" } }, "continuing_subword_prefix"],
+        [{ pre_tokenizer: { type: "UnicodeScripts" } }, "pre_tokenizer of the type UnicodeScripts"],
+        [{ normalizer: { type: "Sequence", normalizers: [{ type: "Nmt" }] } }, "normalizer of the type Nmt"],
+        [{ decoder: { type: "CTC" } }, "decoder of the type CTC"],
+        [{ pre_tokenizer: { ...split("a"), behavior: "Sideways" } }, "Split of the behavior Sideways"],
+        [{ pre_tokenizer: split("(a)\\1") }, "pattern with \\1"],
+        [{ pre_tokenizer: split("(?i:ss)") }, "ss of either case"],
+        [{ pre_tokenizer: split("(?i:é)") }, "é of either case"],
+        [{ pre_tokenizer: split("\\p{Klingon}") }, "pattern with \\p{Klingon}"],
+        [{ pre_tokenizer: split("a(?i)b") }, "(?i) in the middle"],
+        [{ pre_tokenizer: first, normalizer: { type: "Strip" } }, "prepend_scheme first"],
         [{ model: { ...minimal.model, dropout: 0.1 } }, "model.dropout"]
       ] as const
     ) {
@@ -254,10 +261,45 @@ it.effect("refuses what would give other tokens than the file says", () =>
       assert.strictEqual(error.reason, "Unsupported")
       assert.include(error.message, part)
     }
-    // There is no space left to be joined to anything.
-    const spaces = { type: "Replace", pattern: { String: " " }, content: "_" }
-    const file = { ...minimal, normalizer: spaces, pre_tokenizer: split("MergedWithPrevious") }
-    yield* fromFiles({ "tokenizer.json": JSON.stringify(file) })
+    for (
+      const [file, part] of [
+        [{ pre_tokenizer: { ...first, add_prefix_space: false } }, "whose add_prefix_space is false"],
+        [{ pre_tokenizer: { ...first, replacement: "__" } }, "no single character"],
+        [{ model: { ...minimal.model, merges: ["a c"] } }, "entry 0 in model.merges with \"c\""],
+        [{ model: { ...minimal.model, merges: ["a b c"] } }, "no pair of tokens"],
+        [{ model: { ...minimal.model, unk_token: "<unk>" } }, "model.unk_token \"<unk>\""],
+        [{ model: { type: "WordPiece", vocab } }, "without an unk_token"],
+        [{ model: { type: "Unigram", vocab: [["a", -1]] } }, "unk_id"],
+        [{ normalizer: { type: "Precompiled", precompiled_charsmap: "AAAA" } }, "cut short"]
+      ] as const
+    ) {
+      const error = yield* refusalOf({ ...minimal, ...file })
+      assert.strictEqual(error.reason, "Malformed")
+      assert.include(error.message, part)
+    }
+  }))
+
+it.effect("refuses an added token with another id than the reference gives it", () =>
+  Effect.gen(function*() {
+    const token = (id: number, content: string) => ({ id, content, special: true })
+    for (const added of [[token(5, "<end>")], [token(3, "<end>"), token(5, "<pad>")], [token(0, "b")]]) {
+      const error = yield* refusalOf({ ...minimal, added_tokens: added })
+      assert.strictEqual(error.reason, "Malformed")
+      assert.match(error.message, /the id \d, which is \d for the Python library/)
+    }
+    const inOrder = { ...minimal, added_tokens: [token(1, "b"), token(3, "<end>"), token(4, "<pad>")] }
+    const tokenizer = yield* fromFiles({ "tokenizer.json": JSON.stringify(inOrder) })
+    assert.deepStrictEqual(
+      Array.from(tokenizer.encode("<pad>b<end>", { parseSpecialTokens: true })),
+      [4, 1, 3]
+    )
+  }))
+
+it.effect("reads a text of half characters as the replacement character, and a byte order mark as itself", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* tokenizerOf(fixture("gpt2"))
+    assert.strictEqual(tokenizer.decode(tokenizer.encode("a\ud83d")), "a\ufffd")
+    assert.strictEqual(tokenizer.decode(tokenizer.encode("\ufeffa")), "\ufeffa")
   }))
 
 it.effect("refuses a pattern that can take time without end, wherever it stands", () =>

@@ -58,6 +58,7 @@ export const localEngine = async (
       parameterCount: 0,
       maxContextLength: options.maxContextLength ?? 512,
       eosTokens: [],
+      proposedSampling: {},
       hasTokenizer: options.decode !== undefined,
       clientFiles: []
     },

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import * as Http from "./http.js"
+import { secret } from "./secret.js"
 import * as Users from "./users.js"
 
 /** What a route wants to see: nothing, a key, or what proves a key to the server it is on. */
@@ -106,7 +107,7 @@ export const make = (options: {
         const expiresAt = issuedAt + lifetime
         const key = keyOf(request)
         const name = key === undefined ? undefined : Option.getOrUndefined(Option.map(named(key), userName))
-        const token = jwt({ ...claimsOf(name), iat: issuedAt, exp: expiresAt, jti: String(issued.size) })
+        const token = jwt({ ...claimsOf(name), iat: issuedAt, exp: expiresAt, jti: secret() })
         issued.set(token, { key, expiresAt, revocations: yield* options.revocations })
         return Http.json({ jwt: token })
       })
@@ -129,7 +130,7 @@ const claimsOf = (owner: Users.Owner) => ({
   email: Users.emailOf(owner)
 })
 
-/** Nobody else has to believe it, so it is not signed; the server knows the tokens that it has issued. */
+/** Nobody else has to believe it, so it is not signed: the server knows the tokens that it has issued, each by its secret `jti`. */
 const jwt = (payload: Readonly<Record<string, unknown>>): string =>
   [JSON.stringify({ alg: "none", typ: "JWT" }), JSON.stringify(payload), "unsigned"]
     .map((part) => Encoding.encodeBase64Url(part))

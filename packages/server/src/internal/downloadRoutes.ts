@@ -6,9 +6,9 @@ import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 import * as FileAnswer from "./fileAnswer.js"
 import * as Http from "./http.js"
+import { secret } from "./secret.js"
 import type * as State from "./serverState.js"
 import * as StoredFile from "./storedFile.js"
 import * as Users from "./users.js"
@@ -39,7 +39,7 @@ export const make = (state: State.ServerState, options: Options) => {
       const isMine = yield* Users.isMine
       const now = yield* Clock.currentTimeMillis
       for (const [token, { expiresAt }] of granted) if (expiresAt <= now) granted.delete(token)
-      const token = randomToken()
+      const token = secret()
       const expiresAt = now + lifetime
       granted.set(token, { path, expiresAt, asPublic: !isMine(info.owner) })
       return { token, expires: new Date(expiresAt) }
@@ -118,6 +118,3 @@ interface Grant {
 
 /** No checkpoint's file is called so. */
 const archiveName = "archive.tar"
-
-/** Not from the random numbers of the program, which a test may fix: nobody may guess it. */
-const randomToken = (): string => Encoding.encodeBase64Url(crypto.getRandomValues(new Uint8Array(24)))

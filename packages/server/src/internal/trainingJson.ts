@@ -68,7 +68,9 @@ const requestOf = (
 const names = new Map([
   ["target_tokens", "targetTokens"],
   ["clip_low_threshold", "clipLowThreshold"],
-  ["clip_high_threshold", "clipHighThreshold"]
+  ["clip_high_threshold", "clipHighThreshold"],
+  ["sequence_ratio_mask", "sequenceRatioMask"],
+  ["kl_coeff", "klCoeff"]
 ])
 
 const ours = new Map(Array.from(names, ([wire, name]) => [name, wire]))

@@ -1,8 +1,8 @@
 import * as Predicate from "effect/Predicate"
 import { isEndless } from "./endlessPattern.js"
-import type { TokenizerFile } from "./library.js"
+import type { TokenizerFile } from "./tokenizerFile.js"
 
-/** What keeps a tokenizer file from being used, though the library would take it. */
+/** What keeps a tokenizer file from being read at all. */
 export interface FileIssue {
   readonly reason: "Malformed" | "Unsupported"
   readonly description: string
@@ -10,7 +10,7 @@ export interface FileIssue {
 
 /** The first thing that is wrong, if anything is. */
 export const fileIssue = (file: TokenizerFile): FileIssue | undefined =>
-  idIssue(file) ?? modelIssue(file.model) ?? partIssue(file)
+  idIssue(file) ?? modelIssue(file.model) ?? patternsIssue(file)
 
 const malformed = (description: string): FileIssue => ({ reason: "Malformed", description })
 const unsupported = (description: string): FileIssue => ({ reason: "Unsupported", description })
@@ -54,48 +54,17 @@ const modelIssue = (model: TokenizerFile["model"]): FileIssue | undefined => {
       } are.`
     )
   }
-  const isBpe = type === "BPE" || Array.isArray(model["merges"])
-  if (isBpe && model["continuing_subword_prefix"]) {
-    return unsupported("has a model of the type BPE with a continuing_subword_prefix, which is not implemented here.")
-  }
-  return isBpe && typeof model["dropout"] === "number" && model["dropout"] > 0
-    ? unsupported("drops merges at random (model.dropout), which is for training a tokenizer. Save it without.")
-    : undefined
+  return undefined
 }
 
-const partIssue = (file: TokenizerFile): FileIssue | undefined => {
-  const parts = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as const
-  const replaced = new Set<unknown>()
-  for (const part of partsIn(file.normalizer)) {
-    if (part["type"] === "Replace") replaced.add(JSON.stringify(part["pattern"]))
-  }
-  for (const name of parts) {
+const patternsIssue = (file: TokenizerFile): FileIssue | undefined => {
+  for (const name of ["normalizer", "pre_tokenizer", "decoder"] as const) {
     for (const part of partsIn(file[name])) {
-      const issue = behaviorIssue(name, part, replaced) ?? patternIssue(name, part)
+      const issue = patternIssue(name, part)
       if (issue !== undefined) return issue
     }
   }
   return undefined
-}
-
-/** How pieces are joined, of which the library knows some ways, and takes the others for those. */
-const behaviorIssue = (
-  name: string,
-  part: Readonly<Record<string, unknown>>,
-  replaced: ReadonlySet<unknown>
-): FileIssue | undefined => {
-  const behavior = part["behavior"] ?? "Isolated"
-  const known = part["type"] === "Split"
-    // What the normalizer has replaced is not found any more, so how it would be joined does not matter.
-    ? ["Isolated", "Removed"].includes(String(behavior)) || replaced.has(JSON.stringify(part["pattern"]))
-    : part["type"] === "Punctuation"
-    ? behavior === "Contiguous"
-    : true
-  return known
-    ? undefined
-    : unsupported(
-      `has a ${name} ${String(part["type"])} of the behavior ${String(behavior)}, which is not implemented here.`
-    )
 }
 
 const patternIssue = (name: string, part: Readonly<Record<string, unknown>>): FileIssue | undefined => {

@@ -19,7 +19,8 @@ export const readFolder = (
     const read = Effect.fnUntraced(function*(path: string) {
       const text = yield* files.readFileString(path).pipe(Effect.mapError(unreadable(path)))
       return yield* Effect.try({
-        try: (): unknown => JSON.parse(text),
+        // Some editors write a byte order mark.
+        try: (): unknown => JSON.parse(text.replace(/^\ufeff/, "")),
         catch: (cause) =>
           new TokenizerError({
             reason: "Malformed",

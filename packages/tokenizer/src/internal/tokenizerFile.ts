@@ -1,18 +1,5 @@
-import { Tokenizer } from "@huggingface/tokenizers"
+/** The shapes of a tokenizer's two files. */
 import * as Schema from "effect/Schema"
-
-/** The part of the library's tokenizer that is used here. */
-export interface Library {
-  readonly encode: (text: string, options: { readonly add_special_tokens: boolean }) => {
-    readonly ids: ReadonlyArray<number>
-  }
-  readonly decode: (
-    tokens: Array<number>,
-    options: { readonly skip_special_tokens: boolean; readonly clean_up_tokenization_spaces: boolean }
-  ) => string
-  readonly id_to_token: (id: number) => string | undefined
-  readonly get_vocab: () => Map<string, number>
-}
 
 const TokenizerFile = Schema.Struct(
   {
@@ -23,7 +10,11 @@ const TokenizerFile = Schema.Struct(
           {
             id: Schema.Number,
             content: Schema.String,
-            special: Schema.optionalWith(Schema.Boolean, { default: () => false })
+            special: Schema.optionalWith(Schema.Boolean, { default: () => false }),
+            normalized: Schema.optional(Schema.Boolean),
+            single_word: Schema.optionalWith(Schema.Boolean, { default: () => false }),
+            lstrip: Schema.optionalWith(Schema.Boolean, { default: () => false }),
+            rstrip: Schema.optionalWith(Schema.Boolean, { default: () => false })
           },
           { key: Schema.String, value: Schema.Unknown }
         )
@@ -63,7 +54,3 @@ const ConfigFile = Schema.Struct({
 export type ConfigFile = typeof ConfigFile.Type
 
 export const decodeConfigFile = Schema.decodeUnknown(ConfigFile)
-
-/** Throws when a part of `file` is unknown to the library. */
-export const make = (file: TokenizerFile, config: ConfigFile): Library =>
-  new Tokenizer(file, { eos_token: config.eosToken ?? null, bos_token: config.bosToken ?? null })

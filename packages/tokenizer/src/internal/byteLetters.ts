@@ -1,0 +1,33 @@
+/**
+ * Bytes as letters: each byte has one that can be seen, so that any text can be written as a token's name.
+ *
+ * Source: `bytes_to_unicode` of GPT-2's encoder.py.
+ */
+const letters: ReadonlyArray<string> = (() => {
+  let next = 256
+  return Array.from({ length: 256 }, (_, byte) => {
+    const isSeen = byte >= 0x21 && byte <= 0x7e || byte >= 0xa1 && byte <= 0xac || byte >= 0xae
+    return String.fromCodePoint(isSeen ? byte : next++)
+  })
+})()
+
+const bytes: ReadonlyMap<string, number> = new Map(letters.map((letter, byte) => [letter, byte]))
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+
+export const toByteLetters = (text: string): string => {
+  let result = ""
+  for (const byte of encoder.encode(text)) result += letters[byte]!
+  return result
+}
+
+/** The text of tokens whose names are letters of bytes. One that has another letter in it stands for itself. */
+export const fromByteLetters = (tokens: ReadonlyArray<string>): string => {
+  const all: Array<number> = []
+  for (const token of tokens) {
+    const own = Array.from(token, (letter) => bytes.get(letter))
+    for (const byte of own.includes(undefined) ? encoder.encode(token) : own as Array<number>) all.push(byte)
+  }
+  return decoder.decode(Uint8Array.from(all))
+}
