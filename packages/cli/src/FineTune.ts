@@ -95,7 +95,7 @@ export const program = Effect.fnUntraced(function*({ lessons, ...plan }: Plan) {
     display.note(stopping),
     (stop) =>
       model.steps((training, from) =>
-        Supervised.batches(lessons.train, plan).pipe(
+        Supervised.batches(lessons.train, { batchSize: plan.batchSize, steps: plan.steps }).pipe(
           Stream.filter(({ step }) => step >= from),
           // A chunk has a whole epoch, and is not stopped within.
           Stream.rechunk(1),

@@ -4,7 +4,7 @@ import { Local, program } from "../examples/generalisation.js"
 import { quiet } from "./fixture.js"
 
 const isLong = process.env["TINKER_TEST_LONG"] === "1"
-const size = isLong ? { steps: 100, prompts: 200 } : { steps: 70, prompts: 40 }
+const size = isLong ? { steps: 100, prompts: 200 } : { steps: 60, prompts: 20 }
 /** Of every template, the share of exact answers that must at least be reached. */
 const least = isLong ? 0.5 : 0
 

@@ -272,7 +272,7 @@ const judge = (seed: number) =>
     }`
   })
 
-const plans = process.env.TINKER_TEST_LONG === "1" ? 1000 : 50
+const plans = process.env.TINKER_TEST_LONG === "1" ? 1000 : 20
 
 it.effect(
   `ends under ${plans} plans of faults with the weights, metrics and samples of an undisturbed run, or one error`,
@@ -283,8 +283,8 @@ it.effect(
         const end = yield* judge(seed)
         ends.set(end, (ends.get(end) ?? 0) + 1)
       }
-      if (plans > 50) yield* Console.log(Object.fromEntries(ends))
+      if (plans > 20) yield* Console.log(Object.fromEntries(ends))
       assert.isAbove(ends.get("as without faults") ?? 0, plans / 4)
     }),
-  plans > 50 ? 1_800_000 : 600_000
+  plans > 20 ? 1_800_000 : 600_000
 )
