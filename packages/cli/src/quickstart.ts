@@ -121,10 +121,15 @@ const explainJournal = (error: RunJournalError, out: string) =>
 
 const howToGoOn = (where: QuickstartOptions.Where, out: string): string => {
   if (where._tag === "Remote") return "To go on from it:"
-  const model = where.modelFolder === ShippedModel.folder ? "" : ` --model ${where.modelFolder}`
-  return `To go on from it, start the server:\n  npm run serve -- --port 8787${model} --data ${checkpoints(out)}\n`
+  const model = where.modelFolder === ShippedModel.folder ? "" : ` --model ${quoted(where.modelFolder)}`
+  return `To go on from it, start the server:\n  npm run serve -- --port 8787${model} --data ${
+    quoted(checkpoints(out))
+  }\n`
     + "and in your program, with TINKER_BASE_URL=http://127.0.0.1:8787:"
 }
+
+/** For a shell, where it has to be. */
+const quoted = (path: string): string => /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 
 const checkpoints = (out: string): string => `${out}/checkpoints`
 
@@ -136,7 +141,7 @@ const sayWhatIsKept = (out: string) =>
       kept === undefined
         ? "\nStopped before the first step; nothing was kept."
         : `\nStopped. Kept: the checkpoint of step ${kept.steps}, ${kept.path}\n`
-          + `The same command with --out ${out} goes on from it.`
+          + `The same command with --out ${quoted(out)} goes on from it.`
     )
   })
 

@@ -15,7 +15,7 @@ import * as Credentials from "./Credentials.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import { ModelId, type SamplingSessionId } from "./Identifiers.js"
-import { kindOf, optionIssues } from "./internal/callOptions.js"
+import { kindOf, notOptions, optionIssues } from "./internal/callOptions.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import { isMissing } from "./internal/isMissing.js"
 import { annotate, operations } from "./internal/operation.js"
@@ -298,7 +298,10 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const createLoraTrainingClient = (options: LoraTrainingOptions) => {
     const name = "ServiceClient.createLoraTrainingClient"
     return Effect.gen(function*() {
-      yield* failOnIssues(name, [...optionIssues(options, loraNames), ...baseModelIssues(options)])
+      yield* failOnIssues(
+        name,
+        notOptions(options, loraNames) ?? [...optionIssues(options, loraNames), ...baseModelIssues(options)]
+      )
       const loraConfig = LoraConfig.make({
         rank: options.rank ?? 32,
         seed: options.seed,
@@ -323,7 +326,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           (modelId) => trainingClient(session, modelId, options)
         )
       )
-    }).pipe(operation(name, { baseModel: options.baseModel }))
+    }).pipe(operation(name, { baseModel: options?.baseModel }))
   }
 
   const loadToken = (options: FromStateOptions) =>
@@ -430,7 +433,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const createSamplingClient = (call: SamplingOptions) => {
     const name = "ServiceClient.createSamplingClient"
     return Effect.gen(function*() {
-      yield* failOnIssues(name, optionIssues(call, samplingNames))
+      yield* failOnIssues(name, notOptions(call, samplingNames) ?? optionIssues(call, samplingNames))
       const { baseModel, modelPath, ...options } = call
       yield* failOnIssues(name, retryConfigIssues(options.retryConfig))
       if (modelPath !== undefined) yield* TinkerPath.check(name, "modelPath", modelPath, sessions.knownPaths)

@@ -99,16 +99,18 @@ export const checkState = (
 ): Effect.Effect<void, InvalidInputError> =>
   Effect.zipRight(
     check(operation, "path", path, given),
-    Either.match(parse(path), {
-      onLeft: () => Effect.void,
-      onRight: ({ checkpointType }) =>
-        checkpointType === "training" ? Effect.void : failOnIssues(operation, [{
-          field: "path",
-          description: `${path} is of ${
-            checkpointType === "sampler" ? "weights for sampling" : "exported weights"
-          }, and training goes on from a state alone: pass the path that saveState returned.`
-        }])
-    })
+    Effect.suspend(() =>
+      Either.match(parse(path), {
+        onLeft: () => Effect.void,
+        onRight: ({ checkpointType }) =>
+          checkpointType === "training" ? Effect.void : failOnIssues(operation, [{
+            field: "path",
+            description: `${path} is of ${
+              checkpointType === "sampler" ? "weights for sampling" : "exported weights"
+            }, and training goes on from a state alone: pass the path that saveState returned.`
+          }])
+      })
+    )
   )
 
 /**

@@ -18,7 +18,7 @@ import * as DispatchLimiter from "./DispatchLimiter.js"
 import type { ForwardBackwardOutput } from "./ForwardBackwardOutput.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { ModelId } from "./Identifiers.js"
-import { kindOf, optionIssues } from "./internal/callOptions.js"
+import { kindOf, notOptions, optionIssues } from "./internal/callOptions.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
@@ -615,7 +615,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           result: TrainingApi.OptimStepResponse,
           resent: resending
         }),
-      saveState: (call) =>
+      saveState: withOptions("TrainingClient.saveState", [...saveNames, "overwrite"], (call) =>
         single({
           operation: "TrainingClient.saveState",
           requestType: "SaveWeights",
@@ -632,18 +632,18 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             }, options),
           result: WeightsApi.SaveWeightsResponse,
           saves: { checkpointType: "training", name: call.name }
-        }),
+        })),
       loadState: load("TrainingClient.loadState", false),
       loadStateWithOptimizer: load("TrainingClient.loadStateWithOptimizer", true),
-      saveWeightsForSampler: (call) =>
+      saveWeightsForSampler: withOptions("TrainingClient.saveWeightsForSampler", saveNames, (call) =>
         saveForSampler(
           "TrainingClient.saveWeightsForSampler",
           checkSave("TrainingClient.saveWeightsForSampler", call, saveNames),
           { path: call.name, ttlSeconds: SaveFields.ttlSeconds(call), userMetadata: call.userMetadata },
           WeightsApi.SaveWeightsResponse,
           { checkpointType: "sampler", name: call.name }
-        ),
-      saveWeightsExternal: (call) => {
+        )),
+      saveWeightsExternal: withOptions("TrainingClient.saveWeightsExternal", externalNames, (call) => {
         const name = "TrainingClient.saveWeightsExternal"
         const recipients = typeof call.ageEncryptionRecipients === "string"
           ? [call.ageEncryptionRecipients]
@@ -653,7 +653,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           requestType: "SaveWeightsExternal",
           prepare: Effect.suspend(() =>
             failOnIssues(name, [
-              ...SaveFields.saveIssues(call, ["name", "ttl", "ageEncryptionRecipients"]),
+              ...SaveFields.saveIssues(call, externalNames),
               ...(recipients === undefined ? [] : SaveFields.recipientIssues(recipients))
             ])
           ),
@@ -669,7 +669,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           result: WeightsApi.SaveWeightsExternalResponse,
           saves: { checkpointType: "external", name: call.name }
         })
-      },
+      }),
       saveWeightsAndGetSamplingClient: (call = {}) =>
         Effect.gen(function*() {
           const name = "TrainingClient.saveWeightsAndGetSamplingClient"
@@ -765,10 +765,21 @@ const stepIssues = (
 const checkSave = (name: string, call: SaveOptions, names: ReadonlyArray<string>) =>
   Effect.suspend(() => failOnIssues(name, SaveFields.saveIssues(call, names)))
 
+/** The call, unless it is given no options at all. */
+const withOptions = <Call, A>(
+  name: string,
+  names: ReadonlyArray<string>,
+  run: (call: Call) => Effect.Effect<A, TinkerError>
+) =>
+(call: Call): Effect.Effect<A, TinkerError> => {
+  const issues = notOptions(call, names)
+  return issues === undefined ? run(call) : invalidInput(name, issues)
+}
+
 /** Whether the call is made of data at all, so that all else about them can be told. */
 const checkShape = (name: string, call: { readonly data: unknown }, names: ReadonlyArray<string>) =>
   Effect.suspend(() => {
-    const issues = optionIssues(call, names)
+    const issues = notOptions(call, names) ?? optionIssues(call, names)
     const fault = issues.length > 0 ? undefined : dataFault(call.data)
     return failOnIssues(name, fault === undefined ? issues : [fault])
   })
@@ -776,4 +787,5 @@ const checkShape = (name: string, call: { readonly data: unknown }, names: Reado
 const passNames = ["data", "lossFn", "lossFnConfig"]
 const customNames = ["data", "lossFn"]
 const saveNames = ["name", "ttl", "userMetadata"]
+const externalNames = ["name", "ttl", "ageEncryptionRecipients"]
 const samplerNames = ["retryConfig", "recordStabilityInfo"]

@@ -73,6 +73,33 @@ const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]>
     /data\[1\]\.modelInput\.chunks\[0\]\.tokens: is -5 at 2/
   ],
   ["a mask", pass({ data: [{ ...data[0], lossFnInputs: { ...data[0]!.lossFnInputs, mask: 1 } }] }), /mask/],
+  ["no options of a save", save(undefined), /options: are undefined; pass an object of name, ttl/],
+  ["null as options of a save", save(null), /options: are null; pass an object of name, ttl/],
+  [
+    "the name first",
+    ({ training }) => training.saveWeightsForSampler("mine" as never),
+    /options: are a text; pass an object of name, ttl/
+  ],
+  [
+    "arguments one by one",
+    ({ training }) => training.forwardBackward(data as never),
+    /options: are a list; pass an object of data, lossFn/
+  ],
+  [
+    "no call at all",
+    ({ sampling }) => sampling.sample(undefined as never),
+    /options: are undefined; pass an object of prompt/
+  ],
+  [
+    "a name as model",
+    ({ service }) => service.createLoraTrainingClient("bigram" as never),
+    /options: are a text; pass an/
+  ],
+  [
+    "an object as path",
+    ({ service }) => service.createTrainingClientFromState({ path: "tinker://r/weights/a" } as never),
+    /path: .*is no checkpoint path/
+  ],
   ["a name alone", save("mine"), /options: are a text; pass an object of name, /],
   ["no name", save({}), /name: is undefined; pass the name/],
   ["ttl: \"7d\"", save({ name: "a", ttl: "7d" }), /ttl: is "7d", which is no duration; write it as "7 days"/],

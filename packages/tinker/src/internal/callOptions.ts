@@ -4,7 +4,7 @@ import type { Issue } from "../TinkerError.js"
 /** Everything that keeps `given` from being options with these names; nothing of their values. */
 export const optionIssues = (given: unknown, names: ReadonlyArray<string>): ReadonlyArray<Issue> => {
   if (given === undefined) return []
-  if (typeof given !== "object" || given === null) {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
     return [{ field: "options", description: `are ${kindOf(given)}; pass an object of ${names.join(", ")}.` }]
   }
   const issues: Array<Issue> = []
@@ -13,6 +13,12 @@ export const optionIssues = (given: unknown, names: ReadonlyArray<string>): Read
   }
   return issues
 }
+
+/** The same of options that must be there; `undefined` when they are an object, whatever is in it. */
+export const notOptions = (given: unknown, names: ReadonlyArray<string>): ReadonlyArray<Issue> | undefined =>
+  typeof given === "object" && given !== null && !Array.isArray(given)
+    ? undefined
+    : [{ field: "options", description: `are ${kindOf(given)}; pass an object of ${names.join(", ")}.` }]
 
 /** Says that a field is none of these names, and which is meant where that can be told. */
 export const notOne = (what: string, field: string, names: ReadonlyArray<string>): string => {

@@ -3,11 +3,13 @@ import * as ModelInputs from "../ModelInput.js"
 import type { SampleOptions } from "../SamplingClient.js"
 import * as SamplingParams from "../SamplingParams.js"
 import type { Issue } from "../TinkerError.js"
-import { kindOf, optionIssues } from "./callOptions.js"
+import { kindOf, notOptions, optionIssues } from "./callOptions.js"
 import { inputFault } from "./inputShape.js"
 
 /** Everything that keeps a sample from being asked for. */
 export const sampleIssues = (call: SampleOptions, maxContextLength: number | undefined): ReadonlyArray<Issue> => {
+  const none = notOptions(call, names)
+  if (none !== undefined) return none
   const found: Array<Issue> = [...optionIssues(call, names)]
   const fault = inputFault(call.prompt)
   if (fault !== undefined) found.push({ field: "prompt", description: fault })
