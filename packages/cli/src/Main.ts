@@ -71,6 +71,14 @@ const isExplained = (cause: Cause.Cause<unknown>): boolean =>
  */
 export const patient = Scheduler.makeBatched((task) => void setImmediate(task))
 
+/** Whoever read what it says has gone, as after `| head`: the program ends as after Ctrl-C, and says no more. */
+const endsWithItsReader = Effect.sync(() => {
+  process.stdout.once("error", () => {
+    process.stdout.on("error", () => {})
+    process.kill(process.pid, "SIGINT")
+  })
+})
+
 /**
  * Runs a program to its end, or until it is told to stop by a signal, or by the end of the npm that runs it. A second signal ends the
  * process at once.
@@ -83,6 +91,7 @@ export const run = (
   codeOf: (exit: Exit.Exit<unknown, unknown>) => number = exitCode
 ): void =>
   Effect.forkScoped(Effect.zipRight(NpmParent.ended, Effect.sync(() => process.kill(process.pid, "SIGTERM")))).pipe(
+    Effect.zipRight(endsWithItsReader),
     Effect.zipRight(program),
     Effect.scoped,
     Effect.tapErrorCause((cause) =>
