@@ -29,9 +29,9 @@ export const firstInvalid = (recipients: ReadonlyArray<string>): Effect.Effect<n
 /** For recipients of which {@link firstInvalid} finds none. Lets others have the processor between two parts of the file. */
 export const encrypt = (bytes: Uint8Array, recipients: ReadonlyArray<string>): Effect.Effect<Uint8Array> =>
   Effect.gen(function*() {
-    const encrypter = yield* Effect.mapError(
+    const encrypter = yield* Effect.catchAll(
       encrypterOf(recipients),
-      (i) => new Error(`recipient ${i} is no public key`)
+      (i) => Effect.dieMessage(`recipient ${i} is no public key`)
     )
     const encrypted = yield* Effect.promise(() => encrypter.encrypt(inParts(bytes)))
     const reader = encrypted.getReader()
@@ -44,7 +44,7 @@ export const encrypt = (bytes: Uint8Array, recipients: ReadonlyArray<string>): E
       size += value.length
       yield* Effect.yieldNow()
     }
-  }).pipe(Effect.orDie)
+  })
 
 const inParts = (bytes: Uint8Array): ReadableStream<Uint8Array> => {
   let offset = 0
