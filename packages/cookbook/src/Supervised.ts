@@ -198,9 +198,8 @@ export const batches = (
   options: BatchesOptions
 ): Stream.Stream<Batch, InvalidInputError> =>
   Stream.unwrap(Effect.gen(function*() {
-    const isEmpty = data.length === 0 ? [{ field: "data", description: "there is no datum; pass at least one." }] : []
     yield* failOnIssues("Supervised.batches", [
-      ...isEmpty,
+      ...emptyIssues(data),
       ...optionIssues(options, batchesNames),
       ...batchesIssues(options)
     ])
@@ -222,6 +221,9 @@ export const batches = (
       Stream.take(totalSteps)
     )
   }))
+
+const emptyIssues = (data: ReadonlyArray<Datum>): ReadonlyArray<Issue> =>
+  data.length === 0 ? [{ field: "data", description: "there is no datum; pass at least one." }] : []
 
 const batchesNames = ["batchSize", "epochs", "steps", "seed"]
 
@@ -374,7 +376,7 @@ export const evaluate = (
   const { batchSize = 64 } = options
   return Effect.zipRight(
     failOnIssues("Supervised.evaluate", [
-      ...(data.length === 0 ? [{ field: "data", description: "there is no datum; pass at least one." }] : []),
+      ...emptyIssues(data),
       ...optionIssues(options, ["batchSize"]),
       ...countIssues("batchSize", batchSize)
     ]),

@@ -247,6 +247,11 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const warn = ThrottledWarning.make()
     const { serverProfile: { ignoredSamplingParams } } = yield* TinkerConfig.TinkerConfig
     const toldIgnored = new Set<string>()
+    const tellIgnored = (name: string, params: ReadonlyArray<string>) =>
+      Effect.suspend(() => {
+        for (const param of params) toldIgnored.add(param)
+        return Effect.logWarning(`${name}: this kind of server passes over ${params.join(", ")} of samplingParams`)
+      })
     // Of its own: that a queue stands still is told every minute, which would leave no room for it.
     const warnOfStuck = ThrottledWarning.make()
     const label = `sampler ${options.place.samplingSessionId}${baseModel === "" ? "" : ` of ${baseModel}`}`
@@ -552,15 +557,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       const ignored = ignoredSamplingParams.filter((param) =>
         !toldIgnored.has(param) && call.samplingParams[param] !== unchosen[param]
       )
-      const answered = ignored.length === 0
-        ? once(name, call, retries, asked, watch)
-        : Effect.zipRight(
-          Effect.suspend(() => {
-            for (const param of ignored) toldIgnored.add(param)
-            return Effect.logWarning(`${name}: this kind of server passes over ${ignored.join(", ")} of samplingParams`)
-          }),
-          once(name, call, retries, asked, watch)
-        )
+      const sampled = once(name, call, retries, asked, watch)
+      const answered = ignored.length === 0 ? sampled : Effect.zipRight(tellIgnored(name, ignored), sampled)
       const underWay = isObserved ? progress.underWay(answered) : answered
       const limited = own === undefined ? underWay : own.withPermits(1)(underWay)
       const whole = sampleUseRetrieveFutures || !retries

@@ -4,11 +4,10 @@ import type { Issue } from "../TinkerError.js"
 /** Everything that keeps `given` from being options with these names; nothing of their values. */
 export const optionIssues = (given: unknown, names: ReadonlyArray<string>): ReadonlyArray<Issue> => {
   if (given === undefined) return []
-  if (typeof given !== "object" || given === null || Array.isArray(given)) {
-    return [{ field: "options", description: `are ${kindOf(given)}; pass an object of ${names.join(", ")}.` }]
-  }
+  const none = notOptions(given, names)
+  if (none !== undefined) return none
   const issues: Array<Issue> = []
-  for (const field in given) {
+  for (const field in given as object) {
     if (!names.includes(field)) issues.push({ field, description: notOne("option", field, names) })
   }
   return issues

@@ -1,6 +1,7 @@
 import { malformed } from "./part.js"
 import { space } from "./pattern.js"
 import type { TokenizerFile } from "./tokenizerFile.js"
+import { trie } from "./trie.js"
 
 export type AddedToken = TokenizerFile["added_tokens"][number]
 
@@ -41,11 +42,6 @@ export interface Splitter {
   readonly split: (text: string, isPlain: boolean) => ReadonlyArray<Stretch>
 }
 
-interface Node {
-  readonly next: Map<number, Node>
-  token: AddedToken | undefined
-}
-
 const word = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]"
 const startsWithWord = new RegExp(word, "vy")
 const endsWithWord = new RegExp(`(?<=${word})`, "vy")
@@ -58,19 +54,7 @@ const isAt = (pattern: RegExp, text: string, at: number): boolean => {
 
 /** Finds added tokens in a text: from the left, the longest of those that begin at the same place. */
 export const splitterOf = (tokens: ReadonlyArray<{ readonly name: string; readonly token: AddedToken }>): Splitter => {
-  const root: Node = { next: new Map(), token: undefined }
-  for (const { name, token } of tokens) {
-    if (name === "") continue
-    let node = root
-    for (let i = 0; i < name.length; i++) {
-      const code = name.charCodeAt(i)
-      let next = node.next.get(code)
-      if (next === undefined) node.next.set(code, next = { next: new Map(), token: undefined })
-      node = next
-    }
-    // Of two with one name the first counts.
-    node.token ??= token
-  }
+  const root = trie(tokens.map(({ name, token }) => [name, token] as const))
 
   const longest = (text: string, start: number) => {
     let found: { readonly token: AddedToken; readonly end: number } | undefined

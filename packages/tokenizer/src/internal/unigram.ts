@@ -1,13 +1,9 @@
 import { byteTokens, type Model } from "./bpe.js"
 import { booleanOf, malformed, type Part } from "./part.js"
+import { type Node, trie } from "./trie.js"
 
 /** The score of what is unknown, below that of every token. Source: `kUnkPenalty` of SentencePiece. */
 const unknownPenalty = 10
-
-interface Node {
-  readonly next: Map<number, Node>
-  token: number | undefined
-}
 
 /** The way through a text whose tokens have the highest sum of scores. Neighbours that are unknown are one. */
 export const unigram = (part: Part, vocabulary: ReadonlyMap<string, number>): Model => {
@@ -75,21 +71,5 @@ const asRead = (score: number): number => {
   return score < 0 ? -size : size
 }
 
-const step = (node: Node, text: string, end: number): Node | undefined =>
+const step = (node: Node<number>, text: string, end: number): Node<number> | undefined =>
   end < text.length ? node.next.get(text.charCodeAt(end)) : undefined
-
-const trie = (vocabulary: ReadonlyMap<string, number>): Node => {
-  const root: Node = { next: new Map(), token: undefined }
-  for (const [name, token] of vocabulary) {
-    if (name === "") continue
-    let node = root
-    for (let i = 0; i < name.length; i++) {
-      const code = name.charCodeAt(i)
-      let next = node.next.get(code)
-      if (next === undefined) node.next.set(code, next = { next: new Map(), token: undefined })
-      node = next
-    }
-    node.token = token
-  }
-  return root
-}
