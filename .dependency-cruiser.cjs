@@ -5,7 +5,7 @@ const allowed = {
   losses: ["tinker"],
   tokenizer: ["tinker"],
   server: ["tinker", "losses"],
-  engine: ["server", "tinker", "losses", "tokenizer"],
+  llama: ["server", "tinker", "losses", "tokenizer"],
   cookbook: ["tinker", "losses", "tokenizer"]
 }
 

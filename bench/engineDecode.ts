@@ -8,11 +8,11 @@
  */
 import { spawnSync } from "node:child_process"
 import { parseArgs } from "node:util"
-import { isMain } from "../packages/engine/examples/isMain.js"
-import * as Decoder from "../packages/engine/src/Decoder.js"
-import * as Llama from "../packages/engine/src/Llama.js"
-import * as Lora from "../packages/engine/src/Lora.js"
-import * as OnnxRuntime from "../packages/engine/src/OnnxRuntime.js"
+import { isMain } from "../packages/llama/examples/isMain.js"
+import * as Decoder from "../packages/llama/src/Decoder.js"
+import * as Llama from "../packages/llama/src/Llama.js"
+import * as Lora from "../packages/llama/src/Lora.js"
+import * as OnnxRuntime from "../packages/llama/src/OnnxRuntime.js"
 import { shapes } from "./trainGraph.js"
 
 const promptLength = 32

@@ -6,7 +6,7 @@
  * Each round runs all of them one after another, and each row reports its best step and its best round's median step,
  * since other programs share the machine; shares are of medians. The longest pause is how long this process was ever too busy to answer, after the first step.
  */
-import { LlamaEngine } from "@effect-tinker/engine"
+import { LlamaEngine } from "@effect-tinker/llama"
 import { TinkerNode } from "@effect-tinker/node"
 import { CheckpointStore, TinkerServer } from "@effect-tinker/server"
 import { HttpServer } from "@effect/platform"
@@ -19,7 +19,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as EventLoop from "../packages/cli/src/EventLoop.js"
 import * as Main from "../packages/cli/src/Main.js"
-import { makeRandomLlama } from "../packages/engine/scripts/makeRandomLlama.js"
+import { makeRandomLlama } from "../packages/llama/scripts/makeRandomLlama.js"
 import { config, length, measureApart, measurePyTorch, rows, threads } from "./trainGraph.js"
 import type { Printed } from "./trainGraph.js"
 

@@ -4,12 +4,12 @@
  * `tsx bench/trainGraph.ts [steps] [tiny|135m]`.
  */
 import { spawnSync } from "node:child_process"
-import { isMain } from "../packages/engine/examples/isMain.js"
-import * as EngineProcess from "../packages/engine/src/EngineProcess.js"
-import * as Llama from "../packages/engine/src/Llama.js"
-import * as Lora from "../packages/engine/src/Lora.js"
-import * as OnnxRuntime from "../packages/engine/src/OnnxRuntime.js"
-import * as TrainingPass from "../packages/engine/src/TrainingPass.js"
+import { isMain } from "../packages/llama/examples/isMain.js"
+import * as EngineProcess from "../packages/llama/src/EngineProcess.js"
+import * as Llama from "../packages/llama/src/Llama.js"
+import * as Lora from "../packages/llama/src/Lora.js"
+import * as OnnxRuntime from "../packages/llama/src/OnnxRuntime.js"
+import * as TrainingPass from "../packages/llama/src/TrainingPass.js"
 
 export const config: Llama.Config = {
   vocabularySize: 512,

@@ -3,10 +3,10 @@
  * as in a conversation. CPU time of forward and backward, best of many. `npm run bench:uneven -- --shapes tiny`
  */
 import { parseArgs } from "node:util"
-import * as Llama from "../packages/engine/src/Llama.js"
-import * as Lora from "../packages/engine/src/Lora.js"
-import * as OnnxRuntime from "../packages/engine/src/OnnxRuntime.js"
-import * as TrainingPass from "../packages/engine/src/TrainingPass.js"
+import * as Llama from "../packages/llama/src/Llama.js"
+import * as Lora from "../packages/llama/src/Lora.js"
+import * as OnnxRuntime from "../packages/llama/src/OnnxRuntime.js"
+import * as TrainingPass from "../packages/llama/src/TrainingPass.js"
 import { shapes, threads } from "./trainGraph.js"
 
 const { values } = parseArgs({

@@ -100,7 +100,7 @@ const runs = {
   },
   "packages/tokenizer/README.md": {
     "models/small": async (code, { cwd, env }) => {
-      cpSync("packages/engine/model", join(cwd, "models/small"), { recursive: true })
+      cpSync("packages/llama/model", join(cwd, "models/small"), { recursive: true })
       writeFileSync(join(cwd, "program.ts"), code)
       const output = await shell("npx tsx program.ts", { cwd, env })
       if (!output.includes("The light is lit.")) throw new Error(`it wrote ${output}`)

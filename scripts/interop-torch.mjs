@@ -11,11 +11,11 @@ const python = process.env.PYTHON_TORCH ?? pythonWith("torch", ["torch", "transf
 const folder = mkdtempSync(join(tmpdir(), "interop-torch-"))
 const run = (command, ...args) => execFileSync(command, args, { stdio: "inherit" })
 try {
-  run(python, "packages/engine/scripts/torch_reference.py", ...process.argv.slice(2))
-  run(python, "packages/engine/scripts/random_models.py", folder)
+  run(python, "packages/llama/scripts/torch_reference.py", ...process.argv.slice(2))
+  run(python, "packages/llama/scripts/random_models.py", folder)
   const models = ["llama", "qwen2", "qwen3"].map((name) => join(folder, name))
-  run("node", "--import", "tsx", "packages/engine/scripts/exportForTorch.ts", folder, ...models)
-  run(python, "packages/engine/scripts/interop_torch.py", folder)
+  run("node", "--import", "tsx", "packages/llama/scripts/exportForTorch.ts", folder, ...models)
+  run(python, "packages/llama/scripts/interop_torch.py", folder)
 } finally {
   rmSync(folder, { recursive: true })
 }

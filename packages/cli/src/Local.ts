@@ -1,8 +1,8 @@
 /**
  * Everything on this machine: a model folder, its engine in a process of its own, and the server in this one.
  */
-import * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
-import * as ModelFolder from "@effect-tinker/engine/ModelFolder"
+import * as LlamaEngine from "@effect-tinker/llama/LlamaEngine"
+import * as ModelFolder from "@effect-tinker/llama/ModelFolder"
 import * as CheckpointStore from "@effect-tinker/server/CheckpointStore"
 import type { EngineError } from "@effect-tinker/server/Engine"
 import type { ServerError } from "@effect-tinker/server/ServerError"

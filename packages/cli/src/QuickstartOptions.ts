@@ -1,7 +1,7 @@
 /**
  * The options of the quickstart.
  */
-import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
+import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"

@@ -1,7 +1,7 @@
 /**
  * The same program against a service: `TINKER_API_KEY` and `TINKER_BASE_URL` say which.
  */
-import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
+import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
 import * as TinkerNode from "@effect-tinker/node/TinkerNode"
 import * as UndiciHttpClient from "@effect-tinker/node/UndiciHttpClient"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"

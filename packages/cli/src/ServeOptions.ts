@@ -1,7 +1,7 @@
 /**
  * What the server is told in files: who may use it, and settings beyond the command line.
  */
-import type * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
+import type * as LlamaEngine from "@effect-tinker/llama/LlamaEngine"
 import * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
 import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"

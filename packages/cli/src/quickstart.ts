@@ -2,7 +2,7 @@
  * The quickstart: fine-tunes a small language model, on this machine or at a service, and shows what it learned.
  */
 import type { RunJournalError } from "@effect-tinker/cookbook/RunJournalError"
-import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
+import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
 import * as Command from "@effect/cli/Command"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"

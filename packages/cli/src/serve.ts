@@ -1,8 +1,8 @@
 /**
  * The local server by itself: a Tinker service on this machine.
  */
-import * as LlamaEngine from "@effect-tinker/engine/LlamaEngine"
-import * as ShippedModel from "@effect-tinker/engine/ShippedModel"
+import * as LlamaEngine from "@effect-tinker/llama/LlamaEngine"
+import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
 import * as NodeServer from "@effect-tinker/node/NodeServer"
 import * as CheckpointStore from "@effect-tinker/server/CheckpointStore"
 import * as Engine from "@effect-tinker/server/Engine"

@@ -1,4 +1,4 @@
-import { ShippedModel } from "@effect-tinker/engine"
+import { ShippedModel } from "@effect-tinker/llama"
 import { assert, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import * as QuickstartOptions from "../src/QuickstartOptions.js"

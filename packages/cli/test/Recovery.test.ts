@@ -131,7 +131,7 @@ describe("training that outlives its server", () => {
 })
 
 const entry = fileURLToPath(new URL("../src/serve.ts", import.meta.url))
-const makeModel = fileURLToPath(new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url))
+const makeModel = fileURLToPath(new URL("../../llama/scripts/makeRandomLlama.ts", import.meta.url))
 
 /** `serve` in a process of its own, once it listens. */
 const serve = (...args: ReadonlyArray<string>) =>

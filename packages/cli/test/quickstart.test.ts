@@ -1,4 +1,4 @@
-import { ShippedModel } from "@effect-tinker/engine"
+import { ShippedModel } from "@effect-tinker/llama"
 import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
 import { FileSystem, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
@@ -13,7 +13,7 @@ import * as Main from "../src/Main.js"
 import { run } from "../src/quickstart.js"
 import { recording } from "./fixture.js"
 
-const script = fileURLToPath(new URL("../../engine/scripts/makeRandomLlama.ts", import.meta.url))
+const script = fileURLToPath(new URL("../../llama/scripts/makeRandomLlama.ts", import.meta.url))
 
 /** A model of random weights, unlike the one that ships. */
 const model = mkdtempSync(join(tmpdir(), "random-qwen3-"))

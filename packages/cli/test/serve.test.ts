@@ -1,4 +1,4 @@
-import { ShippedModel } from "@effect-tinker/engine"
+import { ShippedModel } from "@effect-tinker/llama"
 import { TinkerNode } from "@effect-tinker/node"
 import { FetchHttpClient, FileSystem, HttpClient } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"

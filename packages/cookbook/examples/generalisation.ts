@@ -4,7 +4,7 @@
  * it was never taught, and a family of templates it was never taught. Takes half a minute.
  */
 import { ChatDataset, ExactAnswers, Lighthouse, Supervised } from "@effect-tinker/cookbook"
-import { LlamaEngine, ShippedModel } from "@effect-tinker/engine"
+import { LlamaEngine, ShippedModel } from "@effect-tinker/llama"
 import { TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"

@@ -24,7 +24,7 @@ from interop_serve import serve
 # One whose recommended renderer needs no special tokens, which the small model has none of.
 MODEL = "Qwen/Qwen3-8B-Base"
 CONTEXT = 1024
-SHIPPED = pathlib.Path(ROOT) / "packages/engine/model"
+SHIPPED = pathlib.Path(ROOT) / "packages/llama/model"
 QUESTION = " Provide a numerical answer without units, written inside \\boxed{}."
 
 

@@ -1,6 +1,6 @@
 /** Fine-tunes the small model that ships, on this machine, and asks it the same thing before and after. */
 import { Lighthouse, RoleRenderer, Supervised } from "@effect-tinker/cookbook"
-import { LlamaEngine, ShippedModel } from "@effect-tinker/engine"
+import { LlamaEngine, ShippedModel } from "@effect-tinker/llama"
 import { TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"

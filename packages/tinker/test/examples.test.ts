@@ -1,4 +1,4 @@
-import { ShippedModel } from "@effect-tinker/engine"
+import { ShippedModel } from "@effect-tinker/llama"
 import { BigramEngine, TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { FileSystem } from "@effect/platform"

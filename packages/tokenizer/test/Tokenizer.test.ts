@@ -12,7 +12,7 @@ const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}`, im
 const folders = {
   gpt2: fixture("gpt2"),
   newer: fixture("newer"),
-  shipped: fileURLToPath(new URL("../../engine/model", import.meta.url))
+  shipped: fileURLToPath(new URL("../../llama/model", import.meta.url))
 }
 
 const tokenizerOf = (folder: string) =>

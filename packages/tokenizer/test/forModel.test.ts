@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as Tokenizer from "../src/Tokenizer.js"
 
-const shipped = fileURLToPath(new URL("../../engine/model", import.meta.url))
+const shipped = fileURLToPath(new URL("../../llama/model", import.meta.url))
 const text = "Grüße, 世界 🙂"
 
 const roundTrips = (tokenizer: Tokenizer.Service) => assert.strictEqual(tokenizer.decode(tokenizer.encode(text)), text)

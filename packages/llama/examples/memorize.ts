@@ -2,9 +2,9 @@
  * Teaches a sentence to a model in a folder, with the engine alone: no server, no client, no files. Prints the loss of
  * each step and then what the model makes of the sentence's beginning.
  *
- * `tsx packages/engine/examples/memorize.ts [folder]`; without a folder it takes the model that ships.
+ * `tsx packages/llama/examples/memorize.ts [folder]`; without a folder it takes the model that ships.
  */
-import { LlamaEngine, ShippedModel } from "@effect-tinker/engine"
+import { LlamaEngine, ShippedModel } from "@effect-tinker/llama"
 import { Engine } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"

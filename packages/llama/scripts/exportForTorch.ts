@@ -1,6 +1,6 @@
 /**
  * Writes what PyTorch is to find again, for `interop_torch.py`. By command line:
- * `tsx packages/engine/scripts/exportForTorch.ts <folder> <model folder>...`; the shipped model is always among them.
+ * `tsx packages/llama/scripts/exportForTorch.ts <folder> <model folder>...`; the shipped model is always among them.
  *
  * For each model, trained for a few steps through the SDK and the local server: a sampler checkpoint and an external one
  * as files of PEFT, and log-probabilities with and without it (`expected.json`). And straight from the engine, with

@@ -2,7 +2,7 @@
 
 Weights and data are hashes of their place (see test/internal/numbers.ts), so only results are stored; the weights of
 `shipped` are those of the folder that ships. Needs torch and transformers. Compares what is stored with what comes out
-now, or stores it: python packages/engine/scripts/torch_reference.py [--write]
+now, or stores it: python packages/llama/scripts/torch_reference.py [--write]
 """
 
 import base64

@@ -41,6 +41,6 @@ Nothing was taken from anywhere else. Model, text and program are in the public 
 
 ## Making it again
 
-\`npx tsx packages/engine/scripts/trainBaseModel.ts\` trains it from a fixed seed on the engine of this package and writes
+\`npx tsx packages/llama/scripts/trainBaseModel.ts\` trains it from a fixed seed on the engine of this package and writes
 this folder; it takes about half an hour on two cores. Numbers differ in the last digits between machines.
 `

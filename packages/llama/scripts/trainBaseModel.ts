@@ -2,7 +2,7 @@
  * Trains the base model that ships, from nothing but the text of `corpus.ts`, and writes it to `../model` as a Hugging
  * Face folder.
  *
- *     npx tsx packages/engine/scripts/trainBaseModel.ts
+ *     npx tsx packages/llama/scripts/trainBaseModel.ts
  *
  * Every batch is determined by its step and the seed below. The state is kept in `runs/base-model`, so a run that was
  * stopped goes on where it was; delete that folder to begin again.
