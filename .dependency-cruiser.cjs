@@ -4,8 +4,9 @@ const allowed = {
   node: ["tinker"],
   losses: ["tinker"],
   tokenizer: ["tinker"],
-  server: ["tinker", "losses"],
-  llama: ["server", "tinker", "losses", "tokenizer"],
+  engine: ["losses"],
+  llama: ["engine", "losses", "tokenizer"],
+  server: ["tinker", "engine", "losses"],
   cookbook: ["tinker", "losses", "tokenizer"]
 }
 

@@ -4,8 +4,9 @@
  *
  * Arguments: options of the protocol, and a folder if it is to keep what it knows there.
  */
+import { BigramEngine } from "@effect-tinker/engine"
 import { NodeServer } from "@effect-tinker/node"
-import { BigramEngine, CheckpointStore, ServerJournal, TinkerServer } from "@effect-tinker/server"
+import { CheckpointStore, ServerJournal, TinkerServer } from "@effect-tinker/server"
 import { HttpServer } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"

@@ -1,10 +1,10 @@
 /**
  * Everything on this machine: a model folder, its engine in a process of its own, and the server in this one.
  */
+import type { EngineError } from "@effect-tinker/engine/Engine"
 import * as LlamaEngine from "@effect-tinker/llama/LlamaEngine"
 import * as ModelFolder from "@effect-tinker/llama/ModelFolder"
 import * as CheckpointStore from "@effect-tinker/server/CheckpointStore"
-import type { EngineError } from "@effect-tinker/server/Engine"
 import type { ServerError } from "@effect-tinker/server/ServerError"
 import * as TinkerServer from "@effect-tinker/server/TinkerServer"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"

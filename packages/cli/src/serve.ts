@@ -1,11 +1,11 @@
 /**
  * The local server by itself: a Tinker service on this machine.
  */
+import * as Engine from "@effect-tinker/engine/Engine"
 import * as LlamaEngine from "@effect-tinker/llama/LlamaEngine"
 import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
 import * as NodeServer from "@effect-tinker/node/NodeServer"
 import * as CheckpointStore from "@effect-tinker/server/CheckpointStore"
-import * as Engine from "@effect-tinker/server/Engine"
 import * as ServerJournal from "@effect-tinker/server/ServerJournal"
 import type * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
 import * as TinkerServer from "@effect-tinker/server/TinkerServer"

@@ -1,5 +1,6 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { TinkerNode } from "@effect-tinker/node"
-import { BigramEngine, CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
+import { CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import { HttpServer, KeyValueStore } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"

@@ -1,4 +1,5 @@
-import { BigramEngine, CheckpointStore, ServerJournal, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { CheckpointStore, ServerJournal, TinkerServer } from "@effect-tinker/server"
 import { FileSystem, HttpClient, HttpClientError, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"

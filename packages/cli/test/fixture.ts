@@ -1,5 +1,5 @@
 import { ChatDataset, Supervised } from "@effect-tinker/cookbook"
-import { BigramEngine } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { Effect, Layer } from "effect"
 import * as BaseModel from "../src/BaseModel.js"

@@ -1,5 +1,6 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { ShippedModel } from "@effect-tinker/llama"
-import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
+import { CheckpointStore, TinkerServer } from "@effect-tinker/server"
 import { FileSystem, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"

@@ -1,4 +1,5 @@
-import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { FileSystem } from "@effect/platform"
 import { Console, Effect, Either, Layer, Option, Stream } from "effect"

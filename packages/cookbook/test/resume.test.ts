@@ -1,4 +1,5 @@
-import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { CheckpointStore, TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { FileSystem, HttpServer, KeyValueStore } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"

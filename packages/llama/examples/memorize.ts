@@ -4,8 +4,8 @@
  *
  * `tsx packages/llama/examples/memorize.ts [folder]`; without a folder it takes the model that ships.
  */
+import { Engine } from "@effect-tinker/engine"
 import { LlamaEngine, ShippedModel } from "@effect-tinker/llama"
-import { Engine } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"

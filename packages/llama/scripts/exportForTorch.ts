@@ -6,7 +6,8 @@
  * as files of PEFT, and log-probabilities with and without it (`expected.json`). And straight from the engine, with
  * hashed adapters and data: losses, gradients, and five steps of the optimizer (`engine.json`).
  */
-import { CheckpointStore, Engine, TinkerServer } from "@effect-tinker/server"
+import { Engine } from "@effect-tinker/engine"
+import { CheckpointStore, TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"

@@ -2,8 +2,8 @@
  * Writes a folder with a small model of random weights, laid out as Hugging Face does: for tests and for trying things
  * out. By command line: `tsx packages/llama/scripts/makeRandomLlama.ts <folder> [llama|qwen2|qwen3] [hidden] [layers]`.
  */
-import { Safetensors, Sampler } from "@effect-tinker/server"
-import type { Engine } from "@effect-tinker/server"
+import { Safetensors, Sampler } from "@effect-tinker/engine"
+import type { Engine } from "@effect-tinker/engine"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { isMain } from "../examples/isMain.js"

@@ -7,8 +7,8 @@
  * Every batch is determined by its step and the seed below. The state is kept in `runs/base-model`, so a run that was
  * stopped goes on where it was; delete that folder to begin again.
  */
-import * as AdamW from "@effect-tinker/server/AdamW"
-import * as Safetensors from "@effect-tinker/server/Safetensors"
+import * as AdamW from "@effect-tinker/engine/AdamW"
+import * as Safetensors from "@effect-tinker/engine/Safetensors"
 import * as Either from "effect/Either"
 import * as Fs from "node:fs"
 import * as Path from "node:path"

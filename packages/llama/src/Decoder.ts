@@ -3,8 +3,8 @@
  * belong to. New ones join at the next step, finished ones leave at once, and prompts are computed in chunks between the
  * steps. What a request gets does not depend on its company, beyond rounding.
  */
-import type * as Engine from "@effect-tinker/server/Engine"
-import * as PromptScores from "@effect-tinker/server/PromptScores"
+import type * as Engine from "@effect-tinker/engine/Engine"
+import * as PromptScores from "@effect-tinker/engine/PromptScores"
 import * as MutableList from "effect/MutableList"
 import * as DecodingBatch from "./DecodingBatch.js"
 import * as DecodingPass from "./DecodingPass.js"

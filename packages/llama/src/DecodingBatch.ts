@@ -1,6 +1,6 @@
 /** The answers of one sampler that grow together: rows of one cache, which they join and leave at any step. */
-import type * as Engine from "@effect-tinker/server/Engine"
-import type * as PromptScores from "@effect-tinker/server/PromptScores"
+import type * as Engine from "@effect-tinker/engine/Engine"
+import type * as PromptScores from "@effect-tinker/engine/PromptScores"
 import type * as DecodingPass from "./DecodingPass.js"
 import { isFinite, nonFinite } from "./internal/finite.js"
 import * as KeyValueCache from "./KeyValueCache.js"

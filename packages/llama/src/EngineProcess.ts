@@ -4,7 +4,7 @@
  *
  * Whatever ends the child, every waiting and every later call fails with the `EngineError` `Unavailable`.
  */
-import { EngineError } from "@effect-tinker/server/Engine"
+import { EngineError } from "@effect-tinker/engine/Engine"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"

@@ -2,7 +2,7 @@
  * An `Engine` that trains LoRA adapters of Llama-style models and samples from them, on this machine's processor: one
  * child process for each base model. When that ends, another is started, which has nothing of what the first had.
  */
-import * as Engine from "@effect-tinker/server/Engine"
+import * as Engine from "@effect-tinker/engine/Engine"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"

@@ -5,12 +5,12 @@
  * Methods are those of the `Engine` contract, with promises: they reject with an `EngineError`. A signal ends the long ones
  * between two runs of the graph, and then they have changed nothing. Samples run beside everything else.
  */
-import * as AdamW from "@effect-tinker/server/AdamW"
-import { EngineError } from "@effect-tinker/server/Engine"
-import type * as Engine from "@effect-tinker/server/Engine"
-import * as ModelState from "@effect-tinker/server/ModelState"
-import * as PromptScores from "@effect-tinker/server/PromptScores"
-import * as Sampler from "@effect-tinker/server/Sampler"
+import * as AdamW from "@effect-tinker/engine/AdamW"
+import { EngineError } from "@effect-tinker/engine/Engine"
+import type * as Engine from "@effect-tinker/engine/Engine"
+import * as ModelState from "@effect-tinker/engine/ModelState"
+import * as PromptScores from "@effect-tinker/engine/PromptScores"
+import * as Sampler from "@effect-tinker/engine/Sampler"
 import * as Either from "effect/Either"
 import { rmSync, writeFileSync } from "node:fs"
 import * as Decoder from "./Decoder.js"

@@ -1,6 +1,6 @@
 /** Adapters of a model: which linear maps have one, how they begin, what they are called. */
-import type * as Engine from "@effect-tinker/server/Engine"
-import * as Sampler from "@effect-tinker/server/Sampler"
+import type * as Engine from "@effect-tinker/engine/Engine"
+import * as Sampler from "@effect-tinker/engine/Sampler"
 import type { Graph, Tensor } from "./Graph.js"
 import * as Llama from "./Llama.js"
 

@@ -2,8 +2,8 @@
  * A model in a folder as Hugging Face lays it out: `config.json`, weights in safetensors (whole or in shards), and the
  * tokenizer, which is optional here. What the engine cannot compute exactly is refused by name, never approximated.
  */
-import { EngineError } from "@effect-tinker/server/Engine"
-import * as Safetensors from "@effect-tinker/server/Safetensors"
+import { EngineError } from "@effect-tinker/engine/Engine"
+import * as Safetensors from "@effect-tinker/engine/Safetensors"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fs from "node:fs"

@@ -1,5 +1,5 @@
 /** ONNX Runtime, loaded when it is first needed: the package that holds its binaries is an optional peer. */
-import { EngineError } from "@effect-tinker/server/Engine"
+import { EngineError } from "@effect-tinker/engine/Engine"
 import type * as Onnx from "onnxruntime-node"
 
 /**

@@ -1,6 +1,6 @@
 /** One answer as it grows: what was chosen so far, and why it ended. */
-import type * as Engine from "@effect-tinker/server/Engine"
-import * as Sampler from "@effect-tinker/server/Sampler"
+import type * as Engine from "@effect-tinker/engine/Engine"
+import * as Sampler from "@effect-tinker/engine/Sampler"
 import { nonFinite } from "./internal/finite.js"
 import * as StopTexts from "./StopTexts.js"
 

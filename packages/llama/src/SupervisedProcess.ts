@@ -1,7 +1,7 @@
 /**
  * A child process in whose place another is started when it ends, whatever for. What it had in memory is gone with it.
  */
-import { EngineError } from "@effect-tinker/server/Engine"
+import { EngineError } from "@effect-tinker/engine/Engine"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"

@@ -5,7 +5,7 @@
  * one run does both. One graph serves all losses of which each position's needs nothing of the others, and an input chooses;
  * their formulas are those of `@effect-tinker/losses`.
  */
-import type * as Engine from "@effect-tinker/server/Engine"
+import type * as Engine from "@effect-tinker/engine/Engine"
 import * as Gradient from "./Gradient.js"
 import { Graph } from "./Graph.js"
 import * as Llama from "./Llama.js"

@@ -3,8 +3,8 @@
  * a memory budget and take little more than the sequences alone would, and put back in order. Where not even one sequence would fit, the backward half computes layers again
  * instead of keeping what was in them.
  */
+import type * as Engine from "@effect-tinker/engine/Engine"
 import { TokenLoss } from "@effect-tinker/losses"
-import type * as Engine from "@effect-tinker/server/Engine"
 import { isFinite, nonFinite } from "./internal/finite.js"
 import { weightFeeds } from "./internal/weightFeeds.js"
 import * as Llama from "./Llama.js"

@@ -1,4 +1,4 @@
-import { Engine } from "@effect-tinker/server"
+import { Engine } from "@effect-tinker/engine"
 import { assert, describe, it } from "@effect/vitest"
 import * as Decoder from "../src/Decoder.js"
 import type * as DecodingPass from "../src/DecodingPass.js"

@@ -1,4 +1,4 @@
-import { Engine, ModelState } from "@effect-tinker/server"
+import { Engine, ModelState } from "@effect-tinker/engine"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"

@@ -1,5 +1,5 @@
+import { Engine } from "@effect-tinker/engine"
 import { TokenLoss } from "@effect-tinker/losses"
-import { Engine } from "@effect-tinker/server"
 import { assert, describe, it } from "@effect/vitest"
 import * as Llama from "../src/Llama.js"
 import type { LocalEngine } from "../src/LocalEngine.js"

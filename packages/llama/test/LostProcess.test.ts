@@ -1,4 +1,4 @@
-import { Engine } from "@effect-tinker/server"
+import { Engine } from "@effect-tinker/engine"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Logger, LogLevel, Option, Stream } from "effect"
 import { execFileSync } from "node:child_process"

@@ -1,5 +1,5 @@
-import { Safetensors } from "@effect-tinker/server"
-import type { Engine } from "@effect-tinker/server"
+import { Safetensors } from "@effect-tinker/engine"
+import type { Engine } from "@effect-tinker/engine"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs"

@@ -1,4 +1,4 @@
-import type { Engine } from "@effect-tinker/server"
+import type { Engine } from "@effect-tinker/engine"
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import * as Llama from "../src/Llama.js"

@@ -1,4 +1,4 @@
-import { Sampler } from "@effect-tinker/server"
+import { Sampler } from "@effect-tinker/engine"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"

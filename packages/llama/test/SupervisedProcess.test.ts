@@ -1,4 +1,4 @@
-import { Engine } from "@effect-tinker/server"
+import { Engine } from "@effect-tinker/engine"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Logger, LogLevel, Option, Scope, Stream, TestClock } from "effect"
 import type { EngineProcess } from "../src/EngineProcess.js"

@@ -1,4 +1,5 @@
-import { BigramEngine, CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import { FetchHttpClient, HttpClient } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"

@@ -2,11 +2,12 @@
  * Serves the protocol with the bigram engine on a free port of this machine, writes the address to standard output, and
  * stops when standard input closes. Options of the protocol may be given as JSON. For `interop.py`.
  */
+import { BigramEngine } from "@effect-tinker/engine"
 import { HttpServer } from "@effect/platform"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
 import { createServer } from "node:http"
-import { BigramEngine, CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
+import { CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
 
 const untilInputCloses = Effect.async<void>((resume) => {
   process.stdin.resume().once("end", () => resume(Effect.void))

@@ -16,6 +16,7 @@
  * It is written beside its place, under a name that begins with a dot, and then renamed, so that it is there as a whole
  * or not at all. A folder belongs to one server at a time.
  */
+import type { Snapshot } from "@effect-tinker/engine/Engine"
 import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -25,7 +26,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import type { Snapshot } from "./Engine.js"
 import * as CheckpointFiles from "./internal/checkpointFiles.js"
 import * as DiskTrouble from "./internal/diskTrouble.js"
 import { ofBytes } from "./internal/storedFile.js"

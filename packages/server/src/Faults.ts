@@ -161,7 +161,8 @@ export const drop: Fault = { _tag: "Drop" }
 /**
  * @example
  * ```ts
- * import { BigramEngine, Faults, TinkerServer } from "@effect-tinker/server"
+ * import { BigramEngine } from "@effect-tinker/engine"
+import { Faults, TinkerServer } from "@effect-tinker/server"
  * import { Effect, Layer } from "effect"
  * import { AdamParams, ApiFuture, ServiceClient, Tinker } from "effect-tinker"
  *

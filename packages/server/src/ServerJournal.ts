@@ -11,6 +11,7 @@
  * Nothing is forced to the disk: what is written survives the death of the process, not that of the machine. A folder
  * belongs to one server at a time, which whoever starts it has to see to.
  */
+import * as Frames from "@effect-tinker/engine/Frames"
 import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -19,7 +20,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as DiskTrouble from "./internal/diskTrouble.js"
-import * as Frames from "./internal/frames.js"
 import * as JournalFile from "./internal/journalFile.js"
 import { ServerError } from "./ServerError.js"
 

@@ -6,6 +6,7 @@
  * clients repeat for minutes; 409 says that a name is taken. A request whose data are wrong is accepted, and fails later with category `user`, so that
  * the numbers of a model's requests have no gaps.
  */
+import type { Engine } from "@effect-tinker/engine/Engine"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -20,7 +21,6 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { CheckpointStore } from "./CheckpointStore.js"
 import type * as Dialect from "./Dialect.js"
-import type { Engine } from "./Engine.js"
 import * as Faults from "./Faults.js"
 import * as AccountRoutes from "./internal/accountRoutes.js"
 import { after } from "./internal/after.js"

@@ -1,6 +1,7 @@
 /**
  * A Tinker server as Layers: on a port, or in process as the `HttpClient` that a client of it uses.
  */
+import type * as Engine from "@effect-tinker/engine/Engine"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -19,7 +20,6 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as CheckpointStore from "./CheckpointStore.js"
-import type * as Engine from "./Engine.js"
 import * as InProcess from "./internal/inProcess.js"
 import { breakConnection } from "./internal/plannedFault.js"
 import { inUrl } from "./internal/sender.js"

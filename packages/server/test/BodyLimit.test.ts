@@ -1,3 +1,4 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
@@ -5,7 +6,7 @@ import { Effect, Exit, Layer, Scope } from "effect"
 import { once } from "node:events"
 import { createServer } from "node:http"
 import { connect } from "node:net"
-import { BigramEngine, CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
+import { CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const protocol = { maxBodyBytes: 1000 }

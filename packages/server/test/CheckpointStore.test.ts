@@ -1,9 +1,10 @@
+import { type Engine, Safetensors } from "@effect-tinker/engine"
 import { FileSystem, Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Fiber, Layer, Logger, LogLevel, TestClock } from "effect"
 import { type TinkerPath } from "effect-tinker"
-import { CheckpointStore, type Engine, Safetensors } from "../src/index.js"
+import { CheckpointStore } from "../src/index.js"
 
 const tensor = (shape: ReadonlyArray<number>, first: number): Engine.Tensor => ({
   shape,

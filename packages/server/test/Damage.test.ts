@@ -1,9 +1,10 @@
+import { BigramEngine } from "@effect-tinker/engine"
+import * as Frames from "@effect-tinker/engine/Frames"
 import { FileSystem, HttpClient, type Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Logger, LogLevel, Scope, TestClock } from "effect"
-import { BigramEngine, CheckpointStore, ServerJournal, TinkerServer } from "../src/index.js"
-import * as Frames from "../src/internal/frames.js"
+import { CheckpointStore, ServerJournal, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const long = process.env.TINKER_TEST_LONG === "1"

@@ -1,9 +1,10 @@
+import { BigramEngine, type Engine } from "@effect-tinker/engine"
 import { Error as PlatformError, FileSystem, type Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, LogLevel } from "effect"
 import { type TinkerPath } from "effect-tinker"
-import { BigramEngine, CheckpointStore, type Engine, ServerJournal, TinkerServer } from "../src/index.js"
+import { CheckpointStore, ServerJournal, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const long = process.env.TINKER_TEST_LONG === "1"

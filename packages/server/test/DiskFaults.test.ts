@@ -1,9 +1,10 @@
+import { BigramEngine, Engine, ModelState } from "@effect-tinker/engine"
 import { FileSystem, HttpClient, type Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Logger, LogLevel, Scope } from "effect"
 import { writeFileSync } from "node:fs"
-import { BigramEngine, CheckpointStore, Engine, ModelState, ServerJournal, TinkerServer } from "../src/index.js"
+import { CheckpointStore, ServerJournal, TinkerServer } from "../src/index.js"
 import * as FaultyFiles from "./faultyFiles.js"
 import * as Wire from "./wire.js"
 

@@ -1,3 +1,4 @@
+import { BigramEngine, type Engine, Safetensors } from "@effect-tinker/engine"
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
@@ -7,7 +8,7 @@ import type { ModelId } from "effect-tinker/Identifiers"
 import { execFileSync } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { BigramEngine, CheckpointStore, type Engine, Safetensors, TinkerServer } from "../src/index.js"
+import { CheckpointStore, TinkerServer } from "../src/index.js"
 
 const run = "S:train:0"
 

@@ -1,7 +1,8 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, TestClock } from "effect"
 import { TrainingApi } from "effect-tinker"
-import { BigramEngine, CheckpointStore, type Dialect, OpenRLDialect, SkyRLDialect, TinkerServer } from "../src/index.js"
+import { CheckpointStore, type Dialect, OpenRLDialect, SkyRLDialect, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 /** Servers of this dialect, started one after another over the same checkpoints. */

@@ -1,8 +1,9 @@
+import { BigramEngine, Engine } from "@effect-tinker/engine"
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { BigramEngine, CheckpointStore, Engine, type TinkerProtocol, TinkerServer } from "../src/index.js"
+import { CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
 
 const text = (bytes: string) => Effect.sync(() => new TextEncoder().encode(bytes))
 

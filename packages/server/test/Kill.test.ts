@@ -1,3 +1,4 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { FetchHttpClient, FileSystem, HttpClient } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
@@ -6,7 +7,7 @@ import { AdamParams, ApiFuture, Datum, RestClient, RetryPolicy, ServiceClient, T
 import { build } from "esbuild"
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { BigramEngine, TinkerServer } from "../src/index.js"
+import { TinkerServer } from "../src/index.js"
 
 const long = process.env.TINKER_TEST_LONG === "1"
 const kills = long ? 20 : 3

@@ -1,9 +1,10 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { FetchHttpClient, HttpClient, HttpServer, HttpServerRequest } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope, TestClock } from "effect"
 import { createServer } from "node:http"
-import { BigramEngine, CheckpointStore, TinkerProtocol, TinkerServer } from "../src/index.js"
+import { CheckpointStore, TinkerProtocol, TinkerServer } from "../src/index.js"
 import * as InProcess from "../src/internal/inProcess.js"
 import * as Wire from "./wire.js"
 

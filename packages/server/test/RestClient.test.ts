@@ -1,3 +1,4 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { TinkerNode } from "@effect-tinker/node"
 import { FetchHttpClient, HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
@@ -5,7 +6,7 @@ import { assert, it } from "@effect/vitest"
 import { Chunk, DateTime, Effect, Layer, Stream } from "effect"
 import { ApiFuture, RestClient, ServiceClient, Tinker } from "effect-tinker"
 import type { TinkerError } from "effect-tinker"
-import { BigramEngine, CheckpointStore, TinkerServer } from "../src/index.js"
+import { CheckpointStore, TinkerServer } from "../src/index.js"
 
 const reason = (error: TinkerError.TinkerError) => error._tag === "ApiStatusError" ? error.reason : error._tag
 

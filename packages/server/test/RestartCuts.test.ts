@@ -1,9 +1,10 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { Error as PlatformError, FileSystem, HttpClient, HttpClientError, type Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Layer, Logger, LogLevel, Schedule, Scope } from "effect"
 import { AdamParams, ApiFuture, Datum, RetryPolicy, ServiceClient, Tinker, TinkerConfig } from "effect-tinker"
-import { BigramEngine, CheckpointStore, ServerJournal, TinkerServer } from "../src/index.js"
+import { CheckpointStore, ServerJournal, TinkerServer } from "../src/index.js"
 
 const long = process.env.TINKER_TEST_LONG === "1"
 const steps = long ? 6 : 1

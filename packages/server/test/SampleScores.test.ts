@@ -1,7 +1,8 @@
+import { BigramEngine, Engine } from "@effect-tinker/engine"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { SamplingApi } from "effect-tinker"
-import { BigramEngine, CheckpointStore, Engine, TinkerServer } from "../src/index.js"
+import { CheckpointStore, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const createSampler = Effect.map(

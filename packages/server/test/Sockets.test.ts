@@ -1,9 +1,10 @@
+import { BigramEngine, Engine } from "@effect-tinker/engine"
 import { NodeServer } from "@effect-tinker/node"
 import { HttpClient, HttpClientRequest, type HttpMethod, HttpServer } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer } from "effect"
-import { BigramEngine, CheckpointStore, Engine, type TinkerProtocol, TinkerServer } from "../src/index.js"
+import { CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 /** A server on a port of this machine, and a client that finds it there. */

@@ -1,9 +1,10 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { NodeServer } from "@effect-tinker/node"
 import { HttpServer } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import * as NodeHttp from "node:http"
-import { BigramEngine, CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
+import { CheckpointStore, type TinkerProtocol, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 /** The port of a server on this machine. */

@@ -1,7 +1,8 @@
+import { BigramEngine, Engine } from "@effect-tinker/engine"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, TestClock } from "effect"
 import { ModelInput, SamplingApi, TensorData, TrainingApi } from "effect-tinker"
-import { BigramEngine, CheckpointStore, Dialect, Engine, Faults, TinkerServer } from "../src/index.js"
+import { CheckpointStore, Dialect, Faults, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const failure = (reply: Wire.Reply) => {

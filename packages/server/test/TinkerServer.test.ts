@@ -1,3 +1,4 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { FetchHttpClient, FileSystem, HttpClient, HttpClientRequest, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
@@ -12,7 +13,7 @@ import {
   Tinker,
   type TrainingClient
 } from "effect-tinker"
-import { BigramEngine, CheckpointStore, Dialect, Faults, type TinkerProtocol, TinkerServer } from "../src/index.js"
+import { CheckpointStore, Dialect, Faults, type TinkerProtocol, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 const text = "abcdefgh"

@@ -1,5 +1,5 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { Effect, TestClock } from "effect"
-import { BigramEngine } from "../src/index.js"
 import * as Wire from "./wire.js"
 
 /** Numbers from 0 to 1, the same for the same seed. */

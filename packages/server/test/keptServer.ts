@@ -2,11 +2,12 @@
  * A server that keeps everything in a folder, on a port of this machine: the program of processes that are killed.
  * Arguments: folder, port, and `false` where live models are not to be kept.
  */
+import { BigramEngine } from "@effect-tinker/engine"
 import { NodeServer } from "@effect-tinker/node"
 import { HttpServer } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer, Logger } from "effect"
-import { BigramEngine, CheckpointStore, ServerJournal, TinkerServer } from "../src/index.js"
+import { CheckpointStore, ServerJournal, TinkerServer } from "../src/index.js"
 
 const [folder = "", port = "0", liveModels = "true"] = process.argv.slice(2)
 

@@ -1,5 +1,5 @@
+import { BigramEngine, Engine } from "@effect-tinker/engine"
 import { Context, Effect, Layer, PubSub, Stream } from "effect"
-import { BigramEngine, Engine } from "../src/index.js"
 
 type Method = "createModel" | "forwardBackward" | "optimStep" | "snapshot" | "createSampler" | "sample"
 

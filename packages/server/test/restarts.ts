@@ -1,13 +1,7 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
-import {
-  BigramEngine,
-  CheckpointStore,
-  Faults,
-  ServerJournal,
-  type TinkerProtocol,
-  TinkerServer
-} from "../src/index.js"
+import { CheckpointStore, Faults, ServerJournal, type TinkerProtocol, TinkerServer } from "../src/index.js"
 
 export interface Options {
   readonly protocol?: TinkerProtocol.Options

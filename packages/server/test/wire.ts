@@ -1,8 +1,9 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import type { HttpClientError } from "@effect/platform"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "@effect/platform"
 import { Effect, Layer } from "effect"
 import { Datum, type TensorData, TrainingApi } from "effect-tinker"
-import { BigramEngine, CheckpointStore, Faults, type TinkerProtocol, TinkerServer } from "../src/index.js"
+import { CheckpointStore, Faults, type TinkerProtocol, TinkerServer } from "../src/index.js"
 
 /** A server in process, a small engine, faults to plan, and the store for a look at it. */
 export const server = (options?: {

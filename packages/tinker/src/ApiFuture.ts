@@ -123,7 +123,8 @@ export const flatten = <A, E2, E, R>(
  *
  * @example
  * ```ts
- * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+ * import { BigramEngine } from "@effect-tinker/engine"
+import { TinkerServer } from "@effect-tinker/server"
  * import { Effect, Layer } from "effect"
  * import { ApiFuture, Datum, ServiceClient, Tinker } from "effect-tinker"
  *

@@ -39,7 +39,8 @@ export class RawClient extends Context.Tag("effect-tinker/RawClient")<RawClient,
  *
  * @example
  * ```ts
- * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+ * import { BigramEngine } from "@effect-tinker/engine"
+import { TinkerServer } from "@effect-tinker/server"
  * import { Console, Effect, Layer, Schema } from "effect"
  * import { RawClient, Tinker } from "effect-tinker"
  *

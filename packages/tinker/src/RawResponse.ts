@@ -51,7 +51,8 @@ export class CurrentListener extends Context.Reference<CurrentListener>()("effec
  *
  * @example
  * ```ts
- * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+ * import { BigramEngine } from "@effect-tinker/engine"
+import { TinkerServer } from "@effect-tinker/server"
  * import { Console, Effect, Layer } from "effect"
  * import { RawResponse, RestClient, Tinker } from "effect-tinker"
  *

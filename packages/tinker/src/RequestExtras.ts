@@ -65,7 +65,8 @@ export class CurrentExtras extends Context.Reference<CurrentExtras>()("effect-ti
  *
  * @example
  * ```ts
- * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+ * import { BigramEngine } from "@effect-tinker/engine"
+import { TinkerServer } from "@effect-tinker/server"
  * import { Effect, Layer } from "effect"
  * import { RequestExtras, RestClient, Tinker } from "effect-tinker"
  *

@@ -92,7 +92,8 @@ export class CurrentWaitingPolicy extends Context.Reference<CurrentWaitingPolicy
  *
  * @example
  * ```ts
- * import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+ * import { BigramEngine } from "@effect-tinker/engine"
+import { TinkerServer } from "@effect-tinker/server"
  * import { Effect, Layer } from "effect"
  * import { ModelInput, SamplingParams, ServiceClient, Tinker, WaitingPolicy } from "effect-tinker"
  *

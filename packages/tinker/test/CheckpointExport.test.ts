@@ -1,4 +1,5 @@
-import { BigramEngine, CheckpointStore, Faults, Safetensors, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine, Safetensors } from "@effect-tinker/engine"
+import { CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import type { TinkerProtocol } from "@effect-tinker/server"
 import { FileSystem, HttpClient } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"

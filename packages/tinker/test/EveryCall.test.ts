@@ -1,4 +1,5 @@
-import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { CheckpointStore, TinkerServer } from "@effect-tinker/server"
 import { HttpClient, HttpClientResponse } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"

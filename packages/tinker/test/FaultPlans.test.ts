@@ -1,4 +1,5 @@
-import { BigramEngine, Dialect, Faults } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { Dialect, Faults } from "@effect-tinker/server"
 import type { TinkerProtocol } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Console, Effect, Exit, Random } from "effect"

@@ -1,4 +1,5 @@
-import { BigramEngine, CheckpointStore, Faults, OpenRLDialect, SkyRLDialect, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { CheckpointStore, Faults, OpenRLDialect, SkyRLDialect, TinkerServer } from "@effect-tinker/server"
 import type { Dialect } from "@effect-tinker/server"
 import { HttpClient, HttpClientError } from "@effect/platform"
 import { assert, it } from "@effect/vitest"

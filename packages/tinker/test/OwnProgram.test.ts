@@ -1,4 +1,5 @@
-import { BigramEngine, Faults, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { Faults, TinkerServer } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, TestClock } from "effect"
 import { AdamParams, ApiFuture, Datum, ServiceClient, Tinker } from "effect-tinker"

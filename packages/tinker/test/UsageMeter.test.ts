@@ -1,4 +1,5 @@
-import { BigramEngine, CheckpointStore, Engine, Faults, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine, Engine } from "@effect-tinker/engine"
+import { CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Stream, TestClock } from "effect"
 import {

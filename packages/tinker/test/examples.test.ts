@@ -1,5 +1,6 @@
+import { BigramEngine } from "@effect-tinker/engine"
 import { ShippedModel } from "@effect-tinker/llama"
-import { BigramEngine, TinkerServer } from "@effect-tinker/server"
+import { TinkerServer } from "@effect-tinker/server"
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { FileSystem } from "@effect/platform"
 import { NodeContext, NodeWorker } from "@effect/platform-node"

@@ -1,4 +1,5 @@
-import { BigramEngine, CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import type { TinkerProtocol } from "@effect-tinker/server"
 import { HttpClient, HttpClientResponse } from "@effect/platform"
 import type { HttpClientError, HttpClientRequest } from "@effect/platform"

@@ -1,4 +1,5 @@
-import { BigramEngine, CheckpointStore, Engine, Faults, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine, Engine } from "@effect-tinker/engine"
+import { CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import type { TinkerProtocol } from "@effect-tinker/server"
 import { HttpClient } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"

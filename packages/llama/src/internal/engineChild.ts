@@ -2,7 +2,7 @@
  * The program of the child process: it owns the weights, the adapters and the compiled graphs, answers messages about
  * models one after another and those about samplers beside them, and ends with its parent.
  */
-import { EngineError } from "@effect-tinker/server/Engine"
+import { EngineError } from "@effect-tinker/engine/Engine"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"

@@ -1,5 +1,5 @@
 /** What the parent and its child say to each other. */
-import type { EngineError } from "@effect-tinker/server/Engine"
+import type { EngineError } from "@effect-tinker/engine/Engine"
 import type { LocalEngine } from "../LocalEngine.js"
 
 export interface StartOptions {

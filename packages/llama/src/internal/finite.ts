@@ -1,5 +1,5 @@
 /** Whether numbers are finite, in plain loops: there are millions of them. */
-import { EngineError } from "@effect-tinker/server/Engine"
+import { EngineError } from "@effect-tinker/engine/Engine"
 
 export const nonFinite = (description: string) => new EngineError({ reason: "NonFinite", description })
 

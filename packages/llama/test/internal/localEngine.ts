@@ -1,4 +1,4 @@
-import type { Engine } from "@effect-tinker/server"
+import type { Engine } from "@effect-tinker/engine"
 import type * as Llama from "../../src/Llama.js"
 import * as LocalEngine from "../../src/LocalEngine.js"
 import * as Lora from "../../src/Lora.js"

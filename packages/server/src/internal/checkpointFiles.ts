@@ -1,4 +1,7 @@
 /** Checkpoints as directories: their files, and how they come to be there as a whole or not at all. */
+import type { Snapshot } from "@effect-tinker/engine/Engine"
+import * as ModelState from "@effect-tinker/engine/ModelState"
+import * as Safetensors from "@effect-tinker/engine/Safetensors"
 import type * as PlatformError from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
@@ -8,8 +11,6 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Info } from "../CheckpointStore.js"
-import type { Snapshot, Tensor } from "../Engine.js"
-import * as Safetensors from "../Safetensors.js"
 import { ServerError } from "../ServerError.js"
 import * as AgeFiles from "./ageFiles.js"
 import * as Sha256 from "./sha256.js"
@@ -82,8 +83,6 @@ const metaFile = "meta.json"
 const stateFile = "state.safetensors"
 const adapterFile = "adapter_model.safetensors"
 const adapterConfigFile = "adapter_config.json"
-const expAvgSuffix = ".exp_avg"
-const expAvgSqSuffix = ".exp_avg_sq"
 
 /** Names of checkpoints do not begin with a dot, so these cannot be taken for one. */
 const newPrefix = ".new-"
@@ -280,7 +279,7 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
         yield* requireAll(info.path, yield* files(directory))
         const bytes = yield* fs.readFile(path.join(directory, name))
         yield* requireWhole(info.path, name, bytes)
-        return snapshotOf(
+        return ModelState.snapshotOf(
           info,
           yield* Either.mapLeft(Safetensors.decode(bytes), (error) => damaged(info.path, name, error))
         )
@@ -337,7 +336,7 @@ export const contents = (
   snapshot: Snapshot
 ): ReadonlyArray<readonly [name: string, bytes: Uint8Array]> =>
   info.path.checkpointType === "training"
-    ? [[stateFile, Safetensors.encode(stateTensors(snapshot))]]
+    ? [[stateFile, Safetensors.encode(ModelState.tensorsOf(snapshot))]]
     : [
       [adapterConfigFile, bytesOf(JSON.stringify(adapterConfig(snapshot), undefined, 2))],
       [adapterFile, Safetensors.encode(snapshot.weights, { format: "pt" })]
@@ -379,32 +378,6 @@ const encodeMeta = (
   )
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
-
-/** Weights and moments, each under a name of its own. */
-export const stateTensors = (
-  snapshot: Pick<Snapshot, "weights" | "expAvg" | "expAvgSq">
-): ReadonlyMap<string, Tensor> => {
-  const tensors = new Map(snapshot.weights)
-  for (const [name, tensor] of snapshot.expAvg) tensors.set(name + expAvgSuffix, tensor)
-  for (const [name, tensor] of snapshot.expAvgSq) tensors.set(name + expAvgSqSuffix, tensor)
-  return tensors
-}
-
-export const snapshotOf = (
-  info: Pick<Info, "baseModel" | "lora" | "step">,
-  tensors: ReadonlyMap<string, Safetensors.RawTensor>
-): Snapshot => {
-  const weights = new Map<string, Tensor>()
-  const expAvg = new Map<string, Tensor>()
-  const expAvgSq = new Map<string, Tensor>()
-  for (const [name, raw] of tensors) {
-    const tensor = { shape: raw.shape, data: Safetensors.toFloat32(raw) }
-    if (name.endsWith(expAvgSuffix)) expAvg.set(name.slice(0, -expAvgSuffix.length), tensor)
-    else if (name.endsWith(expAvgSqSuffix)) expAvgSq.set(name.slice(0, -expAvgSqSuffix.length), tensor)
-    else weights.set(name, tensor)
-  }
-  return { baseModel: info.baseModel, lora: info.lora, step: info.step, weights, expAvg, expAvgSq }
-}
 
 /** The settings by which PEFT puts the tensors into their places. */
 const adapterConfig = (snapshot: Snapshot) => ({

@@ -1,5 +1,5 @@
 /** What clients are told of requests that were accepted and not done. */
-import type { EngineError } from "../Engine.js"
+import type { EngineError } from "@effect-tinker/engine/Engine"
 import type { Failed } from "../Futures.js"
 import type { ServerError } from "../ServerError.js"
 import * as Http from "./http.js"

@@ -3,8 +3,8 @@
  * hub: libraries that take its address from `HF_ENDPOINT` load tokenizers here. Source: huggingface_hub 2.4.0, which reads
  * them.
  */
+import type { BaseModel, EngineError } from "@effect-tinker/engine/Engine"
 import * as Effect from "effect/Effect"
-import type { BaseModel, EngineError } from "../Engine.js"
 import * as FileAnswer from "./fileAnswer.js"
 import * as Http from "./http.js"
 import * as Sha256 from "./sha256.js"

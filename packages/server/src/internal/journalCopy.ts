@@ -1,9 +1,9 @@
 /** A journal's file written anew, without what is out of date in it. */
+import * as Frames from "@effect-tinker/engine/Frames"
 import type * as PlatformError from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import { joined } from "./bytes.js"
-import * as Frames from "./frames.js"
 import * as JournalRows from "./journalRows.js"
 
 /** Where the newest change of a key is. */

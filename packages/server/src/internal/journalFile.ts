@@ -1,4 +1,5 @@
 /** The journal as a file: changes are appended in batches, and what is out of date is left behind now and then. */
+import * as Frames from "@effect-tinker/engine/Frames"
 import type * as PlatformError from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
@@ -9,7 +10,6 @@ import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import type { Change, Entry } from "../ServerJournal.js"
 import { joined } from "./bytes.js"
-import * as Frames from "./frames.js"
 import * as JournalCopy from "./journalCopy.js"
 import * as JournalRows from "./journalRows.js"
 

@@ -1,6 +1,6 @@
 /** What a frame of the journal says: a row for each change, and behind them the bytes of their payloads. */
+import * as Frames from "@effect-tinker/engine/Frames"
 import type { Change } from "../ServerJournal.js"
-import * as Frames from "./frames.js"
 
 /** Key; with the value, and the bytes of its payload, unless it is forgotten. */
 export type Row = readonly [key: string] | readonly [key: string, value: unknown, payloadBytes: number]

@@ -1,10 +1,10 @@
 /** How changes are written down, and what is of things that are neither models nor results. */
+import type * as Engine from "@effect-tinker/engine/Engine"
+import * as Safetensors from "@effect-tinker/engine/Safetensors"
 import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as CheckpointStore from "../CheckpointStore.js"
-import type * as Engine from "../Engine.js"
-import * as Safetensors from "../Safetensors.js"
 import type { ServerError } from "../ServerError.js"
 import type { Change, Service as Journal } from "../ServerJournal.js"
 import type * as Sessions from "../Sessions.js"

@@ -6,14 +6,15 @@
  * result of the request, and that it is no longer to be done: whenever a server dies, either all of it has happened or the
  * request is done again from the state before.
  */
+import type * as Engine from "@effect-tinker/engine/Engine"
+import * as ModelState from "@effect-tinker/engine/ModelState"
+import * as Safetensors from "@effect-tinker/engine/Safetensors"
 import * as Effect from "effect/Effect"
-import type * as Engine from "../Engine.js"
-import * as Safetensors from "../Safetensors.js"
 import type { ServerError } from "../ServerError.js"
 import type { Change, Service as Journal, StateFile } from "../ServerJournal.js"
-import * as CheckpointFiles from "./checkpointFiles.js"
 import type * as Http from "./http.js"
 import * as Records from "./records.js"
+import * as StateTensors from "./stateTensors.js"
 
 export interface Kept {
   progress: Records.Progress | undefined
@@ -256,7 +257,7 @@ const writeState = (
       return { step: 0, file: gradient && (yield* journal.writeState(name, Safetensors.encode(gradient))) }
     }
     const snapshot = yield* engine.snapshot(id)
-    const bytes = Safetensors.encode(CheckpointFiles.stateTensors(snapshot))
+    const bytes = Safetensors.encode(ModelState.tensorsOf(snapshot))
     return { step: snapshot.step, file: yield* journal.writeState(name, bytes) }
   })
 
@@ -283,15 +284,12 @@ export const restore = (
 ): Effect.Effect<void, Engine.EngineError | ServerError> =>
   Effect.gen(function*() {
     if (weights === undefined) return
-    const snapshot = CheckpointFiles.snapshotOf(
+    const snapshot = ModelState.snapshotOf(
       { baseModel: model.baseModel.name, lora: model.lora, step },
-      yield* Effect.flatMap(journal.readState(weights), Safetensors.decode)
+      yield* StateTensors.read(journal, weights)
     )
     const accumulated = gradient === undefined
       ? undefined
-      : tensorsOf(yield* Effect.flatMap(journal.readState(gradient), Safetensors.decode))
+      : ModelState.toTensors(yield* StateTensors.read(journal, gradient))
     yield* engine.restore(model.id, snapshot, { optimizer: true, accumulated })
   })
-
-const tensorsOf = (raw: ReadonlyMap<string, Safetensors.RawTensor>): ReadonlyMap<string, Engine.Tensor> =>
-  new Map(Array.from(raw, ([name, tensor]) => [name, { shape: tensor.shape, data: Safetensors.toFloat32(tensor) }]))

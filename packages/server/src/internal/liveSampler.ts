@@ -2,15 +2,15 @@
  * What a sampler is made of, so that an engine that does not have it is given it back: the same weights or none. Under the
  * path of its checkpoint there may be another one by then.
  */
+import type * as Engine from "@effect-tinker/engine/Engine"
+import * as ModelState from "@effect-tinker/engine/ModelState"
 import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Effect from "effect/Effect"
 import type * as CheckpointStore from "../CheckpointStore.js"
-import type * as Engine from "../Engine.js"
-import * as Safetensors from "../Safetensors.js"
 import { ServerError } from "../ServerError.js"
 import type { Service as Journal } from "../ServerJournal.js"
-import * as CheckpointFiles from "./checkpointFiles.js"
 import type * as Records from "./records.js"
+import * as StateTensors from "./stateTensors.js"
 
 interface Sampler {
   readonly id: string
@@ -86,6 +86,6 @@ const adapterOf = (
   { file, lora }: NonNullable<Records.Sampler["adapter"]>
 ): Effect.Effect<Engine.Snapshot, ServerError> =>
   Effect.map(
-    Effect.flatMap(journal.readState(file), Safetensors.decode),
-    (tensors) => CheckpointFiles.snapshotOf({ baseModel, lora, step: 0 }, tensors)
+    StateTensors.read(journal, file),
+    (tensors) => ModelState.snapshotOf({ baseModel, lora, step: 0 }, tensors)
   )

@@ -1,6 +1,6 @@
 /** What a request names, or why it cannot have it. */
+import type * as Engine from "@effect-tinker/engine/Engine"
 import * as Effect from "effect/Effect"
-import type * as Engine from "../Engine.js"
 import type * as Sessions from "../Sessions.js"
 import { after } from "./after.js"
 import * as Http from "./http.js"

@@ -1,11 +1,11 @@
 /** Handlers of models and their training. */
+import type { LossResult, TrainingDatum } from "@effect-tinker/engine/Engine"
 import * as AdamParams from "effect-tinker/AdamParams"
 import * as ModelsApi from "effect-tinker/ModelsApi"
 import * as TensorData from "effect-tinker/TensorData"
 import * as TrainingApi from "effect-tinker/TrainingApi"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { LossResult, TrainingDatum } from "../Engine.js"
 import type { Completed } from "../Futures.js"
 import * as Failures from "./failures.js"
 import * as Http from "./http.js"

@@ -1,4 +1,5 @@
 /** Models and the requests in their queues. */
+import type * as Engine from "@effect-tinker/engine/Engine"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -6,7 +7,6 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import * as Scope from "effect/Scope"
-import type * as Engine from "../Engine.js"
 import type * as Futures from "../Futures.js"
 import * as RequestQueue from "../RequestQueue.js"
 import type { ServerError } from "../ServerError.js"

@@ -2,11 +2,11 @@
  * Whether the engine has a model or a sampler, and how that comes back to it: what an earlier server had, and what the
  * engine has lost because what computed it has ended.
  */
+import * as Engine from "@effect-tinker/engine/Engine"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Engine from "../Engine.js"
 import type { ServerError } from "../ServerError.js"
 import type * as State from "./serverState.js"
 import type * as Work from "./work.js"

@@ -1,8 +1,8 @@
 /** How a server takes over what an earlier one has written down. */
+import type * as Engine from "@effect-tinker/engine/Engine"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Engine from "../Engine.js"
 import type * as Futures from "../Futures.js"
 import type { Change, Service as Journal } from "../ServerJournal.js"
 import type * as Sessions from "../Sessions.js"

@@ -1,9 +1,9 @@
 /** What a sample request wants to know of its prompt and answers beside the answers themselves. */
+import type { BaseModel, PromptTargets, SampleRequest, SampleResult } from "@effect-tinker/engine/Engine"
 import type * as SamplingApi from "effect-tinker/SamplingApi"
 import type { Float32Tensor, Int64Tensor } from "effect-tinker/TensorData"
 import * as TensorData from "effect-tinker/TensorData"
 import * as Either from "effect/Either"
-import type { BaseModel, PromptTargets, SampleRequest, SampleResult } from "../Engine.js"
 import { enumerated } from "./wording.js"
 
 export type SampleScores = Pick<

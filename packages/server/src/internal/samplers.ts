@@ -1,8 +1,8 @@
 /** Sampling sessions. */
+import type * as Engine from "@effect-tinker/engine/Engine"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import type * as Engine from "../Engine.js"
 import type * as Sessions from "../Sessions.js"
 import * as Completions from "./completions.js"
 import * as LiveSampler from "./liveSampler.js"

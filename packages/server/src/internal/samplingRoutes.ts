@@ -1,4 +1,5 @@
 /** Handlers of sampling. */
+import type * as Engine from "@effect-tinker/engine/Engine"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import type { SamplingSessionId } from "effect-tinker/Identifiers"
 import type * as SampleResponse from "effect-tinker/SampleResponse"
@@ -8,7 +9,6 @@ import * as ServiceApi from "effect-tinker/ServiceApi"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import type * as Engine from "../Engine.js"
 import type { Completed, Failed } from "../Futures.js"
 import type * as RequestQueue from "../RequestQueue.js"
 import { after } from "./after.js"

@@ -1,10 +1,10 @@
 /** What a running server knows: models, samplers and the requests on their way. Shared by the handlers. */
+import * as Engine from "@effect-tinker/engine/Engine"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as CheckpointStore from "../CheckpointStore.js"
-import * as Engine from "../Engine.js"
 import * as Faults from "../Faults.js"
 import * as Futures from "../Futures.js"
 import type * as RequestQueue from "../RequestQueue.js"

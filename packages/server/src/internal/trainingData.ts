@@ -1,12 +1,11 @@
 /** What a training request asks for, in the terms of an engine, or why it cannot be computed. */
+import { type BaseModel, firstOutside, type Loss, type TrainingDatum } from "@effect-tinker/engine/Engine"
 import { TokenLoss } from "@effect-tinker/losses"
 import type { Datum } from "effect-tinker/Datum"
 import * as ModelInput from "effect-tinker/ModelInput"
 import * as TensorData from "effect-tinker/TensorData"
 import type { ForwardBackwardRequest } from "effect-tinker/TrainingApi"
 import * as Either from "effect/Either"
-import type { BaseModel, Loss, TrainingDatum } from "../Engine.js"
-import * as Vocabulary from "./vocabulary.js"
 import { enumerated } from "./wording.js"
 
 export interface TrainingPass {
@@ -222,7 +221,7 @@ export const tokensOf = (
     )
   }
   const size = baseModel.vocabularySize
-  const outside = Vocabulary.firstOutside(tokens, size)
+  const outside = firstOutside(tokens, size)
   return outside === undefined
     ? Either.right(tokens)
     : Either.left(

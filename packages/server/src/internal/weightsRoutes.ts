@@ -1,4 +1,5 @@
 /** Handlers of checkpoints that models make and are made of. */
+import type { LoraSpec } from "@effect-tinker/engine/Engine"
 import type { ModelId } from "effect-tinker/Identifiers"
 import * as ModelsApi from "effect-tinker/ModelsApi"
 import * as TinkerPath from "effect-tinker/TinkerPath"
@@ -9,7 +10,6 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../CheckpointStore.js"
-import type { LoraSpec } from "../Engine.js"
 import * as AgeFiles from "./ageFiles.js"
 import * as CheckpointRoutes from "./checkpointRoutes.js"
 import * as Http from "./http.js"

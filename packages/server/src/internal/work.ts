@@ -1,9 +1,9 @@
 /** What a request has an engine do, and what comes of it. */
+import type * as Engine from "@effect-tinker/engine/Engine"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import type * as Engine from "../Engine.js"
 import type * as Futures from "../Futures.js"
 import type { ServerError } from "../ServerError.js"
 import * as Failures from "./failures.js"

@@ -14,7 +14,7 @@ import type * as Stream from "effect/Stream"
  * @since 0.1.0
  * @category tags
  */
-export class Engine extends Context.Tag("@effect-tinker/server/Engine")<Engine, Service>() {}
+export class Engine extends Context.Tag("@effect-tinker/engine/Engine")<Engine, Service>() {}
 
 /**
  * @since 0.1.0
@@ -355,7 +355,7 @@ export interface TopkLogprobs {
  * @since 0.1.0
  * @category errors
  */
-export class EngineError extends Schema.TaggedError<EngineError>("@effect-tinker/server/EngineError")("EngineError", {
+export class EngineError extends Schema.TaggedError<EngineError>("@effect-tinker/engine/EngineError")("EngineError", {
   reason: Schema.Literal("InvalidRequest", "UnknownModel", "UnsupportedModel", "NonFinite", "Unavailable"),
   description: Schema.String,
   cause: Schema.optional(Schema.Defect)
@@ -363,4 +363,18 @@ export class EngineError extends Schema.TaggedError<EngineError>("@effect-tinker
   override get message() {
     return this.description
   }
+}
+
+/**
+ * The first token that a vocabulary of this size does not have; none when it has all.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const firstOutside = (tokens: Int32Array, vocabularySize: number): number | undefined => {
+  for (let i = 0; i < tokens.length; i++) {
+    const token = tokens[i]!
+    if (token < 0 || token >= vocabularySize) return token
+  }
+  return undefined
 }

@@ -1,6 +1,6 @@
 """Writes test/fixtures/adamw.json: what torch.optim.AdamW makes of a known sequence of gradients.
 
-Needs PyTorch. Run from packages/server: python scripts/torch_adamw.py
+Needs PyTorch. Run from packages/engine: python scripts/torch_adamw.py
 """
 
 import json

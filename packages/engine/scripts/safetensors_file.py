@@ -1,6 +1,6 @@
 """Writes test/fixtures/python.safetensors with the format's own Python package.
 
-Needs torch and safetensors. Run from packages/server: python scripts/safetensors_file.py
+Needs torch and safetensors. Run from packages/engine: python scripts/safetensors_file.py
 """
 
 import pathlib

@@ -15,7 +15,6 @@ import * as Layer from "effect/Layer"
 import * as AdamW from "./AdamW.js"
 import * as Engine from "./Engine.js"
 import { Transitions } from "./internal/transitions.js"
-import * as Vocabulary from "./internal/vocabulary.js"
 import * as PromptScores from "./PromptScores.js"
 import * as Sampler from "./Sampler.js"
 
@@ -253,7 +252,7 @@ const checkDatum = (datum: Engine.TrainingDatum, index: number, vocabulary: numb
     }
   }
   for (const name of ["tokens", "targetTokens"] as const) {
-    const outside = Vocabulary.firstOutside(datum[name], vocabulary)
+    const outside = Engine.firstOutside(datum[name], vocabulary)
     if (outside !== undefined) {
       throw failure("InvalidRequest", `datum ${index}: ${name} has ${outside}, and the vocabulary ${vocabulary} tokens`)
     }
@@ -269,7 +268,7 @@ const checkPrompt = (request: Engine.SampleRequest, baseModel: Engine.BaseModel)
       `a prompt of ${request.prompt.length} and an answer of ${request.maxTokens} tokens exceed ${maxContextLength}`
     )
   }
-  const outside = Vocabulary.firstOutside(request.prompt, vocabularySize)
+  const outside = Engine.firstOutside(request.prompt, vocabularySize)
   if (outside !== undefined) {
     throw failure("InvalidRequest", `the prompt has token ${outside}, and the vocabulary ${vocabularySize}`)
   }

@@ -3,8 +3,23 @@
  * another, all little-endian, as are the machines that Node runs on.
  */
 import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
 import type { Tensor } from "./Engine.js"
-import { ServerError } from "./ServerError.js"
+
+/**
+ * The bytes are no whole safetensors file, or one with a tensor that cannot be read here; `description` says what is wrong.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SafetensorsError extends Schema.TaggedError<SafetensorsError>("@effect-tinker/engine/SafetensorsError")(
+  "SafetensorsError",
+  { description: Schema.String }
+) {
+  override get message() {
+    return this.description
+  }
+}
 
 /**
  * Element types of the format that {@link toFloat32} reads, with their size in bytes.
@@ -107,12 +122,12 @@ export const encode = (
 
 /**
  * The tensors of a file, by name. A file that is cut off, too long, or whose header does not describe each of the bytes
- * after it exactly once is a `ServerError` with reason `DamagedFile`, and so is one with a tensor of an opaque type.
+ * after it exactly once is a `SafetensorsError`, and so is one with a tensor of an opaque type.
  *
  * @since 0.1.0
  * @category utils
  */
-export const decode = (bytes: Uint8Array): Either.Either<Map<string, RawTensor>, ServerError> =>
+export const decode = (bytes: Uint8Array): Either.Either<Map<string, RawTensor>, SafetensorsError> =>
   Either.gen(function*() {
     const { data, header } = yield* parse(bytes)
     const tensors = new Map<string, RawTensor>()
@@ -146,7 +161,7 @@ export interface Place {
 export const locate = (
   read: (begin: number, length: number) => Uint8Array,
   fileBytes: number
-): Either.Either<Map<string, Place>, ServerError> =>
+): Either.Either<Map<string, Place>, SafetensorsError> =>
   Either.gen(function*() {
     const length = yield* headerLengthOf(read(0, 8), fileBytes)
     const header = yield* headerOf(read(8, length))
@@ -162,7 +177,7 @@ export const locate = (
 const placesOf = (
   header: Readonly<Record<string, unknown>>,
   dataBytes: number
-): Either.Either<Map<string, Place>, ServerError> => {
+): Either.Either<Map<string, Place>, SafetensorsError> => {
   const places = new Map<string, Place>()
   for (const [name, entry] of Object.entries(header)) {
     if (name === metadataKey) continue
@@ -197,7 +212,7 @@ const misplaced = (places: ReadonlyMap<string, Place>, dataBytes: number) => {
  * @since 0.1.0
  * @category utils
  */
-export const decodeMetadata = (bytes: Uint8Array): Either.Either<Readonly<Record<string, string>>, ServerError> =>
+export const decodeMetadata = (bytes: Uint8Array): Either.Either<Readonly<Record<string, string>>, SafetensorsError> =>
   Either.map(parse(bytes), ({ header }) => {
     const metadata: Record<string, string> = {}
     const given = header[metadataKey]
@@ -251,18 +266,18 @@ const metadataKey = "__metadata__"
 const maxHeaderBytes = 100_000_000
 
 const damaged = (what: string) =>
-  Either.left(new ServerError({ reason: "DamagedFile", description: `not a whole safetensors file: ${what}` }))
+  Either.left(new SafetensorsError({ description: `not a whole safetensors file: ${what}` }))
 
 const parse = (
   bytes: Uint8Array
-): Either.Either<{ readonly header: Record<string, unknown>; readonly data: Uint8Array }, ServerError> =>
+): Either.Either<{ readonly header: Record<string, unknown>; readonly data: Uint8Array }, SafetensorsError> =>
   Either.gen(function*() {
     const length = yield* headerLengthOf(bytes, bytes.length)
     const header = yield* headerOf(bytes.subarray(8, 8 + length))
     return { header, data: bytes.subarray(8 + length) }
   })
 
-const headerLengthOf = (start: Uint8Array, fileBytes: number): Either.Either<number, ServerError> => {
+const headerLengthOf = (start: Uint8Array, fileBytes: number): Either.Either<number, SafetensorsError> => {
   if (start.length < 8) return damaged("shorter than its first field")
   const length = Number(new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true))
   return length > maxHeaderBytes || length > fileBytes - 8
@@ -270,7 +285,7 @@ const headerLengthOf = (start: Uint8Array, fileBytes: number): Either.Either<num
     : Either.right(length)
 }
 
-const headerOf = (text: Uint8Array): Either.Either<Record<string, unknown>, ServerError> => {
+const headerOf = (text: Uint8Array): Either.Either<Record<string, unknown>, SafetensorsError> => {
   try {
     const header: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text))
     return isRecord(header) ? Either.right(header) : damaged("no header")
