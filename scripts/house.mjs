@@ -1,0 +1,131 @@
+// Measures how the house stands, and fails when a figure is beyond its limit: modules and exports, exports that nobody names,
+// long files and functions, doc comments that are no sentences, places that write an endpoint down, and waiting without a schedule.
+// `--list` says where each is.
+import { execFileSync } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { basename } from "node:path"
+import ts from "typescript"
+
+const isListing = process.argv.includes("--list")
+
+const tracked = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { encoding: "utf8" })
+  .trim().split("\n")
+const texts = new Map()
+const textOf = (file) => {
+  if (!texts.has(file)) texts.set(file, readFileSync(file, "utf8"))
+  return texts.get(file)
+}
+
+const sources = tracked.filter((file) => /^packages\/[^/]+\/src\/.*\.ts$/.test(file) && !file.includes("/generated/"))
+const packageOf = (file) => file.split("/")[1]
+const isPublic = (file) => /^packages\/[^/]+\/src\/[A-Z]\w*\.ts$/.test(file)
+
+/** The syntax of every source, read once. */
+const trees = new Map(sources.map((file) => [file, ts.createSourceFile(file, textOf(file), ts.ScriptTarget.Latest, true)]))
+const lineOf = (tree, position) => tree.getLineAndCharacterOfPosition(position).line + 1
+
+const longFiles = () => sources.filter((file) => textOf(file).split("\n").length - 1 > 450)
+
+const longFunctions = () => {
+  const found = []
+  for (const [file, tree] of trees) {
+    const visit = (node) => {
+      if (ts.isFunctionLike(node) && node.body !== undefined) {
+        const begin = lineOf(tree, node.getStart())
+        const lines = lineOf(tree, node.end) - begin + 1
+        if (lines > 120) found.push(`${file}:${begin} ${lines} lines`)
+      }
+      ts.forEachChild(node, visit)
+    }
+    visit(tree)
+  }
+  return found
+}
+
+/** Declarations of a public module that others can import, with whether their comment says that they are internal. */
+const exportsOf = (tree) => {
+  const found = []
+  for (const statement of tree.statements) {
+    if (!ts.canHaveModifiers(statement)) continue
+    const isExported = ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)
+    if (!isExported) continue
+    const isInternal = ts.getJSDocTags(statement).some(({ tagName }) => tagName.text === "internal")
+    const names = ts.isVariableStatement(statement)
+      ? statement.declarationList.declarations.map(({ name }) => name.getText())
+      : statement.name === undefined
+      ? []
+      : [statement.name.text]
+    for (const name of names) found.push({ name, isInternal })
+  }
+  return found
+}
+
+/** What a reader or another package can see of the SDK: pages, examples, and the other packages' sources and tests. */
+const corpus = tracked.filter((file) =>
+  (file.endsWith(".md") && !file.startsWith(".changeset"))
+  || /^packages\/[^/]+\/examples\//.test(file)
+  || (/^(packages\/[^/]+\/(src|test|scripts)|bench)\/.*\.ts$/.test(file) && packageOf(file) !== "tinker")
+)
+
+const sdkExports = Array.from(trees).flatMap(([file, tree]) =>
+  packageOf(file) !== "tinker" || !isPublic(file)
+    ? []
+    : exportsOf(tree).filter(({ isInternal }) => !isInternal).map(({ name }) => ({ module: basename(file, ".ts"), name }))
+)
+
+const unnamedExports = () => {
+  const pages = corpus.map(textOf)
+  return sdkExports.filter(({ module, name }) => {
+    const word = new RegExp(`\\b${name}\\b`)
+    return !pages.some((text) => word.test(text) && new RegExp(`\\b${module}\\b`).test(text))
+  }).map(({ module, name }) => `${module}.${name}`)
+}
+
+/** Words by which no sentence with a subject begins; what they begin says nothing where only the comment is seen. */
+const fragment = /^(Of|Likewise|That|By|From|In|For|As|With|Without|Behind|Beside|Under|At|On|To|Until|Also|And|But|Those|Which)\b/
+
+const fragments = () =>
+  sources.flatMap((file) =>
+    Array.from(textOf(file).matchAll(/\/\*\*\s(?:\s*\* )?(.*)/g), ({ 1: text, index }) => ({ text, index }))
+      .filter(({ text }) => fragment.test(text))
+      .map(({ index, text }) => `${file}:${textOf(file).slice(0, index).split("\n").length} ${text.replace(" */", "")}`)
+  )
+
+/** Sources in which the path of each endpoint is written, beyond the table and one handler or client each. */
+const endpointPlaces = () => {
+  const table = sources.find((file) => /packages\/(protocol\/src\/Endpoints|server\/src\/internal\/routes)\.ts$/.test(file))
+  const paths = Array.from(textOf(table).matchAll(/path: "(\/[^"]+)"/g), ([, path]) => path)
+  const names = new Set(paths.map((path) => path.split("/").find((part) => part.includes("_"))).filter(Boolean))
+  return Array.from(names, (name) => {
+    const places = sources.filter((file) => new RegExp(`["'/\`]${name}["'/\`]`).test(textOf(file)))
+    return { name, places }
+  }).filter(({ places }) => places.length > 2).map(({ name, places }) => `${name}: ${places.join(", ")}`)
+}
+
+const sleeps = () =>
+  sources.filter((file) => packageOf(file) === "tinker").flatMap((file) =>
+    Array.from(textOf(file).matchAll(/Effect\.sleep\(/g), ({ index }) =>
+      `${file}:${textOf(file).slice(0, index).split("\n").length}`)
+  )
+
+const publicModules = sources.filter((file) => packageOf(file) === "tinker" && isPublic(file))
+
+const figures = [
+  ["public modules of effect-tinker", publicModules, 40],
+  ["exports that no page, example or other package names", unnamedExports(), 0],
+  ["files over 450 lines", longFiles(), 0],
+  ["functions over 120 lines", longFunctions(), 0],
+  ["doc comments that are no sentences", fragments(), 0],
+  ["endpoints written down in more than two places", endpointPlaces(), 0],
+  ["Effect.sleep in effect-tinker", sleeps(), 3]
+]
+
+let isBeyond = false
+console.log(`${String(new Set(sdkExports.map(({ module, name }) => `${module}.${name}`)).size).padStart(5)}         exports of effect-tinker`)
+for (const [what, found, limit] of figures) {
+  const mark = found.length > limit ? "!" : " "
+  if (found.length > limit) isBeyond = true
+  console.log(`${String(found.length).padStart(5)} of ${String(limit).padStart(2)} ${mark} ${what}`)
+  if (isListing) for (const place of found) console.log(`        ${place}`)
+}
+process.exitCode = isBeyond ? 1 : 0
