@@ -7,8 +7,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import * as Line from "./internal/line.js"
-import { withNow } from "./internal/now.js"
+import * as Line from "./internal/fast/linkedQueue.js"
+import { withNow } from "./internal/fast/now.js"
 
 /**
  * What became of a request. `json` is made when asked for; `bytes` are the same result as protobuf, where it has such a

@@ -10,9 +10,9 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Answer, Dialect } from "./Dialect.js"
-import { answer, type Asked, brokeDown, detail, type Endpoint, field, text } from "./internal/foreignServer.js"
-import * as Foreign from "./internal/foreignServer.js"
-import { uuid } from "./internal/uuid.js"
+import { answer, type Asked, brokeDown, detail, type Endpoint, field, text } from "./internal/dialects/foreignServer.js"
+import * as Foreign from "./internal/dialects/foreignServer.js"
+import { uuid } from "./internal/resources/uuid.js"
 
 interface Model {
   readonly id: string

@@ -19,8 +19,8 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as DiskTrouble from "./internal/diskTrouble.js"
-import * as JournalFile from "./internal/journalFile.js"
+import * as DiskTrouble from "./internal/http/diskTrouble.js"
+import * as JournalFile from "./internal/records/journalFile.js"
 import { ServerError } from "./ServerError.js"
 
 /**

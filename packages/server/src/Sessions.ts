@@ -9,7 +9,7 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import { uuid } from "./internal/uuid.js"
+import { uuid } from "./internal/resources/uuid.js"
 import type { ServerError } from "./ServerError.js"
 
 /**

@@ -14,9 +14,9 @@ import * as TrainingApi from "effect-tinker/TrainingApi"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Answer, Dialect } from "./Dialect.js"
-import { answer, type Asked, brokeDown, detail, type Endpoint, field, text } from "./internal/foreignServer.js"
-import * as Foreign from "./internal/foreignServer.js"
-import { fingerprint } from "./internal/http.js"
+import { answer, type Asked, brokeDown, detail, type Endpoint, field, text } from "./internal/dialects/foreignServer.js"
+import * as Foreign from "./internal/dialects/foreignServer.js"
+import { fingerprint } from "./internal/http/http.js"
 
 interface Session {
   /** Of this server; made anew when that has lost it. */

@@ -20,9 +20,9 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as CheckpointStore from "./CheckpointStore.js"
-import * as InProcess from "./internal/inProcess.js"
-import { breakConnection } from "./internal/plannedFault.js"
-import { inUrl } from "./internal/sender.js"
+import * as InProcess from "./internal/http/inProcess.js"
+import { breakConnection } from "./internal/http/plannedFault.js"
+import { inUrl } from "./internal/http/sender.js"
 import * as TinkerProtocol from "./TinkerProtocol.js"
 
 /**

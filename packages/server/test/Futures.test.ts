@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, TestClock } from "effect"
 import { Futures } from "../src/index.js"
-import * as Completions from "../src/internal/completions.js"
+import * as Completions from "../src/internal/models/completions.js"
 import * as Wire from "./wire.js"
 
 const idle = Effect.succeed({ state: "active" } as const)

@@ -1,7 +1,7 @@
 import { HttpClient } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import * as Routes from "../src/internal/routes.js"
+import * as Routes from "../src/internal/http/routes.js"
 import * as Wire from "./wire.js"
 
 interface Operation {

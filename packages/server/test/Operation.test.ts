@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope, TestClock } from "effect"
 import { createServer } from "node:http"
 import { CheckpointStore, TinkerProtocol, TinkerServer } from "../src/index.js"
-import * as InProcess from "../src/internal/inProcess.js"
+import * as InProcess from "../src/internal/http/inProcess.js"
 import * as Wire from "./wire.js"
 
 const scrape = Effect.flatMap(HttpClient.get("http://tinker/metrics"), (reply) => reply.text)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
-import * as Slots from "../src/internal/slots.js"
+import * as Slots from "../src/internal/models/slots.js"
 
 /** Work that notes its name when it begins, and ends when told. */
 const makeWork = Effect.sync(() => {

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TensorData } from "effect-tinker"
 import { Dialect } from "../src/index.js"
-import * as Zstd from "../src/internal/zstd.js"
+import * as Zstd from "../src/internal/http/zstd.js"
 import * as Wire from "./wire.js"
 
 /** A frame as libzstd 1.5 writes it at level 3, of 2500 bytes: with its size, without checksum. */

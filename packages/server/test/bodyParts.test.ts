@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either } from "effect"
-import * as Http from "../src/internal/http.js"
-import * as Lifted from "../src/internal/liftedJson.js"
-import * as NumberLists from "../src/internal/numberLists.js"
-import * as ProtobufParts from "../src/internal/protobufParts.js"
+import * as Http from "../src/internal/http/http.js"
+import * as NumberLists from "../src/internal/http/numberLists.js"
+import * as ProtobufParts from "../src/internal/http/protobufParts.js"
+import * as Lifted from "../src/internal/resources/liftedJson.js"
 import { random } from "./badInput.js"
 import * as Wire from "./wire.js"
 

@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Either, FastCheck, Schema } from "effect"
 import { FuturesApi, SamplingApi, ServiceApi } from "effect-tinker"
-import { decode } from "../src/internal/leanDecoder.js"
+import { decode } from "../src/internal/fast/leanDecoder.js"
 
 const chunk = { type: "encoded_text", tokens: [1, 2, 3] }
 const sample = {

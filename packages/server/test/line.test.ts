@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { FastCheck } from "effect"
-import { Line, type Place } from "../src/internal/line.js"
+import { Line, type Place } from "../src/internal/fast/linkedQueue.js"
 
 it("gives the oldest of those that have not left, whichever left before, and lets each leave once", () => {
   const step = FastCheck.record({

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Either, FastCheck, Schema } from "effect"
 import { SamplingApi } from "effect-tinker"
-import * as PromptTokens from "../src/internal/promptTokens.js"
-import * as Question from "../src/internal/question.js"
+import * as PromptTokens from "../src/internal/fast/promptTokens.js"
+import * as Question from "../src/internal/resources/sampleBody.js"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Exit, Fiber, FiberRef } from "effect"
-import { start } from "../src/internal/start.js"
+import { start } from "../src/internal/fast/start.js"
 
 describe("what is started", () => {
   it.effect("is over at once where it need not wait, and goes on by itself where it must", () =>

@@ -1,0 +1,171 @@
+/** What a running server knows: models, samplers and the requests on their way. Shared by the handlers. */
+import * as Engine from "@effect-tinker/engine/Engine"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as CheckpointStore from "../../CheckpointStore.js"
+import * as Faults from "../../Faults.js"
+import * as Futures from "../../Futures.js"
+import type * as RequestQueue from "../../RequestQueue.js"
+import * as ServerJournal from "../../ServerJournal.js"
+import * as Sessions from "../../Sessions.js"
+import * as Keeping from "../records/journalWrites.js"
+import type * as LiveModel from "../records/liveModel.js"
+import * as Records from "../records/records.js"
+import * as WatchedStore from "../records/watchedStore.js"
+import * as Audit from "../resources/audit.js"
+import * as Usage from "../resources/usage.js"
+import type * as Completions from "./completions.js"
+import * as Presence from "./enginePresence.js"
+import * as Turns from "./keyedMutex.js"
+import * as Limits from "./limits.js"
+import type * as Work from "./work.js"
+
+export interface Model {
+  readonly id: string
+  readonly session: Sessions.Session
+  readonly scope: Scope.CloseableScope
+  readonly baseModel: Engine.BaseModel
+  readonly lora: Engine.LoraSpec
+  readonly userMetadata: Readonly<Record<string, unknown>> | undefined
+  /** Of the request that made it. */
+  readonly fingerprint: string
+  readonly queue: RequestQueue.Service
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number
+  /** Likewise. */
+  lastRequestAt: number
+  unloaded: boolean
+  /** Why it is not there any more, although it was not unloaded. */
+  readonly lost: string | undefined
+  /** Has it not be there any more. */
+  readonly lose: (why: string) => void
+  /** Gives it back to the engine where that does not have it. */
+  readonly ready: Effect.Effect<void, Work.WorkError>
+  /** Whether the engine has it. */
+  readonly isLoaded: boolean
+  readonly kept: LiveModel.Kept
+}
+
+export interface Sampler {
+  readonly id: string
+  readonly session: Sessions.Session
+  readonly baseModel: Engine.BaseModel
+  readonly modelPath: string | undefined
+  /** Which one was under that path when the sampler was made. */
+  readonly checkpoint: Records.Sampler["checkpoint"]
+  /** By sequence number. */
+  readonly requests: Map<string, SampleTicket>
+  readonly completions: Completions.Completions
+  /** Clients that have joined the one which made it. */
+  joinedClients: number
+  readonly lost: string | undefined
+  readonly ready: Effect.Effect<void, Work.WorkError>
+  /** Whether it has weights that have no path. */
+  readonly hasOwnWeights: boolean
+  /** Where those are kept. */
+  adapter: Records.Sampler["adapter"]
+}
+
+export interface SampleTicket {
+  readonly fingerprint: string
+  readonly requestId: string
+  /** How many are asked for. */
+  readonly sequences: number
+}
+
+export interface ServerState {
+  readonly engine: Engine.Service
+  readonly store: CheckpointStore.Service
+  /** Of checkpoints, removed ones too. */
+  readonly stays: ReadonlyArray<WatchedStore.Stay>
+  readonly usage: Usage.Usage
+  readonly audit: Audit.Audit
+  readonly sessions: Sessions.Service
+  readonly futures: Futures.Service
+  readonly models: Map<string, Model>
+  readonly samplers: Map<string, Sampler>
+  /** Why sessions, models and samplers of an earlier server are not there any more, by their ids. */
+  readonly lost: Map<string, string>
+  /** Of two samplers with one id, the second finds the first. */
+  readonly creating: Turns.Turns
+  /** Of the runs that copies of checkpoints have made. */
+  readonly projectsOfCopies: Map<string, string>
+  /** Copies by the keys of the requests for them. */
+  readonly copies: Map<string, { readonly body: string; readonly path: string }>
+  /** Samples that are being computed, by request; the end of their session ends them. */
+  readonly sampling: Map<string, Fiber.RuntimeFiber<void>>
+  readonly gate: (id: string) => RequestQueue.Gate
+  readonly limits: Limits.Limits
+  /** The server ends: what is not done then was not refused to anybody. */
+  hasEnded: boolean
+  readonly journal: ServerJournal.Service | undefined
+}
+
+export const make = (
+  options: Futures.Options & Sessions.Options & Limits.Options
+): Effect.Effect<
+  { readonly state: ServerState; readonly records: Records.Records | undefined },
+  never,
+  Engine.Engine | CheckpointStore.CheckpointStore | Scope.Scope
+> =>
+  Effect.gen(function*() {
+    const faults = yield* Effect.serviceOption(Faults.Faults)
+    const journal = Option.getOrUndefined(yield* Effect.serviceOption(ServerJournal.ServerJournal))
+    const records = journal === undefined ? undefined : yield* Effect.flatMap(journal.take, Records.read)
+    const audit = Audit.make(records?.audit, journal && Keeping.auditKeeper(journal))
+    const { stays, store } = yield* WatchedStore.make(
+      yield* CheckpointStore.CheckpointStore,
+      audit,
+      records?.removed.flatMap(Keeping.stayOf),
+      journal && Keeping.noteRemoved(journal)
+    )
+    const models = new Map<string, Model>()
+    const samplers = new Map<string, Sampler>()
+    const state: ServerState = {
+      engine: yield* Engine.Engine,
+      store,
+      stays,
+      usage: Usage.make(records?.usage),
+      audit,
+      sessions: yield* Sessions.make({
+        ...options,
+        onExpired: (session) => audit.note("session_expire", { session_id: session.id }),
+        onChange: journal && ((kept) => Keeping.sessionChanged(state, journal, kept)),
+        isEmpty: (session) => {
+          for (const model of models.values()) if (model.session === session && !model.unloaded) return false
+          for (const sampler of samplers.values()) if (sampler.session === session) return false
+          return true
+        },
+        restored: records?.sessions
+      }),
+      futures: Futures.make({
+        ...options,
+        onForgotten: (requestId) => {
+          const end = requestId.lastIndexOf(":")
+          samplers.get(requestId.slice(0, end))?.requests.delete(requestId.slice(end + 1))
+          if (journal !== undefined) void journal.unsafeCommit([Records.withoutResult(requestId)])
+        }
+      }),
+      models,
+      samplers,
+      lost: new Map(records?.lost),
+      creating: Turns.make(),
+      projectsOfCopies: new Map(
+        records?.copies.flatMap(({ projectId, runId }) => projectId === undefined ? [] : [[runId, projectId] as const])
+      ),
+      copies: new Map(
+        records?.copies.flatMap(({ request }) => request === undefined ? [] : [[request.key, request] as const])
+      ),
+      sampling: new Map<string, Fiber.RuntimeFiber<void>>(),
+      gate: Option.match(faults, { onNone: () => () => openGate, onSome: (faults) => faults.gate }),
+      limits: Limits.make(options),
+      hasEnded: false,
+      journal
+    }
+    yield* Effect.forkScoped(Presence.closeLost(state.engine, models))
+    return { state, records }
+  })
+
+const openGate: RequestQueue.Gate = { open: Effect.void, state: Effect.succeed(undefined) }

@@ -1,0 +1,106 @@
+/** How changes are written down, and what is of things that are neither models nor results. */
+import type * as Engine from "@effect-tinker/engine/Engine"
+import * as Safetensors from "@effect-tinker/engine/Safetensors"
+import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as CheckpointStore from "../../CheckpointStore.js"
+import type { ServerError } from "../../ServerError.js"
+import type { Change, Service as Journal } from "../../ServerJournal.js"
+import type * as Sessions from "../../Sessions.js"
+import * as Http from "../http/http.js"
+import * as Samplers from "../models/samplers.js"
+import type * as State from "../models/serverState.js"
+import type * as Audit from "../resources/audit.js"
+import * as LiveModel from "./liveModel.js"
+import * as Records from "./records.js"
+import type * as WatchedStore from "./watchedStore.js"
+
+export const auditKeeper = (journal: Journal): Audit.Keeper => ({
+  keep: (number, { at, details, event }) =>
+    Effect.ignore(journal.unsafeCommit([Records.audit({ number, at, event, details })])),
+  forget: (from, before) =>
+    Effect.ignore(
+      journal.unsafeCommit(Array.from({ length: before - from }, (_, i) => Records.withoutAudit(from + i)))
+    )
+})
+
+export const noteRemoved = (journal: Journal) => (info: CheckpointStore.Info, removedAt: number) => {
+  const { baseModel, createdAt, expiresAt, lora, owner, path, sizeBytes, step } = info
+  const at = { createdAt, expiresAt, removedAt }
+  const removed = { ...at, path: TinkerPath.format(path), baseModel, lora, step, sizeBytes, owner }
+  return Effect.ignore(journal.unsafeCommit([Records.removed(removed)]))
+}
+
+export const stayOf = ({ path, removedAt, ...info }: Records.Removed): ReadonlyArray<WatchedStore.Stay> =>
+  Either.match(TinkerPath.parse(path), {
+    onLeft: () => [],
+    onRight: (path) => [{ removedAt, info: { ...info, path, public: false, userMetadata: {} } }]
+  })
+
+export const modelRecord = (model: State.Model): Records.Model => {
+  const { baseModel, createdAt, fingerprint, id, lora, session, unloaded, userMetadata } = model
+  return { id, sessionId: session.id, baseModel: baseModel.name, lora, userMetadata, fingerprint, createdAt, unloaded }
+}
+
+export const samplerRecord = (sampler: State.Sampler): Records.Sampler => {
+  const { adapter, baseModel, checkpoint, id, joinedClients, modelPath, session } = sampler
+  return { id, sessionId: session.id, baseModel: baseModel.name, modelPath, adapter, checkpoint, joinedClients }
+}
+
+/** Keeps the weights of a sampler that have no path. */
+export const keepSampler = (
+  state: State.ServerState,
+  journal: Journal,
+  { baseModel, session }: State.Model,
+  { id, snapshot }: { readonly id: string; readonly snapshot: Engine.Snapshot }
+): Effect.Effect<Records.Sampler, ServerError> =>
+  Effect.gen(function*() {
+    const name = adapterName(id)
+    const file = yield* journal.writeState(name, Safetensors.encode(snapshot.weights))
+    const adapter = { lora: snapshot.lora, file }
+    const sampler = state.samplers.get(id)
+    if (sampler !== undefined) sampler.adapter = adapter
+    return { id, sessionId: session.id, baseModel: baseModel.name, modelPath: undefined, adapter, joinedClients: 0 }
+  })
+
+/** Takes back that a sampler is there whose weights could not be kept. */
+export const removeSampler = (state: State.ServerState, journal: Journal, id: string): Effect.Effect<void> =>
+  Effect.zipRight(Samplers.remove(state, id), journal.removeState(adapterName(id)))
+
+const adapterName = (samplerId: string): string => `${encodeURIComponent(samplerId)}.adapter`
+
+/** Of a session that has ended nothing is kept but that it was there, and its results for as long as all are kept. */
+export const sessionChanged = (
+  state: State.ServerState,
+  journal: Journal,
+  kept: Sessions.Kept
+): Effect.Effect<void, ServerError> =>
+  Effect.gen(function*() {
+    const changes: Array<Change> = [Records.session(kept)]
+    if (kept.status._tag === "Active") return yield* journal.unsafeCommit(changes)
+    const models = Array.from(state.models.values()).filter(({ session }) => session.id === kept.id)
+    const samplers = Array.from(state.samplers.values()).filter(({ session }) => session.id === kept.id)
+    for (const model of models) changes.push(...LiveModel.given(model))
+    for (const sampler of samplers) {
+      if (sampler.adapter !== undefined) {
+        changes.push(Records.sampler({ ...samplerRecord(sampler), adapter: undefined }))
+      }
+    }
+    yield* journal.unsafeCommit(changes)
+    for (const model of models) yield* LiveModel.removeFiles(journal, model.kept)
+    for (const { adapter } of samplers) if (adapter !== undefined) yield* journal.removeState(adapter.file.name)
+  })
+
+/** Waits until the changes are kept; what cannot be kept is not begun. */
+export const commit = (
+  state: State.ServerState,
+  changes: ReadonlyArray<Change>
+): Effect.Effect<void, Http.Refusal> =>
+  state.journal === undefined ? Effect.void : orUnavailable(state.journal.unsafeCommit(changes))
+
+export const orUnavailable = <A>(written: Effect.Effect<A, ServerError>): Effect.Effect<A, Http.Refusal> =>
+  Effect.mapError(
+    written,
+    ({ description }) => Http.refuse(503, `the server cannot write down what it must keep: ${description}`)
+  )

@@ -1,0 +1,222 @@
+/** Handlers of what an account has used, stored and done. */
+import { EventType } from "effect-tinker/AuditApi"
+import type { Prices } from "effect-tinker/UsageMeter"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Http from "../http/http.js"
+import type * as State from "../models/serverState.js"
+import type { Stay } from "../records/watchedStore.js"
+import * as Listing from "./listing.js"
+import * as Usage from "./usage.js"
+import * as Users from "./users.js"
+
+/** Where something was used, and by whom. */
+interface Place {
+  readonly projectId: string | undefined
+  readonly owner: Users.Owner
+}
+
+export interface PriceList {
+  /** By base model, US dollars for a million tokens. */
+  readonly tokens?: Readonly<Record<string, Pick<Prices, "training" | "prefill" | "sampled">>> | undefined
+  /** US dollars for a gigabyte that is stored for a month. */
+  readonly gigabyteMonth?: number | undefined
+}
+
+export const make = (state: State.ServerState, prices: PriceList) => {
+  const rateOf = (baseModel: string, kind: Usage.TokenKind): number | undefined => {
+    const rates = prices.tokens !== undefined && Object.hasOwn(prices.tokens, baseModel)
+      ? prices.tokens[baseModel]
+      : undefined
+    return rates?.[({ training: "training", sampling_prefill: "prefill", sampling_sample: "sampled" } as const)[kind]]
+  }
+
+  const placeOf = (runOrSession: string, owner?: Users.Owner): Place => {
+    const session = state.sessions.get(sessionOf(runOrSession))
+    return session === undefined
+      ? { projectId: state.projectsOfCopies.get(runOrSession), owner }
+      : { projectId: session.projectId, owner: session.owner }
+  }
+
+  /** Tells whose that is which was done something to: of sessions, or of copies, which are in none. */
+  const ownersOfEntries = () => {
+    const ofRuns = new Map(state.stays.map(({ info }) => [info.path.trainingRunId as string, info.owner]))
+    return ({ api_key_name, model_id, session_id }: Readonly<Record<string, unknown>>): Users.Owner => {
+      const id = String(session_id ?? model_id)
+      const session = state.sessions.get(sessionOf(id))
+      const owner = session === undefined ? ofRuns.get(id) : session.owner
+      // What is everybody's was still done by one of them.
+      if (owner === undefined && typeof api_key_name === "string") return api_key_name
+      return session === undefined && !ofRuns.has(id) ? nobody : owner
+    }
+  }
+
+  const usageEvents: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const window = yield* Http.decodeQuery(WindowQuery, request)
+      const from = yield* hourIn("starting_on", window.starting_on)
+      const before = yield* hourIn("ending_before", window.ending_before)
+      const now = yield* Clock.currentTimeMillis
+      if (from > now) return yield* Http.refuse(400, "starting_on is in the future")
+      if (before <= from || before - from > longestWindow) {
+        return yield* Http.refuse(400, "ending_before must be after starting_on, and by no more than 14 days")
+      }
+      const isMine = yield* Users.isMine
+      const data: Array<unknown> = []
+      const mentioned = new Set<string>()
+      const event = (
+        one: { readonly hour: number; readonly baseModel: string; readonly sessionId: string },
+        { owner, projectId }: Place,
+        info: Readonly<Record<string, unknown>>,
+        costs: Readonly<Record<string, number | undefined>>
+      ) => {
+        if (!isMine(owner)) return
+        mentioned.add(one.sessionId)
+        data.push({
+          bucket_start: Listing.timeOf(one.hour),
+          bucket_end: Listing.timeOf(one.hour + Usage.hourMillis),
+          base_model: one.baseModel,
+          user_id: Users.urnOf(owner),
+          user_name: Users.emailOf(owner),
+          session_id: one.sessionId,
+          project_id: projectId ?? null,
+          ...costs,
+          event_info: info
+        })
+      }
+      for (const count of state.usage.counts(from, before)) {
+        const rate = rateOf(count.baseModel, count.kind)
+        event(
+          count,
+          placeOf(count.sessionId),
+          {
+            type: count.kind,
+            token_count: count.tokens,
+            cached: count.kind === "sampling_prefill" ? false : undefined
+          },
+          {
+            estimated_cost_usd: rate && rate * count.tokens / 1e6,
+            effective_rate_usd_per_million_tokens: rate
+          }
+        )
+      }
+      for (const stay of state.stays) {
+        const { baseModel, createdAt, owner, path, sizeBytes } = stay.info
+        const sessionId = sessionOf(path.trainingRunId)
+        const place = placeOf(path.trainingRunId, owner)
+        const over = Math.min(endOf(stay, now), before)
+        if (createdAt >= from && createdAt < before) {
+          event(
+            { hour: Usage.hourOf(createdAt), baseModel, sessionId },
+            place,
+            { type: "checkpoint", count: 1 },
+            {}
+          )
+        }
+        for (let hour = Usage.hourOf(Math.max(createdAt, from)); hour < over; hour += Usage.hourMillis) {
+          const millis = Math.min(hour + Usage.hourMillis, over) - Math.max(hour, createdAt)
+          const gigabyteHours = sizeBytes / gigabyte * millis / Usage.hourMillis
+          event({ hour, baseModel, sessionId }, place, { type: "storage", gigabyte_hours: gigabyteHours }, {
+            estimated_cost_usd: prices.gigabyteMonth && prices.gigabyteMonth * gigabyteHours / hoursPerMonth,
+            effective_rate_usd_per_gigabyte_month: prices.gigabyteMonth
+          })
+        }
+      }
+      const sessions: Record<string, unknown> = {}
+      for (const id of mentioned) {
+        const session = state.sessions.get(id)
+        if (session !== undefined) sessions[id] = { user_metadata: Listing.textsOf(session.userMetadata) }
+      }
+      return Http.json({ data, sessions, cost_data_through: null })
+    })
+
+  const currentStorage: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { project_id } = yield* Http.decodeQuery(StorageQuery, request)
+      const isMine = yield* Users.isMine
+      const byPlace = new Map<string, Place & { count: number; bytes: number }>()
+      for (const info of yield* state.store.list) {
+        const place = placeOf(info.path.trainingRunId, info.owner)
+        if (!isMine(place.owner)) continue
+        if (project_id !== undefined && place.projectId !== project_id) continue
+        const key = JSON.stringify([place.projectId, place.owner])
+        const sum = byPlace.get(key) ?? { ...place, count: 0, bytes: 0 }
+        byPlace.set(key, { ...place, count: sum.count + 1, bytes: sum.bytes + info.sizeBytes })
+      }
+      return Http.json({
+        effective_rate_usd_per_gigabyte_month: prices.gigabyteMonth ?? null,
+        data: Array.from(byPlace.values(), ({ bytes, count, owner, projectId }) => ({
+          project_id: projectId ?? null,
+          org_user_urn: Users.urnOf(owner),
+          user_email: Users.emailOf(owner),
+          user_name: Users.emailOf(owner),
+          checkpoint_count: count,
+          size_bytes: bytes,
+          size_gigabytes: bytes / gigabyte,
+          estimated_monthly_cost_usd: prices.gigabyteMonth === undefined
+            ? null
+            : prices.gigabyteMonth * bytes / gigabyte
+        }))
+      })
+    })
+
+  const audit: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { day, event_type } = yield* Http.decodeQuery(AuditQuery, request)
+      const wanted = day ?? Listing.timeOf(yield* Clock.currentTimeMillis).slice(0, 10)
+      if (Number.isNaN(Date.parse(wanted))) return yield* Http.refuse(422, `${wanted} is no day`)
+      const isMine = yield* Users.isMine
+      const ownerOf = ownersOfEntries()
+      return Http.json({
+        entries: state.audit.entries
+          .filter(({ at, details, event }) =>
+            Listing.timeOf(at).startsWith(wanted)
+            && isMine(ownerOf(details))
+            && (event_type === "all" || event.startsWith(`${event_type.slice(0, -1)}_`))
+          )
+          .map(({ at, details, event }) => ({
+            timestamp: Listing.timeOf(at),
+            event,
+            event_details: details,
+            model_id: details.model_id ?? null,
+            tinker_path: details.tinker_path ?? null,
+            purpose: null
+          }))
+      })
+    })
+
+  return { usageEvents, currentStorage, audit }
+}
+
+export const WindowQuery = Schema.Struct({ starting_on: Schema.String, ending_before: Schema.String })
+
+export const StorageQuery = Schema.Struct({ project_id: Schema.optional(Schema.String) })
+
+export const AuditQuery = Schema.Struct({
+  event_type: Schema.optionalWith(EventType, { default: () => "all" as const }),
+  day: Schema.optional(Schema.String.pipe(Schema.pattern(/^\d{4}-\d\d-\d\d$/)))
+})
+
+const hourIn = (name: string, text: string): Effect.Effect<number, Http.Refusal> => {
+  const millis = Date.parse(text)
+  return Number.isNaN(millis) || millis % Usage.hourMillis !== 0
+    ? Http.refuse(400, `${name} must be a whole hour in UTC, as 2026-07-13T09:00:00Z`)
+    : Effect.succeed(millis)
+}
+
+/** Source: the Python SDK 0.38.0. */
+const longestWindow = 14 * 24 * Usage.hourMillis
+
+/** Source: the Python SDK 0.38.0. */
+const hoursPerMonth = 720
+
+const gigabyte = 1e9
+
+/** The owner of what is not known any more: no user is called so. */
+const nobody = ""
+
+/** The id of a run begins with that of its session, unless it is a copy. */
+const sessionOf = (runId: string): string => runId.split(":")[0]!
+
+const endOf = ({ info, removedAt }: Stay, now: number): number => Math.min(removedAt ?? now, info.expiresAt ?? now)

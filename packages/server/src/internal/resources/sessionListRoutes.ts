@@ -1,0 +1,180 @@
+/** Handlers of what is told about sessions, and of the projects that they are in. */
+import * as SessionsApi from "effect-tinker/SessionsApi"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as CheckpointStore from "../../CheckpointStore.js"
+import type * as Sessions from "../../Sessions.js"
+import * as Http from "../http/http.js"
+import type * as State from "../models/serverState.js"
+import * as Keeping from "../records/journalWrites.js"
+import * as Listing from "./listing.js"
+import * as Lookups from "./lookups.js"
+import * as Users from "./users.js"
+
+export const make = (state: State.ServerState) => {
+  const { sessions } = state
+
+  const sessionOf = (request: Http.Received) => Lookups.requireKnownSession(state, request.params.id ?? "")
+
+  const listSessions: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { limit, offset } = yield* Http.decodeQuery(SessionsQuery, request)
+      const isMine = yield* Users.isMine
+      const all = sessions.list().filter(({ owner }) => isMine(owner))
+      return Http.json({ sessions: all.slice(offset, offset + limit).map(({ id }) => id) })
+    })
+
+  const getSession: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      yield* Http.decodeQuery(ScopeQuery, request)
+      const session = yield* sessionOf(request)
+      const idsOf = (all: Iterable<State.Model | State.Sampler>) =>
+        Array.from(all).filter((one) => one.session.id === session.id).map(({ id }) => id)
+      return Http.json({
+        training_run_ids: idsOf(state.models.values()),
+        sampler_ids: idsOf(state.samplers.values()),
+        user_metadata: Listing.textsOf(session.userMetadata),
+        display_name: session.displayName ?? null
+      })
+    })
+
+  const assignProject: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { projectId } = yield* Http.decodeBody(SessionsApi.AssignProjectRequest, request)
+      if (projectId === "") return yield* Http.refuse(400, "project_id is missing")
+      const session = yield* sessionOf(request)
+      const current = session.projectId
+      if (current !== undefined && current !== projectId) {
+        return yield* Http.refuse(403, `the session ${session.id} is in another project, which it cannot leave`)
+      }
+      yield* Keeping.orUnavailable(sessions.assignProject(session, projectId))
+      yield* state.audit.note("session_assign_project", { session_id: session.id, project_id: projectId })
+      return Http.json({})
+    })
+
+  const search: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const wanted = yield* Http.decodeBody(SearchRequest, request)
+      const checkpoints = bySession(yield* state.store.list)
+      const isMine = yield* Users.isMine
+      const found: Array<Found> = []
+      for (const session of sessions.list()) {
+        if (!isMine(session.owner)) continue
+        const one = { session, status: session.status, projectId: session.projectId }
+        if (fits(wanted, one)) found.push(one)
+      }
+      found.sort((a, b) => -compare(placeOf(a.session), placeOf(b.session)))
+      const after = wanted.cursor && (yield* placeIn(wanted.cursor))
+      const rest = after === undefined ? found : found.filter(({ session }) => compare(placeOf(session), after) < 0)
+      const page = rest.slice(0, wanted.limit)
+      const last = page.at(-1)?.session
+      return Http.json({
+        sessions: page.map((one) => summaryJson(one, checkpoints.get(one.session.id) ?? [])),
+        next_cursor: last === undefined || rest.length <= page.length
+          ? null
+          : { last_created_at: Listing.timeOf(last.createdAt), last_session_id: last.id }
+      })
+    })
+
+  /** No traces are kept, so a job to export them fails at once, which tells clients not to ask again. */
+  const traceExport: Http.Handler = (request) =>
+    Effect.as(
+      sessionOf(request),
+      Http.json({ status: "failed", url: null, error: "this server keeps no traces of sessions" })
+    )
+
+  return { listSessions, getSession, assignProject, search, traceExport }
+}
+
+interface Found {
+  readonly session: Sessions.Session
+  readonly status: Sessions.Status
+  readonly projectId: string | undefined
+}
+
+export const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
+
+export const SessionsQuery = Schema.Struct({ ...Listing.page(20), access_scope: Listing.AccessScope })
+
+export const SearchRequest = Schema.Struct({
+  ...SessionsApi.SessionSearchRequest.fields,
+  userMetadata: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.String }), {
+    default: () => ({})
+  }).pipe(Schema.fromKey("user_metadata")),
+  owner: Schema.optionalWith(SessionsApi.SearchOwner, { default: () => ({ type: "own" as const }) }),
+  limit: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 200)), { default: () => 50 }),
+  cursor: Schema.optionalWith(
+    Schema.Struct({ last_created_at: Schema.String, last_session_id: Schema.String }),
+    { nullable: true }
+  )
+})
+
+const fits = (wanted: typeof SearchRequest.Type, { projectId, session, status }: Found): boolean => {
+  const { displayName, owner, projectIds, sessionId, statuses, userMetadata } = wanted
+  if (owner.type === "user" && !owner.ownerUrns.includes(Users.urnOf(session.owner))) return false
+  if (projectIds !== undefined && !projectIds.includes(projectId ?? noProject)) return false
+  if (statuses !== undefined && !statuses.some((query) => isOf(query, status))) return false
+  const metadata = Listing.textsOf(session.userMetadata)
+  if (!Object.entries(userMetadata).every(([name, value]) => metadata[name] === value)) return false
+  if (sessionId === undefined && displayName === undefined) return true
+  const name = session.displayName?.toLowerCase()
+  return session.id === sessionId
+    || (displayName !== undefined && name !== undefined
+      && displayName.toLowerCase().split(/\s+/).every((word) => name.includes(word)))
+}
+
+const isOf = (query: SessionsApi.StatusQuery, status: Sessions.Status): boolean =>
+  query.type === "client_finished"
+    ? status._tag === "Finished" && (query.reasons?.some((reason) => reason === status.reason) ?? true)
+    : status._tag === (query.type === "active" ? "Active" : query.type === "cancelled" ? "Expired" : undefined)
+
+/** Sessions that were made without one. */
+const noProject = "default"
+
+const placeOf = ({ createdAt, id }: Sessions.Session): readonly [number, string] => [createdAt, id]
+
+/** Where the page before has ended. */
+const placeIn = (
+  cursor: NonNullable<typeof SearchRequest.Type["cursor"]>
+): Effect.Effect<readonly [number, string], Http.Refusal> => {
+  const createdAt = Date.parse(cursor.last_created_at)
+  return Number.isNaN(createdAt)
+    ? Http.refuse(400, `cursor: last_created_at is ${cursor.last_created_at}, which is no time`)
+    : Effect.succeed([createdAt, cursor.last_session_id])
+}
+
+const compare = (a: readonly [number, string], b: readonly [number, string]): number =>
+  a[0] !== b[0] ? a[0] - b[0] : a[1] < b[1] ? -1 : a[1] > b[1] ? 1 : 0
+
+const summaryJson = (
+  { projectId, session, status }: Found,
+  checkpoints: ReadonlyArray<CheckpointStore.Info>
+) => ({
+  session_id: session.id,
+  created_at: Listing.timeOf(session.createdAt),
+  owner: Users.urnOf(session.owner),
+  project_id: projectId ?? noProject,
+  status: status._tag === "Active"
+    ? { type: "active" }
+    : status._tag === "Expired"
+    ? { type: "cancelled", detail: "its client was not heard of for too long" }
+    : { type: "client_finished", reason: { type: status.reason }, detail: status.detail ?? null },
+  checkpoints_count: checkpoints.length,
+  display_name: session.displayName ?? null,
+  user_metadata: Listing.textsOf(session.userMetadata),
+  checkpoint_storage_bytes: checkpoints.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+})
+
+/** The id of a run begins with that of its session. */
+const bySession = (
+  all: ReadonlyArray<CheckpointStore.Info>
+): ReadonlyMap<string, ReadonlyArray<CheckpointStore.Info>> => {
+  const found = new Map<string, Array<CheckpointStore.Info>>()
+  for (const info of all) {
+    const id = info.path.trainingRunId.split(":")[0]!
+    const known = found.get(id)
+    if (known === undefined) found.set(id, [info])
+    else known.push(info)
+  }
+  return found
+}

@@ -1,0 +1,129 @@
+/** Training requests in JSON, as clients wrote them before protobuf: the Python SDK up to 0.24.1. */
+import type { Datum } from "effect-tinker/Datum"
+import type * as TensorData from "effect-tinker/TensorData"
+import type { ForwardBackwardRequest } from "effect-tinker/TrainingApi"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Http from "../http/http.js"
+import * as Lifted from "./liftedJson.js"
+
+const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
+
+/** A tensor in JSON. Its numbers are looked at by {@link tensorOf} alone. */
+export const Tensor = Schema.Struct({
+  data: Lifted.Numbers,
+  dtype: Schema.Literal("int64", "float32"),
+  shape: nullish(Schema.Array(Schema.NonNegativeInt)),
+  sparse_crow_indices: nullish(Lifted.Numbers),
+  sparse_col_indices: nullish(Lifted.Numbers)
+})
+
+const Input = Schema.Struct({
+  data: Schema.Array(Schema.Struct({
+    model_input: Lifted.Input,
+    loss_fn_inputs: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Tensor }), { default: () => ({}) })
+  })),
+  loss_fn: Schema.String,
+  loss_fn_config: nullish(Schema.Record({ key: Schema.String, value: Schema.Union(Schema.Number, Schema.String) }))
+})
+
+const ids = { model_id: Schema.String, seq_id: Schema.Int }
+
+export const ForwardBackward = Schema.Struct({ ...ids, forward_backward_input: Input })
+
+export const Forward = Schema.Struct({ ...ids, forward_input: Input })
+
+/** The body of `forward_backward`, which always wants gradients. */
+export const decodeForwardBackward = (value: unknown): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>
+  Effect.flatMap(
+    Http.decode(ForwardBackward, value),
+    ({ forward_backward_input: input, ...ids }) => requestOf(ids, input, false)
+  )
+
+/** The body of `forward`. */
+export const decodeForward = (value: unknown): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>
+  Effect.flatMap(Http.decode(Forward, value), ({ forward_input: input, ...ids }) => requestOf(ids, input, true))
+
+const requestOf = (
+  ids: { readonly model_id: string; readonly seq_id: number },
+  input: typeof Input.Type,
+  forwardOnly: boolean
+): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>
+  Effect.try({
+    try: () => ({
+      modelId: ids.model_id,
+      seqId: ids.seq_id,
+      data: input.data.map((datum): Datum => ({
+        modelInput: datum.model_input,
+        lossFnInputs: renamed(datum.loss_fn_inputs, (tensor, name) => tensorOf(tensor, name))
+      })),
+      lossFn: input.loss_fn,
+      lossFnConfig: renamed(input.loss_fn_config ?? {}, (value) => value),
+      forwardOnly
+    }),
+    catch: (error) => Http.refuse(422, error instanceof Error ? error.message : String(error))
+  })
+
+/** Names that this server reads and that are others here. */
+const names = new Map([
+  ["target_tokens", "targetTokens"],
+  ["clip_low_threshold", "clipLowThreshold"],
+  ["clip_high_threshold", "clipHighThreshold"],
+  ["sequence_ratio_mask", "sequenceRatioMask"],
+  ["kl_coeff", "klCoeff"]
+])
+
+const ours = new Map(Array.from(names, ([wire, name]) => [name, wire]))
+
+/** Throws an `Error` at a name that is one of ours, which nobody else reads. */
+const renamed = <A, B>(record: Readonly<Record<string, A>>, f: (value: A, name: string) => B): Record<string, B> =>
+  Object.fromEntries(
+    Object.entries(record).map(([name, value]) => {
+      const wire = ours.get(name)
+      if (wire !== undefined) throw new Error(`${name} is no name of an input or a setting; ${wire} is`)
+      return [names.get(name) ?? name, f(value, name)]
+    })
+  )
+
+/** Throws an `Error` that names what is no number. */
+const tensorOf = (tensor: typeof Tensor.Type, name: string): TensorData.TensorData => {
+  const shape = tensor.shape ?? [tensor.data.length]
+  const { sparse_col_indices: columns, sparse_crow_indices: rows } = tensor
+  if ((rows === undefined) !== (columns === undefined)) throw new Error(`${name} has one of two kinds of indices`)
+  const sparse = rows === undefined || columns === undefined
+    ? undefined
+    : { crowIndices: integersOf(rows, `${name} rows`), colIndices: integersOf(columns, `${name} columns`) }
+  return tensor.dtype === "float32"
+    ? { dtype: "float32", data: floatsOf(tensor.data, name), shape, sparse }
+    : { dtype: "int64", data: integersOf(tensor.data, name), shape, sparse }
+}
+
+const floatsOf = (values: ArrayLike<unknown>, name: string): Float32Array => {
+  const floats = new Float32Array(values.length)
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]
+    if (typeof value !== "number") throw new Error(`${name}: element ${i} is no number`)
+    floats[i] = value
+  }
+  return floats
+}
+
+const integersOf = (values: ArrayLike<unknown>, name: string): BigInt64Array => {
+  const integers = new BigInt64Array(values.length)
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]
+    if (typeof value !== "number" || !Number.isSafeInteger(value)) {
+      throw new Error(`${name}: element ${i} is no whole number`)
+    }
+    integers[i] = BigInt(value)
+  }
+  return integers
+}
+
+export const tensorJson = ({ data, dtype, shape, sparse }: TensorData.TensorData) => ({
+  data: Array.from<number | bigint, number>(data, Number),
+  dtype,
+  shape,
+  sparse_crow_indices: sparse && Array.from(sparse.crowIndices, Number),
+  sparse_col_indices: sparse && Array.from(sparse.colIndices, Number)
+})

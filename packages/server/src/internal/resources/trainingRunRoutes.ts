@@ -1,0 +1,144 @@
+/** Handlers of what is told about training runs: models, and those of earlier servers whose checkpoints are there. */
+import type * as TinkerPath from "effect-tinker/TinkerPath"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as CheckpointStore from "../../CheckpointStore.js"
+import * as Http from "../http/http.js"
+import type * as State from "../models/serverState.js"
+import * as Listing from "./listing.js"
+import * as Users from "./users.js"
+
+export const make = (state: State.ServerState) => {
+  /** A run with its checkpoints, the oldest first; undefined when there is none. */
+  const runOf = (id: string, checkpoints: ReadonlyArray<CheckpointStore.Info>): Run | undefined => {
+    const model = state.models.get(id)
+    if (model !== undefined) {
+      const { baseModel, createdAt, lastRequestAt, lora, session, userMetadata } = model
+      return {
+        id,
+        checkpoints,
+        owner: session.owner,
+        baseModel: baseModel.name,
+        rank: lora.rank,
+        createdAt,
+        lastRequestAt,
+        projectId: session.projectId,
+        userMetadata: userMetadata === undefined ? null : Listing.textsOf(userMetadata)
+      }
+    }
+    const newest = checkpoints.at(-1)
+    return newest && {
+      id,
+      checkpoints,
+      owner: newest.owner,
+      baseModel: newest.baseModel,
+      rank: newest.lora.rank,
+      createdAt: checkpoints[0]!.createdAt,
+      lastRequestAt: newest.createdAt,
+      projectId: state.projectsOfCopies.get(id),
+      userMetadata: null
+    }
+  }
+
+  const requireRun = (request: Http.Received) =>
+    Effect.gen(function*() {
+      const id = request.params.id ?? ""
+      const checkpoints = (yield* state.store.list).filter(({ path }) => path.trainingRunId === id)
+      const run = runOf(id, checkpoints)
+      if (run === undefined) return yield* Http.refuse(404, `there is no training run ${id}`)
+      const visible = readable(run, yield* Users.isMine)
+      if (visible === undefined) yield* Users.requireMine(`the training run ${id}`, run.owner)
+      return visible ?? run
+    })
+
+  const listTrainingRuns: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { access_scope, limit, offset, project_id } = yield* Http.decodeQuery(RunsQuery, request)
+      const byRun = new Map<string, Array<CheckpointStore.Info>>()
+      for (const id of state.models.keys()) byRun.set(id, [])
+      for (const info of yield* state.store.list) {
+        const id = info.path.trainingRunId
+        const known = byRun.get(id)
+        if (known === undefined) byRun.set(id, [info])
+        else known.push(info)
+      }
+      const isMine = yield* Users.isMine
+      const runs: Array<Run> = []
+      for (const [id, checkpoints] of byRun) {
+        const whole = runOf(id, checkpoints)
+        if (whole === undefined || (project_id !== undefined && whole.projectId !== project_id)) continue
+        const run = access_scope === "accessible" || isMine(whole.owner) ? readable(whole, isMine) : undefined
+        if (run !== undefined) runs.push(run)
+      }
+      // Of those made in the same instant, the later one comes first too.
+      runs.reverse().sort((a, b) => b.createdAt - a.createdAt)
+      return Http.json({
+        training_runs: runs.slice(offset, offset + limit).map(runJson),
+        cursor: { offset, limit, total_count: runs.length }
+      })
+    })
+
+  const getTrainingRun: Http.Handler = (request) =>
+    Effect.zipRight(
+      Http.decodeQuery(ScopeQuery, request),
+      Effect.map(requireRun(request), (run) => Http.json(runJson(run)))
+    )
+
+  const listCheckpoints: Http.Handler = (request) =>
+    Effect.map(
+      requireRun(request),
+      ({ checkpoints }) =>
+        Http.json({
+          checkpoints: Listing.readableBy(request.headers, checkpoints).map(Listing.checkpointJson),
+          cursor: null
+        })
+    )
+
+  return { listTrainingRuns, getTrainingRun, listCheckpoints }
+}
+
+/** What there is to see of a run: of somebody else's, what is public; undefined when nothing is. */
+const readable = (run: Run, isMine: (owner: Users.Owner) => boolean): Run | undefined => {
+  if (isMine(run.owner)) return run
+  const checkpoints = run.checkpoints.filter((info) => info.public)
+  return checkpoints.length === 0 ? undefined : { ...run, checkpoints, projectId: undefined, userMetadata: null }
+}
+
+interface Run {
+  readonly id: string
+  readonly owner: Users.Owner
+  readonly checkpoints: ReadonlyArray<CheckpointStore.Info>
+  readonly baseModel: string
+  readonly rank: number
+  readonly createdAt: number
+  readonly lastRequestAt: number
+  readonly projectId: string | undefined
+  readonly userMetadata: Readonly<Record<string, string>> | null
+}
+
+export const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
+
+export const RunsQuery = Schema.Struct({
+  ...Listing.page(20),
+  access_scope: Listing.AccessScope,
+  project_id: Schema.optional(Schema.String)
+})
+
+const runJson = (run: Run) => {
+  const last = (type: TinkerPath.CheckpointType) => {
+    const found = run.checkpoints.findLast(({ path }) => path.checkpointType === type)
+    return found === undefined ? null : Listing.checkpointJson(found)
+  }
+  return {
+    training_run_id: run.id,
+    base_model: run.baseModel,
+    model_owner: run.owner ?? "local",
+    is_lora: true,
+    corrupted: false,
+    lora_rank: run.rank,
+    last_request_time: Listing.timeOf(run.lastRequestAt),
+    last_checkpoint: last("training"),
+    last_sampler_checkpoint: last("sampler"),
+    user_metadata: run.userMetadata
+  }
+}

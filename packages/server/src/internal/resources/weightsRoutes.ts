@@ -1,0 +1,307 @@
+/** Handlers of checkpoints that models make and are made of. */
+import type { LoraSpec } from "@effect-tinker/engine/Engine"
+import type { ModelId } from "effect-tinker/Identifiers"
+import * as ModelsApi from "effect-tinker/ModelsApi"
+import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as WeightsApi from "effect-tinker/WeightsApi"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type * as CheckpointStore from "../../CheckpointStore.js"
+import * as Http from "../http/http.js"
+import * as ModelQueue from "../models/modelQueue.js"
+import * as Models from "../models/models.js"
+import * as Samplers from "../models/samplers.js"
+import type * as State from "../models/serverState.js"
+import type * as Work from "../models/work.js"
+import * as AgeFiles from "../records/ageFiles.js"
+import * as CheckpointRoutes from "./checkpointRoutes.js"
+import * as Lookups from "./lookups.js"
+import * as Users from "./users.js"
+
+/** `userOf` tells whose a credential is, if it is one of this server's. */
+export const make = (
+  state: State.ServerState,
+  userOf: (credential: string) => Option.Option<Users.Owner>
+) => {
+  const { engine, store } = state
+
+  const pathOf = (
+    model: State.Model,
+    checkpointType: TinkerPath.CheckpointType,
+    wanted: { readonly path?: string | undefined; readonly seqId: number }
+  ): TinkerPath.TinkerPath => ({
+    trainingRunId: model.id as ModelId,
+    checkpointType,
+    name: wanted.path ?? String(wanted.seqId).padStart(6, "0")
+  })
+
+  const save = (
+    model: State.Model,
+    path: TinkerPath.TinkerPath,
+    { overwrite, recipients, ttlSeconds, userMetadata }: CheckpointStore.SaveOptions,
+    request: Http.Received
+  ) =>
+    Effect.gen(function*() {
+      yield* checkTtl(ttlSeconds)
+      const savedBy = Http.fingerprintOf(request)
+      const existing = yield* Effect.option(store.info(path))
+      // A server that was killed has saved it, and not told.
+      if (existing._tag === "Some" && existing.value.savedBy === savedBy) return existing.value
+      return yield* store.save(path, yield* engine.snapshot(model.id), {
+        overwrite,
+        ttlSeconds,
+        userMetadata,
+        savedBy,
+        owner: model.session.owner,
+        recipients
+      })
+    })
+
+  /**
+   * A save that waits may still take the name before this one: that becomes known when it runs. One that an earlier server
+   * did for the same request is this request's own.
+   */
+  const requireFree = (path: TinkerPath.TinkerPath, request: Http.Received): Effect.Effect<void, Http.Refusal> =>
+    Effect.matchEffect(store.info(path), {
+      onFailure: () => Effect.void,
+      onSuccess: ({ savedBy }) =>
+        savedBy !== undefined && savedBy === Http.fingerprintOf(request)
+          ? Effect.void
+          : Http.refuse(409, `the checkpoint ${TinkerPath.format(path)} exists already`)
+    })
+
+  const saveWeights = ModelQueue.handler(state, WeightsApi.SaveWeightsRequest, {
+    work: (wanted, model, request) =>
+      Effect.map(
+        save(model, pathOf(model, "training", wanted), wanted, request),
+        ({ path }) => ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights" })
+      ),
+    admit: (wanted, model, request) =>
+      wanted.overwrite ? Effect.void : requireFree(pathOf(model, "training", wanted), request)
+  })
+
+  const saveWeightsForSampler = ModelQueue.handler(state, WeightsApi.SaveWeightsForSamplerRequest, {
+    work: (wanted, model, request) =>
+      Effect.gen(function*() {
+        if (wanted.kind !== "snapshot" && wanted.kind !== "inflight") {
+          return yield* ModelQueue.userError(`kind is ${wanted.kind}; it must be snapshot or inflight`)
+        }
+        if (wanted.samplingSessionSeqId === undefined) {
+          if (wanted.kind === "inflight") return yield* ModelQueue.userError("weights of kind inflight have no name")
+          const { path } = yield* save(model, pathOf(model, "sampler", wanted), wanted, request)
+          return ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights_for_sampler" })
+        }
+        yield* checkTtl(wanted.ttlSeconds)
+        if (wanted.path !== undefined) {
+          return yield* ModelQueue.userError("either path or sampling_session_seq_id, not both")
+        }
+        const id = Samplers.idOf(model.session, wanted.samplingSessionSeqId)
+        // Weights in flight are these or newer ones, so these alone will do.
+        const snapshot = yield* engine.snapshot(model.id)
+        const { baseModel, session } = model
+        const isNew = yield* Samplers.create(state, { id, session, baseModel, snapshot, checkpoint: undefined })
+        if (!isNew) return yield* ModelQueue.userError(takenSampler(wanted.samplingSessionSeqId))
+        return {
+          ...ModelQueue.completed({ path: null, sampling_session_id: id, type: "save_weights_for_sampler" }),
+          sampler: { id, snapshot }
+        }
+      }),
+    admit: (wanted, model, request) =>
+      wanted.samplingSessionSeqId === undefined
+        ? requireFree(pathOf(model, "sampler", wanted), request)
+        : state.samplers.has(Samplers.idOf(model.session, wanted.samplingSessionSeqId))
+        ? Http.refuse(400, takenSampler(wanted.samplingSessionSeqId))
+        : Effect.void
+  })
+
+  const saveWeightsExternal = ModelQueue.handler(state, WeightsApi.SaveWeightsExternalRequest, {
+    work: (wanted, model, request) =>
+      Effect.gen(function*() {
+        const { ageEncryptionRecipients: recipients = [] } = wanted
+        yield* checkRecipients(recipients)
+        const options = recipients.length === 0 ? wanted : { ...wanted, recipients }
+        const { path, sizeBytes } = yield* save(model, pathOf(model, "external", wanted), options, request)
+        return ModelQueue.completed({
+          path: TinkerPath.format(path),
+          size_bytes: sizeBytes,
+          type: "save_weights_external"
+        })
+      }),
+    admit: (wanted, model, request) => requireFree(pathOf(model, "external", wanted), request)
+  })
+
+  /** Whose checkpoints a token opens, beside those of the one who asks. */
+  const ownerOfToken = (token: string | undefined): Effect.Effect<Users.Owner, Http.Refusal> =>
+    token === undefined ? Effect.succeed(undefined) : Option.match(userOf(token), {
+      onNone: () => Http.refuse(403, "weights_access_token is no key of this server"),
+      onSome: Effect.succeed
+    })
+
+  /** A checkpoint that may be read. */
+  const checkpointAt = (path: string, token: string | undefined) =>
+    Effect.gen(function*() {
+      const info = yield* Http.known(store.info(yield* Http.tinkerPath(path)))
+      yield* Users.requireReadable(path, info, yield* ownerOfToken(token))
+      return info
+    })
+
+  /** One that there is not is told of when the request's turn comes. */
+  const requireReadable = (path: string, token: string | undefined) =>
+    Effect.gen(function*() {
+      const owner = yield* ownerOfToken(token)
+      const info = yield* Effect.option(Effect.flatMap(TinkerPath.parse(path), store.info))
+      if (Option.isSome(info)) yield* Users.requireReadable(path, info.value, owner)
+    })
+
+  /** Into a model that has done nothing yet. */
+  const loadIntoModel = ModelQueue.handler(state, LoadIntoModelRequest, {
+    work: (wanted, model) =>
+      Effect.gen(function*() {
+        if (wanted.seqId !== 1) {
+          return yield* ModelQueue.userError(
+            `weights can be loaded by the first request of a model alone, and this is number ${wanted.seqId}`
+          )
+        }
+        const path = yield* ModelQueue.orUserError(
+          Either.mapLeft(TinkerPath.parse(wanted.path), (error) => error.description)
+        )
+        if (path.checkpointType !== "training") {
+          return yield* ModelQueue.userError(
+            `${wanted.path} is a ${path.checkpointType} checkpoint; training goes on from weights alone`
+          )
+        }
+        const snapshot = yield* store.load(path)
+        if (snapshot.baseModel !== model.baseModel.name) {
+          return yield* ModelQueue.userError(
+            `the checkpoint is of ${snapshot.baseModel}, the model of ${model.baseModel.name}`
+          )
+        }
+        if (snapshot.lora.rank !== model.lora.rank) {
+          return yield* ModelQueue.userError(
+            `the checkpoint has rank ${snapshot.lora.rank}, the model rank ${model.lora.rank}`
+          )
+        }
+        const differing = differingParts(snapshot.lora, model.lora)
+        if (differing !== undefined) return yield* ModelQueue.userError(differing)
+        yield* engine.restore(model.id, snapshot, { optimizer: wanted.optimizer })
+        return {
+          ...ModelQueue.completed({ path: wanted.path, model_id: model.id, type: "load_weights" }),
+          changed: "weights" as const
+        }
+      }),
+    admit: (wanted) => requireReadable(wanted.path, wanted.weightsAccessToken)
+  })
+
+  /** Makes the model by the same request. */
+  const createByLoading = (wanted: typeof CreateByLoadingRequest.Type, request: Http.Received) =>
+    Effect.gen(function*() {
+      const session = yield* Lookups.requireSession(state, wanted.sessionId)
+      const { baseModel: name, lora, path } = yield* checkpointAt(wanted.path, wanted.weightsAccessToken)
+      if (path.checkpointType !== "training") {
+        return yield* Http.refuse(
+          400,
+          `${wanted.path} is a ${path.checkpointType} checkpoint; training goes on from weights alone`
+        )
+      }
+      const baseModel = yield* Lookups.requireBaseModel(state, name)
+      if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
+        return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
+      }
+      yield* ModelQueue.requireAdamW(wanted.optimizerConfig)
+      return yield* Models.create(state, {
+        session,
+        modelSeqId: wanted.modelSeqId,
+        baseModel,
+        lora,
+        userMetadata: wanted.userMetadata,
+        request,
+        work: (modelId) =>
+          Effect.gen(function*() {
+            yield* engine.restore(modelId, yield* store.load(path), { optimizer: wanted.optimizer })
+            return {
+              ...ModelQueue.completed({ path: wanted.path, model_id: modelId, type: "load_weights" }),
+              changed: "weights" as const
+            }
+          })
+      })
+    })
+
+  const loadWeights: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const value = yield* Http.parseJson(request.body)
+      return Predicate.hasProperty(value, "session_id") && value.session_id !== null
+        ? yield* createByLoading(yield* Http.decode(CreateByLoadingRequest, value), request)
+        : yield* loadIntoModel(request)
+    })
+
+  const weightsInfo: Http.Handler = (request) =>
+    Effect.gen(function*() {
+      const { tinker_path } = yield* Http.decodeBody(WeightsInfoRequest, request)
+      const { baseModel, lora } = yield* checkpointAt(tinker_path, undefined)
+      return Http.json({
+        base_model: baseModel,
+        optimizer_config: { type: "adamw" },
+        is_lora: true,
+        lora_rank: lora.rank,
+        train_unembed: lora.trainUnembed,
+        train_mlp: lora.trainMlp,
+        train_attn: lora.trainAttn
+      })
+    })
+
+  return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo, ownerOfToken }
+}
+
+const takenSampler = (seqId: number): string =>
+  `sampling_session_seq_id ${seqId} of this session is taken by a sampler that is there already; take another number`
+
+export const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })
+
+export const LoadIntoModelRequest = Schema.Struct({
+  ...WeightsApi.LoadWeightsRequest.fields,
+  modelId: WeightsApi.SaveWeightsRequest.fields.modelId,
+  seqId: WeightsApi.SaveWeightsRequest.fields.seqId
+})
+
+export const CreateByLoadingRequest = Schema.Struct({
+  ...WeightsApi.LoadWeightsRequest.fields,
+  sessionId: ModelsApi.CreateModelRequest.fields.sessionId,
+  modelSeqId: ModelsApi.CreateModelRequest.fields.modelSeqId
+})
+
+const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, Work.UserError> => {
+  const invalid = ttlSeconds === undefined ? undefined : CheckpointRoutes.invalidTtl(ttlSeconds)
+  return invalid === undefined ? Effect.void : ModelQueue.userError(invalid)
+}
+
+const checkRecipients = (recipients: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    if (recipients.length > mostRecipients) {
+      return yield* ModelQueue.userError(
+        `age_encryption_recipients has ${recipients.length} recipients, and may have ${mostRecipients}`
+      )
+    }
+    const invalid = recipients.length === 0 ? undefined : yield* AgeFiles.firstInvalid(recipients)
+    if (invalid !== undefined) {
+      return yield* ModelQueue.userError(
+        `age_encryption_recipients[${invalid}] is no public key of age, which begins with age1; keys of SSH are not taken`
+      )
+    }
+  })
+
+/** Source: the Python SDK 0.38.0. */
+const mostRecipients = 10
+
+/** Which parts of the base model have an adapter, by their names on the wire. */
+const parts = [["train_attn", "trainAttn"], ["train_mlp", "trainMlp"], ["train_unembed", "trainUnembed"]] as const
+
+/** How the parts that a checkpoint has trained differ from those that a model trains, if they do. */
+const differingParts = (checkpoint: LoraSpec, model: LoraSpec): string | undefined => {
+  const differing = parts.filter(([, part]) => checkpoint[part] !== model[part])
+  if (differing.length === 0) return undefined
+  const flagsOf = (lora: LoraSpec) => differing.map(([name, part]) => `${name} ${lora[part]}`).join(", ")
+  return `the checkpoint has ${flagsOf(checkpoint)}, the model ${flagsOf(model)}`
+}
