@@ -28,7 +28,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as DiskTrouble from "./internal/http/diskTrouble.js"
 import { ofBytes } from "./internal/http/storedFile.js"
-import * as Turns from "./internal/models/keyedMutex.js"
+import * as KeyedMutex from "./internal/models/keyedMutex.js"
 import * as CheckpointFiles from "./internal/records/checkpointFiles.js"
 import { ServerError } from "./ServerError.js"
 
@@ -242,7 +242,7 @@ interface Backend {
 
 const make = (backend: Backend, existing: ReadonlyArray<Info>): Effect.Effect<Service> => {
   const infos = new Map(existing.map((info) => [TinkerPath.format(info.path), info]))
-  const turns = Turns.make()
+  const turns = KeyedMutex.make()
   const inTurn = <A, E>(path: TinkerPath.TinkerPath, effect: Effect.Effect<A, E>) =>
     turns(TinkerPath.format(path), effect)
 

@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import * as Line from "./internal/fast/linkedQueue.js"
+import * as LinkedQueue from "./internal/fast/linkedQueue.js"
 import { withNow } from "./internal/fast/now.js"
 
 /**
@@ -164,9 +164,9 @@ interface Entry {
   isFetched: boolean
   completedAt: number
   /** Among those that have an outcome, or that had one. */
-  age: Line.Place<Entry> | undefined
+  age: LinkedQueue.Place<Entry> | undefined
   /** Among those that were fetched and could be done again. */
-  fetchedAge: Line.Place<Entry> | undefined
+  fetchedAge: LinkedQueue.Place<Entry> | undefined
   /** That it takes there. */
   fetchedBytes: number
 }
@@ -199,11 +199,11 @@ export const make = (options: Options = {}): Service => {
   const maxUnannouncedBytes = options.maxUnannouncedBytes ?? 1_048_576
   const maxFetchedBytes = options.maxFetchedBytes ?? 64 * 2 ** 20
   const entries = new Map<string, Entry>()
-  const completed = new Line.Line<Entry>()
-  const fetched = new Line.Line<Entry>()
+  const completed = new LinkedQueue.LinkedQueue<Entry>()
+  const fetched = new LinkedQueue.LinkedQueue<Entry>()
   let fetchedBytes = 0
   let unfetched = 0
-  const expired = new Line.Line<Entry>()
+  const expired = new LinkedQueue.LinkedQueue<Entry>()
 
   const add = (requestId: string, status: Entry["status"]): Entry => {
     const entry: Entry = {

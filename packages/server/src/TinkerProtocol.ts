@@ -22,14 +22,14 @@ import * as Scope from "effect/Scope"
 import type { CheckpointStore } from "./CheckpointStore.js"
 import type * as Dialect from "./Dialect.js"
 import * as Faults from "./Faults.js"
-import { type Found, spoken } from "./internal/dialects/dialectMessage.js"
+import { type Found, withDialect } from "./internal/dialects/dialectMessage.js"
 import { after } from "./internal/fast/after.js"
 import * as Authentication from "./internal/http/authentication.js"
 import * as Body from "./internal/http/body.js"
 import * as ClientSettings from "./internal/http/clientSettings.js"
 import * as Http from "./internal/http/http.js"
 import * as OpenApi from "./internal/http/openApi.js"
-import * as Strangers from "./internal/http/originCheck.js"
+import * as OriginCheck from "./internal/http/originCheck.js"
 import * as PlannedFault from "./internal/http/plannedFault.js"
 import { ConnectionDropped } from "./internal/http/plannedFault.js"
 import * as Routes from "./internal/http/routes.js"
@@ -345,12 +345,12 @@ const makeAll = (options: Options, ownOrigin: string) =>
         }
         : { handler: checked(found.name), params: found.params, route: found.name }
     }
-    const spokenBy = (handler: Http.Handler) => spoken(handler, options.dialect, find)
+    const inDialect = (handler: Http.Handler) => withDialect(handler, options.dialect, find)
 
     const answerOf = (name: Routes.RouteName, one: Routes.Route) => {
       const { access = "session", method, path } = one
       const pattern = Routes.pathOf(one)
-      const handle = spokenBy(checked(name))
+      const handle = inDialect(checked(name))
       // A client that leaves must not leave half of what it asked for behind; a question alone may be dropped.
       const ended = waiting.has(name) ? identity : Effect.uninterruptible
       const settled = Effect.catchAllCause((cause: Cause.Cause<Http.Refusal>) => {
@@ -498,7 +498,7 @@ const makeAll = (options: Options, ownOrigin: string) =>
         ? Http.refuse(404, detail)
         : Http.refuse(405, `${detail}, but ${allowed.join()}`, { allow: allowed.join(", ") })
     }
-    const answerUnrouted = spokenBy(({ method, url }) => unrouted(method, url))
+    const answerUnrouted = inDialect(({ method, url }) => unrouted(method, url))
     const router = HttpRouter.fromIterable(routed).pipe(
       Effect.catchTag("RouteNotFound", ({ request }) => {
         const body = options.dialect === undefined
@@ -521,7 +521,7 @@ const makeAll = (options: Options, ownOrigin: string) =>
         )
       })
     )
-    const strangers = options.apiKeys === undefined ? Strangers.make(options.allowedHosts ?? []) : undefined
+    const strangers = options.apiKeys === undefined ? OriginCheck.make(options.allowedHosts ?? []) : undefined
     const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       const refused = strangers?.(request)
       if (refused !== undefined) return watched(request, "unknown", Effect.succeed(Http.refusal(refused)))

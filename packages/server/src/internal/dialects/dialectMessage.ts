@@ -11,7 +11,7 @@ import * as Http from "../http/http.js"
  * A handler whose requests and answers go through a dialect, refusals among them. What a dialect asks for by another method or
  * path than the request's own, the handler that `find` has for it answers.
  */
-export const spoken = (
+export const withDialect = (
   handler: Http.Handler,
   dialect: Dialect.Dialect | undefined,
   find: (method: string, path: string) => Found

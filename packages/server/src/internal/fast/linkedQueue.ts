@@ -2,7 +2,7 @@
  * Things in the order in which they came, any of which may leave. A `Map` does the same and keeps the places of those that left
  * until it grows, so whoever asks it for the oldest walks over all of them; and it hashes a key for each step.
  */
-export class Line<T> {
+export class LinkedQueue<T> {
   private first: Node<T> | undefined = undefined
   private last: Node<T> | undefined = undefined
   private count = 0
@@ -53,7 +53,7 @@ export interface Place<T> {
 
 interface Node<T> extends Place<T> {
   /** Undefined for one that has left. */
-  line: Line<T> | undefined
+  line: LinkedQueue<T> | undefined
   before: Node<T> | undefined
   after: Node<T> | undefined
 }

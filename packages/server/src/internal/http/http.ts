@@ -9,7 +9,7 @@ import type { Fault } from "../../Faults.js"
 import type { ServerError } from "../../ServerError.js"
 import * as LeanDecoder from "../fast/leanDecoder.js"
 import * as NumberLists from "./numberLists.js"
-import * as Misfits from "./schemaIssues.js"
+import * as SchemaIssues from "./schemaIssues.js"
 import { brief } from "./wording.js"
 
 /** The answer to a request that is not taken. */
@@ -223,7 +223,7 @@ export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Eithe
   Either.mapLeft(LeanDecoder.decode(schema, value), (error) =>
     refuse(
       422,
-      Misfits.of(error).map(({ message, path }) => ({ type: "value_error", loc: ["body", ...path], msg: message }))
+      SchemaIssues.of(error).map(({ message, path }) => ({ type: "value_error", loc: ["body", ...path], msg: message }))
     ))
 
 /** Numbers by which a client tells apart what it makes, which become parts of ids. */

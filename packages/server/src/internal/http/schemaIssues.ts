@@ -2,12 +2,12 @@
 import * as ParseResult from "effect/ParseResult"
 import { brief, maxTextLength } from "./wording.js"
 
-export interface Misfit {
+export interface SchemaIssue {
   readonly path: ReadonlyArray<PropertyKey>
   readonly message: string
 }
 
-export const of = ({ issue }: ParseResult.ParseError): ReadonlyArray<Misfit> =>
+export const of = ({ issue }: ParseResult.ParseError): ReadonlyArray<SchemaIssue> =>
   ParseResult.ArrayFormatter.formatIssueSync(sketched(issue)).map(({ message, path }) => ({
     path,
     message: brief(message)

@@ -11,7 +11,7 @@ import type { ServerError } from "../../ServerError.js"
 import type * as State from "./serverState.js"
 import type * as Work from "./work.js"
 
-export interface Presence {
+export interface EnginePresence {
   readonly isThere: () => boolean
   /** Why it cannot come back; nothing if it is there or can. */
   readonly lost: () => string | undefined
@@ -33,7 +33,7 @@ export const make = (
     readonly isKept: () => boolean
     readonly giveBack: Effect.Effect<void, Engine.EngineError | ServerError>
   }
-): Presence => {
+): EnginePresence => {
   const { giveBack, isKept } = options
   let { isLoaded, lost } = options
   const hasLost = () => engine.hasLost?.(what, id) === true

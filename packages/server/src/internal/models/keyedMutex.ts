@@ -2,9 +2,9 @@
 import * as Effect from "effect/Effect"
 
 /** By key. */
-export type Turns = <A, E, R>(key: string, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+export type KeyedMutex = <A, E, R>(key: string, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-export const make = (): Turns => {
+export const make = (): KeyedMutex => {
   const turns = new Map<string, { readonly semaphore: Effect.Semaphore; holders: number }>()
   return (key, effect) =>
     Effect.acquireUseRelease(

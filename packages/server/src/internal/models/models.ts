@@ -15,12 +15,12 @@ import type * as Sessions from "../../Sessions.js"
 import { after } from "../fast/after.js"
 import * as Failures from "../http/failures.js"
 import * as Http from "../http/http.js"
-import * as Keeping from "../records/journalWrites.js"
+import * as JournalWrites from "../records/journalWrites.js"
 import * as LiveModel from "../records/liveModel.js"
 import * as Records from "../records/records.js"
 import * as Audit from "../resources/audit.js"
 import * as Results from "../resources/results.js"
-import * as Presence from "./enginePresence.js"
+import * as EnginePresence from "./enginePresence.js"
 import * as Limits from "./limits.js"
 import type * as State from "./serverState.js"
 import * as Work from "./work.js"
@@ -68,7 +68,7 @@ export const create = (
       seqId: 0,
       request,
       work: options.work(id),
-      first: { record: Keeping.modelRecord(model), seed: lora.seed }
+      first: { record: JournalWrites.modelRecord(model), seed: lora.seed }
     })
   })
 
@@ -100,7 +100,7 @@ export const open = (
     )
     if (unloaded || lost !== undefined) yield* Scope.close(scope, Exit.void)
     const kept = LiveModel.emptyKept(progress)
-    const presence = Presence.make(state.engine, "model", id, {
+    const presence = EnginePresence.make(state.engine, "model", id, {
       isLoaded,
       lost,
       isKept: () => kept.progress?.weights !== undefined,
@@ -142,8 +142,8 @@ export const unload = (
     yield* Scope.close(model.scope, Exit.void)
     if (state.journal === undefined) return
     const at = yield* Clock.currentTimeMillis
-    yield* Keeping.commit(state, [
-      Records.model(Keeping.modelRecord(model)),
+    yield* JournalWrites.commit(state, [
+      Records.model(JournalWrites.modelRecord(model)),
       Records.result(
         {
           ownerId: model.id,
@@ -231,7 +231,7 @@ export const submit = (
       end: free
     })
     if (submission === "Accepted") state.limits.occupy(length)
-    if (journal !== undefined) yield* Keeping.orUnavailable(LiveModel.accepted(journal, model, seqId))
+    if (journal !== undefined) yield* JournalWrites.orUnavailable(LiveModel.accepted(journal, model, seqId))
     switch (submission) {
       case "Accepted":
         yield* register
@@ -262,7 +262,7 @@ const keepResult = (
   Effect.gen(function*() {
     const at = yield* Clock.currentTimeMillis
     const made = "sampler" in outcome ? outcome.sampler : undefined
-    const sampler = made && (yield* Keeping.keepSampler(state, journal, model, made))
+    const sampler = made && (yield* JournalWrites.keepSampler(state, journal, model, made))
     const usage = Work.countUsage(state, model, outcome, at)
     yield* LiveModel.keep(state.engine, journal, model, { ...request, at, changed: outcome.changed }, [
       resultOf(model, request, at, Results.toRecord(outcome), Results.bytesOf(outcome)),
@@ -292,7 +292,7 @@ const unkept = (
     const at = yield* Clock.currentTimeMillis
     const made = "sampler" in outcome ? outcome.sampler : undefined
     const { changed } = outcome
-    if (made !== undefined) yield* Keeping.removeSampler(state, journal, made.id)
+    if (made !== undefined) yield* JournalWrites.removeSampler(state, journal, made.id)
     else if (!journal.liveModels || (outcome._tag === "Completed" && changed === undefined)) {
       const small = Results.bytesOf(outcome) === undefined ? Results.toRecord(outcome) : { _tag: "Lost" } as const
       LiveModel.keepLater(journal, model, { seqId: request.seqId, at }, [

@@ -6,7 +6,7 @@ import * as Scope from "effect/Scope"
 import type * as Sessions from "../../Sessions.js"
 import * as LiveSampler from "../records/liveSampler.js"
 import * as Completions from "./completions.js"
-import * as Presence from "./enginePresence.js"
+import * as EnginePresence from "./enginePresence.js"
 import type * as State from "./serverState.js"
 
 /** The id of the sampling session with this number in its session. */
@@ -52,7 +52,7 @@ export const open = (
   Effect.gen(function*() {
     const requests = new Map<string, State.SampleTicket>()
     const { id, isLoaded, lost, ...rest } = options
-    const presence = Presence.make(state.engine, "sampler", id, {
+    const presence = EnginePresence.make(state.engine, "sampler", id, {
       isLoaded,
       lost,
       isKept: () => !sampler.hasOwnWeights || sampler.adapter !== undefined,

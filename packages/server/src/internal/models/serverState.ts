@@ -10,15 +10,15 @@ import * as Futures from "../../Futures.js"
 import type * as RequestQueue from "../../RequestQueue.js"
 import * as ServerJournal from "../../ServerJournal.js"
 import * as Sessions from "../../Sessions.js"
-import * as Keeping from "../records/journalWrites.js"
+import * as JournalWrites from "../records/journalWrites.js"
 import type * as LiveModel from "../records/liveModel.js"
 import * as Records from "../records/records.js"
 import * as WatchedStore from "../records/watchedStore.js"
 import * as Audit from "../resources/audit.js"
 import * as Usage from "../resources/usage.js"
 import type * as Completions from "./completions.js"
-import * as Presence from "./enginePresence.js"
-import * as Turns from "./keyedMutex.js"
+import * as EnginePresence from "./enginePresence.js"
+import * as KeyedMutex from "./keyedMutex.js"
 import * as Limits from "./limits.js"
 import type * as Work from "./work.js"
 
@@ -89,7 +89,7 @@ export interface ServerState {
   /** Why sessions, models and samplers of an earlier server are not there any more, by their ids. */
   readonly lost: Map<string, string>
   /** Of two samplers with one id, the second finds the first. */
-  readonly creating: Turns.Turns
+  readonly creating: KeyedMutex.KeyedMutex
   /** Of the runs that copies of checkpoints have made. */
   readonly projectsOfCopies: Map<string, string>
   /** Copies by the keys of the requests for them. */
@@ -114,12 +114,12 @@ export const make = (
     const faults = yield* Effect.serviceOption(Faults.Faults)
     const journal = Option.getOrUndefined(yield* Effect.serviceOption(ServerJournal.ServerJournal))
     const records = journal === undefined ? undefined : yield* Effect.flatMap(journal.take, Records.read)
-    const audit = Audit.make(records?.audit, journal && Keeping.auditKeeper(journal))
+    const audit = Audit.make(records?.audit, journal && JournalWrites.auditKeeper(journal))
     const { stays, store } = yield* WatchedStore.make(
       yield* CheckpointStore.CheckpointStore,
       audit,
-      records?.removed.flatMap(Keeping.stayOf),
-      journal && Keeping.noteRemoved(journal)
+      records?.removed.flatMap(JournalWrites.stayOf),
+      journal && JournalWrites.noteRemoved(journal)
     )
     const models = new Map<string, Model>()
     const samplers = new Map<string, Sampler>()
@@ -132,7 +132,7 @@ export const make = (
       sessions: yield* Sessions.make({
         ...options,
         onExpired: (session) => audit.note("session_expire", { session_id: session.id }),
-        onChange: journal && ((kept) => Keeping.sessionChanged(state, journal, kept)),
+        onChange: journal && ((kept) => JournalWrites.sessionChanged(state, journal, kept)),
         isEmpty: (session) => {
           for (const model of models.values()) if (model.session === session && !model.unloaded) return false
           for (const sampler of samplers.values()) if (sampler.session === session) return false
@@ -151,7 +151,7 @@ export const make = (
       models,
       samplers,
       lost: new Map(records?.lost),
-      creating: Turns.make(),
+      creating: KeyedMutex.make(),
       projectsOfCopies: new Map(
         records?.copies.flatMap(({ projectId, runId }) => projectId === undefined ? [] : [[runId, projectId] as const])
       ),
@@ -164,7 +164,7 @@ export const make = (
       hasEnded: false,
       journal
     }
-    yield* Effect.forkScoped(Presence.closeLost(state.engine, models))
+    yield* Effect.forkScoped(EnginePresence.closeLost(state.engine, models))
     return { state, records }
   })
 

@@ -3,7 +3,7 @@
  * with few.
  */
 import * as Effect from "effect/Effect"
-import { Line } from "../fast/linkedQueue.js"
+import { LinkedQueue } from "../fast/linkedQueue.js"
 
 export interface Slots {
   readonly limit: number
@@ -26,7 +26,7 @@ export interface Slot {
 
 export const make = (limit: number): Slots => {
   // In the order of their turns; a group without anyone waiting is not in it.
-  const groups = new Map<string, Line<() => void>>()
+  const groups = new Map<string, LinkedQueue<() => void>>()
   let taken = 0
   let waiting = 0
 
@@ -83,7 +83,7 @@ export const make = (limit: number): Slots => {
     private wait(begin: () => void): Effect.Effect<void> | undefined {
       // One may have become free since it was asked for.
       if (this.take()) return void begin()
-      const queue = groups.get(this.group) ?? new Line()
+      const queue = groups.get(this.group) ?? new LinkedQueue()
       groups.set(this.group, queue)
       const place = queue.add(() => {
         this.state = "held"

@@ -8,14 +8,14 @@ import type { Change, Service as Journal } from "../../ServerJournal.js"
 import type * as Sessions from "../../Sessions.js"
 import type * as Http from "../http/http.js"
 import * as Completions from "../models/completions.js"
-import * as Presence from "../models/enginePresence.js"
+import * as EnginePresence from "../models/enginePresence.js"
 import * as Models from "../models/models.js"
 import * as Samplers from "../models/samplers.js"
 import type * as State from "../models/serverState.js"
 import * as Audit from "../resources/audit.js"
 import * as Results from "../resources/results.js"
 import * as Damage from "./damage.js"
-import * as Keeping from "./journalWrites.js"
+import * as JournalWrites from "./journalWrites.js"
 import * as LiveModel from "./liveModel.js"
 import * as LiveSampler from "./liveSampler.js"
 import * as Records from "./records.js"
@@ -94,7 +94,7 @@ export const restore = (
       if (session === undefined) continue
       const sampler = yield* restoreSampler(state, journal, record, session, now)
       if (record.checkpoint === undefined && record.modelPath !== undefined) {
-        changes.push(Records.sampler(Keeping.samplerRecord(sampler)))
+        changes.push(Records.sampler(JournalWrites.samplerRecord(sampler)))
       }
     }
 
@@ -165,7 +165,7 @@ const noteLosses = (
     const lose = (what: "session" | "model" | "sampler", id: string) =>
       Effect.suspend(() => {
         if (state.lost.has(id)) return Effect.void
-        const reason = Presence.damaged(what)
+        const reason = EnginePresence.damaged(what)
         state.lost.set(id, reason)
         changes.push(Records.lost({ id, reason }))
         return Effect.logError(`the ${what} ${id} is lost, as pieces of the journal are damaged or gone`)
@@ -343,7 +343,7 @@ const whyLost = (
         yield* Effect.logError(
           `the model ${progress.modelId} is lost: ${journal.statePath(file.name)} is not as it was written`
         )
-        return Presence.damaged("model")
+        return EnginePresence.damaged("model")
       }
     }
     return undefined
@@ -396,7 +396,7 @@ const restoreSampler = (
       lost: baseModel === undefined
         ? `the server was started anew, without its base model ${record.baseModel}`
         : isGone
-        ? Presence.damaged("sampler")
+        ? EnginePresence.damaged("sampler")
         : undefined,
       isLoaded: false,
       hasOwnWeights: adapter !== undefined,

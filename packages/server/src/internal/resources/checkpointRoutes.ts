@@ -6,9 +6,9 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
 import * as Http from "../http/http.js"
-import * as Turns from "../models/keyedMutex.js"
+import * as KeyedMutex from "../models/keyedMutex.js"
 import type * as State from "../models/serverState.js"
-import * as Keeping from "../records/journalWrites.js"
+import * as JournalWrites from "../records/journalWrites.js"
 import * as Records from "../records/records.js"
 import * as Listing from "./listing.js"
 import * as Repeats from "./repeats.js"
@@ -95,7 +95,7 @@ export const make = (
         const projectId = wanted.destinationProjectId
         if (projectId !== undefined) state.projectsOfCopies.set(trainingRunId, projectId)
         const path = TinkerPath.format(copy)
-        yield* Keeping.commit(state, [
+        yield* JournalWrites.commit(state, [
           Records.copy({
             runId: trainingRunId,
             projectId,
@@ -109,7 +109,7 @@ export const make = (
     })
 
   /** Of two requests that come at once, the second finds the copy of the first. */
-  const copying = Turns.make()
+  const copying = KeyedMutex.make()
 
   const withoutKind: Http.Handler = (request) =>
     Http.refuse(400, `${request.params.name} is no id of a checkpoint; it is made of kind and name, as weights/0001`)

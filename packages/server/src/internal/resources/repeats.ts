@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Http from "../http/http.js"
-import * as Turns from "../models/keyedMutex.js"
+import * as KeyedMutex from "../models/keyedMutex.js"
 import * as Users from "./users.js"
 
 /** What the key stands for: that of another user is another one. A key has no line break. */
@@ -22,7 +22,7 @@ export interface Made<A> {
  * `valid`. The last thousand are remembered.
  */
 export const make = <A>(valid: (value: A) => boolean) => {
-  const turns = Turns.make()
+  const turns = KeyedMutex.make()
   const known = new Map<string, Made<A>>()
   return <E>(request: Http.Received, make: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.flatMap(FiberRef.get(Users.current), (owner) => {

@@ -22,12 +22,12 @@ import * as Samplers from "../models/samplers.js"
 import type * as State from "../models/serverState.js"
 import type * as Slots from "../models/slots.js"
 import * as Work from "../models/work.js"
-import * as Keeping from "../records/journalWrites.js"
+import * as JournalWrites from "../records/journalWrites.js"
 import * as LiveSampler from "../records/liveSampler.js"
 import * as Records from "../records/records.js"
 import * as Lookups from "./lookups.js"
 import * as Results from "./results.js"
-import * as Question from "./sampleBody.js"
+import * as SampleBody from "./sampleBody.js"
 import * as SampleScores from "./sampleScores.js"
 import * as TrainingData from "./trainingData.js"
 import * as Users from "./users.js"
@@ -78,7 +78,7 @@ export const make = (
   const keep = (sampler: State.Sampler): Effect.Effect<void, Http.Refusal> =>
     state.journal === undefined
       ? Effect.void
-      : Keeping.commit(state, [Records.sampler(Keeping.samplerRecord(sampler))])
+      : JournalWrites.commit(state, [Records.sampler(JournalWrites.samplerRecord(sampler))])
 
   const load = (modelPath: string) =>
     Effect.gen(function*() {
@@ -107,7 +107,7 @@ export const make = (
 
   const asample: Http.Handler = (request) =>
     Effect.flatMap(
-      Question.read(request.body),
+      SampleBody.read(request.body),
       ({ samplerId, seqId, wanted }) =>
         Effect.flatMap(Lookups.requireSampler(state, samplerId), (sampler) => {
           const fingerprint = Http.fingerprint(request.body)
@@ -173,7 +173,7 @@ export const make = (
     const begun = start(settled, (fiber) => {
       if (!isOver) state.sampling.set(requestId, fiber)
       const answer = acceptedSample(ticket)
-      return asked === undefined ? Effect.succeed(answer) : Effect.as(Keeping.orUnavailable(asked), answer)
+      return asked === undefined ? Effect.succeed(answer) : Effect.as(JournalWrites.orUnavailable(asked), answer)
     })
     return Effect.zipRight(submitted, begun)
   }

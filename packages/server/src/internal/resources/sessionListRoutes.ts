@@ -6,7 +6,7 @@ import type * as CheckpointStore from "../../CheckpointStore.js"
 import type * as Sessions from "../../Sessions.js"
 import * as Http from "../http/http.js"
 import type * as State from "../models/serverState.js"
-import * as Keeping from "../records/journalWrites.js"
+import * as JournalWrites from "../records/journalWrites.js"
 import * as Listing from "./listing.js"
 import * as Lookups from "./lookups.js"
 import * as Users from "./users.js"
@@ -47,7 +47,7 @@ export const make = (state: State.ServerState) => {
       if (current !== undefined && current !== projectId) {
         return yield* Http.refuse(403, `the session ${session.id} is in another project, which it cannot leave`)
       }
-      yield* Keeping.orUnavailable(sessions.assignProject(session, projectId))
+      yield* JournalWrites.orUnavailable(sessions.assignProject(session, projectId))
       yield* state.audit.note("session_assign_project", { session_id: session.id, project_id: projectId })
       return Http.json({})
     })

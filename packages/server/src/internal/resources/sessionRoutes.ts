@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import type { Session } from "../../Sessions.js"
 import * as Http from "../http/http.js"
 import type { ServerState } from "../models/serverState.js"
-import * as Keeping from "../records/journalWrites.js"
+import * as JournalWrites from "../records/journalWrites.js"
 import * as Lookups from "./lookups.js"
 import * as Repeats from "./repeats.js"
 import * as Users from "./users.js"
@@ -60,7 +60,7 @@ export const make = (
               { "retry-after": "30" }
             )
           }
-          const session = yield* Keeping.orUnavailable(state.sessions.create({
+          const session = yield* JournalWrites.orUnavailable(state.sessions.create({
             tags,
             userMetadata: userMetadata ?? {},
             displayName,
@@ -89,7 +89,7 @@ export const make = (
         yield* state.audit.note("session_finish", { session_id: session.id, reason: reason.type, detail })
       }
       // Again where it has ended and that could not be kept.
-      yield* Keeping.orUnavailable(state.sessions.finish(session, reason.type, detail))
+      yield* JournalWrites.orUnavailable(state.sessions.finish(session, reason.type, detail))
       return Http.json({})
     })
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Either, FastCheck, Schema } from "effect"
 import { SamplingApi } from "effect-tinker"
 import * as PromptTokens from "../src/internal/fast/promptTokens.js"
-import * as Question from "../src/internal/resources/sampleBody.js"
+import * as SampleBody from "../src/internal/resources/sampleBody.js"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -67,7 +67,7 @@ describe("the question for a sample", () => {
       FastCheck.property(prompt, params, other, spacing, (prompt, sampling_params, other, spacing) => {
         const fields = { sampling_session_id: "s:sample:0", seq_id: 7, prompt, sampling_params, ...other }
         const text = JSON.stringify(fields, null, spacing)
-        const question = Either.getOrThrow(Question.read(bytes(text)))
+        const question = Either.getOrThrow(SampleBody.read(bytes(text)))
         assert.deepStrictEqual(question, { samplerId: "s:sample:0", seqId: "7", wanted: whole(text) })
       }),
       { seed: 1, numRuns: 300 }
@@ -75,7 +75,7 @@ describe("the question for a sample", () => {
   })
 
   it("says what is wrong with a request whose tokens could be lifted", () => {
-    const refused = Either.getOrThrow(Either.flip(Question.read(bytes(`{"prompt":${textOf("[1,2]")}}`))))
+    const refused = Either.getOrThrow(Either.flip(SampleBody.read(bytes(`{"prompt":${textOf("[1,2]")}}`))))
     assert.strictEqual(refused.status, 422)
     assert.include(JSON.stringify(refused.detail), "sampling_params")
   })

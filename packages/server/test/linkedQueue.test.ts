@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { FastCheck } from "effect"
-import { Line, type Place } from "../src/internal/fast/linkedQueue.js"
+import { LinkedQueue, type Place } from "../src/internal/fast/linkedQueue.js"
 
 it("gives the oldest of those that have not left, whichever left before, and lets each leave once", () => {
   const step = FastCheck.record({
@@ -9,7 +9,7 @@ it("gives the oldest of those that have not left, whichever left before, and let
   })
   FastCheck.assert(
     FastCheck.property(FastCheck.array(step, { maxLength: 60 }), (steps) => {
-      const line = new Line<number>()
+      const line = new LinkedQueue<number>()
       const places: Array<Place<number>> = []
       let plain: Array<number> = []
       steps.forEach(({ what, which }, i) => {
