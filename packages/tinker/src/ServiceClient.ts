@@ -17,6 +17,7 @@ import * as FuturesApi from "./FuturesApi.js"
 import { ModelId, type SamplingSessionId } from "./Identifiers.js"
 import { kindOf, notOptions, optionIssues } from "./internal/callOptions.js"
 import { decodeValue } from "./internal/decodeJson.js"
+import * as IgnoredOptions from "./internal/ignoredOptions.js"
 import { isMissing } from "./internal/isMissing.js"
 import { annotate, operations } from "./internal/operation.js"
 import { retryConfigIssues } from "./internal/retryConfigIssues.js"
@@ -196,6 +197,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const { operation, telemetry } = yield* operations
   const warn = ThrottledWarning.make()
   const warnOfQueue = ThrottledWarning.make()
+  const tellIgnored = yield* IgnoredOptions.make
 
   /** What the server said of its models, if it was asked. */
   const known = new Map<string, typeof ServiceApi.SupportedModel.Type>()
@@ -320,6 +322,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
         issues.push({ field: "baseModel", description: `${options.baseModel} cannot be trained on this server.` })
       }
       yield* failOnIssues(name, issues)
+      yield* tellIgnored(name, "model", options)
       return yield* sessions.use((session) =>
         Effect.flatMap(
           createModel(session, name, options, loraConfig),
@@ -391,6 +394,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     Effect.gen(function*() {
       yield* failOnIssues(name, optionIssues(options, optimizer ? fromStateNames : [...fromStateNames, "optimizer"]))
       yield* TinkerPath.checkState(name, path, sessions.knownPaths)
+      yield* tellIgnored(name, "model", options)
       return yield* sessions.use((session) => {
         const load: Load = { session, name, path, optimizer, options }
         return loadsInSteps

@@ -22,6 +22,7 @@ import { kindOf, notOptions, optionIssues } from "./internal/callOptions.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
+import * as IgnoredOptions from "./internal/ignoredOptions.js"
 import { dataFault } from "./internal/inputShape.js"
 import { withLossSum } from "./internal/lossSum.js"
 import * as Monotonic from "./internal/monotonic.js"
@@ -263,6 +264,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const { operation } = yield* operations
     const watching = yield* observers
     const { metrics, telemetry } = watching
+    const tellIgnored = yield* IgnoredOptions.make
     const waiting: ApiFuture.Waiting = {
       futures,
       observers: watching,
@@ -597,7 +599,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         single({
           operation: stepName,
           requestType: "OptimStep",
-          prepare: Effect.suspend(() => failOnIssues(stepName, stepIssues(params, info.optimizerConfig.type))),
+          prepare: Effect.zipRight(
+            Effect.suspend(() => failOnIssues(stepName, stepIssues(params, info.optimizerConfig.type))),
+            tellIgnored(stepName, "step", params)
+          ),
           submit: (seqId, options) =>
             Effect.tap(
               training.optimStep({
@@ -619,7 +624,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         single({
           operation: "TrainingClient.saveState",
           requestType: "SaveWeights",
-          prepare: checkSave("TrainingClient.saveState", call, [...saveNames, "overwrite"]),
+          prepare: Effect.zipRight(
+            checkSave("TrainingClient.saveState", call, [...saveNames, "overwrite"]),
+            tellIgnored("TrainingClient.saveState", "save", call)
+          ),
           submit: (seqId, options) =>
             weights.saveWeights({
               modelId,
@@ -638,7 +646,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       saveWeightsForSampler: withOptions("TrainingClient.saveWeightsForSampler", saveNames, (call) =>
         saveForSampler(
           "TrainingClient.saveWeightsForSampler",
-          checkSave("TrainingClient.saveWeightsForSampler", call, saveNames),
+          Effect.zipRight(
+            checkSave("TrainingClient.saveWeightsForSampler", call, saveNames),
+            tellIgnored("TrainingClient.saveWeightsForSampler", "save", call)
+          ),
           { path: call.name, ttlSeconds: SaveFields.ttlSeconds(call), userMetadata: call.userMetadata },
           WeightsApi.SaveWeightsResponse,
           { checkpointType: "sampler", name: call.name }
