@@ -23,6 +23,7 @@ const install = (name) => {
     mkdirSync(folder, { recursive: true })
     const args = ["install", "--silent", "--no-save", "--ignore-scripts", "--prefix", folder, `${name}@${versions[name]}`]
     execFileSync("npm", args, { stdio: "inherit" })
+    if (!existsSync(binary)) throw new Error(`npm has none for ${process.platform} ${process.arch} that is known here`)
   }
   return binary
 }
@@ -109,8 +110,8 @@ const attempts = [
   ["node", "node", () => run(process.execPath, ["node.mjs"], options)],
   ["bun", "fetch", (bun) => run(bun, ["fetch.mjs"], options)],
   ["bun", "parts", (bun) => run(bun, ["parts.mjs"], options)],
-  ["deno", "fetch", (deno) => run(deno, ["run", "--allow-net", "--allow-env", "--no-remote", "fetch.mjs"], options)],
-  ["deno", "node", (deno) => run(deno, ["run", "--allow-all", "--no-remote", "node.mjs"], options)],
+  ["deno", "fetch", (deno) => run(deno, ["run", "--allow-net", "--allow-env", "--no-prompt", "--no-remote", "fetch.mjs"], options)],
+  ["deno", "node", (deno) => run(deno, ["run", "--allow-net", "--allow-env", "--allow-sys", "--allow-read", "--no-prompt", "--no-remote", "node.mjs"], options)],
   ["workerd", "fetch", async (workerd) => {
     let body
     await whileRunning(`exec '${workerd}' serve config.capnp`, `http://127.0.0.1:${socket}/`, options, async () => {
