@@ -70,7 +70,7 @@ export interface Options<S extends JournaledStep, I, R> {
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined
   /** True: goes on with other data than the run began with, and says so in a warning. Default false: they are refused. */
   readonly allowOtherData?: boolean | undefined
-  /** After so long without a sign of its owner a journal may be taken over; starting after a crash takes two thirds longer. */
+  /** After so long without a sign of its owner a journal may be taken over; starting after a crash takes as long. */
   readonly lease?: Duration.DurationInput | undefined
 }
 
@@ -91,8 +91,7 @@ const settingsIssues = (settings: Readonly<Record<string, unknown>>): ReadonlyAr
 /**
  * Takes the journal and makes its model: from the newest checkpoint that the server still has, or with `create`.
  *
- * Fails with `InUse` when another process is at it; when one may have died, it waits for the `lease` (15 seconds) and two thirds
- * of it more.
+ * Fails with `InUse` when another process is at it; waits for the `lease` (15 seconds) when one may have died.
  *
  * @since 0.1.0
  * @category constructors
