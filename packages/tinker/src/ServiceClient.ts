@@ -272,6 +272,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   ) =>
     Effect.gen(function*() {
       const { sessionId } = session
+      yield* tellIgnored(name, "model", options)
       const modelSeqId = yield* session.nextModelSeqId
       const submitted = yield* RetryPolicy.retry(
         models.createModel({
@@ -322,7 +323,6 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
         issues.push({ field: "baseModel", description: `${options.baseModel} cannot be trained on this server.` })
       }
       yield* failOnIssues(name, issues)
-      yield* tellIgnored(name, "model", options)
       return yield* sessions.use((session) =>
         Effect.flatMap(
           createModel(session, name, options, loraConfig),
@@ -339,6 +339,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const loadAtOnce = ({ name, optimizer, options, path, session }: Load) =>
     Effect.gen(function*() {
       const { sessionId } = session
+      yield* tellIgnored(name, "model", options)
       const modelSeqId = yield* session.nextModelSeqId
       const submitted = yield* RetryPolicy.retry(
         weights.loadWeights({
@@ -394,7 +395,6 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     Effect.gen(function*() {
       yield* failOnIssues(name, optionIssues(options, optimizer ? fromStateNames : [...fromStateNames, "optimizer"]))
       yield* TinkerPath.checkState(name, path, sessions.knownPaths)
-      yield* tellIgnored(name, "model", options)
       return yield* sessions.use((session) => {
         const load: Load = { session, name, path, optimizer, options }
         return loadsInSteps

@@ -568,6 +568,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             type: "save_weights_for_sampler",
             ...target
           }, options),
+        begins: tellIgnored(name, "save", { ttl: target.ttlSeconds, userMetadata: target.userMetadata }),
         result,
         saves
       })
@@ -599,10 +600,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         single({
           operation: stepName,
           requestType: "OptimStep",
-          prepare: Effect.zipRight(
-            Effect.suspend(() => failOnIssues(stepName, stepIssues(params, info.optimizerConfig.type))),
-            tellIgnored(stepName, "step", params)
-          ),
+          prepare: Effect.suspend(() => failOnIssues(stepName, stepIssues(params, info.optimizerConfig.type))),
           submit: (seqId, options) =>
             Effect.tap(
               training.optimStep({
@@ -616,7 +614,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                   hasGradient = false
                 })
             ),
-          begins: Effect.suspend(() => hasGradient ? Effect.void : warnOfFutileStep),
+          begins: Effect.zipRight(
+            tellIgnored(stepName, "step", params),
+            Effect.suspend(() => hasGradient ? Effect.void : warnOfFutileStep)
+          ),
           result: TrainingApi.OptimStepResponse,
           resent: resending
         }),
@@ -624,10 +625,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         single({
           operation: "TrainingClient.saveState",
           requestType: "SaveWeights",
-          prepare: Effect.zipRight(
-            checkSave("TrainingClient.saveState", call, [...saveNames, "overwrite"]),
-            tellIgnored("TrainingClient.saveState", "save", call)
-          ),
+          prepare: checkSave("TrainingClient.saveState", call, [...saveNames, "overwrite"]),
+          begins: tellIgnored("TrainingClient.saveState", "save", call),
           submit: (seqId, options) =>
             weights.saveWeights({
               modelId,
@@ -646,10 +645,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       saveWeightsForSampler: withOptions("TrainingClient.saveWeightsForSampler", saveNames, (call) =>
         saveForSampler(
           "TrainingClient.saveWeightsForSampler",
-          Effect.zipRight(
-            checkSave("TrainingClient.saveWeightsForSampler", call, saveNames),
-            tellIgnored("TrainingClient.saveWeightsForSampler", "save", call)
-          ),
+          checkSave("TrainingClient.saveWeightsForSampler", call, saveNames),
           { path: call.name, ttlSeconds: SaveFields.ttlSeconds(call), userMetadata: call.userMetadata },
           WeightsApi.SaveWeightsResponse,
           { checkpointType: "sampler", name: call.name }

@@ -260,19 +260,19 @@ it.scoped("options that SkyRL passes over are told once by the client that is gi
     ])
   })))
 
-it.scoped("a model that is made from a checkpoint on SkyRL tells what is passed over, too", () =>
+it.scoped("saves for sampling and models that are made from a checkpoint tell what SkyRL passes over, too", () =>
   inTime(Effect.gen(function*() {
     const { client } = yield* start(SkyRLDialect.make(), { serverProfile: "skyrl" })
     const warnings: Array<string> = []
     yield* Effect.gen(function*() {
-      const { path } = yield* Effect.flatMap(
-        create,
-        (training) => ApiFuture.flatten(training.saveState({ name: "kept" }))
-      )
       const service = yield* ServiceClient.ServiceClient
+      const training = yield* create
+      yield* ApiFuture.flatten(training.saveWeightsForSampler({ name: "weights", ttl: "1 day" }))
+      const { path } = yield* ApiFuture.flatten(training.saveState({ name: "kept" }))
       yield* service.createTrainingClientFromStateWithOptimizer(path, { userMetadata: { run: "7" } })
     }).pipe(Effect.provide(client), Effect.provide(passedOver(warnings)))
     assert.deepStrictEqual(warnings, [
+      "TrainingClient.saveWeightsForSampler: this kind of server passes over ttl",
       "ServiceClient.createTrainingClientFromStateWithOptimizer: this kind of server passes over userMetadata"
     ])
   })))
