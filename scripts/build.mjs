@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, relative, sep } from "node:path"
+import { annotate } from "./pure.mjs"
 
 execFileSync("node_modules/.bin/tsc", ["-b", "tsconfig.json"], { stdio: "inherit" })
 
@@ -35,6 +36,12 @@ for (const name of readdirSync("packages")) {
   }
 
   const { exports: _, private: _private, bin, ...manifest } = JSON.parse(readFileSync(`${from}/package.json`, "utf8"))
+  if (manifest.sideEffects === false) {
+    for (const file of readdirSync(dist, { recursive: true }).filter((file) => file.endsWith(".js"))) {
+      const module = join(dist, file)
+      writeFileSync(module, annotate(module, readFileSync(module, "utf8")))
+    }
+  }
   const entry = (module) => ({ types: `./${module}.d.ts`, default: `./${module}.js` })
   writeFileSync(
     `${dist}/package.json`,

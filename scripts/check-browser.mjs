@@ -1,4 +1,5 @@
-// The SDK for a browser: bundles it, fails on whatever only Node has, and runs the bundle where there is nothing of Node.
+// The SDK as it is published, for a browser: bundles it, fails on whatever only Node has, runs the bundle where there is nothing of Node,
+// and holds the size of a program that samples against a limit.
 import { build } from "esbuild"
 import { fileURLToPath } from "node:url"
 import vm from "node:vm"
@@ -6,7 +7,7 @@ import vm from "node:vm"
 const root = fileURLToPath(new URL("..", import.meta.url))
 
 const program = `
-import * as Tinker from "./packages/tinker/src/index.js"
+import * as Tinker from "./packages/tinker/dist/index.js"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
@@ -61,22 +62,34 @@ globalThis.result = Effect.runPromise(capabilities).then((capabilities) => ({
 }))
 `
 
-const { metafile, outputFiles: [bundle] } = await build({
-  stdin: { contents: program, resolveDir: root, loader: "js" },
-  bundle: true,
-  platform: "browser",
-  format: "iife",
-  target: "es2022",
-  minify: true,
-  write: false,
-  metafile: true,
-  logLevel: "error"
-})
+/** Most bytes of a bundled and minified program that samples. */
+const limit = 480_000
 
-// For a browser esbuild leaves some of Node's modules empty rather than to fail.
-const foreign = Object.keys(metafile.inputs).filter((input) => /^\(disabled\)|^node:/.test(input))
-for (const { imports } of Object.values(metafile.outputs)) foreign.push(...imports.map(({ path }) => path))
-if (foreign.length > 0) throw new Error(`the bundle needs what a browser lacks: ${foreign.join(", ")}`)
+const kilobytes = ({ bytes, ours }) =>
+  `${Math.round(bytes / 1000)} kB minified, of which ours ${Math.round(ours / 1000)}, the rest of Effect and others`
+
+const bundled = async (contents) => {
+  const { metafile, outputFiles: [{ text }] } = await build({
+    stdin: { contents, resolveDir: root, loader: "js" },
+    bundle: true,
+    platform: "browser",
+    format: "iife",
+    target: "es2022",
+    minify: true,
+    write: false,
+    metafile: true,
+    logLevel: "error"
+  })
+  // For a browser esbuild leaves some of Node's modules empty rather than to fail.
+  const foreign = Object.keys(metafile.inputs).filter((input) => /^\(disabled\)|^node:/.test(input))
+  const [{ bytes, imports, inputs }] = Object.values(metafile.outputs)
+  foreign.push(...imports.map(({ path }) => path))
+  if (foreign.length > 0) throw new Error(`the bundle needs what a browser lacks: ${foreign.join(", ")}`)
+  const ours = Object.entries(inputs).filter(([path]) => path.startsWith("packages/"))
+  return { text, bytes, ours: ours.reduce((sum, [, { bytesInOutput }]) => sum + bytesInOutput, 0) }
+}
+
+const bundle = await bundled(program)
 
 // What a page has of what the SDK and Effect use, and nothing else: no process, no Buffer, no require.
 const page = vm.createContext({
@@ -118,4 +131,26 @@ for (const [name, value] of Object.entries(expected)) {
 for (const name of ["datum", "tokens", "params", "response"]) {
   if (!(result[name] > 0)) throw new Error(`in a browser ${name} is ${JSON.stringify(result[name])}`)
 }
-console.log(`core in a browser: ${Math.round(bundle.contents.length / 1024)} KiB minified, no module of Node`)
+console.log(`all of the SDK, in a browser: ${kilobytes(bundle)}`)
+
+/** A program that samples, over a client that is made like this. */
+const sampling = (client) => `
+import * as ModelInput from "./packages/tinker/dist/ModelInput.js"
+import * as SamplingParams from "./packages/tinker/dist/SamplingParams.js"
+import * as ServiceClient from "./packages/tinker/dist/ServiceClient.js"
+import * as Tinker from "./packages/tinker/dist/Tinker.js"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+
+const sampled = Effect.gen(function*() {
+  const service = yield* ServiceClient.ServiceClient
+  const sampling = yield* service.createSamplingClient({ baseModel: "small" })
+  const prompt = ModelInput.fromTokens([1, 2, 3])
+  return yield* sampling.sample({ prompt, samplingParams: SamplingParams.make({ maxTokens: 4 }) })
+})
+globalThis.result = Effect.runPromise(Effect.provide(sampled, Layer.provide(${client}, FetchHttpClient.layer)))
+`
+const alone = await bundled(sampling("Tinker.layerService()"))
+console.log(`a program that samples: ${kilobytes(alone)}; with all clients: ${kilobytes(await bundled(sampling("Tinker.layer()")))}`)
+if (alone.bytes > limit) throw new Error(`a program that samples may take ${limit / 1000} kB`)

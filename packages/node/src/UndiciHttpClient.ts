@@ -31,7 +31,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Dispatcher } from "undici"
-import { ConnectionList, ConnectionPool, type Connections, type Handler } from "./internal/connections.js"
+import { ConnectionList, ConnectionPool, type Connections, type Handler, isWhole } from "./internal/connections.js"
 import { acceptEncoding, decompress } from "./internal/decompress.js"
 import { StreamedExchange } from "./internal/streamedExchange.js"
 import { StreamedResponse } from "./internal/streamedResponse.js"
@@ -85,7 +85,8 @@ const connectTimeoutOf = (options: Options): Effect.Effect<Duration.Duration, In
   })
 
 /**
- * A connection on which an empty 400 came is not used again: something before the server has refused it, not the request.
+ * A connection on which an empty 400 came is not used again: something before the server has refused it, not the request. Fails with
+ * `InvalidInputError` where an option cannot be right, and in runtimes that put something else in the place of undici.
  *
  * Closing the scope closes the connections; requests on them then belong to fibers that ended with the same scope.
  *
@@ -96,6 +97,15 @@ export const make = (
   options: Options = {}
 ): Effect.Effect<DirectHttpClient, InvalidInputError, Scope.Scope> =>
   Effect.gen(function*() {
+    if (!isWhole()) {
+      return yield* new InvalidInputError({
+        operation: "UndiciHttpClient",
+        field: "undici",
+        description:
+          "is replaced in this runtime, as Bun does it, by one that cannot send. Provide FetchHttpClient.layer of "
+          + "@effect/platform instead; the other layers of @effect-tinker/node can be had one by one."
+      })
+    }
     const proxyFor = yield* Proxy.make(options)
     const connecting = { proxyFor, timeout: Duration.toMillis(yield* connectTimeoutOf(options)) }
     const pools = new Map<Traffic, Connections>()

@@ -20,6 +20,7 @@ import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { answersInPlace } from "./internal/answersInPlace.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
+import * as IgnoredOptions from "./internal/ignoredOptions.js"
 import * as Monotonic from "./internal/monotonic.js"
 import { observers } from "./internal/observers.js"
 import { patienceFor, type Progress, shortestPatience, stuckAt } from "./internal/progress.js"
@@ -42,7 +43,7 @@ import * as SamplingParams from "./SamplingParams.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import type { Int64Tensor } from "./TensorData.js"
-import * as TinkerConfig from "./TinkerConfig.js"
+import type * as TinkerConfig from "./TinkerConfig.js"
 import {
   ApiResponseValidationError,
   type ApiStatusError,
@@ -245,13 +246,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const watching = yield* observers
     const { metrics, reporting, telemetry } = watching
     const warn = ThrottledWarning.make()
-    const { serverProfile: { ignoredSamplingParams } } = yield* TinkerConfig.TinkerConfig
-    const toldIgnored = new Set<string>()
-    const tellIgnored = (name: string, params: ReadonlyArray<string>) =>
-      Effect.suspend(() => {
-        for (const param of params) toldIgnored.add(param)
-        return Effect.logWarning(`${name}: this kind of server passes over ${params.join(", ")} of samplingParams`)
-      })
+    const tellIgnored = yield* IgnoredOptions.make
     // Of its own: that a queue stands still is told every minute, which would leave no room for it.
     const warnOfStuck = ThrottledWarning.make()
     const label = `sampler ${options.place.samplingSessionId}${baseModel === "" ? "" : ` of ${baseModel}`}`
@@ -554,11 +549,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         state: "not accepted yet",
         moves: 0
       }
-      const ignored = ignoredSamplingParams.filter((param) =>
-        !toldIgnored.has(param) && call.samplingParams[param] !== unchosen[param]
+      const answered = Effect.zipRight(
+        tellIgnored(name, "samplingParams", call.samplingParams),
+        once(name, call, retries, asked, watch)
       )
-      const sampled = once(name, call, retries, asked, watch)
-      const answered = ignored.length === 0 ? sampled : Effect.zipRight(tellIgnored(name, ignored), sampled)
       const underWay = isObserved ? progress.underWay(answered) : answered
       const limited = own === undefined ? underWay : own.withPermits(1)(underWay)
       const whole = sampleUseRetrieveFutures || !retries
@@ -646,9 +640,6 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         : Effect.succeed(SamplerHandle.encode(restored.handle))
     })
   })
-
-/** Parameters that say nothing. */
-const unchosen = { seed: undefined, stop: undefined, topK: -1, topP: 1 }
 
 const sampleName = "SamplingClient.sample"
 const logprobsName = "SamplingClient.computeLogprobs"

@@ -17,6 +17,7 @@ import * as FuturesApi from "./FuturesApi.js"
 import { ModelId, type SamplingSessionId } from "./Identifiers.js"
 import { kindOf, notOptions, optionIssues } from "./internal/callOptions.js"
 import { decodeValue } from "./internal/decodeJson.js"
+import * as IgnoredOptions from "./internal/ignoredOptions.js"
 import { isMissing } from "./internal/isMissing.js"
 import { annotate, operations } from "./internal/operation.js"
 import { retryConfigIssues } from "./internal/retryConfigIssues.js"
@@ -196,6 +197,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const { operation, telemetry } = yield* operations
   const warn = ThrottledWarning.make()
   const warnOfQueue = ThrottledWarning.make()
+  const tellIgnored = yield* IgnoredOptions.make
 
   /** What the server said of its models, if it was asked. */
   const known = new Map<string, typeof ServiceApi.SupportedModel.Type>()
@@ -270,6 +272,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   ) =>
     Effect.gen(function*() {
       const { sessionId } = session
+      yield* tellIgnored(name, "model", options)
       const modelSeqId = yield* session.nextModelSeqId
       const submitted = yield* RetryPolicy.retry(
         models.createModel({
@@ -336,6 +339,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const loadAtOnce = ({ name, optimizer, options, path, session }: Load) =>
     Effect.gen(function*() {
       const { sessionId } = session
+      yield* tellIgnored(name, "model", options)
       const modelSeqId = yield* session.nextModelSeqId
       const submitted = yield* RetryPolicy.retry(
         weights.loadWeights({

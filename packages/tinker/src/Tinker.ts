@@ -37,20 +37,25 @@ import * as TrainingApi from "./TrainingApi.js"
 import * as TrainingRunsApi from "./TrainingRunsApi.js"
 import * as WeightsApi from "./WeightsApi.js"
 
-const resources = Layer.mergeAll(
+/** What is asked for to train and to sample. */
+const ofSessions = Layer.mergeAll(
   ServiceApi.layer,
   ModelsApi.layer,
   TrainingApi.layer,
   SamplingApi.layer,
   WeightsApi.layer,
+  FuturesApi.layer,
+  TelemetryApi.layer
+)
+
+const resources = Layer.mergeAll(
+  ofSessions,
   CheckpointsApi.layer,
   TrainingRunsApi.layer,
   SessionsApi.layer,
   BillingApi.layer,
   AuditApi.layer,
-  ApiKeyApi.layer,
-  FuturesApi.layer,
-  TelemetryApi.layer
+  ApiKeyApi.layer
 )
 
 const mechanics = Layer.mergeAll(DispatchLimiter.layer, SampleCancellation.layer).pipe(
@@ -105,6 +110,29 @@ export const layerFromEnv: Layer.Layer<
   ConfigError | InvalidInputError,
   HttpClient.HttpClient
 > = composed.pipe(Layer.provide(TinkerConfig.layerFromEnv), Layer.provideMerge(TinkerConfig.layerLogFromEnv))
+
+const service: Layer.Layer<
+  ServiceClient.ServiceClient,
+  InvalidInputError,
+  HttpClient.HttpClient | TinkerConfig.TinkerConfig
+> = ServiceClient.layer.pipe(
+  Layer.provide(mechanics),
+  Layer.provide(ofSessions),
+  Layer.provide(TinkerHttpClient.layer),
+  Layer.provide(Credentials.layer)
+)
+
+/**
+ * The `ServiceClient` alone, as {@link layer} makes it, for programs that are sent over a network, as to browsers: bundlers leave out the
+ * clients that are not in it.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerService = (
+  options: TinkerConfig.Options = {}
+): Layer.Layer<ServiceClient.ServiceClient, InvalidInputError, HttpClient.HttpClient> =>
+  Layer.provide(service, TinkerConfig.layer(options))
 
 const ownSession: Layer.Layer<
   CheckpointDownload.OwnSession,

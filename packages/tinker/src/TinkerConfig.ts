@@ -96,8 +96,9 @@ export interface Options {
   readonly parity?: Parity | undefined
   /**
    * What kind of server it is, where it does not say itself: `open-rl` does a repeated training request twice, so that passes and
-   * steps are sent once, and fail with `OutcomeUnknownError` when their answer is lost. Environment: `TINKER_SERVER_PROFILE`.
-   * Default `tinker`: repeated requests are known by their numbers.
+   * steps are sent once, and fail with `OutcomeUnknownError` when their answer is lost. Of it and of `skyrl` is known which options
+   * they pass over, so that clients tell. Environment: `TINKER_SERVER_PROFILE`. Default `tinker`: repeated requests are known by
+   * their numbers, and no option is passed over.
    */
   readonly serverProfile?: keyof typeof serverProfiles | undefined
   /**
@@ -143,8 +144,20 @@ export type Parity = "python" | "beam"
 export interface ServerProfile {
   /** Whether a training request that is sent again is known by its number, and done once. */
   readonly recognizesRepeats: boolean
-  /** Sampling parameters that are passed over; a client that is given one says so once. */
-  readonly ignoredSamplingParams: ReadonlyArray<"seed" | "stop" | "topK" | "topP">
+  /**
+   * Options that are passed over, by what they are of, each with the value that counts instead. A client that is given another says so
+   * once.
+   */
+  readonly ignoredOptions: {
+    /** Of a model that is made. */
+    readonly model?: Readonly<Record<string, unknown>>
+    /** Of a step of the optimizer. */
+    readonly step?: Readonly<Record<string, unknown>>
+    /** Of a save. */
+    readonly save?: Readonly<Record<string, unknown>>
+    /** Of a sample. */
+    readonly samplingParams?: Readonly<Record<string, unknown>>
+  }
 }
 
 /**
@@ -154,8 +167,19 @@ export interface ServerProfile {
  * @category config
  */
 export const serverProfiles = {
-  tinker: { recognizesRepeats: true, ignoredSamplingParams: [] },
-  "open-rl": { recognizesRepeats: false, ignoredSamplingParams: ["seed", "stop", "topK", "topP"] }
+  tinker: { recognizesRepeats: true, ignoredOptions: {} },
+  skyrl: {
+    recognizesRepeats: true,
+    ignoredOptions: {
+      model: { trainAttn: true, trainMlp: true, trainUnembed: false, userMetadata: undefined },
+      step: { gradClipNorm: 0 },
+      save: { ttl: undefined, overwrite: false, userMetadata: undefined }
+    }
+  },
+  "open-rl": {
+    recognizesRepeats: false,
+    ignoredOptions: { samplingParams: { seed: undefined, stop: undefined, topK: -1, topP: 1 } }
+  }
 } as const satisfies Record<string, ServerProfile>
 
 /**

@@ -22,6 +22,7 @@ import { kindOf, notOptions, optionIssues } from "./internal/callOptions.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
+import * as IgnoredOptions from "./internal/ignoredOptions.js"
 import { dataFault } from "./internal/inputShape.js"
 import { withLossSum } from "./internal/lossSum.js"
 import * as Monotonic from "./internal/monotonic.js"
@@ -263,6 +264,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const { operation } = yield* operations
     const watching = yield* observers
     const { metrics, telemetry } = watching
+    const tellIgnored = yield* IgnoredOptions.make
     const waiting: ApiFuture.Waiting = {
       futures,
       observers: watching,
@@ -566,6 +568,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             type: "save_weights_for_sampler",
             ...target
           }, options),
+        begins: tellIgnored(name, "save", { ttl: target.ttlSeconds, userMetadata: target.userMetadata }),
         result,
         saves
       })
@@ -611,7 +614,10 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                   hasGradient = false
                 })
             ),
-          begins: Effect.suspend(() => hasGradient ? Effect.void : warnOfFutileStep),
+          begins: Effect.zipRight(
+            tellIgnored(stepName, "step", params),
+            Effect.suspend(() => hasGradient ? Effect.void : warnOfFutileStep)
+          ),
           result: TrainingApi.OptimStepResponse,
           resent: resending
         }),
@@ -620,6 +626,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           operation: "TrainingClient.saveState",
           requestType: "SaveWeights",
           prepare: checkSave("TrainingClient.saveState", call, [...saveNames, "overwrite"]),
+          begins: tellIgnored("TrainingClient.saveState", "save", call),
           submit: (seqId, options) =>
             weights.saveWeights({
               modelId,

@@ -204,24 +204,97 @@ it.scoped("a path of weights for sampling that SkyRL gave is good for another pr
     }).pipe(Effect.provide(client))
   })))
 
+/** What the program is warned of that a server passes over. */
+const passedOver = (warnings: Array<string>) =>
+  Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ logLevel, message }) => {
+      if (logLevel._tag === "Warning" && String(message).includes("passes over")) warnings.push(String(message))
+    })
+  )
+
 it.scoped("parameters that Open-RL passes over are told once, and those that say nothing are not", () =>
   inTime(Effect.gen(function*() {
     const { client } = yield* start(OpenRLDialect.make(), { serverProfile: "open-rl" })
     const warnings: Array<string> = []
-    const logger = Logger.make(({ logLevel, message }) => {
-      if (logLevel._tag === "Warning") warnings.push(String(message))
-    })
-    const ignored = Effect.map(Effect.void, () => warnings.filter((warning) => warning.includes("passes over")))
     yield* Effect.gen(function*() {
       const sampling = yield* Effect.flatMap(create, (training) => training.saveWeightsAndGetSamplingClient())
       const ask = (params: Parameters<typeof SamplingParams.make>[0]) =>
         sampling.sample({ prompt: ModelInput.fromTokens([1, 2]), samplingParams: SamplingParams.make(params) })
       yield* ask({ maxTokens: 2 })
-      assert.deepStrictEqual(yield* ignored, [])
+      assert.deepStrictEqual(warnings, [])
       yield* ask({ maxTokens: 2, seed: 1, topP: 0.5 })
       yield* ask({ maxTokens: 2, seed: 2 })
-      assert.deepStrictEqual(yield* ignored, [
+      assert.deepStrictEqual(warnings, [
         "SamplingClient.sample: this kind of server passes over seed, topP of samplingParams"
       ])
-    }).pipe(Effect.provide(client), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+    }).pipe(Effect.provide(client), Effect.provide(passedOver(warnings)))
+  })))
+
+/** Uses every option that SkyRL passes over, each in two calls. */
+const useAll = Effect.gen(function*() {
+  const service = yield* ServiceClient.ServiceClient
+  const model = { baseModel: "bigram", rank: 16, trainMlp: false, userMetadata: { run: "7" } }
+  yield* service.createLoraTrainingClient(model)
+  const training = yield* service.createLoraTrainingClient({ ...model, trainAttn: false, trainUnembed: true })
+  for (const gradClipNorm of [1, 2]) {
+    yield* pass(training)
+    yield* ApiFuture.flatten(training.optimStep(AdamParams.make({ gradClipNorm })))
+  }
+  const options = { ttl: "1 day", userMetadata: { step: "2" } } as const
+  const { path } = yield* ApiFuture.flatten(training.saveState({ ...options, name: "kept", overwrite: true }))
+  yield* ApiFuture.flatten(training.saveWeightsForSampler({ ...options, name: "weights" }))
+  return yield* service.createTrainingClientFromState(path, { ...model, trainAttn: false })
+})
+
+it.scoped("options that SkyRL passes over are told once by the client that is given them", () =>
+  inTime(Effect.gen(function*() {
+    const { client } = yield* start(SkyRLDialect.make(), { serverProfile: "skyrl" })
+    const warnings: Array<string> = []
+    yield* useAll.pipe(Effect.provide(client), Effect.provide(passedOver(warnings)))
+    const ignored = "this kind of server passes over"
+    assert.deepStrictEqual(warnings, [
+      `ServiceClient.createLoraTrainingClient: ${ignored} trainMlp, userMetadata`,
+      `ServiceClient.createLoraTrainingClient: ${ignored} trainAttn, trainUnembed`,
+      `TrainingClient.optimStep: ${ignored} gradClipNorm`,
+      `TrainingClient.saveState: ${ignored} ttl, overwrite, userMetadata`
+    ])
+  })))
+
+it.scoped("saves for sampling and models that are made from a checkpoint tell what SkyRL passes over, too", () =>
+  inTime(Effect.gen(function*() {
+    const { client } = yield* start(SkyRLDialect.make(), { serverProfile: "skyrl" })
+    const warnings: Array<string> = []
+    yield* Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const training = yield* create
+      yield* ApiFuture.flatten(training.saveWeightsForSampler({ name: "weights", ttl: "1 day" }))
+      const { path } = yield* ApiFuture.flatten(training.saveState({ name: "kept" }))
+      yield* service.createTrainingClientFromStateWithOptimizer(path, { userMetadata: { run: "7" } })
+    }).pipe(Effect.provide(client), Effect.provide(passedOver(warnings)))
+    assert.deepStrictEqual(warnings, [
+      "TrainingClient.saveWeightsForSampler: this kind of server passes over ttl",
+      "ServiceClient.createTrainingClientFromStateWithOptimizer: this kind of server passes over userMetadata"
+    ])
+  })))
+
+it.scoped("options that say what SkyRL does anyway are not told, nor is any to a server that keeps them", () =>
+  inTime(Effect.gen(function*() {
+    const warnings: Array<string> = []
+    const skyrl = yield* start(SkyRLDialect.make(), { serverProfile: "skyrl" })
+    yield* Effect.gen(function*() {
+      const service = yield* ServiceClient.ServiceClient
+      const training = yield* service.createLoraTrainingClient({
+        baseModel: "bigram",
+        rank: 16,
+        trainAttn: true,
+        trainMlp: true,
+        trainUnembed: false
+      })
+      yield* step(training)
+      yield* ApiFuture.flatten(training.saveState({ name: "kept", overwrite: false }))
+    }).pipe(Effect.provide(skyrl.client), Effect.provide(passedOver(warnings)))
+    const ours = yield* start({}, {})
+    yield* useAll.pipe(Effect.provide(ours.client), Effect.provide(passedOver(warnings)))
+    assert.deepStrictEqual(warnings, [])
   })))

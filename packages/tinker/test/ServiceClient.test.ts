@@ -1,7 +1,16 @@
-import { Dialect, Faults } from "@effect-tinker/server"
+import { BigramEngine, Dialect, Faults, TinkerServer } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Fiber, Layer, Logger, Redacted, TestClock } from "effect"
-import { ApiFuture, ModelsApi, RetryPolicy, ServiceApi, ServiceClient, TinkerConfig } from "effect-tinker"
+import {
+  ApiFuture,
+  ModelInput,
+  ModelsApi,
+  RetryPolicy,
+  ServiceApi,
+  ServiceClient,
+  Tinker,
+  TinkerConfig
+} from "effect-tinker"
 import { Identifiers } from "effect-tinker"
 import { adam, client, datum } from "./fixture.js"
 import { json, type Seen, stub } from "./stub.js"
@@ -482,3 +491,21 @@ it.effect("policies of a region of code decide how often, on any endpoint", () =
     assert.strictEqual(to("create_session").length, 1)
   }).pipe(Effect.provide(layer))
 })
+
+it.effect("the ServiceClient alone trains, saves and samples as with all clients", () =>
+  Effect.gen(function*() {
+    const { createLoraTrainingClient, createSamplingClient } = yield* service
+    const training = yield* createLoraTrainingClient({ baseModel: "bigram", rank: 4 })
+    yield* training.forwardBackward({ data: [datum("abc")], lossFn: "cross_entropy" })
+    yield* ApiFuture.flatten(training.optimStep(adam))
+    const { path } = yield* ApiFuture.flatten(training.saveWeightsForSampler({ name: "kept" }))
+    const sampling = yield* createSamplingClient({ modelPath: path })
+    assert.lengthOf(yield* sampling.computeLogprobs(ModelInput.fromTokens([1, 2])), 2)
+  }).pipe(
+    Effect.provide(
+      Tinker.layerService().pipe(
+        Layer.provide(TinkerServer.layerClient),
+        Layer.provide(BigramEngine.layer())
+      )
+    )
+  ))

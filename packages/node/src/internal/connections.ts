@@ -1,3 +1,4 @@
+import * as Predicate from "effect/Predicate"
 import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import { Agent, buildConnector, Client, type Dispatcher } from "undici"
@@ -7,6 +8,9 @@ import { connectInPlace } from "./readInPlace.js"
 
 /** Timeouts of requests are the caller's, on Effect's clock. */
 const undiciOptions = { headersTimeout: 0, bodyTimeout: 0 } as const
+
+/** Whether this is undici. Bun has a module of its own under that name, which sends nothing. */
+export const isWhole = (): boolean => Predicate.isFunction(Agent.prototype.dispatch)
 
 /** How connections are made. */
 export interface Connecting {

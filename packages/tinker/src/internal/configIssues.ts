@@ -79,7 +79,10 @@ const rules: ReadonlyMap<string, Rule> = new Map(Object.entries<Rule>(
     requestTimeout: duration(1),
     maxRetries: must((value) => Number.isInteger(value) && Number(value) >= 0, "a whole number, 0 or more"),
     parity: must((value) => value === "python" || value === "beam", "python or beam"),
-    serverProfile: must((value) => value === "tinker" || value === "open-rl", "tinker or open-rl"),
+    serverProfile: must(
+      (value) => value === "tinker" || value === "skyrl" || value === "open-rl",
+      "tinker, skyrl or open-rl"
+    ),
     maxResponseBytes: record((name, value) =>
       name !== "results" && name !== "others"
         ? "is no kind of answer. There are results and others."
