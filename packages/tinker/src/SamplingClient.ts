@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -19,9 +20,11 @@ import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { answersInPlace } from "./internal/answersInPlace.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
+import { type Check, fitting, flag, none, optional, optionsOf, wholeFrom } from "./internal/checkFields.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
 import * as Monotonic from "./internal/monotonic.js"
 import { observers } from "./internal/observers.js"
+import { operations } from "./internal/operation.js"
 import { patienceFor, type Progress, shortestPatience, stuckAt } from "./internal/progress.js"
 import { queueWarning } from "./internal/queueWarning.js"
 import { sampleIssues } from "./internal/sampleIssues.js"
@@ -48,7 +51,7 @@ import {
   type ApiStatusError,
   ApiTimeoutError,
   invalidInput,
-  InvalidInputError,
+  type InvalidInputError,
   type SessionClosedError,
   type TinkerError
 } from "./TinkerError.js"
@@ -244,6 +247,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const scope = yield* Scope.Scope
     const watching = yield* observers
     const { metrics, reporting, telemetry } = watching
+    const { checked, checkedStream } = yield* operations
     const warn = ThrottledWarning.make()
     const { serverProfile: { ignoredSamplingParams } } = yield* TinkerConfig.TinkerConfig
     const toldIgnored = new Set<string>()
@@ -623,17 +627,17 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       baseModel,
       telemetry,
       sample,
-      computeLogprobs,
-      sampleStream: (requests, { concurrency = 64, unordered = false } = {}) =>
-        Number.isSafeInteger(concurrency) && concurrency > 0
-          ? answersInPlace(requests, answerTo, { concurrency, unordered })
-          : Stream.fail(
-            new InvalidInputError({
-              operation: "SamplingClient.sampleStream",
-              field: "concurrency",
-              description: `must be a whole number, 1 or more, and is ${concurrency}.`
-            })
-          ),
+      computeLogprobs: checked(
+        logprobsName,
+        { prompt: anything, options: optional(optionsOf({ lastN: optional(wholeFrom(1)) })) },
+        computeLogprobs
+      ),
+      sampleStream: checkedStream(
+        "SamplingClient.sampleStream",
+        { requests: streamOfRequests, options: optional(optionsOf(streamFields)) },
+        (requests, { concurrency = 64, unordered = false } = {}) =>
+          answersInPlace(requests, answerTo, { concurrency, unordered })
+      ),
       handle: restored === undefined
         ? Effect.map(sessions.sessionId, (sessionId) =>
           SamplerHandle.encode({
@@ -646,6 +650,16 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         : Effect.succeed(SamplerHandle.encode(restored.handle))
     })
   })
+
+/** Looked at with the rest of the request. */
+const anything: Check = () => none
+
+const streamOfRequests = fitting(
+  (value) => Predicate.hasProperty(value, Stream.StreamTypeId),
+  "pass a Stream of requests; Stream.fromIterable makes one of a list"
+)
+
+const streamFields = { concurrency: optional(wholeFrom(1)), unordered: optional(flag) }
 
 /** Parameters that say nothing. */
 const unchosen = { seed: undefined, stop: undefined, topK: -1, topP: 1 }

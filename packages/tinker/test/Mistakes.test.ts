@@ -44,7 +44,7 @@ const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]>
   [
     "plain lists in a chunk",
     ask({ prompt: { chunks: [{ type: "encoded_text", tokens: [1] }] } }),
-    /no Int32Array of tokens in chunk 0/
+    /prompt\.chunks\[0\]\.tokens: is a list; it must be an Int32Array, as ModelInput\.fromTokens/
   ],
   ["a text to score", ({ sampling }) => sampling.computeLogprobs("hello" as never), /prompt: is a text/],
   ["no parameters", ask({ samplingParams: undefined }), /samplingParams: is undefined; .*SamplingParams\.make/],
