@@ -92,7 +92,9 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
         })
       )
     }),
-    getBillingUsage: checked("AdminClient.getBillingUsage", { window: optionsOf({ startingOn: time, endingBefore: time }) }, (
+    getBillingUsage: checked("AdminClient.getBillingUsage", {
+      window: optionsOf({ startingOn: time, endingBefore: time })
+    }, (
       { endingBefore, startingOn }
     ) => {
       const name = "AdminClient.getBillingUsage"

@@ -29,15 +29,7 @@ import * as CheckpointRef from "./CheckpointRef.js"
 import * as CheckpointsApi from "./CheckpointsApi.js"
 import * as ClientConfig from "./ClientConfig.js"
 import { DownloadError } from "./DownloadError.js"
-import {
-  bound,
-  type Check,
-  fitting,
-  flag,
-  isText,
-  optional,
-  optionsOf
-} from "./internal/checkFields.js"
+import { bound, type Check, fitting, flag, isText, optional, optionsOf } from "./internal/checkFields.js"
 import * as Digests from "./internal/digests.js"
 import { downloadFile } from "./internal/downloadFile.js"
 import * as DownloadParts from "./internal/downloadParts.js"

@@ -36,7 +36,9 @@ export const resolve = (operation: string, ref: CheckpointRef): Either.Either<Ch
     Either.left(new InvalidInputError({ operation, field, description }))
   const given: unknown = ref
   if (typeof given !== "string") {
-    if (!isObject(given)) return invalid("checkpoint", `is ${kindOf(given)}; pass the path of a checkpoint, or ${bothIds}.`)
+    if (!isObject(given)) {
+      return invalid("checkpoint", `is ${kindOf(given)}; pass the path of a checkpoint, or ${bothIds}.`)
+    }
     const misnamed = Object.keys(given).find((name) => !names.includes(name))
     if (misnamed !== undefined) return invalid(misnamed, notOne("part of a checkpoint's ids", misnamed, names))
     for (const name of names) {

@@ -3,9 +3,8 @@
  */
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
-import { isObject, kindOf } from "./internal/callOptions.js"
-import { none, optional, optionsOf, record, text } from "./internal/checkFields.js"
-import { datum, modelInput, tensor } from "./internal/inputShape.js"
+import { none, object, optional, optionsOf, record, text } from "./internal/checkFields.js"
+import { modelInput, spans, tensor } from "./internal/inputShape.js"
 import { isNumbers } from "./internal/isNumbers.js"
 import { inputDtypes } from "./internal/lossInputs.js"
 import { provenanceIssues } from "./internal/provenance.js"
@@ -154,16 +153,14 @@ export const withProvenance: {
   (spans: Provenance): (self: Datum) => Either.Either<Datum, InvalidInputError>
   (self: Datum, spans: Provenance): Either.Either<Datum, InvalidInputError>
 } = dual(2, (self: Datum, spans: Provenance): Either.Either<Datum, InvalidInputError> => {
-  if (!isObject(spans)) {
-    return invalid("Datum.withProvenance", [
-      { field: "spans", description: `are ${kindOf(spans)}; pass { modelInput, lossFnInputs }.` }
-    ])
-  }
+  const wrong = provenance(spans, "spans")
+  if (wrong.length > 0) return invalid("Datum.withProvenance", wrong)
   const made: Datum = { ...self, modelInputSpans: spans.modelInput, lossFnInputSpans: spans.lossFnInputs }
-  const wrong = datum(made, "datum")
-  const issues = wrong.length > 0 ? wrong : provenanceIssues(made, "datum")
+  const issues = provenanceIssues(made, "datum")
   return issues.length === 0 ? Either.right(made) : invalid("Datum.withProvenance", issues)
 })
+
+const provenance = object({ modelInput: optional(spans), lossFnInputs: optional(spans) }, "list of spans")
 
 /**
  * @since 0.1.0

@@ -46,7 +46,14 @@ import * as ServiceApi from "./ServiceApi.js"
 import * as SessionsApi from "./SessionsApi.js"
 import type { SessionSummary } from "./SessionSummary.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { invalidInput, type InvalidInputError, isRetryable, type Issue, isUnanswered, type TinkerError } from "./TinkerError.js"
+import {
+  invalidInput,
+  type InvalidInputError,
+  isRetryable,
+  type Issue,
+  isUnanswered,
+  type TinkerError
+} from "./TinkerError.js"
 import * as TinkerPath from "./TinkerPath.js"
 import type { TrainingRun } from "./TrainingRun.js"
 import * as TrainingRunsApi from "./TrainingRunsApi.js"
@@ -402,12 +409,16 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
       { options: optional(optionsOf(pageFields)) },
       (options = {}) => userCheckpointsPage("RestClient.listUserCheckpoints", options)
     ),
-    userCheckpoints: checkedStream("RestClient.userCheckpoints", { options: noOptions }, () =>
-      Sessionless.pages(0, (offset) =>
-        Effect.map(
-          userCheckpointsPage("RestClient.userCheckpoints", { limit: pageSize, offset }),
-          ({ checkpoints, cursor }) => ({ entries: checkpoints, next: nextOffset(offset, checkpoints, cursor) })
-        ))),
+    userCheckpoints: checkedStream(
+      "RestClient.userCheckpoints",
+      { options: noOptions },
+      () =>
+        Sessionless.pages(0, (offset) =>
+          Effect.map(
+            userCheckpointsPage("RestClient.userCheckpoints", { limit: pageSize, offset }),
+            ({ checkpoints, cursor }) => ({ entries: checkpoints, next: nextOffset(offset, checkpoints, cursor) })
+          ))
+    ),
     getWeightsInfo: checked(
       "RestClient.getWeightsInfo",
       { path: text, options: optional(optionsOf({ weightsAccessToken: optional(secret) })) },
@@ -439,11 +450,15 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
       { checkpoint: externalCheckpoint },
       (ref) => onCheckpoint("RestClient.getExternalWeightsUrls", ref, checkpoints.externalWeightsUrls)
     ),
-    getCheckpointArchiveUrl: checked("RestClient.getCheckpointArchiveUrl", { checkpoint }, (ref) =>
-      onCheckpoint("RestClient.getCheckpointArchiveUrl", ref, checkpoints.archiveUrl, {
-        // Its own policy has waited for it long enough.
-        when: (error) => isRetryable(error) && !CheckpointsApi.isBeingMade(error)
-      })),
+    getCheckpointArchiveUrl: checked(
+      "RestClient.getCheckpointArchiveUrl",
+      { checkpoint },
+      (ref) =>
+        onCheckpoint("RestClient.getCheckpointArchiveUrl", ref, checkpoints.archiveUrl, {
+          // Its own policy has waited for it long enough.
+          when: (error) => isRetryable(error) && !CheckpointsApi.isBeingMade(error)
+        })
+    ),
     getSession: checked(
       "RestClient.getSession",
       { sessionId: id, options: scopeOptions },
@@ -455,12 +470,16 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
       { options: optional(optionsOf({ ...pageFields, accessScope })) },
       (options = {}) => sessionsPage("RestClient.listSessions", options)
     ),
-    sessions: checkedStream("RestClient.sessions", { options: scopeOptions }, (options = {}) =>
-      Sessionless.pages(0, (offset) =>
-        Effect.map(
-          sessionsPage("RestClient.sessions", { ...options, limit: pageSize, offset }),
-          ({ sessions }) => ({ entries: sessions, next: sessions.length < pageSize ? undefined : offset + pageSize })
-        ))),
+    sessions: checkedStream(
+      "RestClient.sessions",
+      { options: scopeOptions },
+      (options = {}) =>
+        Sessionless.pages(0, (offset) =>
+          Effect.map(
+            sessionsPage("RestClient.sessions", { ...options, limit: pageSize, offset }),
+            ({ sessions }) => ({ entries: sessions, next: sessions.length < pageSize ? undefined : offset + pageSize })
+          ))
+    ),
     searchSessions: checked(
       "RestClient.searchSessions",
       { options: optional(optionsOf({ ...searchFields, cursor: optional(searchCursor) })) },
@@ -538,7 +557,10 @@ const pageFields = { limit: optional(wholeFrom(1)), offset: optional(wholeFrom(0
 const noOptions: Check = (value) =>
   value === undefined
     ? none
-    : [{ field: "options", description: `are ${kindOf(value)}; this stream has none: it ends where its consumer stops.` }]
+    : [{
+      field: "options",
+      description: `are ${kindOf(value)}; this stream has none: it ends where its consumer stops.`
+    }]
 
 const ttlOrNull: Check = (value, field) =>
   value === undefined

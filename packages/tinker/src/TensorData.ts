@@ -157,17 +157,19 @@ export const fromArray = (
     readonly field?: string | undefined
   } = {}
 ): Either.Either<TensorData, Issue> => {
-  if (!isObject(options)) return Either.left({ field: "options", description: `are ${kindOf(options)}; pass an object.` })
+  if (!isObject(options)) {
+    return Either.left({ field: "options", description: `are ${kindOf(options)}; pass an object.` })
+  }
   const wrong = (description: string) => Either.left({ field: options.field ?? "values", description })
   if (!Array.isArray(values) && (!ArrayBuffer.isView(values) || values instanceof DataView)) {
     return wrong(`is ${kindOf(values)}; pass numbers in a list or a typed array.`)
   }
   const nested = ArrayBuffer.isView(values) ? { values, shape: [values.length] } : flatten(values)
   if (typeof nested === "string") return wrong(nested)
-  const dtype = options.dtype ?? (ArrayBuffer.isView(values) ? naturalDtype(values) : undefined)
+  const dtype = options.dtype === undefined && ArrayBuffer.isView(values) ? naturalDtype(values) : options.dtype
   if (dtype === undefined) return wrong("is a plain list; say whether it is float32 or int64.")
   if (dtype !== "float32" && dtype !== "int64") return wrong(`cannot be of ${named(dtype)}; pass float32 or int64.`)
-  const shape = options.shape ?? nested.shape
+  const { shape = nested.shape } = options
   if (!Array.isArray(shape)) return wrong(`cannot have ${kindOf(shape)} as shape; pass a list of numbers.`)
   if (elementCount(shape) !== nested.values.length) {
     return wrong(`has ${nested.values.length} elements, and its shape [${shape}] says ${elementCount(shape)}.`)

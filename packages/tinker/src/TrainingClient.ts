@@ -59,12 +59,7 @@ import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import {
-  ApiResponseValidationError,
-  failOnIssues,
-  isDefinitelyRefused,
-  type TinkerError
-} from "./TinkerError.js"
+import { ApiResponseValidationError, failOnIssues, isDefinitelyRefused, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 import * as TinkerPath from "./TinkerPath.js"
 import * as TrainingApi from "./TrainingApi.js"
@@ -331,28 +326,35 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     }))
 
     const pass = (name: string, forwardOnly: boolean) =>
-      checked(name, { options: optionsOf(passFields) }, (call: PassOptions) =>
-      watched(name, (watch) =>
-        sequence.run<number, ApiFuture.ApiFuture<ForwardBackwardOutput>>({
-          operation: name,
-          prepare: checkPass(name, call).pipe(
-            Effect.zipRight(watch.reserve(() => TrainingWatch.usageOf(call.data, Infinity))),
-            Effect.zipRight(inTurn(watch))
-          ),
-          submit: (started, turn) =>
-            Effect.flatMap(passes.send(name, passes.chunksOf(call), forwardOnly, turn, started, watch), (submitted) => {
-              watch.annotate({ requestId: TrainingWatch.requestIdsOf(submitted) })
-              hasGradient ||= !forwardOnly
-              return ApiFuture.make(
-                waiting,
-                scope,
-                submitted,
-                (outputs) => withLossSum(call, combineOutputs(outputs)),
-                settled(name, watch, TrainingWatch.usageOf(call.data, 0))
-              )
-            }),
-          unwanted: ({ cancel }) => cancel
-        })))
+      checked(
+        name,
+        { options: optionsOf(passFields) },
+        (call: PassOptions) =>
+          watched(name, (watch) =>
+            sequence.run<number, ApiFuture.ApiFuture<ForwardBackwardOutput>>({
+              operation: name,
+              prepare: checkPass(name, call).pipe(
+                Effect.zipRight(watch.reserve(() => TrainingWatch.usageOf(call.data, Infinity))),
+                Effect.zipRight(inTurn(watch))
+              ),
+              submit: (started, turn) =>
+                Effect.flatMap(
+                  passes.send(name, passes.chunksOf(call), forwardOnly, turn, started, watch),
+                  (submitted) => {
+                    watch.annotate({ requestId: TrainingWatch.requestIdsOf(submitted) })
+                    hasGradient ||= !forwardOnly
+                    return ApiFuture.make(
+                      waiting,
+                      scope,
+                      submitted,
+                      (outputs) => withLossSum(call, combineOutputs(outputs)),
+                      settled(name, watch, TrainingWatch.usageOf(call.data, 0))
+                    )
+                  }
+                ),
+              unwanted: ({ cancel }) => cancel
+            }))
+      )
 
     const forwardBackwardCustom: Service["forwardBackwardCustom"] = <E, R>(call: {
       readonly data: ReadonlyArray<Datum.Datum>

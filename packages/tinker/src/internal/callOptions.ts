@@ -1,4 +1,6 @@
 /** What is wrong with the options of a call as such: those that are none would be passed over without a word. */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import type { Issue } from "../TinkerError.js"
 
 /** Everything that keeps `given` from being options with these names; nothing of their values. */
@@ -11,9 +13,12 @@ export const notOptions = (given: unknown, names: ReadonlyArray<string>): Readon
     ? undefined
     : [{ field: "options", description: `are ${kindOf(given)}; pass an object of ${names.join(", ")}.` }]
 
-/** No list, and no array of bytes or numbers. */
+/** Whether a value can be told by its fields: no list, date or promise, and no effect that somebody forgot to run. */
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value)
+  typeof value === "object" && value !== null && tagOf(value) === "Object" && !Effect.isEffect(value)
+  && !Redacted.isRedacted(value)
+
+const tagOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
 
 const unknownFields = (given: object, names: ReadonlyArray<string>): ReadonlyArray<Issue> => {
   const issues: Array<Issue> = []
@@ -76,8 +81,12 @@ export const kindOf = (value: unknown): string => {
       return `a ${typeof value}`
     case "function":
       return "a function"
-    default:
-      return ArrayBuffer.isView(value) || value instanceof Promise ? `a ${value.constructor.name}` : "an object"
+    default: {
+      if (Effect.isEffect(value)) return "an Effect"
+      if (Redacted.isRedacted(value)) return "a Redacted value"
+      const tag = tagOf(value)
+      return `${/^[AEIO]/.test(tag) ? "an" : "a"} ${tag === "Object" ? "object" : tag}`
+    }
   }
 }
 

@@ -11,7 +11,9 @@ export const modelInput: Check = (value, field) => {
   if (fault !== undefined) return [{ field, description: fault }]
   const { chunks } = value as { readonly chunks: ReadonlyArray<unknown> }
   let issues = none
-  for (let i = 0; i < chunks.length && issues.length === 0; i++) issues = chunkIssues(chunks[i], `${field}.chunks[${i}]`)
+  for (let i = 0; i < chunks.length && issues.length === 0; i++) {
+    issues = chunkIssues(chunks[i], `${field}.chunks[${i}]`)
+  }
   return issues
 }
 
@@ -74,7 +76,7 @@ export const data: Check = (value, field) => {
   return issues
 }
 
-export const datum: Check = (value, field) => {
+const datum: Check = (value, field) => {
   if (!isObject(value)) {
     return [{ field, description: `is ${kindOf(value)}; pass what Datum.make or Datum.fromTokens makes.` }]
   }
@@ -128,7 +130,8 @@ const tensorFault = (value: unknown): string | undefined => {
     : ": its sparse indices are no BigInt64Arrays"
 }
 
-const spans: Check = (value, field) =>
+/** Of the runs of tokens that a list stands for. */
+export const spans: Check = (value, field) =>
   Array.isArray(value)
     ? value.flatMap((span, i) =>
       isObject(span)

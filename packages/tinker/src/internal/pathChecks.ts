@@ -1,7 +1,7 @@
 import * as Either from "effect/Either"
 import * as CheckpointRef from "../CheckpointRef.js"
-import * as TinkerPath from "../TinkerPath.js"
 import type { InvalidInputError, Issue } from "../TinkerError.js"
+import * as TinkerPath from "../TinkerPath.js"
 import { type Check, none } from "./checkFields.js"
 
 const issuesOf = <A>(

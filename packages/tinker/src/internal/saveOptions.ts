@@ -28,7 +28,9 @@ export const ttl: Check = (value, field) => {
     field,
     // Who writes a number means seconds more often than not.
     description: typeof value === "number"
-      ? `${wanted}, and the number ${value} means ${spoken(duration.value)}: numbers are milliseconds, so write it as "12 hours".`
+      ? `${wanted}, and the number ${value} means ${
+        spoken(duration.value)
+      }: numbers are milliseconds, so write it as "12 hours".`
       : `${wanted}.`
   }]
 }

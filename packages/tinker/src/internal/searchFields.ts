@@ -1,5 +1,6 @@
 import * as Predicate from "effect/Predicate"
 import type { SessionSearchRequest } from "../SessionsApi.js"
+import { isObject } from "./callOptions.js"
 import { type Check, id, isText, json, must, optional, record, text, wholeWithin } from "./checkFields.js"
 import { metadataText } from "./saveOptions.js"
 
@@ -34,7 +35,7 @@ export const searchFields: Readonly<Record<Exclude<keyof SessionSearchRequest, "
   limit: optional(wholeWithin(1, 200))
 }
 
-const isPlace = must(Predicate.isRecord, "the nextCursor of the page before")
+const isPlace = must(isObject, "the nextCursor of the page before")
 
 /** Where a page of the search begins. */
 export const searchCursor: Check = (value, field) => {
