@@ -17,6 +17,7 @@ import * as FuturesApi from "./FuturesApi.js"
 import { ModelId, type SamplingSessionId } from "./Identifiers.js"
 import { isObject, kindOf } from "./internal/callOptions.js"
 import {
+  anyText,
   type Check,
   type Fields,
   fitting,
@@ -37,7 +38,6 @@ import { annotate, operations } from "./internal/operation.js"
 import * as PathChecks from "./internal/pathChecks.js"
 import { samplerFields } from "./internal/retryConfig.js"
 import { samplingPlace } from "./internal/samplingPlace.js"
-import { metadataText } from "./internal/saveOptions.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as LoraConfig from "./LoraConfig.js"
 import * as ModelsApi from "./ModelsApi.js"
@@ -526,7 +526,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     session: { states: sessions.states, messages: sessions.messages },
     close: checked(
       "ServiceClient.close",
-      { status: oneOf(...ServiceApi.FinishReason.literals), detail: optional(metadataText) },
+      { status: oneOf(...ServiceApi.FinishReason.literals), detail: optional(anyText) },
       (status, detail) => operation("ServiceClient.close")(sessions.close(status, detail))
     ),
     telemetry

@@ -20,6 +20,7 @@ import * as FuturesApi from "./FuturesApi.js"
 import type { ModelId } from "./Identifiers.js"
 import { isObject, kindOf, named, optionIssues } from "./internal/callOptions.js"
 import {
+  anyText,
   type Check,
   type Fields,
   fitting,
@@ -779,7 +780,7 @@ const customFields: Fields = {
   )
 }
 
-const userMetadata = optional(record(SaveFields.metadataText))
+const userMetadata = optional(record(anyText))
 
 const saveFields: Fields = { name: SaveFields.checkpointName, ttl: optional(SaveFields.ttl) }
 

@@ -14,6 +14,7 @@ import {
   LossFn,
   ModelInput,
   OptimizerParams,
+  RawClient,
   RestClient,
   SamplingParams,
   ServiceClient,
@@ -141,6 +142,18 @@ const search = {
 const session = parameter("sessionId", "S", "text")
 const key = parameter("key", Redacted.make("k"))
 
+const place = parameter("path", "api/v1/healthz", "text")
+const extras = {
+  headers: optional("object", "typed"),
+  query: optional("object", "named", "nested", "typed"),
+  timeout: optional("whole", "fraction", "infinity", "bigint", "numbers", "zero"),
+  maxResponseBytes: optional("zero", "whole", "fraction", "infinity"),
+  idempotencyKey: optional("null", "empty", "text", "path"),
+  retry: optional()
+}
+const sending = { ...extras, payload: optional() }
+const streaming = options({ ...sending, method: optional() })
+
 /** Every method of every client that is given anything. */
 const methods: Readonly<Record<string, ReadonlyArray<Parameter>>> = {
   "ServiceClient.createLoraTrainingClient": [
@@ -242,6 +255,16 @@ const methods: Readonly<Record<string, ReadonlyArray<Parameter>>> = {
   ],
   "AdminClient.getCurrentCheckpointStorageUsage": [options({ projectId: optional("text", "path") })],
   "CheckpointDownload.externalWeights": [checkpoint, download],
+  "RawClient.get": [place, options(extras)],
+  "RawClient.post": [place, options(sending)],
+  "RawClient.put": [place, options(sending)],
+  "RawClient.patch": [place, options(sending)],
+  "RawClient.delete": [place, options(sending)],
+  "RawClient.stream": [place, streaming],
+  "RawClient.text": [place, streaming],
+  "RawClient.lines": [place, streaming],
+  "RawClient.events": [place, streaming],
+  "RawClient.toFile": [place, parameter("file", "a", "text", "path"), streaming],
   "CheckpointDownload.archive": [checkpoint, download],
   "CheckpointDownload.exportTrainingCheckpoint": [parameter("path", "tinker://r/weights/a"), download]
 }
@@ -290,7 +313,8 @@ const prepare = Effect.gen(function*() {
     SamplingClient: yield* service.createSamplingClient({ baseModel: "bigram" }),
     RestClient: yield* RestClient.RestClient,
     AdminClient: yield* AdminClient.AdminClient,
-    CheckpointDownload: yield* CheckpointDownload.CheckpointDownload
+    CheckpointDownload: yield* CheckpointDownload.CheckpointDownload,
+    RawClient: yield* RawClient.RawClient
   }
 })
 
@@ -470,6 +494,10 @@ const nested: ReadonlyArray<readonly [place: string, Nested, Fits]> = [
     training((offset) => ({ modelInputSpans: [span], lossFnInputSpans: [{ ...span, offset }] })),
     ["zero", "whole"]
   ],
+  ["payload.bytes", (bytes) => ["RawClient.post", { payload: { bytes } }], []],
+  ["payload.form", (form) => ["RawClient.post", { payload: { form } }], ["object", "named", "nested", "typed"]],
+  ["payload.multipart.files.a", (a) => ["RawClient.post", { payload: { multipart: { files: { a } } } }], ["list"]],
+  ["payload.schema", (schema) => ["RawClient.post", { payload: { schema, value: 1 } }], []],
   ["lossFn", (name) => ["TrainingClient.forward", { data: [fine], lossFn: { _tag: "OtherLossFn", name } }], [
     "text",
     "path"
@@ -504,7 +532,9 @@ for (const [place, nest, fits] of nested) {
       for (const kind of Object.keys(junk) as Array<Junk>) {
         if (fits.includes(kind)) continue
         const [method, given] = nest(junk[kind])
-        const exit = yield* Effect.exit(called(clients, method, [given]))
+        const exit = yield* Effect.exit(
+          called(clients, method, method.startsWith("RawClient") ? ["api/v1/healthz", given] : [given])
+        )
         const error = Exit.isFailure(exit) && Cause.isFailType(exit.cause) ? exit.cause.error : undefined
         assert(
           error instanceof TinkerError.InvalidInputError,

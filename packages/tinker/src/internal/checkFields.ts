@@ -115,6 +115,8 @@ export const id = must(
 
 export const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 
+export const anyText = fitting((value) => typeof value === "string", "it must be a text")
+
 export const text = must(isText, "a text, not empty")
 
 export const oneOf = (...values: ReadonlyArray<string>): Check => (value, field) => {

@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { Issue } from "../TinkerError.js"
 import { kindOf } from "./callOptions.js"
-import { type Check, fitting, none } from "./checkFields.js"
+import { type Check, none } from "./checkFields.js"
 import { spoken } from "./prose.js"
 
 /** Of a time to live that {@link ttl} has let pass. */
@@ -45,8 +45,6 @@ export const checkpointName: Check = (value, field) => {
     description: `${JSON.stringify(value)} is no name of a checkpoint. Use letters, digits, -, _ and .`
   }]
 }
-
-export const metadataText: Check = fitting((value) => typeof value === "string", "it must be a text")
 
 /** Source of the number: the Python SDK 0.38.0. */
 const mostRecipients = 10

@@ -1,8 +1,7 @@
 import * as Predicate from "effect/Predicate"
 import type { SessionSearchRequest } from "../SessionsApi.js"
 import { isObject } from "./callOptions.js"
-import { type Check, id, isText, json, must, optional, record, text, wholeWithin } from "./checkFields.js"
-import { metadataText } from "./saveOptions.js"
+import { anyText, type Check, id, isText, json, must, optional, record, text, wholeWithin } from "./checkFields.js"
 
 const listOf = (fits: (value: unknown) => boolean, most: number) => (value: unknown): boolean =>
   Array.isArray(value) && value.length > 0 && value.length <= most && value.every(fits)
@@ -21,7 +20,7 @@ export const searchFields: Readonly<Record<Exclude<keyof SessionSearchRequest, "
   sessionId: optional(id),
   projectIds: optional(must(listOf(isText, Infinity), "a list of texts, at least one, none empty")),
   displayName: optional(text),
-  userMetadata: optional(record(metadataText)),
+  userMetadata: optional(record(anyText)),
   owner: optional(must(
     (value) =>
       Predicate.isRecord(value)
