@@ -51,7 +51,7 @@ import {
   type ApiStatusError,
   ApiTimeoutError,
   invalidInput,
-  type InvalidInputError,
+  InvalidInputError,
   type SessionClosedError,
   type TinkerError
 } from "./TinkerError.js"
@@ -611,13 +611,16 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         includePromptLogprobs: true,
         promptLogprobsLastN: lastN
       }
-      return Effect.flatMap(scorePrompt(call), ({ promptLogprobs }) =>
-        promptLogprobs === undefined
-          ? new ApiResponseValidationError({
-            operation: logprobsName,
-            description: "the server sent no prompt log-probabilities"
-          })
-          : Effect.succeed(promptLogprobs))
+      return Effect.flatMap(
+        Effect.mapError(scorePrompt(call), asLastN),
+        ({ promptLogprobs }) =>
+          promptLogprobs === undefined
+            ? new ApiResponseValidationError({
+              operation: logprobsName,
+              description: "the server sent no prompt log-probabilities"
+            })
+            : Effect.succeed(promptLogprobs)
+      )
     }
 
     return SamplingClient.of({
@@ -653,6 +656,12 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
 
 /** Looked at with the rest of the request. */
 const anything: Check = () => none
+
+/** An option of a sample under the name that it has here. */
+const asLastN = (error: TinkerError): TinkerError =>
+  error._tag === "InvalidInputError" && error.field === "promptLogprobsLastN"
+    ? new InvalidInputError({ ...error, field: "lastN" })
+    : error
 
 const streamOfRequests = fitting(
   (value) => Predicate.hasProperty(value, Stream.StreamTypeId),

@@ -1,11 +1,10 @@
 /**
  * Where a checkpoint is: `tinker://<training run>/<kind>/<name>`.
  */
-import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { ModelId } from "./Identifiers.js"
 import { kindOf } from "./internal/callOptions.js"
-import { failOnIssues, InvalidInputError, type Issue } from "./TinkerError.js"
+import { InvalidInputError, type Issue } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -73,22 +72,8 @@ export const format = (path: TinkerPath): string =>
 export const checkpointId = (path: TinkerPath): string => `${kinds[path.checkpointType]}/${path.name}`
 
 /**
- * Fails when a text can be no path of a checkpoint. Servers other than the hosted one write paths in other ways, so those with a
- * scheme pass, whatever follows, those of a folder, and those that the server itself has given.
- *
- * @since 0.1.0
- * @category utils
- */
-export const check = (
-  operation: string,
-  field: string,
-  path: string,
-  given: ReadonlySet<string>
-): Effect.Effect<void, InvalidInputError> =>
-  given.has(path) ? Effect.void : failOnIssues(operation, issues(field, path))
-
-/**
- * As {@link check}, without a path that the server has given: what is wrong, if anything. `wanted` is what the path should be of.
+ * What is wrong with a text that can be no path of a checkpoint; `wanted` is what it should be of. Servers other than the hosted one
+ * write paths in other ways, so those with a scheme pass, whatever follows, and those of a folder.
  *
  * @since 0.1.0
  * @category utils

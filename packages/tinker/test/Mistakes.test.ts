@@ -175,6 +175,11 @@ const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]>
     /modelPath: "a" is no checkpoint path\. .*tinker:\/\/<training run>\/sampler_weights\/<name>/
   ],
   [
+    "scores of more tokens than there are",
+    ({ sampling }) => sampling.computeLogprobs(question.prompt, { lastN: 9 }),
+    /computeLogprobs: lastN: is 9, and 1 tokens of the prompt have a log-probability/
+  ],
+  [
     "a token as a text",
     ({ service }) =>
       service.createTrainingClientFromState("tinker://r/weights/a", { weightsAccessToken: "k" as never }),
