@@ -205,8 +205,6 @@ const checkModelInput = (datum: Datum, field: string, limits: Limits, add: Add):
       case "image_asset_pointer":
         add(place, "is an image asset pointer, which cannot be trained on; send the image itself.")
         break
-      case "image":
-        break
       case "dmel": {
         const counted = ModelInput.length({ chunks: [chunk] })
         if (Either.isLeft(counted)) add(place, counted.left.description)
