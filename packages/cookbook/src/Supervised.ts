@@ -117,11 +117,11 @@ const datumOf = (
   Either.gen(function*() {
     const unhonoured = metadataIssue(metadata)
     if (unhonoured !== undefined) {
-      return yield* Either.left(new DatasetError({ reason: "Unsupported", file, line, description: unhonoured }))
+      return yield* Either.left(new DatasetError({ ...unhonoured, file, line }))
     }
     const example = yield* Either.mapLeft(
       renderer.supervisedExample(messages),
-      ({ description, reason }) => new DatasetError({ reason, file, line, description })
+      ({ description, key, reason }) => new DatasetError({ reason, file, line, description, key })
     )
     const { length } = example.tokens
     if (maxTokens !== undefined && length > maxTokens) {
