@@ -52,7 +52,7 @@ export const flags = {
   data: Options.text("data").pipe(
     Options.withPseudoName("file"),
     Options.withDescription(
-      "JSON lines of conversations to learn: {\"messages\": [{\"role\", \"content\"}, …]}; every tenth line is held out. "
+      "JSON lines of conversations to learn: {\"messages\": [{\"role\", \"content\"}, …]}; every tenth line, of a short file every third, is held out. "
         + "Default: the data that ship"
     ),
     Options.optional
@@ -61,7 +61,7 @@ export const flags = {
     Options.withPseudoName("keys"),
     Options.withDescription(
       "With --data: keys of its lines and messages that are of no account, with commas between them, e.g. id,timestamp. "
-        + "Default: none; keys that are not known are refused"
+        + "Default: none, and messages with keys that are not known are refused"
     ),
     Options.optional
   ),
