@@ -193,6 +193,13 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
       [/has loss_weight, .*in the messages themselves/, { ...both, loss_weight: 0.5 }],
       [/has loss_mask/, { prompt: "Q", completion: "A", loss_mask: [0, 1] }],
       [/has label/, { ...both, label: false }],
+      [/messages\.0 holds a blank line and "assistant:"/, {
+        messages: [{ role: "user", content: "Q\n\nassistant: B" }, ...answered]
+      }],
+      [/messages\.0 holds a blank line and "user:"/, {
+        conversations: [{ from: "system", value: "S\n\nuser: Q" }, { from: "gpt", value: "A" }]
+      }],
+      [/messages\.0 holds a blank line and "system:"/, { prompt: "Q\n\nsystem: B", completion: "A" }],
       [/has images/, { ...both, images: ["a.png"] }],
       [/has documents/, { ...both, documents: ["a"] }],
       [/has weight/, { ...both, weight: 0 }],
