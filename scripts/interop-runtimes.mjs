@@ -45,7 +45,8 @@ const url = `http://127.0.0.1:${port}`
 file(
   "server.mjs",
   `
-import { BigramEngine, CheckpointStore, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { CheckpointStore, TinkerServer } from "@effect-tinker/server"
 import { NodeContext, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Layer } from "effect"
 import { createServer } from "node:http"

@@ -21,6 +21,8 @@ export interface Service {
   readonly line: (text: string) => Effect.Effect<void>
   /** A line between steps. */
   readonly note: (text: string) => Effect.Effect<void>
+  /** How far something is, if it takes long. */
+  readonly progress: (progress: Progress) => Effect.Effect<void>
   readonly answers: (title: string, answers: ReadonlyArray<Answer>) => Effect.Effect<void>
   /** To be called when each step is done. */
   readonly step: (step: Supervised.Step) => Effect.Effect<void>
@@ -28,6 +30,21 @@ export interface Service {
   readonly keep: (kept: Kept) => Effect.Effect<void>
   /** Where the newest checkpoint is, and of how many steps; none before the first. */
   readonly kept: Effect.Effect<Kept | undefined>
+}
+
+/**
+ * How far something is, e.g. reading a file.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Progress {
+  readonly what: string
+  /** A million of what is counted, e.g. `MB` of bytes. */
+  readonly millionUnit: string
+  readonly done: number
+  /** Absent where it is not known. */
+  readonly total: number | undefined
 }
 
 /**
@@ -52,6 +69,9 @@ export interface Answer {
   readonly text: string
 }
 
+/** What is smaller is done before anybody wonders. */
+const longTotal = 2e6
+
 /**
  * Writes by `write`. `interactive` says that it is a terminal, whose lines can be written over.
  *
@@ -66,6 +86,7 @@ export const layer = (options: {
     Display,
     Effect.sync(() => {
       let kept: Kept | undefined
+      let told = { what: "", tenth: -1 }
       let firstDone: { readonly at: number; readonly step: number } | undefined
       const bold = (text: string) => options.interactive ? `\u001B[1m${text}\u001B[22m` : text
       const line = (text: string) => options.write(`${text}\n`)
@@ -73,6 +94,21 @@ export const layer = (options: {
       return Display.of({
         line,
         note: (text) => line(options.interactive ? `\r\u001B[2K${text}` : text),
+        progress: ({ done, millionUnit, total, what }) =>
+          Effect.suspend(() => {
+            if ((total ?? done) < longTotal) return Effect.void
+            const percent = total === undefined ? undefined : Math.floor(100 * done / total)
+            const amount = (done / 1e6).toFixed(1)
+            const text = total === undefined
+              ? `${what}: ${amount} ${millionUnit}`
+              : `${what}: ${amount} of ${(total / 1e6).toFixed(1)} ${millionUnit}, ${percent} %`
+            if (options.interactive) return options.write(`\r\u001B[2K${text}`)
+            // Where nothing is written over, a line for each tenth, or each ten million.
+            const tenth = Math.floor((percent ?? done / 1e6) / 10)
+            if (told.what === what && told.tenth === tenth) return Effect.void
+            told = { what, tenth }
+            return line(text)
+          }),
         answers: (title, answers) =>
           Effect.forEach(answers, ({ question, text }) => line(`  ${question}\n    → ${text || "(nothing)"}`), {
             discard: true

@@ -96,6 +96,7 @@ export const program = Effect.fnUntraced(function*({ lessons, ...plan }: Plan) {
     (stop) =>
       model.steps((training, from) =>
         Supervised.batches(lessons.train, { batchSize: plan.batchSize, steps: plan.steps }).pipe(
+          journal.remaining,
           Stream.filter(({ step }) => step >= from),
           // A chunk has a whole epoch, and is not stopped within.
           Stream.rechunk(1),
@@ -138,7 +139,7 @@ const remembered = <E, R>(evaluate: Effect.Effect<typeof Loss.Type, E, R>) =>
 /** The last step comes with a checkpoint, also when it is not the last of the plan. */
 const saveLast =
   (training: TrainingClient.Service, display: Display.Service) =>
-  <R>(steps: Stream.Stream<Supervised.Step, TinkerError, R>): Stream.Stream<Supervised.Step, TinkerError, R> =>
+  <E, R>(steps: Stream.Stream<Supervised.Step, E, R>): Stream.Stream<Supervised.Step, E | TinkerError, R> =>
     steps.pipe(
       Stream.map(Option.some),
       Stream.concat(Stream.succeed(Option.none<Supervised.Step>())),

@@ -25,25 +25,86 @@ export interface Lessons {
 }
 
 /**
- * The data set that ships, or `file`, a tenth of whose lines, three at least, are held out. A sequence longer than
- * `maxTokens` is an error.
+ * What there is to learn and to be examined on, as conversations.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Conversations {
+  readonly name: string
+  readonly train: ReadonlyArray<ChatDataset.Chat>
+  readonly heldOut: ReadonlyArray<ChatDataset.Chat>
+}
+
+/**
+ * The data set that ships, or `file`, a tenth of whose lines, three at least, are held out.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const read = (
   file: string | undefined,
-  maxTokens: number | undefined
-): Effect.Effect<Lessons, DatasetError | InvalidInputError, Tokenizer.Tokenizer | FileSystem.FileSystem> =>
+  options: ChatDataset.Options = {}
+): Effect.Effect<Conversations, DatasetError, FileSystem.FileSystem> =>
+  file === undefined ? shipped : Effect.map(ChatDataset.read(file, options), (chats) => split(file, chats))
+
+/**
+ * Conversations as a run learns them. One longer than `maxTokens` is an error. `onProgress` is told of how many characters, of
+ * all, before about every quarter of a million: a model's tokenizer reads about a million a second.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const encode = (
+  { heldOut, name, train }: Conversations,
+  options: {
+    readonly maxTokens: number | undefined
+    readonly onProgress?: ((done: number, total: number) => Effect.Effect<void>) | undefined
+  }
+): Effect.Effect<Lessons, DatasetError | InvalidInputError, Tokenizer.Tokenizer> =>
   Effect.gen(function*() {
-    const { heldOut, name, train } = file === undefined ? yield* shipped : yield* split(file)
+    const { maxTokens, onProgress = () => Effect.void } = options
+    // One that is in both is encoded once.
+    const chats = Array.from(new Set([...train, ...heldOut]))
+    const total = chats.reduce((sum, chat) => sum + lengthOf(chat), 0)
+    const data = new Map<ChatDataset.Chat, Datum>()
+    let done = 0
+    for (const group of groups(chats)) {
+      yield* onProgress(done, total)
+      const encoded = yield* Supervised.dataFromChats(group, { maxTokens })
+      for (const [i, chat] of group.entries()) {
+        data.set(chat, encoded[i]!)
+        done += lengthOf(chat)
+      }
+    }
+    const dataOf = (chats: ReadonlyArray<ChatDataset.Chat>) => chats.map((chat) => data.get(chat)!)
     return {
       name,
-      train: yield* Supervised.dataFromChats(train, { maxTokens }),
-      heldOut: yield* Supervised.dataFromChats(heldOut, { maxTokens }),
+      train: dataOf(train),
+      heldOut: dataOf(heldOut),
       prompts: heldOut.filter((chat) => chat.messages.at(-1)?.role === "assistant").slice(0, 3)
     }
   })
+
+const lengthOf = ({ messages }: ChatDataset.Chat): number =>
+  messages.reduce((sum, { content }) => sum + content.length, 0)
+
+/** Characters that are encoded before progress is told again. */
+const groupLength = 250_000
+
+const groups = (chats: ReadonlyArray<ChatDataset.Chat>): ReadonlyArray<ReadonlyArray<ChatDataset.Chat>> => {
+  const all: Array<Array<ChatDataset.Chat>> = []
+  let length = Infinity
+  for (const chat of chats) {
+    if (length + lengthOf(chat) > groupLength) {
+      all.push([])
+      length = 0
+    }
+    all.at(-1)!.push(chat)
+    length += lengthOf(chat)
+  }
+  return all
+}
 
 const shipped = Effect.all({
   name: Effect.succeed("the lighthouse keeper's log, which ships"),
@@ -52,14 +113,13 @@ const shipped = Effect.all({
 })
 
 /** Every tenth line is held out, or every third of a short file; a single line is trained on and examined. */
-const split = (file: string) =>
-  Effect.map(ChatDataset.read(file), (chats) => {
-    const every = Math.max(1, Math.min(10, Math.floor(chats.length / 3)))
-    const isHeldOut = (index: number) => index % every === every - 1
-    const train = chats.filter((_, index) => !isHeldOut(index))
-    return {
-      name: file,
-      train: train.length === 0 ? chats : train,
-      heldOut: chats.filter((_, index) => isHeldOut(index))
-    }
-  })
+const split = (name: string, chats: ReadonlyArray<ChatDataset.Chat>): Conversations => {
+  const every = Math.max(1, Math.min(10, Math.floor(chats.length / 3)))
+  const isHeldOut = (index: number) => index % every === every - 1
+  const train = chats.filter((_, index) => !isHeldOut(index))
+  return {
+    name,
+    train: train.length === 0 ? chats : train,
+    heldOut: chats.filter((_, index) => isHeldOut(index))
+  }
+}

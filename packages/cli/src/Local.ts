@@ -20,7 +20,21 @@ import * as Layer from "effect/Layer"
 import * as BaseModel from "./BaseModel.js"
 
 /**
- * Trains the model in `modelFolder`, a Hugging Face folder, and keeps checkpoints in `checkpointFolder`.
+ * The model in `modelFolder`, a Hugging Face folder: what it is, and its tokenizer.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerModel = (
+  modelFolder: string
+): Layer.Layer<
+  Tokenizer.Tokenizer | BaseModel.BaseModel,
+  EngineError | TokenizerError,
+  FileSystem.FileSystem | Path.Path
+> => Layer.merge(Tokenizer.layerFolder(modelFolder), Layer.effect(BaseModel.BaseModel, baseModel(modelFolder)))
+
+/**
+ * Trains the model in `modelFolder`, and keeps checkpoints in `checkpointFolder`.
  *
  * @since 0.1.0
  * @category layers
@@ -29,19 +43,14 @@ export const layer = (options: {
   readonly modelFolder: string
   readonly checkpointFolder: string
 }): Layer.Layer<
-  ServiceClient.ServiceClient | CheckpointDownload.CheckpointDownload | Tokenizer.Tokenizer | BaseModel.BaseModel,
-  EngineError | TokenizerError | ServerError | InvalidInputError,
+  ServiceClient.ServiceClient | CheckpointDownload.CheckpointDownload,
+  EngineError | ServerError | InvalidInputError,
   FileSystem.FileSystem | Path.Path
 > =>
-  Layer.mergeAll(
-    Layer.merge(Tinker.layer(), Tinker.layerDownload()).pipe(
-      Layer.provide(TinkerServer.layerClientWithStore()),
-      Layer.provide(CheckpointStore.layer(options.checkpointFolder))
-    ),
-    Layer.effect(BaseModel.BaseModel, baseModel(options.modelFolder))
-  ).pipe(
-    Layer.provide(LlamaEngine.layer(options.modelFolder)),
-    Layer.merge(Tokenizer.layerFolder(options.modelFolder))
+  Layer.merge(Tinker.layer(), Tinker.layerDownload()).pipe(
+    Layer.provide(TinkerServer.layerClientWithStore()),
+    Layer.provide(CheckpointStore.layer(options.checkpointFolder)),
+    Layer.provide(LlamaEngine.layer(options.modelFolder))
   )
 
 const baseModel = (folder: string) =>

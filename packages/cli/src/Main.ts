@@ -1,7 +1,6 @@
 /**
  * The edge of the world: runs a program, says in one line why it failed, and sets the exit code.
  */
-import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
@@ -52,15 +51,11 @@ export const explain = (cause: Cause.Cause<unknown>): string => {
   const failures = Array.from(Cause.failures(cause))
   return failures.length > 0
     ? failures.map((failure) => `error: ${messageOf(failure)}`).join("\n")
-    : `This should not have happened. Please report it:\n${Cause.pretty(cause)}`
+    : `error: this should not have happened. Please report it:\n${Cause.pretty(cause)}`
 }
 
 const messageOf = (failure: unknown): string =>
   Predicate.hasProperty(failure, "message") ? String(failure.message) : String(failure)
-
-/** Wrong options are explained where the command line is read, with their help. */
-const isExplained = (cause: Cause.Cause<unknown>): boolean =>
-  Array.from(Cause.failures(cause)).some(ValidationError.isValidationError)
 
 /**
  * Returns to Node's event loop after each round of fibers. The default does so after thousands, so that a burst of work
@@ -95,7 +90,7 @@ export const run = (
     Effect.zipRight(program),
     Effect.scoped,
     Effect.tapErrorCause((cause) =>
-      Cause.isInterruptedOnly(cause) || isExplained(cause)
+      Cause.isInterruptedOnly(cause)
         ? Effect.void
         : Effect.sync(() => process.stderr.write(`${explain(cause)}\n`))
     ),

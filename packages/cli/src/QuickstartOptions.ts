@@ -2,11 +2,10 @@
  * The options of the quickstart.
  */
 import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
-import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
-import * as ValidationError from "@effect/cli/ValidationError"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as CommandLine from "./CommandLine.js"
 import { UsageError } from "./UsageError.js"
 
 /**
@@ -16,6 +15,8 @@ import { UsageError } from "./UsageError.js"
 export interface QuickstartOptions {
   /** The data set that ships when absent. */
   readonly data: string | undefined
+  /** Keys of the data that are of no account. */
+  readonly ignoredKeys: ReadonlyArray<string>
   readonly steps: number
   readonly rank: number
   readonly learningRate: number
@@ -41,24 +42,6 @@ export type Where =
  */
 export const defaults = { steps: 100, rank: 16, learningRate: 2e-3, batchSize: 16, checkpointEvery: 50 } as const
 
-/** What is no number is refused by the name of the option. */
-function number(name: string, kind: "integer" | "float", fallback: number, description: string) {
-  return Options.text(name).pipe(
-    Options.withPseudoName(kind),
-    Options.withDescription(`${description}. Default: ${fallback}`),
-    Options.mapEffect((text) => {
-      const value = text.trim() === "" ? NaN : Number(text)
-      const isFine = kind === "integer" ? Number.isSafeInteger(value) : Number.isFinite(value)
-      return isFine
-        ? Effect.succeed(value)
-        : Effect.fail(ValidationError.invalidValue(HelpDoc.p(
-          `--${name} is ${text}; it must be ${kind === "integer" ? "a whole number" : "a number"}.`
-        )))
-    }),
-    Options.withDefault(fallback)
-  )
-}
-
 /**
  * As they are written on the command line.
  *
@@ -67,25 +50,49 @@ function number(name: string, kind: "integer" | "float", fallback: number, descr
  */
 export const flags = {
   data: Options.text("data").pipe(
+    Options.withPseudoName("file"),
     Options.withDescription(
-      "JSON lines of conversations to learn: {\"messages\": [{\"role\", \"content\"}, …]}. Default: those that ship"
+      "JSON lines of conversations to learn: {\"messages\": [{\"role\", \"content\"}, …]}; every tenth line, of a short file every third, is held out. "
+        + "Default: the data that ship"
+    ),
+    Options.optional
+  ),
+  ignoreKeys: Options.text("ignore-keys").pipe(
+    Options.withPseudoName("keys"),
+    Options.withDescription(
+      "With --data: keys of its lines and messages that are of no account, with commas between them, e.g. id,timestamp. "
+        + "Default: none, and messages with keys that are not known are refused"
     ),
     Options.optional
   ),
   model: Options.text("model").pipe(
-    Options.withDescription("Hugging Face folder of the base model. Default: the small one that ships"),
+    Options.withPseudoName("folder"),
+    Options.withDescription(
+      "Hugging Face folder of the base model, on this machine. Default: the small one that ships"
+    ),
     Options.optional
   ),
-  steps: number("steps", "integer", defaults.steps, "Optimizer steps"),
-  rank: number("rank", "integer", defaults.rank, "Rank of the LoRA adapter"),
-  learningRate: number("learning-rate", "float", defaults.learningRate, "Highest learning rate"),
-  checkpointEvery: number(
-    "checkpoint-every",
-    "integer",
-    defaults.checkpointEvery,
-    "Steps from one checkpoint to the next; the last step and Ctrl-C make one too"
-  ),
+  steps: CommandLine.number("steps", {
+    description: `Optimizer steps, each on ${defaults.batchSize} conversations`,
+    isInteger: true,
+    fallback: defaults.steps
+  }),
+  rank: CommandLine.number("rank", {
+    description: "Rank of the LoRA adapter",
+    isInteger: true,
+    fallback: defaults.rank
+  }),
+  learningRate: CommandLine.number("learning-rate", {
+    description: "Learning rate of the first step, from which it falls to 0 in a straight line",
+    fallback: defaults.learningRate
+  }),
+  checkpointEvery: CommandLine.number("checkpoint-every", {
+    description: "Steps from one checkpoint to the next; the last step and Ctrl-C make one too",
+    isInteger: true,
+    fallback: defaults.checkpointEvery
+  }),
   out: Options.text("out").pipe(
+    Options.withPseudoName("folder"),
     Options.withDescription(
       "Folder for checkpoints, adapter and report. The same command with the same folder goes on where it was. Default: "
         + "a new one under runs"
@@ -93,13 +100,17 @@ export const flags = {
     Options.optional
   ),
   remote: Options.boolean("remote").pipe(
-    Options.withDescription("Train at the service of TINKER_API_KEY and TINKER_BASE_URL")
+    Options.withDescription(
+      "Train at the service of TINKER_API_KEY and TINKER_BASE_URL. Default: on this machine, without either"
+    )
   ),
   baseModel: Options.text("base-model").pipe(
+    Options.withPseudoName("name"),
     Options.withDescription("With --remote: the model to train. Default: the first that can be"),
     Options.optional
   ),
   tokenizer: Options.text("tokenizer").pipe(
+    Options.withPseudoName("folder"),
     Options.withDescription(
       "With --remote: folder of the model's tokenizer.json. Default: that of the model's name, from a folder, the cache "
         + "of the Hugging Face libraries, or their Hub"
@@ -116,6 +127,7 @@ export const flags = {
  */
 export interface Flags {
   readonly data: Option.Option<string>
+  readonly ignoreKeys: Option.Option<string>
   readonly model: Option.Option<string>
   readonly steps: number
   readonly rank: number
@@ -141,6 +153,18 @@ export const fromFlags = (given: Flags): Effect.Effect<QuickstartOptions, UsageE
   if (given.checkpointEvery < 1) {
     return wrong(`--checkpoint-every is ${given.checkpointEvery}; it must be 1 or more.`)
   }
+  const ignoredKeys = Option.match(given.ignoreKeys, {
+    onNone: (): Array<string> => [],
+    onSome: (text) => text.split(",").map((key) => key.trim())
+  })
+  if (ignoredKeys.includes("")) {
+    return wrong(
+      "--ignore-keys names keys with commas between them, and one of them is empty. Write them as id,timestamp."
+    )
+  }
+  if (ignoredKeys.length > 0 && Option.isNone(given.data)) {
+    return wrong("--ignore-keys is for a file of yours; name it with --data.")
+  }
   if (given.remote && Option.isSome(given.model)) {
     return wrong("--model is a folder on this machine; with --remote name the model with --base-model.")
   }
@@ -154,6 +178,7 @@ export const fromFlags = (given: Flags): Effect.Effect<QuickstartOptions, UsageE
   }
   return Effect.succeed({
     data: Option.getOrUndefined(given.data),
+    ignoredKeys,
     steps: given.steps,
     rank: given.rank,
     learningRate: given.learningRate,

@@ -31,17 +31,17 @@ export const check = (args: ReadonlyArray<string>, names: ReadonlyArray<string>)
   return Effect.void
 }
 
-/** The name of an option, of the key under which its value is: `learningRate` is `learning-rate`. */
-export const nameOf = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-
-/** How many letters must be put in, left out or changed (Levenshtein). */
+/** How many letters must be put in, left out, changed, or swapped with the next (optimal string alignment). */
 const distance = (a: string, b: string): number => {
+  let before: ReadonlyArray<number> = []
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? before[j - 2]! + 1 : Infinity
+      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1), swapped))
     }
+    before = row
     row = next
   }
   return row[b.length]!

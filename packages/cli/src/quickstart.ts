@@ -1,6 +1,7 @@
 /**
  * The quickstart: fine-tunes a small language model, on this machine or at a service, and shows what it learned.
  */
+import { DatasetError } from "@effect-tinker/cookbook/DatasetError"
 import type { RunJournalError } from "@effect-tinker/cookbook/RunJournalError"
 import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
 import * as Command from "@effect/cli/Command"
@@ -11,8 +12,8 @@ import * as CheckpointDownload from "effect-tinker/CheckpointDownload"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
 import * as BaseModel from "./BaseModel.js"
+import * as CommandLine from "./CommandLine.js"
 import * as Display from "./Display.js"
 import * as EventLoop from "./EventLoop.js"
 import * as FineTune from "./FineTune.js"
@@ -23,21 +24,40 @@ import * as OutFolder from "./OutFolder.js"
 import * as QuickstartOptions from "./QuickstartOptions.js"
 import * as Remote from "./Remote.js"
 import * as Report from "./Report.js"
-import * as UnknownOptions from "./UnknownOptions.js"
 import { UsageError } from "./UsageError.js"
 
-/** Prepares, trains, and says where everything is. */
-const quickstart = (options: QuickstartOptions.QuickstartOptions, out: string) =>
+/** The conversations to learn, of which nothing is known but that they are some. */
+const readLessons = ({ data, ignoredKeys }: QuickstartOptions.QuickstartOptions) =>
+  Effect.flatMap(Display.Display, (display) =>
+    Lessons.read(data, {
+      ignoredKeys,
+      onProgress: ({ bytes, totalBytes }) =>
+        display.progress({ what: `Reading ${data}`, millionUnit: "MB", done: bytes, total: totalBytes })
+    }))
+
+/** The conversations as the base model reads them. */
+const encodeLessons = (conversations: Lessons.Conversations) =>
+  Effect.gen(function*() {
+    const display = yield* Display.Display
+    const base = yield* BaseModel.BaseModel
+    yield* display.line(`Base model: ${base.description}`)
+    const lessons = yield* Lessons.encode(conversations, {
+      maxTokens: base.maxContextLength,
+      onProgress: (done, total) =>
+        display.progress({ what: "Turning text into tokens", millionUnit: "million characters", done, total })
+    })
+    yield* display.note(
+      `Lessons: ${lessons.name} (${lessons.train.length} to learn from, ${lessons.heldOut.length} held out)\n`
+    )
+    return lessons
+  })
+
+/** Trains, and says where everything is. */
+const train = (options: QuickstartOptions.QuickstartOptions, lessons: Lessons.Lessons, out: string) =>
   Effect.gen(function*() {
     const display = yield* Display.Display
     const path = yield* Path.Path
     const base = yield* BaseModel.BaseModel
-    yield* display.line(`Base model: ${base.description}`)
-    const lessons = yield* Lessons.read(options.data, base.maxContextLength)
-    yield* display.line(
-      `Lessons: ${lessons.name} (${lessons.train.length} to learn from, ${lessons.heldOut.length} held out)\n`
-    )
-
     const startedAt = yield* Clock.currentTimeMillis
     const longestPause = yield* EventLoop.watch
     let isFirst = true
@@ -110,14 +130,34 @@ const bringAdapter = (checkpoint: string, directory: string) =>
     )
   })
 
-/** A journal knows nothing of options. */
-const explainJournal = (error: RunJournalError, out: string) =>
-  error.reason === "DifferentRun" || error.reason === "CheckpointsGone" || error.reason === "InUse"
-    ? new UsageError({
-      description: `the run in ${out} cannot be gone on with: ${error.description} Or pass another folder with --out.`,
-      cause: error
-    })
-    : error
+/** What a journal advises is for programs. */
+const explainJournal = (error: RunJournalError, out: string) => {
+  const other = "pass another folder with --out"
+  const advice = {
+    InUse: `Wait for that run to end, or ${other}.`,
+    DifferentRun: `Give the same options and data as it began with, or ${other}.`,
+    CheckpointsGone: `To begin anew, ${other}.`,
+    Unreadable: `Put back a copy of that folder, or ${other} to begin anew.`,
+    Lost: "Start it again to go on from its last checkpoint.",
+    StoreFailed: `Check that the folder is there and may be written to, or ${other}.`
+  }[error.reason]
+  return new UsageError({
+    description: `the run in ${out} cannot be gone on with: ${error.description} ${advice}`,
+    cause: error
+  })
+}
+
+/** The keys that are in the way can be left out by an option. */
+const explainData = (error: DatasetError, ignoredKeys: ReadonlyArray<string>) => {
+  if (error.key === undefined) return error
+  const { message } = new DatasetError({ ...error, key: undefined })
+  return new UsageError({
+    description: `${message} If it is of no account, pass --ignore-keys ${
+      quoted([...ignoredKeys, error.key].join(","))
+    }.`,
+    cause: error
+  })
+}
 
 const howToGoOn = (where: QuickstartOptions.Where, out: string): string => {
   if (where._tag === "Remote") return "To go on from it:"
@@ -150,35 +190,44 @@ const newFolder = Effect.map(
   (now) => `runs/quickstart-${DateTime.formatIso(now).replace(/\D/g, "").slice(0, 14)}`
 )
 
-type Layers = ReturnType<typeof Local.layer> | ReturnType<typeof Remote.layer>
-
-const layerOf = (
-  where: QuickstartOptions.Where,
-  out: string
-): Layer.Layer<Layer.Layer.Success<Layers>, Layer.Layer.Error<Layers>, Layer.Layer.Context<Layers>> =>
-  where._tag === "Local"
-    ? Local.layer({ modelFolder: where.modelFolder, checkpointFolder: checkpoints(out) })
-    : Remote.layer(where)
-
-const command = Command.make("quickstart", QuickstartOptions.flags, (flags) =>
+/** Nothing is written before it is known that there is something to learn, and that the model can read it. */
+const trainOn = (options: QuickstartOptions.QuickstartOptions) =>
   Effect.gen(function*() {
-    const options = yield* QuickstartOptions.fromFlags(flags)
-    const out = yield* OutFolder.prepare(options.out ?? (yield* newFolder))
+    const { where } = options
     const display = yield* Display.Display
-    yield* display.note(
-      options.where._tag === "Local" ? `Loading ${options.where.modelFolder} …` : "Asking the service for its models …"
-    )
-    yield* quickstart(options, out).pipe(Effect.provide(layerOf(options.where, out)))
-  })).pipe(Command.withDescription("Fine-tunes a small language model and shows what it learned."))
+    const conversations = yield* readLessons(options)
+    const prepared = Effect.gen(function*() {
+      const lessons = yield* encodeLessons(conversations)
+      return { lessons, out: yield* OutFolder.prepare(options.out ?? (yield* newFolder)) }
+    })
+    if (where._tag === "Remote") {
+      yield* display.note("Asking the service for its models …")
+      return yield* Effect.flatMap(prepared, ({ lessons, out }) => train(options, lessons, out)).pipe(
+        Effect.provide(Remote.layer(where))
+      )
+    }
+    const { modelFolder } = where
+    yield* display.note(`Loading ${modelFolder} …`)
+    yield* Effect.gen(function*() {
+      const { lessons, out } = yield* prepared
+      yield* Effect.provide(
+        train(options, lessons, out),
+        Local.layer({ modelFolder, checkpointFolder: checkpoints(out) })
+      )
+    }).pipe(Effect.provide(Local.layerModel(modelFolder)))
+  }).pipe(Effect.catchTag("DatasetError", (error) => Effect.fail(explainData(error, options.ignoredKeys))))
 
-const parse = Command.run(command, { name: "effect-tinker quickstart", version: "0.1.0" })
+const command = Command.make(
+  "quickstart",
+  QuickstartOptions.flags,
+  (flags) => Effect.flatMap(QuickstartOptions.fromFlags(flags), trainOn)
+).pipe(Command.withDescription("Fine-tunes a small language model and shows what it learned."))
 
 /** Runs the quickstart with the arguments of a process, the first two of which are the programs. */
-export const run = (args: ReadonlyArray<string>) =>
-  Effect.zipRight(
-    UnknownOptions.check(args.slice(2), Object.keys(QuickstartOptions.flags).map(UnknownOptions.nameOf)),
-    parse(args)
-  )
+export const run = CommandLine.run(command, {
+  name: "effect-tinker quickstart",
+  known: CommandLine.known(QuickstartOptions.flags)
+})
 
 if (Main.isEntry(import.meta.url)) {
   Main.run(Effect.provide(run(process.argv), Display.layerTerminal))

@@ -19,44 +19,52 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as CommandLine from "./CommandLine.js"
 import * as FolderLock from "./FolderLock.js"
 import * as Main from "./Main.js"
 import * as ServeOptions from "./ServeOptions.js"
 import { UsageError } from "./UsageError.js"
 
 const flags = {
-  port: Options.integer("port").pipe(
-    Options.withDescription("Port to listen on; 0 for any that is free"),
-    Options.withDefault(8787)
-  ),
+  port: CommandLine.number("port", {
+    description: "Port to listen on; 0 for any that is free",
+    isInteger: true,
+    bounds: [0, 65535],
+    fallback: 8787
+  }),
   host: Options.text("host").pipe(
+    Options.withPseudoName("address"),
     Options.withDescription(
-      "Address to listen on. One that other machines can reach needs --key-file."
+      "Address to listen on. One that other machines can reach needs --key-file. Default: 127.0.0.1, this machine alone"
     ),
     Options.withDefault("127.0.0.1")
   ),
   model: Options.text("model").pipe(
+    Options.withPseudoName("folder"),
     Options.withDescription(
       "Hugging Face folder of a base model, or NAME=FOLDER for the name by which clients ask for it, as "
-        + "Qwen/Qwen3-8B=./folder; again for each other. Default: the small one that comes along"
+        + "Qwen/Qwen3-8B=./folder; again for each other. Default: the small one that ships"
     ),
     Options.repeated
   ),
   data: Options.text("data").pipe(
+    Options.withPseudoName("folder"),
     Options.withDescription(
-      "Folder that keeps checkpoints, and everything else that a server started anew goes on with; without it all is "
+      "Folder that keeps checkpoints, and everything else that a server started anew goes on with. Default: all is "
         + "kept in memory"
     ),
     Options.optional
   ),
   keyFile: Options.text("key-file").pipe(
+    Options.withPseudoName("file"),
     Options.withDescription(
       "File of the keys that clients may have, one a line, each with its name behind a # if you like; read once, at "
-        + "the start. Without it no key is asked for."
+        + "the start. Default: no key is asked for"
     ),
     Options.optional
   ),
   allowHost: Options.text("allow-host").pipe(
+    Options.withPseudoName("name"),
     Options.withDescription(
       "Name by which clients may call a server without keys, beside localhost and 127.0.0.1, and whose web pages may; * for "
         + "any; again for each other"
@@ -64,6 +72,7 @@ const flags = {
     Options.repeated
   ),
   publicUrl: Options.text("public-url").pipe(
+    Options.withPseudoName("url"),
     Options.withDescription(
       "Address by which clients reach the server, for those of downloads, e.g. behind a proxy or in a container. Default: "
         + "that of the connection"
@@ -71,6 +80,7 @@ const flags = {
     Options.optional
   ),
   settings: Options.text("settings").pipe(
+    Options.withPseudoName("file"),
     Options.withDescription(
       "JSON file of client_config, dynamic_config, token_lifetime_seconds, prices (tokens by base model, gigabyte_month), "
         + "session_timeout_seconds, max_sessions, max_body_bytes, max_concurrent_samples, max_models, max_waiting_bytes, "
@@ -185,7 +195,10 @@ const launch = (options: TinkerProtocol.Options & ServeOptions.LocalOptions, { d
 
 if (Main.isEntry(import.meta.url)) {
   Main.run(
-    Command.run(command, { name: "effect-tinker serve", version: "0.1.0" })(process.argv),
+    CommandLine.run(command, {
+      name: "effect-tinker serve",
+      known: CommandLine.known(flags, ["model", "allowHost"])
+    })(process.argv),
     Main.exitCodeOfServer
   )
 }

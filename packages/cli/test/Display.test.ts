@@ -57,6 +57,40 @@ it.effect("shows each question with its answer", () => {
   }).pipe(Effect.provide(layer))
 })
 
+const progress = (millions: ReadonlyArray<number>, total: number | undefined) =>
+  Effect.flatMap(Display.Display, (display) =>
+    Effect.forEach(millions, (done) =>
+      display.progress({
+        what: "Reading a",
+        millionUnit: "MB",
+        done: done * 1e6,
+        total: total === undefined ? undefined : total * 1e6
+      })))
+
+it.effect("shows how far a long file is: over one line on a terminal, else a line a tenth", () =>
+  Effect.gen(function*() {
+    const terminal = recording(true)
+    yield* Effect.provide(progress([0, 6, 12], 12), terminal.layer)
+    assert.deepStrictEqual(terminal.written, [
+      "\r\u001B[2KReading a: 0.0 of 12.0 MB, 0 %",
+      "\r\u001B[2KReading a: 6.0 of 12.0 MB, 50 %",
+      "\r\u001B[2KReading a: 12.0 of 12.0 MB, 100 %"
+    ])
+    const plain = recording(false)
+    yield* Effect.provide(progress([0, 1, 2, 3, 12], 12), plain.layer)
+    assert.strictEqual(
+      plain.text(),
+      "Reading a: 0.0 of 12.0 MB, 0 %\nReading a: 2.0 of 12.0 MB, 16 %\nReading a: 3.0 of 12.0 MB, 25 %\n"
+        + "Reading a: 12.0 of 12.0 MB, 100 %\n"
+    )
+    const endless = recording(false)
+    yield* Effect.provide(progress([3, 9, 15], undefined), endless.layer)
+    assert.strictEqual(endless.text(), "Reading a: 3.0 MB\nReading a: 15.0 MB\n")
+    const short = recording(false)
+    yield* Effect.provide(progress([1], 1), short.layer)
+    assert.strictEqual(short.text(), "")
+  }))
+
 it.effect("knows the newest checkpoint", () =>
   Effect.gen(function*() {
     const display = yield* Display.Display

@@ -94,6 +94,36 @@ it.effect("on a virtual clock the session beats, a paused queue shows, and minut
     KeyValueStore.layerMemory
   ])))
 
+it.effect("refuses other data under the same name, before a step", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    yield* program
+    const steps = text().split("step ").length
+    const learned = yield* lessons
+    const error = yield* Effect.flip(
+      FineTune.program({
+        lessons: { ...learned, train: learned.train.toReversed() },
+        steps: 30,
+        batchSize: 2,
+        rank: 4,
+        learningRate: 0.3
+      })
+    )
+    assert.deepInclude(error, { _tag: "RunJournalError", reason: "DifferentRun" })
+    assert.include(error.message, "other data")
+    assert.strictEqual(text().split("step ").length, steps)
+  }).pipe(Effect.provide([
+    Tinker.layer().pipe(
+      Layer.provide(TinkerServer.layerClientWithStore()),
+      Layer.provide([BigramEngine.layer(), CheckpointStore.layerMemory])
+    ),
+    bigram,
+    byteTokenizer,
+    layer,
+    KeyValueStore.layerMemory
+  ]))
+})
+
 it.live("interrupted, it finishes what is under way and saves; run again it goes on to the same losses", () =>
   Effect.gen(function*() {
     const undisturbed = yield* Effect.provide(program, KeyValueStore.layerMemory)

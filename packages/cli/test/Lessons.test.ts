@@ -15,10 +15,14 @@ const withFile = (lines: number) =>
     return file
   })
 
+/** What is learned of a file, or of the data set that ships. */
+const lessonsOf = (file: string | undefined, maxTokens?: number) =>
+  Effect.flatMap(Lessons.read(file), (conversations) => Lessons.encode(conversations, { maxTokens }))
+
 for (const [lines, train, heldOut] of [[100, 90, 10], [9, 6, 3], [2, 2, 2], [1, 1, 1]] as const) {
   it.scoped(`of ${lines} lines learns from ${train} and is examined on ${heldOut}`, () =>
     Effect.gen(function*() {
-      const lessons = yield* Lessons.read(yield* withFile(lines), undefined)
+      const lessons = yield* lessonsOf(yield* withFile(lines))
       assert.strictEqual(lessons.train.length, train)
       assert.strictEqual(lessons.heldOut.length, heldOut)
       assert.isAbove(lessons.prompts.length, 0)
@@ -28,14 +32,47 @@ for (const [lines, train, heldOut] of [[100, 90, 10], [9, 6, 3], [2, 2, 2], [1, 
 it.scoped("names the line that is longer than the model's context", () =>
   Effect.gen(function*() {
     const file = yield* withFile(3)
-    const error = yield* Effect.flip(Lessons.read(file, 10))
+    const error = yield* Effect.flip(lessonsOf(file, 10))
     assert.deepInclude(error, { _tag: "DatasetError", reason: "SequenceTooLong" })
     assert.include(error.message, file)
   }).pipe(Effect.provide([NodeContext.layer, byteTokenizer])))
 
+it.scoped("leaves out keys that it is told are of no account", () =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const file = `${yield* files.makeTempDirectoryScoped()}/chats.jsonl`
+    yield* files.writeFileString(
+      file,
+      JSON.stringify({ messages: [{ role: "assistant", content: "a", id: 1 }], system_prompt: "b" })
+    )
+    assert.lengthOf((yield* Lessons.read(file, { ignoredKeys: ["id", "system_prompt"] })).train, 1)
+  }).pipe(Effect.provide(NodeContext.layer)))
+
+it.effect("tells how far it is before each quarter of a million characters, and encodes each conversation once", () =>
+  Effect.gen(function*() {
+    const chat = (length: number) => ({
+      messages: [{ role: "assistant", content: "a".repeat(length) }],
+      metadata: {},
+      file: "chats.jsonl",
+      line: 1
+    })
+    const chats = [chat(100_000), chat(100_000), chat(400_000), chat(10)]
+    const told: Array<readonly [number, number]> = []
+    const { heldOut, train } = yield* Lessons.encode({ name: "a", train: chats, heldOut: chats }, {
+      maxTokens: undefined,
+      onProgress: (done, total) => Effect.sync(() => void told.push([done, total]))
+    })
+    assert.deepStrictEqual(told, [[0, 600_010], [200_000, 600_010], [600_000, 600_010]])
+    assert.strictEqual(train[2], heldOut[2])
+    assert.deepStrictEqual(
+      train.map(({ lossFnInputs }) => lossFnInputs["weights"]!.data.length),
+      chats.map(({ messages }) => "assistant: ".length + messages[0]!.content.length + "\n\nuser:".length - 1)
+    )
+  }).pipe(Effect.provide(byteTokenizer)))
+
 it.effect("finds the data set that ships, no sentence of which is in both parts", () =>
   Effect.gen(function*() {
-    const lessons = yield* Lessons.read(undefined, undefined)
+    const lessons = yield* lessonsOf(undefined)
     assert.isAtLeast(lessons.train.length, 300)
     assert.isAtLeast(lessons.heldOut.length, 200)
     assert.strictEqual(lessons.prompts.length, 3)

@@ -21,5 +21,7 @@ it("explains a failure in one line", () => {
 })
 
 it("shows where a mistake of ours was made", () => {
-  assert.include(Main.explain(Cause.die(new Error("broken"))), "Main.test.ts")
+  const said = Main.explain(Cause.die(new Error("broken")))
+  assert.isTrue(said.startsWith("error: "))
+  assert.include(said, "Main.test.ts")
 })

@@ -5,6 +5,7 @@ import * as QuickstartOptions from "../src/QuickstartOptions.js"
 
 const given: QuickstartOptions.Flags = {
   data: Option.none(),
+  ignoreKeys: Option.none(),
   model: Option.none(),
   steps: 10,
   rank: 4,
@@ -41,6 +42,8 @@ const wrong: ReadonlyArray<readonly [string, Partial<QuickstartOptions.Flags>]> 
   ["--learning-rate", { learningRate: 0 }],
   ["--learning-rate", { learningRate: NaN }],
   ["--checkpoint-every", { checkpointEvery: 0 }],
+  ["--ignore-keys", { data: Option.some("a"), ignoreKeys: Option.some("a,,b") }],
+  ["--ignore-keys", { ignoreKeys: Option.some("a") }],
   ["--tokenizer", { tokenizer: Option.some("t") }],
   ["--base-model", { remote: true, model: Option.some("m") }],
   ["--remote", { baseModel: Option.some("b") }]
@@ -53,3 +56,13 @@ for (const [option, flags] of wrong) {
       assert.include(error.message, option)
     }))
 }
+
+it.effect("reads the keys that are of no account", () =>
+  Effect.gen(function*() {
+    const { ignoredKeys } = yield* QuickstartOptions.fromFlags({
+      ...given,
+      data: Option.some("a"),
+      ignoreKeys: Option.some("id, timestamp")
+    })
+    assert.deepStrictEqual(ignoredKeys, ["id", "timestamp"])
+  }))

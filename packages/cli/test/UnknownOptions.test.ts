@@ -16,6 +16,7 @@ it.effect("suggests the option that was meant", () =>
   Effect.gen(function*() {
     assert.include(yield* said("--step", "3"), "Was --steps meant?")
     assert.include(yield* said("--learing-rate=1"), "there is no option --learing-rate. Was --learning-rate meant?")
+    assert.include(yield* said("--otu", "a"), "Was --out meant?")
     assert.include(yield* said("--checkpoint", "3"), "Was --checkpoint-every meant?")
   }))
 

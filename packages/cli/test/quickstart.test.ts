@@ -59,7 +59,8 @@ it.scopedLive("goes on where it was with the same command and folder, and refuse
     assert.lengthOf(text().split("step 1/1"), 2)
     const other = yield* Effect.flip(start("--model", model, "--steps", "4", "--rank", "4", "--out", out))
     assert.include(String(other), "steps (1 before, 4 now)")
-    assert.include(String(other), "--out")
+    assert.include(String(other), "Give the same options and data as it began with, or pass another folder with --out.")
+    assert.notInclude(String(other), "another name")
   }).pipe(Effect.provide([NodeContext.layer, layer]))
 }, 180_000)
 
@@ -132,12 +133,13 @@ it.scopedLive("names the option whose value is no number, or that does not exist
     assert.include(yield* said("--step", "3"), "there is no option --step. Was --steps meant?")
   }).pipe(Effect.provide(NodeContext.layer)))
 
-/** What a user reads when the quickstart cannot begin. */
+/** What a user reads when the quickstart cannot begin; it leaves nothing behind. */
 const complaint = (...args: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const files = yield* FileSystem.FileSystem
     const out = `${yield* files.makeTempDirectoryScoped()}/out`
     const cause = yield* Effect.flip(Effect.sandbox(start("--out", out, ...args)))
+    assert.isFalse(yield* files.exists(out), "no folder is left behind")
     return Main.explain(cause)
   })
 
@@ -170,6 +172,52 @@ for (const [what, content, parts] of data) {
     }).pipe(Effect.provide([NodeContext.layer, layer]))
   })
 }
+
+it.scopedLive("looks for the data before it loads the model", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    const missing = yield* complaint("--model", model, "--data", "/nonexistent/chats.jsonl")
+    assert.include(missing, "error: /nonexistent/chats.jsonl: there is no such file")
+    const folder = yield* complaint("--model", model, "--data", ".")
+    assert.include(folder, "error: .: is a folder")
+    assert.strictEqual(text(), "")
+  }).pipe(Effect.provide([NodeContext.layer, layer]))
+})
+
+it.scopedLive(
+  "names the option that leaves out keys of no account, beside those that it leaves out",
+  () =>
+    Effect.gen(function*() {
+      const line = good.replace("{\"role\":\"user\"", "{\"id\":1,\"at\":2,\"role\":\"user\"")
+      const lines = yield* file(`${line}\n`)
+      assert.match(yield* complaint("--model", model, "--data", lines), /"id".* pass --ignore-keys id\.$/)
+      assert.match(
+        yield* complaint("--model", model, "--data", lines, "--ignore-keys", "id"),
+        /"at".* pass --ignore-keys id,at\.$/
+      )
+      const prompts = yield* file(JSON.stringify({ ...JSON.parse(good) as object, prompt: "a" }))
+      assert.match(
+        yield* complaint("--model", model, "--data", prompts),
+        /messages and prompt.* pass --ignore-keys prompt\.$/
+      )
+      const out = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/run`
+      yield* start(
+        "--model",
+        model,
+        "--data",
+        lines,
+        "--ignore-keys",
+        "id,at",
+        "--steps",
+        "1",
+        "--rank",
+        "4",
+        "--out",
+        out
+      )
+    }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])),
+  180_000
+)
 
 it.scopedLive("says that a folder is no model, or of an architecture it does not know", () =>
   Effect.gen(function*() {

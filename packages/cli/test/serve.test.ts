@@ -68,6 +68,15 @@ it.scopedLive("does not open itself to the network without keys, and says what t
     assert.match(yield* readUntil(child.stderr, /\n/), /^error: on 0\.0\.0\.0, .*--key-file FILE/)
   }))
 
+it.scopedLive("names an option that does not exist, with the one that may be meant, and one that lacks its value", () =>
+  Effect.gen(function*() {
+    const unknown = yield* serve("--prot", "0")
+    assert.strictEqual(yield* readUntil(unknown.stderr, /\n/), "error: there is no option --prot. Was --port meant?\n")
+    assert.strictEqual(yield* exitCode(unknown), 1)
+    const lacking = yield* serve("--key-file", "--port", "0")
+    assert.match(yield* readUntil(lacking.stderr, /\n/), /^error: --key-file is given without its value/)
+  }))
+
 it.scopedLive("says what is wrong with a folder that is no model", () =>
   Effect.gen(function*() {
     const child = yield* serve("--port", "0", "--model", "/nonexistent")

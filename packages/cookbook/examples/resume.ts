@@ -11,20 +11,22 @@ import { Console, Effect, Layer, Stream } from "effect"
 import { AdamParams, ServiceClient, Tinker } from "effect-tinker"
 import { isMain } from "./isMain.js"
 
+const learningRate = 2e-3
+
 export const program = Effect.fnUntraced(function*(run: { readonly baseModel: string; readonly steps: number }) {
   const service = yield* ServiceClient.ServiceClient
   const journal = yield* RunJournal.open({
     name: "lighthouse",
     step: Supervised.Step,
     create: service.createLoraTrainingClient({ baseModel: run.baseModel, rank: 16, seed: 0 }),
-    settings: { baseModel: run.baseModel, batchSize: 16, steps: run.steps },
+    settings: { baseModel: run.baseModel, learningRate },
     lease: "1 second"
   })
   yield* Console.log(`goes on at step ${journal.position}`)
   yield* Supervised.batchesFromFile(Lighthouse.trainFile, { batchSize: 16, steps: run.steps }).pipe(
     journal.remaining,
     Supervised.steps(journal.training, {
-      adamParams: AdamParams.make({ learningRate: 2e-3 }),
+      adamParams: AdamParams.make({ learningRate }),
       checkpoint: { every: 5 }
     }),
     journal.recorded,

@@ -7,7 +7,7 @@
  *
  * A message may say whether it is learned: `weight` (0 or 1), `trainable` or `train` (true or false). What else it says is
  * kept in its `rest`, for a renderer to write or to refuse. Texts stay as they are, letter for letter. A line that says
- * something else, or says it otherwise, fails the whole file, so that no run begins on part of its data.
+ * something else, says it otherwise, or has two things to learn, fails the whole file, so that no run begins on part of its data.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -18,7 +18,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { DatasetError } from "./DatasetError.js"
 import * as ChatLine from "./internal/chatLine.js"
-import { fileKind, headBytes } from "./internal/fileKind.js"
+import { fileKind, headBytes, tableKind } from "./internal/fileKind.js"
 import * as Lines from "./internal/lines.js"
 import type { Message } from "./Message.js"
 
@@ -38,7 +38,7 @@ export interface Chat {
 }
 
 /**
- * - `ignoredKeys`: keys of messages that are of no account, e.g. `timestamp`; they are left out
+ * - `ignoredKeys`: keys of lines and of messages that are of no account, e.g. `timestamp`; they are as if they were not there
  * - `onProgress`: told after about every MiB, and at the end
  *
  * @since 0.1.0
@@ -197,27 +197,32 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
     }
   }
 
-  const chatOf = (content: Uint8Array): Either.Either<Chat | undefined, DatasetError> => {
+  const chatOf = (content: Uint8Array, isLast: boolean): Either.Either<Chat | undefined, DatasetError> => {
     line += 1
     return Either.flatMap(decode(content), (text): Either.Either<Chat | undefined, ChatLine.Issue> => {
       if (text.trim() === "") return Either.right(undefined)
-      if (conversations === 0 && isBeginning(text)) {
+      if (conversations === 0 && !isLast && isBeginning(text)) {
         return Either.left({
           reason: "WrongFormat",
           description: "begins a JSON object that goes on in the next line. Write each on one line, e.g. by jq -c ."
         })
       }
-      return Either.map(ChatLine.parse(text, ignoredKeys), (chat) => {
+      const kind = conversations === 0 ? tableKind(text) : undefined
+      if (kind !== undefined) return Either.left({ reason: "WrongFormat", description: kind })
+      return Either.map(ChatLine.parse(text, { ignoredKeys, isLast }), (chat) => {
         conversations += 1
         return { ...chat, file, line }
       })
     }).pipe(Either.mapLeft((issue) => refuse(issue, line)))
   }
 
-  const chatsOf = (contents: ReadonlyArray<Uint8Array>): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> => {
+  const chatsOf = (
+    contents: ReadonlyArray<Uint8Array>,
+    last?: Uint8Array
+  ): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> => {
     const chats: Array<Chat> = []
-    for (const content of contents) {
-      const chat = chatOf(content)
+    for (const content of last === undefined ? contents : [...contents, last]) {
+      const chat = chatOf(content, content === last)
       if (Either.isLeft(chat)) return chat.left
       if (chat.right !== undefined) chats.push(chat.right)
     }
@@ -255,7 +260,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
         return chats
       }),
     end: Effect.gen(function*() {
-      const chats = yield* chatsOf([...(yield* linesOf(new Uint8Array(0), true)), lines.last()])
+      const chats = yield* chatsOf(yield* linesOf(new Uint8Array(0), true), lines.last())
       if (conversations > 0) return chats
       return yield* refuse({
         reason: "Empty",

@@ -39,11 +39,14 @@ export class DatasetError
     /** Counted from 1. */
     line: Schema.optional(Schema.Number),
     description: Schema.String,
+    /** The key that is in the way, of a line or a message, where leaving it out (`ignoredKeys`) would do. */
+    key: Schema.optional(Schema.String),
     cause: Schema.optional(Schema.Defect)
   })
 {
   override get message() {
     const place = this.file ?? "a conversation"
-    return `${place}${this.line === undefined ? "" : `:${this.line}`}: ${this.description}`
+    const advice = this.key === undefined ? "" : " If it is of no account, name it in ignoredKeys."
+    return `${place}${this.line === undefined ? "" : `:${this.line}`}: ${this.description}${advice}`
   }
 }

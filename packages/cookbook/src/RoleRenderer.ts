@@ -11,8 +11,8 @@
  *
  * Texts stand as they are, after one space. An answer ends where the user's turn begins: with a blank line and `user:`. That
  * is learned too, and ends what is sampled; so an answer may hold blank lines and all else but this one text, and is read
- * back letter for letter. What holds it is refused, and so is what the tokenizer would change, and what plain text has no
- * place for. No special token is used but the one a sequence begins with, where the tokenizer puts one there; any
+ * back letter for letter. What holds it is refused, and so is what others say where it holds a blank line and any role with a
+ * colon, what the tokenizer would change, and what plain text has no place for. No special token is used but the one a sequence begins with, where the tokenizer puts one there; any
  * tokenizer will do that gives back the text that it was given.
  *
  * The text is encoded in pieces (`user:`, ` Where is the lamp?⏎⏎`, `assistant:`, ` In the cellar.⏎⏎`, `user:`), and the cuts
@@ -27,7 +27,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { DatasetError } from "./DatasetError.js"
 import { roleIssue } from "./internal/roleIssue.js"
-import { isTrainable, type Message } from "./Message.js"
+import { isTrainable, type Message, roles } from "./Message.js"
 
 /**
  * @since 0.1.0
@@ -37,7 +37,10 @@ export interface RoleRenderer {
   /** The text that ends an answer, for `SamplingParams`. It is sampled with the answer. */
   readonly stop: ReadonlyArray<string>
 
-  /** What the model reads before it answers as `role`, by default the assistant. */
+  /**
+   * What the model reads before it answers as `role`, by default the assistant. Texts are not checked: one that holds a blank
+   * line and `assistant:` reads as two turns.
+   */
   readonly generationPrompt: (messages: ReadonlyArray<Message>, role?: string) => ModelInput.ModelInput
 
   /**
@@ -178,7 +181,7 @@ const turn = "user:"
 
 const end = `${blankLine}${turn}`
 
-type Issue = Pick<DatasetError, "reason" | "description">
+type Issue = Pick<DatasetError, "reason" | "description" | "key">
 
 const refuse = (issue: Issue): Either.Either<never, DatasetError> => Either.left(new DatasetError(issue))
 
@@ -186,7 +189,7 @@ const refuse = (issue: Issue): Either.Either<never, DatasetError> => Either.left
 const messagesIssue = (messages: ReadonlyArray<Message>): Issue | undefined => {
   for (const [i, message] of messages.entries()) {
     const issue = messageIssue(message, messages[i + 1])
-    if (issue !== undefined) return { reason: issue.reason, description: `messages.${i} ${issue.description}` }
+    if (issue !== undefined) return { ...issue, description: `messages.${i} ${issue.description}` }
   }
   return messages.some(isTrainable)
     ? undefined
@@ -200,10 +203,14 @@ const messageIssue = (message: Message, next: Message | undefined): Issue | unde
   if (key !== undefined) {
     return {
       reason: "Unsupported",
-      description: `has ${JSON.stringify(key.slice(0, 40))}, for which plain text has no place. `
-        + "Remove it, name it in ignoredKeys if it is of no account, or leave the conversation out."
+      description:
+        `has ${JSON.stringify(key.slice(0, 40))}, for which plain text has no place. Remove it, or leave the `
+        + "conversation out.",
+      key
     }
   }
+  const forged = forgedTurn(message)
+  if (forged !== undefined) return forged
   if (!isTrainable(message)) return undefined
   if (message.role !== "assistant") {
     return {
@@ -211,22 +218,34 @@ const messageIssue = (message: Message, next: Message | undefined): Issue | unde
       description: `of ${message.role} is marked as to be learned, and only what the assistant says can be.`
     }
   }
-  if (next !== undefined && next.role !== "user") {
-    return {
+  return next === undefined || next.role === "user"
+    ? undefined
+    : {
       reason: "Unsupported",
       description: `is an answer that ${next.role} follows, and an answer ends where the user speaks. `
         + "Join the two, or mark the first as not to be learned (\"trainable\": false)."
     }
-  }
-  const at = message.content.indexOf(end)
-  return at < 0
-    ? undefined
-    : {
-      reason: "NotExact",
-      description: `holds a blank line and ${JSON.stringify(turn)} at character ${at + 1}, by which an answer ends: `
-        + "it would be read back cut short. Write it in other words, or mark it as not to be learned."
-    }
 }
+
+/**
+ * Where a text holds what would be read as the beginning of another turn: by the user, for an answer; by anybody, for what else
+ * is said.
+ */
+const forgedTurn = ({ content, role }: Message): Issue | undefined => {
+  const at = role === "assistant" ? content.indexOf(end) : content.search(anyTurn)
+  if (at < 0) return undefined
+  const turn = JSON.stringify(content.slice(at + blankLine.length, content.indexOf(":", at) + 1))
+  return {
+    reason: "NotExact",
+    description: `holds a blank line and ${turn} at character ${at + 1}, by which `
+      + (role === "assistant"
+        ? "an answer ends: it would be read back cut short."
+        : "another turn begins, that nobody spoke.")
+      + " Write it in other words, or leave the conversation out."
+  }
+}
+
+const anyTurn = new RegExp(`${blankLine}(${roles.join("|")}):`)
 
 const inexact = (place: number): Issue => ({
   reason: "NotExact",

@@ -32,16 +32,32 @@ export interface RunJournal<S extends JournaledStep> {
   /** How many steps were done when this process took over; 0 for a new run. */
   readonly position: number
   /**
-   * Leaves out batches that are trained. They must come as they did before: same data, same order. Where batches tell the
-   * fingerprint of their data, others fail with `DifferentRun`, unless {@link Options.allowOtherData} is set.
+   * Leaves out batches that are trained. They must come as they did before: same data, same order, as many. Where batches
+   * tell the fingerprint of their data and how they are drawn, others fail with `DifferentRun`, unless
+   * {@link Options.allowOtherData} or {@link Options.allowOtherBatching} is set.
    */
-  readonly remaining: <B extends { readonly step: number; readonly fingerprint?: string | undefined }, E, R>(
+  readonly remaining: <B extends JournaledBatch, E, R>(
     batches: Stream.Stream<B, E, R>
   ) => Stream.Stream<B, E | RunJournalError, R>
   /** Writes steps down as they pass. One with a checkpoint is handed on when the journal holds it. */
   readonly recorded: <E, R>(steps: Stream.Stream<S, E, R>) => Stream.Stream<S, E | RunJournalError, R>
   /** All steps up to the last checkpoint, of this process and those before it. */
   readonly history: Effect.Effect<ReadonlyArray<S>, RunJournalError>
+}
+
+/**
+ * What a journal asks of batches. Those of `Supervised` tell all of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface JournaledBatch {
+  /** From 0. */
+  readonly step: number
+  /** The same for the same data in the same order, and another for others. */
+  readonly fingerprint?: string | undefined
+  /** What decides which data each batch has, and how many there are. */
+  readonly batching?: Readonly<Record<string, number>> | undefined
 }
 
 /**
@@ -66,10 +82,15 @@ export interface Options<S extends JournaledStep, I, R> {
   readonly step: Schema.Schema<S, I>
   /** The model of a new run. */
   readonly create: Effect.Effect<TrainingClient.Service, TinkerError, R>
-  /** What must not change between processes, e.g. batch size and seed. A run with others is refused. */
+  /** What must not change between processes, e.g. the base model and the learning rate. A run with others is refused. */
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined
   /** True: goes on with other data than the run began with, and says so in a warning. Default false: they are refused. */
   readonly allowOtherData?: boolean | undefined
+  /**
+   * True: goes on with batches of another size, seed or number than the run began with, and says so in a warning. Default
+   * false: they are refused.
+   */
+  readonly allowOtherBatching?: boolean | undefined
   /** After so long without a sign of its owner a journal may be taken over; starting after a crash takes as long. */
   readonly lease?: Duration.DurationInput | undefined
 }
@@ -106,7 +127,15 @@ export const open = <S extends JournaledStep, I, R>(
   Effect.gen(function*() {
     const { name, settings = {} } = options
     yield* failOnIssues("RunJournal.open", [
-      ...optionIssues(options, ["name", "step", "create", "settings", "allowOtherData", "lease"]),
+      ...optionIssues(options, [
+        "name",
+        "step",
+        "create",
+        "settings",
+        "allowOtherData",
+        "allowOtherBatching",
+        "lease"
+      ]),
       ...leaseIssues(options.lease),
       ...settingsIssues(settings)
     ])
@@ -124,6 +153,8 @@ export const open = <S extends JournaledStep, I, R>(
     const { checkpoints, training } = yield* restore(service, name, head.checkpoints, options.create)
     let last: Head = { ...head, checkpoints }
     let unsaved: Array<S> = []
+    let isBegun = false
+    let checked: Omit<JournaledBatch, "step"> | undefined
 
     const record = (step: S): Effect.Effect<void, RunJournalError> =>
       Effect.suspend(() => {
@@ -133,25 +164,54 @@ export const open = <S extends JournaledStep, I, R>(
           revision: last.revision + 1,
           settings: last.settings,
           data: last.data,
+          batching: last.batching,
           checkpoints: [...last.checkpoints, { steps: step.step + 1, path: step.checkpoint }]
         }
         return Effect.gen(function*() {
+          if (!isBegun) yield* write(begunKey, "")
+          isBegun = true
           yield* write(stepsKey(step.step + 1), Schema.encodeSync(stepsSchema)(unsaved))
           last = yield* writeHead(write, next)
           unsaved = []
         })
       })
 
-    /** What is trained before the first checkpoint is lost with its process, so the data are kept with that. */
-    const checkData = (fingerprint: string | undefined): Effect.Effect<void, RunJournalError> =>
+    /** What is trained before the first checkpoint is lost with its process, so this is kept with that. */
+    const checkBatch = ({ batching, fingerprint }: JournaledBatch): Effect.Effect<void, RunJournalError> =>
       Effect.suspend(() => {
-        const kept = last.data
-        if (fingerprint === undefined || fingerprint === kept) return Effect.void
-        if (kept !== undefined && options.allowOtherData !== true) return otherData(name)
-        last = { ...last, data: fingerprint }
-        return kept === undefined
-          ? Effect.void
-          : Effect.logWarning(`journal ${name}: the run goes on with other data than it began with.`)
+        if (
+          checked !== undefined && checked.fingerprint === fingerprint && checked.batching === batching
+        ) return Effect.void
+        checked = { fingerprint, batching }
+        const { batching: keptBatching, checkpoints, data } = last
+        return Effect.gen(function*() {
+          if (data !== undefined && fingerprint !== undefined && data !== fingerprint) {
+            if (options.allowOtherData !== true) return yield* otherData(name)
+            yield* Effect.logWarning(`journal ${name}: the run goes on with other data than it began with.`)
+          }
+          const different = keptBatching === undefined || batching === undefined
+            ? ""
+            : differences(keptBatching, batching)
+          if (different !== "") {
+            if (options.allowOtherBatching !== true) return yield* otherBatching(name, different)
+            yield* Effect.logWarning(
+              `journal ${name}: the run goes on with other batches than it began with: ${different}.`
+            )
+          }
+          const untold = missing(fingerprint, data, batching, keptBatching)
+          if (untold !== "") {
+            yield* Effect.logWarning(`journal ${name}: the batches do not tell ${untold}, so it cannot be checked.`)
+          }
+          last = { ...last, data: fingerprint ?? data, batching: batching ?? keptBatching }
+          const unknown = checkpoints.length === 0 ? "" : missing(data, fingerprint, keptBatching, batching)
+          if (unknown !== "") {
+            yield* Effect.logWarning(
+              `journal ${name}: it was written without ${unknown}, so whether that is as it was cannot be checked. `
+                + "From now on it is."
+            )
+            last = yield* writeHead(write, { ...last, revision: last.revision + 1 })
+          }
+        })
       })
 
     const position = checkpoints.at(-1)?.steps ?? 0
@@ -160,7 +220,7 @@ export const open = <S extends JournaledStep, I, R>(
       position,
       remaining: (batches) =>
         batches.pipe(
-          Stream.tap(({ fingerprint }) => checkData(fingerprint)),
+          Stream.tap(checkBatch),
           Stream.filter(({ step }) => step >= position)
         ),
       recorded: (steps) => Stream.tap(steps, record),
@@ -188,6 +248,8 @@ const Head = Schema.Struct({
   settings: Settings,
   /** The fingerprint of what is trained on, where batches tell it. */
   data: Schema.optional(Schema.String),
+  /** How its batches are drawn, where they tell it. */
+  batching: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Number })),
   checkpoints: Schema.Array(Schema.Struct({ steps: Schema.Int, path: Schema.String }))
 })
 
@@ -195,6 +257,9 @@ type Head = typeof Head.Type
 
 /** Written in turn: while one is half written, the other is whole. */
 const slots = ["head.0", "head.1"] as const
+
+/** There from the first checkpoint on, so that a journal that has lost its head is not taken for a new one. */
+const begunKey = "begun"
 
 const stepsKey = (steps: number): string => `steps.${String(steps).padStart(6, "0")}`
 
@@ -216,23 +281,38 @@ const readHead = (
     )
     if (heads.length > 0) return heads.reduce((a, b) => b.revision > a.revision ? b : a)
     // Half a first write is no journal yet.
-    if (stored[1]?._tag === "Absent") return undefined
+    if (stored[1]?._tag === "Absent" && (yield* store.read(begunKey))._tag === "Absent") return undefined
     return yield* JournalStore.unreadable(journal, "its record of where the run stands")
   })
+
+/** What a value has that another has not, or has otherwise: names with both. */
+const differences = (
+  kept: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, unknown>>
+): string =>
+  Array.from(new Set([...Object.keys(kept), ...Object.keys(given)]))
+    .filter((name) => kept[name] !== given[name])
+    .map((name) => `${name} (${String(kept[name])} before, ${String(given[name])} now)`)
+    .join(", ")
+
+/** What one side does not tell and the other does. */
+const missing = (data: unknown, otherData: unknown, batching: unknown, otherBatching: unknown): string =>
+  [
+    data === undefined && otherData !== undefined ? ["a fingerprint of its data"] : [],
+    batching === undefined && otherBatching !== undefined ? ["how its batches are drawn"] : []
+  ].flat().join(" and ")
 
 const checkSettings = (
   journal: string,
   kept: Head["settings"],
   given: Head["settings"]
 ): Effect.Effect<void, RunJournalError> => {
-  const names = new Set([...Object.keys(kept), ...Object.keys(given)])
-  const different = Array.from(names).filter((name) => kept[name] !== given[name])
-  if (different.length === 0) return Effect.void
-  const list = different.map((name) => `${name} (${String(kept[name])} before, ${String(given[name])} now)`).join(", ")
-  return new RunJournalError({
+  const different = differences(kept, given)
+  return different === "" ? Effect.void : new RunJournalError({
     reason: "DifferentRun",
     journal,
-    description: `it is of a run with other settings: ${list}. Set them as they were, or give this run another name.`
+    description: `it is of a run with other settings: ${different}.`,
+    advice: "Set them as they were, or give this run another name."
   })
 }
 
@@ -242,7 +322,16 @@ const otherData = (journal: string) =>
     journal,
     description:
       "it is of a run on other data: since then lines were changed, moved, added or removed, or they are written "
-      + "by another renderer or tokenizer. Train on what it was, give this run another name, or set allowOtherData."
+      + "by another renderer or tokenizer.",
+    advice: "Train on what it was, give this run another name, or set allowOtherData."
+  })
+
+const otherBatching = (journal: string, different: string) =>
+  new RunJournalError({
+    reason: "DifferentRun",
+    journal,
+    description: `it is of a run with other batches: ${different}.`,
+    advice: "Draw them as it did, give this run another name, or set allowOtherBatching."
   })
 
 /** Checkpoints may have expired: an older one is better than none, and none is not passed off as a new run. */
@@ -267,7 +356,8 @@ const restore = Effect.fnUntraced(function*<R>(
     return yield* new RunJournalError({
       reason: "CheckpointsGone",
       journal,
-      description: "the server has none of its checkpoints any more. Remove the journal to begin anew.",
+      description: "the server has none of its checkpoints any more.",
+      advice: "Remove the journal to begin anew.",
       cause: firstRefusal
     })
   }

@@ -42,6 +42,8 @@ export interface Batch {
   readonly data: ReadonlyArray<Datum>
   /** Of all data of the run, in their order: the same for the same data, wherever they come from. For `RunJournal`. */
   readonly fingerprint?: string | undefined
+  /** What decides which data each batch of the run has, and how many there are: `batchSize`, `seed`, `steps`. For `RunJournal`. */
+  readonly batching?: Readonly<Record<string, number>> | undefined
   /** From 0. */
   readonly step: number
   readonly totalSteps: number
@@ -117,11 +119,11 @@ const datumOf = (
   Either.gen(function*() {
     const unhonoured = metadataIssue(metadata)
     if (unhonoured !== undefined) {
-      return yield* Either.left(new DatasetError({ reason: "Unsupported", file, line, description: unhonoured }))
+      return yield* Either.left(new DatasetError({ ...unhonoured, file, line }))
     }
     const example = yield* Either.mapLeft(
       renderer.supervisedExample(messages),
-      ({ description, reason }) => new DatasetError({ reason, file, line, description })
+      ({ description, key, reason }) => new DatasetError({ reason, file, line, description, key })
     )
     const { length } = example.tokens
     if (maxTokens !== undefined && length > maxTokens) {
@@ -207,12 +209,14 @@ export const batches = (
     const perEpoch = Math.ceil(data.length / batchSize)
     const totalSteps = steps ?? perEpoch * epochs
     const fingerprint = fingerprintOf(data)
+    const batching = { batchSize, seed, steps: totalSteps }
     return Stream.iterate(0, (epoch) => epoch + 1).pipe(
       Stream.mapConcat((epoch) => {
         const order = shuffled(data, [seed, epoch])
         return Array.from({ length: perEpoch }, (_, i): Batch => ({
           data: order.slice(i * batchSize, (i + 1) * batchSize),
           fingerprint,
+          batching,
           step: epoch * perEpoch + i,
           totalSteps,
           epoch

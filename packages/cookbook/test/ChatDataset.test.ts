@@ -112,9 +112,16 @@ it.effect("names the place of a missing or wrong value, and does not repeat the 
       [line([user, { ...answer, weight: 1, trainable: false }]), "messages.1.trainable"],
       [line([user, { ...answer, content: "\ud83d secret" }]), "messages.1.content"],
       [line([{ ...user, content: "secret \ude00" }, answer]), "messages.0.content"],
-      [line([]), "messages"],
+      [line([]), "no message in messages, which is an empty list"],
       [line("secret"), "messages"],
       [JSON.stringify({ prompt: "secret" }), "messages"],
+      [line([user, { ...answer, content: "" }]), "messages.1.content: the answer is empty"],
+      [line([user, { ...answer, content: [{ type: "text", text: "" }] }]), "messages.1.content: the answer is empty"],
+      [
+        JSON.stringify({ prompt: [user], completion: [{ ...answer, content: "" }] }),
+        "completion.0.content: the answer"
+      ],
+      [JSON.stringify({ conversations: [{ from: "gpt", value: "" }] }), "conversations.0.value: the answer is empty"],
       ["[\"secret\"]", "JSON"],
       ["\"secret\"", "no JSON object"],
       ["{\"messages\": secret", "no JSON"]
@@ -139,7 +146,7 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
       { messages: [{ from: "user", value: "Q" }, { from: "gpt", value: "A", weight: 1 }] },
       { prompt: asked, completion: answered },
       { prompt: [{ role: "assistant", content: "not this" }, ...asked], completion: answered },
-      { prompt: "Q", messages: [...asked, ...answered], chosen: answered },
+      { prompt: "", messages: [...asked, ...answered], chosen: null, text: [], source: "a", id: 7, label: "greeting" },
       {
         messages: [...asked, { role: "assistant", content: [{ type: "text", text: "" }, { type: "text", text: "A" }] }]
       },
@@ -158,14 +165,43 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
       [/label/, { prompt: "Q", completion: "A", label: false }],
       [/Alpaca/, { instruction: "Q", input: "", output: "A" }],
       [/Gemini/, { contents: [{ role: "model", parts: [{ text: "A" }] }] }],
-      [/question/, { question: "Q", answer: "A" }],
+      [/Rename question to prompt and answer to completion/, { question: "Q", answer: "A" }],
+      [/Rename response to completion\./, { prompt: "Q", response: "A" }],
+      [/Rename input to prompt and output to completion/, { input: "Q", output: "A" }],
+      [/Rename query to prompt and response to completion/, { query: "Q", response: "A" }],
+      [/a prompt without a completion/, { prompt: "Q" }],
+      ...["prompt", "completion", "chosen", "rejected", "text", "response", "output", "answer"].map((key) =>
+        [new RegExp(`has messages and ${key}, .*ignoredKeys`), { ...both, [key]: "B" }] as const
+      ),
+      ...["chosen", "text", "instruction"].map((key) =>
+        [
+          new RegExp(`has prompt and completion and ${key}, .*ignoredKeys`),
+          { prompt: "Q", completion: "A", [key]: "B" }
+        ] as const
+      ),
+      [/messages and chosen/, { ...both, chosen: answered }],
       [/messages and conversations/, { ...both, conversations: [...asked, ...answered] }],
       [/"bard"/, shareGpt("bard")],
       [/"gpt".*mean assistant/, { messages: [...asked, { role: "gpt", content: "A" }] }],
       [/"robot"/, { messages: [{ role: "robot", content: "Q" }, ...answered] }],
       [/has tools/, { ...both, tools: [{ type: "function" }] }],
       [/has functions/, { ...both, functions: [{}] }],
-      [/has system/, { ...both, system: "Be brief." }],
+      [/has system, .*role system/, { ...both, system: "Be brief." }],
+      [/has system_prompt, .*role system.*ignoredKeys/, { ...both, system_prompt: "Be brief." }],
+      [/has instructions/, { ...both, instructions: "Be brief." }],
+      [/has tool_choice/, { ...both, tool_choice: "auto" }],
+      [/has loss_weight, .*in the messages themselves/, { ...both, loss_weight: 0.5 }],
+      [/has loss_mask/, { prompt: "Q", completion: "A", loss_mask: [0, 1] }],
+      [/has label/, { ...both, label: false }],
+      [/messages\.0 holds a blank line and "assistant:"/, {
+        messages: [{ role: "user", content: "Q\n\nassistant: B" }, ...answered]
+      }],
+      [/messages\.0 holds a blank line and "user:"/, {
+        conversations: [{ from: "system", value: "S\n\nuser: Q" }, { from: "gpt", value: "A" }]
+      }],
+      [/messages\.0 holds a blank line and "system:"/, { prompt: "Q\n\nsystem: B", completion: "A" }],
+      [/has images/, { ...both, images: ["a.png"] }],
+      [/has documents/, { ...both, documents: ["a"] }],
       [/has weight/, { ...both, weight: 0 }],
       [/has weight/, { ...both, weight: 2 }],
       [/has train/, { ...both, train: false }],
@@ -189,13 +225,88 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
     }
   }))
 
-it.effect("leaves out the keys of messages that it is told are of no account", () =>
+it.effect("refuses a key that one object has twice, wherever it is, and names it", () =>
+  Effect.gen(function*() {
+    const answer = "{\"role\": \"assistant\", \"content\": \"A\"}"
+    const twice: ReadonlyArray<readonly [key: string, text: string]> = [
+      ["content", `{"messages": [{"role": "assistant", "content": "B", "content": "A"}]}`],
+      ["messages", `{"messages": [${answer}], "messages": [${answer}]}`],
+      ["content", `{"messages": [{"role": "assistant", "cont\\u0065nt": "B", "content": "A"}]}`],
+      ["text", `{"messages": [{"role": "assistant", "content": [{"type": "text", "text": "B" , "text" : "A"}]}]}`],
+      ["weight", `{"messages": [{"role": "assistant", "content": "\\\\", "weight": 0, "weight": 1}]}`],
+      ["a", `{"messages": [{"role": "assistant", "content": "", "tool_calls": [[{"a": {}, "a": 1}]]}]}`],
+      ["__proto__", `{"messages": [${answer}], "__proto__": 1, "__proto__": 2}`],
+      ["", `{"messages": [${answer}], "": 1, "": 2}`],
+      ["completion", `{"prompt": "Q", "completion": "A", "completion": "B"}`]
+    ]
+    for (const [key, text] of twice) {
+      const error = yield* Effect.flip(ChatDataset.parse(`${good}\n${text}`, "f"))
+      assert.deepInclude(error, { reason: "MalformedLine", line: 2 }, text)
+      assert.include(error.message, `the key ${JSON.stringify(key)} twice`)
+    }
+    const once = [
+      `{"messages": [${answer}, ${answer}], "a": {"b": 1}, "c": {"b": 1, "a": "a"}, "d": ["a", "a", {"a": 1}, {"a": 2}]}`,
+      `{"messages": [{"role": "assistant", "content": "\\"content\\": \\"A\\", {\\"role\\": 1,"}]}`,
+      `{"messages": [{"role": "assistant", "content": "content"}], "a": "\\\\", "b": "a"}`
+    ]
+    for (const text of once) assert.lengthOf(yield* ChatDataset.parse(text, "f"), 1)
+  }))
+
+it.effect("says what a line is instead of JSON, and where, without its content", () =>
+  Effect.gen(function*() {
+    const start = "{\"messages\": [{\"role\": \"assistant\", \"content\": \"secret\"}]"
+    const bad: ReadonlyArray<readonly [what: RegExp, text: string]> = [
+      [new RegExp(`from character ${start.length + 12} on: a number is NaN or infinite`), `${start}, "score": NaN}`],
+      [/NaN or infinite/, `${start}, "score": -Infinity}`],
+      [/undefined/, `${start}, "score": undefined}`],
+      [/Python/, `${start}, "score": None}`],
+      [/single quotes.*json\.dumps/, "{'messages': [{'role': 'assistant', 'content': 'secret'}]}"],
+      [/curly quote/, "{\u201cmessages\u201d: []}"],
+      [/without quotes/, `{messages: []}`],
+      [/a comment begins/, `${start} /* secret */}`],
+      [/a comment begins/, `// secret`],
+      [/a comment begins/, `# secret`],
+      [/a comma stands behind the last value/, `${start},}`],
+      [/a comma stands behind the last value/, "{\"messages\": [\"secret\", ], \"a\": 1}"],
+      [/a comma follows the object/, `${start}},`],
+      [/something follows the object/, `${good}${good}`],
+      [/a control character, such as a tab/, start.replace("secret", "sec\tret") + "}"],
+      [/a text has ended, and more follows/, start.replace("secret", "a \"secret\" b") + "}"],
+      [/the file ends within the object: it was cut short/, start],
+      [/the file ends within the object/, start.slice(0, -8)],
+      [/no JSON/, `${start}, "a": 1e}`],
+      [/no JSON/, `${start}, "a": ]}`]
+    ]
+    for (const [what, text] of bad) {
+      const error = yield* Effect.flip(ChatDataset.parse(`${good}\n${text}`, "f"))
+      assert.deepInclude(error, { reason: "MalformedLine", line: 2 }, text)
+      assert.match(error.message, what)
+      assert.match(error.message, /is no JSON/)
+      assert.notInclude(JSON.stringify(error), "secret")
+    }
+    const broken = yield* Effect.flip(ChatDataset.parse(`${good}\n${start}\n}\n`, "f"))
+    assert.match(broken.message, /the line ends within the object/)
+    // One whose only line was cut, too, of which nothing goes on in the next.
+    assert.match((yield* Effect.flip(ChatDataset.parse("{\"messages\": [", "f"))).message, /was cut short/)
+  }))
+
+it.effect("leaves out the keys of lines and messages that it is told are of no account", () =>
   Effect.gen(function*() {
     const text = line([{ ...user, timestamp: 1 }, { role: "assistant", content: "A", timestamp: 2, id: "x" }])
     const error = yield* Effect.flip(learnedOf(ChatDataset.parse(text, "f", { ignoredKeys: ["timestamp"] })))
     assert.match(error.message, /"id"/)
     assert.deepStrictEqual(
       yield* learnedOf(ChatDataset.parse(text, "f", { ignoredKeys: ["timestamp", "id"] })),
+      ["A"]
+    )
+    const answer = [{ role: "assistant", content: "A" }]
+    const beside = line(answer, { system_prompt: "S", prompt: "Q", text: "T", id: 1 })
+    const [chat] = yield* ChatDataset.parse(beside, "f", { ignoredKeys: ["system_prompt", "prompt", "text"] })
+    assert.deepStrictEqual([chat!.messages, chat!.metadata], [answer, { id: 1 }])
+    assert.deepInclude(yield* Effect.flip(ChatDataset.parse(beside, "f")), { key: "prompt", reason: "UnknownShape" })
+    // What is named is left out, whatever it would have said.
+    assert.deepStrictEqual(
+      yield* learnedOf(ChatDataset.parse(line([{ ...answer[0], weight: 0 }]), "f", { ignoredKeys: ["weight"] })),
       ["A"]
     )
   }))
@@ -221,6 +332,10 @@ it.effect("calls a file that is no JSON lines in UTF-8 what it is", () =>
       [/UTF-16/, utf16(good).swap16()],
       [/UTF-32/, Uint8Array.of(0xff, 0xfe, 0, 0, 0x7b, 0, 0, 0)],
       [/Git LFS/, lfs],
+      [/table \(CSV\)/, "prompt,completion\nHello,Good day"],
+      [/table \(CSV\)/, "\"prompt\",\"completion\"\r\n\"Hello, you\",\"Good day\"\r\n"],
+      [/table \(CSV\)/, "id;prompt;completion\n"],
+      [/table \(TSV\).*sep=/, "\nprompt\tcompletion\nHello\tGood day"],
       [/HTML/, "<!DOCTYPE html>\n<html>"],
       [
         /not UTF-8/,

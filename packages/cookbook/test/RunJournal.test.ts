@@ -50,6 +50,11 @@ interface RunOptions {
   readonly settings?: Readonly<Record<string, string | number>> | undefined
   readonly lessons?: ReadonlyArray<Datum.Datum> | undefined
   readonly allowOtherData?: boolean | undefined
+  readonly allowOtherBatching?: boolean | undefined
+  /** Instead of `totalSteps`, a batch size of 2 and a seed of 3. */
+  readonly batches?: Supervised.BatchesOptions | undefined
+  /** False: the batches do not tell their data, nor how they are drawn. */
+  readonly isTold?: boolean
   /** Checkpoints that the server no longer has. */
   readonly isGone?: (path: string) => boolean
 }
@@ -70,13 +75,16 @@ const withoutCheckpoints = (isGone: (path: string) => boolean) =>
 /** One process: trains until it is done or dies. */
 const run = (
   {
+    allowOtherBatching,
     allowOtherData,
     dies,
     entries,
     isGone = () => false,
+    isTold = true,
     lessons = data,
     settings,
-    totalSteps = long ? 30 : 10
+    totalSteps = long ? 30 : 10,
+    batches = { batchSize: 2, steps: totalSteps, seed: 3 }
   }: RunOptions
 ) =>
   Effect.gen(function*() {
@@ -85,9 +93,11 @@ const run = (
       step: Supervised.Step,
       create: createModel,
       settings,
-      allowOtherData
+      allowOtherData,
+      allowOtherBatching
     })
-    const steps = yield* Supervised.batches(lessons, { batchSize: 2, steps: totalSteps, seed: 3 }).pipe(
+    const steps = yield* Supervised.batches(lessons, batches).pipe(
+      Stream.map((batch) => isTold ? batch : { ...batch, fingerprint: undefined, batching: undefined }),
       journal.remaining,
       Supervised.steps(journal.training, {
         adamParams: AdamParams.make({ learningRate: 0.5 }),
@@ -116,6 +126,15 @@ const afterLease = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     yield* TestClock.adjust("30 seconds")
     return yield* Fiber.join(fiber)
   })
+
+/** The warnings of an effect. */
+const warnings = (messages: Array<string>) =>
+  Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ logLevel, message }) => {
+      if (logLevel._tag === "Warning") messages.push(String(message))
+    })
+  )
 
 const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.exit(effect), (exit) => {
@@ -155,8 +174,8 @@ describe("RunJournal", () => {
               Array.from({ length: (long ? 30 : 10) - resumed.position }, (_, i) => resumed.position + i)
             )
           }
-          // The lock, the settings, and for each checkpoint its steps and where the run stands.
-          assert.strictEqual(deaths, 2 + 2 * (long ? 8 : 3))
+          // Three for the lock, the settings, that a checkpoint comes, and for each its steps and where the run stands.
+          assert.strictEqual(deaths, 5 + 2 * (long ? 8 : 3))
         }).pipe(Effect.provide(server))
     )
   }
@@ -186,7 +205,7 @@ describe("RunJournal", () => {
   it.effect("of two that take over a dead process at the same moment one fails with InUse", () =>
     Effect.gen(function*() {
       const entries: Entries = new Map()
-      yield* Effect.exit(run({ entries, dies: { atWrite: 6, torn: false } }))
+      yield* Effect.exit(run({ entries, dies: { atWrite: 9, torn: false } }))
       const both = yield* afterLease(
         Effect.all([Effect.exit(run({ entries })), Effect.exit(run({ entries }))], { concurrency: 2 })
       )
@@ -276,7 +295,13 @@ describe("RunJournal", () => {
         assert.include((error as RunJournalError).message, "other data")
         assert.deepStrictEqual(entries, before)
 
-        const resumed = yield* run({ entries, lessons, totalSteps: 6, allowOtherData: true })
+        const resumed = yield* run({
+          entries,
+          lessons,
+          totalSteps: 6,
+          allowOtherData: true,
+          allowOtherBatching: true
+        })
         assert.deepStrictEqual(resumed.trained, [4, 5])
         // From now on these are its data.
         assert.deepStrictEqual((yield* run({ entries, lessons, totalSteps: 6 })).trained, [])
@@ -286,6 +311,79 @@ describe("RunJournal", () => {
         )
       }).pipe(Effect.provide(server), Effect.provide(Logger.remove(Logger.defaultLogger))))
   }
+
+  const otherBatches: ReadonlyArray<readonly [named: string, batches: Supervised.BatchesOptions]> = [
+    ["seed (3 before, 4 now)", { batchSize: 2, steps: 6, seed: 4 }],
+    ["batchSize (2 before, 3 now)", { batchSize: 3, steps: 6, seed: 3 }],
+    ["steps (6 before, 7 now)", { batchSize: 2, steps: 7, seed: 3 }],
+    ["steps (6 before, 9 now)", { batchSize: 2, epochs: 3, seed: 3 }]
+  ]
+  for (const [named, batches] of otherBatches) {
+    it.effect(`a run with other batches is refused, ${named}, and nothing is written, unless that is allowed`, () =>
+      Effect.gen(function*() {
+        const entries: Entries = new Map()
+        // Dies with the checkpoint of step 4 written down.
+        yield* Effect.exit(run({ entries, totalSteps: 6, dies: { atWrite: 8, torn: false } }))
+        yield* afterLease(run({ entries, totalSteps: 6, isGone: () => true }).pipe(Effect.exit))
+        const before = new Map(entries)
+        const error = yield* failure(run({ entries, batches }))
+        assert.strictEqual((error as RunJournalError).reason, "DifferentRun")
+        assert.include((error as RunJournalError).message, `other batches: ${named}`)
+        assert.deepStrictEqual(entries, before)
+
+        const said: Array<string> = []
+        const resumed = yield* Effect.provide(run({ entries, batches, allowOtherBatching: true }), warnings(said))
+        assert.strictEqual(resumed.trained[0], 4)
+        assert.include(said.join(), named)
+        // From now on these are its batches.
+        assert.deepStrictEqual((yield* run({ entries, batches })).trained, [])
+      }).pipe(Effect.provide(server), Effect.provide(Logger.remove(Logger.defaultLogger))))
+  }
+
+  it.effect("epochs that make as many steps are the same batches", () =>
+    Effect.gen(function*() {
+      const entries: Entries = new Map()
+      yield* run({ entries, totalSteps: 6 })
+      const { trained } = yield* run({ entries, batches: { batchSize: 2, epochs: 2, seed: 3 } })
+      assert.deepStrictEqual(trained, [])
+    }).pipe(Effect.provide(server)))
+
+  it.effect("a journal that does not know its data says once that it cannot compare them, and knows them from then on", () =>
+    Effect.gen(function*() {
+      const entries: Entries = new Map()
+      yield* run({ entries, totalSteps: 6, isTold: false })
+      const said: Array<string> = []
+      const logged = warnings(said)
+      yield* Effect.provide(run({ entries, totalSteps: 6 }), logged)
+      assert.lengthOf(said, 1)
+      assert.include(said[0], "without a fingerprint of its data and how its batches are drawn")
+      yield* Effect.provide(run({ entries, totalSteps: 6 }), logged)
+      assert.lengthOf(said, 1)
+      const error = yield* failure(run({ entries, lessons: data.slice(1), totalSteps: 6 }))
+      assert.include((error as RunJournalError).message, "other data")
+      // Nor is it silent when those that it is given now do not tell.
+      yield* Effect.provide(run({ entries, totalSteps: 6, isTold: false }), logged)
+      assert.lengthOf(said, 2)
+      assert.include(said[1], "the batches do not tell a fingerprint")
+    }).pipe(Effect.provide(server)))
+
+  it.effect("a journal whose head is gone, whole or torn, is Unreadable rather than begun anew", () =>
+    Effect.gen(function*() {
+      for (const totalSteps of [4, 10]) {
+        for (const torn of [false, true]) {
+          const entries: Entries = new Map()
+          yield* run({ entries, totalSteps })
+          entries.delete("run.head.0")
+          entries.delete("run.head.1")
+          if (torn) entries.set("run.head.0", "half")
+          const before = new Map(entries)
+          const error = yield* failure(run({ entries, totalSteps }))
+          assert.strictEqual((error as RunJournalError).reason, "Unreadable")
+          assert.match((error as RunJournalError).message, /Remove the journal to begin anew/)
+          assert.deepStrictEqual(entries, before)
+        }
+      }
+    }).pipe(Effect.provide(server)))
 
   it.effect("a run goes on with the same data from a file of another name, and with nothing else in it", () =>
     Effect.gen(function*() {
@@ -318,7 +416,7 @@ describe("RunJournal", () => {
       const entries: Entries = new Map()
       const unbroken = yield* run({ entries: new Map(), totalSteps: 12 })
       // Dies with the checkpoints of steps 4 and 8 written down.
-      yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 7, torn: false } }))
+      yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 10, torn: false } }))
 
       const none = yield* afterLease(failure(run({ entries, totalSteps: 12, isGone: () => true })))
       assert.strictEqual((none as RunJournalError).reason, "CheckpointsGone")
@@ -339,7 +437,7 @@ describe("RunJournal", () => {
       Effect.gen(function*() {
         const { plan, unused } = yield* Faults.Faults
         const entries: Entries = new Map()
-        yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 7, torn: false } }))
+        yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 10, torn: false } }))
         yield* plan({ path: "load_weights", fault })
         const resumed = yield* afterLease(run({ entries, totalSteps: 12 }))
         assert.strictEqual(resumed.position, 8)

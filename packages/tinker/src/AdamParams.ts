@@ -3,6 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { checkFields, decay, notNegative, positive } from "./internal/checkFields.js"
+import { settingsOf } from "./internal/settingsOf.js"
 import type { Issue } from "./TinkerError.js"
 
 /**
@@ -35,7 +36,7 @@ export class AdamParams extends Schema.Class<AdamParams>("effect-tinker/AdamPara
  * @category constructors
  */
 export const make = (options: ConstructorParameters<typeof AdamParams>[0] = {}): AdamParams =>
-  new AdamParams(options, { disableValidation: true })
+  new AdamParams(settingsOf(options), { disableValidation: true })
 
 /**
  * Every setting out of its range and every field that is none. A learning rate of 0 is in range: such a step clears the

@@ -9,10 +9,12 @@ import * as Layer from "effect/Layer"
 import * as AuditApi from "./AuditApi.js"
 import * as BillingApi from "./BillingApi.js"
 import type * as ClientConfig from "./ClientConfig.js"
-import { checkFields, oneOf, optional, text } from "./internal/checkFields.js"
+import { named } from "./internal/callOptions.js"
+import { type Check, none, oneOf, optional, optionsOf, text } from "./internal/checkFields.js"
+import { operations } from "./internal/operation.js"
 import * as Sessionless from "./internal/sessionless.js"
 import { parseTime } from "./internal/wireTime.js"
-import type { Issue, TinkerError } from "./TinkerError.js"
+import { invalidInput, type Issue, type TinkerError } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -77,44 +79,42 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
   const audit = yield* AuditApi.AuditApi
   const billing = yield* BillingApi.BillingApi
   const { request } = yield* Sessionless.make
-
-  const getAuditLog: Service["getAuditLog"] = ({ day, eventType = "all" } = {}) => {
-    const millis = day === undefined ? undefined : millisOf(day)
-    const issues = [...checkFields({ eventType }, { eventType: oneOf(...AuditApi.EventType.literals) })]
-    if (Number.isNaN(millis)) issues.push({ field: "day", description: "is no day; write it as 2025-12-31." })
-    return request(
-      { name: "AdminClient.getAuditLog", issues },
-      Effect.suspend(() =>
-        audit.auditLog({
-          eventType,
-          day: millis === undefined ? undefined : DateTime.formatIsoDateUtc(DateTime.unsafeMake(millis))
-        })
-      )
-    )
-  }
-
-  const getBillingUsage: Service["getBillingUsage"] = (window) => {
-    const start = millisOf(window.startingOn)
-    const end = millisOf(window.endingBefore)
-    return request(
-      { name: "AdminClient.getBillingUsage", issues: windowIssues(start, end) },
-      Effect.suspend(() =>
-        billing.billingUsage({ startingOn: DateTime.unsafeMake(start), endingBefore: DateTime.unsafeMake(end) })
-      )
-    )
-  }
+  const { checked, operation } = yield* operations
 
   return AdminClient.of({
-    getAuditLog,
-    getBillingUsage,
-    getCurrentCheckpointStorageUsage: ({ projectId } = {}) =>
-      request(
-        {
-          name: "AdminClient.getCurrentCheckpointStorageUsage",
-          issues: checkFields({ projectId }, { projectId: optional(text) })
-        },
-        billing.currentCheckpointStorageUsage({ projectId })
+    getAuditLog: checked("AdminClient.getAuditLog", { options: optional(optionsOf(auditFields)) }, (options = {}) => {
+      const { day, eventType = "all" } = options
+      return request(
+        { name: "AdminClient.getAuditLog" },
+        audit.auditLog({
+          eventType,
+          day: day === undefined ? undefined : DateTime.formatIsoDateUtc(DateTime.unsafeMake(millisOf(day)))
+        })
       )
+    }),
+    getBillingUsage: checked("AdminClient.getBillingUsage", {
+      window: optionsOf({ startingOn: time, endingBefore: time })
+    }, (
+      { endingBefore, startingOn }
+    ) => {
+      const name = "AdminClient.getBillingUsage"
+      const start = millisOf(startingOn)
+      const end = millisOf(endingBefore)
+      const issues = windowIssues(start, end)
+      return issues.length > 0 ? operation(name)(invalidInput(name, issues)) : request(
+        { name },
+        billing.billingUsage({ startingOn: DateTime.unsafeMake(start), endingBefore: DateTime.unsafeMake(end) })
+      )
+    }),
+    getCurrentCheckpointStorageUsage: checked(
+      "AdminClient.getCurrentCheckpointStorageUsage",
+      { options: optional(optionsOf({ projectId: optional(text) })) },
+      (options = {}) =>
+        request(
+          { name: "AdminClient.getCurrentCheckpointStorageUsage" },
+          billing.currentCheckpointStorageUsage({ projectId: options.projectId })
+        )
+    )
   })
 })
 
@@ -132,8 +132,7 @@ const longestWindow = Duration.toMillis("14 days")
 const windowIssues = (start: number, end: number): ReadonlyArray<Issue> => {
   const issues: Array<Issue> = []
   for (const [field, millis] of [["startingOn", start], ["endingBefore", end]] as const) {
-    if (Number.isNaN(millis)) issues.push({ field, description: "is no time; write it as 2025-12-31T23:00:00Z." })
-    else if (millis % hour !== 0) issues.push({ field, description: "must be on the hour, in UTC." })
+    if (millis % hour !== 0) issues.push({ field, description: "must be on the hour, in UTC." })
   }
   if (end <= start) issues.push({ field: "endingBefore", description: "must be later than startingOn." })
   if (end - start > longestWindow) {
@@ -143,5 +142,23 @@ const windowIssues = (start: number, end: number): ReadonlyArray<Issue> => {
 }
 
 /** Or NaN. */
-const millisOf = (time: Time): number =>
-  typeof time === "string" ? parseTime(time) : time instanceof Date ? time.getTime() : DateTime.toEpochMillis(time)
+const millisOf = (time: unknown): number =>
+  typeof time === "string"
+    ? parseTime(time)
+    : time instanceof Date
+    ? time.getTime()
+    : DateTime.isDateTime(time)
+    ? DateTime.toEpochMillis(time)
+    : NaN
+
+const timeLike = (example: string, what: string): Check => (value, field) =>
+  Number.isNaN(millisOf(value))
+    ? [{ field, description: `is ${named(value)}, which is no ${what}; write it as ${example}.` }]
+    : none
+
+const time = timeLike("2025-12-31T23:00:00Z", "time")
+
+const auditFields = {
+  eventType: optional(oneOf(...AuditApi.EventType.literals)),
+  day: optional(timeLike("2025-12-31", "day"))
+}

@@ -29,12 +29,14 @@ import * as CheckpointRef from "./CheckpointRef.js"
 import * as CheckpointsApi from "./CheckpointsApi.js"
 import * as ClientConfig from "./ClientConfig.js"
 import { DownloadError } from "./DownloadError.js"
+import { bound, type Check, fitting, flag, isText, optional, optionsOf } from "./internal/checkFields.js"
 import * as Digests from "./internal/digests.js"
 import { downloadFile } from "./internal/downloadFile.js"
 import * as DownloadParts from "./internal/downloadParts.js"
 import * as DownloadTotals from "./internal/downloadTotals.js"
 import { makeChecker } from "./internal/fileNames.js"
 import { operations } from "./internal/operation.js"
+import { checkpoint, checkpointPath } from "./internal/pathChecks.js"
 import * as SignedUrls from "./internal/signedUrls.js"
 import * as StagedDirectory from "./internal/stagedDirectory.js"
 import { failure } from "./internal/stagedDirectory.js"
@@ -220,7 +222,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
   const { requestTimeout } = yield* TinkerConfig.TinkerConfig
   const client = yield* HttpClient.HttpClient
   const ownSession = yield* OwnSession
-  const { operation } = yield* operations
+  const { checkedStream, operation } = yield* operations
   const path = yield* Path.Path
   const fs = yield* FileSystem.FileSystem
   const files = Context.make(Path.Path, path).pipe(Context.add(FileSystem.FileSystem, fs))
@@ -346,9 +348,9 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     }))
 
   const externalWeights: Service["externalWeights"] = (ref, options) =>
-    states("CheckpointDownload.externalWeights", (report) =>
+    states(externalCall, (report) =>
       Effect.gen(function*() {
-        const ids = yield* resolve(ref)
+        const ids = yield* CheckpointRef.resolve(externalCall, ref)
         if (!ids.checkpointId.startsWith("external_weights/")) {
           return yield* notDownloadable(ids)
         }
@@ -356,9 +358,9 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
       }))
 
   const archive: Service["archive"] = (ref, options) =>
-    states("CheckpointDownload.archive", (report) =>
+    states(archiveCall, (report) =>
       Effect.scoped(Effect.gen(function*() {
-        const ids = yield* resolve(ref)
+        const ids = yield* CheckpointRef.resolve(archiveCall, ref)
         const subject = subjectOf(ids)
         const sign = Effect.map(
           ask(api.archiveUrl(ids)),
@@ -398,7 +400,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     )
 
   const exportTrainingCheckpoint: Service["exportTrainingCheckpoint"] = (checkpoint, options) =>
-    states("CheckpointDownload.exportTrainingCheckpoint", (report) =>
+    states(exportCall, (report) =>
       Effect.gen(function*() {
         const parsed = yield* TinkerPath.parse(checkpoint)
         if (parsed.checkpointType !== "training") {
@@ -440,7 +442,15 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
         }))
       }))
 
-  return CheckpointDownload.of({ externalWeights, archive, exportTrainingCheckpoint })
+  return CheckpointDownload.of({
+    externalWeights: checkedStream(externalCall, { checkpoint, options: optionsOf(fields) }, externalWeights),
+    archive: checkedStream(archiveCall, { checkpoint, options: optionsOf(fields) }, archive),
+    exportTrainingCheckpoint: checkedStream(
+      exportCall,
+      { path: checkpointPath, options: optionsOf(fields) },
+      exportTrainingCheckpoint
+    )
+  })
 })
 
 /**
@@ -470,7 +480,17 @@ const exportTtl = "1 hour"
 const subjectOf = ({ checkpointId, trainingRunId }: CheckpointRef.CheckpointIds): string =>
   `tinker://${trainingRunId}/${checkpointId}`
 
-const resolve = (ref: CheckpointRef.CheckpointRef) => CheckpointRef.resolve("CheckpointDownload", ref)
+const externalCall = "CheckpointDownload.externalWeights"
+const archiveCall = "CheckpointDownload.archive"
+const exportCall = "CheckpointDownload.exportTrainingCheckpoint"
+
+const fields: Readonly<Record<keyof Options, Check>> = {
+  directory: fitting(isText, "pass the path of the directory to make"),
+  overwrite: optional(flag),
+  keepParts: optional(flag),
+  maxBytes: optional(bound),
+  maxFiles: optional(bound)
+}
 
 const notDownloadable = (ids: CheckpointRef.CheckpointIds) =>
   new DownloadError({

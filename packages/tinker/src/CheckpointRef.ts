@@ -2,6 +2,7 @@
  * Two ways to name a checkpoint: by its path, or by the ids of which the path is made.
  */
 import * as Either from "effect/Either"
+import { isObject, kindOf, notOne } from "./internal/callOptions.js"
 import { InvalidInputError } from "./TinkerError.js"
 import * as TinkerPath from "./TinkerPath.js"
 
@@ -33,6 +34,17 @@ export interface CheckpointIds {
 export const resolve = (operation: string, ref: CheckpointRef): Either.Either<CheckpointIds, InvalidInputError> => {
   const invalid = (field: string, description: string) =>
     Either.left(new InvalidInputError({ operation, field, description }))
+  const given: unknown = ref
+  if (typeof given !== "string") {
+    if (!isObject(given)) {
+      return invalid("checkpoint", `is ${kindOf(given)}; pass the path of a checkpoint, or ${bothIds}.`)
+    }
+    const misnamed = Object.keys(given).find((name) => !names.includes(name))
+    if (misnamed !== undefined) return invalid(misnamed, notOne("part of a checkpoint's ids", misnamed, names))
+    for (const name of names) {
+      if (typeof given[name] !== "string") return invalid(name, `is ${kindOf(given[name])}; pass ${bothIds}.`)
+    }
+  }
   const ids = typeof ref === "string"
     ? Either.mapLeft(idsOf(ref), ({ description, field }) => new InvalidInputError({ operation, field, description }))
     : Either.right(ref)
@@ -49,6 +61,10 @@ export const resolve = (operation: string, ref: CheckpointRef): Either.Either<Ch
       )
   })
 }
+
+const names = ["trainingRunId", "checkpointId"]
+
+const bothIds = "its two ids, { trainingRunId, checkpointId }"
 
 /** Some servers write no kind into paths of weights for sampling. */
 const withoutKind = /^tinker:\/\/([^/]+)\/([^/]+)$/

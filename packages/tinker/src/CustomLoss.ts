@@ -3,6 +3,8 @@
  */
 import type * as Effect from "effect/Effect"
 import type { Datum } from "./Datum.js"
+import { isObject, kindOf } from "./internal/callOptions.js"
+import { type Check, checkFields, fitting, must, optional, record } from "./internal/checkFields.js"
 import type { Issue } from "./TinkerError.js"
 
 /**
@@ -38,30 +40,44 @@ export interface Result {
  * @category utils
  */
 export const issues = (result: Result, logprobs: ReadonlyArray<Float32Array>): ReadonlyArray<Issue> => {
-  const found: Array<Issue> = []
-  if (!Number.isFinite(result.loss)) found.push({ field: "loss", description: `is ${result.loss}; it must be finite.` })
-  if (result.gradients.length !== logprobs.length) {
+  const given: unknown = result
+  if (!isObject(given)) {
+    const advice = given instanceof Promise ? "wrap it in Effect.promise" : "it must be { loss, gradients }"
+    return [{ field: "lossFn", description: `gave ${kindOf(given)}; ${advice}.` }]
+  }
+  const found: Array<Issue> = [...checkFields(given, fields, "part of a result")]
+  const { gradients } = given
+  if (!Array.isArray(gradients)) return found
+  if (gradients.length !== logprobs.length) {
     found.push({
       field: "gradients",
-      description: `has ${result.gradients.length} arrays, and there are ${logprobs.length} data.`
+      description: `has ${gradients.length} arrays, and there are ${logprobs.length} data.`
     })
     return found
   }
   for (let i = 0; i < logprobs.length; i++) {
-    const gradient = result.gradients[i]!
+    const gradient: unknown = gradients[i]
+    const field = `gradients[${i}]`
+    if (!(gradient instanceof Float32Array)) {
+      found.push({ field, description: `is ${kindOf(gradient)}; it must be a Float32Array.` })
+      continue
+    }
     if (gradient.length !== logprobs[i]!.length) {
       found.push({
-        field: `gradients[${i}]`,
+        field,
         description: `has ${gradient.length} numbers, and datum ${i} has ${logprobs[i]!.length} log-probabilities.`
       })
     }
     const position = gradient.findIndex((value) => !Number.isFinite(value))
     if (position >= 0) {
-      found.push({
-        field: `gradients[${i}]`,
-        description: `is ${gradient[position]} at ${position}; it must be finite.`
-      })
+      found.push({ field, description: `is ${gradient[position]} at ${position}; it must be finite.` })
     }
   }
   return found
+}
+
+const fields: Readonly<Record<keyof Result, Check>> = {
+  loss: must(Number.isFinite, "a finite number"),
+  gradients: fitting(Array.isArray, "it must be a list with a Float32Array for each datum"),
+  metrics: optional(record(fitting((value) => typeof value === "number", "it must be a number")))
 }

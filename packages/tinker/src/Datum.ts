@@ -3,8 +3,12 @@
  */
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
+import { none, object, optional, optionsOf, record, text } from "./internal/checkFields.js"
+import { modelInput, spans, tensor } from "./internal/inputShape.js"
+import { isNumbers } from "./internal/isNumbers.js"
 import { inputDtypes } from "./internal/lossInputs.js"
 import { provenanceIssues } from "./internal/provenance.js"
+import { toTokens } from "./internal/tokens.js"
 import type { ModelInput } from "./ModelInput.js"
 import * as ModelInputs from "./ModelInput.js"
 import * as TensorData from "./TensorData.js"
@@ -50,16 +54,25 @@ export const make = (options: Datum): Datum => options
  * - `tokens`: `[tokens] int32`, two at least
  * - `weights`: `[tokens] float32`, the factor of each token as a target; that of the first is not used
  *
+ * Nothing is checked here, so that nothing throws: what is no list of numbers is kept, and refused by name where the datum is used.
+ *
  * @since 0.1.0
  * @category constructors
  */
-export const fromTokens = (tokens: Int32Array, weights: Float32Array): Datum => ({
-  modelInput: ModelInputs.fromTokens(tokens.subarray(0, tokens.length - 1)),
-  lossFnInputs: {
-    targetTokens: TensorData.int64(tokens.subarray(1)),
-    weights: TensorData.float32(weights.subarray(1))
+export const fromTokens = (
+  tokens: Int32Array | ReadonlyArray<number>,
+  weights: Float32Array | ReadonlyArray<number>
+): Datum => {
+  const sequence = isNumbers(tokens) && !(tokens instanceof Int32Array) ? toTokens(tokens) : tokens
+  const factors = TensorData.float32(weights)
+  return {
+    modelInput: ModelInputs.fromTokens(sequence instanceof Int32Array ? sequence.subarray(0, -1) : sequence),
+    lossFnInputs: {
+      targetTokens: TensorData.int64(sequence instanceof Int32Array ? sequence.subarray(1) : sequence),
+      weights: factors.data instanceof Float32Array ? TensorData.float32(factors.data.subarray(1)) : factors
+    }
   }
-})
+}
 
 /**
  * A datum whose loss inputs are numbers of any kind. The name of an input decides its dtype: `targetTokens` is int64;
@@ -80,10 +93,13 @@ export const fromInputs = (options: {
   /** What the error calls the datum, e.g. `data[3]`. Default `datum`. */
   readonly name?: string | undefined
 }): Either.Either<Datum, InvalidInputError> => {
+  const wrong = inputsShape(options, "options")
+  if (wrong.length > 0) return invalid("Datum.fromInputs", wrong)
   const lossFnInputs: Record<string, TensorData.TensorData> = {}
-  const issues: Array<Issue> = []
+  const name = options.name ?? "datum"
+  const issues: Array<Issue> = [...modelInput(options.modelInput, `${name}.modelInput`)]
   for (const [key, value] of Object.entries(options.lossFnInputs)) {
-    const field = `${options.name ?? "datum"}.lossFnInputs.${key}`
+    const field = `${name}.lossFnInputs.${key}`
     const tensor = toTensor(value, key, field)
     if (Either.isLeft(tensor)) issues.push(tensor.left)
     else lossFnInputs[key] = tensor.right
@@ -93,15 +109,23 @@ export const fromInputs = (options: {
     : invalid("Datum.fromInputs", issues)
 }
 
+const inputsShape = optionsOf({
+  modelInput: () => none,
+  lossFnInputs: record(() => none),
+  name: optional(text)
+})
+
 const toTensor = (
   value: TensorData.TensorData | TensorData.TypedArray | TensorData.NestedNumbers,
   key: string,
   field: string
 ): Either.Either<TensorData.TensorData, Issue> => {
   if (!ArrayBuffer.isView(value) && !Array.isArray(value)) {
-    return typeof value === "object" && value !== null && "dtype" in value
-      ? Either.right(value)
-      : Either.left({ field, description: "is neither a tensor nor an array." })
+    if (typeof value !== "object" || value === null || !("dtype" in value)) {
+      return Either.left({ field, description: "is neither a tensor nor an array." })
+    }
+    const [issue] = tensor(value, field)
+    return issue === undefined ? Either.right(value) : Either.left(issue)
   }
   const dtype = inputDtypes.get(key)
   return dtype === undefined && Array.isArray(value)
@@ -129,10 +153,14 @@ export const withProvenance: {
   (spans: Provenance): (self: Datum) => Either.Either<Datum, InvalidInputError>
   (self: Datum, spans: Provenance): Either.Either<Datum, InvalidInputError>
 } = dual(2, (self: Datum, spans: Provenance): Either.Either<Datum, InvalidInputError> => {
-  const datum: Datum = { ...self, modelInputSpans: spans.modelInput, lossFnInputSpans: spans.lossFnInputs }
-  const issues = provenanceIssues(datum, "datum")
-  return issues.length === 0 ? Either.right(datum) : invalid("Datum.withProvenance", issues)
+  const wrong = provenance(spans, "spans")
+  if (wrong.length > 0) return invalid("Datum.withProvenance", wrong)
+  const made: Datum = { ...self, modelInputSpans: spans.modelInput, lossFnInputSpans: spans.lossFnInputs }
+  const issues = provenanceIssues(made, "datum")
+  return issues.length === 0 ? Either.right(made) : invalid("Datum.withProvenance", issues)
 })
+
+const provenance = object({ modelInput: optional(spans), lossFnInputs: optional(spans) }, "list of spans")
 
 /**
  * @since 0.1.0

@@ -3,6 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { checkFields, flag, optional, whole, wholeFrom } from "./internal/checkFields.js"
+import { settingsOf } from "./internal/settingsOf.js"
 import type { Issue } from "./TinkerError.js"
 
 /**
@@ -29,7 +30,7 @@ export class LoraConfig extends Schema.Class<LoraConfig>("effect-tinker/LoraConf
  * @category constructors
  */
 export const make = (options: ConstructorParameters<typeof LoraConfig>[0] = {}): LoraConfig =>
-  new LoraConfig(options, { disableValidation: true })
+  new LoraConfig(settingsOf(options), { disableValidation: true })
 
 /**
  * Every setting out of its range and every field that is none.
@@ -39,7 +40,12 @@ export const make = (options: ConstructorParameters<typeof LoraConfig>[0] = {}):
  */
 export const issues = (config: LoraConfig): ReadonlyArray<Issue> => checkFields(config, rules)
 
-const rules = {
+/**
+ * What each setting may be.
+ *
+ * @internal
+ */
+export const rules = {
   rank: wholeFrom(1),
   seed: optional(whole),
   trainUnembed: flag,

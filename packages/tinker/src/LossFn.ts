@@ -2,7 +2,11 @@
  * The losses that the service computes, and what each needs of a datum. Every loss is a sum over tokens, in nats.
  */
 import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
 import type { Datum } from "./Datum.js"
+import { kindOf, nearest } from "./internal/callOptions.js"
+import { fitting, optional, record } from "./internal/checkFields.js"
+import { data as shapeOf } from "./internal/inputShape.js"
 import { inputDtypes } from "./internal/lossInputs.js"
 import { provenanceIssues } from "./internal/provenance.js"
 import { firstNonFinite, firstOutside, firstOutsideInt64 } from "./internal/scan.js"
@@ -103,6 +107,8 @@ const required: Readonly<Record<KnownLossFn, ReadonlyArray<string>>> = {
   stable_reinforce: ["targetTokens"]
 }
 
+const knownNames = Object.keys(required)
+
 const isKnown = (name: string): name is KnownLossFn => Object.hasOwn(required, name)
 
 /** Its formula is the service's own, and so are the names of its inputs. */
@@ -112,7 +118,7 @@ const mostTokens = 2 ** 31
 
 /**
  * Everything that keeps the data of a pass from being sent, each with its place, e.g. `data[3].lossFnInputs.weights` or
- * `lossFnConfig.klCoeff`; none when it can be sent. Looks at each number once.
+ * `lossFnConfig.klCoeff`; none when it can be sent. Looks at each number once, and at none where the data are no data at all.
  *
  * @since 0.1.0
  * @category utils
@@ -126,12 +132,14 @@ export const issues = (options: {
   /** Longest model input in tokens, if it is known. */
   readonly maxContextLength?: number | undefined
 }): ReadonlyArray<Issue> => {
-  const found: Array<Issue> = []
+  const found: Array<Issue> = [...optional(lossFnConfig)(options.lossFnConfig, "lossFnConfig")]
   const add: Add = (field, description) => {
     found.push({ field, description })
   }
   checkName(options.lossFn, add)
-  checkConfig(options.lossFnConfig ?? {}, add)
+  const shape = shapeOf(options.data, "data")
+  // All else is about what is not there.
+  if (shape.length > 0) return [...found, ...shape]
   if (options.data.length === 0) add("data", "there is no datum; pass at least one.")
   const limits: Limits = {
     tokens: Math.min(options.vocabularySize ?? mostTokens, mostTokens),
@@ -153,27 +161,31 @@ interface Limits {
   readonly context: number
 }
 
-const checkName = (lossFn: LossFn, add: Add): void => {
-  const name: unknown = typeof lossFn === "string" ? lossFn : lossFn?.name
+const checkName = (lossFn: unknown, add: Add): void => {
+  const name = Predicate.isRecord(lossFn) ? lossFn.name : lossFn
   if (name === "custom") {
     add("lossFn", "custom names no loss by itself; pass the loss to forwardBackwardCustom.")
+  } else if (typeof lossFn === "function") {
+    add("lossFn", "is a function; pass a loss of your own to forwardBackwardCustom.")
   } else if (typeof name !== "string" || name === "") {
-    add("lossFn", "is no name of a loss.")
-  } else if (typeof lossFn === "string" && !isKnown(lossFn)) {
+    add("lossFn", `is ${kindOf(lossFn)}; pass one of ${knownNames.join(", ")}.`)
+  } else if (name === lossFn && !isKnown(name)) {
+    const near = nearest(name, knownNames)
     add(
       "lossFn",
-      `${name} is not known. Known are ${Object.keys(required).join(", ")}; LossFn.other passes another name.`
+      `${name} is not known. Known are ${knownNames.join(", ")}; LossFn.other passes another name.${
+        near === undefined ? "" : ` Was ${near} meant?`
+      }`
     )
   }
 }
 
-const checkConfig = (config: LossFnConfig, add: Add): void => {
-  for (const [key, value] of Object.entries<unknown>(config)) {
-    if (typeof value === "string" || (typeof value === "number" && !Number.isNaN(value))) continue
-    const kind = typeof value === "number" ? "NaN" : value === null ? "null" : `of type ${typeof value}`
-    add(`lossFnConfig.${key}`, `is ${kind}; it must be a number or a text.`)
-  }
-}
+const lossFnConfig = record(
+  fitting(
+    (value) => typeof value === "string" || (typeof value === "number" && !Number.isNaN(value)),
+    "it must be a number or a text"
+  )
+)
 
 /** Its length, or nothing when only the server can tell. */
 const checkModelInput = (datum: Datum, field: string, limits: Limits, add: Add): number | undefined => {
@@ -192,13 +204,6 @@ const checkModelInput = (datum: Datum, field: string, limits: Limits, add: Add):
       }
       case "image_asset_pointer":
         add(place, "is an image asset pointer, which cannot be trained on; send the image itself.")
-        break
-      case "image":
-        if (
-          chunk.expectedTokens !== undefined && !(Number.isInteger(chunk.expectedTokens) && chunk.expectedTokens >= 0)
-        ) {
-          add(`${place}.expectedTokens`, `is ${chunk.expectedTokens}; it must be a whole number, 0 or more.`)
-        }
         break
       case "dmel": {
         const counted = ModelInput.length({ chunks: [chunk] })
@@ -234,10 +239,6 @@ const checkInputs = (
   for (const [key, tensor] of Object.entries(inputs)) {
     const field = `${name}.lossFnInputs.${key}`
     const dtype = inputDtypes.get(key)
-    if (!isTensor(tensor)) {
-      add(field, "is no tensor; make one with TensorData.")
-      continue
-    }
     if (dtype === undefined && known !== undefined && !openInputs.has(known)) {
       add(field, `is not read by the loss ${known}; it reads ${Array.from(inputDtypes.keys()).join(", ")}.`)
     }
@@ -259,12 +260,6 @@ const checkInputs = (
 }
 
 const marksNone = ({ data }: TensorData): boolean => data.length > 0 && !data.some((mark) => Number(mark) !== 0)
-
-const isTensor = (tensor: TensorData | undefined): tensor is TensorData =>
-  tensor !== undefined && tensor !== null && Array.isArray(tensor.shape)
-  && (tensor.dtype === "float32" ?
-    tensor.data instanceof Float32Array
-    : tensor.dtype === "int64" && tensor.data instanceof BigInt64Array)
 
 const shapeFault = (tensor: TensorData): string | undefined => {
   if (tensor.shape.some((dimension) => !Number.isSafeInteger(dimension) || dimension < 0)) {

@@ -5,6 +5,7 @@ import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 import { dmelShape } from "./internal/dmelShape.js"
+import { isNumbers } from "./internal/isNumbers.js"
 import { Tokens, toTokens as tokensOf } from "./internal/tokens.js"
 import type { Issue } from "./TinkerError.js"
 
@@ -90,8 +91,8 @@ export type ModelInput = typeof ModelInput.Type
 export const empty: ModelInput = { chunks: [] }
 
 /**
- * Tokens as one chunk. An `Int32Array` is kept as it is; a plain number that is no 32-bit integer becomes -1, which no
- * request accepts.
+ * Tokens as one chunk. An `Int32Array` is kept as it is; what is no 32-bit integer in a list becomes -1, which no request
+ * accepts. Nothing throws: what is no list of numbers, such as a text, is kept too, and refused by name where it is used.
  *
  * @since 0.1.0
  * @category constructors
@@ -100,7 +101,7 @@ export const fromTokens = (tokens: Int32Array | ReadonlyArray<number>): ModelInp
 
 const textOf = (tokens: Int32Array | ReadonlyArray<number>): ModelInputChunk => ({
   type: "encoded_text",
-  tokens: tokens instanceof Int32Array ? tokens : tokensOf(tokens)
+  tokens: tokens instanceof Int32Array || !isNumbers(tokens) ? tokens : tokensOf(tokens)
 })
 
 /**
@@ -127,7 +128,7 @@ export const appendTokens: {
   2,
   (self: ModelInput, tokens: Int32Array | ReadonlyArray<number>): ModelInput => {
     const last = self.chunks.at(-1)
-    return last?.type === "encoded_text"
+    return last?.type === "encoded_text" && last.tokens instanceof Int32Array && isNumbers(tokens)
       ? { chunks: [...self.chunks.slice(0, -1), joined([last, textOf(tokens)])] }
       : append(self, textOf(tokens))
   }

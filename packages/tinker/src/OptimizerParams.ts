@@ -3,7 +3,8 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { checkFields, decay, notNegative } from "./internal/checkFields.js"
+import { checkFields, decay, fitting, json, must, notNegative } from "./internal/checkFields.js"
+import { settingsOf } from "./internal/settingsOf.js"
 import type { Issue } from "./TinkerError.js"
 
 /**
@@ -54,7 +55,7 @@ export type OptimizerParams = typeof OptimizerParams.Type
  * @category constructors
  */
 export const dimuon = (options: Omit<ConstructorParameters<typeof Dimuon>[0], "type">): Dimuon =>
-  new Dimuon(options, { disableValidation: true })
+  new Dimuon(settingsOf(options), { disableValidation: true })
 
 /**
  * Every setting out of its range and every field that is none. Of an optimizer that is not known only the name is asked
@@ -63,15 +64,18 @@ export const dimuon = (options: Omit<ConstructorParameters<typeof Dimuon>[0], "t
  * @since 0.1.0
  * @category utils
  */
-export const issues = (params: OptimizerParams): ReadonlyArray<Issue> => {
-  if (params.type === "dimuon") return checkFields(params, rules)
-  return Predicate.isString(params.type) && params.type !== ""
-    ? []
-    : [{ field: "type", description: "is missing; it names the optimizer." }]
-}
+export const issues = (params: OptimizerParams): ReadonlyArray<Issue> =>
+  params.type === "dimuon"
+    ? checkFields(params, rules)
+    : [...optimizer(params.type, "type"), ...Object.entries(params).flatMap(([name, value]) => json(value, name))]
+
+const optimizer = fitting(
+  (type) => Predicate.isString(type) && type !== "",
+  "it names the optimizer"
+)
 
 const rules = {
-  type: { fits: (value: unknown) => value === "dimuon", must: "dimuon" },
+  type: must((value) => value === "dimuon", "dimuon"),
   learningRate: notNegative,
   gradClipNorm: notNegative,
   beta1: decay

@@ -8,12 +8,33 @@ import type * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Schema from "effect/Schema"
+import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as ClientConfig from "./ClientConfig.js"
 import type { DownloadError } from "./DownloadError.js"
 import type { FormFields } from "./FormFields.js"
 import { boundedLines } from "./internal/boundedLines.js"
+import { isObject, kindOf } from "./internal/callOptions.js"
+import {
+  anyText,
+  bound,
+  type Check,
+  duration,
+  type Fields,
+  fitting,
+  json,
+  none,
+  object,
+  oneOf,
+  optional,
+  optionsOf,
+  orNull,
+  record,
+  text
+} from "./internal/checkFields.js"
+import { operations } from "./internal/operation.js"
 import { rawBody } from "./internal/rawBody.js"
 import * as Sessionless from "./internal/sessionless.js"
 import * as StagedFile from "./internal/stagedFile.js"
@@ -200,6 +221,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
   const http = yield* TinkerHttpClient.TinkerHttpClient
   const config = yield* TinkerConfig.TinkerConfig
   const sessionless = yield* Sessionless.make
+  const { checked, checkedStream } = yield* operations
 
   /** The answer to a request, sent as the options say. */
   const answer = <A, I>(
@@ -217,10 +239,15 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
       return yield* sessionless.request({ name }, RequestExtras.withExtras(attempt, extras), asRefused)
     }).pipe(retry === undefined ? (effect) => effect : RetryPolicy.withPolicies({ request: retry }))
 
-  const send = (name: string, method: TinkerHttpClient.Method): Send => (path, options = {}) =>
-    Effect.map(
-      RawResponse.withResponses(answer(`RawClient.${name}`, method, path, options)),
-      ({ responses }) => responses.at(-1)!
+  const send = (name: string, method: TinkerHttpClient.Method): Send =>
+    checked(
+      `RawClient.${name}`,
+      { path: text, options: optional(optionsOf(method === "GET" ? fields : sendFields)) },
+      (path, options = {}) =>
+        Effect.map(
+          RawResponse.withResponses(answer(`RawClient.${name}`, method, path, options)),
+          ({ responses }) => responses.at(-1)!
+        )
     )
 
   const open = <A, I>(name: string, path: string, options: StreamOptions<A, I>, accept: string) =>
@@ -232,11 +259,15 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
       )
     })
 
-  const streamed = (name: string, accept: string): Service["stream"] => (path, options = {}) =>
-    Stream.unwrapScoped(Effect.map(open(name, path, options, accept), ({ stream }) => stream))
+  const streamed = (name: string, accept: string): Service["stream"] =>
+    checkedStream(
+      `RawClient.${name}`,
+      { path: text, options: optional(optionsOf(streamFields)) },
+      (path, options = {}) => Stream.unwrapScoped(Effect.map(open(name, path, options, accept), ({ stream }) => stream))
+    )
 
   const stream = streamed("stream", "*/*")
-  const text = streamed("text", "text/*, */*")
+  const texts = streamed("text", "text/*, */*")
   const lines = streamed("lines", "text/*, */*")
   const events = streamed("events", "text/event-stream")
 
@@ -247,22 +278,26 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     put: send("put", "PUT"),
     patch: send("patch", "PATCH"),
     stream,
-    text: (path, options) => Stream.decodeText(text(path, options)),
+    text: (path, options) => Stream.decodeText(texts(path, options)),
     lines: (path, options) =>
       Stream.splitLines(boundedLines("RawClient.lines", Stream.decodeText(lines(path, options)))),
     events: (path, options) => ServerSentEvents.decode(events(path, options)),
-    toFile: (path, place, options = {}) =>
-      Effect.scoped(Effect.gen(function*() {
-        const { headers, stream } = yield* open("toFile", path, options, "*/*")
-        const file = yield* StagedFile.make(path, place)
-        let bytes = 0
-        yield* Stream.runForEach(stream, (part) =>
-          Effect.map(file.write(part), () => {
-            bytes += part.length
-          }))
-        yield* file.commit
-        return { bytes, headers }
-      })).pipe(Effect.provideService(TinkerHttpClient.TakesLentParts, true))
+    toFile: checked(
+      "RawClient.toFile",
+      { path: text, file: text, options: optional(optionsOf(streamFields)) },
+      (path, place, options = {}) =>
+        Effect.scoped(Effect.gen(function*() {
+          const { headers, stream } = yield* open("toFile", path, options, "*/*")
+          const file = yield* StagedFile.make(path, place)
+          let bytes = 0
+          yield* Stream.runForEach(stream, (part) =>
+            Effect.map(file.write(part), () => {
+              bytes += part.length
+            }))
+          yield* file.commit
+          return { bytes, headers }
+        })).pipe(Effect.provideService(TinkerHttpClient.TakesLentParts, true))
+    )
   })
 })
 
@@ -286,3 +321,49 @@ const pathOf = (operation: string, path: string, baseUrl: string): Effect.Effect
       })
     )
 }
+
+const anything: Check = () => none
+
+const fields: Readonly<Record<keyof Options, Check>> = {
+  headers: optional(record(optional(anyText))),
+  query: optional(record(json)),
+  timeout: optional(duration),
+  maxResponseBytes: optional(bound),
+  idempotencyKey: optional(orNull(anyText)),
+  retry: optional(fitting((value) => Predicate.hasProperty(value, Schedule.ScheduleTypeId), "pass a Schedule"))
+}
+
+const bytes = fitting((value) => value instanceof Uint8Array, "pass a Uint8Array")
+
+const file = object({ bytes, name: anyText, contentType: anyText }, "part of a file")
+
+const files: Check = (value, field) =>
+  Array.isArray(value) ? value.flatMap((one, i) => file(one, `${field}[${i}]`)) : file(value, field)
+
+const payloads: ReadonlyArray<Fields> = [
+  {
+    schema: fitting(Schema.isSchema, "pass a Schema"),
+    value: anything
+  },
+  { json: anything },
+  {
+    bytes,
+    contentType: optional(text)
+  },
+  { form: record(json) },
+  { multipart: object({ fields: optional(record(json)), files: optional(record(files)) }, "part of a form") }
+]
+
+const payload: Check = (value, field) => {
+  const form = isObject(value) ? payloads.find((form) => Object.keys(form)[0]! in value) : undefined
+  return form === undefined
+    ? [{
+      field,
+      description: `is ${kindOf(value)}; pass an object with one of schema, json, bytes, form and multipart.`
+    }]
+    : object(form, "part of such a payload")(value, field)
+}
+
+const sendFields = { ...fields, payload: optional(payload) }
+
+const streamFields = { ...sendFields, method: optional(oneOf("GET", "POST", "PUT", "PATCH", "DELETE")) }

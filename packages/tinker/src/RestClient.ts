@@ -20,20 +20,40 @@ import * as CheckpointsApi from "./CheckpointsApi.js"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
 import type { SamplingSessionId } from "./Identifiers.js"
-import { optionIssues } from "./internal/callOptions.js"
-import { checkFields, id, oneOf, optional, text, wholeFrom } from "./internal/checkFields.js"
+import { kindOf } from "./internal/callOptions.js"
+import {
+  type Check,
+  duration,
+  id,
+  none,
+  oneOf,
+  optional,
+  optionsOf,
+  orNull,
+  secret,
+  text,
+  wholeFrom
+} from "./internal/checkFields.js"
 import { exportTrace } from "./internal/exportTrace.js"
 import { identityOf } from "./internal/identityOf.js"
 import { operations } from "./internal/operation.js"
-import { ttlIssues, ttlSeconds } from "./internal/saveOptions.js"
-import { searchIssues } from "./internal/searchIssues.js"
+import { checkpoint, checkpointOf } from "./internal/pathChecks.js"
+import { ttl, ttlSeconds } from "./internal/saveOptions.js"
+import { searchCursor, searchFields } from "./internal/searchFields.js"
 import * as Sessionless from "./internal/sessionless.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionsApi from "./SessionsApi.js"
 import type { SessionSummary } from "./SessionSummary.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { isRetryable, type Issue, isUnanswered, type TinkerError } from "./TinkerError.js"
+import {
+  invalidInput,
+  type InvalidInputError,
+  isRetryable,
+  type Issue,
+  isUnanswered,
+  type TinkerError
+} from "./TinkerError.js"
 import * as TinkerPath from "./TinkerPath.js"
 import type { TrainingRun } from "./TrainingRun.js"
 import * as TrainingRunsApi from "./TrainingRunsApi.js"
@@ -262,78 +282,43 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
   const clientConfig = yield* ClientConfig.ClientConfig
   const config = yield* TinkerConfig.TinkerConfig
   const { call, request } = yield* Sessionless.make
-  const { operation } = yield* operations
-
-  const getTrainingRun: Service["getTrainingRun"] = (idOrPath, { accessScope = "owned" } = {}) => {
-    const name = "RestClient.getTrainingRun"
-    const path = idOrPath.startsWith("tinker://") ? CheckpointRef.resolve(name, idOrPath) : undefined
-    const trainingRunId = path === undefined
-      ? idOrPath
-      : Either.match(path, { onLeft: () => "", onRight: (ids) => ids.trainingRunId })
-    const issues = path !== undefined && Either.isLeft(path)
-      ? [issueOf(path.left)]
-      : checkFields({ trainingRunId, accessScope }, { trainingRunId: id, accessScope: scope })
-    return request({ name, issues, attributes: { trainingRunId } }, runs.getTrainingRun(trainingRunId, accessScope))
-  }
+  const { checked, checkedStream, operation } = yield* operations
 
   const trainingRunsPage = (
     name: string,
     { accessScope = "owned", limit = 20, offset = 0, projectId }: TrainingRunsOptions & PageOptions
-  ) => {
-    const page = { limit, offset, accessScope, projectId }
-    return request(
-      { name, issues: checkFields(page, { ...pageRules, accessScope: scope, projectId: optional(text) }) },
-      runs.listTrainingRuns(page)
-    )
-  }
+  ) => request({ name }, runs.listTrainingRuns({ limit, offset, accessScope, projectId }))
 
-  const userCheckpointsPage = (name: string, { limit = 100, offset = 0 }: PageOptions) => {
-    const page = { limit, offset }
-    return request({ name, issues: checkFields(page, pageRules) }, checkpoints.listUserCheckpoints(page))
-  }
+  const userCheckpointsPage = (name: string, { limit = 100, offset = 0 }: PageOptions) =>
+    request({ name }, checkpoints.listUserCheckpoints({ limit, offset }))
 
   const sessionsPage = (
     name: string,
     { accessScope = "owned", limit = 20, offset = 0 }: ScopeOptions & PageOptions
-  ) => {
-    const page = { limit, offset, accessScope }
-    return request(
-      { name, issues: checkFields(page, { ...pageRules, accessScope: scope }) },
-      sessions.listSessions(page)
-    )
-  }
+  ) => request({ name }, sessions.listSessions({ limit, offset, accessScope }))
 
-  const searchPage = (name: string, options: Partial<SessionsApi.SessionSearchRequest>) => {
-    const search: SessionsApi.SessionSearchRequest = {
-      ...options,
-      userMetadata: options.userMetadata ?? {},
-      owner: options.owner ?? { type: "own" },
-      limit: options.limit ?? 50
-    }
-    return request({ name, issues: searchIssues(search) }, sessions.searchSessions(search))
-  }
+  const searchPage = (name: string, options: Partial<SessionsApi.SessionSearchRequest>) =>
+    request(
+      { name },
+      sessions.searchSessions({
+        ...options,
+        userMetadata: options.userMetadata ?? {},
+        owner: options.owner ?? { type: "own" },
+        limit: options.limit ?? 50
+      })
+    )
 
   /** A call about one checkpoint. */
   const onCheckpoint = <A>(
-    method: string,
+    name: string,
     ref: CheckpointRef.CheckpointRef,
     ask: (checkpoint: CheckpointRef.CheckpointIds) => Effect.Effect<A, TinkerError>,
-    options: {
-      readonly issues?: (checkpoint: CheckpointRef.CheckpointIds) => ReadonlyArray<Issue>
-      readonly when?: (error: TinkerError) => boolean
-    } = {}
-  ): Effect.Effect<A, TinkerError> => {
-    const name = `RestClient.${method}`
-    return Either.match(CheckpointRef.resolve(name, ref), {
-      onLeft: (issue) => request({ name, issues: [issueOf(issue)] }, Effect.fail(issue)),
-      onRight: (checkpoint) =>
-        request(
-          { name, issues: options.issues?.(checkpoint) ?? [], attributes: { ...checkpoint } },
-          ask(checkpoint),
-          { when: options.when }
-        )
-    })
-  }
+    options?: RetryPolicy.RetryOptions
+  ): Effect.Effect<A, TinkerError> =>
+    Effect.flatMap(
+      CheckpointRef.resolve(name, ref),
+      (checkpoint) => request({ name, attributes: { ...checkpoint } }, ask(checkpoint), options)
+    )
 
   /**
    * A change of one checkpoint. When the answer to an attempt was lost and the next one is told `status`, the lost one has
@@ -341,13 +326,13 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
    */
   const change = (
     method: string,
-    ref: CheckpointRef.CheckpointRef,
     ask: (checkpoint: CheckpointRef.CheckpointIds) => Effect.Effect<void, TinkerError>,
     status: number
-  ) =>
-    Effect.suspend(() => {
+  ) => {
+    const name = `RestClient.${method}`
+    return checked(name, { checkpoint }, (ref: CheckpointRef.CheckpointRef) => {
       let lost = false
-      return onCheckpoint(method, ref, (checkpoint) =>
+      return onCheckpoint(name, ref, (checkpoint) =>
         ask(checkpoint).pipe(
           Effect.tapError((error) =>
             Effect.sync(() => {
@@ -360,24 +345,19 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
           )
         ))
     })
+  }
 
-  const copyWeights: Service["copyWeights"] = (path, call = {}) => {
+  const copyWeights: Service["copyWeights"] = (path, { weightsAccessToken, ...options } = {}) => {
     const name = "RestClient.copyWeights"
-    const { weightsAccessToken, ...options } = call
     const destinationProjectId = options.destinationProjectId ?? Option.getOrUndefined(config.projectId)
-    const issues: Array<Issue> = [
-      ...optionIssues(call, ["destinationProjectId", "ttl", "weightsAccessToken"]),
-      ...TinkerPath.issues("path", path),
-      ...ttlIssues(options)
-    ]
     if (!destinationProjectId) {
-      issues.push({
+      return operation(name)(invalidInput(name, [{
         field: "destinationProjectId",
         description: "is missing: say which project the copy is for, here or by TINKER_PROJECT_ID."
-      })
+      }]))
     }
     return request(
-      { name, issues, attributes: { path } },
+      { name, attributes: { path } },
       Effect.map(
         checkpoints.copyWeights(
           { sourcePath: path, destinationProjectId, ttlSeconds: ttlSeconds(options) },
@@ -388,110 +368,164 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     )
   }
 
-  const ofSession = (method: string, sessionId: string, others: ReadonlyArray<Issue> = []) => ({
-    name: `RestClient.${method}`,
-    issues: [...checkFields({ sessionId }, { sessionId: id }), ...others],
-    attributes: { sessionId }
-  })
+  const ofSession = (method: string, sessionId: string) => ({ name: `RestClient.${method}`, attributes: { sessionId } })
 
   return RestClient.of({
     getServerCapabilities: request({ name: "RestClient.getServerCapabilities" }, service.getServerCapabilities, {
       policy: "firstContact"
     }),
-    getTrainingRun,
-    listTrainingRuns: (options = {}) => trainingRunsPage("RestClient.listTrainingRuns", options),
-    trainingRuns: (options = {}) =>
-      Sessionless.pages(0, (offset) =>
-        Effect.map(
-          trainingRunsPage("RestClient.trainingRuns", { ...options, limit: pageSize, offset }),
-          ({ cursor, trainingRuns }) => ({ entries: trainingRuns, next: nextOffset(offset, trainingRuns, cursor) })
-        )),
-    listCheckpoints: (trainingRunId) =>
-      request({
-        name: "RestClient.listCheckpoints",
-        issues: checkFields({ trainingRunId }, { trainingRunId: id }),
-        attributes: { trainingRunId }
-      }, checkpoints.listCheckpoints(trainingRunId)),
-    listUserCheckpoints: (options = {}) => userCheckpointsPage("RestClient.listUserCheckpoints", options),
-    userCheckpoints: () =>
-      Sessionless.pages(0, (offset) =>
-        Effect.map(
-          userCheckpointsPage("RestClient.userCheckpoints", { limit: pageSize, offset }),
-          ({ checkpoints, cursor }) => ({ entries: checkpoints, next: nextOffset(offset, checkpoints, cursor) })
-        )),
-    getWeightsInfo: (path, options = {}) =>
+    getTrainingRun: checked(
+      "RestClient.getTrainingRun",
+      { idOrPath: trainingRun, options: scopeOptions },
+      (idOrPath, { accessScope = "owned" } = {}) =>
+        Effect.flatMap(trainingRunIdOf(idOrPath), (trainingRunId) =>
+          request(
+            { name: "RestClient.getTrainingRun", attributes: { trainingRunId } },
+            runs.getTrainingRun(trainingRunId, accessScope)
+          ))
+    ),
+    listTrainingRuns: checked(
+      "RestClient.listTrainingRuns",
+      { options: optional(optionsOf({ ...pageFields, accessScope, projectId: optional(text) })) },
+      (options = {}) => trainingRunsPage("RestClient.listTrainingRuns", options)
+    ),
+    trainingRuns: checkedStream(
+      "RestClient.trainingRuns",
+      { options: optional(optionsOf({ accessScope, projectId: optional(text) })) },
+      (options = {}) =>
+        Sessionless.pages(0, (offset) =>
+          Effect.map(
+            trainingRunsPage("RestClient.trainingRuns", { ...options, limit: pageSize, offset }),
+            ({ cursor, trainingRuns }) => ({ entries: trainingRuns, next: nextOffset(offset, trainingRuns, cursor) })
+          ))
+    ),
+    listCheckpoints: checked("RestClient.listCheckpoints", { trainingRunId: id }, (trainingRunId) =>
       request(
-        { name: "RestClient.getWeightsInfo", issues: checkFields({ path }, { path: text }), attributes: { path } },
-        weights.weightsInfo(path, options.weightsAccessToken)
-      ),
-    deleteCheckpoint: (ref) => change("deleteCheckpoint", ref, checkpoints.deleteCheckpoint, 404),
-    publishCheckpoint: (ref) => change("publishCheckpoint", ref, checkpoints.publishCheckpoint, 409),
-    unpublishCheckpoint: (ref) => change("unpublishCheckpoint", ref, checkpoints.unpublishCheckpoint, 409),
-    setCheckpointTtl: (ref, ttl) =>
+        { name: "RestClient.listCheckpoints", attributes: { trainingRunId } },
+        checkpoints.listCheckpoints(trainingRunId)
+      )),
+    listUserCheckpoints: checked(
+      "RestClient.listUserCheckpoints",
+      { options: optional(optionsOf(pageFields)) },
+      (options = {}) => userCheckpointsPage("RestClient.listUserCheckpoints", options)
+    ),
+    userCheckpoints: checkedStream(
+      "RestClient.userCheckpoints",
+      { options: noOptions },
+      () =>
+        Sessionless.pages(0, (offset) =>
+          Effect.map(
+            userCheckpointsPage("RestClient.userCheckpoints", { limit: pageSize, offset }),
+            ({ checkpoints, cursor }) => ({ entries: checkpoints, next: nextOffset(offset, checkpoints, cursor) })
+          ))
+    ),
+    getWeightsInfo: checked(
+      "RestClient.getWeightsInfo",
+      { path: text, options: optional(optionsOf({ weightsAccessToken: optional(secret) })) },
+      (path, options = {}) =>
+        request(
+          { name: "RestClient.getWeightsInfo", attributes: { path } },
+          weights.weightsInfo(path, options.weightsAccessToken)
+        )
+    ),
+    deleteCheckpoint: change("deleteCheckpoint", checkpoints.deleteCheckpoint, 404),
+    publishCheckpoint: change("publishCheckpoint", checkpoints.publishCheckpoint, 409),
+    unpublishCheckpoint: change("unpublishCheckpoint", checkpoints.unpublishCheckpoint, 409),
+    setCheckpointTtl: checked("RestClient.setCheckpointTtl", { checkpoint, ttl: ttlOrNull }, (ref, ttl) =>
       onCheckpoint(
-        "setCheckpointTtl",
+        "RestClient.setCheckpointTtl",
         ref,
-        (checkpoint) => checkpoints.setCheckpointTtl(checkpoint, ttl === null ? null : ttlSeconds({ ttl }) ?? null),
-        {
-          issues: () =>
-            ttl === undefined
-              ? [{
-                field: "ttl",
-                description: "is undefined; pass a duration, or null to keep the checkpoint for ever."
-              }]
-              : ttl === null
-              ? []
-              : ttlIssues({ ttl })
-        }
-      ),
-    copyWeights,
-    getExternalWeightsUrls: (ref) =>
-      onCheckpoint("getExternalWeightsUrls", ref, checkpoints.externalWeightsUrls, {
-        issues: ({ checkpointId }) => checkpointId.startsWith("external_weights/") ? [] : [notExternal(checkpointId)]
-      }),
-    getCheckpointArchiveUrl: (ref) =>
-      onCheckpoint("getCheckpointArchiveUrl", ref, checkpoints.archiveUrl, {
-        // Its own policy has waited for it long enough.
-        when: (error) => isRetryable(error) && !CheckpointsApi.isBeingMade(error)
-      }),
-    getSession: (sessionId, { accessScope = "owned" } = {}) =>
+        (checkpoint) => checkpoints.setCheckpointTtl(checkpoint, ttl === null ? null : ttlSeconds({ ttl }) ?? null)
+      )),
+    copyWeights: checked("RestClient.copyWeights", {
+      path: (value, field) => TinkerPath.issues(field, value as string),
+      options: optional(optionsOf({
+        destinationProjectId: optional(text),
+        ttl: optional(ttl),
+        weightsAccessToken: optional(secret)
+      }))
+    }, copyWeights),
+    getExternalWeightsUrls: checked(
+      "RestClient.getExternalWeightsUrls",
+      { checkpoint: externalCheckpoint },
+      (ref) => onCheckpoint("RestClient.getExternalWeightsUrls", ref, checkpoints.externalWeightsUrls)
+    ),
+    getCheckpointArchiveUrl: checked(
+      "RestClient.getCheckpointArchiveUrl",
+      { checkpoint },
+      (ref) =>
+        onCheckpoint("RestClient.getCheckpointArchiveUrl", ref, checkpoints.archiveUrl, {
+          // Its own policy has waited for it long enough.
+          when: (error) => isRetryable(error) && !CheckpointsApi.isBeingMade(error)
+        })
+    ),
+    getSession: checked(
+      "RestClient.getSession",
+      { sessionId: id, options: scopeOptions },
+      (sessionId, { accessScope = "owned" } = {}) =>
+        request(ofSession("getSession", sessionId), sessions.getSession(sessionId, accessScope))
+    ),
+    listSessions: checked(
+      "RestClient.listSessions",
+      { options: optional(optionsOf({ ...pageFields, accessScope })) },
+      (options = {}) => sessionsPage("RestClient.listSessions", options)
+    ),
+    sessions: checkedStream(
+      "RestClient.sessions",
+      { options: scopeOptions },
+      (options = {}) =>
+        Sessionless.pages(0, (offset) =>
+          Effect.map(
+            sessionsPage("RestClient.sessions", { ...options, limit: pageSize, offset }),
+            ({ sessions }) => ({ entries: sessions, next: sessions.length < pageSize ? undefined : offset + pageSize })
+          ))
+    ),
+    searchSessions: checked(
+      "RestClient.searchSessions",
+      { options: optional(optionsOf({ ...searchFields, cursor: optional(searchCursor) })) },
+      (options = {}) => searchPage("RestClient.searchSessions", options)
+    ),
+    foundSessions: checkedStream(
+      "RestClient.foundSessions",
+      { options: optional(optionsOf(searchFields)) },
+      (options = {}) =>
+        Sessionless.pages<SessionSummary, SessionsApi.SearchCursor | "begin">("begin", (cursor) =>
+          Effect.map(
+            searchPage("RestClient.foundSessions", cursor === "begin" ? options : { ...options, cursor }),
+            ({ nextCursor, sessions }) => ({ entries: sessions, next: nextCursor })
+          ))
+    ),
+    assignSessionProject: checked(
+      "RestClient.assignSessionProject",
+      { sessionId: id, projectId: text },
+      (sessionId, projectId) =>
+        request(ofSession("assignSessionProject", sessionId), sessions.assignSessionProject(sessionId, projectId))
+    ),
+    exportSessionTrace: checked(
+      "RestClient.exportSessionTrace",
+      { sessionId: id, options: optional(optionsOf({ deadline: optional(duration) })) },
+      (sessionId, options = {}) =>
+        call(
+          ofSession("exportSessionTrace", sessionId),
+          exportTrace(RetryPolicy.retry(sessions.traceExport(sessionId)), sessionId, options.deadline)
+        )
+    ),
+    getSampler: checked("RestClient.getSampler", { samplerId: id }, (samplerId) =>
       request(
-        ofSession("getSession", sessionId, checkFields({ accessScope }, { accessScope: scope })),
-        sessions.getSession(sessionId, accessScope)
-      ),
-    listSessions: (options = {}) => sessionsPage("RestClient.listSessions", options),
-    sessions: (options = {}) =>
-      Sessionless.pages(0, (offset) =>
-        Effect.map(
-          sessionsPage("RestClient.sessions", { ...options, limit: pageSize, offset }),
-          ({ sessions }) => ({ entries: sessions, next: sessions.length < pageSize ? undefined : offset + pageSize })
-        )),
-    searchSessions: (options = {}) => searchPage("RestClient.searchSessions", options),
-    foundSessions: (options = {}) =>
-      Sessionless.pages<SessionSummary, SessionsApi.SearchCursor | "begin">("begin", (cursor) =>
-        Effect.map(
-          searchPage("RestClient.foundSessions", cursor === "begin" ? options : { ...options, cursor }),
-          ({ nextCursor, sessions }) => ({ entries: sessions, next: nextCursor })
-        )),
-    assignSessionProject: (sessionId, projectId) =>
-      request(
-        ofSession("assignSessionProject", sessionId, checkFields({ projectId }, { projectId: text })),
-        sessions.assignSessionProject(sessionId, projectId)
-      ),
-    exportSessionTrace: (sessionId, options = {}) =>
-      call(
-        ofSession("exportSessionTrace", sessionId),
-        exportTrace(RetryPolicy.retry(sessions.traceExport(sessionId)), sessionId, options.deadline)
-      ),
-    getSampler: (samplerId) =>
-      request({
-        name: "RestClient.getSampler",
-        issues: checkFields({ samplerId }, { samplerId: id }),
-        attributes: { samplerId }
-      }, service.getSampler(samplerId as SamplingSessionId)),
+        { name: "RestClient.getSampler", attributes: { samplerId } },
+        service.getSampler(samplerId as SamplingSessionId)
+      )),
     whoami: identityOf(credentials, clientConfig).pipe(operation("RestClient.whoami")),
-    getApiKey: (key) => RetryPolicy.retry(apiKeys.getApiKey(key)).pipe(operation("RestClient.getApiKey")),
-    deleteApiKey: (key) => RetryPolicy.retry(apiKeys.deleteApiKey(key)).pipe(operation("RestClient.deleteApiKey"))
+    getApiKey: checked(
+      "RestClient.getApiKey",
+      { key: secret },
+      (key) => RetryPolicy.retry(apiKeys.getApiKey(key)).pipe(operation("RestClient.getApiKey"))
+    ),
+    deleteApiKey: checked(
+      "RestClient.deleteApiKey",
+      { key: secret },
+      (key) => RetryPolicy.retry(apiKeys.deleteApiKey(key)).pipe(operation("RestClient.deleteApiKey"))
+    )
   })
 })
 
@@ -501,11 +535,37 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
  */
 export const layer: Layer.Layer<RestClient, never, Requirements> = Layer.effect(RestClient, make)
 
-const issueOf = ({ description, field }: Issue): Issue => ({ field, description })
+/** Of a training run by its id or the path of one of its checkpoints. */
+const trainingRunIdOf = (idOrPath: string): Either.Either<string, InvalidInputError> =>
+  idOrPath.startsWith("tinker://")
+    ? Either.map(CheckpointRef.resolve("RestClient.getTrainingRun", idOrPath), ({ trainingRunId }) => trainingRunId)
+    : Either.right(idOrPath)
 
-const scope = oneOf("owned", "accessible")
+const trainingRun: Check = (value) =>
+  typeof value === "string" && value.startsWith("tinker://") ? checkpoint(value, "path") : id(value, "trainingRunId")
 
-const pageRules = { limit: wholeFrom(1), offset: wholeFrom(0) }
+const externalCheckpoint = checkpointOf((checkpointId) =>
+  checkpointId.startsWith("external_weights/") ? none : [notExternal(checkpointId)]
+)
+
+const accessScope = optional(oneOf("owned", "accessible"))
+
+const scopeOptions = optional(optionsOf({ accessScope }))
+
+const pageFields = { limit: optional(wholeFrom(1)), offset: optional(wholeFrom(0)) }
+
+const noOptions: Check = (value) =>
+  value === undefined
+    ? none
+    : [{
+      field: "options",
+      description: `are ${kindOf(value)}; this stream has none: it ends where its consumer stops.`
+    }]
+
+const ttlOrNull: Check = (value, field) =>
+  value === undefined
+    ? [{ field, description: "is undefined; pass a duration, or null to keep the checkpoint for ever." }]
+    : orNull(ttl)(value, field)
 
 /** Without a cursor everything is on the page. */
 const nextOffset = (

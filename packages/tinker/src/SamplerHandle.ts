@@ -2,9 +2,9 @@
  * A sampling client as a text, to be restored in another process. It holds no credential.
  */
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 import * as Schema from "effect/Schema"
 import { SamplingSessionId, SessionId } from "./Identifiers.js"
+import { samplerFields } from "./internal/retryConfig.js"
 import { InvalidInputError } from "./TinkerError.js"
 
 const count = Schema.optional(Schema.Number)
@@ -37,13 +37,15 @@ export const SamplerHandle = Schema.Struct({
  */
 export type SamplerHandle = typeof SamplerHandle.Type
 
-const Json = Schema.parseJson(SamplerHandle)
+const Text = Schema.compose(Schema.StringFromBase64Url, Schema.parseJson(SamplerHandle))
+
+const decodeText = Schema.decodeUnknown(Text)
 
 /**
  * @since 0.1.0
  * @category utils
  */
-export const encode = (handle: SamplerHandle): string => Encoding.encodeBase64Url(Schema.encodeSync(Json)(handle))
+export const encode: (handle: SamplerHandle) => string = Schema.encodeSync(Text)
 
 /**
  * `InvalidInputError` for a text that is no handle.
@@ -52,8 +54,8 @@ export const encode = (handle: SamplerHandle): string => Encoding.encodeBase64Ur
  * @category utils
  */
 export const decode = (text: string): Effect.Effect<SamplerHandle, InvalidInputError> =>
-  Encoding.decodeBase64UrlString(text).pipe(
-    Effect.flatMap(Schema.decode(Json)),
+  decodeText(text).pipe(
+    Effect.filterOrFail(({ retryConfig }) => samplerFields.retryConfig(retryConfig, "retryConfig").length === 0),
     Effect.mapError(() =>
       new InvalidInputError({
         operation: "SamplerHandle.decode",

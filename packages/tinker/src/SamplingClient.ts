@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -19,10 +20,12 @@ import * as FuturesApi from "./FuturesApi.js"
 import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { answersInPlace } from "./internal/answersInPlace.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
+import { type Check, fitting, flag, none, optional, optionsOf, wholeFrom } from "./internal/checkFields.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
 import * as IgnoredOptions from "./internal/ignoredOptions.js"
 import * as Monotonic from "./internal/monotonic.js"
 import { observers } from "./internal/observers.js"
+import { operations } from "./internal/operation.js"
 import { patienceFor, type Progress, shortestPatience, stuckAt } from "./internal/progress.js"
 import { queueWarning } from "./internal/queueWarning.js"
 import { sampleIssues } from "./internal/sampleIssues.js"
@@ -245,6 +248,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const scope = yield* Scope.Scope
     const watching = yield* observers
     const { metrics, reporting, telemetry } = watching
+    const { checked, checkedStream } = yield* operations
     const warn = ThrottledWarning.make()
     const tellIgnored = yield* IgnoredOptions.make
     // Of its own: that a queue stands still is told every minute, which would leave no room for it.
@@ -601,13 +605,16 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         includePromptLogprobs: true,
         promptLogprobsLastN: lastN
       }
-      return Effect.flatMap(scorePrompt(call), ({ promptLogprobs }) =>
-        promptLogprobs === undefined
-          ? new ApiResponseValidationError({
-            operation: logprobsName,
-            description: "the server sent no prompt log-probabilities"
-          })
-          : Effect.succeed(promptLogprobs))
+      return Effect.flatMap(
+        Effect.mapError(scorePrompt(call), asLastN),
+        ({ promptLogprobs }) =>
+          promptLogprobs === undefined
+            ? new ApiResponseValidationError({
+              operation: logprobsName,
+              description: "the server sent no prompt log-probabilities"
+            })
+            : Effect.succeed(promptLogprobs)
+      )
     }
 
     return SamplingClient.of({
@@ -617,17 +624,17 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       baseModel,
       telemetry,
       sample,
-      computeLogprobs,
-      sampleStream: (requests, { concurrency = 64, unordered = false } = {}) =>
-        Number.isSafeInteger(concurrency) && concurrency > 0
-          ? answersInPlace(requests, answerTo, { concurrency, unordered })
-          : Stream.fail(
-            new InvalidInputError({
-              operation: "SamplingClient.sampleStream",
-              field: "concurrency",
-              description: `must be a whole number, 1 or more, and is ${concurrency}.`
-            })
-          ),
+      computeLogprobs: checked(
+        logprobsName,
+        { prompt: anything, options: optional(optionsOf({ lastN: optional(wholeFrom(1)) })) },
+        computeLogprobs
+      ),
+      sampleStream: checkedStream(
+        "SamplingClient.sampleStream",
+        { requests: streamOfRequests, options: optional(optionsOf(streamFields)) },
+        (requests, { concurrency = 64, unordered = false } = {}) =>
+          answersInPlace(requests, answerTo, { concurrency, unordered })
+      ),
       handle: restored === undefined
         ? Effect.map(sessions.sessionId, (sessionId) =>
           SamplerHandle.encode({
@@ -640,6 +647,22 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         : Effect.succeed(SamplerHandle.encode(restored.handle))
     })
   })
+
+/** Looked at with the rest of the request. */
+const anything: Check = () => none
+
+/** An option of a sample under the name that it has here. */
+const asLastN = (error: TinkerError): TinkerError =>
+  error._tag === "InvalidInputError" && error.field === "promptLogprobsLastN"
+    ? new InvalidInputError({ ...error, field: "lastN" })
+    : error
+
+const streamOfRequests = fitting(
+  (value) => Predicate.hasProperty(value, Stream.StreamTypeId),
+  "pass a Stream of requests; Stream.fromIterable makes one of a list"
+)
+
+const streamFields = { concurrency: optional(wholeFrom(1)), unordered: optional(flag) }
 
 const sampleName = "SamplingClient.sample"
 const logprobsName = "SamplingClient.computeLogprobs"

@@ -2,8 +2,8 @@
  * How answers are drawn.
  */
 import * as Schema from "effect/Schema"
-import type { Rule } from "./internal/checkFields.js"
-import { checkFields, notNegative, optional, share, whole, wholeFrom } from "./internal/checkFields.js"
+import { checkFields, must, notNegative, optional, share, whole, wholeFrom } from "./internal/checkFields.js"
+import { settingsOf } from "./internal/settingsOf.js"
 import type { Issue } from "./TinkerError.js"
 
 /** Some servers refuse a bare text, so it is sent as a list of one. */
@@ -42,7 +42,7 @@ export class SamplingParams extends Schema.Class<SamplingParams>("effect-tinker/
  * @category constructors
  */
 export const make = (options: ConstructorParameters<typeof SamplingParams>[0] = {}): SamplingParams =>
-  new SamplingParams(options, { disableValidation: true })
+  new SamplingParams(settingsOf(options), { disableValidation: true })
 
 /**
  * Every parameter out of its range and every field that is none.
@@ -52,24 +52,29 @@ export const make = (options: ConstructorParameters<typeof SamplingParams>[0] = 
  */
 export const issues = (params: SamplingParams): ReadonlyArray<Issue> => checkFields(params, rules)
 
-const stop: Rule = {
-  fits: (value) =>
+const stop = must(
+  (value) =>
     typeof value === "string"
     || (Array.isArray(value)
       && (value.every((item) => typeof item === "string") ||
         value.every((item) => Number.isInteger(item) && item >= 0))),
-  must: "a text, a list of texts, or a list of token ids"
-}
+  "a text, a list of texts, or a list of token ids"
+)
 
-const rules = {
+/**
+ * What each parameter may be.
+ *
+ * @internal
+ */
+export const rules = {
   maxTokens: optional(wholeFrom(1)),
   seed: optional(whole),
   stop: optional(stop),
   temperature: notNegative,
-  topK: {
-    fits: (value: unknown) => Number.isSafeInteger(value) && (value as number) >= -1,
-    must: "-1 for all, or a whole number"
-  },
+  topK: must(
+    (value: unknown) => Number.isSafeInteger(value) && (value as number) >= -1,
+    "-1 for all, or a whole number"
+  ),
   topP: share
 }
 

@@ -15,12 +15,29 @@ import * as Credentials from "./Credentials.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import { ModelId, type SamplingSessionId } from "./Identifiers.js"
-import { kindOf, notOptions, optionIssues } from "./internal/callOptions.js"
+import { isObject, kindOf } from "./internal/callOptions.js"
+import {
+  anyText,
+  type Check,
+  type Fields,
+  fitting,
+  flag,
+  id,
+  isText,
+  json,
+  oneOf,
+  optional,
+  optionsOf,
+  record,
+  secret,
+  wholeFrom
+} from "./internal/checkFields.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import * as IgnoredOptions from "./internal/ignoredOptions.js"
 import { isMissing } from "./internal/isMissing.js"
 import { annotate, operations } from "./internal/operation.js"
-import { retryConfigIssues } from "./internal/retryConfigIssues.js"
+import * as PathChecks from "./internal/pathChecks.js"
+import { samplerFields } from "./internal/retryConfig.js"
 import { samplingPlace } from "./internal/samplingPlace.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as LoraConfig from "./LoraConfig.js"
@@ -32,7 +49,6 @@ import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import { failOnIssues, InvalidInputError, type Issue, type TinkerError } from "./TinkerError.js"
-import * as TinkerPath from "./TinkerPath.js"
 import * as TrainingClient from "./TrainingClient.js"
 import * as WeightsApi from "./WeightsApi.js"
 
@@ -194,7 +210,8 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const credentials = yield* Credentials.Credentials
   const limiter = yield* DispatchLimiter.DispatchLimiter
   const context = yield* Effect.context<Requirements | Scope.Scope>()
-  const { operation, telemetry } = yield* operations
+  const { checked, operation, telemetry } = yield* operations
+  const paths = PathChecks.make(sessions.knownPaths)
   const warn = ThrottledWarning.make()
   const warnOfQueue = ThrottledWarning.make()
   const tellIgnored = yield* IgnoredOptions.make
@@ -298,13 +315,9 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       return modelId
     })
 
-  const createLoraTrainingClient = (options: LoraTrainingOptions) => {
+  const createLoraTrainingClient: Service["createLoraTrainingClient"] = (options) => {
     const name = "ServiceClient.createLoraTrainingClient"
     return Effect.gen(function*() {
-      yield* failOnIssues(
-        name,
-        notOptions(options, loraNames) ?? [...optionIssues(options, loraNames), ...baseModelIssues(options)]
-      )
       const loraConfig = LoraConfig.make({
         rank: options.rank ?? 32,
         seed: options.seed,
@@ -312,7 +325,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
         trainMlp: options.trainMlp ?? true,
         trainUnembed: options.trainUnembed ?? true
       })
-      const issues: Array<Issue> = [...LoraConfig.issues(loraConfig)]
+      const issues: Array<Issue> = []
       if (!loraConfig.trainAttn && !loraConfig.trainMlp && !loraConfig.trainUnembed) {
         issues.push({
           field: "trainAttn, trainMlp, trainUnembed",
@@ -329,7 +342,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           (modelId) => trainingClient(session, modelId, options)
         )
       )
-    }).pipe(operation(name, { baseModel: options?.baseModel }))
+    }).pipe(operation(name, { baseModel: options.baseModel }))
   }
 
   const loadToken = (options: FromStateOptions) =>
@@ -391,28 +404,29 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       return yield* trainingClient(session, modelId, { ...options, baseModel }, 2)
     })
 
-  const fromState = (name: string, optimizer: boolean) => (path: string, options: AnyFromState = {}) =>
-    Effect.gen(function*() {
-      yield* failOnIssues(name, optionIssues(options, optimizer ? fromStateNames : [...fromStateNames, "optimizer"]))
-      yield* TinkerPath.checkState(name, path, sessions.knownPaths)
-      return yield* sessions.use((session) => {
-        const load: Load = { session, name, path, optimizer, options }
-        return loadsInSteps
-          ? loadInSteps(load)
-          : Effect.catchIf(
-            loadAtOnce(load),
-            mayMeanNoLoading,
-            (refusal) =>
-              loadInSteps(load).pipe(
-                Effect.tap(() => {
-                  loadsInSteps = true
-                }),
-                // Then it was not for the form of the request.
-                Effect.catchIf((error) => error._tag === "ApiStatusError", () => Effect.fail(refusal))
-              )
-          )
-      })
-    }).pipe(operation(name, { path }))
+  const fromState = (name: string, optimizer: boolean, fields: Fields) =>
+    checked(
+      name,
+      { path: paths.state, options: optional(optionsOf(fields)) },
+      (path: string, options: AnyFromState = {}) =>
+        sessions.use((session) => {
+          const load: Load = { session, name, path, optimizer, options }
+          return loadsInSteps
+            ? loadInSteps(load)
+            : Effect.catchIf(
+              loadAtOnce(load),
+              mayMeanNoLoading,
+              (refusal) =>
+                loadInSteps(load).pipe(
+                  Effect.tap(() => {
+                    loadsInSteps = true
+                  }),
+                  // Then it was not for the form of the request.
+                  Effect.catchIf((error) => error._tag === "ApiStatusError", () => Effect.fail(refusal))
+                )
+            )
+        }).pipe(operation(name, { path }))
+    )
 
   const samplingClient = (options: SamplingClient.Options) =>
     Effect.provide(
@@ -434,13 +448,9 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       (baseModel) => samplingClient({ place: { samplingSessionId, session: sessions.life }, baseModel, ...options })
     )
 
-  const createSamplingClient = (call: SamplingOptions) => {
+  const createSamplingClient: Service["createSamplingClient"] = ({ baseModel, modelPath, ...options }) => {
     const name = "ServiceClient.createSamplingClient"
     return Effect.gen(function*() {
-      yield* failOnIssues(name, notOptions(call, samplingNames) ?? optionIssues(call, samplingNames))
-      const { baseModel, modelPath, ...options } = call
-      yield* failOnIssues(name, retryConfigIssues(options.retryConfig))
-      if (modelPath !== undefined) yield* TinkerPath.check(name, "modelPath", modelPath, sessions.knownPaths)
       if (modelPath === undefined && !baseModel) {
         return yield* new InvalidInputError({
           operation: name,
@@ -485,26 +495,44 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       { firstContact: RetryPolicy.none, request: RetryPolicy.none }
     )),
     hasCredentials: credentials.present,
-    createLoraTrainingClient,
-    createTrainingClientFromState: fromState("ServiceClient.createTrainingClientFromState", false),
+    createLoraTrainingClient: checked(
+      "ServiceClient.createLoraTrainingClient",
+      { options: optionsOf(loraFields) },
+      createLoraTrainingClient
+    ),
+    createTrainingClientFromState: fromState("ServiceClient.createTrainingClientFromState", false, {
+      ...fromStateFields,
+      optimizer: optional(optimizer)
+    }),
     createTrainingClientFromStateWithOptimizer: fromState(
       "ServiceClient.createTrainingClientFromStateWithOptimizer",
-      true
+      true,
+      fromStateFields
     ),
-    createSamplingClient,
-    getSamplingClient: (samplingSessionId, options) =>
-      Effect.zipRight(
-        failOnIssues("ServiceClient.getSamplingClient", [
-          ...optionIssues(options, ["baseModel", "retryConfig", "recordStabilityInfo"]),
-          ...retryConfigIssues(options?.retryConfig)
-        ]),
-        samplingClientOf(samplingSessionId, options)
-      ).pipe(
-        operation("ServiceClient.getSamplingClient", { samplingSessionId })
-      ),
-    createSamplingClientFromHandle,
+    createSamplingClient: checked(
+      "ServiceClient.createSamplingClient",
+      { options: optionsOf({ ...samplerFields, baseModel: optional(modelName), modelPath: optional(paths.sampler) }) },
+      createSamplingClient
+    ),
+    getSamplingClient: checked(
+      "ServiceClient.getSamplingClient",
+      { samplingSessionId: id, options: optional(optionsOf({ ...samplerFields, baseModel: optional(modelName) })) },
+      (samplingSessionId, options) =>
+        samplingClientOf(samplingSessionId, options).pipe(
+          operation("ServiceClient.getSamplingClient", { samplingSessionId })
+        )
+    ),
+    createSamplingClientFromHandle: checked(
+      "ServiceClient.createSamplingClientFromHandle",
+      { handle: fitting(isText, "pass the text that SamplingClient.handle gave") },
+      createSamplingClientFromHandle
+    ),
     session: { states: sessions.states, messages: sessions.messages },
-    close: (status, detail) => operation("ServiceClient.close")(sessions.close(status, detail)),
+    close: checked(
+      "ServiceClient.close",
+      { status: oneOf(...ServiceApi.FinishReason.literals), detail: optional(anyText) },
+      (status, detail) => operation("ServiceClient.close")(sessions.close(status, detail))
+    ),
     telemetry
   })
 })
@@ -528,35 +556,39 @@ interface Load {
   readonly options: AnyFromState
 }
 
-const loraNames = [
-  "baseModel",
-  "rank",
-  "seed",
-  "trainAttn",
-  "trainMlp",
-  "trainUnembed",
-  "optimizer",
-  "userMetadata",
-  "vocabularySize"
-]
+/** An empty name is told where it is missing. */
+const modelName = fitting((value) => typeof value === "string", "pass the name of a model")
 
-const fromStateNames = [
-  "baseModel",
-  "rank",
-  "trainAttn",
-  "trainMlp",
-  "trainUnembed",
-  "userMetadata",
-  "weightsAccessToken",
-  "vocabularySize"
-]
+const optimizer: Check = (value, field) =>
+  isObject(value) && isText(value.type)
+    ? json(value, field)
+    : [{ field, description: `is ${kindOf(value)}; pass ModelsApi.adamw, ModelsApi.dimuon, or an object with a type.` }]
 
-const samplingNames = ["baseModel", "modelPath", "retryConfig", "recordStabilityInfo"]
+const modelFields = {
+  userMetadata: optional(record(json)),
+  vocabularySize: optional(wholeFrom(1))
+}
 
-const baseModelIssues = ({ baseModel }: { readonly baseModel: unknown }): ReadonlyArray<Issue> =>
-  typeof baseModel === "string" && baseModel !== ""
-    ? []
-    : [{ field: "baseModel", description: `is ${kindOf(baseModel)}; pass the name of the model to train.` }]
+const loraFields: Fields = {
+  baseModel: fitting(isText, "pass the name of the model to train"),
+  rank: optional(LoraConfig.rules.rank),
+  seed: LoraConfig.rules.seed,
+  trainAttn: optional(flag),
+  trainMlp: optional(flag),
+  trainUnembed: optional(flag),
+  optimizer: optional(optimizer),
+  ...modelFields
+} satisfies Record<keyof LoraTrainingOptions, Check>
+
+const fromStateFields: Fields = {
+  baseModel: optional(modelName),
+  rank: optional(LoraConfig.rules.rank),
+  trainAttn: optional(flag),
+  trainMlp: optional(flag),
+  trainUnembed: optional(flag),
+  weightsAccessToken: optional(secret),
+  ...modelFields
+} satisfies Record<keyof FromStateOptions, Check>
 
 const mayMeanNoLoading = (error: TinkerError): boolean =>
   error._tag === "ApiStatusError" && (error.status === 400 || error.status === 422)

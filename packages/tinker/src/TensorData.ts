@@ -3,8 +3,11 @@
  * converted.
  */
 import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import { isObject, kindOf, named } from "./internal/callOptions.js"
+import { isNumbers } from "./internal/isNumbers.js"
 import { forEachStored, sparseFault, sparsePattern } from "./internal/sparse.js"
-import { flatten, toFloat32, toInt64, truncate, widen, widenBfloat16 } from "./internal/tensorValues.js"
+import { flatten, floats, toFloat32, toInt64, truncate, widen, widenBfloat16 } from "./internal/tensorValues.js"
 import type { Issue } from "./TinkerError.js"
 
 /**
@@ -82,33 +85,43 @@ export type NestedNumbers = ReadonlyArray<number | NestedNumbers>
 
 /**
  * Floats. The shape is `[data.length]` unless given. A `Float32Array` is kept as it is. A plain number beyond the largest
- * float32 becomes infinite, which no training request accepts; {@link fromArray} says so at once.
+ * float32 becomes infinite, and what is no number NaN, which no training request accepts; {@link fromArray} says so at once.
+ * Nothing throws: what is no list of numbers is kept too, and refused by name where it is used.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const float32 = (
   data: Float32Array | ReadonlyArray<number>,
-  shape: ReadonlyArray<number> = [data.length]
+  shape: ReadonlyArray<number> = row(data)
 ): Float32Tensor => ({
   dtype: "float32",
-  data: data instanceof Float32Array ? data : new Float32Array(data),
+  data: data instanceof Float32Array || !isNumbers(data) ? data : floats(data),
   shape
 })
 
+const row = (data: unknown): ReadonlyArray<number> => [
+  Predicate.hasProperty(data, "length") ? Number(data.length) : 0
+]
+
 /**
  * Integers. The shape is `[data.length]` unless given. A `BigInt64Array` is kept as it is, the others are copied. The
- * fractions of plain numbers are dropped; {@link fromArray} refuses them.
+ * fractions of plain numbers are dropped, and what is no number, or too large to be exact, becomes -1; {@link fromArray} refuses
+ * them. Nothing throws: what is no list of numbers is kept too, and refused by name where it is used.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const int64 = (
   data: BigInt64Array | Int32Array | ReadonlyArray<number>,
-  shape: ReadonlyArray<number> = [data.length]
+  shape: ReadonlyArray<number> = row(data)
 ): Int64Tensor => ({
   dtype: "int64",
-  data: data instanceof BigInt64Array ? data : data instanceof Int32Array ? widen(data) : truncate(data),
+  data: data instanceof BigInt64Array || !isNumbers(data)
+    ? data
+    : data instanceof Int32Array
+    ? widen(data)
+    : truncate(data),
   shape
 })
 
@@ -118,9 +131,9 @@ export const int64 = (
  * @since 0.1.0
  * @category constructors
  */
-export const bfloat16 = (bits: Uint16Array, shape: ReadonlyArray<number> = [bits.length]): Float32Tensor => ({
+export const bfloat16 = (bits: Uint16Array, shape: ReadonlyArray<number> = row(bits)): Float32Tensor => ({
   dtype: "float32",
-  data: widenBfloat16(bits),
+  data: bits instanceof Uint16Array ? widenBfloat16(bits) : bits,
   shape
 })
 
@@ -144,12 +157,20 @@ export const fromArray = (
     readonly field?: string | undefined
   } = {}
 ): Either.Either<TensorData, Issue> => {
+  if (!isObject(options)) {
+    return Either.left({ field: "options", description: `are ${kindOf(options)}; pass an object.` })
+  }
   const wrong = (description: string) => Either.left({ field: options.field ?? "values", description })
+  if (!Array.isArray(values) && (!ArrayBuffer.isView(values) || values instanceof DataView)) {
+    return wrong(`is ${kindOf(values)}; pass numbers in a list or a typed array.`)
+  }
   const nested = ArrayBuffer.isView(values) ? { values, shape: [values.length] } : flatten(values)
   if (typeof nested === "string") return wrong(nested)
-  const dtype = options.dtype ?? (ArrayBuffer.isView(values) ? naturalDtype(values) : undefined)
+  const dtype = options.dtype === undefined && ArrayBuffer.isView(values) ? naturalDtype(values) : options.dtype
   if (dtype === undefined) return wrong("is a plain list; say whether it is float32 or int64.")
-  const shape = options.shape ?? nested.shape
+  if (dtype !== "float32" && dtype !== "int64") return wrong(`cannot be of ${named(dtype)}; pass float32 or int64.`)
+  const { shape = nested.shape } = options
+  if (!Array.isArray(shape)) return wrong(`cannot have ${kindOf(shape)} as shape; pass a list of numbers.`)
   if (elementCount(shape) !== nested.values.length) {
     return wrong(`has ${nested.values.length} elements, and its shape [${shape}] says ${elementCount(shape)}.`)
   }

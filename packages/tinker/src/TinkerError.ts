@@ -274,7 +274,10 @@ export class RequestFailedError extends Schema.TaggedError<RequestFailedError>("
       ? "Try again; if it stays, report the request id."
       : isOfMissingModel(this.description)
       ? "The server does not have the model, or no longer: make a new client from a checkpoint."
-      : this.operation.includes("sample")
+      : /load|FromState/i.test(this.operation)
+      ? "Pass the path of a state that is there, as the first request of a model; "
+        + "ServiceClient.createTrainingClientFromState makes a model for it."
+      : /sampl|save/i.test(this.operation)
       ? "Fix the request."
       : "Fix the data."
     return `${this.operation}: request ${this.requestId} failed (${this.category}): ${

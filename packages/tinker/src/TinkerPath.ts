@@ -1,10 +1,10 @@
 /**
  * Where a checkpoint is: `tinker://<training run>/<kind>/<name>`.
  */
-import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { ModelId } from "./Identifiers.js"
-import { failOnIssues, InvalidInputError, type Issue } from "./TinkerError.js"
+import { kindOf } from "./internal/callOptions.js"
+import { InvalidInputError, type Issue } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -39,14 +39,14 @@ const scheme = "tinker://"
  * @category constructors
  */
 export const parse = (path: string): Either.Either<TinkerPath, InvalidInputError> => {
-  const parts = path.startsWith(scheme) ? path.slice(scheme.length).split("/") : []
+  const parts = typeof path === "string" && path.startsWith(scheme) ? path.slice(scheme.length).split("/") : []
   const checkpointType = types.get(parts[1] ?? "")
   if (parts.length !== 3 || checkpointType === undefined || parts[0] === "" || parts[2] === "") {
     return Either.left(
       new InvalidInputError({
         operation: "TinkerPath.parse",
         field: "path",
-        description: `${JSON.stringify(path)} is no checkpoint path. `
+        description: `${quoted(path)} no checkpoint path. `
           + "Expected tinker://<training run>/<weights, sampler_weights or external_weights>/<name>."
       })
     )
@@ -72,59 +72,24 @@ export const format = (path: TinkerPath): string =>
 export const checkpointId = (path: TinkerPath): string => `${kinds[path.checkpointType]}/${path.name}`
 
 /**
- * Fails when a text can be no path of a checkpoint. Servers other than the hosted one write paths in other ways, so those with a
- * scheme pass, whatever follows, those of a folder, and those that the server itself has given.
+ * What is wrong with a text that can be no path of a checkpoint; `wanted` is what it should be of. Servers other than the hosted one
+ * write paths in other ways, so those with a scheme pass, whatever follows, and those of a folder.
  *
  * @since 0.1.0
  * @category utils
  */
-export const check = (
-  operation: string,
+export const issues = (
   field: string,
   path: string,
-  given: ReadonlySet<string>
-): Effect.Effect<void, InvalidInputError> =>
-  given.has(path) ? Effect.void : failOnIssues(operation, issues(field, path))
-
-/**
- * As {@link check}, of a path whose optimizer or weights a model is to go on from: those that samplers or exports are made of have
- * none.
- *
- * @internal
- */
-export const checkState = (
-  operation: string,
-  path: string,
-  given: ReadonlySet<string>
-): Effect.Effect<void, InvalidInputError> =>
-  Effect.zipRight(
-    check(operation, "path", path, given),
-    Effect.suspend(() =>
-      Either.match(parse(path), {
-        onLeft: () => Effect.void,
-        onRight: ({ checkpointType }) =>
-          checkpointType === "training" ? Effect.void : failOnIssues(operation, [{
-            field: "path",
-            description: `${path} is of ${
-              checkpointType === "sampler" ? "weights for sampling" : "exported weights"
-            }, and training goes on from a state alone: pass the path that saveState returned.`
-          }])
-      })
-    )
-  )
-
-/**
- * As {@link check}, without a path that the server has given: what is wrong, if anything.
- *
- * @since 0.1.0
- * @category utils
- */
-export const issues = (field: string, path: string): ReadonlyArray<Issue> =>
+  wanted: CheckpointType = "training"
+): ReadonlyArray<Issue> =>
   typeof path === "string" && /^([a-z][a-z0-9+.-]*:\/\/|\/)./i.test(path)
     ? []
     : [{
       field,
-      description: `${
-        JSON.stringify(path)
-      } is no checkpoint path. Pass what a save returned, such as tinker://<training run>/weights/<name>.`
+      description: `${quoted(path)} no checkpoint path. Pass what a save returned, such as `
+        + `tinker://<training run>/${kinds[wanted]}/<name>.`
     }]
+
+const quoted = (path: unknown): string =>
+  typeof path === "string" ? `${JSON.stringify(path)} is` : `is ${kindOf(path)}, which is`

@@ -18,19 +18,33 @@ import * as DispatchLimiter from "./DispatchLimiter.js"
 import type { ForwardBackwardOutput } from "./ForwardBackwardOutput.js"
 import * as FuturesApi from "./FuturesApi.js"
 import type { ModelId } from "./Identifiers.js"
-import { kindOf, notOptions, optionIssues } from "./internal/callOptions.js"
+import { isObject, kindOf, named, optionIssues } from "./internal/callOptions.js"
+import {
+  anyText,
+  type Check,
+  type Fields,
+  fitting,
+  flag,
+  none,
+  oneOf,
+  optional,
+  optionsOf,
+  record,
+  secret
+} from "./internal/checkFields.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import * as IgnoredOptions from "./internal/ignoredOptions.js"
-import { dataFault } from "./internal/inputShape.js"
+import { data } from "./internal/inputShape.js"
 import { withLossSum } from "./internal/lossSum.js"
 import * as Monotonic from "./internal/monotonic.js"
 import { observers } from "./internal/observers.js"
 import { operations } from "./internal/operation.js"
 import * as Passes from "./internal/passes.js"
+import * as PathChecks from "./internal/pathChecks.js"
 import * as Resending from "./internal/resending.js"
-import { retryConfigIssues } from "./internal/retryConfigIssues.js"
+import { samplerFields } from "./internal/retryConfig.js"
 import { samplingPlace } from "./internal/samplingPlace.js"
 import * as SavedCheckpoint from "./internal/savedCheckpoint.js"
 import * as SaveFields from "./internal/saveOptions.js"
@@ -47,15 +61,7 @@ import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import {
-  ApiResponseValidationError,
-  failOnIssues,
-  invalidInput,
-  InvalidInputError,
-  isDefinitelyRefused,
-  type Issue,
-  type TinkerError
-} from "./TinkerError.js"
+import { ApiResponseValidationError, failOnIssues, isDefinitelyRefused, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 import * as TinkerPath from "./TinkerPath.js"
 import * as TrainingApi from "./TrainingApi.js"
@@ -261,7 +267,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const zstd = yield* Effect.serviceOption(TinkerHttpClient.Zstd)
     const context = yield* Effect.context<Requirements | Scope.Scope>()
     const scope = yield* Scope.Scope
-    const { operation } = yield* operations
+    const { checked, operation } = yield* operations
+    const paths = PathChecks.make(sessions.knownPaths)
     const watching = yield* observers
     const { metrics, telemetry } = watching
     const tellIgnored = yield* IgnoredOptions.make
@@ -321,29 +328,36 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       modelId
     }))
 
-    const pass = (name: string, forwardOnly: boolean) => (call: PassOptions) =>
-      watched(name, (watch) =>
-        sequence.run<number, ApiFuture.ApiFuture<ForwardBackwardOutput>>({
-          operation: name,
-          prepare: checkShape(name, call, passNames).pipe(
-            Effect.zipRight(Effect.suspend(() => checkPass(name, call))),
-            Effect.zipRight(watch.reserve(() => TrainingWatch.usageOf(call.data, Infinity))),
-            Effect.zipRight(inTurn(watch))
-          ),
-          submit: (started, turn) =>
-            Effect.flatMap(passes.send(name, passes.chunksOf(call), forwardOnly, turn, started, watch), (submitted) => {
-              watch.annotate({ requestId: TrainingWatch.requestIdsOf(submitted) })
-              hasGradient ||= !forwardOnly
-              return ApiFuture.make(
-                waiting,
-                scope,
-                submitted,
-                (outputs) => withLossSum(call, combineOutputs(outputs)),
-                settled(name, watch, TrainingWatch.usageOf(call.data, 0))
-              )
-            }),
-          unwanted: ({ cancel }) => cancel
-        }))
+    const pass = (name: string, forwardOnly: boolean) =>
+      checked(
+        name,
+        { options: optionsOf(passFields) },
+        (call: PassOptions) =>
+          watched(name, (watch) =>
+            sequence.run<number, ApiFuture.ApiFuture<ForwardBackwardOutput>>({
+              operation: name,
+              prepare: checkPass(name, call).pipe(
+                Effect.zipRight(watch.reserve(() => TrainingWatch.usageOf(call.data, Infinity))),
+                Effect.zipRight(inTurn(watch))
+              ),
+              submit: (started, turn) =>
+                Effect.flatMap(
+                  passes.send(name, passes.chunksOf(call), forwardOnly, turn, started, watch),
+                  (submitted) => {
+                    watch.annotate({ requestId: TrainingWatch.requestIdsOf(submitted) })
+                    hasGradient ||= !forwardOnly
+                    return ApiFuture.make(
+                      waiting,
+                      scope,
+                      submitted,
+                      (outputs) => withLossSum(call, combineOutputs(outputs)),
+                      settled(name, watch, TrainingWatch.usageOf(call.data, 0))
+                    )
+                  }
+                ),
+              unwanted: ({ cancel }) => cancel
+            }))
+      )
 
     const forwardBackwardCustom: Service["forwardBackwardCustom"] = <E, R>(call: {
       readonly data: ReadonlyArray<Datum.Datum>
@@ -356,15 +370,13 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             readonly submitted: ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>
             readonly pending: ApiFuture.Pending<ForwardBackwardOutput, TinkerError | E>
           }
-          const prepare = Effect.flatMap(
-            Effect.zipRight(
-              checkShape(customName, call, customNames),
-              Effect.suspend(() =>
-                Effect.mapError(CustomPasses.forwardData(call.data), (issues) => invalidInput(customName, issues))
-              )
-            ),
-            (data) => Effect.as(checkPass(customName, { data, lossFn: "cross_entropy" }), data)
-          )
+          const prepare = Effect.suspend(() => {
+            const data = CustomPasses.sentData(call.data)
+            return Effect.map(
+              checkPass(customName, { data, lossFn: "cross_entropy" }),
+              () => CustomPasses.withWeights(data)
+            )
+          })
           // Each of the two passes reads all data.
           const reserved = watch.reserve(() => TrainingWatch.usageOf(call.data, Infinity))
           const used = TrainingWatch.usageOf(call.data, 0)
@@ -441,7 +453,6 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     const single = <A, I>(request: {
       readonly operation: string
       readonly requestType: FuturesApi.RequestType
-      readonly prepare: Effect.Effect<void, TinkerError>
       readonly submit: (
         seqId: number,
         options: TinkerHttpClient.CallOptions
@@ -459,7 +470,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       return watched(name, (watch) =>
         sequence.run<number, ApiFuture.ApiFuture<A>>({
           operation: name,
-          prepare: Effect.zipRight(Effect.zipRight(session.check(name), request.prepare), inTurn(watch)),
+          prepare: Effect.zipRight(session.check(name), inTurn(watch)),
           submit: (started, turn) =>
             Effect.zipRight(
               request.begins ?? Effect.void,
@@ -527,31 +538,29 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         if (Predicate.hasProperty(value, "path") && typeof value.path === "string") sessions.knownPaths.add(value.path)
       })
 
-    const load = (name: string, optimizer: boolean) => (path: string, call: LoadOptions = {}) =>
-      single({
-        operation: name,
-        requestType: "LoadWeights",
-        prepare: Effect.suspend(() =>
-          Effect.zipRight(
-            failOnIssues(name, optionIssues(call, ["weightsAccessToken"])),
-            TinkerPath.checkState(name, path, sessions.knownPaths)
-          )
-        ),
-        submit: (seqId, options) =>
-          weights.loadWeights({
-            modelId,
-            seqId,
-            path,
-            optimizer,
-            weightsAccessToken: call.weightsAccessToken && Redacted.value(call.weightsAccessToken),
-            type: "load_weights"
-          }, options),
-        result: WeightsApi.LoadWeightsResponse
-      })
+    const load = (name: string, optimizer: boolean) =>
+      checked(
+        name,
+        { path: paths.state, options: optional(optionsOf({ weightsAccessToken: optional(secret) })) },
+        (path: string, call: LoadOptions = {}) =>
+          single({
+            operation: name,
+            requestType: "LoadWeights",
+            submit: (seqId, options) =>
+              weights.loadWeights({
+                modelId,
+                seqId,
+                path,
+                optimizer,
+                weightsAccessToken: call.weightsAccessToken && Redacted.value(call.weightsAccessToken),
+                type: "load_weights"
+              }, options),
+            result: WeightsApi.LoadWeightsResponse
+          })
+      )
 
     const saveForSampler = <A, I>(
       name: string,
-      prepare: Effect.Effect<void, TinkerError>,
       target: Partial<WeightsApi.SaveWeightsForSamplerRequest>,
       result: Schema.Schema<A, I>,
       saves?: Pick<TinkerPath.TinkerPath, "checkpointType" | "name">
@@ -559,7 +568,6 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       single({
         operation: name,
         requestType: "SaveWeightsForSampler",
-        prepare,
         submit: (seqId, options) =>
           weights.saveWeightsForSampler({
             modelId,
@@ -595,12 +603,11 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       telemetry,
       forward: pass("TrainingClient.forward", true),
       forwardBackward: pass("TrainingClient.forwardBackward", false),
-      forwardBackwardCustom,
-      optimStep: (params) =>
+      forwardBackwardCustom: checked(customName, { options: optionsOf(customFields) }, forwardBackwardCustom),
+      optimStep: checked(stepName, { params: stepCheck(info.optimizerConfig.type) }, (params) =>
         single({
           operation: stepName,
           requestType: "OptimStep",
-          prepare: Effect.suspend(() => failOnIssues(stepName, stepIssues(params, info.optimizerConfig.type))),
           submit: (seqId, options) =>
             Effect.tap(
               training.optimStep({
@@ -620,108 +627,101 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           ),
           result: TrainingApi.OptimStepResponse,
           resent: resending
-        }),
-      saveState: withOptions("TrainingClient.saveState", [...saveNames, "overwrite"], (call) =>
-        single({
-          operation: "TrainingClient.saveState",
-          requestType: "SaveWeights",
-          prepare: checkSave("TrainingClient.saveState", call, [...saveNames, "overwrite"]),
-          begins: tellIgnored("TrainingClient.saveState", "save", call),
-          submit: (seqId, options) =>
-            weights.saveWeights({
-              modelId,
-              path: call.name,
-              seqId,
-              ttlSeconds: SaveFields.ttlSeconds(call),
-              overwrite: call.overwrite ?? false,
-              userMetadata: call.userMetadata,
-              type: "save_weights"
-            }, options),
-          result: WeightsApi.SaveWeightsResponse,
-          saves: { checkpointType: "training", name: call.name }
         })),
+      saveState: checked(
+        "TrainingClient.saveState",
+        { options: optionsOf({ ...saveFields, userMetadata, overwrite: optional(flag) }) },
+        (call) =>
+          single({
+            operation: "TrainingClient.saveState",
+            requestType: "SaveWeights",
+            begins: tellIgnored("TrainingClient.saveState", "save", call),
+            submit: (seqId, options) =>
+              weights.saveWeights({
+                modelId,
+                path: call.name,
+                seqId,
+                ttlSeconds: SaveFields.ttlSeconds(call),
+                overwrite: call.overwrite ?? false,
+                userMetadata: call.userMetadata,
+                type: "save_weights"
+              }, options),
+            result: WeightsApi.SaveWeightsResponse,
+            saves: { checkpointType: "training", name: call.name }
+          })
+      ),
       loadState: load("TrainingClient.loadState", false),
       loadStateWithOptimizer: load("TrainingClient.loadStateWithOptimizer", true),
-      saveWeightsForSampler: withOptions("TrainingClient.saveWeightsForSampler", saveNames, (call) =>
-        saveForSampler(
-          "TrainingClient.saveWeightsForSampler",
-          checkSave("TrainingClient.saveWeightsForSampler", call, saveNames),
-          { path: call.name, ttlSeconds: SaveFields.ttlSeconds(call), userMetadata: call.userMetadata },
-          WeightsApi.SaveWeightsResponse,
-          { checkpointType: "sampler", name: call.name }
-        )),
-      saveWeightsExternal: withOptions("TrainingClient.saveWeightsExternal", externalNames, (call) => {
-        const name = "TrainingClient.saveWeightsExternal"
-        const recipients = typeof call.ageEncryptionRecipients === "string"
-          ? [call.ageEncryptionRecipients]
-          : call.ageEncryptionRecipients
-        return single({
-          operation: name,
-          requestType: "SaveWeightsExternal",
-          prepare: Effect.suspend(() =>
-            failOnIssues(name, [
-              ...SaveFields.saveIssues(call, externalNames),
-              ...(recipients === undefined ? [] : SaveFields.recipientIssues(recipients))
-            ])
-          ),
-          submit: (seqId, options) =>
-            weights.saveWeightsExternal({
-              modelId,
-              path: call.name,
-              seqId,
-              ttlSeconds: SaveFields.ttlSeconds(call),
-              ageEncryptionRecipients: recipients,
-              type: "save_weights_external"
-            }, options),
-          result: WeightsApi.SaveWeightsExternalResponse,
-          saves: { checkpointType: "external", name: call.name }
-        })
-      }),
-      saveWeightsAndGetSamplingClient: (call = {}) =>
-        Effect.gen(function*() {
-          const name = "TrainingClient.saveWeightsAndGetSamplingClient"
-          const { kind = "snapshot", ...rest } = call
-          yield* failOnIssues(name, retryConfigIssues(rest.retryConfig))
-          if ("name" in call) {
-            return yield* new InvalidInputError({
-              operation: name,
-              field: "name",
-              description: "is not kept; use saveWeightsForSampler for a checkpoint with a name."
-            })
-          }
-          yield* failOnIssues(name, optionIssues(call, [...samplerNames, "kind"]))
-          const save = Effect.flatMap(session.nextSamplingSessionSeqId, (samplingSessionSeqId) =>
-            ApiFuture.flatten(
-              saveForSampler(
-                name,
-                Effect.void,
-                { samplingSessionSeqId, kind },
-                WeightsApi.SaveWeightsForSamplerResponse
-              )
-            ))
-          // It has no name that could be taken, so the conflict is with its own first attempt.
-          const { samplingSessionId } = yield* Effect.retry(save, { while: isConflict, times: 2 })
-          if (samplingSessionId === undefined) {
-            return yield* new ApiResponseValidationError({
-              operation: name,
-              description: "there is no sampling session id"
-            })
-          }
-          return yield* samplingClient({ samplingSessionId, session }, rest)
-        }).pipe((call) =>
-          WaitingPolicy.bounded(call, () => ({
-            operation: "TrainingClient.saveWeightsAndGetSamplingClient",
-            state: "the weights are being saved"
-          }))
-        ),
-      createSamplingClient: (modelPath, call = {}) =>
-        Effect.gen(function*() {
-          const name = "TrainingClient.createSamplingClient"
-          yield* failOnIssues(name, [...optionIssues(call, samplerNames), ...retryConfigIssues(call.retryConfig)])
-          yield* TinkerPath.check(name, "modelPath", modelPath, sessions.knownPaths)
+      saveWeightsForSampler: checked(
+        "TrainingClient.saveWeightsForSampler",
+        { options: optionsOf({ ...saveFields, userMetadata }) },
+        (call) =>
+          saveForSampler(
+            "TrainingClient.saveWeightsForSampler",
+            { path: call.name, ttlSeconds: SaveFields.ttlSeconds(call), userMetadata: call.userMetadata },
+            WeightsApi.SaveWeightsResponse,
+            { checkpointType: "sampler", name: call.name }
+          )
+      ),
+      saveWeightsExternal: checked(
+        "TrainingClient.saveWeightsExternal",
+        { options: optionsOf({ ...saveFields, ageEncryptionRecipients: optional(SaveFields.recipients) }) },
+        (call) => {
+          const recipients = call.ageEncryptionRecipients
+          return single({
+            operation: "TrainingClient.saveWeightsExternal",
+            requestType: "SaveWeightsExternal",
+            submit: (seqId, options) =>
+              weights.saveWeightsExternal({
+                modelId,
+                path: call.name,
+                seqId,
+                ttlSeconds: SaveFields.ttlSeconds(call),
+                ageEncryptionRecipients: typeof recipients === "string" ? [recipients] : recipients,
+                type: "save_weights_external"
+              }, options),
+            result: WeightsApi.SaveWeightsExternalResponse,
+            saves: { checkpointType: "external", name: call.name }
+          })
+        }
+      ),
+      saveWeightsAndGetSamplingClient: checked(
+        "TrainingClient.saveWeightsAndGetSamplingClient",
+        { options: unnamedOptions },
+        ({ kind = "snapshot", ...rest } = {}) =>
+          Effect.gen(function*() {
+            const name = "TrainingClient.saveWeightsAndGetSamplingClient"
+            const save = Effect.flatMap(session.nextSamplingSessionSeqId, (samplingSessionSeqId) =>
+              ApiFuture.flatten(
+                saveForSampler(name, { samplingSessionSeqId, kind }, WeightsApi.SaveWeightsForSamplerResponse)
+              ))
+            // It has no name that could be taken, so the conflict is with its own first attempt.
+            const { samplingSessionId } = yield* Effect.retry(save, { while: isConflict, times: 2 })
+            if (samplingSessionId === undefined) {
+              return yield* new ApiResponseValidationError({
+                operation: name,
+                description: "there is no sampling session id"
+              })
+            }
+            return yield* samplingClient({ samplingSessionId, session }, rest)
+          }).pipe((call) =>
+            WaitingPolicy.bounded(call, () => ({
+              operation: "TrainingClient.saveWeightsAndGetSamplingClient",
+              state: "the weights are being saved"
+            }))
+          )
+      ),
+      createSamplingClient: checked(
+        "TrainingClient.createSamplingClient",
+        { modelPath: paths.sampler, options: optional(optionsOf(samplerFields)) },
+        (modelPath, call = {}) => {
           const place = samplingPlace(api, { modelPath })
-          return yield* samplingClient(yield* session.noteLoss(place(session)), call, sessions.use(place))
-        }).pipe(operation("TrainingClient.createSamplingClient", { modelId, modelPath })),
+          return Effect.flatMap(
+            session.noteLoss(place(session)),
+            (placed) => samplingClient(placed, call, sessions.use(place))
+          ).pipe(operation("TrainingClient.createSamplingClient", { modelId, modelPath }))
+        }
+      ),
       unloadModel: operation("TrainingClient.unloadModel", { modelId })(Effect.gen(function*() {
         const name = "TrainingClient.unloadModel"
         const { requestId } = yield* RetryPolicy.retry(models.unloadModel(modelId, { session }))
@@ -746,53 +746,53 @@ const isConflict = (error: TinkerError): boolean => error._tag === "ApiStatusErr
 const mayBeTaken = (error: TinkerError): boolean =>
   !isDefinitelyRefused(error) && !(error._tag === "ApiStatusError" && error.reason === "RateLimit")
 
-const stepIssues = (
-  params: AdamParams.AdamParams | OptimizerParams.OptimizerParams,
-  family: string
-): ReadonlyArray<Issue> => {
-  if (!Predicate.isRecord(params)) {
-    return [{
-      field: "params",
-      description: `are ${kindOf(params)}; make them with AdamParams.make({ learningRate }).`
-    }]
+/** Of the settings of a step of a model that was made with an optimizer of this family. */
+const stepCheck = (family: string): Check => (value, field) => {
+  if (!isObject(value)) {
+    return [{ field, description: `are ${kindOf(value)}; make them with AdamParams.make({ learningRate }).` }]
   }
-  if (!(params instanceof AdamParams.AdamParams) && !("type" in params)) {
+  const isAdam = value instanceof AdamParams.AdamParams
+  if (!isAdam && !("type" in value)) {
+    const unknown = optionIssues(value, AdamParams.names)
     return [
-      ...optionIssues(params, AdamParams.names),
-      { field: "params", description: "are none of AdamW; make them with AdamParams.make({ learningRate })." }
+      ...unknown,
+      {
+        field,
+        description: unknown.length === 0
+          ? "are a plain object; pass it through AdamParams.make, which adds the settings that it leaves out."
+          : "are none of AdamW; make them with AdamParams.make({ learningRate })."
+      }
     ]
   }
-  const wanted = params instanceof AdamParams.AdamParams ? "adamw" : params.type
-  const issues = params instanceof AdamParams.AdamParams ? AdamParams.issues(params) : OptimizerParams.issues(params)
-  return wanted === family
+  const wanted = isAdam ? "adamw" : value.type
+  const issues = isAdam ? AdamParams.issues(value) : OptimizerParams.issues(value as OptimizerParams.OptimizerParams)
+  return wanted === family || issues.length > 0
     ? issues
-    : [{ field: "params", description: `are of ${wanted}, and the model was made with ${family}.` }, ...issues]
+    : [{ field, description: `are of ${named(wanted)}, and the model was made with ${family}.` }]
 }
 
-const checkSave = (name: string, call: SaveOptions, names: ReadonlyArray<string>) =>
-  Effect.suspend(() => failOnIssues(name, SaveFields.saveIssues(call, names)))
+/** What is in them is looked at with the loss, once. */
+const anything: Check = () => none
 
-/** The call, unless it is given no options at all. */
-const withOptions = <Call, A>(
-  name: string,
-  names: ReadonlyArray<string>,
-  run: (call: Call) => Effect.Effect<A, TinkerError>
-) =>
-(call: Call): Effect.Effect<A, TinkerError> => {
-  const issues = notOptions(call, names)
-  return issues === undefined ? run(call) : invalidInput(name, issues)
+const passFields: Fields = { data: anything, lossFn: anything, lossFnConfig: anything } satisfies Record<
+  keyof PassOptions,
+  Check
+>
+
+const customFields: Fields = {
+  data,
+  lossFn: fitting(
+    (value) => typeof value === "function",
+    "pass a function of log-probabilities and data; losses that have a name go to forwardBackward"
+  )
 }
 
-/** Whether the call is made of data at all, so that all else about them can be told. */
-const checkShape = (name: string, call: { readonly data: unknown }, names: ReadonlyArray<string>) =>
-  Effect.suspend(() => {
-    const issues = notOptions(call, names) ?? optionIssues(call, names)
-    const fault = issues.length > 0 ? undefined : dataFault(call.data)
-    return failOnIssues(name, fault === undefined ? issues : [fault])
-  })
+const userMetadata = optional(record(anyText))
 
-const passNames = ["data", "lossFn", "lossFnConfig"]
-const customNames = ["data", "lossFn"]
-const saveNames = ["name", "ttl", "userMetadata"]
-const externalNames = ["name", "ttl", "ageEncryptionRecipients"]
-const samplerNames = ["retryConfig", "recordStabilityInfo"]
+const saveFields: Fields = { name: SaveFields.checkpointName, ttl: optional(SaveFields.ttl) }
+
+/** Of a save that keeps no name. */
+const unnamedOptions: Check = (value, field) =>
+  isObject(value) && "name" in value
+    ? [{ field: "name", description: "is not kept; use saveWeightsForSampler for a checkpoint with a name." }]
+    : optional(optionsOf({ ...samplerFields, kind: optional(oneOf("snapshot", "inflight")) }))(value, field)

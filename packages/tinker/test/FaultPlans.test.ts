@@ -287,5 +287,5 @@ it.effect(
       if (plans > 20) yield* Console.log(Object.fromEntries(ends))
       assert.isAbove(ends.get("as without faults") ?? 0, plans / 4)
     }),
-  plans > 20 ? 1_800_000 : 600_000
+  plans > 20 ? 7_200_000 : 600_000
 )

@@ -1,6 +1,6 @@
 import { HttpClientError } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Logger } from "effect"
+import { Cause, Effect, Exit, Logger, Stream } from "effect"
 import {
   AdamParams,
   ApiFuture,
@@ -44,7 +44,7 @@ const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]>
   [
     "plain lists in a chunk",
     ask({ prompt: { chunks: [{ type: "encoded_text", tokens: [1] }] } }),
-    /no Int32Array of tokens in chunk 0/
+    /prompt\.chunks\[0\]\.tokens: is a list; it must be an Int32Array, as ModelInput\.fromTokens/
   ],
   ["a text to score", ({ sampling }) => sampling.computeLogprobs("hello" as never), /prompt: is a text/],
   ["no parameters", ask({ samplingParams: undefined }), /samplingParams: is undefined; .*SamplingParams\.make/],
@@ -129,6 +129,97 @@ const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]>
     "model_path",
     ({ service }) => service.createSamplingClient({ model_path: "tinker://r/sampler_weights/a" } as never),
     /model_path: .*it is called modelPath/
+  ],
+  [
+    "a misspelt option",
+    ask({ numSample: 2 }),
+    /numSample: is no option; was numSamples meant\? All of those are prompt, /
+  ],
+  [
+    "plain settings of Adam",
+    step({ learningRate: 0.1 }),
+    /params: are a plain object; pass it through AdamParams\.make/
+  ],
+  ["no name of a loss", pass({ lossFn: 7 }), /lossFn: is 7; pass one of cross_entropy, importance_sampling, ppo, /],
+  [
+    "a misspelt loss",
+    pass({ lossFn: "cross_entrpy" }),
+    /cross_entrpy is not known\. Known are .*Was cross_entropy meant\?/
+  ],
+  ["a function as loss", pass({ lossFn: () => 0 }), /lossFn: is a function; .*forwardBackwardCustom/],
+  [
+    "a name as loss of one's own",
+    ({ training }) => training.forwardBackwardCustom({ data, lossFn: "ppo" as never }),
+    /lossFn: is a text; pass a function .*forwardBackward\./
+  ],
+  [
+    "text as tokens",
+    ask({ prompt: ModelInput.fromTokens("abc" as never) }),
+    /chunks\[0\]\.tokens: is a text, .*encode it/
+  ],
+  [
+    "an unknown chunk",
+    ask({ prompt: { chunks: [{ type: "video" }] } }),
+    /prompt\.chunks\[0\]\.type: is "video"; it must be one of encoded_text, image, /
+  ],
+  ["ttl: 10", save({ name: "a", ttl: 10 }), /the number 10 means 10 ms: numbers are milliseconds, .*"12 hours"/],
+  [
+    "ttl in seconds",
+    save({ name: "a", ttl: 86_400 }),
+    /the number 86400 means 1 minute 26 s: numbers are milliseconds/
+  ],
+  ["overwrite: \"x\"", save({ name: "a", overwrite: "x" }), /overwrite: is a text; it must be true or false/],
+  [
+    "a bare name to sample from",
+    ({ service }) => service.createSamplingClient({ modelPath: "a" }),
+    /modelPath: "a" is no checkpoint path\. .*tinker:\/\/<training run>\/sampler_weights\/<name>/
+  ],
+  [
+    "scores of more tokens than there are",
+    ({ sampling }) => sampling.computeLogprobs(question.prompt, { lastN: 9 }),
+    /computeLogprobs: lastN: is 9, and 1 tokens of the prompt have a log-probability/
+  ],
+  [
+    "a token as a text",
+    ({ service }) =>
+      service.createTrainingClientFromState("tinker://r/weights/a", { weightsAccessToken: "k" as never }),
+    /weightsAccessToken: is a text; pass Redacted\.make\(text\)/
+  ],
+  ["a key as a text", ({ rest }) => rest.getApiKey("k" as never), /key: is a text; pass Redacted\.make\(text\)/],
+  [
+    "project_id",
+    ({ rest }) => rest.listTrainingRuns({ project_id: "p" } as never),
+    /project_id: is no option; it is called projectId here/
+  ],
+  [
+    "checkpoint_id",
+    ({ rest }) => rest.deleteCheckpoint({ trainingRunId: "r", checkpoint_id: "weights/a" } as never),
+    /checkpoint_id: .*it is called checkpointId here/
+  ],
+  [
+    "no handle",
+    ({ service }) => service.createSamplingClientFromHandle(null as never),
+    /handle: is null; pass the text/
+  ],
+  [
+    "concurency",
+    ({ sampling }) => Stream.runDrain(sampling.sampleStream(Stream.make(question), { concurency: 2 } as never)),
+    /concurency: is no option; was concurrency meant\?/
+  ],
+  [
+    "a list as stream",
+    ({ sampling }) => Stream.runDrain(sampling.sampleStream([question] as never)),
+    /requests: is a list; .*Stream\.fromIterable/
+  ],
+  [
+    "an effect that was not run as options",
+    ({ rest }) => rest.listSessions(Effect.succeed({ limit: 1 }) as never),
+    /options: are an Effect; pass an object of/
+  ],
+  [
+    "metadata that no JSON can hold",
+    ({ service }) => service.createLoraTrainingClient({ baseModel: "bigram", userMetadata: { run: { at: 1n } } }),
+    /userMetadata\.run\.at: is a bigint, which JSON cannot hold/
   ]
 ]
 
@@ -187,6 +278,16 @@ const refusedThere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]
         lossFn: "cross_entropy"
       })),
     /datum 1: .*token 999 at 2.*Fix the data\.$/
+  ],
+  [
+    "a state that is not there",
+    ({ training }) => ApiFuture.flatten(training.loadState("tinker://r/weights/a")),
+    /Pass the path of a state that is there, .*ServiceClient\.createTrainingClientFromState/
+  ],
+  [
+    "a checkpoint that is not there",
+    ({ rest }) => rest.deleteCheckpoint("tinker://r/weights/a"),
+    /404 \(NotFound\): there is no \S+( run)? \S+\. Check the id, and that this key may see it; [^.]*\.$/
   ]
 ]
 

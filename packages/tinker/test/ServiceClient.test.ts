@@ -1,4 +1,5 @@
-import { BigramEngine, Dialect, Faults, TinkerServer } from "@effect-tinker/server"
+import { BigramEngine } from "@effect-tinker/engine"
+import { Dialect, Faults, TinkerServer } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Fiber, Layer, Logger, Redacted, TestClock } from "effect"
 import {

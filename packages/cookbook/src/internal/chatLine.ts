@@ -2,13 +2,11 @@ import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import type { DatasetError } from "../DatasetError.js"
 import { isTrainable, type Message } from "../Message.js"
+import { jsonIssue, repeatedKey } from "./jsonText.js"
 import { roleIssue } from "./roleIssue.js"
 
 /** Why a line is refused. Never holds its content, which may be private. */
-export interface Issue {
-  readonly reason: DatasetError["reason"]
-  readonly description: string
-}
+export type Issue = Pick<DatasetError, "reason" | "description" | "key">
 
 export interface Line {
   readonly messages: ReadonlyArray<Message>
@@ -31,18 +29,36 @@ const wrong = (place: string, what: string): never =>
 
 const example = `A line reads {"messages": [{"role": "user", "content": "…"}, …]}.`
 
+/**
+ * How a line is read.
+ *
+ * - `ignoredKeys`: keys of the line and of its messages that are as if they were not there
+ * - `isLast`: whether the file ends with it
+ */
+export interface Options {
+  readonly ignoredKeys: ReadonlySet<string>
+  readonly isLast: boolean
+}
+
 /** The conversation of one line. */
-export const parse = (text: string, ignoredKeys: ReadonlySet<string>): Either.Either<Line, Issue> => {
+export const parse = (text: string, options: Options): Either.Either<Line, Issue> => {
   try {
-    return Either.right(conversationOf(text, ignoredKeys))
+    return Either.right(conversationOf(text, options))
   } catch (error) {
     if (error instanceof Refusal) return Either.left(error.issue)
     throw error
   }
 }
 
-const conversationOf = (text: string, ignoredKeys: ReadonlySet<string>): Line => {
-  const value = parseJson(text)
+const conversationOf = (text: string, { ignoredKeys, isLast }: Options): Line => {
+  const value = parseJson(text, isLast)
+  const repeated = repeatedKey(text)
+  if (repeated !== undefined) {
+    return refuse(
+      "MalformedLine",
+      `has the key ${named(repeated)} twice in one object, of which only one can be meant. Remove the other.`
+    )
+  }
   const line = Predicate.isReadonlyRecord(value)
     ? lineOf(value, ignoredKeys)
     : refuse("MalformedLine", `is no JSON object. ${example}`)
@@ -61,10 +77,14 @@ const conversationOf = (text: string, ignoredKeys: ReadonlySet<string>): Line =>
   return line
 }
 
-const parseJson = (text: string): unknown => {
+const parseJson = (text: string, isLast: boolean): unknown => {
   try {
     return JSON.parse(text)
   } catch (error) {
+    const issue = jsonIssue(text, isLast)
+    if (issue !== undefined) {
+      return refuse("MalformedLine", `is no JSON from character ${issue.at + 1} on: ${issue.description}`)
+    }
     // The message of the error quotes the text.
     const position = /position (\d+)/.exec(String(error))?.[1]
     const place = position === undefined ? "" : ` from character ${Number(position) + 1} on`
@@ -72,28 +92,61 @@ const parseJson = (text: string): unknown => {
   }
 }
 
-const has = (value: Json, key: string): boolean => value[key] !== undefined && value[key] !== null
+const named = (key: string): string => JSON.stringify(key.slice(0, 40))
 
 const listKeys = ["messages", "conversations", "conversation"]
 
-const lineOf = (value: Json, ignoredKeys: ReadonlySet<string>): Line => {
-  const lists = listKeys.filter((key) => has(value, key))
-  if (lists.length > 1) {
-    return refuse("UnknownShape", `has ${lists.join(" and ")}. Keep the one that is to be learned.`)
-  }
-  const [key] = lists
+/** Keys under which files have what somebody said, beside those of {@link listKeys}. */
+const askKeys = ["prompt", "instruction", "input", "question", "query", "problem"]
+
+const answerKeys = ["completion", "response", "output", "answer", "solution", "target"]
+
+const otherTextKeys = ["text", "contents", "chosen", "rejected", "preferred_output", "non_preferred_output"]
+
+const lineOf = (line: Json, ignoredKeys: ReadonlySet<string>): Line => {
+  const value = withoutKeys(line, ignoredKeys)
+  const [key] = listKeys.filter((key) => has(value, key))
   if (key !== undefined) {
-    return { messages: messagesOf(value[key], key, ignoredKeys), metadata: without(value, [key]) }
+    checkNoOtherTexts(value, [key])
+    return { messages: messagesOf(value[key], key, ignoredKeys), metadata: withoutKeys(value, new Set([key])) }
   }
   if (has(value, "prompt") && has(value, "completion")) return promptAndCompletion(value, ignoredKeys)
   const other = otherShapes.find(([keys]) => keys.every((key) => key in value))
-  if (other === undefined) return refuse("MalformedLine", `has no messages. ${example}`)
-  const [, description] = other
-  return refuse("UnknownShape", `${description} ${example}`)
+  if (other !== undefined) return refuse("UnknownShape", `${other[1]} ${example}`)
+  const asked = askKeys.find((key) => has(value, key))
+  const answered = answerKeys.find((key) => has(value, key))
+  if (asked !== undefined && answered !== undefined) return refuse("UnknownShape", renaming(asked, answered))
+  return asked === "prompt"
+    ? refuse("MalformedLine", `has a prompt without a completion, which is what is learned. ${example}`)
+    : refuse("MalformedLine", `has no messages. ${example}`)
 }
 
-const without = (value: Json, keys: ReadonlyArray<string>): Json =>
-  Object.fromEntries(Object.entries(value).filter(([key]) => !keys.includes(key)))
+/** Of texts that stand beside each other all were meant, and some would not be learned. */
+const checkNoOtherTexts = (value: Json, read: ReadonlyArray<string>): void => {
+  const other = [...listKeys, ...askKeys, ...answerKeys, ...otherTextKeys].find((key) =>
+    !read.includes(key) && !isNothing(value[key])
+  )
+  if (other === undefined) return
+  throw new Refusal({
+    reason: "UnknownShape",
+    description:
+      `has ${read.join(" and ")} and ${other}, and ${other} would not be learned. Keep what is to be learned and `
+      + `remove the rest.`,
+    key: other
+  })
+}
+
+const renaming = (asked: string, answered: string): string => {
+  const names = [[asked, "prompt"], [answered, "completion"]].filter(([from, to]) => from !== to)
+  return `has ${asked} and ${answered}, which are not read under these names. Rename ${
+    names.map(([from, to]) => `${from} to ${to}`).join(" and ")
+  }.`
+}
+
+const withoutKeys = (value: Json, keys: ReadonlySet<string>): Json =>
+  keys.size === 0 ? value : Object.fromEntries(Object.entries(value).filter(([key]) => !keys.has(key)))
+
+const has = (value: Json, key: string): boolean => value[key] !== undefined && value[key] !== null
 
 const pair = (keys: string) =>
   `is a pair of a preferred answer and another (${keys}), from which supervised training cannot learn. Keep the preferred one.`
@@ -104,10 +157,10 @@ const otherShapes: ReadonlyArray<readonly [keys: ReadonlyArray<string>, descript
   [["chosen", "rejected"], pair("chosen, rejected")],
   [
     ["instruction"],
-    "is an instruction with its output (Alpaca), which is not read. Write the one as the user's message."
+    "is an instruction with its output (Alpaca), which is not read. Write the instruction, with its input, as the user's "
+    + "message and the output as the assistant's."
   ],
   [["contents"], "has contents with parts (Gemini), which are not read. Write them as messages."],
-  [["question", "answer"], "is a question with its answer, which is not read. Write them as messages."],
   [["text"], "is text alone, in which nobody speaks, and only answers are learned. Write it as an answer to something."]
 ]
 
@@ -121,7 +174,8 @@ const promptAndCompletion = (value: Json, ignoredKeys: ReadonlySet<string>): Lin
     )
   }
   const { completion, prompt } = value
-  const metadata = without(value, ["prompt", "completion"])
+  checkNoOtherTexts(value, ["prompt", "completion"])
+  const metadata = withoutKeys(value, new Set(["prompt", "completion"]))
   if (typeof prompt === "string" && typeof completion === "string") {
     const asked = { role: "user", content: wholeText(prompt, "prompt") }
     return { messages: [asked, { role: "assistant", content: wholeText(completion, "completion") }], metadata }
@@ -132,12 +186,15 @@ const promptAndCompletion = (value: Json, ignoredKeys: ReadonlySet<string>): Lin
 }
 
 const messagesOf = (list: unknown, place: string, ignoredKeys: ReadonlySet<string>): ReadonlyArray<Message> =>
-  Array.isArray(list) && list.length > 0
-    ? list.map((value: unknown, i) => messageOf(value, `${place}.${i}`, ignoredKeys))
-    : wrong(place, `it is a list of messages. ${example}`)
+  !Array.isArray(list)
+    ? wrong(place, `it is a list of messages. ${example}`)
+    : list.length === 0
+    ? refuse("MalformedLine", `has no message in ${place}, which is an empty list. Add some, or remove the line.`)
+    : list.map((value: unknown, i) => messageOf(value, `${place}.${i}`, ignoredKeys))
 
-const messageOf = (value: unknown, place: string, ignoredKeys: ReadonlySet<string>): Message => {
-  if (!Predicate.isReadonlyRecord(value)) return wrong(place, "a message is an object.")
+const messageOf = (message: unknown, place: string, ignoredKeys: ReadonlySet<string>): Message => {
+  if (!Predicate.isReadonlyRecord(message)) return wrong(place, "a message is an object.")
+  const value = withoutKeys(message, ignoredKeys)
   const isShareGpt = "from" in value || "value" in value
   if (isShareGpt && ("role" in value || "content" in value)) {
     return wrong(place, "it has role and content, or from and value, and not some of both.")
@@ -145,13 +202,20 @@ const messageOf = (value: unknown, place: string, ignoredKeys: ReadonlySet<strin
   const [roleKey, contentKey] = isShareGpt ? ["from", "value"] as const : ["role", "content"] as const
   const role = roleOf(value[roleKey], `${place}.${roleKey}`, isShareGpt)
   const rest = Object.entries(value).filter(([key, inner]) =>
-    key !== roleKey && key !== contentKey && !trainableKeys.includes(key) && !ignoredKeys.has(key) && !isNothing(inner)
+    key !== roleKey && key !== contentKey && !trainableKeys.includes(key) && !isNothing(inner)
   )
   // Whoever calls a tool need not say anything.
   const content = !has(value, contentKey) && rest.some(([key]) => callKeys.includes(key))
     ? ""
     : contentOf(value[contentKey], `${place}.${contentKey}`)
   const trainable = trainableOf(value, place)
+  if (role === "assistant" && trainable !== false && content === "" && rest.length === 0) {
+    return wrong(
+      `${place}.${contentKey}`,
+      "the answer is empty, so there is nothing to learn. Write one, mark it as not to be learned (\"trainable\": false), or "
+        + "remove the line."
+    )
+  }
   return {
     role,
     content,

@@ -12,6 +12,14 @@ export const fileKind = (head: Uint8Array): string | undefined => {
   return first === "<" ? "is HTML or XML, perhaps the page of a download. Get the file itself." : undefined
 }
 
+/** What a first line that is no JSON says its file is; nothing if it is no header of a table. */
+export const tableKind = (line: string): string | undefined => {
+  if (!/^"?[\w .-]{1,60}"?([,;\t]"?[\w .-]{1,60}"?)+$/.test(line.trim())) return undefined
+  const [name, options] = line.includes("\t") ? ["TSV", ", sep=\"\\t\""] : ["CSV", ""]
+  return `seems to be a table (${name}) by its first line. Write it as JSON lines, e.g. by read_csv(file${options}) and `
+    + "to_json(orient=\"records\", lines=True) of pandas."
+}
+
 const compressed = (name: string, command: string) => `is compressed (${name}). Unpack it first, e.g. by ${command}.`
 
 const utf16 = "is UTF-16. Save it as UTF-8, e.g. by iconv -f UTF-16 -t UTF-8."

@@ -22,7 +22,8 @@ export const make = (store: KeyValueStore.KeyValueStore, journal: string): Journ
     new RunJournalError({
       reason: "StoreFailed",
       journal,
-      description: `the store could not ${action} it. Check that its folder is there and may be written to.`,
+      description: `the store could not ${action} it.`,
+      advice: "Check that its folder is there and may be written to.",
       cause
     })
   return {
@@ -55,7 +56,8 @@ export const unreadable = (journal: string, what: string, cause?: unknown) =>
   new RunJournalError({
     reason: "Unreadable",
     journal,
-    description: `${what} is damaged. Remove the journal to begin anew, or put back a copy of it.`,
+    description: `${what} is damaged or gone.`,
+    advice: "Remove the journal to begin anew, or put back a copy of it.",
     cause
   })
 

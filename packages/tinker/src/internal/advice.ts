@@ -17,8 +17,9 @@ export const advise = (refused: {
       return `The key is valid but may not do this${rights.get(refused.operation) ?? "."}`
     case "NotFound":
       if (refused.detail === noRoute) return advice.Unsupported
-      return refused.subject === undefined
-        ? advice.NotFound
+      if (refused.subject === undefined) return advice.NotFound
+      return saysMissing.test(refused.detail)
+        ? "Check the id, and that this key may see it; it may have been deleted or have expired."
         : `There is no ${refused.subject} that this key may see: check the id; it may have been deleted or have expired.`
     case "Conflict":
       return conflicts.get(refused.operation) ?? advice.Conflict
@@ -36,6 +37,9 @@ export const advise = (refused: {
 
 /** What servers made with FastAPI, as all that are known, say of a path that they do not have. */
 const noRoute = "Not Found"
+
+/** Then the server has said itself what there is not. */
+const saysMissing = /\b(no|not|unknown)\b/i
 
 /** Whoever answered so. */
 const ofStatus: ReadonlyMap<number, string> = new Map([

@@ -3,28 +3,29 @@
  * gradient of the loss as weights of cross entropy, whose own gradient for a log-probability is minus its weight.
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import type { CustomLoss, Result } from "../CustomLoss.js"
 import type { Datum } from "../Datum.js"
 import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
 import * as TensorData from "../TensorData.js"
-import { ApiResponseValidationError, InvalidInputError, type Issue } from "../TinkerError.js"
+import { ApiResponseValidationError, InvalidInputError } from "../TinkerError.js"
 
-/** Inputs of the loss itself stay here. Left, when a datum has no targets. */
-export const forwardData = (
-  data: ReadonlyArray<Datum>
-): Either.Either<ReadonlyArray<Datum>, ReadonlyArray<Issue>> => {
-  const issues: Array<Issue> = []
-  const sent = data.map((datum, i): Datum => {
-    const { targetTokens, weights } = datum.lossFnInputs
-    if (targetTokens === undefined) {
-      issues.push({ field: `data[${i}].lossFnInputs.targetTokens`, description: "is missing." })
-      return datum
+/** Inputs of the loss itself stay here. */
+export const sentData = (data: ReadonlyArray<Datum>): ReadonlyArray<Datum> =>
+  data.map((datum): Datum => {
+    const lossFnInputs: Record<string, TensorData.TensorData> = {}
+    for (const name of ["targetTokens", "weights"]) {
+      const tensor = datum.lossFnInputs[name]
+      if (tensor !== undefined) lossFnInputs[name] = tensor
     }
-    return { ...datum, lossFnInputs: { targetTokens, weights: weights ?? zeros(targetTokens.shape) } }
+    return { ...datum, lossFnInputs }
   })
-  return issues.length === 0 ? Either.right(sent) : Either.left(issues)
-}
+
+/** Weights of 0 where there are none. The targets must be there, and as large as their shape says. */
+export const withWeights = (data: ReadonlyArray<Datum>): ReadonlyArray<Datum> =>
+  data.map((datum): Datum => {
+    const { targetTokens, weights = zeros(targetTokens!.shape) } = datum.lossFnInputs
+    return { ...datum, lossFnInputs: { targetTokens: targetTokens!, weights } }
+  })
 
 const zeros = (shape: ReadonlyArray<number>): TensorData.TensorData =>
   TensorData.float32(new Float32Array(TensorData.elementCount(shape)), shape)

@@ -1,51 +1,23 @@
-import * as Predicate from "effect/Predicate"
 import * as ModelInputs from "../ModelInput.js"
 import type { SampleOptions } from "../SamplingClient.js"
 import * as SamplingParams from "../SamplingParams.js"
 import type { Issue } from "../TinkerError.js"
-import { kindOf, notOptions, optionIssues } from "./callOptions.js"
-import { inputFault } from "./inputShape.js"
+import { isObject, kindOf } from "./callOptions.js"
+import { type Check, checkFields, flag, none, optional, optionsOf, wholeFrom } from "./checkFields.js"
+import { modelInput, tensor } from "./inputShape.js"
 
 /** Everything that keeps a sample from being asked for. */
 export const sampleIssues = (call: SampleOptions, maxContextLength: number | undefined): ReadonlyArray<Issue> => {
-  const none = notOptions(call, names)
-  if (none !== undefined) return none
-  const found: Array<Issue> = [...optionIssues(call, names)]
-  const fault = inputFault(call.prompt)
-  if (fault !== undefined) found.push({ field: "prompt", description: fault })
-  if (!Predicate.isRecord(call.samplingParams)) {
-    found.push({
-      field: "samplingParams",
-      description: `is ${kindOf(call.samplingParams)}; make them with SamplingParams.make({ maxTokens }).`
-    })
-  }
-  // All else is about what is not there.
-  if (found.length > 0) return found
+  const issues = shape(call, "options")
+  if (issues.length > 0) return issues
+  const found: Array<Issue> = []
   const length = ModelInputs.textLength(call.prompt)
-  if (length === 0 || call.prompt.chunks.some((chunk) => chunk.type === "encoded_text" && chunk.tokens.length === 0)) {
-    found.push({ field: "prompt", description: "there are no tokens." })
-  }
   if (length !== undefined && maxContextLength !== undefined && length >= maxContextLength) {
     found.push({
       field: "prompt",
       description: `has ${length} tokens, and the context holds ${maxContextLength}, the answer included.`
     })
   }
-  for (const [i, chunk] of call.prompt.chunks.entries()) {
-    if (chunk.type === "encoded_text" && hasNegative(chunk.tokens)) {
-      found.push({ field: `prompt.chunks[${i}]`, description: "has a negative token." })
-    }
-  }
-  const whole = (field: keyof SampleOptions, value: number | undefined, least: number) => {
-    if (value !== undefined && !(Number.isInteger(value) && value >= least)) {
-      found.push({ field, description: `is ${value}; it must be a whole number, ${least} or more.` })
-    }
-  }
-  whole("numSamples", call.numSamples, 1)
-  whole("topkPromptLogprobs", call.topkPromptLogprobs, 0)
-  whole("topkSampleLogprobs", call.topkSampleLogprobs, 0)
-  whole("promptAltTokensK", call.promptAltTokensK, 0)
-  whole("promptLogprobsLastN", call.promptLogprobsLastN, 1)
   const { promptLogprobsLastN: lastN, targetPromptLogprobs: targets } = call
   if (lastN !== undefined && call.includePromptLogprobs !== true) {
     found.push({ field: "promptLogprobsLastN", description: "needs includePromptLogprobs." })
@@ -56,33 +28,57 @@ export const sampleIssues = (call: SampleOptions, maxContextLength: number | und
       description: `is ${lastN}, and ${Math.max(0, length - 1)} tokens of the prompt have a log-probability.`
     })
   }
-  if (targets !== undefined) {
-    if (targets.dtype !== "int64" || targets.shape.length !== 2) {
-      found.push({ field: "targetPromptLogprobs", description: "must be an int64 matrix." })
-    } else if (length !== undefined && targets.shape[0] !== length - 1) {
-      found.push({
-        field: "targetPromptLogprobs",
-        description: `has ${targets.shape[0]} rows, and ${length - 1} tokens of the prompt have a log-probability.`
-      })
-    }
-  }
-  for (const issue of SamplingParams.issues(call.samplingParams)) {
-    found.push({ ...issue, field: `samplingParams.${issue.field}` })
+  if (targets !== undefined && length !== undefined && targets.shape[0] !== length - 1) {
+    found.push({
+      field: "targetPromptLogprobs",
+      description: `has ${targets.shape[0]} rows, and ${length - 1} tokens of the prompt have a log-probability.`
+    })
   }
   return found
 }
 
-const names = [
-  "prompt",
-  "samplingParams",
-  "numSamples",
-  "includePromptLogprobs",
-  "topkPromptLogprobs",
-  "topkSampleLogprobs",
-  "targetPromptLogprobs",
-  "promptAltTokensK",
-  "promptLogprobsLastN"
-]
+/** Of a model input that can be sampled from. */
+export const prompt: Check = (value, field) => {
+  const issues = modelInput(value, field)
+  if (issues.length > 0) return issues
+  const { chunks } = value as ModelInputs.ModelInput
+  const found: Array<Issue> = []
+  if (chunks.length === 0 || chunks.some((chunk) => chunk.type === "encoded_text" && chunk.tokens.length === 0)) {
+    found.push({ field, description: "there are no tokens." })
+  }
+  for (const [i, chunk] of chunks.entries()) {
+    if (chunk.type === "encoded_text" && hasNegative(chunk.tokens)) {
+      found.push({ field: `${field}.chunks[${i}]`, description: "has a negative token." })
+    }
+  }
+  return found
+}
+
+const samplingParams: Check = (value, field) =>
+  isObject(value)
+    ? checkFields(value, SamplingParams.rules, "parameter", `${field}.`)
+    : [{ field, description: `is ${kindOf(value)}; make them with SamplingParams.make({ maxTokens }).` }]
+
+const matrix: Check = (value, field) => {
+  const issues = tensor(value, field)
+  if (issues.length > 0) return issues
+  const { dtype, shape } = value as { readonly dtype: string; readonly shape: ReadonlyArray<number> }
+  return dtype === "int64" && shape.length === 2 ? none : [{ field, description: "must be an int64 matrix." }]
+}
+
+const shape = optionsOf(
+  {
+    prompt,
+    samplingParams,
+    numSamples: optional(wholeFrom(1)),
+    includePromptLogprobs: optional(flag),
+    topkPromptLogprobs: optional(wholeFrom(0)),
+    topkSampleLogprobs: optional(wholeFrom(0)),
+    targetPromptLogprobs: optional(matrix),
+    promptAltTokensK: optional(wholeFrom(0)),
+    promptLogprobsLastN: optional(wholeFrom(1))
+  } satisfies Record<keyof SampleOptions, Check>
+)
 
 const hasNegative = (tokens: Int32Array): boolean => {
   for (let i = 0; i < tokens.length; i++) if (tokens[i]! < 0) return true

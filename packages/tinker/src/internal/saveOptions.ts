@@ -2,66 +2,65 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { Issue } from "../TinkerError.js"
-import { kindOf, optionIssues } from "./callOptions.js"
+import { kindOf } from "./callOptions.js"
+import { type Check, none } from "./checkFields.js"
+import { spoken } from "./prose.js"
 
-interface Options {
-  readonly name: string
-  readonly ttl?: Duration.DurationInput | undefined
-  readonly userMetadata?: Readonly<Record<string, string>> | undefined
-}
-
-export const ttlSeconds = (call: Pick<Options, "ttl">): number | undefined =>
-  call.ttl === undefined ? undefined : secondsOf(call.ttl)
-
-/** NaN of what is no duration, which {@link ttlIssues} refuses. */
-const secondsOf = (ttl: Duration.DurationInput): number =>
-  Option.match(Duration.decodeUnknown(ttl), { onNone: () => NaN, onSome: Duration.toSeconds })
+/** Of a time to live that {@link ttl} has let pass. */
+export const ttlSeconds = (call: { readonly ttl?: Duration.DurationInput | undefined }): number | undefined =>
+  call.ttl === undefined ? undefined : Duration.toSeconds(call.ttl)
 
 /** In seconds. Source of the range: the Tinker documentation. */
 const shortestTtl = 3600
 const longestTtl = 10 * 365 * 24 * 3600
 
-export const ttlIssues = (call: Pick<Options, "ttl">): ReadonlyArray<Issue> => {
-  const ttl = ttlSeconds(call)
-  if (Number.isNaN(ttl)) {
-    const given = typeof call.ttl === "string" ? JSON.stringify(call.ttl) : kindOf(call.ttl)
-    return [{ field: "ttl", description: `is ${given}, which is no duration; write it as "7 days" or "12 hours".` }]
+/** How long a checkpoint is kept. */
+export const ttl: Check = (value, field) => {
+  const duration = Duration.decodeUnknown(value)
+  if (Option.isNone(duration)) {
+    const given = typeof value === "string" ? JSON.stringify(value.slice(0, 40)) : kindOf(value)
+    return [{ field, description: `is ${given}, which is no duration; write it as "7 days" or "12 hours".` }]
   }
-  return ttl === undefined || (Number.isInteger(ttl) && ttl >= shortestTtl && ttl <= longestTtl)
-    ? []
-    : [{ field: "ttl", description: "must be whole seconds, between an hour and ten years." }]
+  const seconds = Duration.toSeconds(duration.value)
+  if (Number.isInteger(seconds) && seconds >= shortestTtl && seconds <= longestTtl) return none
+  const wanted = "must be whole seconds, between an hour and ten years"
+  return [{
+    field,
+    // Who writes a number means seconds more often than not.
+    description: typeof value === "number"
+      ? `${wanted}, and the number ${value} means ${
+        spoken(duration.value)
+      }: numbers are milliseconds, so write it as "12 hours".`
+      : `${wanted}.`
+  }]
 }
 
-/** `names` are all that the save may be given. */
-export const saveIssues = (call: Options, names: ReadonlyArray<string>): ReadonlyArray<Issue> => {
-  const found: Array<Issue> = [...optionIssues(call, names)]
-  if (typeof call !== "object" || call === null) return found
-  if (typeof call.name !== "string") {
-    found.push({ field: "name", description: `is ${kindOf(call.name)}; pass the name of the checkpoint.` })
-  } else if (!/^[A-Za-z0-9._-]+$/.test(call.name)) {
-    found.push({
-      field: "name",
-      description: `${JSON.stringify(call.name)} is no name of a checkpoint. Use letters, digits, -, _ and .`
-    })
+/** Of a checkpoint to be made. */
+export const checkpointName: Check = (value, field) => {
+  if (typeof value !== "string") {
+    return [{ field, description: `is ${kindOf(value)}; pass the name of the checkpoint.` }]
   }
-  found.push(...ttlIssues(call))
-  for (const [key, value] of Object.entries(call.userMetadata ?? {})) {
-    if (typeof value !== "string") found.push({ field: `userMetadata.${key}`, description: "must be a text." })
-  }
-  return found
+  return /^[A-Za-z0-9._-]+$/.test(value) ? none : [{
+    field,
+    description: `${JSON.stringify(value)} is no name of a checkpoint. Use letters, digits, -, _ and .`
+  }]
 }
 
 /** Source of the number: the Python SDK 0.38.0. */
 const mostRecipients = 10
 
-export const recipientIssues = (recipients: ReadonlyArray<string>): ReadonlyArray<Issue> => {
-  const field = "ageEncryptionRecipients"
-  if (recipients.length === 0 || recipients.length > mostRecipients) {
-    return [{ field, description: `has ${recipients.length} recipients; pass from 1 to ${mostRecipients}.` }]
+/** One recipient, or a list of them. */
+export const recipients: Check = (value, field) => {
+  if (typeof value === "string") return recipientIssues(value, field)
+  if (!Array.isArray(value)) {
+    return [{ field, description: `is ${kindOf(value)}; pass an age or SSH recipient, or a list of them.` }]
   }
-  return recipients.flatMap((recipient, i) =>
-    /^(age1[0-9a-z]+|ssh-(ed25519|rsa) \S+.*)$/.test(recipient)
-      ? []
-      : [{ field: `${field}[${i}]`, description: "is no age or SSH recipient; they begin with age1 or ssh-." }]
-  )
+  return value.length === 0 || value.length > mostRecipients
+    ? [{ field, description: `has ${value.length} recipients; pass from 1 to ${mostRecipients}.` }]
+    : value.flatMap((recipient, i) => recipientIssues(recipient, `${field}[${i}]`))
 }
+
+const recipientIssues = (recipient: unknown, field: string): ReadonlyArray<Issue> =>
+  typeof recipient === "string" && /^(age1[0-9a-z]+|ssh-(ed25519|rsa) \S+.*)$/.test(recipient)
+    ? none
+    : [{ field, description: "is no age or SSH recipient; they begin with age1 or ssh-." }]

@@ -5,13 +5,11 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ClientConfig from "../ClientConfig.js"
 import * as RetryPolicy from "../RetryPolicy.js"
-import { failOnIssues, type Issue, type TinkerError } from "../TinkerError.js"
+import type { TinkerError } from "../TinkerError.js"
 import { operations } from "./operation.js"
 
-/** The name of a call, and what is wrong with what it was given. */
 interface Call {
   readonly name: string
-  readonly issues?: ReadonlyArray<Issue>
   /** For its span. */
   readonly attributes?: Readonly<Record<string, unknown>>
 }
@@ -31,12 +29,8 @@ export const make: Effect.Effect<Sessionless, never, ClientConfig.ClientConfig> 
   ClientConfig.ClientConfig,
   operations,
   (clientConfig, { operation }) => {
-    const call: Sessionless["call"] = ({ attributes, issues = [], name }, requests) =>
-      failOnIssues(name, issues).pipe(
-        Effect.zipRight(clientConfig.get),
-        Effect.zipRight(requests),
-        operation(name, attributes)
-      )
+    const call: Sessionless["call"] = ({ attributes, name }, requests) =>
+      Effect.zipRight(clientConfig.get, requests).pipe(operation(name, attributes))
     return {
       call,
       request: (called, request, options) => call(called, RetryPolicy.retry(request, options))

@@ -23,12 +23,26 @@ export const widen = (data: Int32Array): BigInt64Array => {
   return wide
 }
 
-/** Plain numbers, whose fractions are dropped; one that is no number becomes 0. */
-export const truncate = (data: ArrayLike<number>): BigInt64Array => {
+/** Plain numbers, whose fractions are dropped; what has no whole part that is exact becomes -1, which is no token. */
+export const truncate = (data: ArrayLike<unknown>): BigInt64Array => {
   const wide = new BigInt64Array(data.length)
   const words = new Int32Array(wide.buffer)
-  for (let i = 0; i < data.length; i++) writeInt64(words, i, Math.trunc(data[i]!))
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i]
+    const whole = typeof value === "number" ? Math.trunc(value) : NaN
+    writeInt64(words, i, Number.isSafeInteger(whole) ? whole : -1)
+  }
   return wide
+}
+
+/** Plain numbers; what is none becomes NaN. */
+export const floats = (data: ArrayLike<unknown>): Float32Array => {
+  const narrow = new Float32Array(data.length)
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i]
+    narrow[i] = typeof value === "number" ? value : NaN
+  }
+  return narrow
 }
 
 const writeInt64 = (words: Int32Array, i: number, value: number): void => {

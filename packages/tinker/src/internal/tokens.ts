@@ -31,12 +31,12 @@ export const Tokens: Schema.Schema<Int32Array, ReadonlyArray<number>> = Schema.t
   }
 )
 
-/** No request accepts a negative token, so a number that would otherwise turn into another token stays visible. */
+/** No request accepts a negative token, so what would otherwise turn into another token stays visible. */
 export const toTokens = (numbers: ReadonlyArray<number>): Int32Array => {
   const tokens = new Int32Array(numbers.length)
   for (let i = 0; i < tokens.length; i++) {
-    const token = numbers[i]!
-    tokens[i] = (token | 0) === token ? token : -1
+    const token: unknown = numbers[i]
+    tokens[i] = typeof token === "number" && (token | 0) === token ? token : -1
   }
   return tokens
 }

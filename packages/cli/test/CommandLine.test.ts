@@ -1,0 +1,83 @@
+import { Command, Options } from "@effect/cli"
+import { NodeContext } from "@effect/platform-node"
+import { assert, it } from "@effect/vitest"
+import { Console, Effect } from "effect"
+import * as CommandLine from "../src/CommandLine.js"
+import { UsageError } from "../src/UsageError.js"
+
+const flags = {
+  steps: CommandLine.number("steps", { description: "Steps", isInteger: true, fallback: 3 }),
+  port: CommandLine.number("port", { description: "Port", isInteger: true, bounds: [0, 65535], fallback: 8787 }),
+  learningRate: CommandLine.number("learning-rate", { description: "Rate", fallback: 0.1 }),
+  keyFile: Options.text("key-file").pipe(Options.optional),
+  model: Options.text("model").pipe(Options.repeated),
+  remote: Options.boolean("remote")
+}
+
+const known = CommandLine.known(flags, ["model"])
+
+/** What is said of arguments, where also what the library prints counts; nothing when they can be read. */
+const said = (...args: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const printed: Array<string> = []
+    const command = Command.make("test", flags, () => Effect.void)
+    const console = yield* Console.consoleWith(Effect.succeed)
+    const print = (text: unknown) => Effect.sync(() => void printed.push(String(text)))
+    const error = yield* CommandLine.run(command, { name: "test", known })(["node", "test", ...args]).pipe(
+      Effect.withConsole({ ...console, error: print, log: print }),
+      Effect.match({ onFailure: (error) => error, onSuccess: () => undefined }),
+      Effect.provide(NodeContext.layer)
+    )
+    if (error === undefined) return printed.join("")
+    assert.instanceOf(error, UsageError)
+    assert.deepStrictEqual(printed, [])
+    return error.message
+  })
+
+it("knows the options of a command, and which of them are switches", () => {
+  assert.deepStrictEqual(known, {
+    values: ["steps", "port", "learning-rate", "key-file", "model"],
+    repeated: ["model"],
+    switches: ["remote"]
+  })
+})
+
+it.effect("says what is wrong with an option by its name, once, and nothing of those that are right", () =>
+  Effect.gen(function*() {
+    const wrong: ReadonlyArray<readonly [what: string, args: ReadonlyArray<string>]> = [
+      ["--steps is given without its value", ["--steps"]],
+      ["--steps is given without its value", ["--remote", "--steps", "--port", "1"]],
+      ["--steps is given without its value", ["--steps="]],
+      ["--key-file is given without its value", ["--key-file", ""]],
+      ["--steps is given twice", ["--steps", "3", "--steps", "4"]],
+      ["--steps is given twice", ["--steps=3", "--port", "1", "--steps", "3"]],
+      ["--remote is given twice", ["--remote", "--remote"]],
+      ["--steps is many; it must be a whole number.", ["--steps", "many"]],
+      ["--steps is 1.5; it must be a whole number.", ["--steps", "1.5"]],
+      ["--port is 65536; it must be a whole number from 0 to 65535.", ["--port", "65536"]],
+      ["--port is -1; it must be a whole number from 0 to 65535.", ["--port", "-1"]],
+      ["--learning-rate is fast; it must be a number.", ["--learning-rate", "fast"]],
+      ["there is no option --prot. Was --port meant?", ["--prot", "1"]],
+      ["there is no option -p.", ["-p", "1"]],
+      ["\"5\" belongs to no option", ["5"]],
+      ["there is no option --.", ["--", "5"]],
+      ["\"5\" belongs to no option", ["--steps", "3", "5"]]
+    ]
+    for (const [what, args] of wrong) assert.include(yield* said(...args), what, args.join(" "))
+    const right: ReadonlyArray<ReadonlyArray<string>> = [
+      [],
+      ["--steps", "3", "--learning-rate=1e-3", "--remote", "--key-file", "-"],
+      ["--model", "a", "--model=b"],
+      ["--model", "a", "--remote", "--model", "b", "--steps", "1"],
+      ["--remote", "false", "--steps", "3"]
+    ]
+    for (const args of right) assert.strictEqual(yield* said(...args), "", args.join(" "))
+  }))
+
+it.effect("gives help whatever else is there, with the defaults", () =>
+  Effect.gen(function*() {
+    for (const args of [["--help"], ["--steps", "--help"], ["-h"]]) {
+      const text = yield* said(...args)
+      assert.include(text, "Default: 8787")
+    }
+  }))

@@ -1,0 +1,140 @@
+/** The first key that an object in `text`, which is JSON, has twice; nothing if none has. Parsers keep the last, silently. */
+export const repeatedKey = (text: string): string | undefined => {
+  const open: Array<Set<string> | undefined> = []
+  for (const { from, kind, to } of tokens(text)) {
+    if (kind === "{") open.push(new Set())
+    else if (kind === "[") open.push(undefined)
+    else if (kind === "}" || kind === "]") open.pop()
+    else if (kind === "text" && text[afterBlanks(text, to)] === ":") {
+      const raw = text.slice(from + 1, to - 1)
+      const key = raw.includes("\\") ? String(JSON.parse(text.slice(from, to))) : raw
+      const keys = open.at(-1)
+      if (keys?.has(key) === true) return key
+      keys?.add(key)
+    }
+  }
+  return undefined
+}
+
+/** Where a text stops being JSON, and what stands there. */
+export interface JsonIssue {
+  /** From 0. */
+  readonly at: number
+  readonly description: string
+}
+
+/**
+ * What keeps a text from being JSON, of what people and programs write instead of it; nothing if it is none of that.
+ * `isLast`: nothing follows in the file.
+ */
+export const jsonIssue = (text: string, isLast: boolean): JsonIssue | undefined => {
+  let open = 0
+  let previous = ""
+  for (const { from, kind, to } of tokens(text)) {
+    const issue = (description: string): JsonIssue => ({ at: from, description })
+    if (previous !== "" && open === 0) {
+      return issue(
+        kind === "," && afterBlanks(text, to) === text.length
+          ? "a comma follows the object. Leave it out: each line is an object by itself."
+          : "something follows the object. Write each object on a line of its own."
+      )
+    }
+    if (previous === "text" && (kind === "text" || kind === "word")) {
+      return issue("a text has ended, and more follows. A quote within a text has a backslash before it.")
+    }
+    if (kind === "unclosed") return unfinished(text, isLast)
+    if (kind === "/" || kind === "#") return issue("a comment begins, and JSON has none. Remove it.")
+    if (kind === "'") {
+      return issue("a text or key stands in single quotes, as Python prints them. Write the line by json.dumps.")
+    }
+    if ("\u201c\u201d\u2018\u2019".includes(kind)) {
+      return issue("a curly quote stands there. Write straight double quotes.")
+    }
+    if (kind === "text") {
+      const control = text.slice(from, to).search(controlCharacter)
+      if (control >= 0) {
+        return {
+          at: from + control,
+          description: "a text holds a control character, such as a tab, as it is. Write it with a backslash, as \\t."
+        }
+      }
+    }
+    if (kind === "word") {
+      const word = text.slice(from, to)
+      const meant = wordIssue(word)
+      if (meant !== undefined) return issue(meant)
+    }
+    if ((kind === "}" || kind === "]") && previous === ",") {
+      return issue("a comma stands behind the last value. Remove it.")
+    }
+    if (kind === "{" || kind === "[") open += 1
+    if (kind === "}" || kind === "]") open -= 1
+    previous = kind
+  }
+  return open > 0 ? unfinished(text, isLast) : undefined
+}
+
+const unfinished = (text: string, isLast: boolean): JsonIssue => ({
+  at: text.length,
+  description: isLast
+    ? "the file ends within the object: it was cut short, perhaps by a copy or a download that broke off. Get it again."
+    : "the line ends within the object. Write each object on one line, with line breaks in texts as \\n."
+})
+
+const wordIssue = (word: string): string | undefined => {
+  if (/^[-+]?(NaN|Infinity|nan|inf)$/.test(word)) {
+    return "a number is NaN or infinite, which JSON cannot say. Write null, or leave the key out."
+  }
+  if (/^(None|True|False)$/.test(word)) return "a value is written as Python prints it. Write the line by json.dumps."
+  if (word === "undefined") return "a value is undefined, which JSON cannot say. Write null, or leave the key out."
+  return /^(true|false|null|-?\d.*)$/.test(word)
+    ? undefined
+    : "a text or key stands without quotes. Put it in double quotes."
+}
+
+const controlCharacter = /[\u0000-\u001f]/
+
+interface Token {
+  /** The character itself where it is one alone; `unclosed` is a text that does not end. */
+  readonly kind: string
+  readonly from: number
+  readonly to: number
+}
+
+/** The parts of a text that is JSON, or was meant to be. */
+function* tokens(text: string): Generator<Token> {
+  let from = afterBlanks(text, 0)
+  while (from < text.length) {
+    const first = text[from]!
+    let kind = first
+    let to = from + 1
+    if (first === "\"") {
+      const end = textEnd(text, from)
+      kind = end === undefined ? "unclosed" : "text"
+      to = end ?? text.length
+    } else if (wordLetter.test(first)) {
+      while (to < text.length && wordLetter.test(text[to]!)) to += 1
+      kind = "word"
+    }
+    yield { kind, from, to }
+    from = afterBlanks(text, to)
+  }
+}
+
+const wordLetter = /[\w.+-]/
+
+const afterBlanks = (text: string, from: number): number => {
+  let at = from
+  while (at < text.length && " \t\r\n".includes(text[at]!)) at += 1
+  return at
+}
+
+/** Behind the closing quote of the text that begins at `from`. */
+const textEnd = (text: string, from: number): number | undefined => {
+  for (let at = text.indexOf("\"", from + 1); at >= 0; at = text.indexOf("\"", at + 1)) {
+    let slashes = 0
+    while (text[at - 1 - slashes] === "\\") slashes += 1
+    if (slashes % 2 === 0) return at + 1
+  }
+  return undefined
+}
