@@ -1,19 +1,19 @@
 // Who may import whom. A package exists because its dependencies or its runtime differ, so this is where they stay apart.
 const allowed = {
-  tinker: [],
-  node: ["tinker"],
-  losses: ["tinker"],
-  tokenizer: ["tinker"],
+  protocol: [],
+  losses: ["protocol"],
+  tinker: ["protocol"],
+  tokenizer: ["tinker", "protocol"],
+  node: ["tinker", "protocol"],
   engine: ["losses"],
   llama: ["engine", "losses", "tokenizer"],
-  server: ["tinker", "engine", "losses"],
-  cookbook: ["tinker", "losses", "tokenizer"]
+  server: ["tinker", "protocol", "engine", "losses"],
+  cookbook: ["tinker", "protocol", "losses", "tokenizer"]
 }
 
 /** The tiers of the SDK, first to last: a module imports from its own tier and those before it. */
 const tiers = [
-  "TinkerError|DownloadError|Identifiers|TinkerPath|ConsoleUrl|TensorData|ModelInput|Datum|LossFn|AdamParams|OptimizerParams|LoraConfig|SamplingParams"
-  + "|ForwardBackwardOutput|SampleResponse|Checkpoint|CheckpointRef|Cursor|TrainingRun|SessionSummary|UsageEvent|StorageUsage|AuditLogEntry|AccessScope|ServerSentEvents|FormFields|FileInput|Multipart",
+  "DownloadError|ConsoleUrl|ServerSentEvents|FormFields|FileInput|Multipart",
   "TinkerConfig|Credentials|TinkerEvents|TinkerMetrics|RequestExtras|RawResponse|TinkerHttpClient|RetryPolicy",
   "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi|TelemetryApi|CheckpointsApi|TrainingRunsApi|SessionsApi|BillingApi|AuditApi|ApiKeyApi",
   "ClientConfig|SessionManager|WaitingPolicy|DispatchLimiter|ApiFuture|RequestSequence|CompletionPoller|SampleCancellation"
@@ -47,16 +47,16 @@ module.exports = {
     })),
     {
       name: "losses-take-types-only",
-      comment: "The losses are arithmetic; of the SDK they need its types.",
+      comment: "The losses are arithmetic; of the protocol they need its types.",
       severity: "error",
       from: { path: "^packages/losses/src" },
-      to: { path: "^packages/tinker/", dependencyTypesNot: ["type-only"] }
+      to: { path: "^packages/protocol/", dependencyTypesNot: ["type-only"] }
     },
     {
       name: "the-sdk-runs-anywhere",
-      comment: "The SDK runs wherever an HttpClient runs, so nothing in it needs Node.",
+      comment: "The SDK and what it is made of run wherever an HttpClient runs, so nothing in them needs Node.",
       severity: "error",
-      from: { path: "^packages/(tinker|losses)/src" },
+      from: { path: "^packages/(protocol|tinker|losses)/src" },
       to: { dependencyTypes: ["core"] }
     },
     {

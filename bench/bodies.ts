@@ -4,7 +4,7 @@
  *
  * `npm run bench:bodies -- --mib 1,16`
  */
-import { TrainingApi } from "effect-tinker"
+import { TrainingMessages } from "effect-tinker"
 import { spawn } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
@@ -88,7 +88,7 @@ const pass = (data: string) =>
   + `"loss_fn":"ppo"}}`
 
 const protobuf = (data: ReadonlyArray<number>, bytes: number) => {
-  const head = TrainingApi.encodeForwardBackwardRequest({
+  const head = TrainingMessages.encodeForwardBackwardRequest({
     modelId: `${session}:train:0`,
     seqId: ++seqId,
     data: [],

@@ -2,7 +2,7 @@
  * Builds the data of training passes and encodes the request, and decodes a result, and prints what that costs.
  */
 import { Either } from "effect"
-import { Datum, ModelInput, TensorData, TrainingApi } from "effect-tinker"
+import { Datum, ModelInput, TensorData, TrainingMessages } from "effect-tinker"
 import { meter } from "./meter.js"
 
 export interface Figures {
@@ -36,7 +36,7 @@ const repeat = (times: number, pass: () => unknown): Figures => {
 const token = (i: number) => (i * 7919) % 150_000
 
 const encode = (data: ReadonlyArray<Datum.Datum>) =>
-  TrainingApi.encodeForwardBackwardRequest({
+  TrainingMessages.encodeForwardBackwardRequest({
     modelId: "session:train:0",
     seqId: 1,
     data,
@@ -76,7 +76,7 @@ const fromLists = (rows: number, length: number) => {
 }
 
 const decode = (rows: number, length: number) => {
-  const bytes = TrainingApi.encodeForwardBackwardOutput({
+  const bytes = TrainingMessages.encodeForwardBackwardOutput({
     lossFnOutputType: "ArrayRecord",
     lossFnOutputs: Array.from(
       { length: rows },
@@ -84,7 +84,7 @@ const decode = (rows: number, length: number) => {
     ),
     metrics: { "loss:sum": 1 }
   })
-  return repeat(200, () => TrainingApi.decodeForwardBackwardOutput(bytes))
+  return repeat(200, () => TrainingMessages.decodeForwardBackwardOutput(bytes))
 }
 
 const results: Results = {

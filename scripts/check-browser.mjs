@@ -44,7 +44,7 @@ globalThis.result = Effect.runPromise(capabilities).then((capabilities) => ({
   tokens: ModelInput.textLength(ModelInput.fromTokens([1, 2, 3])),
   params: SamplingParams.make({ maxTokens: 4 }).maxTokens,
   request: JSON.parse(new TextDecoder().decode(
-    SamplingApi.encodeSampleRequest({
+    SamplingMessages.encodeSampleRequest({
       numSamples: 2,
       prompt: ModelInput.fromTokens([1, 2, 3]),
       samplingParams: SamplingParams.make({ maxTokens: 4 }),
@@ -52,7 +52,7 @@ globalThis.result = Effect.runPromise(capabilities).then((capabilities) => ({
       type: "sample"
     }).bytes
   )).prompt.chunks[0].tokens,
-  response: SamplingApi.encodeSampleResponse({
+  response: SamplingMessages.encodeSampleResponse({
     sequences: [],
     promptLogprobs: Float32Array.of(-1, -2),
     topkPromptLogprobs: undefined,

@@ -7,7 +7,7 @@ import { join } from "node:path"
 const bin = join(process.cwd(), "node_modules", ".bin", "protoc-gen-es")
 const folder = mkdtempSync(join(tmpdir(), "codegen-"))
 
-for (const [proto, out] of [["packages/tinker/proto", "packages/tinker/src/internal/generated"]]) {
+for (const [proto, out] of [["packages/protocol/proto", "packages/protocol/src/internal/generated"]]) {
   const template = join(folder, "buf.gen.yaml")
   writeFileSync(
     template,

@@ -5,10 +5,10 @@ import * as ChatDataset from "@effect-tinker/cookbook/ChatDataset"
 import type { DatasetError } from "@effect-tinker/cookbook/DatasetError"
 import * as Lighthouse from "@effect-tinker/cookbook/Lighthouse"
 import * as Supervised from "@effect-tinker/cookbook/Supervised"
+import type { Datum } from "@effect-tinker/protocol/Datum"
+import type { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import type * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type * as FileSystem from "@effect/platform/FileSystem"
-import type { Datum } from "effect-tinker/Datum"
-import type { InvalidInputError } from "effect-tinker/TinkerError"
 import * as Effect from "effect/Effect"
 
 /**

@@ -2,8 +2,8 @@
  * Training that outlives its server: one that comes back with the live model is waited for, and one that has lost the model
  * gets it back from the last checkpoint. Either is said.
  */
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import type * as ServiceClient from "effect-tinker/ServiceClient"
-import type { TinkerError } from "effect-tinker/TinkerError"
 import * as TinkerEvents from "effect-tinker/TinkerEvents"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
 import * as Effect from "effect/Effect"

@@ -2,10 +2,10 @@
  * Evaluation by exact answers: the most probable answer to each prompt is right when it is the expected text, letter for
  * letter.
  */
+import * as SamplingParams from "@effect-tinker/protocol/SamplingParams"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import type * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type * as SamplingClient from "effect-tinker/SamplingClient"
-import * as SamplingParams from "effect-tinker/SamplingParams"
-import type { TinkerError } from "effect-tinker/TinkerError"
 import * as Effect from "effect/Effect"
 import type { Chat } from "./ChatDataset.js"
 import * as RoleRenderer from "./RoleRenderer.js"

@@ -20,9 +20,9 @@
  * and each of a conversation's prompts the beginning of the next. Where a tokenizer would put a space between the last two,
  * they are one piece.
  */
+import * as Datum from "@effect-tinker/protocol/Datum"
+import * as ModelInput from "@effect-tinker/protocol/ModelInput"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
-import * as Datum from "effect-tinker/Datum"
-import * as ModelInput from "effect-tinker/ModelInput"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { DatasetError } from "./DatasetError.js"

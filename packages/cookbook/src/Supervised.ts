@@ -2,19 +2,19 @@
  * Supervised fine-tuning: files become a `Stream` of batches, batches a `Stream` of training steps. Who runs the last
  * one decides what to do with each step: print it, stop early, evaluate.
  */
-import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
-import type * as FileSystem from "@effect/platform/FileSystem"
-import * as AdamParams from "effect-tinker/AdamParams"
-import type * as ApiFuture from "effect-tinker/ApiFuture"
-import type { Datum } from "effect-tinker/Datum"
-import * as ModelInput from "effect-tinker/ModelInput"
+import * as AdamParams from "@effect-tinker/protocol/AdamParams"
+import type { Datum } from "@effect-tinker/protocol/Datum"
+import * as ModelInput from "@effect-tinker/protocol/ModelInput"
 import {
   failOnIssues,
   type InvalidInputError,
   type Issue,
   optionIssues,
   type TinkerError
-} from "effect-tinker/TinkerError"
+} from "@effect-tinker/protocol/TinkerError"
+import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as ApiFuture from "effect-tinker/ApiFuture"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"

@@ -1,10 +1,10 @@
 /**
  * Runs the credential command through the shell of this machine.
  */
+import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Command from "@effect/platform/Command"
 import * as CommandExecutor from "@effect/platform/CommandExecutor"
 import * as Credentials from "effect-tinker/Credentials"
-import { InvalidInputError } from "effect-tinker/TinkerError"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

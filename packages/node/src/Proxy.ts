@@ -11,7 +11,7 @@
  * The standard variables are known in lower case too, which goes first. All traffic goes through tunnels (`CONNECT`), so that
  * the proxy sees where it goes and nothing else.
  */
-import { InvalidInputError } from "effect-tinker/TinkerError"
+import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"

@@ -2,11 +2,11 @@
  * Keys kept in a file of the user, `~/.tinker/credentials.json`, which other Tinker clients on this machine read and write
  * too.
  */
+import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Credentials from "effect-tinker/Credentials"
-import { InvalidInputError } from "effect-tinker/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,13 +1,13 @@
 /**
  * What Node adds to the SDK, as one Layer.
  */
+import type { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as NodeCommandExecutor from "@effect/platform-node/NodeCommandExecutor"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as CheckpointDownload from "effect-tinker/CheckpointDownload"
 import type * as Credentials from "effect-tinker/Credentials"
-import type { InvalidInputError } from "effect-tinker/TinkerError"
 import type * as TinkerHttpClient from "effect-tinker/TinkerHttpClient"
 import * as Layer from "effect/Layer"
 import * as CredentialCommand from "./CredentialCommand.js"

@@ -6,6 +6,7 @@
  * of the platform's own client cost several times what the request itself does, which counts where thousands are under
  * way. Whoever calls `execute` gets an answer whose body is read as it arrives; it makes no span either.
  */
+import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -13,7 +14,6 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
 import { RefusedAnswer } from "effect-tinker/ResponseLimits"
-import { InvalidInputError } from "effect-tinker/TinkerError"
 import {
   CurrentTraffic,
   type DirectAnswer,

@@ -17,10 +17,10 @@
  * or not at all. A folder belongs to one server at a time.
  */
 import type { Snapshot } from "@effect-tinker/engine/Engine"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
-import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

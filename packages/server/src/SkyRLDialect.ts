@@ -9,8 +9,8 @@
  * - What its database holds outlives a restart: sessions, names, checkpoints. Models do not, and without its model no checkpoint
  *   is sampled from either.
  */
-import * as SamplingApi from "effect-tinker/SamplingApi"
-import * as TrainingApi from "effect-tinker/TrainingApi"
+import * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
+import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Answer, Dialect } from "./Dialect.js"
@@ -804,15 +804,15 @@ const payloadOf = (input: unknown): string => JSON.stringify(input) ?? ""
 /** There are no metrics of passes. */
 const passOf = (body: unknown): unknown => {
   if (!(body instanceof Uint8Array)) return { ...(body as object), loss_fn_output_type: "scalar", metrics: {} }
-  const output = TrainingApi.decodeForwardBackwardOutput(body)
-  return TrainingApi.encodeForwardBackwardOutput({ ...output, lossFnOutputType: "scalar", metrics: {} })
+  const output = TrainingMessages.decodeForwardBackwardOutput(body)
+  return TrainingMessages.encodeForwardBackwardOutput({ ...output, lossFnOutputType: "scalar", metrics: {} })
 }
 
 /** Log-probabilities of a prompt begin with its second token. */
 const sampleOf = (body: unknown): unknown => {
   if (body instanceof Uint8Array) {
-    const { promptLogprobs, sequences } = SamplingApi.decodeSampleResponse(body, [])
-    return SamplingApi.encodeSampleResponse({
+    const { promptLogprobs, sequences } = SamplingMessages.decodeSampleResponse(body, [])
+    return SamplingMessages.encodeSampleResponse({
       sequences: sequences.map(({ logprobs, sequenceId, stopReason, tokens }) => ({
         sequenceId,
         stopReason,

@@ -1,7 +1,7 @@
 import { BigramEngine } from "@effect-tinker/engine"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, TestClock } from "effect"
-import { TrainingApi } from "effect-tinker"
+import { TrainingMessages } from "effect-tinker"
 import { CheckpointStore, type Dialect, OpenRLDialect, SkyRLDialect, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
@@ -130,7 +130,7 @@ describe("SkyRL", () => {
       assert.deepStrictEqual(body.metrics, {})
       assert.strictEqual(body.loss_fn_output_type, "scalar")
       const bytes = (yield* Wire.result(yield* Wire.forwardBackward(String(modelId), 2), { protobuf: true })).bytes
-      assert.deepStrictEqual(TrainingApi.decodeForwardBackwardOutput(bytes).metrics, {})
+      assert.deepStrictEqual(TrainingMessages.decodeForwardBackwardOutput(bytes).metrics, {})
       const { body: step } = yield* finish(yield* Wire.optimStep(String(modelId), 3))
       assert.hasAllKeys(step.metrics, ["skyrl.ai/grad_norm", "skyrl.ai/learning_rate"])
     }).pipe(Effect.provide(skyRL())))

@@ -1,7 +1,7 @@
 import { TokenLoss } from "@effect-tinker/losses"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { TensorData, TrainingApi } from "effect-tinker"
+import { TensorData, TrainingMessages } from "effect-tinker"
 import * as Wire from "./wire.js"
 
 const ones = new Float32Array(4).fill(1)
@@ -14,17 +14,17 @@ const policy = (change: Record<string, TensorData.TensorData> = {}) =>
     ...change
   })
 
-const failed = (modelId: string, seqId: number, options: Partial<TrainingApi.ForwardBackwardRequest>) =>
+const failed = (modelId: string, seqId: number, options: Partial<TrainingMessages.ForwardBackwardRequest>) =>
   Effect.map(
     Effect.flatMap(Wire.forwardBackward(modelId, seqId, options), Wire.result),
     ({ body }) => `${String(body.category)}: ${String(body.error)}`
   )
 
-const outputs = (modelId: string, seqId: number, options: Partial<TrainingApi.ForwardBackwardRequest>) =>
+const outputs = (modelId: string, seqId: number, options: Partial<TrainingMessages.ForwardBackwardRequest>) =>
   Effect.gen(function*() {
     const submitted = yield* Wire.forwardBackward(modelId, seqId, options)
     const { bytes } = yield* Wire.result(submitted, { protobuf: true })
-    return TrainingApi.decodeForwardBackwardOutput(bytes)
+    return TrainingMessages.decodeForwardBackwardOutput(bytes)
   })
 
 const norm = (modelId: string, seqId: number) =>
@@ -94,7 +94,7 @@ describe("losses of the server", () => {
     Effect.gen(function*() {
       const { modelId } = yield* Wire.readyModel
       const data = [policy()]
-      const cases: ReadonlyArray<readonly [RegExp, Partial<TrainingApi.ForwardBackwardRequest>]> = [
+      const cases: ReadonlyArray<readonly [RegExp, Partial<TrainingMessages.ForwardBackwardRequest>]> = [
         [
           /^user: the loss stable_reinforce .* no public formula .* use importance_sampling, .*cross_entropy, .*dro and gspo$/,
           { lossFn: "stable_reinforce" }
@@ -193,7 +193,7 @@ describe("losses of the server", () => {
 
   it.effect("that are not finite fail, and leave what was accumulated as it was", () =>
     Effect.gen(function*() {
-      const faults: ReadonlyArray<Partial<TrainingApi.ForwardBackwardRequest>> = [
+      const faults: ReadonlyArray<Partial<TrainingMessages.ForwardBackwardRequest>> = [
         {
           lossFn: "importance_sampling",
           data: [policy({ logprobs: TensorData.float32([-1, -Infinity, -1, -1]) })]
@@ -298,7 +298,7 @@ describe("several targets a token", () => {
   it.effect("are refused where they contradict each other", () =>
     Effect.gen(function*() {
       const { modelId } = yield* Wire.readyModel
-      const cases: ReadonlyArray<readonly [RegExp, Partial<TrainingApi.ForwardBackwardRequest>]> = [
+      const cases: ReadonlyArray<readonly [RegExp, Partial<TrainingMessages.ForwardBackwardRequest>]> = [
         [/weights has shape \[4\], and the model input has 4 tokens with 3 targets each/, {
           data: [soft(targets, TensorData.float32(ones))]
         }],

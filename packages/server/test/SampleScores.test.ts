@@ -1,7 +1,7 @@
 import { BigramEngine, Engine } from "@effect-tinker/engine"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { SamplingApi } from "effect-tinker"
+import { SamplingMessages } from "effect-tinker"
 import { CheckpointStore, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
@@ -19,7 +19,7 @@ const everything = { ...prompt, prompt_logprobs: true, topk_prompt_logprobs: 256
 const sampled = (id: string, options: Record<string, unknown>) =>
   Effect.gen(function*() {
     const { bytes } = yield* Wire.result(yield* Wire.sample(id, options), { protobuf: true })
-    return SamplingApi.decodeSampleResponse(bytes, [])
+    return SamplingMessages.decodeSampleResponse(bytes, [])
   })
 
 /** One answer of five tokens, without its id. */

@@ -1,7 +1,7 @@
 import { BigramEngine, Engine } from "@effect-tinker/engine"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, TestClock } from "effect"
-import { ModelInput, SamplingApi, TensorData, TrainingApi } from "effect-tinker"
+import { ModelInput, SamplingMessages, TensorData, TrainingMessages } from "effect-tinker"
 import { CheckpointStore, Dialect, Faults, TinkerServer } from "../src/index.js"
 import * as Wire from "./wire.js"
 
@@ -190,7 +190,7 @@ describe("TinkerProtocol: training", () => {
       const submitted = yield* Wire.forwardBackward(modelId, 1, { data: [Wire.datum("abc"), Wire.datum("de")] })
       const reply = yield* Wire.result(submitted, { protobuf: true })
       assert.strictEqual(reply.headers["content-type"], "application/x-protobuf")
-      const { lossFnOutputs, metrics } = TrainingApi.decodeForwardBackwardOutput(reply.bytes)
+      const { lossFnOutputs, metrics } = TrainingMessages.decodeForwardBackwardOutput(reply.bytes)
       assert.deepStrictEqual(lossFnOutputs.map((output) => output.logprobs!.shape), [[2], [1]])
       const losses = lossFnOutputs.flatMap((output) => Array.from(output.elementwiseLoss!.data, Number))
       assert.closeTo(metrics["loss:sum"]!, losses.reduce((a, b) => a + b), 1e-6)
@@ -223,7 +223,7 @@ describe("TinkerProtocol: training", () => {
     Effect.gen(function*() {
       const { modelId } = yield* Wire.readyModel
       let seqId = 0
-      const wrong = (options: Partial<TrainingApi.ForwardBackwardRequest>) =>
+      const wrong = (options: Partial<TrainingMessages.ForwardBackwardRequest>) =>
         Effect.gen(function*() {
           seqId += 1
           const { category, error } = failure(
@@ -368,7 +368,7 @@ describe("TinkerProtocol: sampling", () => {
       const submitted = yield* Wire.sample(id, { num_samples: 2, prompt_logprobs: true, topk_prompt_logprobs: 2 })
       assert.deepStrictEqual(submitted.body.sample_sequence_ids, [`${id}:0:0`, `${id}:0:1`])
       const { bytes } = yield* Wire.result(submitted, { protobuf: true })
-      const response = SamplingApi.decodeSampleResponse(bytes, [])
+      const response = SamplingMessages.decodeSampleResponse(bytes, [])
       assert.deepStrictEqual(response.sequences.map(({ stopReason, tokens }) => [stopReason, tokens.length]), [
         ["length", 4],
         ["length", 4]

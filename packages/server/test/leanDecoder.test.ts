@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Either, FastCheck, Schema } from "effect"
-import { FuturesApi, SamplingApi, ServiceApi } from "effect-tinker"
+import { FuturesMessages, SamplingMessages, ServiceMessages } from "effect-tinker"
 import { decode } from "../src/internal/fast/leanDecoder.js"
 
 const chunk = { type: "encoded_text", tokens: [1, 2, 3] }
@@ -65,12 +65,12 @@ const kinds = {
 const asUnknown = <A, I>(schema: Schema.Schema<A, I>) => Schema.make<unknown, unknown>(schema.ast)
 
 const schemas: ReadonlyArray<readonly [string, Schema.Schema<unknown>, object]> = [
-  ["a sample", asUnknown(SamplingApi.SampleRequest), sample],
-  ["a question for a result", asUnknown(FuturesApi.FutureRetrieveRequest), {
+  ["a sample", asUnknown(SamplingMessages.SampleRequest), sample],
+  ["a question for a result", asUnknown(FuturesMessages.FutureRetrieveRequest), {
     request_id: "r",
     allow_metadata_only: true
   }],
-  ["a session", asUnknown(ServiceApi.CreateSessionRequest), {
+  ["a session", asUnknown(ServiceMessages.CreateSessionRequest), {
     tags: ["a"],
     sdk_version: "0.38.0",
     user_metadata: { a: 1 },

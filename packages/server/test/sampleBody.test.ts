@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Either, FastCheck, Schema } from "effect"
-import { SamplingApi } from "effect-tinker"
+import { SamplingMessages } from "effect-tinker"
 import * as PromptTokens from "../src/internal/fast/promptTokens.js"
 import * as SampleBody from "../src/internal/resources/sampleBody.js"
 
@@ -19,7 +19,7 @@ const lifted = (text: string) => {
 
 /** What the schema alone makes of it. */
 const whole = (text: string) =>
-  Schema.decodeUnknownSync(SamplingApi.SampleRequest)({ ...(JSON.parse(text) as object), seq_id: undefined })
+  Schema.decodeUnknownSync(SamplingMessages.SampleRequest)({ ...(JSON.parse(text) as object), seq_id: undefined })
 
 describe("the question for a sample", () => {
   it("lifts tokens out of a request that has one list of them", () => {

@@ -2,7 +2,7 @@ import { BigramEngine } from "@effect-tinker/engine"
 import type { HttpClientError } from "@effect/platform"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "@effect/platform"
 import { Effect, Layer } from "effect"
-import { Datum, type TensorData, TrainingApi } from "effect-tinker"
+import { Datum, type TensorData, TrainingMessages } from "effect-tinker"
 import { CheckpointStore, Faults, type TinkerProtocol, TinkerServer } from "../src/index.js"
 
 /** A server in process, a small engine, faults to plan, and the store for a look at it. */
@@ -117,9 +117,9 @@ export const datum = (text: string, inputs: Record<string, TensorData.TensorData
 export const passBytes = (
   modelId: string,
   seqId: number,
-  options: Partial<TrainingApi.ForwardBackwardRequest> = {}
+  options: Partial<TrainingMessages.ForwardBackwardRequest> = {}
 ): Uint8Array =>
-  TrainingApi.encodeForwardBackwardRequest({
+  TrainingMessages.encodeForwardBackwardRequest({
     modelId,
     seqId,
     data: [datum("hello")],
@@ -132,7 +132,7 @@ export const passBytes = (
 export const forwardBackward = (
   modelId: string,
   seqId: number,
-  options?: Partial<TrainingApi.ForwardBackwardRequest>
+  options?: Partial<TrainingMessages.ForwardBackwardRequest>
 ): Call => postBytes("forward_backward", passBytes(modelId, seqId, options))
 
 export const optimStep = (modelId: string, seqId: number, adamParams: Record<string, number> = {}): Call =>

@@ -1,6 +1,12 @@
 /**
  * What an organization uses and does, for those with the right to see it. Needs no session.
  */
+import * as AuditMessages from "@effect-tinker/protocol/AuditMessages"
+import * as BillingMessages from "@effect-tinker/protocol/BillingMessages"
+import { named } from "@effect-tinker/protocol/CallOptions"
+import { type Check, none, oneOf, optional, optionsOf, text } from "@effect-tinker/protocol/Checks"
+import { invalidInput, type Issue, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import { parseTime } from "@effect-tinker/protocol/WireTime"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -9,12 +15,8 @@ import * as Layer from "effect/Layer"
 import * as AuditApi from "./AuditApi.js"
 import * as BillingApi from "./BillingApi.js"
 import type * as ClientConfig from "./ClientConfig.js"
-import { named } from "./internal/callOptions.js"
-import { type Check, none, oneOf, optional, optionsOf, text } from "./internal/checkFields.js"
 import { operations } from "./internal/operation.js"
 import * as Sessionless from "./internal/sessionless.js"
-import { parseTime } from "./internal/wireTime.js"
-import { invalidInput, type Issue, type TinkerError } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -32,10 +34,10 @@ export interface Service {
    */
   readonly getAuditLog: (options?: {
     /** Default `all`. */
-    readonly eventType?: AuditApi.EventType | undefined
+    readonly eventType?: AuditMessages.EventType | undefined
     /** `YYYY-MM-DD`, or any time of the day. */
     readonly day?: Time | undefined
-  }) => Effect.Effect<AuditApi.AuditLogResponse, TinkerError>
+  }) => Effect.Effect<AuditMessages.AuditLogResponse, TinkerError>
 
   /**
    * What the organization used in each hour, and what that costs (see `UsageEvent.totalCost`). Hours late. The window begins
@@ -46,13 +48,13 @@ export interface Service {
     readonly startingOn: Time
     /** Exclusive. */
     readonly endingBefore: Time
-  }) => Effect.Effect<BillingApi.BillingUsageResponse, TinkerError>
+  }) => Effect.Effect<BillingMessages.BillingUsageResponse, TinkerError>
 
   /** What the checkpoints that are kept now take up, by project and owner. */
   readonly getCurrentCheckpointStorageUsage: (options?: {
     /** Of one project. Default: of all. */
     readonly projectId?: string | undefined
-  }) => Effect.Effect<BillingApi.CurrentCheckpointStorageUsageResponse, TinkerError>
+  }) => Effect.Effect<BillingMessages.CurrentCheckpointStorageUsageResponse, TinkerError>
 }
 
 /**
@@ -159,6 +161,6 @@ const timeLike = (example: string, what: string): Check => (value, field) =>
 const time = timeLike("2025-12-31T23:00:00Z", "time")
 
 const auditFields = {
-  eventType: optional(oneOf(...AuditApi.EventType.literals)),
+  eventType: optional(oneOf(...AuditMessages.EventType.literals)),
   day: optional(timeLike("2025-12-31", "day"))
 }

@@ -1,6 +1,15 @@
 /**
  * A request that the server has accepted: its result, and what is happening to it meanwhile.
  */
+import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
+import type { RequestId } from "@effect-tinker/protocol/Identifiers"
+import {
+  ApiResponseValidationError,
+  ApiTimeoutError,
+  RequestFailedError,
+  SessionClosedError,
+  type TinkerError
+} from "@effect-tinker/protocol/TinkerError"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -17,7 +26,6 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Budget } from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
-import type { RequestId } from "./Identifiers.js"
 import type { Track } from "./internal/callTrace.js"
 import { malformed, type Origin, unreadable } from "./internal/decodeJson.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
@@ -30,13 +38,6 @@ import * as StateCell from "./internal/stateCell.js"
 import { stuckWarning } from "./internal/stuckWarning.js"
 import { watchdog } from "./internal/watchdog.js"
 import * as RetryPolicy from "./RetryPolicy.js"
-import {
-  ApiResponseValidationError,
-  ApiTimeoutError,
-  RequestFailedError,
-  SessionClosedError,
-  type TinkerError
-} from "./TinkerError.js"
 import type * as TinkerHttpClient from "./TinkerHttpClient.js"
 import * as WaitingPolicy from "./WaitingPolicy.js"
 
@@ -161,7 +162,7 @@ export const awaitAll = <A, E>(
  */
 export interface Submitted<A> {
   readonly requestId: RequestId
-  readonly requestType: FuturesApi.RequestType
+  readonly requestType: FuturesMessages.RequestType
   /** Named in errors, e.g. `TrainingClient.optimStep`. */
   readonly operation: string
   readonly decode: Decoder<A>

@@ -2,15 +2,14 @@
  * Endpoints of an API key itself, for logging in and out. Each request carries the key that it is about, whatever
  * credential the client has.
  */
+import { ApiKey } from "@effect-tinker/protocol/ApiKeyMessages"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import { ofCollection } from "./internal/endpoint.js"
-import { field } from "./internal/wireField.js"
-import type { TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -28,25 +27,6 @@ export interface Service {
   /** Makes the key invalid for good. */
   readonly deleteApiKey: (key: Redacted.Redacted) => Effect.Effect<void, TinkerError>
 }
-
-/**
- * What the server knows of a key.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const ApiKey = Schema.Struct({
-  keyId: field(Schema.Int, "key_id"),
-  name: Schema.optionalWith(Schema.String, { nullable: true }),
-  note: Schema.optionalWith(Schema.String, { nullable: true }),
-  details: Schema.optional(Schema.Unknown)
-})
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type ApiKey = typeof ApiKey.Type
 
 /**
  * @since 0.1.0

@@ -1,14 +1,13 @@
 /**
  * Endpoint of the audit log: who did what in an organization.
  */
+import { AuditLogResponse, EventType } from "@effect-tinker/protocol/AuditMessages"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
-import { AuditLogEntry } from "./AuditLogEntry.js"
 import { ofCollection } from "./internal/endpoint.js"
 import { withQuery } from "./internal/query.js"
-import type { TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -28,34 +27,6 @@ export interface Service {
     readonly day?: string | undefined
   }) => Effect.Effect<AuditLogResponse, TinkerError>
 }
-
-/**
- * What the entries are about.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const EventType = Schema.Literal("all", "checkpoints", "projects", "teams", "organizations")
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type EventType = typeof EventType.Type
-
-/**
- * The oldest entry first.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const AuditLogResponse = Schema.Struct({ entries: Schema.Array(AuditLogEntry) })
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type AuditLogResponse = typeof AuditLogResponse.Type
 
 /**
  * @since 0.1.0

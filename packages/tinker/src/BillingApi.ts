@@ -1,19 +1,15 @@
 /**
  * Endpoints of what an organization has used.
  */
+import { BillingUsageResponse, CurrentCheckpointStorageUsageResponse } from "@effect-tinker/protocol/BillingMessages"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import { ofCollection } from "./internal/endpoint.js"
 import { withQuery } from "./internal/query.js"
-import { optional } from "./internal/wireField.js"
-import { Time } from "./internal/wireTime.js"
-import { StorageUsage } from "./StorageUsage.js"
-import type { TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
-import { UsageEvent } from "./UsageEvent.js"
 
 /**
  * @since 0.1.0
@@ -36,47 +32,6 @@ export interface Service {
     readonly projectId?: string | undefined
   }) => Effect.Effect<CurrentCheckpointStorageUsageResponse, TinkerError>
 }
-
-/**
- * @since 0.1.0
- * @category schemas
- */
-export const BillingUsageResponse = Schema.Struct({
-  data: Schema.Array(UsageEvent),
-  /** What is kept with the sessions of the events, by id. */
-  sessions: Schema.optionalWith(
-    Schema.Record({
-      key: Schema.String,
-      value: Schema.Struct({
-        userMetadata: optional(Schema.Record({ key: Schema.String, value: Schema.String }), "user_metadata")
-      })
-    }),
-    { default: () => ({}), nullable: true }
-  ),
-  /** Costs before this time are from invoices, later ones from published prices. */
-  costDataThrough: optional(Time, "cost_data_through")
-})
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type BillingUsageResponse = typeof BillingUsageResponse.Type
-
-/**
- * @since 0.1.0
- * @category schemas
- */
-export const CurrentCheckpointStorageUsageResponse = Schema.Struct({
-  effectiveRateUsdPerGigabyteMonth: optional(Schema.Number, "effective_rate_usd_per_gigabyte_month"),
-  data: Schema.Array(StorageUsage)
-})
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type CurrentCheckpointStorageUsageResponse = typeof CurrentCheckpointStorageUsageResponse.Type
 
 /**
  * @since 0.1.0

@@ -12,6 +12,10 @@
  * | the file is another one now, by its `ETag` or `Last-Modified` | it begins anew |
  * | its length or an offered hash is wrong | `DownloadError` |
  */
+import * as CheckpointRef from "@effect-tinker/protocol/CheckpointRef"
+import { bound, type Check, fitting, flag, isText, optional, optionsOf } from "@effect-tinker/protocol/Checks"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Path from "@effect/platform/Path"
@@ -25,11 +29,9 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ApiFuture from "./ApiFuture.js"
-import * as CheckpointRef from "./CheckpointRef.js"
 import * as CheckpointsApi from "./CheckpointsApi.js"
 import * as ClientConfig from "./ClientConfig.js"
 import { DownloadError } from "./DownloadError.js"
-import { bound, type Check, fitting, flag, isText, optional, optionsOf } from "./internal/checkFields.js"
 import * as Digests from "./internal/digests.js"
 import { downloadFile } from "./internal/downloadFile.js"
 import * as DownloadParts from "./internal/downloadParts.js"
@@ -44,8 +46,6 @@ import { unpack } from "./internal/unpack.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import type * as ServiceClient from "./ServiceClient.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import type { TinkerError } from "./TinkerError.js"
-import * as TinkerPath from "./TinkerPath.js"
 
 /**
  * @since 0.1.0

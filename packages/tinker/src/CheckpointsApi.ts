@@ -1,6 +1,17 @@
 /**
  * Endpoints of checkpoints that exist: listing them, changing what holds for them, and where their files are.
  */
+import type { CheckpointIds } from "@effect-tinker/protocol/CheckpointRef"
+import {
+  ArchiveAnswer,
+  ArchiveUrl,
+  CheckpointsListResponse,
+  CopyWeightsRequest,
+  CopyWeightsResponse,
+  ExternalWeightsUrls,
+  SetTtlRequest
+} from "@effect-tinker/protocol/CheckpointsMessages"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -9,17 +20,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { Checkpoint } from "./Checkpoint.js"
-import type { CheckpointIds } from "./CheckpointRef.js"
-import { Cursor } from "./Cursor.js"
 import { decodeJson, malformed } from "./internal/decodeJson.js"
 import { ofCollection, post, unsupported } from "./internal/endpoint.js"
 import { withQuery } from "./internal/query.js"
-import { field, optional } from "./internal/wireField.js"
-import { Time } from "./internal/wireTime.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import type { TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -60,97 +65,6 @@ export interface Service {
    */
   readonly archiveUrl: (checkpoint: CheckpointIds) => Effect.Effect<ArchiveUrl, TinkerError>
 }
-
-/**
- * Without a cursor when everything is on the page.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const CheckpointsListResponse = Schema.Struct({
-  checkpoints: Schema.Array(Checkpoint),
-  cursor: Schema.optionalWith(Cursor, { nullable: true })
-})
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type CheckpointsListResponse = typeof CheckpointsListResponse.Type
-
-/**
- * Null is sent: it takes the end away.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const SetTtlRequest = Schema.Struct({ ttlSeconds: field(Schema.NullOr(Schema.Int), "ttl_seconds") })
-
-/**
- * @since 0.1.0
- * @category schemas
- */
-export const CopyWeightsRequest = Schema.Struct({
-  sourcePath: field(Schema.String, "source_path"),
-  destinationProjectId: optional(Schema.String, "destination_project_id"),
-  ttlSeconds: optional(Schema.Int, "ttl_seconds")
-})
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type CopyWeightsRequest = typeof CopyWeightsRequest.Type
-
-/**
- * The copy belongs to a training run of its own, which cannot be trained.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const CopyWeightsResponse = Schema.Struct({ tinkerPath: field(Schema.String, "tinker_path") })
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type CopyWeightsResponse = typeof CopyWeightsResponse.Type
-
-const SignedUrl = Schema.Redacted(Schema.String)
-
-/**
- * Addresses by the files' relative paths. Whoever has an address has the file, so they are kept out of logs.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const ExternalWeightsUrls = Schema.Struct({
-  urls: Schema.Record({ key: Schema.String, value: SignedUrl }),
-  /** Until when the addresses are valid. */
-  expires: Time
-})
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type ExternalWeightsUrls = typeof ExternalWeightsUrls.Type
-
-/**
- * @since 0.1.0
- * @category schemas
- */
-export const ArchiveUrl = Schema.Struct({
-  url: SignedUrl,
-  /** Until when the address is valid. */
-  expires: Time
-})
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type ArchiveUrl = typeof ArchiveUrl.Type
 
 /**
  * @since 0.1.0
@@ -254,8 +168,6 @@ export const isBeingMade = (error: TinkerError): boolean => error._tag === "ApiS
 
 /** Servers of today answer so, whatever the checkpoint. */
 const lacksArchives: ReadonlySet<number> = new Set([404, 405, 410])
-
-const ArchiveAnswer = Schema.Struct({ url: SignedUrl, expires: Schema.optionalWith(Time, { nullable: true }) })
 
 /** The address is in the header, and until when it is valid, if that is told. */
 const readRedirect = (response: TinkerHttpClient.Response, baseUrl: string): Effect.Effect<ArchiveUrl, TinkerError> => {

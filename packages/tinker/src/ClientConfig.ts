@@ -1,6 +1,8 @@
 /**
  * The settings that the server sends to its clients: fetched before anything else, asked for again from time to time.
  */
+import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
+import { ApiResponseValidationError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,7 +16,6 @@ import { isMissing } from "./internal/isMissing.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { ApiResponseValidationError, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -29,9 +30,9 @@ export class ClientConfig extends Context.Tag("effect-tinker/ClientConfig")<Clie
  */
 export interface Service {
   /** The settings; the first use fetches them. */
-  readonly get: Effect.Effect<ServiceApi.ClientConfigResponse, TinkerError>
+  readonly get: Effect.Effect<ServiceMessages.ClientConfigResponse, TinkerError>
   /** The settings as far as they are known, for limits that are read at every use. */
-  readonly current: () => ServiceApi.ClientConfigResponse
+  readonly current: () => ServiceMessages.ClientConfigResponse
   /** Asks for changes from now on until the scope closes. A client that only reads needs none. */
   readonly refresh: Effect.Effect<void, never, Scope.Scope>
 }
@@ -42,7 +43,9 @@ export interface Service {
  * @since 0.1.0
  * @category config
  */
-export const defaults: ServiceApi.ClientConfigResponse = Schema.decodeSync(ServiceApi.ClientConfigResponse)({})
+export const defaults: ServiceMessages.ClientConfigResponse = Schema.decodeSync(ServiceMessages.ClientConfigResponse)(
+  {}
+)
 
 /** However short an interval the server asks for. Source: the Python SDK 0.38.0. */
 const shortestInterval = Duration.seconds(10)
@@ -60,10 +63,10 @@ export const make: Effect.Effect<
   const credentials = yield* Credentials.Credentials
   const http = yield* TinkerHttpClient.TinkerHttpClient
   const request = { sdkVersion: TinkerConfig.protocolVersion }
-  let settings: ServiceApi.Settings = {}
+  let settings: ServiceMessages.Settings = {}
   let current = defaults
 
-  const merge = (operation: string, sent: ServiceApi.Settings) => {
+  const merge = (operation: string, sent: ServiceMessages.Settings) => {
     const merged = { ...settings, ...sent }
     return Either.match(decode(merged), {
       onLeft: () =>
@@ -81,7 +84,7 @@ export const make: Effect.Effect<
   const fetch = Effect.gen(function*() {
     const own = yield* credentials.own
     const sent = yield* RetryPolicy.retry(api.clientConfig(request, own), { policy: "firstContact" }).pipe(
-      Effect.catchIf(isMissing, () => Effect.succeed<ServiceApi.Settings>({}))
+      Effect.catchIf(isMissing, () => Effect.succeed<ServiceMessages.Settings>({}))
     )
     yield* merge("client/config", sent)
     if (current.pjwtAuthEnabled) {
@@ -90,7 +93,7 @@ export const make: Effect.Effect<
       })
     }
     const changes = yield* RetryPolicy.retry(api.dynamicConfig(request)).pipe(
-      Effect.catchIf(isMissing, () => Effect.succeed<ServiceApi.Settings>({}))
+      Effect.catchIf(isMissing, () => Effect.succeed<ServiceMessages.Settings>({}))
     )
     yield* merge("client/dynamic_config", changes)
     return current
@@ -130,4 +133,4 @@ export const layer: Layer.Layer<
   ServiceApi.ServiceApi | Credentials.Credentials | TinkerHttpClient.TinkerHttpClient
 > = Layer.effect(ClientConfig, make)
 
-const decode = Schema.decodeUnknownEither(ServiceApi.ClientConfigResponse)
+const decode = Schema.decodeUnknownEither(ServiceMessages.ClientConfigResponse)

@@ -4,6 +4,9 @@
  * When the server refuses it, the samples that wait are asked for singly, and the poll is tried again with the next ones.
  * When the client is closed they are too, by which they learn of it.
  */
+import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
+import type { RequestId, SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,11 +14,9 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import * as FuturesApi from "./FuturesApi.js"
-import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import * as Monotonic from "./internal/monotonic.js"
 import * as PolicyRun from "./internal/policyRun.js"
 import * as RetryPolicy from "./RetryPolicy.js"
-import type { TinkerError } from "./TinkerError.js"
 import type { SessionLife } from "./TinkerHttpClient.js"
 
 /**
@@ -98,7 +99,7 @@ export const make = (options: {
         )
       })
 
-    const tell = (reply: FuturesApi.FuturesRetrieveResponse) => {
+    const tell = (reply: FuturesMessages.FuturesRetrieveResponse) => {
       cursor = reply.cursor
       failures = undefined
       for (const { requestId, size = 0 } of reply.completions) {

@@ -4,10 +4,10 @@
  * The protocol names the console's host, but no page of it: the paths below name things as the API itself does. Pass a
  * `base` where they differ.
  */
+import type { ModelId, SessionId } from "@effect-tinker/protocol/Identifiers"
+import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Either from "effect/Either"
-import type { ModelId, SessionId } from "./Identifiers.js"
-import { InvalidInputError } from "./TinkerError.js"
-import * as TinkerPath from "./TinkerPath.js"
 
 /**
  * The console of the hosted service, whatever the address of its API. Source: the Python SDK 0.38.0.

@@ -2,6 +2,7 @@
  * The credential of each request: a key, what a command prints, a stored key, or a short-lived token that the server gives
  * in exchange for one of these.
  */
+import { InvalidInputError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -17,7 +18,6 @@ import * as PolicyRun from "./internal/policyRun.js"
 import { shared } from "./internal/shared.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { InvalidInputError, type TinkerError } from "./TinkerError.js"
 
 /**
  * @since 0.1.0

@@ -1,11 +1,11 @@
 /**
  * A loss that is computed here: from the log-probabilities of the targets to a number and its gradient.
  */
+import { isObject, kindOf } from "@effect-tinker/protocol/CallOptions"
+import { type Check, checkFields, fitting, must, optional, record } from "@effect-tinker/protocol/Checks"
+import type { Datum } from "@effect-tinker/protocol/Datum"
+import type { Issue } from "@effect-tinker/protocol/TinkerError"
 import type * as Effect from "effect/Effect"
-import type { Datum } from "./Datum.js"
-import { isObject, kindOf } from "./internal/callOptions.js"
-import { type Check, checkFields, fitting, must, optional, record } from "./internal/checkFields.js"
-import type { Issue } from "./TinkerError.js"
 
 /**
  * - `logprobs`: one array a datum, `[targets] float32`, nats, row-major where the targets have two dimensions

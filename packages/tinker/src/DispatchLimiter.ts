@@ -1,6 +1,8 @@
 /**
  * How much is on its way to and from the server at once: back-pressure in requests and in bytes, first come, first served.
  */
+import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
+import { type TinkerError, withAttempts } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -9,11 +11,9 @@ import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as ClientConfig from "./ClientConfig.js"
-import type { SamplingSessionId } from "./Identifiers.js"
 import * as Monotonic from "./internal/monotonic.js"
 import * as PolicyRun from "./internal/policyRun.js"
 import * as RetryPolicy from "./RetryPolicy.js"
-import { type TinkerError, withAttempts } from "./TinkerError.js"
 import * as TinkerEvents from "./TinkerEvents.js"
 import * as TinkerMetrics from "./TinkerMetrics.js"
 

@@ -1,13 +1,13 @@
 /**
  * Files that are sent along with a request.
  */
+import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { concatBytes } from "./internal/concatBytes.js"
-import { InvalidInputError } from "./TinkerError.js"
 
 /**
  * @since 0.1.0

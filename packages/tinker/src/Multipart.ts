@@ -3,12 +3,12 @@
  *
  * Source: RFC 7578 and RFC 2046, section 5.1; names are escaped as browsers do (WHATWG HTML standard, section 4.10.21.8).
  */
+import { failOnIssues, type InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { FileInput } from "./FileInput.js"
 import * as FormFields from "./FormFields.js"
 import { concatBytes } from "./internal/concatBytes.js"
-import { failOnIssues, type InvalidInputError } from "./TinkerError.js"
 
 /**
  * @since 0.1.0

@@ -2,21 +2,7 @@
  * Requests to endpoints of the server for which this version of the SDK has no call, sent as its own are: with its credential,
  * its retries, and its errors. Needs no session.
  */
-import type * as FileSystem from "@effect/platform/FileSystem"
-import type * as Headers from "@effect/platform/Headers"
-import type * as Path from "@effect/platform/Path"
-import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
-import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
-import type * as ClientConfig from "./ClientConfig.js"
-import type { DownloadError } from "./DownloadError.js"
-import type { FormFields } from "./FormFields.js"
-import { boundedLines } from "./internal/boundedLines.js"
-import { isObject, kindOf } from "./internal/callOptions.js"
+import { isObject, kindOf } from "@effect-tinker/protocol/CallOptions"
 import {
   anyText,
   bound,
@@ -33,7 +19,22 @@ import {
   orNull,
   record,
   text
-} from "./internal/checkFields.js"
+} from "@effect-tinker/protocol/Checks"
+import { InvalidInputError, isPuzzling, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Headers from "@effect/platform/Headers"
+import type * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type * as ClientConfig from "./ClientConfig.js"
+import type { DownloadError } from "./DownloadError.js"
+import type { FormFields } from "./FormFields.js"
+import { boundedLines } from "./internal/boundedLines.js"
 import { operations } from "./internal/operation.js"
 import { rawBody } from "./internal/rawBody.js"
 import * as Sessionless from "./internal/sessionless.js"
@@ -44,7 +45,6 @@ import * as RequestExtras from "./RequestExtras.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServerSentEvents from "./ServerSentEvents.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { InvalidInputError, isPuzzling, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**

@@ -1,6 +1,7 @@
 /**
  * The answers behind the results of calls, as they came.
  */
+import type { ApiResponseValidationError } from "@effect-tinker/protocol/TinkerError"
 import type * as Headers from "@effect/platform/Headers"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -9,7 +10,6 @@ import * as Inspectable from "effect/Inspectable"
 import type * as Schema from "effect/Schema"
 import { decodeJson } from "./internal/decodeJson.js"
 import { parseJson } from "./ResponseLimits.js"
-import type { ApiResponseValidationError } from "./TinkerError.js"
 import type * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**

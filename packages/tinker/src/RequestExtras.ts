@@ -2,6 +2,7 @@
  * What requests of a region of code carry beside their own: headers, query, fields of the body, another timeout or
  * idempotency key. For what a server understands and this version of the SDK does not.
  */
+import { invalidInput, type InvalidInputError, type Issue } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,7 +11,6 @@ import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as QueryValues from "./internal/queryValues.js"
-import { invalidInput, type InvalidInputError, type Issue } from "./TinkerError.js"
 
 /**
  * A query by its names, nested as deep as it is.

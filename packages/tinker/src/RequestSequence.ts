@@ -4,12 +4,6 @@
  * So calls keep their order whatever fiber made them, and a call that ends before it is sent leaves no hole: the server
  * executes by number and waits for missing ones.
  */
-import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
-import type * as Scope from "effect/Scope"
-import { cannotServe, isConflict, isNumberTaken } from "./internal/numberRefusal.js"
 import {
   isDefinitelyRefused,
   OutcomeUnknownError,
@@ -17,7 +11,13 @@ import {
   type TinkerError,
   withDoubt,
   withOperation
-} from "./TinkerError.js"
+} from "@effect-tinker/protocol/TinkerError"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import type * as Scope from "effect/Scope"
+import { cannotServe, isConflict, isNumberTaken } from "./internal/numberRefusal.js"
 
 /**
  * @since 0.1.0

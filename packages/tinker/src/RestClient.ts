@@ -4,23 +4,12 @@
  * A listing comes as one page, and as a `Stream` of everything, whose pages are asked for as they are wanted. What is made
  * or deleted meanwhile may appear twice or not at all.
  */
-import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-import type * as Stream from "effect/Stream"
-import type { AccessScope } from "./AccessScope.js"
-import * as ApiKeyApi from "./ApiKeyApi.js"
-import type { Checkpoint } from "./Checkpoint.js"
-import * as CheckpointRef from "./CheckpointRef.js"
-import * as CheckpointsApi from "./CheckpointsApi.js"
-import * as ClientConfig from "./ClientConfig.js"
-import * as Credentials from "./Credentials.js"
-import type { SamplingSessionId } from "./Identifiers.js"
-import { kindOf } from "./internal/callOptions.js"
+import type { AccessScope } from "@effect-tinker/protocol/AccessScope"
+import * as ApiKeyMessages from "@effect-tinker/protocol/ApiKeyMessages"
+import { kindOf } from "@effect-tinker/protocol/CallOptions"
+import type { Checkpoint } from "@effect-tinker/protocol/Checkpoint"
+import * as CheckpointRef from "@effect-tinker/protocol/CheckpointRef"
+import * as CheckpointsMessages from "@effect-tinker/protocol/CheckpointsMessages"
 import {
   type Check,
   duration,
@@ -33,7 +22,35 @@ import {
   secret,
   text,
   wholeFrom
-} from "./internal/checkFields.js"
+} from "@effect-tinker/protocol/Checks"
+import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
+import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
+import * as SessionsMessages from "@effect-tinker/protocol/SessionsMessages"
+import type { SessionSummary } from "@effect-tinker/protocol/SessionSummary"
+import {
+  invalidInput,
+  type InvalidInputError,
+  isRetryable,
+  type Issue,
+  isUnanswered,
+  type TinkerError
+} from "@effect-tinker/protocol/TinkerError"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
+import type { TrainingRun } from "@effect-tinker/protocol/TrainingRun"
+import * as TrainingRunsMessages from "@effect-tinker/protocol/TrainingRunsMessages"
+import * as WeightsMessages from "@effect-tinker/protocol/WeightsMessages"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Stream from "effect/Stream"
+import * as ApiKeyApi from "./ApiKeyApi.js"
+import * as CheckpointsApi from "./CheckpointsApi.js"
+import * as ClientConfig from "./ClientConfig.js"
+import * as Credentials from "./Credentials.js"
 import { exportTrace } from "./internal/exportTrace.js"
 import { identityOf } from "./internal/identityOf.js"
 import { operations } from "./internal/operation.js"
@@ -44,18 +61,7 @@ import * as Sessionless from "./internal/sessionless.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionsApi from "./SessionsApi.js"
-import type { SessionSummary } from "./SessionSummary.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import {
-  invalidInput,
-  type InvalidInputError,
-  isRetryable,
-  type Issue,
-  isUnanswered,
-  type TinkerError
-} from "./TinkerError.js"
-import * as TinkerPath from "./TinkerPath.js"
-import type { TrainingRun } from "./TrainingRun.js"
 import * as TrainingRunsApi from "./TrainingRunsApi.js"
 import * as WeightsApi from "./WeightsApi.js"
 
@@ -71,7 +77,7 @@ export class RestClient extends Context.Tag("effect-tinker/RestClient")<RestClie
  */
 export interface Service {
   /** The models that the server has. */
-  readonly getServerCapabilities: Effect.Effect<ServiceApi.GetServerCapabilitiesResponse, TinkerError>
+  readonly getServerCapabilities: Effect.Effect<ServiceMessages.GetServerCapabilitiesResponse, TinkerError>
 
   /** By its id, or by the path of one of its checkpoints. */
   readonly getTrainingRun: (idOrPath: string, options?: ScopeOptions) => Effect.Effect<TrainingRun, TinkerError>
@@ -79,7 +85,7 @@ export interface Service {
   /** One page, the newest first. Default: the first 20. */
   readonly listTrainingRuns: (
     options?: TrainingRunsOptions & PageOptions
-  ) => Effect.Effect<TrainingRunsApi.TrainingRunsResponse, TinkerError>
+  ) => Effect.Effect<TrainingRunsMessages.TrainingRunsResponse, TinkerError>
 
   /** All of them, the newest first. */
   readonly trainingRuns: (options?: TrainingRunsOptions) => Stream.Stream<TrainingRun, TinkerError>
@@ -87,12 +93,12 @@ export interface Service {
   /** All checkpoints of a training run. */
   readonly listCheckpoints: (
     trainingRunId: string
-  ) => Effect.Effect<CheckpointsApi.CheckpointsListResponse, TinkerError>
+  ) => Effect.Effect<CheckpointsMessages.CheckpointsListResponse, TinkerError>
 
   /** One page of the checkpoints of all the user's training runs, the newest first. Default: the first 100. */
   readonly listUserCheckpoints: (
     options?: PageOptions
-  ) => Effect.Effect<CheckpointsApi.CheckpointsListResponse, TinkerError>
+  ) => Effect.Effect<CheckpointsMessages.CheckpointsListResponse, TinkerError>
 
   /** The checkpoints of all the user's training runs, the newest first. */
   readonly userCheckpoints: () => Stream.Stream<Checkpoint, TinkerError>
@@ -101,7 +107,7 @@ export interface Service {
   readonly getWeightsInfo: (
     path: string,
     options?: AccessOptions
-  ) => Effect.Effect<WeightsApi.WeightsInfoResponse, TinkerError>
+  ) => Effect.Effect<WeightsMessages.WeightsInfoResponse, TinkerError>
 
   readonly deleteCheckpoint: (checkpoint: CheckpointRef.CheckpointRef) => Effect.Effect<void, TinkerError>
 
@@ -123,7 +129,7 @@ export interface Service {
   /** Where the files of a checkpoint saved by `saveWeightsExternal` are, for a while. */
   readonly getExternalWeightsUrls: (
     checkpoint: CheckpointRef.CheckpointRef
-  ) => Effect.Effect<CheckpointsApi.ExternalWeightsUrls, TinkerError>
+  ) => Effect.Effect<CheckpointsMessages.ExternalWeightsUrls, TinkerError>
 
   /**
    * Where a checkpoint is as one file, for a while: older servers have these. Others fail with an `ApiStatusError` of
@@ -131,25 +137,25 @@ export interface Service {
    */
   readonly getCheckpointArchiveUrl: (
     checkpoint: CheckpointRef.CheckpointRef
-  ) => Effect.Effect<CheckpointsApi.ArchiveUrl, TinkerError>
+  ) => Effect.Effect<CheckpointsMessages.ArchiveUrl, TinkerError>
 
   readonly getSession: (
     sessionId: string,
     options?: ScopeOptions
-  ) => Effect.Effect<SessionsApi.GetSessionResponse, TinkerError>
+  ) => Effect.Effect<SessionsMessages.GetSessionResponse, TinkerError>
 
   /** Ids of sessions, one page. Default: the first 20. */
   readonly listSessions: (
     options?: ScopeOptions & PageOptions
-  ) => Effect.Effect<SessionsApi.ListSessionsResponse, TinkerError>
+  ) => Effect.Effect<SessionsMessages.ListSessionsResponse, TinkerError>
 
   /** Ids of all sessions. */
   readonly sessions: (options?: ScopeOptions) => Stream.Stream<string, TinkerError>
 
   /** One page of the sessions that fit, the newest first. Default: 50 of the user's own. Experimental on the server. */
   readonly searchSessions: (
-    options?: SearchOptions & { readonly cursor?: SessionsApi.SearchCursor | undefined }
-  ) => Effect.Effect<SessionsApi.SessionSearchResponse, TinkerError>
+    options?: SearchOptions & { readonly cursor?: SessionsMessages.SearchCursor | undefined }
+  ) => Effect.Effect<SessionsMessages.SessionSearchResponse, TinkerError>
 
   /** All sessions that fit, the newest first. `limit`: how many are asked for at once. */
   readonly foundSessions: (options?: SearchOptions) => Stream.Stream<SessionSummary, TinkerError>
@@ -167,7 +173,7 @@ export interface Service {
   ) => Effect.Effect<Redacted.Redacted, TinkerError>
 
   /** What a sampling session samples from. */
-  readonly getSampler: (samplerId: string) => Effect.Effect<ServiceApi.GetSamplerResponse, TinkerError>
+  readonly getSampler: (samplerId: string) => Effect.Effect<ServiceMessages.GetSamplerResponse, TinkerError>
 
   /**
    * Who the credential belongs to, as its token says; no request asks for that. `InvalidInputError` for a key for which the
@@ -176,7 +182,7 @@ export interface Service {
   readonly whoami: Effect.Effect<Identity, TinkerError>
 
   /** What the server knows of a key, which need not be the one of this client. */
-  readonly getApiKey: (key: Redacted.Redacted) => Effect.Effect<ApiKeyApi.ApiKey, TinkerError>
+  readonly getApiKey: (key: Redacted.Redacted) => Effect.Effect<ApiKeyMessages.ApiKey, TinkerError>
 
   /** Makes a key invalid for good, which need not be the one of this client. */
   readonly deleteApiKey: (key: Redacted.Redacted) => Effect.Effect<void, TinkerError>
@@ -215,7 +221,7 @@ export interface TrainingRunsOptions extends ScopeOptions {
  * @since 0.1.0
  * @category models
  */
-export type SearchOptions = Partial<Omit<SessionsApi.SessionSearchRequest, "cursor">>
+export type SearchOptions = Partial<Omit<SessionsMessages.SessionSearchRequest, "cursor">>
 
 /**
  * @since 0.1.0
@@ -297,7 +303,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     { accessScope = "owned", limit = 20, offset = 0 }: ScopeOptions & PageOptions
   ) => request({ name }, sessions.listSessions({ limit, offset, accessScope }))
 
-  const searchPage = (name: string, options: Partial<SessionsApi.SessionSearchRequest>) =>
+  const searchPage = (name: string, options: Partial<SessionsMessages.SessionSearchRequest>) =>
     request(
       { name },
       sessions.searchSessions({
@@ -489,7 +495,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
       "RestClient.foundSessions",
       { options: optional(optionsOf(searchFields)) },
       (options = {}) =>
-        Sessionless.pages<SessionSummary, SessionsApi.SearchCursor | "begin">("begin", (cursor) =>
+        Sessionless.pages<SessionSummary, SessionsMessages.SearchCursor | "begin">("begin", (cursor) =>
           Effect.map(
             searchPage("RestClient.foundSessions", cursor === "begin" ? options : { ...options, cursor }),
             ({ nextCursor, sessions }) => ({ entries: sessions, next: nextCursor })

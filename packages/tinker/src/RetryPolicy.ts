@@ -2,6 +2,8 @@
  * Every schedule by which requests are sent again, one an operation. Whether an error may be retried at all is
  * `TinkerError.isRetryable`, unless a region of code says otherwise.
  */
+import { spoken } from "@effect-tinker/protocol/Prose"
+import * as TinkerError from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,8 +13,6 @@ import * as Schedule from "effect/Schedule"
 import * as Attempts from "./internal/attempts.js"
 import * as Monotonic from "./internal/monotonic.js"
 import * as PolicyRun from "./internal/policyRun.js"
-import { spoken } from "./internal/prose.js"
-import * as TinkerError from "./TinkerError.js"
 import * as TinkerEvents from "./TinkerEvents.js"
 
 /**

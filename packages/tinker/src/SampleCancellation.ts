@@ -1,6 +1,7 @@
 /**
  * Tells the server of samples that nobody wants any more, if it asks for that.
  */
+import type { RequestId } from "@effect-tinker/protocol/Identifiers"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,7 +11,6 @@ import type * as Scope from "effect/Scope"
 import * as ClientConfig from "./ClientConfig.js"
 import { makeBudget } from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
-import type { RequestId } from "./Identifiers.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 
 /**

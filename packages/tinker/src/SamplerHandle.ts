@@ -1,11 +1,11 @@
 /**
  * A sampling client as a text, to be restored in another process. It holds no credential.
  */
+import { SamplingSessionId, SessionId } from "@effect-tinker/protocol/Identifiers"
+import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { SamplingSessionId, SessionId } from "./Identifiers.js"
 import { samplerFields } from "./internal/retryConfig.js"
-import { InvalidInputError } from "./TinkerError.js"
 
 const count = Schema.optional(Schema.Number)
 

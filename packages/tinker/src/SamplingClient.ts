@@ -1,6 +1,24 @@
 /**
  * A model to ask. Its weights never change, unless it was made of weights that training goes on to update.
  */
+import { type Check, fitting, flag, none, optional, optionsOf, wholeFrom } from "@effect-tinker/protocol/Checks"
+import type { RequestId, SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
+import type { ModelInput } from "@effect-tinker/protocol/ModelInput"
+import * as ModelInputs from "@effect-tinker/protocol/ModelInput"
+import type { SampleResponse } from "@effect-tinker/protocol/SampleResponse"
+import * as SampleResponses from "@effect-tinker/protocol/SampleResponse"
+import * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
+import * as SamplingParams from "@effect-tinker/protocol/SamplingParams"
+import type { Int64Tensor } from "@effect-tinker/protocol/TensorData"
+import {
+  ApiResponseValidationError,
+  type ApiStatusError,
+  ApiTimeoutError,
+  invalidInput,
+  InvalidInputError,
+  type SessionClosedError,
+  type TinkerError
+} from "@effect-tinker/protocol/TinkerError"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -17,10 +35,8 @@ import * as ClientConfig from "./ClientConfig.js"
 import * as CompletionPoller from "./CompletionPoller.js"
 import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
-import type { RequestId, SamplingSessionId } from "./Identifiers.js"
 import { answersInPlace } from "./internal/answersInPlace.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
-import { type Check, fitting, flag, none, optional, optionsOf, wholeFrom } from "./internal/checkFields.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
 import * as IgnoredOptions from "./internal/ignoredOptions.js"
 import * as Monotonic from "./internal/monotonic.js"
@@ -34,28 +50,13 @@ import { stuckWarning } from "./internal/stuckWarning.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import { watchdog } from "./internal/watchdog.js"
 import { beginIfWatched, count, type WatchedCall } from "./internal/watchedCall.js"
-import type { ModelInput } from "./ModelInput.js"
-import * as ModelInputs from "./ModelInput.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as SampleCancellation from "./SampleCancellation.js"
-import type { SampleResponse } from "./SampleResponse.js"
-import * as SampleResponses from "./SampleResponse.js"
 import * as SamplerHandle from "./SamplerHandle.js"
 import * as SamplingApi from "./SamplingApi.js"
-import * as SamplingParams from "./SamplingParams.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
-import type { Int64Tensor } from "./TensorData.js"
 import type * as TinkerConfig from "./TinkerConfig.js"
-import {
-  ApiResponseValidationError,
-  type ApiStatusError,
-  ApiTimeoutError,
-  invalidInput,
-  InvalidInputError,
-  type SessionClosedError,
-  type TinkerError
-} from "./TinkerError.js"
 import type { Attempts, SessionLife } from "./TinkerHttpClient.js"
 import type { Usage } from "./UsageMeter.js"
 import * as WaitingPolicy from "./WaitingPolicy.js"
@@ -318,7 +319,9 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       const attempt = Effect.clockWith((clock) => {
         if (asked.progress.at === Infinity) asked.progress.at = Monotonic.unsafeNow(clock)
         // Encoded when it is sent: thousands may wait for their turn.
-        const body = SamplingApi.encodeSampleRequest(requestOf(call, samplingSessionId, seqId, recordStabilityInfo))
+        const body = SamplingMessages.encodeSampleRequest(
+          requestOf(call, samplingSessionId, seqId, recordStabilityInfo)
+        )
         return RetryPolicy.retryWith((attempts) => {
           // What was refused for now is the same request when it is sent again.
           if (before !== undefined) {
@@ -371,8 +374,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                   progress: asked.progress,
                   session: seat.session,
                   decode: {
-                    protobuf: (bytes) => SamplingApi.decodeSampleResponse(bytes, ids),
-                    json: (value) => Effect.succeed(SamplingApi.decodeSampleResponseJson(value, ids))
+                    protobuf: (bytes) => SamplingMessages.decodeSampleResponse(bytes, ids),
+                    json: (value) => Effect.succeed(SamplingMessages.decodeSampleResponseJson(value, ids))
                   }
                 }, asked)
                 return Effect.onExit(
@@ -765,7 +768,7 @@ const requestOf = (
   samplingSessionId: SamplingSessionId,
   seqId: number | bigint,
   recordStabilityInfo: boolean
-): SamplingApi.SampleRequest => ({
+): SamplingMessages.SampleRequest => ({
   numSamples: call.numSamples ?? 1,
   // Some servers read the first chunk alone.
   prompt: ModelInputs.joinText(call.prompt),

@@ -3,13 +3,13 @@
  *
  * Source: the WHATWG HTML standard, section 9.2.6, "Interpreting an event stream".
  */
+import { ApiResponseValidationError } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { misfits } from "./internal/decodeJson.js"
 import * as ResponseLimits from "./ResponseLimits.js"
-import { ApiResponseValidationError } from "./TinkerError.js"
 
 /**
  * @since 0.1.0

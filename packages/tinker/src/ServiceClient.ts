@@ -2,20 +2,7 @@
  * Where a program begins: it makes the clients that train and sample, all in one session. When the server has lost that, the next
  * client is made in a new one.
  */
-import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Random from "effect/Random"
-import * as Redacted from "effect/Redacted"
-import * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
-import * as ApiFuture from "./ApiFuture.js"
-import * as ClientConfig from "./ClientConfig.js"
-import * as Credentials from "./Credentials.js"
-import * as DispatchLimiter from "./DispatchLimiter.js"
-import * as FuturesApi from "./FuturesApi.js"
-import { ModelId, type SamplingSessionId } from "./Identifiers.js"
-import { isObject, kindOf } from "./internal/callOptions.js"
+import { isObject, kindOf } from "@effect-tinker/protocol/CallOptions"
 import {
   anyText,
   type Check,
@@ -31,7 +18,26 @@ import {
   record,
   secret,
   wholeFrom
-} from "./internal/checkFields.js"
+} from "@effect-tinker/protocol/Checks"
+import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
+import { ModelId, type SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
+import * as LoraConfig from "@effect-tinker/protocol/LoraConfig"
+import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
+import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
+import { failOnIssues, InvalidInputError, type Issue, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import * as WeightsMessages from "@effect-tinker/protocol/WeightsMessages"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as ApiFuture from "./ApiFuture.js"
+import * as ClientConfig from "./ClientConfig.js"
+import * as Credentials from "./Credentials.js"
+import * as DispatchLimiter from "./DispatchLimiter.js"
+import * as FuturesApi from "./FuturesApi.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import * as IgnoredOptions from "./internal/ignoredOptions.js"
 import { isMissing } from "./internal/isMissing.js"
@@ -40,7 +46,6 @@ import * as PathChecks from "./internal/pathChecks.js"
 import { samplerFields } from "./internal/retryConfig.js"
 import { samplingPlace } from "./internal/samplingPlace.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
-import * as LoraConfig from "./LoraConfig.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as SamplerHandle from "./SamplerHandle.js"
@@ -48,7 +53,6 @@ import * as SamplingClient from "./SamplingClient.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
-import { failOnIssues, InvalidInputError, type Issue, type TinkerError } from "./TinkerError.js"
 import * as TrainingClient from "./TrainingClient.js"
 import * as WeightsApi from "./WeightsApi.js"
 
@@ -64,7 +68,7 @@ export class ServiceClient extends Context.Tag("effect-tinker/ServiceClient")<Se
  */
 export interface Service {
   /** The models that the server has. Needs no session. */
-  readonly getServerCapabilities: Effect.Effect<ServiceApi.GetServerCapabilitiesResponse, TinkerError>
+  readonly getServerCapabilities: Effect.Effect<ServiceMessages.GetServerCapabilitiesResponse, TinkerError>
 
   /** Asks whether the server is there and well. */
   readonly healthCheck: Effect.Effect<void, TinkerError>
@@ -87,7 +91,7 @@ export interface Service {
     path: string,
     options?: FromStateOptions & {
       /** Default: AdamW. */
-      readonly optimizer?: ModelsApi.OptimizerConfig | undefined
+      readonly optimizer?: ModelsMessages.OptimizerConfig | undefined
     }
   ) => Effect.Effect<TrainingClient.Service, TinkerError>
 
@@ -124,7 +128,10 @@ export interface Service {
    * Ends the session, telling the server why. Without it the end of the scope does, by how it ended; an earlier reason
    * counts. Whatever is under way fails with `SessionClosedError`, as does every later call.
    */
-  readonly close: (status: ServiceApi.FinishReason, detail?: string | undefined) => Effect.Effect<void, TinkerError>
+  readonly close: (
+    status: ServiceMessages.FinishReason,
+    detail?: string | undefined
+  ) => Effect.Effect<void, TinkerError>
 
   /** What reports failures of this client, for events of yours; `undefined` when the option `telemetry` is false. */
   readonly telemetry: TelemetryReporter.Service | undefined
@@ -146,8 +153,8 @@ export interface LoraTrainingOptions {
   readonly trainMlp?: boolean | undefined
   /** Adapt the unembedding. Default true. */
   readonly trainUnembed?: boolean | undefined
-  /** Fixed for the life of the model. Default AdamW; `ModelsApi.dimuon` is another. */
-  readonly optimizer?: ModelsApi.OptimizerConfig | undefined
+  /** Fixed for the life of the model. Default AdamW; `ModelsMessages.dimuon` is another. */
+  readonly optimizer?: ModelsMessages.OptimizerConfig | undefined
   /** Kept with the model. */
   readonly userMetadata?: Readonly<Record<string, unknown>> | undefined
   /** Number of tokens that the model knows, if you know it: data beyond it are refused before they are sent. */
@@ -217,7 +224,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const tellIgnored = yield* IgnoredOptions.make
 
   /** What the server said of its models, if it was asked. */
-  const known = new Map<string, typeof ServiceApi.SupportedModel.Type>()
+  const known = new Map<string, typeof ServiceMessages.SupportedModel.Type>()
   /** This server has refused to make a model and load it in one request. */
   let loadsInSteps = false
 
@@ -243,10 +250,10 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       const info = yield* RetryPolicy.retry(models.getInfo(modelId, { session })).pipe(
         // Some servers know no such question.
         Effect.catchIf(isMissing, () =>
-          Effect.succeed<ModelsApi.GetInfoResponse>({
+          Effect.succeed<ModelsMessages.GetInfoResponse>({
             modelId,
             modelData: { modelName: options.baseModel },
-            optimizerConfig: ModelsApi.adamw
+            optimizerConfig: ModelsMessages.adamw
           }))
       )
       const name = info.modelData.modelName ?? options.baseModel ?? ""
@@ -271,8 +278,8 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const created = <A>(
     session: SessionManager.Session,
     name: string,
-    requestType: FuturesApi.RequestType,
-    submitted: ModelsApi.UntypedFuture,
+    requestType: FuturesMessages.RequestType,
+    submitted: ModelsMessages.UntypedFuture,
     label: string,
     json: ApiFuture.Decoder<A>["json"]
   ) =>
@@ -298,7 +305,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
           baseModel: options.baseModel,
           userMetadata: options.userMetadata,
           loraConfig,
-          optimizerConfig: options.optimizer ?? ModelsApi.adamw,
+          optimizerConfig: options.optimizer ?? ModelsMessages.adamw,
           type: "create_model"
         }, { session })
       )
@@ -309,7 +316,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
         "CreateModel",
         submitted,
         `a new model of ${options.baseModel}`,
-        (value, origin) => decodeValue(origin, value, ModelsApi.CreateModelResponse)
+        (value, origin) => decodeValue(origin, value, ModelsMessages.CreateModelResponse)
       )
       yield* annotate({ modelId })
       return modelId
@@ -380,7 +387,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       const info = yield* Effect.catchIf(
         RetryPolicy.retry(weights.weightsInfo(path, options.weightsAccessToken)),
         (error) => isMissing(error) && options.baseModel !== undefined,
-        () => Effect.succeed<Partial<WeightsApi.WeightsInfoResponse>>({})
+        () => Effect.succeed<Partial<WeightsMessages.WeightsInfoResponse>>({})
       )
       const baseModel = options.baseModel ?? info.baseModel ?? ""
       const loraConfig = LoraConfig.make({
@@ -530,7 +537,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     session: { states: sessions.states, messages: sessions.messages },
     close: checked(
       "ServiceClient.close",
-      { status: oneOf(...ServiceApi.FinishReason.literals), detail: optional(anyText) },
+      { status: oneOf(...ServiceMessages.FinishReason.literals), detail: optional(anyText) },
       (status, detail) => operation("ServiceClient.close")(sessions.close(status, detail))
     ),
     telemetry
@@ -544,7 +551,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
 export const layer: Layer.Layer<ServiceClient, never, Requirements> = Layer.scoped(ServiceClient, make)
 
 interface AnyFromState extends FromStateOptions {
-  readonly optimizer?: ModelsApi.OptimizerConfig | undefined
+  readonly optimizer?: ModelsMessages.OptimizerConfig | undefined
 }
 
 /** A model to be made from a checkpoint, in a session. */
@@ -562,7 +569,10 @@ const modelName = fitting((value) => typeof value === "string", "pass the name o
 const optimizer: Check = (value, field) =>
   isObject(value) && isText(value.type)
     ? json(value, field)
-    : [{ field, description: `is ${kindOf(value)}; pass ModelsApi.adamw, ModelsApi.dimuon, or an object with a type.` }]
+    : [{
+      field,
+      description: `is ${kindOf(value)}; pass ModelsMessages.adamw, ModelsMessages.dimuon, or an object with a type.`
+    }]
 
 const modelFields = {
   userMetadata: optional(record(json)),

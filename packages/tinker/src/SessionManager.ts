@@ -2,6 +2,15 @@
  * The session in which a client trains and samples: made at its first use, kept alive by heartbeats, finished with the scope.
  * When the server has lost it, the next call that needs one makes another; what belonged to the old one stays over.
  */
+import type { SessionId } from "@effect-tinker/protocol/Identifiers"
+import { spoken } from "@effect-tinker/protocol/Prose"
+import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
+import {
+  type ApiStatusError,
+  isTinkerError,
+  SessionClosedError,
+  type TinkerError
+} from "@effect-tinker/protocol/TinkerError"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -14,17 +23,14 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as ClientConfig from "./ClientConfig.js"
-import type { SessionId } from "./Identifiers.js"
 import { isMissing } from "./internal/isMissing.js"
 import * as Monotonic from "./internal/monotonic.js"
-import { spoken } from "./internal/prose.js"
 import { sessionLossIn } from "./internal/sessionLoss.js"
 import * as StateCell from "./internal/stateCell.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as TelemetryReporter from "./TelemetryReporter.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { type ApiStatusError, isTinkerError, SessionClosedError, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -56,7 +62,10 @@ export interface Service {
   /** What the server said when the session was made; `undefined` before that. */
   readonly messages: Effect.Effect<Messages | undefined>
   /** Ends the session with a reason of the user's; that of the scope comes too late then. Does nothing without one. */
-  readonly close: (status: ServiceApi.FinishReason, detail?: string | undefined) => Effect.Effect<void, TinkerError>
+  readonly close: (
+    status: ServiceMessages.FinishReason,
+    detail?: string | undefined
+  ) => Effect.Effect<void, TinkerError>
   /** Sends heartbeats for a session of another process as well, as a client made from a handle does. */
   readonly keepAlive: (sessionId: SessionId) => Effect.Effect<TinkerHttpClient.SessionLife>
   /** Paths of checkpoints that the server has given. */

@@ -2,6 +2,9 @@
  * Reports to the service what goes wrong in a client, in batches, beside the program: no call waits for it, and none fails by
  * it. What is reported holds no key, prompt, sample, header or body.
  */
+import type { SessionId } from "@effect-tinker/protocol/Identifiers"
+import * as TelemetryMessages from "@effect-tinker/protocol/TelemetryMessages"
+import { isRetryable } from "@effect-tinker/protocol/TinkerError"
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -11,14 +14,12 @@ import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { SessionId } from "./Identifiers.js"
 import * as Failure from "./internal/reportedFailure.js"
 import { runtimePlatform } from "./internal/runtimeHeaders.js"
 import { processUuid, uuid } from "./internal/uuid.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as TelemetryApi from "./TelemetryApi.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { isRetryable } from "./TinkerError.js"
 
 /**
  * @since 0.1.0
@@ -38,7 +39,7 @@ export interface Service {
 
   /** Reports an event of yours. The name is one of a few; what is in `data` is sent as it is. */
   readonly log: (name: string, options?: {
-    readonly severity?: TelemetryApi.Severity | undefined
+    readonly severity?: TelemetryMessages.Severity | undefined
     readonly data?: Readonly<Record<string, unknown>> | undefined
   }) => Effect.Effect<void>
 
@@ -64,7 +65,7 @@ export interface Service {
  */
 export interface ExceptionOptions {
   /** Default: that of the kind of error. */
-  readonly severity?: TelemetryApi.Severity | undefined
+  readonly severity?: TelemetryMessages.Severity | undefined
   /** Waits until the report is sent, for two seconds at most, as the program will end of it. Default false. */
   readonly fatal?: boolean | undefined
 }
@@ -115,7 +116,7 @@ interface Entry {
   readonly origin: Origin
   readonly index: number
   readonly at: number
-  readonly content: Content<TelemetryApi.TelemetryEvent>
+  readonly content: Content<TelemetryMessages.TelemetryEvent>
 }
 
 /** The session of events, or none. */
@@ -211,13 +212,13 @@ export const make: Effect.Effect<
   const requestOf = (batch: ReadonlyArray<Entry>) =>
     Effect.map(
       Effect.forEach(batch, ({ at, content, index }) =>
-        Effect.map(uuid, (eventId): TelemetryApi.TelemetryEvent => ({
+        Effect.map(uuid, (eventId): TelemetryMessages.TelemetryEvent => ({
           ...content,
           eventId,
           eventSessionIndex: index,
           timestamp: new Date(at).toISOString()
         }))),
-      (events): TelemetryApi.TelemetrySendRequest => ({
+      (events): TelemetryMessages.TelemetrySendRequest => ({
         events,
         platform,
         sdkVersion: TinkerConfig.protocolVersion,

@@ -2,6 +2,7 @@
  * The whole client as one Layer, which needs nothing but an `HttpClient`. What a runtime may add beside it, such as stored
  * credentials, is used if it is provided along.
  */
+import type { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as Path from "@effect/platform/Path"
@@ -31,7 +32,6 @@ import * as SessionsApi from "./SessionsApi.js"
 import * as TelemetryApi from "./TelemetryApi.js"
 import * as TelemetryReporter from "./TelemetryReporter.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import type { InvalidInputError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 import * as TrainingApi from "./TrainingApi.js"
 import * as TrainingRunsApi from "./TrainingRunsApi.js"

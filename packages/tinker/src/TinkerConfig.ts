@@ -1,6 +1,7 @@
 /**
  * Settings of the client: the only module that reads configuration.
  */
+import { failOnIssues, InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as ConfigErrors from "effect/ConfigError"
@@ -19,7 +20,6 @@ import { configIssues } from "./internal/configIssues.js"
 import type { Query } from "./internal/queryValues.js"
 import { withoutUserInfo } from "./internal/requestLog.js"
 import * as ResponseLimits from "./ResponseLimits.js"
-import { failOnIssues, InvalidInputError } from "./TinkerError.js"
 
 /**
  * What the rest of the package reads: defaults filled in. Printed without what may be secret: keys and commands, values of

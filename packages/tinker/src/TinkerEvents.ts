@@ -2,13 +2,13 @@
  * What a client does, as it does it, for whoever listens: its requests, and what becomes of results that it waits for. Nothing
  * in an event is secret, and none has a prompt or an answer. Without a listener no event is made.
  */
+import type { StatusReason, TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import type { StatusReason, TinkerError } from "./TinkerError.js"
 import type { Traffic } from "./TinkerHttpClient.js"
 
 /**

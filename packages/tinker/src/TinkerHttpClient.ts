@@ -5,6 +5,15 @@
  * Two answers are dealt with here, under the same idempotency key: a refused token is replaced and the request sent once
  * more, and 402 (no credit) is waited out for as long as the server or the option `billingPause` says.
  */
+import { spoken } from "@effect-tinker/protocol/Prose"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
+import {
+  ApiResponseValidationError,
+  ApiStatusError,
+  ApiTimeoutError,
+  reasonOfStatus,
+  SessionClosedError
+} from "@effect-tinker/protocol/TinkerError"
 import type * as Headers from "@effect/platform/Headers"
 import * as PlatformHeaders from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -37,7 +46,6 @@ import { makeHeaders, makeRequest } from "./internal/httpRequest.js"
 import { IsAbroad, manualRedirects, redirectIssue } from "./internal/manualRedirects.js"
 import * as Monotonic from "./internal/monotonic.js"
 import * as PolicyRun from "./internal/policyRun.js"
-import { spoken } from "./internal/prose.js"
 import * as QueryValues from "./internal/queryValues.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
 import { cloudflareId, cloudflareSecret, redirect, travelling, weightsToken } from "./internal/redirects.js"
@@ -54,14 +62,6 @@ import * as RawResponse from "./RawResponse.js"
 import * as RequestExtras from "./RequestExtras.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import type { TinkerError } from "./TinkerError.js"
-import {
-  ApiResponseValidationError,
-  ApiStatusError,
-  ApiTimeoutError,
-  reasonOfStatus,
-  SessionClosedError
-} from "./TinkerError.js"
 import * as TinkerEvents from "./TinkerEvents.js"
 import * as TinkerMetrics from "./TinkerMetrics.js"
 

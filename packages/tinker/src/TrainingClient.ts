@@ -1,24 +1,8 @@
 /**
  * A LoRA model being trained. Its requests run on the server in the order in which they were made here.
  */
-import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Predicate from "effect/Predicate"
-import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
-import * as AdamParams from "./AdamParams.js"
-import * as ApiFuture from "./ApiFuture.js"
-import * as ClientConfig from "./ClientConfig.js"
-import * as CustomLoss from "./CustomLoss.js"
-import * as Datum from "./Datum.js"
-import * as DispatchLimiter from "./DispatchLimiter.js"
-import type { ForwardBackwardOutput } from "./ForwardBackwardOutput.js"
-import * as FuturesApi from "./FuturesApi.js"
-import type { ModelId } from "./Identifiers.js"
-import { isObject, kindOf, named, optionIssues } from "./internal/callOptions.js"
+import * as AdamParams from "@effect-tinker/protocol/AdamParams"
+import { isObject, kindOf, named, optionIssues } from "@effect-tinker/protocol/CallOptions"
 import {
   anyText,
   type Check,
@@ -31,12 +15,41 @@ import {
   optionsOf,
   record,
   secret
-} from "./internal/checkFields.js"
+} from "@effect-tinker/protocol/Checks"
+import * as Datum from "@effect-tinker/protocol/Datum"
+import type { ForwardBackwardOutput } from "@effect-tinker/protocol/ForwardBackwardOutput"
+import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
+import type { ModelId } from "@effect-tinker/protocol/Identifiers"
+import { data } from "@effect-tinker/protocol/InputShape"
+import * as LossFn from "@effect-tinker/protocol/LossFn"
+import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
+import * as OptimizerParams from "@effect-tinker/protocol/OptimizerParams"
+import {
+  ApiResponseValidationError,
+  failOnIssues,
+  isDefinitelyRefused,
+  type TinkerError
+} from "@effect-tinker/protocol/TinkerError"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
+import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
+import * as WeightsMessages from "@effect-tinker/protocol/WeightsMessages"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as ApiFuture from "./ApiFuture.js"
+import * as ClientConfig from "./ClientConfig.js"
+import * as CustomLoss from "./CustomLoss.js"
+import * as DispatchLimiter from "./DispatchLimiter.js"
+import * as FuturesApi from "./FuturesApi.js"
 import { combineOutputs } from "./internal/combineOutputs.js"
 import * as CustomPasses from "./internal/customLoss.js"
 import { decodeValue } from "./internal/decodeJson.js"
 import * as IgnoredOptions from "./internal/ignoredOptions.js"
-import { data } from "./internal/inputShape.js"
 import { withLossSum } from "./internal/lossSum.js"
 import * as Monotonic from "./internal/monotonic.js"
 import { observers } from "./internal/observers.js"
@@ -51,9 +64,7 @@ import * as SaveFields from "./internal/saveOptions.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as TrainingWatch from "./internal/trainingWatch.js"
 import { count } from "./internal/watchedCall.js"
-import * as LossFn from "./LossFn.js"
 import * as ModelsApi from "./ModelsApi.js"
-import * as OptimizerParams from "./OptimizerParams.js"
 import * as RequestSequence from "./RequestSequence.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as SamplingClient from "./SamplingClient.js"
@@ -61,9 +72,7 @@ import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import * as TinkerConfig from "./TinkerConfig.js"
-import { ApiResponseValidationError, failOnIssues, isDefinitelyRefused, type TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
-import * as TinkerPath from "./TinkerPath.js"
 import * as TrainingApi from "./TrainingApi.js"
 import * as UsageMeter from "./UsageMeter.js"
 import * as WaitingPolicy from "./WaitingPolicy.js"
@@ -89,7 +98,7 @@ export interface Service {
   readonly telemetry: TelemetryReporter.Service | undefined
 
   /** What the server said of the model when it was made. */
-  readonly info: ModelsApi.GetInfoResponse
+  readonly info: ModelsMessages.GetInfoResponse
 
   /** The loss and log-probabilities of the data. Changes nothing. */
   readonly forward: (
@@ -117,7 +126,7 @@ export interface Service {
   /** Applies the accumulated gradient with the model's optimizer and clears it. */
   readonly optimStep: (
     params: AdamParams.AdamParams | OptimizerParams.OptimizerParams
-  ) => Effect.Effect<ApiFuture.ApiFuture<TrainingApi.OptimStepResponse>, TinkerError>
+  ) => Effect.Effect<ApiFuture.ApiFuture<TrainingMessages.OptimStepResponse>, TinkerError>
 
   /** Saves weights and optimizer state, from which training can go on. The result is the checkpoint's path. */
   readonly saveState: (
@@ -125,7 +134,7 @@ export interface Service {
       /** Replace a checkpoint of the same name, its metadata included. Default false: then a taken name is a `Conflict`. */
       readonly overwrite?: boolean | undefined
     }
-  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsApi.SaveWeightsResponse>, TinkerError>
+  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsMessages.SaveWeightsResponse>, TinkerError>
 
   /**
    * Loads the weights of a checkpoint into this model. Servers allow that as its first request alone; prefer
@@ -134,18 +143,18 @@ export interface Service {
   readonly loadState: (
     path: string,
     options?: LoadOptions
-  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsApi.LoadWeightsResponse>, TinkerError>
+  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsMessages.LoadWeightsResponse>, TinkerError>
 
   /** As {@link Service.loadState}, with the optimizer's state. */
   readonly loadStateWithOptimizer: (
     path: string,
     options?: LoadOptions
-  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsApi.LoadWeightsResponse>, TinkerError>
+  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsMessages.LoadWeightsResponse>, TinkerError>
 
   /** Saves weights to sample from. The result is the checkpoint's path. */
   readonly saveWeightsForSampler: (
     options: SaveOptions
-  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsApi.SaveWeightsResponse>, TinkerError>
+  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsMessages.SaveWeightsResponse>, TinkerError>
 
   /** Saves weights in a form that can be downloaded and used elsewhere. The result is the checkpoint's path and size. */
   readonly saveWeightsExternal: (
@@ -153,7 +162,7 @@ export interface Service {
       /** Encrypt the files for these age or SSH recipients, ten at most; their names then end in `.age`. */
       readonly ageEncryptionRecipients?: string | ReadonlyArray<string> | undefined
     }
-  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsApi.SaveWeightsExternalResponse>, TinkerError>
+  ) => Effect.Effect<ApiFuture.ApiFuture<WeightsMessages.SaveWeightsExternalResponse>, TinkerError>
 
   /** A client that samples from the weights as they are now. They are kept by no name and end with the session. */
   readonly saveWeightsAndGetSamplingClient: (
@@ -237,7 +246,7 @@ export interface Options {
   readonly modelId: ModelId
   /** In which the model was made. */
   readonly session: SessionManager.Session
-  readonly info: ModelsApi.GetInfoResponse
+  readonly info: ModelsMessages.GetInfoResponse
   /** Number of the next request. Default 1. */
   readonly firstSeqId?: number | undefined
   /** What is known of the base model, for checks before anything is sent. */
@@ -452,11 +461,11 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
     /** A request that is not split, and whose result is JSON. */
     const single = <A, I>(request: {
       readonly operation: string
-      readonly requestType: FuturesApi.RequestType
+      readonly requestType: FuturesMessages.RequestType
       readonly submit: (
         seqId: number,
         options: TinkerHttpClient.CallOptions
-      ) => Effect.Effect<ModelsApi.UntypedFuture, TinkerError>
+      ) => Effect.Effect<ModelsMessages.UntypedFuture, TinkerError>
       readonly result: Schema.Schema<A, I>
       /** The checkpoint that it makes: a save whose answer was lost finds its own name taken when it is sent again. */
       readonly saves?: Pick<TinkerPath.TinkerPath, "checkpointType" | "name"> | undefined
@@ -555,13 +564,13 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                 weightsAccessToken: call.weightsAccessToken && Redacted.value(call.weightsAccessToken),
                 type: "load_weights"
               }, options),
-            result: WeightsApi.LoadWeightsResponse
+            result: WeightsMessages.LoadWeightsResponse
           })
       )
 
     const saveForSampler = <A, I>(
       name: string,
-      target: Partial<WeightsApi.SaveWeightsForSamplerRequest>,
+      target: Partial<WeightsMessages.SaveWeightsForSamplerRequest>,
       result: Schema.Schema<A, I>,
       saves?: Pick<TinkerPath.TinkerPath, "checkpointType" | "name">
     ) =>
@@ -625,7 +634,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             tellIgnored(stepName, "step", params),
             Effect.suspend(() => hasGradient ? Effect.void : warnOfFutileStep)
           ),
-          result: TrainingApi.OptimStepResponse,
+          result: TrainingMessages.OptimStepResponse,
           resent: resending
         })),
       saveState: checked(
@@ -646,7 +655,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                 userMetadata: call.userMetadata,
                 type: "save_weights"
               }, options),
-            result: WeightsApi.SaveWeightsResponse,
+            result: WeightsMessages.SaveWeightsResponse,
             saves: { checkpointType: "training", name: call.name }
           })
       ),
@@ -659,7 +668,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
           saveForSampler(
             "TrainingClient.saveWeightsForSampler",
             { path: call.name, ttlSeconds: SaveFields.ttlSeconds(call), userMetadata: call.userMetadata },
-            WeightsApi.SaveWeightsResponse,
+            WeightsMessages.SaveWeightsResponse,
             { checkpointType: "sampler", name: call.name }
           )
       ),
@@ -680,7 +689,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                 ageEncryptionRecipients: typeof recipients === "string" ? [recipients] : recipients,
                 type: "save_weights_external"
               }, options),
-            result: WeightsApi.SaveWeightsExternalResponse,
+            result: WeightsMessages.SaveWeightsExternalResponse,
             saves: { checkpointType: "external", name: call.name }
           })
         }
@@ -693,7 +702,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
             const name = "TrainingClient.saveWeightsAndGetSamplingClient"
             const save = Effect.flatMap(session.nextSamplingSessionSeqId, (samplingSessionSeqId) =>
               ApiFuture.flatten(
-                saveForSampler(name, { samplingSessionSeqId, kind }, WeightsApi.SaveWeightsForSamplerResponse)
+                saveForSampler(name, { samplingSessionSeqId, kind }, WeightsMessages.SaveWeightsForSamplerResponse)
               ))
             // It has no name that could be taken, so the conflict is with its own first attempt.
             const { samplingSessionId } = yield* Effect.retry(save, { while: isConflict, times: 2 })

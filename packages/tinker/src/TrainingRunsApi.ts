@@ -1,18 +1,16 @@
 /**
  * Endpoints of training runs.
  */
+import type { AccessScope } from "@effect-tinker/protocol/AccessScope"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
+import { TrainingRun } from "@effect-tinker/protocol/TrainingRun"
+import { TrainingRunsResponse } from "@effect-tinker/protocol/TrainingRunsMessages"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
-import type { AccessScope } from "./AccessScope.js"
-import { Cursor } from "./Cursor.js"
 import { ofCollection } from "./internal/endpoint.js"
 import { withQuery } from "./internal/query.js"
-import { field } from "./internal/wireField.js"
-import type { TinkerError } from "./TinkerError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
-import { TrainingRun } from "./TrainingRun.js"
 
 /**
  * @since 0.1.0
@@ -37,21 +35,6 @@ export interface Service {
     accessScope: AccessScope
   ) => Effect.Effect<TrainingRun, TinkerError>
 }
-
-/**
- * @since 0.1.0
- * @category schemas
- */
-export const TrainingRunsResponse = Schema.Struct({
-  trainingRuns: field(Schema.Array(TrainingRun), "training_runs"),
-  cursor: Cursor
-})
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type TrainingRunsResponse = typeof TrainingRunsResponse.Type
 
 /**
  * @since 0.1.0

@@ -4,12 +4,17 @@
  * Tokens count when their request has succeeded, once, however often it was sent. A budget reserves the most that a call may
  * use before it is sent, and refuses it when that does not fit; so calls at the same time never exceed it together.
  */
+import {
+  BudgetExceededError,
+  failOnIssues,
+  type InvalidInputError,
+  type Issue
+} from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Stream from "effect/Stream"
 import * as StateCell from "./internal/stateCell.js"
-import { BudgetExceededError, failOnIssues, type InvalidInputError, type Issue } from "./TinkerError.js"
 import type { TokenKind } from "./TinkerMetrics.js"
 
 /**

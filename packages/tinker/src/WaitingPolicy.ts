@@ -2,11 +2,11 @@
  * How long a call may take, from its beginning to its result. By default for ever, with a state `stuck` and a warning after ten
  * minutes in which the server reported no progress.
  */
+import { ApiTimeoutError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import { ApiTimeoutError, type TinkerError } from "./TinkerError.js"
 
 /**
  * @since 0.1.0

@@ -1,7 +1,7 @@
 import { Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
-import { ApiFuture, RetryPolicy, ServiceClient, TrainingApi } from "effect-tinker"
+import { ApiFuture, RetryPolicy, ServiceClient, TrainingMessages } from "effect-tinker"
 import type { TinkerConfig, TrainingClient } from "effect-tinker"
 import { adam, datum } from "./fixture.js"
 import { simulated } from "./simulated.js"
@@ -19,7 +19,7 @@ const refusal = (status: number, detail: string) => json({ detail }, status)
 
 /** The number of a training request, whatever its form. */
 const numberOf = ({ body, bytes }: Seen): number =>
-  body.seq_id === undefined ? TrainingApi.decodeForwardBackwardRequest(bytes).seqId : Number(body.seq_id)
+  body.seq_id === undefined ? TrainingMessages.decodeForwardBackwardRequest(bytes).seqId : Number(body.seq_id)
 
 /** A server of one model, which notes the requests that it takes: each number once, whatever is asked under it. */
 const server = (

@@ -5,7 +5,7 @@ import { ConfigProvider, Effect, Fiber, Layer, Logger, Redacted, TestClock } fro
 import {
   ApiFuture,
   ModelInput,
-  ModelsApi,
+  ModelsMessages,
   RetryPolicy,
   ServiceApi,
   ServiceClient,
@@ -185,7 +185,7 @@ it.effect("what a model is may be told in part: AdamW unless said otherwise, unk
         Effect.provide(layer)
       )
     const little = yield* ask(info({ model_id: "S:train:0", model_data: {} }))
-    assert.deepStrictEqual(little.optimizerConfig, ModelsApi.adamw)
+    assert.deepStrictEqual(little.optimizerConfig, ModelsMessages.adamw)
     assert.isUndefined(little.modelData.modelName)
     const optimizer = { type: "later", version: 3 }
     const much = yield* ask(info({

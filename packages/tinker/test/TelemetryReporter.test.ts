@@ -8,7 +8,7 @@ import {
   RetryPolicy,
   SamplingParams,
   ServiceClient,
-  TelemetryApi,
+  TelemetryMessages,
   TelemetryReporter
 } from "effect-tinker"
 import type { TinkerConfig } from "effect-tinker"
@@ -25,7 +25,7 @@ const reporting = (
   options: TinkerConfig.Options = {}
 ) => {
   const server = stub({ telemetry: () => accepted, ...handlers }, { telemetry: true, ...options })
-  const decode = Schema.decodeUnknownSync(TelemetryApi.TelemetrySendRequest)
+  const decode = Schema.decodeUnknownSync(TelemetryMessages.TelemetrySendRequest)
   const batches = () => server.to("telemetry").map(({ body }) => decode(body))
   return { ...server, batches, events: () => batches().flatMap(({ events }) => events) }
 }

@@ -1,7 +1,7 @@
 import { CheckpointStore, Dialect, Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Effect, Either, Logger, LogLevel, Redacted, Schema } from "effect"
-import { ApiFuture, ModelInput, SamplingParams, ServiceClient, TinkerPath, WeightsApi } from "effect-tinker"
+import { ApiFuture, ModelInput, SamplingParams, ServiceClient, TinkerPath, WeightsMessages } from "effect-tinker"
 import type { TinkerError, TrainingClient } from "effect-tinker"
 import { adam, datum } from "./fixture.js"
 import type * as Observed from "./observed.js"
@@ -323,15 +323,15 @@ it.effect("makes a model of a checkpoint in three steps where one is refused, an
 it("reads the answer to each kind of save and load, and refuses one that lacks what it must have", () => {
   const reads = <A, I>(schema: Schema.Schema<A, I>, value: unknown) =>
     Either.isRight(Schema.decodeUnknownEither(schema)(value))
-  assert.isTrue(reads(WeightsApi.SaveWeightsResponse, { path: "tinker://r/weights/n", type: "save_weights" }))
-  assert.isFalse(reads(WeightsApi.SaveWeightsResponse, { type: "save_weights" }))
-  assert.isTrue(reads(WeightsApi.SaveWeightsForSamplerResponse, { path: null, sampling_session_id: "s" }))
-  assert.isTrue(reads(WeightsApi.SaveWeightsForSamplerResponse, { path: "tinker://r/sampler_weights/n" }))
-  assert.isFalse(reads(WeightsApi.SaveWeightsForSamplerResponse, { path: null, sampling_session_id: null }))
+  assert.isTrue(reads(WeightsMessages.SaveWeightsResponse, { path: "tinker://r/weights/n", type: "save_weights" }))
+  assert.isFalse(reads(WeightsMessages.SaveWeightsResponse, { type: "save_weights" }))
+  assert.isTrue(reads(WeightsMessages.SaveWeightsForSamplerResponse, { path: null, sampling_session_id: "s" }))
+  assert.isTrue(reads(WeightsMessages.SaveWeightsForSamplerResponse, { path: "tinker://r/sampler_weights/n" }))
+  assert.isFalse(reads(WeightsMessages.SaveWeightsForSamplerResponse, { path: null, sampling_session_id: null }))
   assert.isTrue(
-    reads(WeightsApi.SaveWeightsExternalResponse, { path: "tinker://r/external_weights/n", size_bytes: null })
+    reads(WeightsMessages.SaveWeightsExternalResponse, { path: "tinker://r/external_weights/n", size_bytes: null })
   )
-  assert.isFalse(reads(WeightsApi.SaveWeightsExternalResponse, { size_bytes: 7 }))
-  assert.isTrue(reads(WeightsApi.LoadWeightsResponse, { type: "load_weights" }))
-  assert.isFalse(reads(WeightsApi.LoadWeightsResponse, { path: 7 }))
+  assert.isFalse(reads(WeightsMessages.SaveWeightsExternalResponse, { size_bytes: 7 }))
+  assert.isTrue(reads(WeightsMessages.LoadWeightsResponse, { type: "load_weights" }))
+  assert.isFalse(reads(WeightsMessages.LoadWeightsResponse, { path: 7 }))
 })

@@ -20,6 +20,7 @@ import {
   TinkerConfig,
   TinkerHttpClient,
   TrainingApi,
+  TrainingMessages,
   WeightsApi
 } from "effect-tinker"
 
@@ -161,6 +162,6 @@ const watchedEngine = (observed: Observed, options: BigramEngine.Options | undef
 const bodyOf = ({ body, headers }: HttpClientRequest.HttpClientRequest): Readonly<Record<string, unknown>> => {
   if (body._tag !== "Uint8Array") return {}
   return headers["content-type"]?.includes("protobuf")
-    ? { ...TrainingApi.decodeForwardBackwardRequest(body.body) }
+    ? { ...TrainingMessages.decodeForwardBackwardRequest(body.body) }
     : JSON.parse(new TextDecoder().decode(body.body))
 }

@@ -1,7 +1,7 @@
 import { HttpClient, HttpClientError, HttpClientResponse } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"
 import { Effect, Layer, Stream } from "effect"
-import { SamplingApi, Tinker } from "effect-tinker"
+import { SamplingMessages, Tinker } from "effect-tinker"
 import type { SampleResponse, TinkerConfig } from "effect-tinker"
 
 /** A request as a stub sees it. */
@@ -102,7 +102,7 @@ export const json = (value: unknown, status = 200, headers: Record<string, strin
 export const protobuf = (response: SampleResponse.SampleResponse): Answer => ({
   status: 200,
   headers: { "content-type": "application/x-protobuf" },
-  body: SamplingApi.encodeSampleResponse(response)
+  body: SamplingMessages.encodeSampleResponse(response)
 })
 
 export const answer = (

@@ -1,5 +1,5 @@
-import type { Datum } from "effect-tinker/Datum"
-import type { ForwardBackwardOutput } from "effect-tinker/ForwardBackwardOutput"
+import type { Datum } from "@effect-tinker/protocol/Datum"
+import type { ForwardBackwardOutput } from "@effect-tinker/protocol/ForwardBackwardOutput"
 
 export interface Nll {
   /** Nats; a mean by weight, NaN without any. */

@@ -1,5 +1,5 @@
-import type { Datum } from "../Datum.js"
-import { byteLength } from "../Datum.js"
+import type { Datum } from "@effect-tinker/protocol/Datum"
+import { byteLength } from "@effect-tinker/protocol/Datum"
 
 /**
  * Splits data into requests, in order: a chunk is closed before a datum that would bring it over either limit. A datum

@@ -1,4 +1,4 @@
-import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
+import type { ForwardBackwardOutput } from "@effect-tinker/protocol/ForwardBackwardOutput"
 
 /**
  * The output of a call from those of its chunks. The part of a metric's name after its last colon says how its values are

@@ -1,9 +1,9 @@
+import type { Issue } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type { Options } from "../TinkerConfig.js"
-import type { Issue } from "../TinkerError.js"
 import { withoutUserInfo } from "./requestLog.js"
 
 /** Everything that cannot be right in options, without what may be secret. `baseUrl`: the one that they lead to. */

@@ -2,12 +2,12 @@
  * The two passes of a loss that is computed here: the first asks for log-probabilities, the second sends back the
  * gradient of the loss as weights of cross entropy, whose own gradient for a log-probability is minus its weight.
  */
+import type { Datum } from "@effect-tinker/protocol/Datum"
+import type { ForwardBackwardOutput } from "@effect-tinker/protocol/ForwardBackwardOutput"
+import * as TensorData from "@effect-tinker/protocol/TensorData"
+import { ApiResponseValidationError, InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import type { CustomLoss, Result } from "../CustomLoss.js"
-import type { Datum } from "../Datum.js"
-import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
-import * as TensorData from "../TensorData.js"
-import { ApiResponseValidationError, InvalidInputError } from "../TinkerError.js"
 
 /** Inputs of the loss itself stay here. */
 export const sentData = (data: ReadonlyArray<Datum>): ReadonlyArray<Datum> =>

@@ -2,6 +2,14 @@
  * One file from a signed address to a place on this machine. A connection that breaks is followed by another, which goes
  * on where it broke; what another connection gives must belong to the same file.
  */
+import {
+  ApiConnectionError,
+  ApiStatusError,
+  ApiTimeoutError,
+  isRetryable,
+  reasonOfStatus,
+  type TinkerError
+} from "@effect-tinker/protocol/TinkerError"
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -18,14 +26,6 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { DownloadError } from "../DownloadError.js"
 import * as RetryPolicy from "../RetryPolicy.js"
-import {
-  ApiConnectionError,
-  ApiStatusError,
-  ApiTimeoutError,
-  isRetryable,
-  reasonOfStatus,
-  type TinkerError
-} from "../TinkerError.js"
 import { CurrentTraffic, TakesLentParts } from "../TinkerHttpClient.js"
 import * as Digests from "./digests.js"
 import type { DownloadParts, Part } from "./downloadParts.js"

@@ -1,6 +1,6 @@
+import { ApiStatusError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { ApiStatusError, type TinkerError } from "../TinkerError.js"
 import * as TinkerHttpClient from "../TinkerHttpClient.js"
 
 /**

@@ -1,9 +1,14 @@
+import type { SessionTraceExportPollResponse } from "@effect-tinker/protocol/SessionsMessages"
+import {
+  ApiResponseValidationError,
+  ApiTimeoutError,
+  RequestFailedError,
+  type TinkerError
+} from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as RetryPolicy from "../RetryPolicy.js"
-import type { SessionTraceExportPollResponse } from "../SessionsApi.js"
-import { ApiResponseValidationError, ApiTimeoutError, RequestFailedError, type TinkerError } from "../TinkerError.js"
 import * as WaitingPolicy from "../WaitingPolicy.js"
 import * as PolicyRun from "./policyRun.js"
 

@@ -1,7 +1,7 @@
+import { isUserError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import type { Submitted } from "../ApiFuture.js"
 import type * as FuturesApi from "../FuturesApi.js"
-import { isUserError, type TinkerError } from "../TinkerError.js"
 import type { FutureFailureKind } from "../TinkerEvents.js"
 import type { Observers } from "./observers.js"
 

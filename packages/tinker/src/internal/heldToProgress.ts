@@ -1,6 +1,6 @@
+import { ApiTimeoutError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { ApiTimeoutError, type TinkerError } from "../TinkerError.js"
 import * as WaitingPolicy from "../WaitingPolicy.js"
 import * as Monotonic from "./monotonic.js"
 import { patienceFor, type Progress, shortestPatience, stuckAt } from "./progress.js"

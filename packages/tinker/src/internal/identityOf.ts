@@ -1,10 +1,10 @@
+import { InvalidInputError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as ClientConfig from "../ClientConfig.js"
 import type * as Credentials from "../Credentials.js"
 import type { Identity } from "../RestClient.js"
-import { InvalidInputError, type TinkerError } from "../TinkerError.js"
 import { readPayload } from "./jwt.js"
 
 type Claims = Readonly<Record<string, unknown>>

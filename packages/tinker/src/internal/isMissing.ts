@@ -1,4 +1,4 @@
-import type { TinkerError } from "../TinkerError.js"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 
 /** Whether the server has no such endpoint: some lack settings, descriptions of models and samplers, and more. */
 export const isMissing = (error: TinkerError): boolean =>

@@ -1,6 +1,6 @@
-import type { Datum } from "../Datum.js"
-import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
-import type { LossFn } from "../LossFn.js"
+import type { Datum } from "@effect-tinker/protocol/Datum"
+import type { ForwardBackwardOutput } from "@effect-tinker/protocol/ForwardBackwardOutput"
+import type { LossFn } from "@effect-tinker/protocol/LossFn"
 
 /**
  * The output with the metric `loss:sum` of cross entropy where the server sent none: minus the sum of weight times log-probability

@@ -1,5 +1,5 @@
 /** What a refusal says of the number under which a training request was sent. Servers word it as they like. */
-import type { TinkerError } from "../TinkerError.js"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 
 /** Whether the service says that another request has the number. */
 export const isNumberTaken = (error: TinkerError): boolean =>

@@ -1,3 +1,5 @@
+import { argumentIssues, type Fields } from "@effect-tinker/protocol/Checks"
+import { invalidInput, type Issue, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
@@ -6,10 +8,8 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as TelemetryReporter from "../TelemetryReporter.js"
-import { invalidInput, type Issue, type TinkerError } from "../TinkerError.js"
 import * as TinkerHttpClient from "../TinkerHttpClient.js"
 import * as WaitingPolicy from "../WaitingPolicy.js"
-import { argumentIssues, type Fields } from "./checkFields.js"
 import { heldToProgress } from "./heldToProgress.js"
 
 /** The tracer of programs that have none of their own; nobody sees its spans, and making them costs. */

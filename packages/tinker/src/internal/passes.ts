@@ -1,19 +1,20 @@
 /** How data become training requests: split, encoded once, within the budget of bytes, and submitted in their turn. */
+import * as Datum from "@effect-tinker/protocol/Datum"
+import type { ForwardBackwardOutput } from "@effect-tinker/protocol/ForwardBackwardOutput"
+import type { ModelId } from "@effect-tinker/protocol/Identifiers"
+import * as LossFn from "@effect-tinker/protocol/LossFn"
+import * as ModelInput from "@effect-tinker/protocol/ModelInput"
+import type { UntypedFuture } from "@effect-tinker/protocol/ModelsMessages"
+import type { ClientConfigResponse } from "@effect-tinker/protocol/ServiceMessages"
+import * as TensorData from "@effect-tinker/protocol/TensorData"
+import { ApiStatusError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as ApiFuture from "../ApiFuture.js"
-import * as Datum from "../Datum.js"
 import type * as DispatchLimiter from "../DispatchLimiter.js"
-import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
-import type { ModelId } from "../Identifiers.js"
-import * as LossFn from "../LossFn.js"
-import * as ModelInput from "../ModelInput.js"
-import type { UntypedFuture } from "../ModelsApi.js"
 import type * as RequestSequence from "../RequestSequence.js"
-import type { ClientConfigResponse } from "../ServiceApi.js"
 import type { Session } from "../SessionManager.js"
-import * as TensorData from "../TensorData.js"
-import { ApiStatusError, type TinkerError } from "../TinkerError.js"
 import type * as TinkerHttpClient from "../TinkerHttpClient.js"
 import * as TrainingApi from "../TrainingApi.js"
 import { type Track, untraced } from "./callTrace.js"
@@ -76,8 +77,8 @@ export const make = (options: {
           track.enter("submit", { seqId })
           onSend?.()
           const head = { modelId, seqId, forwardOnly }
-          const bytes = TrainingApi.encodeForwardBackwardData({ data, lossFn, lossFnConfig }).withHead(head)
-          const json = () => TrainingApi.encodeForwardBackwardJson({ ...head, data, lossFn, lossFnConfig })
+          const bytes = TrainingMessages.encodeForwardBackwardData({ data, lossFn, lossFnConfig }).withHead(head)
+          const json = () => TrainingMessages.encodeForwardBackwardJson({ ...head, data, lossFn, lossFnConfig })
           return Effect.flatMap(
             compressed(bytes),
             (protobuf) =>
@@ -139,8 +140,8 @@ const nothing: Datum.Datum = {
 }
 
 const decode: ApiFuture.Decoder<ForwardBackwardOutput> = {
-  protobuf: TrainingApi.decodeForwardBackwardOutput,
-  json: (value) => Effect.succeed(TrainingApi.decodeForwardBackwardOutputJson(value))
+  protobuf: TrainingMessages.decodeForwardBackwardOutput,
+  json: (value) => Effect.succeed(TrainingMessages.decodeForwardBackwardOutputJson(value))
 }
 
 /** The gradients of the parts that were accepted are in the model, which the caller must know. */

@@ -1,8 +1,8 @@
+import * as CheckpointRef from "@effect-tinker/protocol/CheckpointRef"
+import { type Check, none } from "@effect-tinker/protocol/Checks"
+import type { InvalidInputError, Issue } from "@effect-tinker/protocol/TinkerError"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Either from "effect/Either"
-import * as CheckpointRef from "../CheckpointRef.js"
-import type { InvalidInputError, Issue } from "../TinkerError.js"
-import * as TinkerPath from "../TinkerPath.js"
-import { type Check, none } from "./checkFields.js"
 
 const issuesOf = <A>(
   read: Either.Either<A, InvalidInputError>,

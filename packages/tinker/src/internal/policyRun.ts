@@ -1,9 +1,9 @@
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleIntervals from "effect/ScheduleIntervals"
-import type { TinkerError } from "../TinkerError.js"
 import * as Monotonic from "./monotonic.js"
 
 /** A policy, followed from the first failure on. */

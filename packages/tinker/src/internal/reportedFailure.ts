@@ -1,8 +1,8 @@
+import type * as TelemetryMessages from "@effect-tinker/protocol/TelemetryMessages"
+import { isTinkerError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import type * as TelemetryApi from "../TelemetryApi.js"
-import { isTinkerError, type TinkerError } from "../TinkerError.js"
 
 /** The error of a failure, unless it is an interruption. */
 export const errorIn = (cause: Cause.Cause<unknown>): { readonly error: unknown } | undefined => {
@@ -17,15 +17,15 @@ export const isOwnEnd = (error: unknown): boolean =>
   isTinkerError(error) && error._tag === "SessionClosedError" && error.reason === "closed"
 
 type Content =
-  | Omit<typeof TelemetryApi.GenericEvent.Type, "eventId" | "eventSessionIndex" | "timestamp">
-  | Omit<typeof TelemetryApi.UnhandledExceptionEvent.Type, "eventId" | "eventSessionIndex" | "timestamp">
+  | Omit<typeof TelemetryMessages.GenericEvent.Type, "eventId" | "eventSessionIndex" | "timestamp">
+  | Omit<typeof TelemetryMessages.UnhandledExceptionEvent.Type, "eventId" | "eventSessionIndex" | "timestamp">
 
 /**
  * A mistake of the caller, found anywhere in the chain of causes, is a generic event; anything else an exception. Messages
  * of errors that are not the SDK's may hold what the user gave them, so they are told only on the user's own word.
  */
 export const eventOf = (error: unknown, options: {
-  readonly severity?: TelemetryApi.Severity | undefined
+  readonly severity?: TelemetryMessages.Severity | undefined
   readonly operation?: string | undefined
   readonly tellsMessage: boolean
 }): Content => {

@@ -1,7 +1,7 @@
+import { reasonOfStatus, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
-import { reasonOfStatus, type TinkerError } from "../TinkerError.js"
 import type * as TinkerEvents from "../TinkerEvents.js"
 import type * as TinkerHttpClient from "../TinkerHttpClient.js"
 import type * as TinkerMetrics from "../TinkerMetrics.js"

@@ -1,6 +1,6 @@
+import { isDefinitelyRefused, OutcomeUnknownError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as RetryPolicy from "../RetryPolicy.js"
-import { isDefinitelyRefused, OutcomeUnknownError, type TinkerError } from "../TinkerError.js"
 import type * as TinkerHttpClient from "../TinkerHttpClient.js"
 
 /** Sends a training request, and sends it again where the server knows it again by its number. */

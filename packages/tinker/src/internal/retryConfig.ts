@@ -1,5 +1,5 @@
+import { type Check, flag, must, object, optional, orNull, wholeFrom } from "@effect-tinker/protocol/Checks"
 import type { RetryConfig } from "../SamplingClient.js"
-import { type Check, flag, must, object, optional, orNull, wholeFrom } from "./checkFields.js"
 
 const millis = (least: number): Check =>
   must((value) => typeof value === "number" && value >= least, `a number of milliseconds, ${least} or more`)

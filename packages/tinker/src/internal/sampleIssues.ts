@@ -1,10 +1,10 @@
-import * as ModelInputs from "../ModelInput.js"
+import { isObject, kindOf } from "@effect-tinker/protocol/CallOptions"
+import { type Check, checkFields, flag, none, optional, optionsOf, wholeFrom } from "@effect-tinker/protocol/Checks"
+import { modelInput, tensor } from "@effect-tinker/protocol/InputShape"
+import * as ModelInputs from "@effect-tinker/protocol/ModelInput"
+import * as SamplingParams from "@effect-tinker/protocol/SamplingParams"
+import type { Issue } from "@effect-tinker/protocol/TinkerError"
 import type { SampleOptions } from "../SamplingClient.js"
-import * as SamplingParams from "../SamplingParams.js"
-import type { Issue } from "../TinkerError.js"
-import { isObject, kindOf } from "./callOptions.js"
-import { type Check, checkFields, flag, none, optional, optionsOf, wholeFrom } from "./checkFields.js"
-import { modelInput, tensor } from "./inputShape.js"
 
 /** Everything that keeps a sample from being asked for. */
 export const sampleIssues = (call: SampleOptions, maxContextLength: number | undefined): ReadonlyArray<Issue> => {

@@ -1,10 +1,10 @@
+import { isTinkerError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
-import { isTinkerError, type TinkerError } from "../TinkerError.js"
 
 /** How the samples of one client get on, told at debug level while there are some. */
 export interface SampleProgress {

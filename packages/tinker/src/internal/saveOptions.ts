@@ -1,10 +1,10 @@
 /** What a save may be given, and what keeps it from being sent. */
+import { kindOf } from "@effect-tinker/protocol/CallOptions"
+import { type Check, none } from "@effect-tinker/protocol/Checks"
+import { spoken } from "@effect-tinker/protocol/Prose"
+import type { Issue } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
-import type { Issue } from "../TinkerError.js"
-import { kindOf } from "./callOptions.js"
-import { type Check, none } from "./checkFields.js"
-import { spoken } from "./prose.js"
 
 /** Of a time to live that {@link ttl} has let pass. */
 export const ttlSeconds = (call: { readonly ttl?: Duration.DurationInput | undefined }): number | undefined =>

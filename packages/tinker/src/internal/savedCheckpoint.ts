@@ -1,9 +1,9 @@
 /** Finds a checkpoint whose save was done although its answer was lost. */
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
+import type { CheckpointEntry } from "@effect-tinker/protocol/WeightsMessages"
 import * as Effect from "effect/Effect"
 import * as RetryPolicy from "../RetryPolicy.js"
-import type { TinkerError } from "../TinkerError.js"
-import * as TinkerPath from "../TinkerPath.js"
-import type { CheckpointEntry } from "../WeightsApi.js"
 import * as PolicyRun from "./policyRun.js"
 
 /**

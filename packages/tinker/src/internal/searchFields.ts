@@ -1,7 +1,18 @@
+import { isObject } from "@effect-tinker/protocol/CallOptions"
+import {
+  anyText,
+  type Check,
+  id,
+  isText,
+  json,
+  must,
+  optional,
+  record,
+  text,
+  wholeWithin
+} from "@effect-tinker/protocol/Checks"
+import type { SessionSearchRequest } from "@effect-tinker/protocol/SessionsMessages"
 import * as Predicate from "effect/Predicate"
-import type { SessionSearchRequest } from "../SessionsApi.js"
-import { isObject } from "./callOptions.js"
-import { anyText, type Check, id, isText, json, must, optional, record, text, wholeWithin } from "./checkFields.js"
 
 const listOf = (fits: (value: unknown) => boolean, most: number) => (value: unknown): boolean =>
   Array.isArray(value) && value.length > 0 && value.length <= most && value.every(fits)

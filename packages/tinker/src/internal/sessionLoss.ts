@@ -1,4 +1,4 @@
-import type { SessionClosedError, TinkerError } from "../TinkerError.js"
+import type { SessionClosedError, TinkerError } from "@effect-tinker/protocol/TinkerError"
 
 /**
  * Why the session is over, when an error is the service's word that it does not know it or has ended it. A sampling session that

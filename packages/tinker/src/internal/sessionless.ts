@@ -1,11 +1,11 @@
 /** Calls of clients that need no session: the server's settings, which may ask for a token, and then the request. */
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as ClientConfig from "../ClientConfig.js"
 import * as RetryPolicy from "../RetryPolicy.js"
-import type { TinkerError } from "../TinkerError.js"
 import { operations } from "./operation.js"
 
 interface Call {

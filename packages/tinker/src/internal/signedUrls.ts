@@ -1,10 +1,10 @@
+import { ApiResponseValidationError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { DownloadError } from "../DownloadError.js"
-import { ApiResponseValidationError, type TinkerError } from "../TinkerError.js"
 
 /** Addresses of files as the server signed them at one time. */
 export interface Signed {

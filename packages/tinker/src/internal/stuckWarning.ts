@@ -1,5 +1,5 @@
+import { spoken } from "@effect-tinker/protocol/Prose"
 import * as Duration from "effect/Duration"
-import { spoken } from "./prose.js"
 
 /** What is logged of a request that is waited for although it makes no progress. */
 export const stuckWarning = (request: {

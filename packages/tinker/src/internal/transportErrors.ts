@@ -1,7 +1,12 @@
 /** What went wrong on the way, as errors that say what to do. */
+import {
+  ApiConnectionError,
+  ApiResponseValidationError,
+  InvalidInputError,
+  type TinkerError
+} from "@effect-tinker/protocol/TinkerError"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import { RefusedAnswer } from "../ResponseLimits.js"
-import { ApiConnectionError, ApiResponseValidationError, InvalidInputError, type TinkerError } from "../TinkerError.js"
 
 export const asTinkerError = (
   operation: string,

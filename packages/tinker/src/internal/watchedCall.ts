@@ -1,10 +1,15 @@
+import {
+  type BudgetExceededError,
+  isDefinitelyRefused,
+  isTinkerError,
+  type TinkerError
+} from "@effect-tinker/protocol/TinkerError"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import { type BudgetExceededError, isDefinitelyRefused, isTinkerError, type TinkerError } from "../TinkerError.js"
 import type { TinkerMetrics } from "../TinkerMetrics.js"
 import * as UsageMeter from "../UsageMeter.js"
 import * as CallTrace from "./callTrace.js"

@@ -1,6 +1,6 @@
 /** Requests and answers as dialects see them. */
+import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as TrainingApi from "effect-tinker/TrainingApi"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Dialect from "../../Dialect.js"
@@ -77,7 +77,7 @@ const readJson = (body: Uint8Array): unknown => {
 
 const readPass = (body: Uint8Array): unknown => {
   try {
-    const { forwardOnly, modelId, seqId } = TrainingApi.decodeForwardBackwardRequest(body)
+    const { forwardOnly, modelId, seqId } = TrainingMessages.decodeForwardBackwardRequest(body)
     return { model_id: modelId, seq_id: seqId, forward_only: forwardOnly }
   } catch {
     return undefined

@@ -1,6 +1,6 @@
 /** Requests as bytes and JSON, answers as JSON or protobuf. */
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

@@ -1,19 +1,19 @@
 /** The routes of the protocol: where they are, who may use them, and what goes in and out as JSON. */
+import * as ApiKeyMessages from "@effect-tinker/protocol/ApiKeyMessages"
+import * as AuditMessages from "@effect-tinker/protocol/AuditMessages"
+import * as BillingMessages from "@effect-tinker/protocol/BillingMessages"
+import * as CheckpointsMessages from "@effect-tinker/protocol/CheckpointsMessages"
+import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
+import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
+import * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
+import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
+import * as SessionsMessages from "@effect-tinker/protocol/SessionsMessages"
+import * as TelemetryMessages from "@effect-tinker/protocol/TelemetryMessages"
+import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
+import { TrainingRun } from "@effect-tinker/protocol/TrainingRun"
+import * as TrainingRunsMessages from "@effect-tinker/protocol/TrainingRunsMessages"
+import * as WeightsMessages from "@effect-tinker/protocol/WeightsMessages"
 import type { HttpMethod } from "@effect/platform/HttpMethod"
-import * as ApiKeyApi from "effect-tinker/ApiKeyApi"
-import * as AuditApi from "effect-tinker/AuditApi"
-import * as BillingApi from "effect-tinker/BillingApi"
-import * as CheckpointsApi from "effect-tinker/CheckpointsApi"
-import * as FuturesApi from "effect-tinker/FuturesApi"
-import * as ModelsApi from "effect-tinker/ModelsApi"
-import * as SamplingApi from "effect-tinker/SamplingApi"
-import * as ServiceApi from "effect-tinker/ServiceApi"
-import * as SessionsApi from "effect-tinker/SessionsApi"
-import * as TelemetryApi from "effect-tinker/TelemetryApi"
-import * as TrainingApi from "effect-tinker/TrainingApi"
-import { TrainingRun } from "effect-tinker/TrainingRun"
-import * as TrainingRunsApi from "effect-tinker/TrainingRunsApi"
-import * as WeightsApi from "effect-tinker/WeightsApi"
 import * as Schema from "effect/Schema"
 import * as AccountRoutes from "../resources/accountRoutes.js"
 import * as CheckpointRoutes from "../resources/checkpointRoutes.js"
@@ -51,7 +51,7 @@ const Status = Schema.Struct({ status: Schema.String })
 
 /** Numbers that JavaScript cannot hold are read as they are written. */
 const SampleRequest = Schema.Struct({
-  ...SamplingApi.SampleRequest.fields,
+  ...SamplingMessages.SampleRequest.fields,
   seqId: Schema.NonNegativeInt.pipe(Schema.propertySignature, Schema.fromKey("seq_id"))
 })
 
@@ -72,22 +72,22 @@ export const routes = {
     path: "/client/config",
     summary: "Settings for a client",
     access: "key",
-    body: ServiceApi.ClientConfigRequest,
-    answer: ServiceApi.ClientConfigResponse
+    body: ServiceMessages.ClientConfigRequest,
+    answer: ServiceMessages.ClientConfigResponse
   },
   exchange: {
     method: "POST",
     path: "/auth/token",
     summary: "Exchanges a key for a token",
     access: "key",
-    answer: ServiceApi.AuthTokenResponse
+    answer: ServiceMessages.AuthTokenResponse
   },
   describeKey: {
     method: "GET",
     path: "/auth/apikey/me",
     summary: "Tells about the key",
     access: "key",
-    answer: ApiKeyApi.ApiKey
+    answer: ApiKeyMessages.ApiKey
   },
   revokeKey: {
     method: "DELETE",
@@ -100,26 +100,26 @@ export const routes = {
     method: "POST",
     path: "/client/dynamic_config",
     summary: "Settings that may change",
-    answer: ServiceApi.Settings
+    answer: ServiceMessages.Settings
   },
   getServerCapabilities: {
     method: "GET",
     path: "/get_server_capabilities",
     summary: "Lists base models",
-    answer: ServiceApi.GetServerCapabilitiesResponse
+    answer: ServiceMessages.GetServerCapabilitiesResponse
   },
   createSession: {
     method: "POST",
     path: "/create_session",
     summary: "Begins a session",
-    body: ServiceApi.CreateSessionRequest,
-    answer: ServiceApi.CreateSessionResponse
+    body: ServiceMessages.CreateSessionRequest,
+    answer: ServiceMessages.CreateSessionResponse
   },
   heartbeat: {
     method: "POST",
     path: "/session_heartbeat",
     summary: "Keeps a session alive",
-    body: ServiceApi.SessionHeartbeatRequest
+    body: ServiceMessages.SessionHeartbeatRequest
   },
   finish: {
     method: "POST",
@@ -132,28 +132,28 @@ export const routes = {
     path: "/telemetry",
     summary: "Takes events, and keeps none",
     body: SessionRoutes.TelemetrySendRequest,
-    answer: TelemetryApi.TelemetryResponse
+    answer: TelemetryMessages.TelemetryResponse
   },
   createModel: {
     method: "POST",
     path: "/create_model",
     summary: "Makes a model",
-    body: ModelsApi.CreateModelRequest,
-    answer: ModelsApi.UntypedFuture
+    body: ModelsMessages.CreateModelRequest,
+    answer: ModelsMessages.UntypedFuture
   },
   getInfo: {
     method: "POST",
     path: "/get_info",
     summary: "Tells what a model is",
-    body: ModelsApi.GetInfoRequest,
-    answer: ModelsApi.GetInfoResponse
+    body: ModelsMessages.GetInfoRequest,
+    answer: ModelsMessages.GetInfoResponse
   },
   unloadModel: {
     method: "POST",
     path: "/unload_model",
     summary: "Frees a model",
     body: ModelRoutes.UnloadModelRequest,
-    answer: ModelsApi.UntypedFuture
+    answer: ModelsMessages.UntypedFuture
   },
   forwardBackward: {
     method: "POST",
@@ -161,21 +161,21 @@ export const routes = {
     summary: "Computes losses and gradients",
     body: TrainingJson.ForwardBackward,
     protobuf: "body",
-    answer: ModelsApi.UntypedFuture
+    answer: ModelsMessages.UntypedFuture
   },
   forward: {
     method: "POST",
     path: "/forward",
     summary: "Computes losses",
     body: TrainingJson.Forward,
-    answer: ModelsApi.UntypedFuture
+    answer: ModelsMessages.UntypedFuture
   },
   optimStep: {
     method: "POST",
     path: "/optim_step",
     summary: "Steps the optimizer",
-    body: TrainingApi.OptimStepRequest,
-    answer: ModelsApi.UntypedFuture
+    body: TrainingMessages.OptimStepRequest,
+    answer: ModelsMessages.UntypedFuture
   },
   createCustomLoss: {
     method: "POST",
@@ -186,111 +186,111 @@ export const routes = {
     method: "POST",
     path: "/save_weights",
     summary: "Saves weights to train on from",
-    body: WeightsApi.SaveWeightsRequest,
-    answer: ModelsApi.UntypedFuture
+    body: WeightsMessages.SaveWeightsRequest,
+    answer: ModelsMessages.UntypedFuture
   },
   saveWeightsForSampler: {
     method: "POST",
     path: "/save_weights_for_sampler",
     summary: "Saves weights to sample from",
-    body: WeightsApi.SaveWeightsForSamplerRequest,
-    answer: ModelsApi.UntypedFuture
+    body: WeightsMessages.SaveWeightsForSamplerRequest,
+    answer: ModelsMessages.UntypedFuture
   },
   saveWeightsExternal: {
     method: "POST",
     path: "/save_weights_external",
     summary: "Saves weights for other programs",
-    body: WeightsApi.SaveWeightsExternalRequest,
-    answer: ModelsApi.UntypedFuture
+    body: WeightsMessages.SaveWeightsExternalRequest,
+    answer: ModelsMessages.UntypedFuture
   },
   loadWeights: {
     method: "POST",
     path: "/load_weights",
     summary: "Loads weights into a new model",
     body: Schema.Union(WeightsRoutes.LoadIntoModelRequest, WeightsRoutes.CreateByLoadingRequest),
-    answer: ModelsApi.UntypedFuture
+    answer: ModelsMessages.UntypedFuture
   },
   weightsInfo: {
     method: "POST",
     path: "/weights_info",
     summary: "Tells what a checkpoint is",
     body: WeightsRoutes.WeightsInfoRequest,
-    answer: WeightsApi.WeightsInfoResponse
+    answer: WeightsMessages.WeightsInfoResponse
   },
   copyWeights: {
     method: "POST",
     path: "/copy_weights",
     summary: "Copies a checkpoint into a run of its own",
-    body: CheckpointsApi.CopyWeightsRequest,
-    answer: CheckpointsApi.CopyWeightsResponse
+    body: CheckpointsMessages.CopyWeightsRequest,
+    answer: CheckpointsMessages.CopyWeightsResponse
   },
   listSessions: {
     method: "GET",
     path: "/sessions",
     summary: "Lists sessions",
     query: SessionListRoutes.SessionsQuery,
-    answer: SessionsApi.ListSessionsResponse
+    answer: SessionsMessages.ListSessionsResponse
   },
   searchSessions: {
     method: "POST",
     path: "/sessions/search",
     summary: "Searches sessions",
     body: SessionListRoutes.SearchRequest,
-    answer: SessionsApi.SessionSearchResponse
+    answer: SessionsMessages.SessionSearchResponse
   },
   getSession: {
     method: "GET",
     path: "/sessions/:id",
     summary: "Tells of a session",
     query: SessionListRoutes.ScopeQuery,
-    answer: SessionsApi.GetSessionResponse
+    answer: SessionsMessages.GetSessionResponse
   },
   assignProject: {
     method: "PUT",
     path: "/sessions/:id/project",
     summary: "Puts a session into a project",
-    body: SessionsApi.AssignProjectRequest
+    body: SessionsMessages.AssignProjectRequest
   },
   traceExport: {
     method: "GET",
     path: "/sessions/:id/trace_export",
     summary: "Says that there are no traces",
-    answer: SessionsApi.SessionTraceExportPollResponse
+    answer: SessionsMessages.SessionTraceExportPollResponse
   },
   usageEvents: {
     method: "GET",
     path: "/billing/usage/events",
     summary: "What was used in each hour",
     query: AccountRoutes.WindowQuery,
-    answer: BillingApi.BillingUsageResponse
+    answer: BillingMessages.BillingUsageResponse
   },
   currentStorage: {
     method: "GET",
     path: "/billing/usage/checkpoints/current",
     summary: "What checkpoints take up now",
     query: AccountRoutes.StorageQuery,
-    answer: BillingApi.CurrentCheckpointStorageUsageResponse
+    answer: BillingMessages.CurrentCheckpointStorageUsageResponse
   },
   audit: {
     method: "GET",
     path: "/audit",
     summary: "What was done on a day",
     query: AccountRoutes.AuditQuery,
-    answer: AuditApi.AuditLogResponse
+    answer: AuditMessages.AuditLogResponse
   },
   listUserCheckpoints: {
     method: "GET",
     path: "/checkpoints",
     summary: "Lists the checkpoints of all runs",
     query: CheckpointRoutes.CheckpointsQuery,
-    answer: CheckpointsApi.CheckpointsListResponse
+    answer: CheckpointsMessages.CheckpointsListResponse
   },
   listTrainingRuns: {
     method: "GET",
     path: "/training_runs",
     summary: "Lists training runs",
     query: TrainingRunRoutes.RunsQuery,
-    answer: TrainingRunsApi.TrainingRunsResponse
+    answer: TrainingRunsMessages.TrainingRunsResponse
   },
   getTrainingRun: {
     method: "GET",
@@ -303,7 +303,7 @@ export const routes = {
     method: "GET",
     path: "/training_runs/:id/checkpoints",
     summary: "Lists the checkpoints of a run",
-    answer: CheckpointsApi.CheckpointsListResponse
+    answer: CheckpointsMessages.CheckpointsListResponse
   },
   removeWithoutKind: {
     method: "DELETE",
@@ -318,14 +318,14 @@ export const routes = {
     method: "PUT",
     path: `${checkpoint}/ttl`,
     summary: "Sets how long a checkpoint is kept",
-    body: CheckpointsApi.SetTtlRequest,
+    body: CheckpointsMessages.SetTtlRequest,
     answer: "none"
   },
   externalWeightsUrls: {
     method: "GET",
     path: `${checkpoint}/external_weights_urls`,
     summary: "Addresses of a checkpoint's files",
-    answer: CheckpointsApi.ExternalWeightsUrls
+    answer: CheckpointsMessages.ExternalWeightsUrls
   },
   archive: { method: "GET", path: `${checkpoint}/archive`, summary: "Address of an archive", answer: "redirect" },
   file: {
@@ -340,34 +340,34 @@ export const routes = {
     method: "POST",
     path: "/create_sampling_session",
     summary: "Makes a sampler",
-    body: ServiceApi.CreateSamplingSessionRequest,
-    answer: ServiceApi.CreateSamplingSessionResponse
+    body: ServiceMessages.CreateSamplingSessionRequest,
+    answer: ServiceMessages.CreateSamplingSessionResponse
   },
   joinSamplingSession: {
     method: "POST",
     path: "/join_sampling_session",
     summary: "Numbers a copy of a sampler's client",
-    body: ServiceApi.JoinSamplingSessionRequest,
-    answer: ServiceApi.JoinSamplingSessionResponse
+    body: ServiceMessages.JoinSamplingSessionRequest,
+    answer: ServiceMessages.JoinSamplingSessionResponse
   },
   getSampler: {
     method: "GET",
     path: "/samplers/:id",
     summary: "Tells what a sampler samples from",
-    answer: ServiceApi.GetSamplerResponse
+    answer: ServiceMessages.GetSamplerResponse
   },
   asample: {
     method: "POST",
     path: "/asample",
     summary: "Samples",
     body: SampleRequest,
-    answer: ModelsApi.UntypedFuture
+    answer: ModelsMessages.UntypedFuture
   },
   retrieveFuture: {
     method: "POST",
     path: "/retrieve_future",
     summary: "The result of a request, or that it is not there yet",
-    body: FuturesApi.FutureRetrieveRequest,
+    body: FuturesMessages.FutureRetrieveRequest,
     protobuf: "answer"
   },
   retrieveFutures: {
@@ -375,13 +375,13 @@ export const routes = {
     path: "/retrieve_futures",
     summary: "Which samples are done",
     body: FutureRoutes.FuturesRetrieveRequest,
-    answer: FuturesApi.FuturesRetrieveResponse
+    answer: FuturesMessages.FuturesRetrieveResponse
   },
   cancelFuture: {
     method: "POST",
     path: "/cancel_future",
     summary: "Stops a sample",
-    body: FuturesApi.FutureRetrieveRequest
+    body: FuturesMessages.FutureRetrieveRequest
   },
   metrics: {
     method: "GET",

@@ -1,5 +1,5 @@
 /** What the handlers of requests have in common that wait in the queue of a model. */
-import type { ModelId } from "effect-tinker/Identifiers"
+import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"

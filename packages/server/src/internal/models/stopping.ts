@@ -1,6 +1,6 @@
 /** How a server comes to its end: it takes nothing new, finishes what it has, and saves what was trained. */
-import type { ModelId } from "effect-tinker/Identifiers"
-import * as TinkerPath from "effect-tinker/TinkerPath"
+import type { ModelId } from "@effect-tinker/protocol/Identifiers"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

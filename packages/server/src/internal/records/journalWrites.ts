@@ -1,7 +1,7 @@
 /** How changes are written down, and what is of things that are neither models nor results. */
 import type * as Engine from "@effect-tinker/engine/Engine"
 import * as Safetensors from "@effect-tinker/engine/Safetensors"
-import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as CheckpointStore from "../../CheckpointStore.js"

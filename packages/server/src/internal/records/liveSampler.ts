@@ -4,7 +4,7 @@
  */
 import type * as Engine from "@effect-tinker/engine/Engine"
 import * as ModelState from "@effect-tinker/engine/ModelState"
-import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Effect from "effect/Effect"
 import type * as CheckpointStore from "../../CheckpointStore.js"
 import { ServerError } from "../../ServerError.js"

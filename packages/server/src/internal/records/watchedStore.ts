@@ -1,5 +1,5 @@
 /** A store whose changes are noted: in the audit log, and as how long each checkpoint took how much room. */
-import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as CheckpointStore from "../../CheckpointStore.js"

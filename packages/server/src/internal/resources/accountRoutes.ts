@@ -1,5 +1,5 @@
 /** Handlers of what an account has used, stored and done. */
-import { EventType } from "effect-tinker/AuditApi"
+import { EventType } from "@effect-tinker/protocol/AuditMessages"
 import type { Prices } from "effect-tinker/UsageMeter"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,7 @@
 /** Handlers of checkpoints that exist: listing them, and changing what holds for them. */
-import * as CheckpointsApi from "effect-tinker/CheckpointsApi"
-import type { ModelId } from "effect-tinker/Identifiers"
-import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as CheckpointsMessages from "@effect-tinker/protocol/CheckpointsMessages"
+import type { ModelId } from "@effect-tinker/protocol/Identifiers"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
@@ -63,7 +63,7 @@ export const make = (
   const setTtl: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { path } = yield* mineAt(request)
-      const { ttlSeconds } = yield* Http.decodeBody(CheckpointsApi.SetTtlRequest, request)
+      const { ttlSeconds } = yield* Http.decodeBody(CheckpointsMessages.SetTtlRequest, request)
       if (ttlSeconds !== null) yield* requireTtl(ttlSeconds)
       yield* Http.known(store.update(path, { ttlSeconds }))
       return Http.noContent
@@ -74,7 +74,7 @@ export const make = (
   /** A request that its user sends again gets the copy that it made before. */
   const copyWeights: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(CheckpointsApi.CopyWeightsRequest, request)
+      const wanted = yield* Http.decodeBody(CheckpointsMessages.CopyWeightsRequest, request)
       const tokenOwner = yield* ownerOfToken(request.headers["x-tinker-weights-access-token"])
       if (wanted.ttlSeconds !== undefined) yield* requireTtl(wanted.ttlSeconds)
       const source = yield* Http.tinkerPath(wanted.sourcePath)

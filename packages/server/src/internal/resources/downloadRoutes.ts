@@ -1,8 +1,8 @@
 /**
  * Handlers of checkpoints' files: addresses that are valid for a while, for whoever has them, and what is there.
  */
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as TinkerPath from "effect-tinker/TinkerPath"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

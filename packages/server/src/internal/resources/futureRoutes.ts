@@ -1,6 +1,6 @@
 /** Handlers of the results of requests, whichever they were. */
+import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
-import * as FuturesApi from "effect-tinker/FuturesApi"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -17,7 +17,7 @@ export const make = (state: State.ServerState) => {
 
   const retrieveFuture: Http.Handler = (request) =>
     Effect.flatMap(
-      Http.decodeBody(FuturesApi.FutureRetrieveRequest, request),
+      Http.decodeBody(FuturesMessages.FutureRetrieveRequest, request),
       ({ allowMetadataOnly, requestId }) =>
         after(Lookups.requireRequest(state, requestId), () =>
           Effect.flatMap(futures.retrieve(requestId, { allowMetadataOnly }), (reply) =>
@@ -99,7 +99,7 @@ export const make = (state: State.ServerState) => {
   /** Stops a sample. For any other request, known or not, nothing happens. */
   const cancelFuture: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { requestId } = yield* Http.decodeBody(FuturesApi.FutureRetrieveRequest, request)
+      const { requestId } = yield* Http.decodeBody(FuturesMessages.FutureRetrieveRequest, request)
       yield* Lookups.requireRequest(state, requestId)
       const fiber = state.sampling.get(requestId)
       if (fiber !== undefined) yield* Fiber.interrupt(fiber)
@@ -114,7 +114,7 @@ const longestPoll = Duration.seconds(30)
 
 /** Clients before 0.36 do not say what they have fetched. */
 export const FuturesRetrieveRequest = Schema.Struct({
-  ...FuturesApi.FuturesRetrieveRequest.fields,
+  ...FuturesMessages.FuturesRetrieveRequest.fields,
   retrievedRequestIds: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }).pipe(
     Schema.fromKey("retrieved_request_ids")
   )

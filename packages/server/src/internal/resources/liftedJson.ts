@@ -1,5 +1,5 @@
 /** Lists of numbers in JSON, as arrays or as they were lifted out of a long body. */
-import * as ModelInput from "effect-tinker/ModelInput"
+import * as ModelInput from "@effect-tinker/protocol/ModelInput"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { Bounds } from "../http/http.js"

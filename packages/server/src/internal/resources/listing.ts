@@ -1,5 +1,5 @@
 /** What listings have in common. */
-import * as TinkerPath from "effect-tinker/TinkerPath"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../../CheckpointStore.js"
 

@@ -1,9 +1,9 @@
 /** Handlers of models and their training. */
 import type { LossResult, TrainingDatum } from "@effect-tinker/engine/Engine"
-import * as AdamParams from "effect-tinker/AdamParams"
-import * as ModelsApi from "effect-tinker/ModelsApi"
-import * as TensorData from "effect-tinker/TensorData"
-import * as TrainingApi from "effect-tinker/TrainingApi"
+import * as AdamParams from "@effect-tinker/protocol/AdamParams"
+import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
+import * as TensorData from "@effect-tinker/protocol/TensorData"
+import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Completed } from "../../Futures.js"
@@ -27,7 +27,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
 
   const createModel: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(ModelsApi.CreateModelRequest, request)
+      const wanted = yield* Http.decodeBody(ModelsMessages.CreateModelRequest, request)
       const session = yield* Lookups.requireSession(state, wanted.sessionId)
       const baseModel = yield* Lookups.requireBaseModel(state, wanted.baseModel)
       yield* ModelQueue.requireAdamW(wanted.optimizerConfig)
@@ -67,7 +67,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
 
   const getInfo: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { modelId } = yield* Http.decodeBody(ModelsApi.GetInfoRequest, request)
+      const { modelId } = yield* Http.decodeBody(ModelsMessages.GetInfoRequest, request)
       const { baseModel, lora } = yield* Lookups.requireModel(state, modelId)
       return getInfoResponse({
         modelId,
@@ -104,7 +104,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
         const excess = Http.tooManyParts(parts, body.length, Lifted.trainingParts)
         if (excess !== undefined) return yield* Http.refuse(422, excess)
         const wanted = yield* Effect.try({
-          try: () => TrainingApi.decodeForwardBackwardRequest(body),
+          try: () => TrainingMessages.decodeForwardBackwardRequest(body),
           catch: (error) =>
             Http.refuse(
               422,
@@ -122,7 +122,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
   const forward: Http.Handler = (request) => passInJson(TrainingJson.decodeForward, request)
 
   const passInJson = (
-    decode: (value: unknown) => Effect.Effect<TrainingApi.ForwardBackwardRequest, Http.Refusal>,
+    decode: (value: unknown) => Effect.Effect<TrainingMessages.ForwardBackwardRequest, Http.Refusal>,
     request: Http.Received
   ) =>
     Effect.gen(function*() {
@@ -130,7 +130,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
       return yield* pass(yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
     })
 
-  const pass = (wanted: TrainingApi.ForwardBackwardRequest, request: Http.Received) =>
+  const pass = (wanted: TrainingMessages.ForwardBackwardRequest, request: Http.Received) =>
     Effect.gen(function*() {
       const model = yield* Lookups.requireModel(state, wanted.modelId)
       yield* ModelQueue.requireSeqId(wanted.seqId)
@@ -151,7 +151,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
       })
     })
 
-  const optimStep = ModelQueue.handler(state, TrainingApi.OptimStepRequest, {
+  const optimStep = ModelQueue.handler(state, TrainingMessages.OptimStepRequest, {
     work: ({ adamParams, optimizerParams }, model) =>
       Effect.gen(function*() {
         if (adamParams === undefined) {
@@ -185,7 +185,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
   return { createModel, getInfo, unloadModel, forwardBackward, forward, optimStep, createCustomLoss }
 }
 
-const getInfoResponse = Http.encode(ModelsApi.GetInfoResponse)
+const getInfoResponse = Http.encode(ModelsMessages.GetInfoResponse)
 
 export const UnloadModelRequest = Schema.Struct({
   modelId: Schema.propertySignature(Schema.String).pipe(Schema.fromKey("model_id"))
@@ -224,5 +224,5 @@ const passResult = (result: LossResult, data: ReadonlyArray<TrainingDatum>): Com
     }),
     metrics: { "loss:sum": result.loss }
   }
-  return Results.ofBytes("pass", TrainingApi.encodeForwardBackwardOutput(output))
+  return Results.ofBytes("pass", TrainingMessages.encodeForwardBackwardOutput(output))
 }

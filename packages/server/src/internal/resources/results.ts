@@ -1,8 +1,8 @@
 /** Results of passes and samples: as JSON, and as what is kept of them. */
-import type { ForwardBackwardOutput } from "effect-tinker/ForwardBackwardOutput"
-import * as SampleResponse from "effect-tinker/SampleResponse"
-import * as SamplingApi from "effect-tinker/SamplingApi"
-import * as TrainingApi from "effect-tinker/TrainingApi"
+import type { ForwardBackwardOutput } from "@effect-tinker/protocol/ForwardBackwardOutput"
+import * as SampleResponse from "@effect-tinker/protocol/SampleResponse"
+import * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
+import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import type * as Futures from "../../Futures.js"
 import type * as Records from "../records/records.js"
 import { tensorJson } from "./trainingJson.js"
@@ -39,8 +39,8 @@ export const ofBytes = (form: "pass" | "sample", bytes: Uint8Array): Futures.Com
   bytes,
   json: () =>
     form === "pass"
-      ? passJson(TrainingApi.decodeForwardBackwardOutput(bytes))
-      : sampleJson(SamplingApi.decodeSampleResponse(bytes, []))
+      ? passJson(TrainingMessages.decodeForwardBackwardOutput(bytes))
+      : sampleJson(SamplingMessages.decodeSampleResponse(bytes, []))
 })
 
 const passJson = ({ lossFnOutputType, lossFnOutputs, metrics }: ForwardBackwardOutput) => ({

@@ -1,6 +1,6 @@
 /** The bodies of sample requests. */
-import * as ModelInput from "effect-tinker/ModelInput"
-import * as SamplingApi from "effect-tinker/SamplingApi"
+import * as ModelInput from "@effect-tinker/protocol/ModelInput"
+import * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -13,7 +13,7 @@ export interface Question {
   readonly samplerId: string
   /** Its digits, as a number can be larger than JavaScript's. */
   readonly seqId: string
-  readonly wanted: SamplingApi.SampleRequest
+  readonly wanted: SamplingMessages.SampleRequest
 }
 
 export const read = (body: Uint8Array): Either.Either<Question, Http.Refusal> => {
@@ -28,7 +28,7 @@ export const read = (body: Uint8Array): Either.Either<Question, Http.Refusal> =>
     : readAll(body)
 }
 
-const SampleRequest = Schema.Struct({ ...SamplingApi.SampleRequest.fields, prompt: Lifted.Input })
+const SampleRequest = Schema.Struct({ ...SamplingMessages.SampleRequest.fields, prompt: Lifted.Input })
 
 const readAll = (body: Uint8Array): Either.Either<Question, Http.Refusal> =>
   Either.flatMap(Http.parseJson(body, Lifted.sampleBounds), (value) => {

@@ -1,13 +1,13 @@
 /** What a sample request wants to know of its prompt and answers beside the answers themselves. */
 import type { BaseModel, PromptTargets, SampleRequest, SampleResult } from "@effect-tinker/engine/Engine"
-import type * as SamplingApi from "effect-tinker/SamplingApi"
-import type { Float32Tensor, Int64Tensor } from "effect-tinker/TensorData"
-import * as TensorData from "effect-tinker/TensorData"
+import type * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
+import type { Float32Tensor, Int64Tensor } from "@effect-tinker/protocol/TensorData"
+import * as TensorData from "@effect-tinker/protocol/TensorData"
 import * as Either from "effect/Either"
 import { enumerated } from "../http/wording.js"
 
 export type SampleScores = Pick<
-  SamplingApi.SampleRequest,
+  SamplingMessages.SampleRequest,
   | "promptLogprobs"
   | "topkPromptLogprobs"
   | "topkSampleLogprobs"

@@ -1,11 +1,11 @@
 /** Handlers of sampling. */
 import type * as Engine from "@effect-tinker/engine/Engine"
+import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
+import type * as SampleResponse from "@effect-tinker/protocol/SampleResponse"
+import * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
+import * as SamplingParams from "@effect-tinker/protocol/SamplingParams"
+import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
-import type { SamplingSessionId } from "effect-tinker/Identifiers"
-import type * as SampleResponse from "effect-tinker/SampleResponse"
-import * as SamplingApi from "effect-tinker/SamplingApi"
-import * as SamplingParams from "effect-tinker/SamplingParams"
-import * as ServiceApi from "effect-tinker/ServiceApi"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -40,7 +40,7 @@ export const make = (
 
   const createSamplingSession: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(ServiceApi.CreateSamplingSessionRequest, request)
+      const wanted = yield* Http.decodeBody(ServiceMessages.CreateSamplingSessionRequest, request)
       const session = yield* Lookups.requireSession(state, wanted.sessionId)
       yield* Http.requireNumber("sampling_session_seq_id", wanted.samplingSessionSeqId)
       const id = Samplers.idOf(session, wanted.samplingSessionSeqId)
@@ -98,7 +98,7 @@ export const make = (
 
   const joinSamplingSession: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(ServiceApi.JoinSamplingSessionRequest, request)
+      const wanted = yield* Http.decodeBody(ServiceMessages.JoinSamplingSessionRequest, request)
       const sampler = yield* Lookups.requireSampler(state, wanted.samplingSessionId)
       const clientCounter = sampler.joinedClients += 1
       yield* keep(sampler)
@@ -128,7 +128,7 @@ export const make = (
     { fingerprint, seqId, wanted }: {
       readonly seqId: string
       readonly fingerprint: string
-      readonly wanted: SamplingApi.SampleRequest
+      readonly wanted: SamplingMessages.SampleRequest
     }
   ): Effect.Effect<HttpServerResponse, Http.Refusal> => {
     const requestId = `${sampler.id}:${seqId}`
@@ -182,7 +182,7 @@ export const make = (
   const computed = (
     request: Http.Received,
     sampler: State.Sampler,
-    wanted: SamplingApi.SampleRequest,
+    wanted: SamplingMessages.SampleRequest,
     { gate, turn }: { readonly gate: RequestQueue.Gate; readonly turn: Slots.Slot }
   ): Effect.Effect<Work.Outcome, Work.WorkError> =>
     Effect.interruptible(
@@ -214,7 +214,7 @@ export const make = (
     ])
   }
 
-  const sample = (sampler: State.Sampler, wanted: SamplingApi.SampleRequest): Work.Work =>
+  const sample = (sampler: State.Sampler, wanted: SamplingMessages.SampleRequest): Work.Work =>
     Effect.flatMap(seedOf(wanted), (seed) =>
       Effect.flatMap(
         engineRequest(wanted, sampler.baseModel, { seed, logprobs: options.logprobs }),
@@ -233,11 +233,11 @@ export const make = (
   }
 }
 
-const joinSamplingSessionResponse = Http.encode(ServiceApi.JoinSamplingSessionResponse)
+const joinSamplingSessionResponse = Http.encode(ServiceMessages.JoinSamplingSessionResponse)
 
-const createSamplingSessionResponse = Http.encode(ServiceApi.CreateSamplingSessionResponse)
+const createSamplingSessionResponse = Http.encode(ServiceMessages.CreateSamplingSessionResponse)
 
-const getSamplerResponse = Http.encode(ServiceApi.GetSamplerResponse)
+const getSamplerResponse = Http.encode(ServiceMessages.GetSamplerResponse)
 
 const acceptedSample = ({ requestId, sequences }: State.SampleTicket): HttpServerResponse => {
   const sequenceIds: Array<string> = []
@@ -246,7 +246,7 @@ const acceptedSample = ({ requestId, sequences }: State.SampleTicket): HttpServe
 }
 
 /** Seeds of samples are this and the numbers after it. */
-const seedOf = ({ samplingParams: { seed } }: SamplingApi.SampleRequest): Effect.Effect<number> =>
+const seedOf = ({ samplingParams: { seed } }: SamplingMessages.SampleRequest): Effect.Effect<number> =>
   seed === undefined ? Work.randomSeed : Effect.succeed(Work.seedFrom(seed))
 
 const cancelled: Failed = { _tag: "Failed", error: "the sample was cancelled", category: "user" }
@@ -257,7 +257,7 @@ const userError = (detail: string) => new Work.UserError({ detail })
 const scoreBytes = (
   request: Http.Received,
   { maxContextLength }: Engine.BaseModel,
-  wanted: SamplingApi.SampleRequest
+  wanted: SamplingMessages.SampleRequest
 ): number => {
   const promptTokens = Math.min(maxContextLength, request.body.length / 2)
   const answerTokens = Math.min(maxContextLength, wanted.samplingParams.maxTokens ?? Infinity) * wanted.numSamples
@@ -266,7 +266,7 @@ const scoreBytes = (
 
 /** What an engine is asked for. Left: what is wrong, for the user to read. */
 const engineRequest = (
-  wanted: SamplingApi.SampleRequest,
+  wanted: SamplingMessages.SampleRequest,
   baseModel: Engine.BaseModel,
   { logprobs, seed }: Pick<Engine.SampleRequest, "seed" | "logprobs">
 ): Either.Either<Engine.SampleRequest, Work.UserError> => {
@@ -314,7 +314,7 @@ const engineRequest = (
 }
 
 const finished = (
-  wanted: SamplingApi.SampleRequest,
+  wanted: SamplingMessages.SampleRequest,
   promptLength: number,
   result: Engine.SampleResult
 ): Either.Either<Work.Finished, Work.UserError> => {
@@ -347,5 +347,5 @@ const sampleResult = (result: Engine.SampleResult, prompt: SampleScores.PromptAn
     promptAltTokens: prompt.promptAltTokens,
     promptCacheHitTokens: result.promptCacheHitTokens ?? 0
   }
-  return Results.ofBytes("sample", SamplingApi.encodeSampleResponse(response))
+  return Results.ofBytes("sample", SamplingMessages.encodeSampleResponse(response))
 }

@@ -1,5 +1,5 @@
 /** Handlers of what is told about sessions, and of the projects that they are in. */
-import * as SessionsApi from "effect-tinker/SessionsApi"
+import * as SessionsMessages from "@effect-tinker/protocol/SessionsMessages"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../../CheckpointStore.js"
@@ -40,7 +40,7 @@ export const make = (state: State.ServerState) => {
 
   const assignProject: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { projectId } = yield* Http.decodeBody(SessionsApi.AssignProjectRequest, request)
+      const { projectId } = yield* Http.decodeBody(SessionsMessages.AssignProjectRequest, request)
       if (projectId === "") return yield* Http.refuse(400, "project_id is missing")
       const session = yield* sessionOf(request)
       const current = session.projectId
@@ -97,11 +97,11 @@ export const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
 export const SessionsQuery = Schema.Struct({ ...Listing.page(20), access_scope: Listing.AccessScope })
 
 export const SearchRequest = Schema.Struct({
-  ...SessionsApi.SessionSearchRequest.fields,
+  ...SessionsMessages.SessionSearchRequest.fields,
   userMetadata: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.String }), {
     default: () => ({})
   }).pipe(Schema.fromKey("user_metadata")),
-  owner: Schema.optionalWith(SessionsApi.SearchOwner, { default: () => ({ type: "own" as const }) }),
+  owner: Schema.optionalWith(SessionsMessages.SearchOwner, { default: () => ({ type: "own" as const }) }),
   limit: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 200)), { default: () => 50 }),
   cursor: Schema.optionalWith(
     Schema.Struct({ last_created_at: Schema.String, last_session_id: Schema.String }),
@@ -123,7 +123,7 @@ const fits = (wanted: typeof SearchRequest.Type, { projectId, session, status }:
       && displayName.toLowerCase().split(/\s+/).every((word) => name.includes(word)))
 }
 
-const isOf = (query: SessionsApi.StatusQuery, status: Sessions.Status): boolean =>
+const isOf = (query: SessionsMessages.StatusQuery, status: Sessions.Status): boolean =>
   query.type === "client_finished"
     ? status._tag === "Finished" && (query.reasons?.some((reason) => reason === status.reason) ?? true)
     : status._tag === (query.type === "active" ? "Active" : query.type === "cancelled" ? "Expired" : undefined)

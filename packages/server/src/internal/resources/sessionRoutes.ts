@@ -1,7 +1,7 @@
 /** Handlers of what concerns the service and sessions. */
-import type { SessionId } from "effect-tinker/Identifiers"
-import * as ServiceApi from "effect-tinker/ServiceApi"
-import * as TelemetryApi from "effect-tinker/TelemetryApi"
+import type { SessionId } from "@effect-tinker/protocol/Identifiers"
+import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
+import * as TelemetryMessages from "@effect-tinker/protocol/TelemetryMessages"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
@@ -20,15 +20,15 @@ export const make = (
     readonly dynamicConfig: Effect.Effect<Readonly<Record<string, unknown>>>
   }
 ) => {
-  const createSessionResponse = Http.encode(ServiceApi.CreateSessionResponse)
-  const capabilities = Http.encode(ServiceApi.GetServerCapabilitiesResponse)
+  const createSessionResponse = Http.encode(ServiceMessages.CreateSessionResponse)
+  const capabilities = Http.encode(ServiceMessages.GetServerCapabilitiesResponse)
 
   const once = Repeats.make<Session>(({ status }) => status._tag === "Active")
 
   const healthz: Http.Handler = () => Effect.succeed(Http.json({ status: "ok" }))
 
   const config: Http.Handler = (request) =>
-    Effect.as(Http.decodeBody(ServiceApi.ClientConfigRequest, request), Http.json(settings.clientConfig))
+    Effect.as(Http.decodeBody(ServiceMessages.ClientConfigRequest, request), Http.json(settings.clientConfig))
 
   const dynamicConfig: Http.Handler = () => Effect.map(settings.dynamicConfig, (config) => Http.json(config))
 
@@ -46,7 +46,7 @@ export const make = (
   const createSession: Http.Handler = (request) =>
     Effect.gen(function*() {
       const { displayName, projectId, tags, userMetadata } = yield* Http.decodeBody(
-        ServiceApi.CreateSessionRequest,
+        ServiceMessages.CreateSessionRequest,
         request
       )
       const session = yield* once(
@@ -76,7 +76,7 @@ export const make = (
 
   const heartbeat: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { sessionId } = yield* Http.decodeBody(ServiceApi.SessionHeartbeatRequest, request)
+      const { sessionId } = yield* Http.decodeBody(ServiceMessages.SessionHeartbeatRequest, request)
       yield* state.sessions.heartbeat(yield* Lookups.requireSession(state, sessionId))
       return Http.json({ type: "session_heartbeat" })
     })
@@ -105,11 +105,11 @@ export const make = (
 
 /** Not every client says more than the reason. */
 export const FinishRequest = Schema.Struct({
-  ...ServiceApi.FinishSessionRequest.fields,
+  ...ServiceMessages.FinishSessionRequest.fields,
   detail: Schema.optionalWith(Schema.String, { nullable: true })
 })
 
-const knownEvents: ReadonlyArray<string> = TelemetryApi.TelemetryEvent.members.map(
+const knownEvents: ReadonlyArray<string> = TelemetryMessages.TelemetryEvent.members.map(
   ({ fields }) => fields.event.literals[0]
 )
 
@@ -120,8 +120,8 @@ const NewerEvent = Schema.Struct({
 
 /** Clients before 0.24 do not name their process. */
 export const TelemetrySendRequest = Schema.Struct({
-  ...TelemetryApi.TelemetrySendRequest.fields,
-  events: Schema.Array(Schema.Union(TelemetryApi.TelemetryEvent, NewerEvent)),
+  ...TelemetryMessages.TelemetrySendRequest.fields,
+  events: Schema.Array(Schema.Union(TelemetryMessages.TelemetryEvent, NewerEvent)),
   processUuid: Schema.optional(Schema.String).pipe(Schema.fromKey("process_uuid"))
 })
 

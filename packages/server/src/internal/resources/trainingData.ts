@@ -1,10 +1,10 @@
 /** What a training request asks for, in the terms of an engine, or why it cannot be computed. */
 import { type BaseModel, firstOutside, type Loss, type TrainingDatum } from "@effect-tinker/engine/Engine"
 import { TokenLoss } from "@effect-tinker/losses"
-import type { Datum } from "effect-tinker/Datum"
-import * as ModelInput from "effect-tinker/ModelInput"
-import * as TensorData from "effect-tinker/TensorData"
-import type { ForwardBackwardRequest } from "effect-tinker/TrainingApi"
+import type { Datum } from "@effect-tinker/protocol/Datum"
+import * as ModelInput from "@effect-tinker/protocol/ModelInput"
+import * as TensorData from "@effect-tinker/protocol/TensorData"
+import type { ForwardBackwardRequest } from "@effect-tinker/protocol/TrainingMessages"
 import * as Either from "effect/Either"
 import { enumerated } from "../http/wording.js"
 

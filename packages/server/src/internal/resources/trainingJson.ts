@@ -1,7 +1,7 @@
 /** Training requests in JSON, as clients wrote them before protobuf: the Python SDK up to 0.24.1. */
-import type { Datum } from "effect-tinker/Datum"
-import type * as TensorData from "effect-tinker/TensorData"
-import type { ForwardBackwardRequest } from "effect-tinker/TrainingApi"
+import type { Datum } from "@effect-tinker/protocol/Datum"
+import type * as TensorData from "@effect-tinker/protocol/TensorData"
+import type { ForwardBackwardRequest } from "@effect-tinker/protocol/TrainingMessages"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Http from "../http/http.js"

@@ -1,5 +1,5 @@
 /** Handlers of what is told about training runs: models, and those of earlier servers whose checkpoints are there. */
-import type * as TinkerPath from "effect-tinker/TinkerPath"
+import type * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../../CheckpointStore.js"

@@ -1,9 +1,9 @@
 /** Handlers of checkpoints that models make and are made of. */
 import type { LoraSpec } from "@effect-tinker/engine/Engine"
-import type { ModelId } from "effect-tinker/Identifiers"
-import * as ModelsApi from "effect-tinker/ModelsApi"
-import * as TinkerPath from "effect-tinker/TinkerPath"
-import * as WeightsApi from "effect-tinker/WeightsApi"
+import type { ModelId } from "@effect-tinker/protocol/Identifiers"
+import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
+import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
+import * as WeightsMessages from "@effect-tinker/protocol/WeightsMessages"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -73,7 +73,7 @@ export const make = (
           : Http.refuse(409, `the checkpoint ${TinkerPath.format(path)} exists already`)
     })
 
-  const saveWeights = ModelQueue.handler(state, WeightsApi.SaveWeightsRequest, {
+  const saveWeights = ModelQueue.handler(state, WeightsMessages.SaveWeightsRequest, {
     work: (wanted, model, request) =>
       Effect.map(
         save(model, pathOf(model, "training", wanted), wanted, request),
@@ -83,7 +83,7 @@ export const make = (
       wanted.overwrite ? Effect.void : requireFree(pathOf(model, "training", wanted), request)
   })
 
-  const saveWeightsForSampler = ModelQueue.handler(state, WeightsApi.SaveWeightsForSamplerRequest, {
+  const saveWeightsForSampler = ModelQueue.handler(state, WeightsMessages.SaveWeightsForSamplerRequest, {
     work: (wanted, model, request) =>
       Effect.gen(function*() {
         if (wanted.kind !== "snapshot" && wanted.kind !== "inflight") {
@@ -117,7 +117,7 @@ export const make = (
         : Effect.void
   })
 
-  const saveWeightsExternal = ModelQueue.handler(state, WeightsApi.SaveWeightsExternalRequest, {
+  const saveWeightsExternal = ModelQueue.handler(state, WeightsMessages.SaveWeightsExternalRequest, {
     work: (wanted, model, request) =>
       Effect.gen(function*() {
         const { ageEncryptionRecipients: recipients = [] } = wanted
@@ -261,15 +261,15 @@ const takenSampler = (seqId: number): string =>
 export const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })
 
 export const LoadIntoModelRequest = Schema.Struct({
-  ...WeightsApi.LoadWeightsRequest.fields,
-  modelId: WeightsApi.SaveWeightsRequest.fields.modelId,
-  seqId: WeightsApi.SaveWeightsRequest.fields.seqId
+  ...WeightsMessages.LoadWeightsRequest.fields,
+  modelId: WeightsMessages.SaveWeightsRequest.fields.modelId,
+  seqId: WeightsMessages.SaveWeightsRequest.fields.seqId
 })
 
 export const CreateByLoadingRequest = Schema.Struct({
-  ...WeightsApi.LoadWeightsRequest.fields,
-  sessionId: ModelsApi.CreateModelRequest.fields.sessionId,
-  modelSeqId: ModelsApi.CreateModelRequest.fields.modelSeqId
+  ...WeightsMessages.LoadWeightsRequest.fields,
+  sessionId: ModelsMessages.CreateModelRequest.fields.sessionId,
+  modelSeqId: ModelsMessages.CreateModelRequest.fields.modelSeqId
 })
 
 const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, Work.UserError> => {

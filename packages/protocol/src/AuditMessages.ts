@@ -1,0 +1,33 @@
+/**
+ * Messages of the audit log: who did what in an organization.
+ */
+import * as Schema from "effect/Schema"
+import { AuditLogEntry } from "./AuditLogEntry.js"
+
+/**
+ * What the entries are about.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const EventType = Schema.Literal("all", "checkpoints", "projects", "teams", "organizations")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type EventType = typeof EventType.Type
+
+/**
+ * The oldest entry first.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const AuditLogResponse = Schema.Struct({ entries: Schema.Array(AuditLogEntry) })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type AuditLogResponse = typeof AuditLogResponse.Type

@@ -1,0 +1,49 @@
+/**
+ * Messages of what an organization has used.
+ */
+import * as Schema from "effect/Schema"
+import { StorageUsage } from "./StorageUsage.js"
+import { UsageEvent } from "./UsageEvent.js"
+import { optional } from "./WireField.js"
+import { Time } from "./WireTime.js"
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const BillingUsageResponse = Schema.Struct({
+  data: Schema.Array(UsageEvent),
+  /** What is kept with the sessions of the events, by id. */
+  sessions: Schema.optionalWith(
+    Schema.Record({
+      key: Schema.String,
+      value: Schema.Struct({
+        userMetadata: optional(Schema.Record({ key: Schema.String, value: Schema.String }), "user_metadata")
+      })
+    }),
+    { default: () => ({}), nullable: true }
+  ),
+  /** Costs before this time are from invoices, later ones from published prices. */
+  costDataThrough: optional(Time, "cost_data_through")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type BillingUsageResponse = typeof BillingUsageResponse.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const CurrentCheckpointStorageUsageResponse = Schema.Struct({
+  effectiveRateUsdPerGigabyteMonth: optional(Schema.Number, "effective_rate_usd_per_gigabyte_month"),
+  data: Schema.Array(StorageUsage)
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type CurrentCheckpointStorageUsageResponse = typeof CurrentCheckpointStorageUsageResponse.Type

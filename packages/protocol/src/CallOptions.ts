@@ -1,0 +1,97 @@
+/** What is wrong with the options of a call as such: those that are none would be passed over without a word. */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type { Issue } from "./TinkerError.js"
+
+/** Everything that keeps `given` from being options with these names; nothing of their values. */
+export const optionIssues = (given: unknown, names: ReadonlyArray<string>): ReadonlyArray<Issue> =>
+  given === undefined ? [] : notOptions(given, names) ?? unknownFields(given as object, names)
+
+/** The same of options that must be there; `undefined` when they are an object, whatever is in it. */
+export const notOptions = (given: unknown, names: ReadonlyArray<string>): ReadonlyArray<Issue> | undefined =>
+  isObject(given)
+    ? undefined
+    : [{ field: "options", description: `are ${kindOf(given)}; pass an object of ${names.join(", ")}.` }]
+
+/** Whether a value can be told by its fields: no list, date or promise, and no effect that somebody forgot to run. */
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && tagOf(value) === "Object" && !Effect.isEffect(value)
+  && !Redacted.isRedacted(value)
+
+const tagOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
+
+const unknownFields = (given: object, names: ReadonlyArray<string>): ReadonlyArray<Issue> => {
+  const issues: Array<Issue> = []
+  for (const field in given) {
+    if (!names.includes(field)) issues.push({ field, description: notOne("option", field, names) })
+  }
+  return issues
+}
+
+/** Says that a field is none of these names, and which is meant where that can be told. */
+export const notOne = (what: string, field: string, names: ReadonlyArray<string>): string => {
+  const meant = names.find((name) => plain(name) === plain(field))
+  if (meant !== undefined) return `is no ${what}; it is called ${meant} here.`
+  const near = nearest(field, names)
+  const all = `those are ${names.join(", ")}.`
+  return near === undefined ? `is no ${what}; ${all}` : `is no ${what}; was ${near} meant? All of ${all}`
+}
+
+/** The name that a misspelt one stands for, if it is like any. */
+export const nearest = (given: string, names: ReadonlyArray<string>): string | undefined => {
+  // What is longer is no name that somebody misspelt, and costs time.
+  if (given.length > 40) return undefined
+  let found: string | undefined
+  let least = Math.max(1, Math.floor(given.length / 3)) + 1
+  for (const name of names) {
+    const away = distance(plain(given), plain(name))
+    if (away < least) {
+      least = away
+      found = name
+    }
+  }
+  return found
+}
+
+/** How many letters must be put in, left out or changed (Levenshtein). */
+const distance = (a: string, b: string): number => {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+    }
+    row = next
+  }
+  return row[b.length]!
+}
+
+/** What a value is, as one would say it, and nothing of what is in it. */
+export const kindOf = (value: unknown): string => {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return "a list"
+  switch (typeof value) {
+    case "string":
+      return value === "" ? "an empty text" : "a text"
+    case "number":
+    case "boolean":
+      return String(value)
+    case "bigint":
+    case "symbol":
+      return `a ${typeof value}`
+    case "function":
+      return "a function"
+    default: {
+      if (Effect.isEffect(value)) return "an Effect"
+      if (Redacted.isRedacted(value)) return "a Redacted value"
+      const tag = tagOf(value)
+      return `${/^[AEIO]/.test(tag) ? "an" : "a"} ${tag === "Object" ? "object" : tag}`
+    }
+  }
+}
+
+/** As {@link kindOf}, but for a short text itself: for names, which are no secrets. */
+export const named = (value: unknown): string =>
+  typeof value === "string" && value !== "" && value.length <= 40 ? JSON.stringify(value) : kindOf(value)
+
+const plain = (name: string): string => name.replace(/[_-]/g, "").toLowerCase()

@@ -1,0 +1,78 @@
+/**
+ * Messages of which results of submitted requests are fetched: long polls, for one request or for all of a sampler.
+ */
+import * as Schema from "effect/Schema"
+import { RequestId, SamplingSessionId } from "./Identifiers.js"
+import { field, literal, optional } from "./WireField.js"
+
+/**
+ * What was submitted, as the service names it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RequestType =
+  | "CreateModel"
+  | "LoadWeights"
+  | "SaveWeights"
+  | "SaveWeightsForSampler"
+  | "Forward"
+  | "ForwardBackward"
+  | "OptimStep"
+  | "SaveWeightsExternal"
+  | "UnloadModel"
+  | "Sample"
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FuturesRetrieveRequest = Schema.Struct({
+  target: Schema.Struct({
+    type: literal("sampling_session"),
+    samplingSessionId: field(SamplingSessionId, "sampling_session_id"),
+    /** 0 for the original client of the sampling session. */
+    clonedSamplerId: field(Schema.Number, "cloned_sampler_id")
+  }),
+  prevCursor: field(Schema.Number, "prev_cursor"),
+  /** 0 for an answer at once. */
+  timeout: Schema.optionalWith(Schema.Number, { nullable: true }),
+  retrievedRequestIds: field(Schema.Array(Schema.String), "retrieved_request_ids")
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type FuturesRetrieveRequest = typeof FuturesRetrieveRequest.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FuturesRetrieveResponse = Schema.Struct({
+  cursor: Schema.Number,
+  completions: Schema.Array(Schema.Struct({
+    state: Schema.String,
+    requestId: field(RequestId, "request_id"),
+    /** In bytes. */
+    size: optional(Schema.Number, "response_payload_uncompressed_size")
+  }))
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type FuturesRetrieveResponse = typeof FuturesRetrieveResponse.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FutureRetrieveRequest = Schema.Struct({
+  requestId: field(RequestId, "request_id"),
+  allowMetadataOnly: Schema.optionalWith(Schema.Boolean, { default: () => false }).pipe(
+    Schema.fromKey("allow_metadata_only")
+  )
+})
