@@ -3,11 +3,11 @@ const allowed = {
   protocol: [],
   losses: ["protocol"],
   tinker: ["protocol"],
-  tokenizer: ["tinker", "protocol"],
+  tokenizer: ["protocol"],
   node: ["tinker", "protocol"],
   engine: ["losses"],
   llama: ["engine", "losses", "tokenizer"],
-  server: ["tinker", "protocol", "engine", "losses"],
+  server: ["protocol", "engine", "losses"],
   cookbook: ["tinker", "protocol", "losses", "tokenizer"]
 }
 

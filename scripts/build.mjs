@@ -28,6 +28,12 @@ for (const name of readdirSync("packages")) {
   mkdirSync(dist)
   // Maps of declarations point into sources that do not travel.
   cpSync(`${from}/build/src`, dist, { recursive: true, filter: (file) => !file.endsWith(".d.ts.map") })
+  // What the index has from another package is here under the same paths as the package's own modules.
+  for (const [, module] of readFileSync(`${dist}/index.js`, "utf8").matchAll(/from "(@effect-tinker\/[^"]+)"/g)) {
+    for (const kind of ["js", "d.ts"]) {
+      writeFileSync(`${dist}/${module.split("/").at(-1)}.${kind}`, `export * from "${module}"\n`)
+    }
+  }
   const present = assets.filter((asset) => existsSync(`${from}/${asset}`))
   for (const asset of present) cpSync(`${from}/${asset}`, `${dist}/${asset}`, { recursive: true })
   cpSync("LICENSE", `${dist}/LICENSE`)

@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 
-const { Datum, SamplingApi, SamplingParams, ModelInput, ServiceClient, TinkerError } = Tinker
+const { Datum, SamplingMessages, SamplingParams, ModelInput, ServiceClient, TinkerError } = Tinker
 
 const asked = []
 const answers = {
@@ -73,6 +73,7 @@ const bundled = async (contents) => {
     stdin: { contents, resolveDir: root, loader: "js" },
     bundle: true,
     platform: "browser",
+    alias: { "@effect-tinker/protocol": `${root}packages/protocol/dist` },
     format: "iife",
     target: "es2022",
     minify: true,

@@ -93,7 +93,7 @@ const fragments = () =>
 
 /** Sources in which the path of each endpoint is written, beyond the table and one handler or client each. */
 const endpointPlaces = () => {
-  const table = sources.find((file) => /packages\/(protocol\/src\/Endpoints|server\/src\/internal\/routes)\.ts$/.test(file))
+  const table = sources.find((file) => /packages\/(protocol\/src\/Endpoints|server\/src\/internal\/http\/routes)\.ts$/.test(file))
   const paths = Array.from(textOf(table).matchAll(/path: "(\/[^"]+)"/g), ([, path]) => path)
   const names = new Set(paths.map((path) => path.split("/").find((part) => part.includes("_"))).filter(Boolean))
   return Array.from(names, (name) => {

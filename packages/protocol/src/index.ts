@@ -24,6 +24,8 @@ export * as Cursor from "./Cursor.js"
 
 export * as Datum from "./Datum.js"
 
+export * as DefaultBaseUrl from "./DefaultBaseUrl.js"
+
 export * as ForwardBackwardOutput from "./ForwardBackwardOutput.js"
 
 export * as FuturesMessages from "./FuturesMessages.js"

@@ -2,6 +2,7 @@
  * A Tinker server as Layers: on a port, or in process as the `HttpClient` that a client of it uses.
  */
 import type * as Engine from "@effect-tinker/engine/Engine"
+import { DefaultBaseUrl } from "@effect-tinker/protocol/DefaultBaseUrl"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -9,7 +10,6 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import * as TinkerConfig from "effect-tinker/TinkerConfig"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Deferred from "effect/Deferred"
@@ -77,12 +77,12 @@ export const layer = (
 export const layerClientWithStore = (
   options?: TinkerProtocol.Options
 ): Layer.Layer<
-  HttpClient.HttpClient | TinkerConfig.DefaultBaseUrl,
+  HttpClient.HttpClient | DefaultBaseUrl,
   never,
   Engine.Engine | CheckpointStore.CheckpointStore
 > =>
   Layer.scoped(HttpClient.HttpClient, Effect.map(TinkerProtocol.make(options), (app) => clientOf(app))).pipe(
-    Layer.merge(Layer.succeed(TinkerConfig.DefaultBaseUrl, "http://localhost"))
+    Layer.merge(Layer.succeed(DefaultBaseUrl, "http://localhost"))
   )
 
 /**
@@ -91,7 +91,7 @@ export const layerClientWithStore = (
  * @since 0.1.0
  * @category layers
  */
-export const layerClient: Layer.Layer<HttpClient.HttpClient | TinkerConfig.DefaultBaseUrl, never, Engine.Engine> =
+export const layerClient: Layer.Layer<HttpClient.HttpClient | DefaultBaseUrl, never, Engine.Engine> =
   layerClientWithStore().pipe(
     Layer.provide(CheckpointStore.layerMemory)
   )

@@ -1,6 +1,7 @@
 /**
  * Settings of the client: the only module that reads configuration.
  */
+import { DefaultBaseUrl } from "@effect-tinker/protocol/DefaultBaseUrl"
 import { failOnIssues, InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
@@ -193,23 +194,22 @@ export interface CloudflareAccess {
   readonly clientSecret: Redacted.Redacted | undefined
 }
 
-/**
- * The address used when none is given: the hosted service, unless a Layer that answers requests itself says otherwise.
- *
- * @since 0.1.0
- * @category config
- */
-export class DefaultBaseUrl extends Context.Reference<DefaultBaseUrl>()("effect-tinker/TinkerConfig/DefaultBaseUrl", {
-  defaultValue: () => hosted
-}) {}
-
-/**
- * The hosted service. Source: the Python SDK 0.38.0.
- *
- * @since 0.1.0
- * @category config
- */
-export const hosted = "https://tinker.thinkingmachines.dev/services/tinker-prod"
+export {
+  /**
+   * The address used when none is given: the hosted service, unless a Layer that answers requests itself says otherwise.
+   *
+   * @since 0.1.0
+   * @category config
+   */
+  DefaultBaseUrl,
+  /**
+   * The address of the hosted service.
+   *
+   * @since 0.1.0
+   * @category config
+   */
+  hosted
+} from "@effect-tinker/protocol/DefaultBaseUrl"
 
 /**
  * The version of the protocol spoken, sent as `sdk_version`: that of the reference client, the Python SDK.

@@ -1,6 +1,5 @@
 /** Handlers of what an account has used, stored and done. */
 import { EventType } from "@effect-tinker/protocol/AuditMessages"
-import type { Prices } from "effect-tinker/UsageMeter"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -17,9 +16,16 @@ interface Place {
   readonly owner: Users.Owner
 }
 
+/** US dollars for a million tokens of a kind. */
+export interface TokenPrices {
+  readonly training: number
+  readonly prefill: number
+  readonly sampled: number
+}
+
 export interface PriceList {
   /** By base model, US dollars for a million tokens. */
-  readonly tokens?: Readonly<Record<string, Pick<Prices, "training" | "prefill" | "sampled">>> | undefined
+  readonly tokens?: Readonly<Record<string, TokenPrices>> | undefined
   /** US dollars for a gigabyte that is stored for a month. */
   readonly gigabyteMonth?: number | undefined
 }
