@@ -14,7 +14,7 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as AdamW from "./AdamW.js"
 import * as Engine from "./Engine.js"
-import { Transitions } from "./internal/transitions.js"
+import { Transitions } from "./internal/bigram/transitions.js"
 import * as PromptScores from "./PromptScores.js"
 import * as Sampler from "./Sampler.js"
 

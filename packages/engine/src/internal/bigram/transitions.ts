@@ -1,5 +1,5 @@
 /** What follows each token, kept for many draws. */
-import * as Sampler from "../Sampler.js"
+import * as Sampler from "../../Sampler.js"
 
 /** Of one token: what may follow it, and the logits whose log-probabilities are told, `[vocabulary] float32`. */
 export interface Following {
