@@ -1,7 +1,8 @@
 import * as Predicate from "effect/Predicate"
 import { toByteLetters } from "./byteLetters.js"
+import { space } from "./oniguruma/characterSets.js"
 import { booleanOf, type Part, partsOf, textOf, unsupported } from "./part.js"
-import { patternOf, replaced, space } from "./pattern.js"
+import { patternOf, replaced } from "./pattern.js"
 import { precompiled } from "./precompiled.js"
 
 export type Normalizer = (text: string) => string

@@ -1,6 +1,7 @@
 import { toByteLetters } from "./byteLetters.js"
+import { space } from "./oniguruma/characterSets.js"
 import { booleanOf, characterOf, countOf, malformed, type Part, partsOf, textOf, unsupported } from "./part.js"
-import { eachMatch, patternOf, space } from "./pattern.js"
+import { eachMatch, patternOf } from "./pattern.js"
 
 /** A stretch of a text, which no token goes beyond. */
 export interface Piece {
