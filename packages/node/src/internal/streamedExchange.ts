@@ -17,7 +17,7 @@ export type Taken = (error: Error | null, parts: ReadonlyArray<Uint8Array>) => v
  * - `copied`: the connection overwrites them
  * - `lent`: gathered in memory that is used again when the next are taken
  */
-export type Handing = "own" | "copied" | "lent"
+export type Ownership = "own" | "copied" | "lent"
 
 /**
  * One request whose answer is read as it arrives. Parts wait here until they are taken; while many wait the socket is not
@@ -37,14 +37,14 @@ export class StreamedExchange implements Handler {
   private waitingBytes = 0
   private taker: Taken | undefined
   private waking = false
-  readonly handing: Handing
+  readonly ownership: Ownership
   /** Of lent parts: what is being filled, and what is taken or was taken last. */
   private block: Uint8Array | undefined
   private otherBlock: Uint8Array | undefined
   private filled = 0
 
-  constructor(handing: Handing, onHead: (error: Error | null, head: Head | undefined) => void) {
-    this.handing = handing
+  constructor(ownership: Ownership, onHead: (error: Error | null, head: Head | undefined) => void) {
+    this.ownership = ownership
     this.onHead = onHead
   }
 
@@ -90,8 +90,8 @@ export class StreamedExchange implements Handler {
 
   onResponseData(controller: Dispatcher.DispatchController, part: Uint8Array): void {
     this.bytes += part.length
-    if (this.handing === "own") this.parts.push(part)
-    else if (this.handing === "copied") this.parts.push(Uint8Array.prototype.slice.call(part))
+    if (this.ownership === "own") this.parts.push(part)
+    else if (this.ownership === "copied") this.parts.push(Uint8Array.prototype.slice.call(part))
     else this.gather(part)
     this.waitingBytes += part.length
     this.wake()

@@ -175,7 +175,8 @@ const collect = (exchange: StreamedExchange): Effect.Effect<Uint8Array, Error> =
   })
 
 /** To keep it beyond the next. */
-const owned = ({ handing }: StreamedExchange, part: Uint8Array): Uint8Array => handing === "lent" ? part.slice() : part
+const owned = ({ ownership }: StreamedExchange, part: Uint8Array): Uint8Array =>
+  ownership === "lent" ? part.slice() : part
 
 /** For the transformations of Node. */
 const readable = (exchange: StreamedExchange): Readable =>

@@ -11,7 +11,7 @@ const connectTimeout = 5000
  * Connects to targets by tunnels through their proxies, and to those that have none by `direct`. `secure` makes a
  * connection with TLS out of a tunnel.
  */
-export const connectThrough = (
+export const connectThroughProxy = (
   proxyFor: ProxyFor | undefined,
   direct: buildConnector.connector,
   secure: buildConnector.connector
