@@ -1,4 +1,4 @@
-import { fromByteLetters } from "./byteLetters.js"
+import { fromByteLevel } from "./byteLevel.js"
 import { booleanOf, characterOf, countOf, type Part, partsOf, textOf, unsupported } from "./part.js"
 import { patternOf, replaced } from "./pattern.js"
 import { metaspaceMark, prependSchemeOf } from "./preTokenizer.js"
@@ -15,7 +15,7 @@ export const decoderOf = (part: Part | undefined): Decoder => {
       return (tokens) => steps.reduce((tokens, step) => step(tokens), tokens)
     }
     case "ByteLevel":
-      return (tokens) => [fromByteLetters(tokens)]
+      return (tokens) => [fromByteLevel(tokens)]
     case "ByteFallback":
       return withBytes
     case "Fuse":

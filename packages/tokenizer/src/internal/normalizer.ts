@@ -1,5 +1,5 @@
 import * as Predicate from "effect/Predicate"
-import { toByteLetters } from "./byteLetters.js"
+import { toByteLevel } from "./byteLevel.js"
 import { space } from "./oniguruma/characterSets.js"
 import { booleanOf, type Part, partsOf, textOf, unsupported } from "./part.js"
 import { patternOf, replaced } from "./pattern.js"
@@ -43,7 +43,7 @@ export const normalizerOf = (part: Part | undefined): Normalizer => {
       return (text) => replaced(pattern, text, content)
     }
     case "ByteLevel":
-      return toByteLetters
+      return toByteLevel
     case "Precompiled":
       return precompiled(part)
     case "BertNormalizer":

@@ -1,4 +1,4 @@
-import { toByteLetters } from "./byteLetters.js"
+import { toByteLevel } from "./byteLevel.js"
 import { space } from "./oniguruma/characterSets.js"
 import { booleanOf, characterOf, countOf, malformed, type Part, partsOf, textOf, unsupported } from "./part.js"
 import { eachMatch, patternOf } from "./pattern.js"
@@ -122,7 +122,7 @@ const byteLevel = (part: Part): PreTokenizer => {
   const split: PreTokenizer = booleanOf(part, "use_regex", true) ? splitter(words, "Isolated") : (piece) => [piece]
   return (piece) => {
     const spaced = addsSpace && !piece.text.startsWith(" ") ? { ...piece, text: ` ${piece.text}` } : piece
-    return split(spaced).map(({ isFirst, text }) => ({ isFirst, text: toByteLetters(text) }))
+    return split(spaced).map(({ isFirst, text }) => ({ isFirst, text: toByteLevel(text) }))
   }
 }
 

@@ -8,10 +8,10 @@
  *
  * Source: Weideman et al. 2016, "Analyzing Matching Time Behavior of Backtracking Regular Expression Matchers", section 4.
  */
-export const isEndless = (source: string): boolean => {
+export const backtracksExponentially = (source: string): boolean => {
   const reader = new Reader(source)
   reader.whole()
-  return reader.isTooMuch || hasTwoWays(reader)
+  return reader.isTooLarge || isAmbiguous(reader)
 }
 
 /** What may come first and last in a part, each with the number of ways, and in how many ways it may be empty. */
@@ -48,7 +48,7 @@ class Reader {
   readonly characters: Array<Uint8Array> = []
   /** Which position may follow which, and in how many ways. */
   readonly follows: Array<Map<number, number>> = []
-  isTooMuch = false
+  isTooLarge = false
   private depth = 0
   private readonly source: ReadonlyArray<string>
   private at = 0
@@ -115,7 +115,7 @@ class Reader {
       else {
         // Written out, each time with positions of its own; what may be missing is missing at the end.
         const copies = [part]
-        while (copies.length < most && !this.isTooMuch) {
+        while (copies.length < most && !this.isTooLarge) {
           this.at = start
           copies.push(this.single())
         }
@@ -124,7 +124,7 @@ class Reader {
           part = this.joined(copies[i] ?? nothing, part)
           if (i >= least) part = { ...part, empty: 1 }
         }
-        if (!this.isTooMuch) this.at = behind
+        if (!this.isTooLarge) this.at = behind
       }
     }
     return part
@@ -189,7 +189,7 @@ class Reader {
   }
 
   private stop(): void {
-    this.isTooMuch = true
+    this.isTooLarge = true
     this.at = this.source.length
   }
 
@@ -227,7 +227,7 @@ const charactersOf = (atom: string): Uint8Array => {
   return characters
 }
 
-const hasTwoWays = ({ characters, follows }: Reader): boolean => {
+const isAmbiguous = ({ characters, follows }: Reader): boolean => {
   const count = characters.length
   const components = componentsOf(count, (position) => Array.from(follows[position]!.keys()))
   const sizes = new Map<number, number>()
