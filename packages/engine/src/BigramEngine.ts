@@ -22,15 +22,15 @@ import * as training from "./internal/bigram/training.js"
 export interface Options {
   /** Names of the base models, each with a table of its own. Default: `bigram` alone. */
   readonly baseModels?: ReadonlyArray<string> | undefined
-  /** Default 256: tokens are bytes. */
+  /** The number of tokens there are. Default 256: tokens are bytes. */
   readonly vocabularySize?: number | undefined
-  /** Prompt and answer together, in tokens. Default 1024. */
+  /** The most tokens that prompt and answer may have together. Default 1024. */
   readonly maxContextLength?: number | undefined
-  /** Default 64. */
+  /** The highest LoRA rank that a model may have. Default 64. */
   readonly maxRank?: number | undefined
   /** Tokens that end an answer when a request says nothing about stops. Default: none. */
   readonly eosTokens?: ReadonlyArray<number> | undefined
-  /** Decides the tables of the base models. Default 0. */
+  /** The seed that decides the tables of the base models. Default 0. */
   readonly seed?: number | undefined
   /** How long each training step and each sample takes, on the clock of the fiber that runs it. Default: no time. */
   readonly stepDuration?: Duration.DurationInput | undefined

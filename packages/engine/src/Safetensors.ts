@@ -173,7 +173,7 @@ export const locate = (
     ]))
   })
 
-/** Counted from the end of the header. */
+/** Where the tensors lie, counted from the end of the header. */
 const placesOf = (
   header: Readonly<Record<string, unknown>>,
   dataBytes: number

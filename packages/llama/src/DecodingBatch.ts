@@ -76,7 +76,7 @@ export interface Job {
 export interface Member {
   readonly job: Job
   readonly sequence: Sequence.Sequence
-  /** Among all that came. */
+  /** The place of this one among all that came. */
   readonly order: number
   /** Positions that are in the cache. */
   cached: number

@@ -26,7 +26,7 @@ export interface DecodingPass {
  */
 export interface Adapter extends Lora.Targets {
   readonly rank: number
-  /** Under PEFT names. */
+  /** The matrices of the adapter, by their names in PEFT. */
   readonly weights: ReadonlyMap<string, Float32Array>
 }
 
@@ -56,7 +56,7 @@ export interface Compiled {
 export interface Logits {
   readonly logits: Float32Array
   readonly probabilities: Float32Array
-  /** Of the rows that were run, counted from 0, those whose new keys or values are not all finite numbers. */
+  /** The rows whose new keys or values are not all finite numbers, counted from 0 among those that were run. */
   readonly brokenRows: ReadonlySet<number>
 }
 
@@ -85,9 +85,9 @@ export const make = (options: {
   readonly runtime: OnnxRuntime.OnnxRuntime
   readonly config: Llama.Config
   readonly weights: ReadonlyMap<string, Float32Array>
-  /** Default: {@link maxConstantBytes}. */
+  /** The largest weights that become constants of the graph, in bytes. Default: {@link maxConstantBytes}. */
   readonly maxConstantBytes?: number | undefined
-  /** Default: {@link maxGraphBytes}. */
+  /** The largest model that has a graph for each choice of adapted parts, in bytes. Default: {@link maxGraphBytes}. */
   readonly maxGraphBytes?: number | undefined
 }): DecodingPass => {
   const { config, runtime, weights } = options
@@ -168,7 +168,7 @@ const feedsOf = (
   matrices: ReadonlyMap<string, DecodingWeights.Matrix>
 ): Feeds => Object.fromEntries(Array.from(matrices, ([name, { data, shape }]) => [name, runtime.float32(data, shape)]))
 
-/** Of `fresh [arrays, rows, size]`, the rows that are not finite in one of the arrays. */
+/** The rows of `fresh [arrays, rows, size]` that are not finite in one of the arrays. */
 const brokenRows = (fresh: Float32Array, rows: number, size: number): ReadonlySet<number> => {
   const broken = new Set<number>()
   if (isFinite(fresh)) return broken

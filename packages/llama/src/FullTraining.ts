@@ -16,11 +16,11 @@ import * as VocabularyHead from "./VocabularyHead.js"
 export interface Batch {
   readonly rows: number
   readonly length: number
-  /** `[rows, length]` */
+  /** The tokens, `[rows, length]`. */
   readonly tokens: ArrayLike<number>
-  /** `[rows, length]` */
+  /** The token that each position is scored on, `[rows, length]`. */
   readonly targets: ArrayLike<number>
-  /** `[rows, length]`: factor of each position's loss. */
+  /** The factor of each position's loss, `[rows, length]`. */
   readonly weights: Float32Array
 }
 
@@ -29,9 +29,9 @@ export interface Batch {
  * @category models
  */
 export interface Evaluation {
-  /** `-Σ weights·logprobs`, nats. */
+  /** The loss `-Σ weights·logprobs`, in nats. */
   readonly loss: number
-  /** `[rows, length] float32`, nats, of the targets. */
+  /** The log-probabilities of the targets, `[rows, length] float32`, in nats. */
   readonly logprobs: Float32Array
 }
 

@@ -196,7 +196,7 @@ export class Graph extends ModelBuilder {
 
   // shapes
 
-  /** `[rank] int64` */
+  /** The lengths of the axes, `[rank] int64`. */
   shapeOf(x: Tensor): Tensor {
     return this.emit("Shape", [x], { shape: [x.shape.length], type: "int64" })
   }
@@ -247,14 +247,14 @@ export class Graph extends ModelBuilder {
     return this.emit("Tile", [x, this.integers(repeats)], { shape, type: x.type })
   }
 
-  /** `0 .. length-1` */
+  /** The numbers from 0 to `length - 1`, `[length] int64`. */
   range(length: Tensor, name: OnnxProto.Dim): Tensor {
     return this.emit("Range", [this.integer(0), length, this.integer(1)], { shape: [name], type: "int64" })
   }
 
   // indexing
 
-  /** Rows of `x`. */
+  /** The rows of `x` that `rows` lists. */
   gather(x: Tensor, rows: Tensor): Tensor {
     return this.emit("Gather", [x, rows], {
       shape: [...rows.shape, ...x.shape.slice(1)],
@@ -263,7 +263,7 @@ export class Graph extends ModelBuilder {
     })
   }
 
-  /** `x[i, indices[i, j]]` */
+  /** The element `x[i, indices[i, j]]` at each `[i, j]`. */
   gatherLast(x: Tensor, indices: Tensor): Tensor {
     return this.emit("GatherElements", [x, indices], { shape: indices.shape, type: x.type, integers: { axis: -1 } })
   }
@@ -297,7 +297,7 @@ export class Graph extends ModelBuilder {
     return this.where(never, corner, x)
   }
 
-  /** `[indices, depth]` of ones and zeros. */
+  /** A matrix `[indices, depth]` of zeros, with a one in each row where its index says. */
   oneHot(indices: Tensor, depth: number): Tensor {
     const column = this.reshape(indices, [-1, 1], [indices.shape[0]!, 1])
     const columns = this.range(this.integer(depth), depth)

@@ -43,7 +43,7 @@ export interface Options {
   readonly niceness?: number | undefined
 }
 
-/** Between "below normal" (10) and "low" (19): the rest of a busy machine leaves it something. */
+/** The niceness lies between "below normal" (10) and "low" (19): the rest of a busy machine leaves it something. */
 const defaultNiceness = 15
 
 /**
@@ -66,7 +66,7 @@ export interface Budgets {
  * @category models
  */
 export interface NamedFolder {
-  /** As clients ask for the model, e.g. `Qwen/Qwen3-8B`. */
+  /** The name by which clients ask for the model, e.g. `Qwen/Qwen3-8B`. */
   readonly name: string
   readonly folder: string
 }
@@ -226,7 +226,7 @@ export const budgets = (
   return Effect.succeed({ maxActivationBytes: within(4), maxCacheBytes: within(1), maxConstantBytes })
 }
 
-/** Of the process itself, the compiled graphs and one part of the vocabulary's logits. */
+/** What the process itself takes, with the compiled graphs and one part of the vocabulary's logits. */
 const runtimeBytes = 384 * 2 ** 20
 
 const baseModelOf = (description: ModelFolder.Description): Engine.BaseModel => ({

@@ -85,7 +85,7 @@ export const make = (options: {
   readonly maxActivationBytes: number
   /** Decides between training and sampling. Default: one of its own. */
   readonly scheduler?: Scheduler.Scheduler | undefined
-  /** Default: as for activations. */
+  /** What the caches of samples that grow together may take, in bytes. Default: as much as activations may. */
   readonly maxCacheBytes?: number | undefined
   /** What weights may take once more, laid out for sampling. Default: `DecodingPass.maxConstantBytes`. */
   readonly maxConstantBytes?: number | undefined

@@ -19,17 +19,17 @@ import * as Llama from "./Llama.js"
  * @category models
  */
 export interface Description {
-  /** Absolute. */
+  /** The absolute path of the folder. */
   readonly folder: string
-  /** The one that was given, or `_name_or_path` of the configuration, or else the folder's own name. */
+  /** The name that was given, or `_name_or_path` of the configuration, or else the folder's own name. */
   readonly name: string
-  /** E.g. `LlamaForCausalLM`. */
+  /** The name of the architecture, e.g. `LlamaForCausalLM`. */
   readonly architecture: string
   readonly config: Llama.Config
   readonly parameterCount: number
-  /** Prompt and answer together, in tokens. */
+  /** The most tokens that prompt and answer may have together. */
   readonly maxContextLength: number
-  /** Of `generation_config.json`, or else of `config.json`. */
+  /** The tokens that end an answer, as `generation_config.json` names them, or else `config.json`. */
   readonly eosTokens: ReadonlyArray<number>
   /** What `generation_config.json` proposes to sample with. Nothing applies it: a request says what it wants. */
   readonly proposedSampling: ProposedSampling
@@ -62,7 +62,7 @@ export const clientFiles: ReadonlyArray<string> = [
 ]
 
 /**
- * Fields that the file does not have are absent.
+ * The settings that a folder proposes to sample with; those that the file does not have are absent.
  *
  * @since 0.1.0
  * @category models
@@ -192,10 +192,10 @@ const samplingFields: Readonly<Record<string, keyof ProposedSampling>> = {
   repetition_penalty: "repetitionPenalty"
 }
 
-/** Far beyond any model, but not so far that the list of its weights takes long to make. */
+/** A number far beyond the layers of any model, but not so far that the list of its weights takes long to make. */
 const maxLayers = 4096
 
-/** Of one dimension, far beyond any model too. */
+/** A number far beyond any dimension of a model. */
 const maxSize = 2 ** 24
 
 /**

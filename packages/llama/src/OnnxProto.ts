@@ -25,11 +25,11 @@ export type Dim = number | string
  */
 export interface Node {
   readonly operator: string
-  /** Empty for the operators of ONNX itself. */
+  /** The domain of the operator; empty for those of ONNX itself. */
   readonly domain: string
   readonly inputs: ReadonlyArray<string>
   readonly outputs: ReadonlyArray<string>
-  /** Attributes, by kind. */
+  /** Attributes whose values are whole numbers; those of other kinds follow. */
   readonly integers: Readonly<Record<string, number | ReadonlyArray<number>>>
   readonly floats: Readonly<Record<string, number>>
   readonly strings: Readonly<Record<string, string>>
@@ -96,7 +96,7 @@ const operatorSets = [["", 18], ["com.microsoft", 1]] as const
 const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 } as const
 const attributeTypes = { float: 1, integer: 2, string: 3, integers: 7 } as const
 
-/** Of the places where an initializer's bytes may be. */
+/** The number by which the format says that an initializer's bytes lie outside of the model. */
 const externalData = 1
 
 const graph = (model: Model): Uint8Array => {

@@ -8,7 +8,7 @@
  * @category models
  */
 export interface PrefixCache {
-  /** What is held, in bytes. */
+  /** The bytes of what is held. */
   readonly bytes: number
   /** The entry of this owner that shares the longest beginning with `tokens`, if any shares one. */
   readonly find: (owner: object, tokens: ArrayLike<number>) => Found | undefined
@@ -26,9 +26,9 @@ export interface PrefixCache {
  * @category models
  */
 export interface Found {
-  /** Positions in common. */
+  /** The number of positions in common. */
   readonly length: number
-  /** Positions in the arrays. */
+  /** The number of positions in the arrays. */
   readonly of: number
   readonly arrays: ReadonlyArray<Float32Array>
 }

@@ -32,7 +32,7 @@ export interface TrainingPass {
  */
 export interface RunOptions {
   readonly lora: Engine.LoraSpec
-  /** Under PEFT names; read, not changed. */
+  /** The matrices of the adapter, by their names in PEFT; they are read, not changed. */
   readonly adapter: ReadonlyMap<string, Float32Array>
   readonly data: ReadonlyArray<Engine.TrainingDatum>
   readonly loss: Engine.Loss
@@ -157,7 +157,7 @@ export const make = (options: {
   }
 }
 
-/** Of all losses; throws when it is no finite number. */
+/** The sum of all losses; throws when it is no finite number. */
 const sum = (outputs: ReadonlyArray<Engine.LossOutput>): number => {
   let total = 0
   for (const { elementwiseLoss } of outputs) {
@@ -191,7 +191,7 @@ export const accumulate = (sums: Map<string, Float32Array>, name: string, gradie
 export interface Batch {
   /** Indices into the data. */
   readonly rows: ReadonlyArray<number>
-  /** Of the longest. */
+  /** The length of the longest sequence, in tokens. */
   readonly length: number
   readonly targetsPerToken: number
   /** Whether layers are computed again for the backward half. */
@@ -264,7 +264,7 @@ export const batches = (
  */
 const tokensOfRun = 32
 
-/** More than this many make no run quicker by the token. */
+/** The most sequences of a batch: more of them make no run quicker by the token. */
 const mostRows = 4096
 
 /** Multiplications for a token of a sequence of `length` in the forward half; those of the backward half are in proportion. */
@@ -302,7 +302,10 @@ export const headChunks = (config: Llama.Config, rows: number, targetsPerToken: 
   return chunks
 }
 
-/** Of one matrix of logits, of which there are three at a time: as much as the allocator gives again without the system. */
+/**
+ * What one matrix of logits may take, in bytes; there are three at a time. It is as much as the allocator gives again without
+ * the system.
+ */
 const maxHeadBytes = 2 ** 25
 
 const inputs = (

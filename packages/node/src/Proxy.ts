@@ -1,5 +1,5 @@
 /**
- * Which proxy, if any, requests of Node's client go through.
+ * Finds the proxy, if any, that requests of Node's client go through.
  *
  * The first of these that is there counts:
  *
@@ -58,7 +58,7 @@ export interface Proxy {
 export type ProxyFor = (target: {
   readonly protocol: string
   readonly hostname: string
-  /** Empty for that of the protocol. */
+  /** The port; empty for that of the protocol. */
   readonly port: string
 }) => Proxy | undefined
 

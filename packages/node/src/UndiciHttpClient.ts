@@ -190,7 +190,7 @@ export const layerWith = (options: Options): Layer.Layer<HttpClient.HttpClient, 
   Layer.scoped(HttpClient.HttpClient, make(options))
 
 /**
- * With the proxies of the environment, if there are any.
+ * The client that goes through the proxies of the environment, if there are any.
  *
  * @since 0.1.0
  * @category layers

@@ -25,7 +25,7 @@ export class Tokenizer extends Context.Tag("@effect-tinker/tokenizer/Tokenizer")
  * @category models
  */
 export interface Service {
-  /** One more than the highest token. A model's own table may be larger, padded with tokens that mean nothing. */
+  /** The number of tokens: one more than the highest. A model's own table may be larger, padded with tokens that mean nothing. */
   readonly vocabularySize: number
 
   /** The token a sequence begins with, where the tokenizer names one and does not say that it is left out (`add_bos_token`). */

@@ -4,7 +4,7 @@ import { request as requestSecure } from "node:https"
 import type { buildConnector } from "undici"
 import type { Proxy, ProxyFor } from "../Proxy.js"
 
-/** In milliseconds. */
+/** The time that a proxy may take to connect, in milliseconds. */
 const connectTimeout = 5000
 
 /**

@@ -15,7 +15,7 @@ export const isUndici = (): boolean => Predicate.isFunction(Agent.prototype.disp
 /** How connections are made. */
 export interface Connecting {
   readonly proxyFor: ProxyFor | undefined
-  /** In milliseconds. */
+  /** The time that a connection may take to be made, in milliseconds. */
   readonly timeout: number
 }
 
@@ -32,7 +32,7 @@ export interface Connections {
   readonly destroy: () => Promise<unknown>
 }
 
-/** So many connections that requests share, and wait for. */
+/** A number of connections that requests share, and wait for. */
 export class ConnectionPool implements Connections {
   private readonly connections: number
   private readonly connecting: Connecting
@@ -84,7 +84,7 @@ export class ConnectionList implements Connections {
   private readonly connecting: Connecting
   private readonly connect: buildConnector.connector
 
-  /** `inPlace`: every part of a body is overwritten by the next. */
+  /** Where connections read `inPlace`, every part of a body is overwritten by the next. */
   constructor(options: { readonly inPlace: boolean }, connecting: Connecting) {
     this.inPlace = options.inPlace
     this.connecting = connecting

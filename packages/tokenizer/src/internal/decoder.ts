@@ -6,7 +6,7 @@ import { metaspaceMark, prependSchemeOf } from "./preTokenizer.js"
 /** Makes of the names of tokens the pieces of their text. */
 export type Decoder = (tokens: ReadonlyArray<string>) => ReadonlyArray<string>
 
-/** Without a decoder there are spaces between tokens. */
+/** The decoder that a file names; where it names none, there are spaces between tokens. */
 export const decoderOf = (part: Part | undefined): Decoder => {
   if (part === undefined) return (tokens) => [tokens.join(" ")]
   switch (part["type"]) {

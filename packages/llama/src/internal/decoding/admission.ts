@@ -1,5 +1,5 @@
 /**
- * Which sequences grow and which wait, so that the caches of all samplers together stay within what they may take: the
+ * Decides which sequences grow and which wait, so that the caches of all samplers together stay within what they may take: the
  * first to come joins first, and the last to come goes back to waiting when those that grow no longer fit.
  */
 import * as MutableList from "effect/MutableList"

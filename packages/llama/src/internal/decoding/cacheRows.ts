@@ -72,7 +72,7 @@ export class CacheRows {
     return removed
   }
 
-  /** Zeros in a member's row. */
+  /** Writes zeros into a member's row. */
   clear(member: Member): void {
     this.cache.clear(this.members.indexOf(member))
   }

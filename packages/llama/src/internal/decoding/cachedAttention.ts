@@ -4,19 +4,19 @@ import type { Graph, Tensor } from "../../Graph.js"
 
 /** What all layers share, for B sequences, S new tokens of each and a cache of C positions. */
 export interface Layout extends Attention.Heads {
-  /** `[B, S] int64`. */
+  /** The new tokens, `[B, S] int64`. */
   readonly tokens: Tensor
-  /** `[B, S] int64`. */
+  /** The positions of the new tokens, `[B, S] int64`. */
   readonly positions: Tensor
-  /** `[B, 1, 1, S, C + S]`: 0 where a new token may look, -∞ where not. */
+  /** The mask, `[B, 1, 1, S, C + S]`: 0 where a new token may look, -∞ where not. */
   readonly mask: Tensor
-  /** `[P, headDim/2]`, with P above every position. */
+  /** The cosines of the rotary angles, `[P, headDim/2]`, with P above every position. */
   readonly cos: Tensor
-  /** `[P, headDim/2]`, with P above every position. */
+  /** The sines of the rotary angles, `[P, headDim/2]`, with P above every position. */
   readonly sin: Tensor
-  /** `[2] int64`: B and S. */
+  /** The numbers B and S, `[2] int64`. */
   readonly batch: Tensor
-  /** `[2] int64`: C and S. */
+  /** The numbers C and S, `[2] int64`. */
   readonly lengths: Tensor
   /** The shape `[B, keyValueHeads, group, S, C + S]`. */
   readonly groupShape: Tensor
@@ -57,7 +57,7 @@ export const layout = (graph: Graph, { headDim, heads, keyValueHeads }: Attentio
   }
 }
 
-/** `[B, S, …widths]` of the same numbers. */
+/** The same numbers as `[B, S, …widths]`. */
 export const wide = (graph: Graph, layout: Layout, x: Tensor, ...widths: ReadonlyArray<number>): Tensor => {
   const key = widths.join()
   const shape = layout.wideShapes.get(key) ?? graph.concat([layout.batch, graph.integers(widths)], 0)

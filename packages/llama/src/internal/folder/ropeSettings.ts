@@ -26,7 +26,7 @@ export const rope = (file: string, config: Fields): Pick<Llama.Config, "ropeThet
 }
 
 interface Rotation {
-  /** The file and the field. */
+  /** The file and the field that the settings are from. */
   readonly place: string
   readonly theta: unknown
   readonly scaling: Llama.RopeScaling | undefined

@@ -112,7 +112,7 @@ class Translator {
     return result
   }
 
-  /** `(?i)`, which holds up to the end of its group, and is taken at the beginning only. */
+  /** Reads `(?i)`, which holds up to the end of its group, and is taken at the beginning only. */
   private takeOptions(): boolean {
     if (!this.follows("(?i)")) return false
     if (this.at > 0) throw this.unknown("(?i) in the middle")
@@ -146,7 +146,7 @@ class Translator {
     return [`{${least === "" ? "0" : least}${comma}${most}}`, true, comma === ""]
   }
 
-  /** What gives nothing back once it has matched: JavaScript does not go back into what lies ahead. */
+  /** An expression that gives nothing back once it has matched: JavaScript does not go back into what lies ahead. */
   private atomic(inner: string): string {
     if (this.lookbehinds > 0) throw this.unknown("a part that gives nothing back, inside of (?<=")
     const name = `atom${this.atoms++}`
@@ -240,7 +240,7 @@ class Translator {
     throw this.unknown(this.source.slice(this.at, this.at + 4).join(""))
   }
 
-  /** Behind a backslash, outside of a class. */
+  /** What a backslash outside of a class begins. */
   private escape(): string {
     const character = this.source[this.at]
     if (character !== undefined && assertions[character] !== undefined) {
@@ -255,7 +255,7 @@ class Translator {
     return one === undefined ? `[${set}]` : this.letter(one)
   }
 
-  /** Behind a backslash, what means the same in a class and outside of one. */
+  /** What a backslash begins that means the same in a class and outside of one. */
   private escaped(): Member {
     const character = this.source[this.at]
     if (character === undefined) throw this.unknown("a \\ at the end")
