@@ -16,6 +16,8 @@ import * as sampling from "./internal/bigram/sampling.js"
 import * as training from "./internal/bigram/training.js"
 
 /**
+ * The base models of the engine, and how long its work takes.
+ *
  * @since 0.1.0
  * @category config
  */
@@ -45,6 +47,8 @@ export interface Options {
 export const defaultBaseModel = "bigram"
 
 /**
+ * Makes the engine with its base models. Its methods fail as the `Engine` contract says.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -108,6 +112,8 @@ export const make = (options: Options = {}): Engine.Service => {
 }
 
 /**
+ * Provides the engine to a program or a server.
+ *
  * @since 0.1.0
  * @category layers
  */

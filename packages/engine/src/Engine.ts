@@ -11,12 +11,16 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 
 /**
+ * The engine that a program or a server computes with.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class Engine extends Context.Tag("@effect-tinker/engine/Engine")<Engine, Service>() {}
 
 /**
+ * What an engine can do. Where it cannot, its methods fail with `EngineError`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -103,6 +107,8 @@ export interface Service {
 }
 
 /**
+ * A base model that the engine trains adapters of and samples from.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -173,6 +179,8 @@ export interface TrainingDatum {
 export type Loss = TokenLoss.Loss
 
 /**
+ * What a forward pass gives: the losses of a batch, datum by datum and in all.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -184,6 +192,8 @@ export interface LossResult {
 }
 
 /**
+ * The losses of one datum.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -210,6 +220,8 @@ export interface AdamWParams {
 }
 
 /**
+ * What a step of the optimizer tells of the gradient that it took.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -248,6 +260,8 @@ export interface Tensor {
 }
 
 /**
+ * A prompt, how answers to it are drawn, and what is to be told of both.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -301,6 +315,8 @@ export interface PromptTargets {
 }
 
 /**
+ * The answers to a request, and what it asked about its prompt.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -321,6 +337,8 @@ export interface SampleResult {
 }
 
 /**
+ * One answer: its tokens, what was asked about them, and why it ended.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -65,12 +65,16 @@ export const opaqueItemSizes = {
 } as const
 
 /**
+ * An element type that {@link toFloat32} reads.
+ *
  * @since 0.1.0
  * @category models
  */
 export type DType = keyof typeof itemSizes
 
 /**
+ * An element type of which the size alone is known.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -99,6 +99,8 @@ export interface Distribution {
 }
 
 /**
+ * The distribution that {@link choose} draws from, with these logits and options.
+ *
  * @since 0.1.0
  * @category constructors
  */

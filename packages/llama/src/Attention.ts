@@ -2,6 +2,8 @@
 import type { Graph, Tensor } from "./Graph.js"
 
 /**
+ * The heads of attention, and their width.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -26,6 +26,8 @@ export interface Decoder {
 }
 
 /**
+ * A model to draw answers from, with its adapter as it was when the sampler was made.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -42,6 +44,8 @@ export interface Sampler {
 }
 
 /**
+ * Makes the decoder of a base model over its weights, which are read and not changed.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -9,6 +9,8 @@ import type * as PrefixCache from "./PrefixCache.js"
 import type * as Sequence from "./Sequence.js"
 
 /**
+ * The answers of one sampler that grow together.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -70,6 +72,8 @@ export interface Job {
 }
 
 /**
+ * A sequence of a request among those that grow together.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -83,6 +87,8 @@ export interface Member {
 }
 
 /**
+ * A member of which nothing is computed yet.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -94,6 +100,8 @@ export const member = (job: Job, sequence: Sequence.Sequence, order: number): Me
 })
 
 /**
+ * Makes a batch without members.
+ *
  * @since 0.1.0
  * @category constructors
  */

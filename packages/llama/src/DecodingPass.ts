@@ -21,6 +21,8 @@ export interface DecodingPass {
 }
 
 /**
+ * An adapter of the base model, with the parts that it adapts.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -31,6 +33,8 @@ export interface Adapter extends Lora.Targets {
 }
 
 /**
+ * A base model with an adapter, or alone, whose graph is compiled.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -78,6 +82,8 @@ export const maxConstantBytes: number = 2 ** 30
 export const maxGraphBytes: number = 2 ** 26
 
 /**
+ * Makes the passes of a base model over its weights, without any graph yet.
+ *
  * @since 0.1.0
  * @category constructors
  */

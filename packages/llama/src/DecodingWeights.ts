@@ -33,6 +33,8 @@ export interface Product {
 }
 
 /**
+ * The products of a layer, in the order of the forward pass.
+ *
  * @since 0.1.0
  * @category models
  */

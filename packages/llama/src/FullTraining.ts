@@ -25,6 +25,8 @@ export interface Batch {
 }
 
 /**
+ * What a batch scores under the weights as they are.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -36,6 +38,8 @@ export interface Evaluation {
 }
 
 /**
+ * A model all of whose weights are trained.
+ *
  * @since 0.1.0
  * @category models
  */

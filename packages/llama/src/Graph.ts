@@ -41,6 +41,8 @@ export interface Cotangents {
 }
 
 /**
+ * A graph whose numbers are float32, or float64 where its gradients are checked.
+ *
  * @since 0.1.0
  * @category constructors
  */

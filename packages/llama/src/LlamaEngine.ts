@@ -17,6 +17,8 @@ import * as ModelFolder from "./ModelFolder.js"
 import * as SupervisedProcess from "./SupervisedProcess.js"
 
 /**
+ * What the process of each base model may take of the machine.
+ *
  * @since 0.1.0
  * @category config
  */
@@ -85,6 +87,8 @@ export const layer = (
   Layer.scoped(Engine.Engine, make(typeof folder === "string" ? [folder] : folder, options))
 
 /**
+ * Makes the engine that {@link layer} provides; its processes end with the scope. Fails as the layer does.
+ *
  * @since 0.1.0
  * @category constructors
  */

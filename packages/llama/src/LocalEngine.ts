@@ -73,6 +73,8 @@ export interface LocalEngine {
 export const maxRank = 128
 
 /**
+ * Makes the engine of one base model, without models and samplers yet.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -15,6 +15,8 @@ import { unsupported } from "./internal/folder/unsupported.js"
 import * as Llama from "./Llama.js"
 
 /**
+ * What a folder says about its model.
+ *
  * @since 0.1.0
  * @category models
  */

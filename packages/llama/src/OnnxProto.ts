@@ -6,6 +6,8 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
 
 /**
+ * The type of a tensor's elements.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -20,6 +22,8 @@ export type ElementType = "float32" | "float64" | "int32" | "int64" | "bool"
 export type Dim = number | string
 
 /**
+ * An operator of the graph, with the names of the tensors that it reads and makes.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -36,6 +40,8 @@ export interface Node {
 }
 
 /**
+ * The name, the type and the shape of a tensor.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -61,6 +67,8 @@ export interface Initializer {
 }
 
 /**
+ * A graph with its constants, its inputs and its outputs.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -74,6 +82,8 @@ export interface Model {
 }
 
 /**
+ * The bytes of a model, as the runtime loads them.
+ *
  * @since 0.1.0
  * @category utils
  */

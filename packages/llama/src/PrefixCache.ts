@@ -4,6 +4,8 @@
  */
 
 /**
+ * Keys and values kept for later prompts, each sequence's under the owner that computed it.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -22,6 +24,8 @@ export interface PrefixCache {
 }
 
 /**
+ * An entry that begins as a prompt does.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -34,6 +38,8 @@ export interface Found {
 }
 
 /**
+ * Makes an empty cache, which holds `maxBytes` bytes at most, or the newest entry alone.
+ *
  * @since 0.1.0
  * @category constructors
  */

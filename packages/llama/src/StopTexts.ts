@@ -1,6 +1,8 @@
 /** Texts that end an answer, found while it grows: they may begin in one token and end in another, or inside of one. */
 
 /**
+ * What finds the texts that end one answer.
+ *
  * @since 0.1.0
  * @category models
  */

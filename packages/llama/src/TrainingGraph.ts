@@ -13,6 +13,8 @@ import * as Lora from "./Lora.js"
 import * as VocabularyHead from "./VocabularyHead.js"
 
 /**
+ * What the graph computes, and how it divides the work.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -27,6 +27,8 @@ export interface TrainingPass {
 }
 
 /**
+ * The data of a pass, with the adapter and the loss that it is computed by.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -42,6 +44,8 @@ export interface RunOptions {
 }
 
 /**
+ * The losses of a pass and, where they were asked for, the gradients.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -50,6 +54,8 @@ export interface Results extends Engine.LossResult {
 }
 
 /**
+ * Makes the passes of a base model over its weights, without any graph yet.
+ *
  * @since 0.1.0
  * @category constructors
  */

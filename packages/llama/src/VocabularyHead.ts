@@ -3,6 +3,8 @@ import type { Graph, Tensor } from "./Graph.js"
 import type { Adapter } from "./Operators.js"
 
 /**
+ * The projection onto the vocabulary, with its adapter if it has one.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -63,6 +65,8 @@ export type Loss = (
 ) => { readonly losses: Tensor; readonly cotangent: Tensor }
 
 /**
+ * What is known of the targets, with gradients where they were asked for.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -44,6 +44,8 @@ export const layer = (options: Net.ListenOptions): Layer.Layer<HttpServer.HttpSe
   Layer.scoped(HttpServer.HttpServer, make(options))
 
 /**
+ * Makes the server that {@link layer} provides, which listens until the scope closes. Fails as the layer does.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -19,6 +19,8 @@ import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
 
 /**
+ * The proxy of a client, and the hosts that it reaches without one.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -36,6 +38,8 @@ export interface Options {
 }
 
 /**
+ * A proxy, as its address says.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -50,6 +50,8 @@ const connections: Record<Exclude<Traffic, "poll" | "download">, number> = {
 }
 
 /**
+ * The proxy of a client, and how long a connection may take.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -183,6 +185,8 @@ export const make = (
   })
 
 /**
+ * Provides a client with these options; its connections close with the scope.
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -15,12 +15,16 @@ import { type ConfigFile, decodeConfigFile, decodeTokenizerFile } from "./intern
 import { TokenizerError } from "./TokenizerError.js"
 
 /**
+ * The tokenizer of the model that a program works with.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class Tokenizer extends Context.Tag("@effect-tinker/tokenizer/Tokenizer")<Tokenizer, Service>() {}
 
 /**
+ * What a tokenizer can do.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -129,6 +133,8 @@ export const forModel = (
 ): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> => Effect.flatMap(findModel(info), make)
 
 /**
+ * What is asked of a model to find its tokenizer.
+ *
  * @since 0.1.0
  * @category models
  */
