@@ -11,12 +11,16 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 
 /**
+ * The engine that a program or a server computes with.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class Engine extends Context.Tag("@effect-tinker/engine/Engine")<Engine, Service>() {}
 
 /**
+ * What an engine can do. Where it cannot, its methods fail with `EngineError`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -103,30 +107,32 @@ export interface Service {
 }
 
 /**
+ * A base model that the engine trains adapters of and samples from.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface BaseModel {
   readonly name: string
-  /** Prompt and answer together, in tokens. */
+  /** The most tokens that prompt and answer may have together. */
   readonly maxContextLength: number
   readonly vocabularySize: number
   /** Highest LoRA rank that `createModel` accepts. */
   readonly maxRank: number
   /** Tokens that end an answer when the request names no stops of its own. */
   readonly eosTokens: ReadonlyArray<number>
-  /** As in `config.json`, e.g. `LlamaForCausalLM`. */
+  /** The name that `config.json` gives the architecture, e.g. `LlamaForCausalLM`. */
   readonly architecture: string
   readonly tokenizerId: string
   /**
-   * Of the tokenizer and the configuration, by their names on the Hugging Face hub: what a server gives to whoever loads a
-   * tokenizer from it. Default: none.
+   * The files of the tokenizer and the configuration, by their names on the Hugging Face hub: what a server gives to whoever
+   * loads a tokenizer from it. Default: none.
    */
   readonly files?: ReadonlyMap<string, Effect.Effect<Uint8Array, EngineError>> | undefined
 }
 
 /**
- * Which parts of the base model get an adapter. The scale is 32 / rank, whatever the rank.
+ * The rank of an adapter, and the parts of the base model that get one. The scale is 32 / rank, whatever the rank.
  *
  * @since 0.1.0
  * @category models
@@ -151,8 +157,8 @@ export interface TrainingDatum {
   readonly tokens: Int32Array
   readonly targetTokens: Int32Array
   /**
-   * K: then `targetTokens` and `weights` are `[tokens, K]`, row-major, and so are the results; only cross entropy takes
-   * them. Default 1.
+   * The number K of targets that each token has: then `targetTokens` and `weights` are `[tokens, K]`, row-major, and so are
+   * the results; only cross entropy takes them. Default 1.
    */
   readonly targetsPerToken?: number | undefined
   /** Factor of each position's loss. Ones when absent; may be negative. */
@@ -173,24 +179,28 @@ export interface TrainingDatum {
 export type Loss = TokenLoss.Loss
 
 /**
+ * What a forward pass gives: the losses of a batch, datum by datum and in all.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface LossResult {
-  /** One a datum, in order. */
+  /** The output of each datum, in order. */
   readonly outputs: ReadonlyArray<LossOutput>
   /** Sum of every `elementwiseLoss`. */
   readonly loss: number
 }
 
 /**
+ * The losses of one datum.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface LossOutput {
-  /** `float32`, nats, of the targets and shaped as they are, at temperature 1. */
+  /** The log-probabilities of the targets, shaped as they are: `float32`, nats, at temperature 1. */
   readonly logprobs: Float32Array
-  /** `float32`, nats, shaped as the targets. */
+  /** The loss of each target, shaped as they are: `float32`, nats. */
   readonly elementwiseLoss: Float32Array
 }
 
@@ -210,6 +220,8 @@ export interface AdamWParams {
 }
 
 /**
+ * What a step of the optimizer tells of the gradient that it took.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -237,7 +249,7 @@ export interface Snapshot {
 }
 
 /**
- * Row-major float32.
+ * An array of float32 numbers, row-major.
  *
  * @since 0.1.0
  * @category models
@@ -248,6 +260,8 @@ export interface Tensor {
 }
 
 /**
+ * A prompt, how answers to it are drawn, and what is to be told of both.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -255,7 +269,7 @@ export interface SampleRequest {
   readonly prompt: Int32Array
   readonly numSamples: number
   readonly maxTokens: number
-  /** 0 takes the most probable token. */
+  /** The temperature of the draw; 0 takes the most probable token. */
   readonly temperature: number
   /** Number of most probable tokens to choose from; 0 or less for all. */
   readonly topK: number
@@ -268,9 +282,9 @@ export interface SampleRequest {
   /** An answer ends with the token that completes any of these texts, which is kept. */
   readonly stopStrings: ReadonlyArray<string>
   /**
-   * Which log-probabilities an answer has: `raw`, the default, those at temperature 1 over the whole vocabulary, which a
-   * trainer computes too; or `processed`, those of the distribution that was drawn from, after temperature, top k and top p.
-   * Of greedy answers they are raw in any case.
+   * The kind of log-probabilities that an answer has: `raw`, the default, those at temperature 1 over the whole vocabulary,
+   * which a trainer computes too; or `processed`, those of the distribution that was drawn from, after temperature, top k and
+   * top p. Greedy answers have raw ones in any case.
    */
   readonly logprobs?: "raw" | "processed" | undefined
   readonly promptLogprobs: boolean
@@ -295,35 +309,42 @@ export interface SampleRequest {
  * @category models
  */
 export interface PromptTargets {
-  /** `[prompt] int32`. */
+  /** Where each row begins, `[prompt] int32`. */
   readonly offsets: Int32Array
   readonly tokens: Int32Array
 }
 
 /**
+ * The answers to a request, and what it asked about its prompt.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface SampleResult {
   readonly sequences: ReadonlyArray<SampledSequence>
-  /** `[prompt] float32`, nats, at temperature 1; NaN at position 0, which nothing precedes. */
+  /**
+   * The log-probability of each prompt token, `[prompt] float32`, nats, at temperature 1; NaN at position 0, which nothing
+   * precedes.
+   */
   readonly promptLogprobs: Float32Array | undefined
   readonly topkPromptLogprobs: TopkLogprobs | undefined
-  /** `float32`, nats, one for each of the request's target tokens; 0 where that is -1. */
+  /** The log-probability of each of the request's target tokens, `float32`, nats; 0 where the token is -1. */
   readonly targetPromptLogprobs?: Float32Array | undefined
-  /** `[prompt - 1, k]`, row i for position i + 1; log-probabilities in nats at temperature 1. */
+  /** The tokens drawn, `[prompt - 1, k]`, row i for position i + 1, with log-probabilities in nats at temperature 1. */
   readonly promptAltTokens?: { readonly tokens: Int32Array; readonly logprobs: Float32Array } | undefined
   /** Tokens of the prompt that were computed for an earlier request already. Default 0. */
   readonly promptCacheHitTokens?: number | undefined
 }
 
 /**
+ * One answer: its tokens, what was asked about them, and why it ended.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface SampledSequence {
   readonly tokens: Int32Array
-  /** `[tokens] float32`, nats, of the kind that was asked for. */
+  /** The log-probability of each token, `[tokens] float32`, nats, of the kind that was asked for. */
   readonly logprobs: Float32Array
   /** The most probable tokens where each token was chosen. Only if asked for. */
   readonly topkLogprobs?: TopkLogprobs | undefined

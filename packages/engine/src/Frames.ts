@@ -103,7 +103,7 @@ const headerAt = (bytes: Uint8Array, offset: number): Header | undefined => {
 
 const zero = 0x30
 const space = 0x20
-/** Of a number that is one of bytes of a file. */
+/** The most digits that a number of bytes of a file has. */
 const maxDigits = 15
 
 /**

@@ -5,6 +5,8 @@ import type { SampleRequest, SampleResult } from "./Engine.js"
 import * as Sampler from "./Sampler.js"
 
 /**
+ * Scores of a prompt, gathered position by position.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -21,6 +23,8 @@ export interface PromptScores {
 }
 
 /**
+ * Begins the scores that a request asks for.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -65,12 +65,16 @@ export const opaqueItemSizes = {
 } as const
 
 /**
+ * An element type that {@link toFloat32} reads.
+ *
  * @since 0.1.0
  * @category models
  */
 export type DType = keyof typeof itemSizes
 
 /**
+ * An element type of which the size alone is known.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -173,7 +177,7 @@ export const locate = (
     ]))
   })
 
-/** Counted from the end of the header. */
+/** Where the tensors lie, counted from the end of the header. */
 const placesOf = (
   header: Readonly<Record<string, unknown>>,
   dataBytes: number

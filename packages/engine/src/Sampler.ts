@@ -11,7 +11,7 @@ import type { TopkLogprobs } from "./Engine.js"
  * @category models
  */
 export interface ChooseOptions {
-  /** 0 takes the most probable token. */
+  /** The temperature of the draw; 0 takes the most probable token. */
   readonly temperature: number
   /** Number of most probable tokens to choose from; 0 or less for all. */
   readonly topK: number
@@ -92,13 +92,15 @@ export const choose = (logits: Float32Array, options: ChooseOptions, random: () 
  * @category models
  */
 export interface Distribution {
-  /** Undefined: the token is the index. */
+  /** The tokens that may be chosen; undefined where each token is its index. */
   readonly tokens: Int32Array | undefined
-  /** `[tokens] float64`, sums of the weights up to and with each token; their total need not be 1. */
+  /** Sums of the weights, `[tokens] float64`, up to and with each token; their total need not be 1. */
   readonly cumulative: Float64Array
 }
 
 /**
+ * The distribution that {@link choose} draws from, with these logits and options.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Sampler } from "../src/index.js"
-import { Transitions } from "../src/internal/transitions.js"
+import { Transitions } from "../src/internal/bigram/transitions.js"
 
 const vocabulary = 40
 

@@ -2,12 +2,14 @@
 import type { Graph, Tensor } from "./Graph.js"
 
 /**
+ * The heads of attention, and their width.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Heads {
   readonly heads: number
-  /** Divides `heads`; each serves `heads / keyValueHeads` neighbouring query heads. */
+  /** The heads of keys and values, whose number divides `heads`; each serves `heads / keyValueHeads` neighbouring query heads. */
   readonly keyValueHeads: number
   readonly headDim: number
 }
@@ -19,9 +21,9 @@ export interface Heads {
  * @category models
  */
 export interface Layout extends Heads {
-  /** `[2] int64`: B and T. */
+  /** The numbers B and T, `[2] int64`. */
   readonly batch: Tensor
-  /** `[group*T, T]`: 0 where a query may look, -∞ where it may not. */
+  /** The mask, `[group*T, T]`: 0 where a query may look, -∞ where it may not. */
   readonly mask: Tensor
 }
 

@@ -4,15 +4,15 @@
  * steps. What a request gets does not depend on its company, beyond rounding.
  */
 import type * as Engine from "@effect-tinker/engine/Engine"
-import * as PromptScores from "@effect-tinker/engine/PromptScores"
 import * as MutableList from "effect/MutableList"
 import * as DecodingBatch from "./DecodingBatch.js"
 import * as DecodingPass from "./DecodingPass.js"
+import { Admission, type SamplerQueue } from "./internal/decoding/admission.js"
+import * as SamplingJob from "./internal/decoding/samplingJob.js"
 import * as KeyValueCache from "./KeyValueCache.js"
 import type * as Llama from "./Llama.js"
 import type * as OnnxRuntime from "./OnnxRuntime.js"
 import * as PrefixCache from "./PrefixCache.js"
-import * as Sequence from "./Sequence.js"
 
 /**
  * A base model that generates.
@@ -26,6 +26,8 @@ export interface Decoder {
 }
 
 /**
+ * A model to draw answers from, with its adapter as it was when the sampler was made.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -42,6 +44,8 @@ export interface Sampler {
 }
 
 /**
+ * Makes the decoder of a base model over its weights, which are read and not changed.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -62,73 +66,19 @@ export const make = (options: {
   const { config, maxContextLength, runtime, weights } = options
   const pass = DecodingPass.make({ runtime, config, weights, maxConstantBytes: options.maxConstantBytes })
   const prefixes = PrefixCache.make({ maxBytes: options.maxCacheBytes / 4 })
-  const positions = 0.75 * options.maxCacheBytes / KeyValueCache.bytesPerPosition(config)
-  // Those that have members, or for which some wait.
-  let lines: ReadonlyArray<Line> = []
+  const admission = new Admission(0.75 * options.maxCacheBytes / KeyValueCache.bytesPerPosition(config))
   let isRunning = false
   let isAnyCancelled = false
   let count = 0
 
-  const fits = (batch: DecodingBatch.DecodingBatch, size: DecodingBatch.Size): boolean => {
-    const others = lines.flatMap((other) => other.batch === batch ? [] : [other.batch])
-    const used = others.reduce((sum, { size }) => sum + size.rows * size.capacity, 0)
-    const rows = others.reduce((sum, { members }) => sum + members.length, 0)
-    return rows + size.rows <= 1 || (size.rows <= maxRows && used + size.rows * size.capacity <= positions)
-  }
-
-  const fitsNext = ({ batch, waiting }: Line): boolean => {
-    const next = MutableList.head(waiting)
-    return next === undefined || fits(batch, batch.sizeWith(next))
-  }
-  /** Whether a sampler waits for its first place, which has to be made for it. */
-  const isStarving = (line: Line): boolean => line.batch.members.length === 0 && !fitsNext(line)
-  /** Whether the next of `line` came before this one and waits for room. */
-  const goesBefore = (line: Line, member: DecodingBatch.Member): boolean =>
-    line.batch.members.length < maxRows && (MutableList.head(line.waiting)?.order ?? Infinity) < member.order &&
-    !fitsNext(line)
-
-  /**
-   * Lets those that wait for this batch join it, in order, until one has to be prefilled or does not fit. The next of
-   * another batch that came before and does not fit is not passed by, except for a batch's first.
-   */
-  const admit = (line: Line): void => {
-    const { batch, waiting } = line
-    const others = lines.filter((other) => other !== line)
-    if (batch.members.length > 0 && others.some(isStarving)) return
-    for (;;) {
-      const next = MutableList.head(waiting)
-      if (next === undefined || batch.isPrefilling) return
-      if (!next.job.isSettled) {
-        if (!fitsNext(line)) return
-        if (batch.members.length > 0 && others.some((other) => goesBefore(other, next))) return
-        try {
-          batch.join(next)
-        } catch (cause) {
-          // There is no memory for it, whatever the bound says.
-          next.job.fail(cause)
-        }
-      }
-      MutableList.shift(waiting)
-    }
-  }
-
-  const makeRoom = ({ batch, waiting }: Line): void => {
-    while (batch.members.length > 0 && !fits(batch, batch.sizeAfterStep())) {
-      const latest = batch.members.reduce((a, b) => b.order > a.order ? b : a)
-      batch.leave(latest)
-      // All that wait came after those that joined.
-      MutableList.prepend(waiting, latest)
-    }
-  }
-
-  const step = async (line: Line): Promise<void> => {
-    const { batch } = line
+  const step = async (queue: SamplerQueue): Promise<void> => {
+    const { batch } = queue
     for (let room = promptChunk; room > 0;) {
-      admit(line)
+      admission.admit(queue)
       if (!batch.isPrefilling) break
       room -= await batch.prefill(room)
     }
-    makeRoom(line)
+    admission.preempt(queue)
     await batch.decode()
   }
 
@@ -136,72 +86,43 @@ export const make = (options: {
     for (;;) {
       if (isAnyCancelled) {
         isAnyCancelled = false
-        for (const { waiting } of lines) dropCancelled(waiting)
+        admission.dropCancelled()
       }
-      for (const { batch } of lines) batch.dropSettled()
-      lines = lines.filter(({ batch, waiting }) => batch.members.length > 0 || !MutableList.isEmpty(waiting))
-      if (lines.length === 0) {
+      for (const { batch } of admission.queues) batch.dropSettled()
+      admission.dropIdle()
+      if (admission.queues.length === 0) {
         isRunning = false
         return
       }
-      for (const line of lines) {
+      for (const queue of admission.queues) {
         try {
-          await step(line)
+          await step(queue)
         } catch (cause) {
-          line.batch.fail(cause)
+          queue.batch.fail(cause)
         }
       }
     }
   }
 
-  const cancel = (job: DecodingBatch.Job, reason: unknown): void => {
-    isAnyCancelled = true
-    job.fail(reason)
-  }
-
   const submit = (
-    line: Line,
+    queue: SamplerQueue,
     { decode, request, signal }: Parameters<Sampler["sample"]>[0]
   ): Promise<Engine.SampleResult> =>
     new Promise((resolve, reject) => {
       if (signal?.aborted === true) return reject(signal.reason)
-      const maxLength = Math.min(request.prompt.length + request.maxTokens, maxContextLength)
-      const sequences = Array.from({ length: request.numSamples }, (_, index) =>
-        Sequence.make({ request, index, maxLength, decode }))
-      // Where nothing may be added to the prompt, one sequence computes what is asked of it.
-      const growing = maxLength > request.prompt.length ? sequences : sequences.slice(0, 1)
-      let unfinished = growing.length
-      const abort = (): void =>
-        cancel(job, signal?.reason)
-      const job: DecodingBatch.Job = {
+      const { growing, job } = SamplingJob.make({
         request,
-        sequences,
-        scores: PromptScores.make(request),
-        scored: 0,
-        hits: undefined,
-        isSettled: false,
-        settle: (settle) => {
-          if (job.isSettled) return
-          job.isSettled = true
-          signal?.removeEventListener("abort", abort)
-          settle()
+        decode,
+        maxLength: Math.min(request.prompt.length + request.maxTokens, maxContextLength),
+        signal,
+        onCancel: () => {
+          isAnyCancelled = true
         },
-        finish: () => {
-          unfinished -= 1
-          if (unfinished > 0) return
-          job.settle(() =>
-            resolve({
-              sequences: sequences.map((sequence) => sequence.result()),
-              ...job.scores.result,
-              promptCacheHitTokens: job.hits ?? 0
-            })
-          )
-        },
-        fail: (cause) => job.settle(() => reject(cause))
-      }
-      signal?.addEventListener("abort", abort, { once: true })
-      for (const sequence of growing) MutableList.append(line.waiting, DecodingBatch.member(job, sequence, count++))
-      if (!lines.includes(line)) lines = [...lines, line]
+        resolve,
+        reject
+      })
+      for (const sequence of growing) MutableList.append(queue.waiting, DecodingBatch.member(job, sequence, count++))
+      admission.enter(queue)
       if (growing.length === 0) job.finish()
       if (!isRunning) {
         isRunning = true
@@ -215,29 +136,13 @@ export const make = (options: {
         compile: () => pass.compile(adapter),
         config,
         prefixes,
-        fits: (size) => fits(batch, size)
+        fits: (size) => admission.fits(batch, size)
       })
-      const line: Line = { batch, waiting: MutableList.empty() }
-      return { sample: (options) => submit(line, options), release: batch.release }
+      const queue: SamplerQueue = { batch, waiting: MutableList.empty() }
+      return { sample: (options) => submit(queue, options), release: batch.release }
     }
   }
 }
 
-/** Answers of a sampler that grow together: more of them take longer for a step than they save. */
-const maxRows = 256
-
 /** Prompt tokens that are computed between two steps of those that grow. */
 const promptChunk = 256
-
-/** Not left for when their turn comes: those before them may take long, and they hold their prompts. */
-const dropCancelled = (waiting: Line["waiting"]): void => {
-  const kept = Array.from(waiting).filter(({ job }) => !job.isSettled)
-  MutableList.reset(waiting)
-  for (const member of kept) MutableList.append(waiting, member)
-}
-
-/** A sampler's answers that grow, and those that wait for a place among them, in the order of their coming. */
-interface Line {
-  readonly batch: DecodingBatch.DecodingBatch
-  readonly waiting: MutableList.MutableList<DecodingBatch.Member>
-}

@@ -21,16 +21,20 @@ export interface DecodingPass {
 }
 
 /**
+ * An adapter of the base model, with the parts that it adapts.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Adapter extends Lora.Targets {
   readonly rank: number
-  /** Under PEFT names. */
+  /** The matrices of the adapter, by their names in PEFT. */
   readonly weights: ReadonlyMap<string, Float32Array>
 }
 
 /**
+ * A base model with an adapter, or alone, whose graph is compiled.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -56,7 +60,7 @@ export interface Compiled {
 export interface Logits {
   readonly logits: Float32Array
   readonly probabilities: Float32Array
-  /** Of the rows that were run, counted from 0, those whose new keys or values are not all finite numbers. */
+  /** The rows whose new keys or values are not all finite numbers, counted from 0 among those that were run. */
   readonly brokenRows: ReadonlySet<number>
 }
 
@@ -78,6 +82,8 @@ export const maxConstantBytes: number = 2 ** 30
 export const maxGraphBytes: number = 2 ** 26
 
 /**
+ * Makes the passes of a base model over its weights, without any graph yet.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -85,9 +91,9 @@ export const make = (options: {
   readonly runtime: OnnxRuntime.OnnxRuntime
   readonly config: Llama.Config
   readonly weights: ReadonlyMap<string, Float32Array>
-  /** Default: {@link maxConstantBytes}. */
+  /** The largest weights that become constants of the graph, in bytes. Default: {@link maxConstantBytes}. */
   readonly maxConstantBytes?: number | undefined
-  /** Default: {@link maxGraphBytes}. */
+  /** The largest model that has a graph for each choice of adapted parts, in bytes. Default: {@link maxGraphBytes}. */
   readonly maxGraphBytes?: number | undefined
 }): DecodingPass => {
   const { config, runtime, weights } = options
@@ -168,7 +174,7 @@ const feedsOf = (
   matrices: ReadonlyMap<string, DecodingWeights.Matrix>
 ): Feeds => Object.fromEntries(Array.from(matrices, ([name, { data, shape }]) => [name, runtime.float32(data, shape)]))
 
-/** Of `fresh [arrays, rows, size]`, the rows that are not finite in one of the arrays. */
+/** The rows of `fresh [arrays, rows, size]` that are not finite in one of the arrays. */
 const brokenRows = (fresh: Float32Array, rows: number, size: number): ReadonlySet<number> => {
   const broken = new Set<number>()
   if (isFinite(fresh)) return broken

@@ -6,7 +6,7 @@ import type * as Llama from "./Llama.js"
 import * as Lora from "./Lora.js"
 
 /**
- * Row-major.
+ * A matrix of float32 numbers, row-major.
  *
  * @since 0.1.0
  * @category models
@@ -23,7 +23,7 @@ export interface Matrix {
  * @category models
  */
 export interface Product {
-  /** e.g. `model.layers.0.self_attn.qkv`; with `.weight` and `.bias`, the names of its matrix and bias. */
+  /** The name of the product, e.g. `model.layers.0.self_attn.qkv`; its matrix and bias add `.weight` and `.bias` to it. */
   readonly name: string
   readonly modules: ReadonlyArray<string>
   /** Widths of the outputs, one a module. */
@@ -33,6 +33,8 @@ export interface Product {
 }
 
 /**
+ * The products of a layer, in the order of the forward pass.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -101,7 +103,7 @@ export const adapterNames = ({ name }: Product): { readonly a: string; readonly 
 })
 
 /**
- * Which products have an adapter.
+ * The products that have an adapter.
  *
  * @since 0.1.0
  * @category utils

@@ -16,6 +16,8 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 import type { Cancel, Methods, Reply } from "./internal/engineMessages.js"
 
 /**
+ * A child process that answers calls until it ends.
+ *
  * @since 0.1.0
  * @category models
  */

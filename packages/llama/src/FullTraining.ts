@@ -16,26 +16,30 @@ import * as VocabularyHead from "./VocabularyHead.js"
 export interface Batch {
   readonly rows: number
   readonly length: number
-  /** `[rows, length]` */
+  /** The tokens, `[rows, length]`. */
   readonly tokens: ArrayLike<number>
-  /** `[rows, length]` */
+  /** The token that each position is scored on, `[rows, length]`. */
   readonly targets: ArrayLike<number>
-  /** `[rows, length]`: factor of each position's loss. */
+  /** The factor of each position's loss, `[rows, length]`. */
   readonly weights: Float32Array
 }
 
 /**
+ * What a batch scores under the weights as they are.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Evaluation {
-  /** `-Σ weights·logprobs`, nats. */
+  /** The loss `-Σ weights·logprobs`, in nats. */
   readonly loss: number
-  /** `[rows, length] float32`, nats, of the targets. */
+  /** The log-probabilities of the targets, `[rows, length] float32`, in nats. */
   readonly logprobs: Float32Array
 }
 
 /**
+ * A model all of whose weights are trained.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -2,7 +2,8 @@
  * A graph being built: one method an operator, each adding a node to the model and returning the tensor it makes.
  * Operations that can be differentiated also leave a {@link Operation} in the record, which `Gradient` walks backwards.
  */
-import * as OnnxProto from "./OnnxProto.js"
+import { ModelBuilder } from "./internal/modelBuilder.js"
+import type * as OnnxProto from "./OnnxProto.js"
 
 /**
  * The result of a node that has not run yet.
@@ -39,102 +40,15 @@ export interface Cotangents {
   readonly take: (tensor: Tensor) => Tensor | undefined
 }
 
-interface Emit {
-  readonly shape: ReadonlyArray<OnnxProto.Dim>
-  readonly type?: OnnxProto.ElementType | undefined
-  readonly domain?: string | undefined
-  readonly integers?: Readonly<Record<string, number | ReadonlyArray<number>>> | undefined
-  readonly floats?: Readonly<Record<string, number>> | undefined
-  readonly strings?: Readonly<Record<string, string>> | undefined
-}
-
 /**
+ * A graph whose numbers are float32, or float64 where its gradients are checked.
+ *
  * @since 0.1.0
  * @category constructors
  */
-export class Graph {
-  /** Element type of every number that is differentiated: float64 where gradients are checked. */
-  readonly float: "float32" | "float64"
+export class Graph extends ModelBuilder {
+  /** The differentiable steps of the forward pass so far, in order. */
   readonly record: Array<Operation> = []
-  private readonly nodes: Array<OnnxProto.Node> = []
-  private readonly initializers = new Map<string, OnnxProto.Initializer>()
-  private readonly inputs: Array<Tensor> = []
-  private readonly outputs: Array<Tensor> = []
-  private readonly values: Array<Tensor> = []
-  /** Of tensors that are outputs under another name. */
-  private readonly names = new Map<string, string>()
-  private count = 0
-
-  constructor(float: "float32" | "float64") {
-    this.float = float
-  }
-
-  // inputs, outputs, constants
-
-  input(
-    name: string,
-    shape: ReadonlyArray<OnnxProto.Dim>,
-    type: OnnxProto.ElementType = this.float
-  ): Tensor {
-    const tensor = { name, type, shape }
-    this.inputs.push(tensor)
-    return tensor
-  }
-
-  /** Makes a tensor an output, under another name. */
-  output(name: string, tensor: Tensor): void {
-    const index = this.values.findIndex((value) => value.name === tensor.name)
-    if (index >= 0) {
-      this.values.splice(index, 1)
-      this.names.set(tensor.name, name)
-      this.outputs.push({ ...tensor, name })
-    } else {
-      this.declareOutput(this.emit("Identity", [tensor], { shape: tensor.shape, type: tensor.type }, name))
-    }
-  }
-
-  /** Makes a tensor that a node already computes under this name an output. */
-  declareOutput(tensor: Tensor): void {
-    const index = this.values.findIndex(({ name }) => name === tensor.name)
-    if (index >= 0) this.values.splice(index, 1)
-    this.outputs.push(tensor)
-  }
-
-  /** Numbers that are part of the model, of the graph's element type. */
-  constant(name: string, shape: ReadonlyArray<number>, data: Float32Array | Float64Array): Tensor {
-    const typed = this.float === "float64"
-      ? data instanceof Float64Array ? data : Float64Array.from(data)
-      : data instanceof Float32Array
-      ? data
-      : Float32Array.from(data)
-    return this.initializer(name, this.float, shape, typed)
-  }
-
-  /** Float32 numbers that the runtime is given beside the model, in `constantsApart`: it is not copied to encode the model. */
-  constantApart(name: string, shape: ReadonlyArray<number>, data: Float32Array): Tensor {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    this.initializers.set(name, { name, type: "float32", shape, bytes, isApart: true })
-    return { name, type: "float32", shape }
-  }
-
-  /** What to give beside the model, by name. */
-  get constantsApart(): ReadonlyMap<string, Uint8Array> {
-    const apart = Array.from(this.initializers.values()).filter(({ isApart }) => isApart === true)
-    return new Map(apart.map(({ bytes, name }) => [name, bytes]))
-  }
-
-  scalar(value: number): Tensor {
-    return this.constant(`scalar:${value}`, [], Float64Array.of(value))
-  }
-
-  integers(values: ReadonlyArray<number>): Tensor {
-    const data = BigInt64Array.from(values, BigInt)
-    return this.initializer(`integers:${values.join(",")}`, "int64", [values.length], data)
-  }
-
-  integer(value: number): Tensor {
-    return this.initializer(`integer:${value}`, "int64", [], BigInt64Array.of(BigInt(value)))
-  }
 
   // elementwise
 
@@ -284,7 +198,7 @@ export class Graph {
 
   // shapes
 
-  /** `[rank] int64` */
+  /** The lengths of the axes, `[rank] int64`. */
   shapeOf(x: Tensor): Tensor {
     return this.emit("Shape", [x], { shape: [x.shape.length], type: "int64" })
   }
@@ -335,14 +249,14 @@ export class Graph {
     return this.emit("Tile", [x, this.integers(repeats)], { shape, type: x.type })
   }
 
-  /** `0 .. length-1` */
+  /** The numbers from 0 to `length - 1`, `[length] int64`. */
   range(length: Tensor, name: OnnxProto.Dim): Tensor {
     return this.emit("Range", [this.integer(0), length, this.integer(1)], { shape: [name], type: "int64" })
   }
 
   // indexing
 
-  /** Rows of `x`. */
+  /** The rows of `x` that `rows` lists. */
   gather(x: Tensor, rows: Tensor): Tensor {
     return this.emit("Gather", [x, rows], {
       shape: [...rows.shape, ...x.shape.slice(1)],
@@ -351,7 +265,7 @@ export class Graph {
     })
   }
 
-  /** `x[i, indices[i, j]]` */
+  /** The element `x[i, indices[i, j]]` at each `[i, j]`. */
   gatherLast(x: Tensor, indices: Tensor): Tensor {
     return this.emit("GatherElements", [x, indices], { shape: indices.shape, type: x.type, integers: { axis: -1 } })
   }
@@ -385,65 +299,11 @@ export class Graph {
     return this.where(never, corner, x)
   }
 
-  /** `[indices, depth]` of ones and zeros. */
+  /** A matrix `[indices, depth]` of zeros, with a one in each row where its index says. */
   oneHot(indices: Tensor, depth: number): Tensor {
     const column = this.reshape(indices, [-1, 1], [indices.shape[0]!, 1])
     const columns = this.range(this.integer(depth), depth)
     return this.where(this.equal(column, columns), this.scalar(1), this.scalar(0))
-  }
-
-  // one node of any kind
-
-  /** The first of the node's outputs; `name` is made up when absent. */
-  emit(operator: string, inputs: ReadonlyArray<Tensor>, options: Emit, name?: string): Tensor {
-    return this.emitMany(operator, inputs, [options], name === undefined ? undefined : [name])[0]!
-  }
-
-  /** Every output of the node, described in order; attributes are those of the first. */
-  emitMany(
-    operator: string,
-    inputs: ReadonlyArray<Tensor>,
-    outputs: ReadonlyArray<Emit>,
-    names?: ReadonlyArray<string | undefined>
-  ): ReadonlyArray<Tensor> {
-    const tensors = outputs.map(({ shape, type = this.float }, i): Tensor => ({
-      name: names?.[i] ?? `${operator}:${this.count++}`,
-      type,
-      shape
-    }))
-    const { domain = "", floats = {}, integers = {}, strings = {} } = outputs[0]!
-    this.nodes.push({
-      operator,
-      domain,
-      inputs: inputs.map((input) => input.name),
-      outputs: tensors.map((tensor) => tensor.name),
-      integers,
-      floats,
-      strings
-    })
-    this.values.push(...tensors)
-    return tensors
-  }
-
-  /** The model as bytes that the runtime loads. */
-  encode(): Uint8Array {
-    const name = (tensor: string) => this.names.get(tensor) ?? tensor
-    const nodes = this.nodes.map((node) => ({
-      ...node,
-      inputs: node.inputs.map(name),
-      outputs: node.outputs.map(name)
-    }))
-    // The runtime computes what ends last in this list, with all it needs, first. Put in reverse, what nothing else needs,
-    // such as a gradient, is computed as soon as it can be, and what it needs is not kept.
-    const used = new Set(nodes.flatMap(({ inputs }) => inputs))
-    const isEnd = (node: OnnxProto.Node) => !node.outputs.some((output) => used.has(output))
-    return OnnxProto.encode({
-      nodes: [...nodes.filter((node) => !isEnd(node)), ...nodes.filter(isEnd).reverse()],
-      initializers: Array.from(this.initializers.values()),
-      inputs: this.inputs,
-      outputs: this.outputs,
-      values: this.values
-    })
   }
 
   private elementwise(operator: string, a: Tensor, b: Tensor, type: OnnxProto.ElementType = a.type): Tensor {
@@ -455,18 +315,6 @@ export class Graph {
     return this.transpose(x, [...axes.slice(0, -2), axes.at(-1)!, axes.at(-2)!])
   }
 
-  private initializer(
-    name: string,
-    type: OnnxProto.ElementType,
-    shape: ReadonlyArray<number>,
-    data: Float32Array | Float64Array | BigInt64Array | Uint8Array
-  ): Tensor {
-    if (!this.initializers.has(name)) {
-      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-      this.initializers.set(name, { name, type, shape, bytes })
-    }
-    return { name, type, shape }
-  }
 }
 
 const broadcast = (

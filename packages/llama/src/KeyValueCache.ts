@@ -9,9 +9,9 @@ import type * as Attention from "./Attention.js"
  */
 export interface KeyValueCache {
   readonly rows: number
-  /** Positions of a row. */
+  /** The number of positions that a row has room for. */
   readonly capacity: number
-  /** Other lengths; what fits stays. */
+  /** Changes the number of rows and of positions; what fits stays. */
   readonly resize: (rows: number, capacity: number) => void
   /** The arrays of neighbouring rows, not copied. */
   readonly view: (first: number, count: number) => ReadonlyArray<Float32Array>
@@ -26,7 +26,7 @@ export interface KeyValueCache {
   readonly extract: (row: number, length: number) => ReadonlyArray<Float32Array>
   /** Puts the first `length` positions of what was extracted with `of` positions into a row. */
   readonly insert: (row: number, extracted: ReadonlyArray<Float32Array>, of: number, length: number) => void
-  /** Zeros, so that no NaN of this row reaches the next that has its place: 0 times NaN is NaN. */
+  /** Fills a row with zeros, so that no NaN of this row reaches the next that has its place: 0 times NaN is NaN. */
   readonly clear: (row: number) => void
 }
 

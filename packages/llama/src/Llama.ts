@@ -45,7 +45,7 @@ export interface RopeScaling {
   readonly factor: number
   readonly lowFrequencyFactor: number
   readonly highFrequencyFactor: number
-  /** In tokens. */
+  /** The tokens of the context that the model was first trained on. */
   readonly originalContextLength: number
 }
 

@@ -17,6 +17,8 @@ import * as ModelFolder from "./ModelFolder.js"
 import * as SupervisedProcess from "./SupervisedProcess.js"
 
 /**
+ * What the process of each base model may take of the machine.
+ *
  * @since 0.1.0
  * @category config
  */
@@ -43,7 +45,7 @@ export interface Options {
   readonly niceness?: number | undefined
 }
 
-/** Between "below normal" (10) and "low" (19): the rest of a busy machine leaves it something. */
+/** The niceness lies between "below normal" (10) and "low" (19): the rest of a busy machine leaves it something. */
 const defaultNiceness = 15
 
 /**
@@ -66,7 +68,7 @@ export interface Budgets {
  * @category models
  */
 export interface NamedFolder {
-  /** As clients ask for the model, e.g. `Qwen/Qwen3-8B`. */
+  /** The name by which clients ask for the model, e.g. `Qwen/Qwen3-8B`. */
   readonly name: string
   readonly folder: string
 }
@@ -85,6 +87,8 @@ export const layer = (
   Layer.scoped(Engine.Engine, make(typeof folder === "string" ? [folder] : folder, options))
 
 /**
+ * Makes the engine that {@link layer} provides; its processes end with the scope. Fails as the layer does.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -226,7 +230,7 @@ export const budgets = (
   return Effect.succeed({ maxActivationBytes: within(4), maxCacheBytes: within(1), maxConstantBytes })
 }
 
-/** Of the process itself, the compiled graphs and one part of the vocabulary's logits. */
+/** What the process itself takes, with the compiled graphs and one part of the vocabulary's logits. */
 const runtimeBytes = 384 * 2 ** 20
 
 const baseModelOf = (description: ModelFolder.Description): Engine.BaseModel => ({

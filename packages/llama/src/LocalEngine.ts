@@ -5,17 +5,11 @@
  * Methods are those of the `Engine` contract, with promises: they reject with an `EngineError`. A signal ends the long ones
  * between two runs of the graph, and then they have changed nothing. Samples run beside everything else.
  */
-import * as AdamW from "@effect-tinker/engine/AdamW"
-import { EngineError } from "@effect-tinker/engine/Engine"
 import type * as Engine from "@effect-tinker/engine/Engine"
-import * as ModelState from "@effect-tinker/engine/ModelState"
-import * as PromptScores from "@effect-tinker/engine/PromptScores"
-import * as Sampler from "@effect-tinker/engine/Sampler"
-import * as Either from "effect/Either"
-import { rmSync, writeFileSync } from "node:fs"
 import * as Decoder from "./Decoder.js"
-import { isFiniteSum, nonFinite } from "./internal/finite.js"
-import * as Lora from "./Lora.js"
+import { checkDatum, checkLora, checkRequest, invalid, unknown } from "./internal/requestChecks.js"
+import { adopt } from "./internal/training/adapterTensors.js"
+import * as LoraModel from "./internal/training/loraModel.js"
 import type * as ModelFolder from "./ModelFolder.js"
 import type * as OnnxRuntime from "./OnnxRuntime.js"
 import * as Scheduler from "./Scheduler.js"
@@ -79,6 +73,8 @@ export interface LocalEngine {
 export const maxRank = 128
 
 /**
+ * Makes the engine of one base model, without models and samplers yet.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -91,7 +87,7 @@ export const make = (options: {
   readonly maxActivationBytes: number
   /** Decides between training and sampling. Default: one of its own. */
   readonly scheduler?: Scheduler.Scheduler | undefined
-  /** Default: as for activations. */
+  /** What the caches of samples that grow together may take, in bytes. Default: as much as activations may. */
   readonly maxCacheBytes?: number | undefined
   /** What weights may take once more, laid out for sampling. Default: `DecodingPass.maxConstantBytes`. */
   readonly maxConstantBytes?: number | undefined
@@ -113,10 +109,10 @@ export const make = (options: {
     maxCacheBytes: options.maxCacheBytes ?? options.maxActivationBytes,
     maxConstantBytes: options.maxConstantBytes
   })
-  const models = new Map<string, Model>()
+  const models = new Map<string, LoraModel.LoraModel>()
   const samplers = new Map<string, Decoder.Sampler>()
 
-  const model = (id: string): Model => {
+  const model = (id: string): LoraModel.LoraModel => {
     const found = models.get(id)
     if (found === undefined) throw unknown(`there is no model ${id}`)
     return found
@@ -124,157 +120,35 @@ export const make = (options: {
   const checkBase = (name: string): void => {
     if (name !== description.name) throw unknown(`there is no base model ${name}`)
   }
-  const checkLora = (lora: Engine.LoraSpec): void => {
-    if (!Number.isInteger(lora.rank) || lora.rank < 1 || lora.rank > maxRank) {
-      throw invalid(`rank ${lora.rank} is not between 1 and ${maxRank}`)
-    }
-    if (!lora.trainAttn && !lora.trainMlp && !lora.trainUnembed) throw invalid("nothing would be trained")
-  }
-  const shapesOf = (lora: Engine.LoraSpec) => Lora.shapes(config, lora, lora.rank)
-
-  /** Copies of a snapshot's tensors, which must be exactly those of the adapter. */
-  const adopt = (
-    lora: Engine.LoraSpec,
-    tensors: ReadonlyMap<string, Engine.Tensor>,
-    complete: boolean
-  ): Map<string, Float32Array> => {
-    const copies = new Map<string, Float32Array>()
-    for (const [name, shape] of shapesOf(lora)) {
-      const tensor = tensors.get(name)
-      if (tensor === undefined && !complete) continue
-      if (tensor === undefined || tensor.shape.join() !== shape.join()) {
-        throw invalid(`the checkpoint has no tensor ${name} of shape [${shape}]`)
-      }
-      copies.set(name, tensor.data.slice())
-    }
-    return copies
-  }
-  /** Copies in their own order, in which their norm is summed. */
-  const adoptGradient = (
-    lora: Engine.LoraSpec,
-    tensors: ReadonlyMap<string, Engine.Tensor>
-  ): Map<string, Float32Array> => {
-    const copies = adopt(lora, tensors, false)
-    return new Map(
-      Array.from(tensors.keys()).flatMap((name) => {
-        const copy = copies.get(name)
-        return copy === undefined ? [] : [[name, copy] as const]
-      })
-    )
-  }
-  const shaped = (lora: Engine.LoraSpec, arrays: ReadonlyMap<string, Float32Array>): Map<string, Engine.Tensor> => {
-    const shapes = shapesOf(lora)
-    return new Map(Array.from(arrays, ([name, data]) => [name, { shape: shapes.get(name)!, data }]))
-  }
-  const tensors = (lora: Engine.LoraSpec, arrays: ReadonlyMap<string, Float32Array>): Map<string, Engine.Tensor> =>
-    shaped(lora, copyOf(arrays))
 
   return {
     createModel: async (modelId, { baseModel, lora }) => {
       checkBase(baseModel)
-      checkLora(lora)
-      models.set(modelId, {
-        lora,
-        adapter: Lora.initialize(config, lora),
-        optimizer: AdamW.make(),
-        gradient: undefined
-      })
+      checkLora(lora, maxRank)
+      models.set(modelId, LoraModel.create(config, lora))
     },
 
     forwardBackward: async (modelId, { data, gradient, loss }, signal) => {
       const trained = model(modelId)
       data.forEach((datum, i) => checkDatum(datum, i, description))
-      const { gradients, ...result } = await training.run({
-        lora: trained.lora,
-        adapter: trained.adapter,
-        data,
-        loss,
-        gradient,
-        signal
-      })
-      if (gradient) {
-        const sums = trained.gradient ?? new Map<string, Float32Array>()
-        // All before any is added to, so that a pass that fails has changed nothing.
-        for (const [name, array] of gradients) {
-          const sum = sums.get(name)
-          if (sum !== undefined && !isFiniteSum(sum, array)) {
-            throw nonFinite(`with this pass the sum of the gradients of ${name} is not finite`)
-          }
-        }
-        for (const [name, array] of gradients) TrainingPass.accumulate(sums, name, array)
-        trained.gradient = sums
-      }
+      const { adapter, lora } = trained
+      const { gradients, ...result } = await training.run({ lora, adapter, data, loss, gradient, signal })
+      if (gradient) LoraModel.accumulate(trained, gradients)
       return result
     },
 
-    optimStep: async (modelId, params) => {
-      const trained = model(modelId)
-      if (trained.gradient === undefined || trained.gradient.size === 0) return { unclippedGradNorm: 0 }
-      const step = AdamW.attempt(trained.adapter, trained.gradient, trained.optimizer, params)
-      trained.gradient = undefined
-      if (Either.isLeft(step)) throw nonFinite(step.left)
-      const { parameters, state, unclippedGradNorm } = step.right
-      trained.adapter = parameters
-      trained.optimizer = state
-      return { unclippedGradNorm }
-    },
+    optimStep: async (modelId, params) => LoraModel.optimStep(model(modelId), params),
 
-    snapshot: async (modelId) => {
-      const { adapter, lora, optimizer } = model(modelId)
-      return {
-        baseModel: description.name,
-        lora,
-        step: optimizer.step,
-        weights: tensors(lora, adapter),
-        expAvg: tensors(lora, optimizer.expAvg),
-        expAvgSq: tensors(lora, optimizer.expAvgSq)
-      }
-    },
+    snapshot: async (modelId) => LoraModel.snapshot(config, description.name, model(modelId)),
 
-    accumulated: async (modelId) => {
-      const { gradient, lora } = model(modelId)
-      return gradient && tensors(lora, gradient)
-    },
+    accumulated: async (modelId) => LoraModel.accumulated(config, model(modelId)),
 
-    writeState: async (modelId, what, file) => {
-      const { adapter, gradient, lora, optimizer } = model(modelId)
-      const { expAvg, expAvgSq, step } = optimizer
-      if (what === "gradient" && gradient === undefined) return { bytes: 0, step }
-      const bytes = what === "gradient"
-        ? ModelState.encodeGradient(shaped(lora, gradient!))
-        : ModelState.encodeSnapshot({
-          weights: shaped(lora, adapter),
-          expAvg: shaped(lora, expAvg),
-          expAvgSq: shaped(lora, expAvgSq)
-        })
-      try {
-        writeFileSync(file, bytes)
-      } catch (cause) {
-        // Half of it would take the room that is needed to say so.
-        rmSync(file, { force: true })
-        // The description is for clients, who need not know where on this machine it was to be.
-        const why = /^[A-Z0-9]+: [^,]+/.exec(cause instanceof Error ? cause.message : "")?.[0] ?? "the disk refused it"
-        throw new EngineError({ reason: "Unavailable", description: `its state cannot be written (${why})`, cause })
-      }
-      return { bytes: bytes.byteLength, step }
-    },
+    writeState: async (modelId, what, file) => LoraModel.write(config, model(modelId), what, file),
 
-    restore: async (modelId, snapshot, { accumulated, optimizer }) => {
+    restore: async (modelId, snapshot, options) => {
       checkBase(snapshot.baseModel)
-      checkLora(snapshot.lora)
-      const { lora } = snapshot
-      models.set(modelId, {
-        lora,
-        adapter: adopt(lora, snapshot.weights, true),
-        optimizer: optimizer
-          ? {
-            step: snapshot.step,
-            expAvg: adopt(lora, snapshot.expAvg, false),
-            expAvgSq: adopt(lora, snapshot.expAvgSq, false)
-          }
-          : AdamW.make(),
-        gradient: accumulated && adoptGradient(lora, accumulated)
-      })
+      checkLora(snapshot.lora, maxRank)
+      models.set(modelId, LoraModel.restore(config, snapshot, options))
     },
 
     unloadModel: async (modelId) => {
@@ -285,12 +159,15 @@ export const make = (options: {
       checkBase(baseModel)
       if (snapshot !== undefined) {
         checkBase(snapshot.baseModel)
-        checkLora(snapshot.lora)
+        checkLora(snapshot.lora, maxRank)
       }
       samplers.get(samplerId)?.release()
       samplers.set(
         samplerId,
-        decoder.sampler(snapshot && { ...snapshot.lora, weights: adopt(snapshot.lora, snapshot.weights, true) })
+        decoder.sampler(
+          snapshot &&
+            { ...snapshot.lora, weights: adopt(config, snapshot.lora, snapshot.weights, { complete: true }) }
+        )
       )
     },
 
@@ -311,61 +188,3 @@ export const make = (options: {
     }
   }
 }
-
-interface Model {
-  readonly lora: Engine.LoraSpec
-  adapter: Map<string, Float32Array>
-  optimizer: AdamW.State
-  /** Sum since the last step; absent when there was none. */
-  gradient: Map<string, Float32Array> | undefined
-}
-
-const copyOf = (arrays: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> =>
-  new Map(Array.from(arrays, ([name, array]) => [name, array.slice()]))
-
-const checkDatum = (
-  datum: Engine.TrainingDatum,
-  index: number,
-  { config, maxContextLength }: ModelFolder.Description
-): void => {
-  const { length } = datum.tokens
-  if (length === 0) throw invalid(`datum ${index} has no tokens`)
-  if (length > maxContextLength) {
-    throw invalid(`datum ${index} has ${length} tokens, and the context of the model is ${maxContextLength}`)
-  }
-  const perToken = datum.targetsPerToken ?? 1
-  for (const name of ["targetTokens", "weights", "logprobs", "advantages"] as const) {
-    const input = datum[name]
-    if (input !== undefined && input.length !== length * perToken) {
-      const wanted = perToken === 1 ? `${length} tokens` : `${length} tokens with ${perToken} targets each`
-      throw invalid(`datum ${index}: ${name} has ${input.length} elements for ${wanted}`)
-    }
-  }
-  checkTokens(datum.tokens, config.vocabularySize, `datum ${index}: tokens`)
-  checkTokens(datum.targetTokens, config.vocabularySize, `datum ${index}: targetTokens`)
-}
-
-const checkRequest = (
-  request: Engine.SampleRequest,
-  { config, maxContextLength }: ModelFolder.Description
-): void => {
-  const { length } = request.prompt
-  if (length === 0) throw invalid("the prompt is empty")
-  if (length > maxContextLength || (length === maxContextLength && request.maxTokens > 0)) {
-    throw invalid(`the prompt has ${length} tokens, and the context of the model is ${maxContextLength}`)
-  }
-  checkTokens(request.prompt, config.vocabularySize, "the prompt")
-  const wrong = Sampler.firstInvalid(request) ?? PromptScores.firstInvalid(request, config.vocabularySize)
-  if (wrong !== undefined) throw invalid(wrong)
-}
-
-const checkTokens = (tokens: Int32Array, vocabulary: number, what: string): void => {
-  for (let t = 0; t < tokens.length; t++) {
-    const token = tokens[t]!
-    if (token < 0 || token >= vocabulary) throw invalid(`${what}: ${token} at ${t} is not among ${vocabulary} tokens`)
-  }
-}
-
-const invalid = (description: string) => new EngineError({ reason: "InvalidRequest", description })
-
-const unknown = (description: string) => new EngineError({ reason: "UnknownModel", description })

@@ -5,7 +5,7 @@ import type { Graph, Tensor } from "./Graph.js"
 import * as Llama from "./Llama.js"
 
 /**
- * Which linear maps have an adapter.
+ * The parts of a model whose linear maps have an adapter.
  *
  * @since 0.1.0
  * @category models

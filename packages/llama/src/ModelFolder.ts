@@ -8,24 +8,30 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { type Fields, reader } from "./internal/folder/configFields.js"
+import { reading, readJson } from "./internal/folder/files.js"
+import { rope } from "./internal/folder/ropeSettings.js"
+import { unsupported } from "./internal/folder/unsupported.js"
 import * as Llama from "./Llama.js"
 
 /**
+ * What a folder says about its model.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Description {
-  /** Absolute. */
+  /** The absolute path of the folder. */
   readonly folder: string
-  /** The one that was given, or `_name_or_path` of the configuration, or else the folder's own name. */
+  /** The name that was given, or `_name_or_path` of the configuration, or else the folder's own name. */
   readonly name: string
-  /** E.g. `LlamaForCausalLM`. */
+  /** The name of the architecture, e.g. `LlamaForCausalLM`. */
   readonly architecture: string
   readonly config: Llama.Config
   readonly parameterCount: number
-  /** Prompt and answer together, in tokens. */
+  /** The most tokens that prompt and answer may have together. */
   readonly maxContextLength: number
-  /** Of `generation_config.json`, or else of `config.json`. */
+  /** The tokens that end an answer, as `generation_config.json` names them, or else `config.json`. */
   readonly eosTokens: ReadonlyArray<number>
   /** What `generation_config.json` proposes to sample with. Nothing applies it: a request says what it wants. */
   readonly proposedSampling: ProposedSampling
@@ -58,7 +64,7 @@ export const clientFiles: ReadonlyArray<string> = [
 ]
 
 /**
- * Fields that the file does not have are absent.
+ * The settings that a folder proposes to sample with; those that the file does not have are absent.
  *
  * @since 0.1.0
  * @category models
@@ -188,10 +194,10 @@ const samplingFields: Readonly<Record<string, keyof ProposedSampling>> = {
   repetition_penalty: "repetitionPenalty"
 }
 
-/** Far beyond any model, but not so far that the list of its weights takes long to make. */
+/** A number far beyond the layers of any model, but not so far that the list of its weights takes long to make. */
 const maxLayers = 4096
 
-/** Of one dimension, far beyond any model too. */
+/** A number far beyond any dimension of a model. */
 const maxSize = 2 ** 24
 
 /**
@@ -242,178 +248,6 @@ const weightFiles = (folder: string): ReadonlyArray<string> => {
   })
 }
 
-/** A tensor at a time, for files may be larger than any array, and than what is left beside the weights. */
-const reading = (
-  file: string,
-  body: (read: (begin: number, length: number) => Uint8Array, fileBytes: number) => void
-): void => {
-  const descriptor = opened(file)
-  try {
-    const stats = Fs.fstatSync(descriptor)
-    if (!stats.isFile()) throw unreadable(file, new Error("not a file"))
-    const read = (begin: number, length: number): Uint8Array => {
-      const bytes = new Uint8Array(length)
-      let done = 0
-      while (done < length) {
-        const piece = Math.min(length - done, maxReadBytes)
-        const count = Fs.readSync(descriptor, bytes, done, piece, begin + done)
-        if (count === 0) return bytes.subarray(0, done)
-        done += count
-      }
-      return bytes
-    }
-    body(read, stats.size)
-  } finally {
-    Fs.closeSync(descriptor)
-  }
-}
-
-/** Of one call to the system, which takes less than 2 GiB. */
-const maxReadBytes = 2 ** 30
-
-const opened = (file: string): number => {
-  try {
-    return Fs.openSync(file, "r")
-  } catch (cause) {
-    throw unreadable(file, cause)
-  }
-}
-
-const unreadable = (file: string, cause: unknown): EngineError =>
-  unsupported(
-    `${file} cannot be read. A model's folder has config.json and model.safetensors, as Hugging Face writes them.`,
-    cause
-  )
-
-const readText = (file: string): string => {
-  try {
-    return Fs.readFileSync(file, "utf8")
-  } catch (cause) {
-    throw unreadable(file, cause)
-  }
-}
-
-const readJson = (file: string): Readonly<Record<string, unknown>> => {
-  const text = readText(file)
-  try {
-    // Some editors write a byte order mark.
-    const value: unknown = JSON.parse(text.replace(/^\ufeff/, ""))
-    if (typeof value === "object" && value !== null) return value as Record<string, unknown>
-  } catch (cause) {
-    throw unsupported(`${file} is not JSON`, cause)
-  }
-  throw unsupported(`${file} is not a JSON object`)
-}
-
-const reader = (file: string, config: Fields) => {
-  const number = (field: string, absent?: number): number => {
-    const value = config[field] ?? absent
-    if (typeof value === "number" && Number.isFinite(value) && value > 0) return value
-    throw unsupported(`${file}: ${field} is ${value === undefined ? "missing" : JSON.stringify(value)}`)
-  }
-  return {
-    number,
-    count: (field: string, { absent, most = Number.MAX_SAFE_INTEGER }: CountOptions = {}): number => {
-      const value = number(field, absent)
-      if (!Number.isInteger(value)) throw unsupported(`${file}: ${field} is ${value}, which is no whole number`)
-      if (value > most) throw unsupported(`${file}: ${field} is ${value}, and at most ${most} is supported`)
-      return value
-    },
-    must: (field: string, allowed: ReadonlyArray<unknown>): void => {
-      const value = config[field] ?? undefined
-      if (!allowed.includes(value)) throw unsupported(`${file}: ${field} ${JSON.stringify(value)} is not supported`)
-    }
-  }
-}
-
-interface CountOptions {
-  readonly absent?: number | undefined
-  readonly most?: number | undefined
-}
-
-type Fields = Readonly<Record<string, unknown>>
-
-const isFields = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-/**
- * Newer files keep all of it in `rope_parameters`, for all layers together or for each type of layer; older ones the
- * scaling in `rope_scaling`, which transformers prefers where both are given.
- */
-const rope = (file: string, config: Fields): Pick<Llama.Config, "ropeTheta" | "ropeScaling"> => {
-  const newer = rotations(`${file}: rope_parameters`, config["rope_parameters"])
-  const older = rotations(`${file}: rope_scaling`, config["rope_scaling"])
-  const [first, ...others] = older.length > 0 ? older : newer
-  for (const { place, scaling } of others) {
-    if (JSON.stringify(scaling) !== JSON.stringify(first?.scaling)) {
-      throw unsupported(`${place} is not scaled as ${first?.place}, and one scaling for all layers is supported`)
-    }
-  }
-  const given = [config["rope_theta"], ...[...newer, ...older].map(({ theta }) => theta)]
-  const thetas = new Set(given.map((theta) => theta ?? undefined).filter((theta) => theta !== undefined))
-  const [theta = 10_000] = thetas
-  if (thetas.size < 2 && typeof theta === "number" && Number.isFinite(theta) && theta > 0) {
-    return { ropeTheta: theta, ...(first?.scaling && { ropeScaling: first.scaling }) }
-  }
-  throw unsupported(`${file}: rope_theta is ${Array.from(thetas, (theta) => JSON.stringify(theta)).join(" and ")}`)
-}
-
-interface Rotation {
-  /** The file and the field. */
-  readonly place: string
-  readonly theta: unknown
-  readonly scaling: Llama.RopeScaling | undefined
-}
-
-/** What the value of a field says: once, or for each type of layer; nothing if it is absent or empty. */
-const rotations = (place: string, value: unknown): ReadonlyArray<Rotation> => {
-  if (value === undefined || value === null) return []
-  if (!isFields(value)) throw unsupported(`${place} ${JSON.stringify(value)} is not supported`)
-  const isOfLayers = ([key, inner]: [string, unknown]) => isFields(inner) || key.endsWith("_attention")
-  const entries = Object.entries(value)
-  const ofAll = entries.filter((entry) => !isOfLayers(entry))
-  return [
-    ...(ofAll.length > 0 ? [rotation(place, Object.fromEntries(ofAll))] : []),
-    ...entries.filter(isOfLayers).map(([key, inner]) => {
-      // Layers of a type that has none are not rotated.
-      if (!isFields(inner)) throw unsupported(`${place}.${key} ${JSON.stringify(inner)} is not supported`)
-      return rotation(`${place}.${key}`, inner)
-    })
-  ]
-}
-
-const rotation = (place: string, values: Fields): Rotation => {
-  reader(place, values).must("partial_rotary_factor", [1, undefined])
-  const type = values["rope_type"] ?? values["type"] ?? undefined
-  const theta = values["rope_theta"]
-  if (type === "llama3") return { place, theta, scaling: llama3(place, values) }
-  const isGiven = (key: string) => (values[key] ?? undefined) !== undefined
-  const other = Object.keys(values).find((key) =>
-    !["rope_theta", "partial_rotary_factor"].includes(key) && isGiven(key)
-  )
-  // Some readers take it for a scaling, and others for none.
-  if (type === undefined && other !== undefined) throw unsupported(`${place} has ${other} and no rope_type`)
-  if (type === undefined || type === "default" || (type === "linear" && values["factor"] === 1)) {
-    return { place, theta, scaling: undefined }
-  }
-  throw unsupported(`${place} of type ${JSON.stringify(type)} is not supported`)
-}
-
-const llama3 = (place: string, values: Fields): Llama.RopeScaling => {
-  const fields = reader(place, values)
-  const lowFrequencyFactor = fields.number("low_freq_factor")
-  const highFrequencyFactor = fields.number("high_freq_factor")
-  if (lowFrequencyFactor >= highFrequencyFactor) {
-    throw unsupported(`${place}: low_freq_factor ${lowFrequencyFactor} is not below ${highFrequencyFactor}`)
-  }
-  return {
-    factor: fields.number("factor"),
-    lowFrequencyFactor,
-    highFrequencyFactor,
-    originalContextLength: fields.count("original_max_position_embeddings")
-  }
-}
-
 /** A window that no layer has, or that no context fills, changes nothing. */
 const refuseWindows = (file: string, config: Fields, layers: number, maxContextLength: number): void => {
   const types = config["layer_types"]
@@ -445,9 +279,6 @@ const eosTokens = (file: string, value: unknown): ReadonlyArray<number> => {
 }
 
 const size = (shape: ReadonlyArray<number>): number => shape.reduce((product, dim) => product * dim, 1)
-
-const unsupported = (description: string, cause?: unknown): EngineError =>
-  new EngineError({ reason: "UnsupportedModel", description, ...(cause === undefined ? {} : { cause }) })
 
 /** Everything that goes wrong with a folder is the folder's fault, as far as a caller can act on it. */
 const asEngineError = (error: unknown): EngineError =>

@@ -6,6 +6,8 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
 
 /**
+ * The type of a tensor's elements.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -20,22 +22,26 @@ export type ElementType = "float32" | "float64" | "int32" | "int64" | "bool"
 export type Dim = number | string
 
 /**
+ * An operator of the graph, with the names of the tensors that it reads and makes.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Node {
   readonly operator: string
-  /** Empty for the operators of ONNX itself. */
+  /** The domain of the operator; empty for those of ONNX itself. */
   readonly domain: string
   readonly inputs: ReadonlyArray<string>
   readonly outputs: ReadonlyArray<string>
-  /** Attributes, by kind. */
+  /** Attributes whose values are whole numbers; those of other kinds follow. */
   readonly integers: Readonly<Record<string, number | ReadonlyArray<number>>>
   readonly floats: Readonly<Record<string, number>>
   readonly strings: Readonly<Record<string, string>>
 }
 
 /**
+ * The name, the type and the shape of a tensor.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -61,6 +67,8 @@ export interface Initializer {
 }
 
 /**
+ * A graph with its constants, its inputs and its outputs.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -74,6 +82,8 @@ export interface Model {
 }
 
 /**
+ * The bytes of a model, as the runtime loads them.
+ *
  * @since 0.1.0
  * @category utils
  */
@@ -96,7 +106,7 @@ const operatorSets = [["", 18], ["com.microsoft", 1]] as const
 const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 } as const
 const attributeTypes = { float: 1, integer: 2, string: 3, integers: 7 } as const
 
-/** Of the places where an initializer's bytes may be. */
+/** The number by which the format says that an initializer's bytes lie outside of the model. */
 const externalData = 1
 
 const graph = (model: Model): Uint8Array => {

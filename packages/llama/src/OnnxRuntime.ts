@@ -18,6 +18,8 @@ export interface Session {
 }
 
 /**
+ * The runtime: it compiles graphs, and makes the tensors that they are fed with, over the arrays that are given.
+ *
  * @since 0.1.0
  * @category models
  */

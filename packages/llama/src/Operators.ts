@@ -12,11 +12,11 @@ import type { Graph, Tensor } from "./Graph.js"
  * @category models
  */
 export interface Adapter {
-  /** `[R, in]` */
+  /** The matrix A, `[R, in]`. */
   readonly a: Tensor
-  /** `[out, R]` */
+  /** The matrix B, `[out, R]`. */
   readonly b: Tensor
-  /** `[]` */
+  /** The scale of the product, `[]`. */
   readonly scale: Tensor
 }
 
@@ -138,7 +138,7 @@ const normalizeFused = (graph: Graph, x: Tensor, weight: Tensor, epsilon: number
   return { normed: normed!, inverse: inverse! }
 }
 
-/** Without the fused operator, which gives 1/√… in float32 even for float64. */
+/** The norm without the fused operator, which gives 1/√… in float32 even for float64. */
 const normalizePlain = (graph: Graph, x: Tensor, weight: Tensor, epsilon: number) => {
   const mean = graph.add(graph.meanLast(graph.mul(x, x)), graph.scalar(epsilon))
   const inverse = graph.div(graph.scalar(1), graph.sqrt(mean))
@@ -156,7 +156,7 @@ export interface Rotation {
   readonly cos: Tensor
   readonly sin: Tensor
   readonly positions: Tensor
-  /** `[2] int64`: B and T. */
+  /** The numbers B and T, `[2] int64`. */
   readonly batch: Tensor
 }
 
@@ -189,7 +189,9 @@ const rotateFused = (graph: Graph, x: Tensor, { batch, cos, positions, sin }: Ro
   return graph.reshape(rotated, [-1, width], x.shape)
 }
 
-/** Without the fused operator, which has no float64 kernel: positions count from 0 and the tables have length T. */
+/**
+ * The rotation without the fused operator, which has no float64 kernel: positions count from 0 and the tables have length T.
+ */
 const rotatePlain = (graph: Graph, x: Tensor, { batch, cos, sin }: Rotation): Tensor => {
   const width = Number(x.shape[1])
   const half = Number(cos.shape[1])

@@ -4,11 +4,13 @@
  */
 
 /**
+ * Keys and values kept for later prompts, each sequence's under the owner that computed it.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface PrefixCache {
-  /** What is held, in bytes. */
+  /** The bytes of what is held. */
   readonly bytes: number
   /** The entry of this owner that shares the longest beginning with `tokens`, if any shares one. */
   readonly find: (owner: object, tokens: ArrayLike<number>) => Found | undefined
@@ -22,18 +24,22 @@ export interface PrefixCache {
 }
 
 /**
+ * An entry that begins as a prompt does.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Found {
-  /** Positions in common. */
+  /** The number of positions in common. */
   readonly length: number
-  /** Positions in the arrays. */
+  /** The number of positions in the arrays. */
   readonly of: number
   readonly arrays: ReadonlyArray<Float32Array>
 }
 
 /**
+ * Makes an empty cache, which holds `maxBytes` bytes at most, or the newest entry alone.
+ *
  * @since 0.1.0
  * @category constructors
  */

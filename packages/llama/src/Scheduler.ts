@@ -2,6 +2,8 @@
 import type * as OnnxRuntime from "./OnnxRuntime.js"
 
 /**
+ * What decides whose turn it is.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -16,6 +18,8 @@ export interface Scheduler {
 }
 
 /**
+ * The kinds of work that share the machine.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -31,6 +35,8 @@ export type Kind = "training" | "sampling"
 export const samplingTurns = 8
 
 /**
+ * Makes a scheduler for which nothing waits.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -5,6 +5,8 @@ import { nonFinite } from "./internal/finite.js"
 import * as StopTexts from "./StopTexts.js"
 
 /**
+ * A prompt with its answer so far.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -1,11 +1,13 @@
 /** Texts that end an answer, found while it grows: they may begin in one token and end in another, or inside of one. */
 
 /**
+ * What finds the texts that end one answer.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface StopTexts {
-  /** Adds the answer's next token; whether one of the texts is now complete. */
+  /** Adds the answer's next token, and says whether one of the texts is now complete. */
   readonly completes: (token: number) => boolean
 }
 
@@ -32,7 +34,7 @@ export const make = (
   let pending: ReadonlyArray<number> = []
   let before = ""
 
-  /** Of the pending tokens, how many have a text that none to come can change, and that text. */
+  /** How many of the pending tokens have a text that none to come can change, and that text. */
   const settled = (added: string): { readonly count: number; readonly text: string } => {
     if (!added.endsWith(replacement)) return { count: pending.length, text: added }
     const none = { count: 0, text: "" }
@@ -66,12 +68,12 @@ export const make = (
 
 const replacement = "\uFFFD"
 
-/** Without the bytes of a character whose others are still to come. */
+/** The text without the bytes of a character whose others are still to come. */
 const withoutCut = (text: string): string => {
   let end = text.length
   while (end > 0 && text[end - 1] === replacement) end--
   return text.slice(0, end)
 }
 
-/** Of a character; a token has at least one. */
+/** The most bytes that a character has; a token has at least one. */
 const maxBytes = 4

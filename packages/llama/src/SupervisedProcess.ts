@@ -14,6 +14,8 @@ import * as Stream from "effect/Stream"
 import type { EngineProcess } from "./EngineProcess.js"
 
 /**
+ * A process that is replaced when it ends.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -33,6 +35,8 @@ export interface SupervisedProcess {
 export const maxRestarts = 5
 
 /**
+ * The time in which {@link maxRestarts} counts.
+ *
  * @since 0.1.0
  * @category config
  */

@@ -13,15 +13,17 @@ import * as Lora from "./Lora.js"
 import * as VocabularyHead from "./VocabularyHead.js"
 
 /**
+ * What the graph computes, and how it divides the work.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
   readonly config: Llama.Config
   readonly targets: Lora.Targets
-  /** Without it the graph ends at the losses. */
+  /** Whether the graph has the gradients; else it ends at the losses. */
   readonly gradient: boolean
-  /** Keeps the inputs of each layer alone for the backward half, which computes the layer again. Default false. */
+  /** Whether the graph keeps the inputs of each layer alone for the backward half, which computes the layer again. Default false. */
   readonly recompute?: boolean | undefined
   /** Parts in which the rows go through the vocabulary's projection. Default 1; at most as many as there are tokens. */
   readonly headChunks?: number | undefined

@@ -27,12 +27,14 @@ export interface TrainingPass {
 }
 
 /**
+ * The data of a pass, with the adapter and the loss that it is computed by.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface RunOptions {
   readonly lora: Engine.LoraSpec
-  /** Under PEFT names; read, not changed. */
+  /** The matrices of the adapter, by their names in PEFT; they are read, not changed. */
   readonly adapter: ReadonlyMap<string, Float32Array>
   readonly data: ReadonlyArray<Engine.TrainingDatum>
   readonly loss: Engine.Loss
@@ -42,6 +44,8 @@ export interface RunOptions {
 }
 
 /**
+ * The losses of a pass and, where they were asked for, the gradients.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -50,6 +54,8 @@ export interface Results extends Engine.LossResult {
 }
 
 /**
+ * Makes the passes of a base model over its weights, without any graph yet.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -157,7 +163,7 @@ export const make = (options: {
   }
 }
 
-/** Of all losses; throws when it is no finite number. */
+/** The sum of all losses; throws when it is no finite number. */
 const sum = (outputs: ReadonlyArray<Engine.LossOutput>): number => {
   let total = 0
   for (const { elementwiseLoss } of outputs) {
@@ -191,7 +197,7 @@ export const accumulate = (sums: Map<string, Float32Array>, name: string, gradie
 export interface Batch {
   /** Indices into the data. */
   readonly rows: ReadonlyArray<number>
-  /** Of the longest. */
+  /** The length of the longest sequence, in tokens. */
   readonly length: number
   readonly targetsPerToken: number
   /** Whether layers are computed again for the backward half. */
@@ -264,7 +270,7 @@ export const batches = (
  */
 const tokensOfRun = 32
 
-/** More than this many make no run quicker by the token. */
+/** The most sequences of a batch: more of them make no run quicker by the token. */
 const mostRows = 4096
 
 /** Multiplications for a token of a sequence of `length` in the forward half; those of the backward half are in proportion. */
@@ -302,7 +308,10 @@ export const headChunks = (config: Llama.Config, rows: number, targetsPerToken: 
   return chunks
 }
 
-/** Of one matrix of logits, of which there are three at a time: as much as the allocator gives again without the system. */
+/**
+ * What one matrix of logits may take, in bytes; there are three at a time. It is as much as the allocator gives again without
+ * the system.
+ */
 const maxHeadBytes = 2 ** 25
 
 const inputs = (

@@ -3,11 +3,13 @@ import type { Graph, Tensor } from "./Graph.js"
 import type { Adapter } from "./Operators.js"
 
 /**
+ * The projection onto the vocabulary, with its adapter if it has one.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Head {
-  /** `[V, H]` */
+  /** The matrix of the projection, `[V, H]`. */
   readonly weight: Tensor
   readonly adapter?: Adapter | undefined
 }
@@ -63,17 +65,19 @@ export type Loss = (
 ) => { readonly losses: Tensor; readonly cotangent: Tensor }
 
 /**
+ * What is known of the targets, with gradients where they were asked for.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Scores {
-  /** `[rows, K]`, in nats. */
+  /** The log-probabilities of the targets, `[rows, K]`, in nats. */
   readonly logprobs: Tensor
-  /** `[rows, K]`, in nats. */
+  /** The loss of each target, `[rows, K]`, in nats. */
   readonly losses: Tensor
-  /** Of the sum of the losses. Only if asked for. */
+  /** The gradients of the sum of the losses, only if asked for. */
   readonly gradients?: {
-    /** `[rows, H]` */
+    /** The gradient of the hidden states, `[rows, H]`. */
     readonly x: Tensor
     readonly adapter?: { readonly a: Tensor; readonly b: Tensor } | undefined
   }
@@ -158,7 +162,7 @@ export const losses = (graph: Graph, x: Tensor, head: Head, options: {
 const lowRank = (graph: Graph, x: Tensor, adapter: Adapter): Tensor =>
   graph.mul(graph.gemm(x, adapter.a, { transB: true }), adapter.scale)
 
-/** For each of `count` parts of about as many rows, how to take it from a tensor that has as many rows as `x`. */
+/** How to take each of `count` parts of about as many rows from a tensor that has as many rows as `x`. */
 const parts = (graph: Graph, x: Tensor, count: number): ReadonlyArray<(tensor: Tensor) => Tensor> => {
   if (count === 1) return [(tensor) => tensor]
   const rows = firstLength(graph, x)
@@ -169,7 +173,7 @@ const parts = (graph: Graph, x: Tensor, count: number): ReadonlyArray<(tensor: T
   })
 }
 
-/** `[rows, K, 1]` */
+/** The tensor as `[rows, K, 1]`. */
 const lastAxis = (graph: Graph, x: Tensor): Tensor =>
   graph.reshape(x, graph.concat([graph.shapeOf(x), graph.integers([1])], 0), [...x.shape, 1])
 

@@ -11,7 +11,7 @@
  */
 export interface TokenLoss {
   readonly elementwiseLoss: Float32Array
-  /** ∂loss/∂logprobs. */
+  /** The derivative ∂loss/∂logprobs of each target. */
   readonly gradient: Float32Array
 }
 
@@ -22,9 +22,9 @@ export interface TokenLoss {
  * @category models
  */
 export interface PolicyInputs {
-  /** Of the targets, under the model being trained. */
+  /** The log-probabilities of the targets under the model being trained. */
   readonly logprobs: Float32Array
-  /** Of the targets, when they were sampled. */
+  /** The log-probabilities that the targets had when they were sampled. */
   readonly samplingLogprobs: Float32Array
   readonly advantages: Float32Array
   /** Factor of each position's loss; ones when absent. Where it is 0, nothing else is looked at, not even a NaN. */
@@ -32,7 +32,7 @@ export interface PolicyInputs {
 }
 
 /**
- * Which loss, with its settings.
+ * A loss by its name, with its settings.
  *
  * @since 0.1.0
  * @category models
@@ -56,7 +56,7 @@ export type Loss =
 export const defaultClipLowThreshold = 0.8
 
 /**
- * Largest ratio that `ppo` and `gspo` reward, unless told otherwise. Source: as for the smallest.
+ * Largest ratio that `ppo` and `gspo` reward, unless told otherwise. The source is that of the smallest.
  *
  * @since 0.1.0
  * @category config

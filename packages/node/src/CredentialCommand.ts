@@ -58,6 +58,8 @@ export const make: Effect.Effect<
 }))
 
 /**
+ * Provides the credential command to the SDK.
+ *
  * @since 0.1.0
  * @category layers
  */

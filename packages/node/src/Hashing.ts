@@ -6,6 +6,8 @@ import * as Layer from "effect/Layer"
 import { createHash, getFips } from "node:crypto"
 
 /**
+ * Provides hashes by Node to downloads.
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -44,6 +44,8 @@ export const layer = (options: Net.ListenOptions): Layer.Layer<HttpServer.HttpSe
   Layer.scoped(HttpServer.HttpServer, make(options))
 
 /**
+ * Makes the server that {@link layer} provides, which listens until the scope closes. Fails as the layer does.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -137,7 +139,7 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware.HttpMiddl
         else if (body._tag === "Uint8Array") end(response, body.body)
         else stream(answer)
       }
-      /** What breaks in the middle of an answer can only be told by cutting the connection. */
+      /** Sends a body in parts. What breaks in the middle of an answer can only be told by cutting the connection. */
       const stream = (answer: HttpServerResponse.HttpServerResponse): void => {
         const writing = runFork(Effect.interruptible(writeAll(answer, response)))
         writing.addObserver((exit) => {
@@ -172,8 +174,8 @@ const makeHandler = (app: Default<unknown>, middleware: HttpMiddleware.HttpMiddl
   })
 
 /**
- * Without what each fiber has of its own, and what concerns spans alone: mostly nothing is left then, and a fiber that has
- * nothing to take over begins in half the time.
+ * The references that a request's fiber takes over: none that each fiber has of its own or that concern spans alone. Mostly
+ * nothing is left then, and a fiber that has nothing to take over begins in half the time.
  */
 const inherited = (fiberRefs: FiberRefs.FiberRefs): FiberRefs.FiberRefs =>
   fiberRefs.pipe(
@@ -191,25 +193,25 @@ const makeScopes = (): () => Scope.CloseableScope => {
   }
 }
 
-/** A body of no more is read before its request has a fiber, which then never waits for it. */
+/** The size in bytes up to which a body is read before its request has a fiber, which then never waits for it. */
 const smallBytes = 65_536
 
 const isSmall = ({ headers }: Http.IncomingMessage): boolean => Number(headers["content-length"]) <= smallBytes
 
-/** Nothing is left to answer when the connection ends before the body does. */
+/** Reads a whole body. Nothing is left to answer when the connection ends before the body does. */
 const readAll = (request: Http.IncomingMessage, onBody: (body: Uint8Array) => void): void => {
   const chunks: Array<Buffer> = []
   request.on("data", (chunk: Buffer) => void chunks.push(chunk))
   request.on("end", () => onBody(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
 }
 
-/** Head and body as one text go to the socket in one piece, which is quicker for those that are not long. */
+/** Ends an answer. Head and body as one text go to the socket in one piece, which is quicker for those that are not long. */
 const end = (response: Http.ServerResponse, body: Uint8Array): void => {
   if (body.length > smallBytes) response.end(body)
   else response.end(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("latin1"), "latin1")
 }
 
-/** What was put off until there is an answer, such as headers that a middleware adds. */
+/** The app with what was put off until there is an answer, such as headers that a middleware adds. */
 const prepared = (app: Default<unknown>): Default<unknown> =>
   Effect.flatMap(app, (answer) =>
     Effect.withFiberRuntime((fiber) => {

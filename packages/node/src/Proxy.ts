@@ -1,5 +1,5 @@
 /**
- * Which proxy, if any, requests of Node's client go through.
+ * Finds the proxy, if any, that requests of Node's client go through.
  *
  * The first of these that is there counts:
  *
@@ -19,6 +19,8 @@ import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
 
 /**
+ * The proxy of a client, and the hosts that it reaches without one.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -36,6 +38,8 @@ export interface Options {
 }
 
 /**
+ * A proxy, as its address says.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -58,7 +62,7 @@ export interface Proxy {
 export type ProxyFor = (target: {
   readonly protocol: string
   readonly hostname: string
-  /** Empty for that of the protocol. */
+  /** The port; empty for that of the protocol. */
   readonly port: string
 }) => Proxy | undefined
 

@@ -30,6 +30,8 @@ export const StoredKey = Schema.Struct({
 })
 
 /**
+ * One key, under its id.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -49,6 +51,8 @@ export const StoredKeys = Schema.Struct({
 })
 
 /**
+ * The whole file, decoded.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -147,6 +151,8 @@ export const defaultKey: Effect.Effect<
 )
 
 /**
+ * Provides the stored keys to the SDK.
+ *
  * @since 0.1.0
  * @category layers
  */

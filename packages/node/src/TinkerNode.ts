@@ -30,7 +30,7 @@ export type Provided =
   | TinkerHttpClient.Zstd
 
 /**
- * As {@link layer}, with a proxy or a connect timeout given as a value. Two clients may have different ones.
+ * Provides what {@link layer} does, with a proxy or a connect timeout given as a value. Two clients may have different ones.
  *
  * @since 0.1.0
  * @category layers

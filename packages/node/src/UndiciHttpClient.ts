@@ -31,11 +31,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Dispatcher } from "undici"
-import { ConnectionList, ConnectionPool, type Connections, type Handler, isWhole } from "./internal/connections.js"
+import { CallbackQueue } from "./internal/callbackQueue.js"
+import { ConnectionList, ConnectionPool, type Connections, type Handler, isUndici } from "./internal/connections.js"
 import { acceptEncoding, decompress } from "./internal/decompress.js"
 import { StreamedExchange } from "./internal/streamedExchange.js"
 import { StreamedResponse } from "./internal/streamedResponse.js"
-import { Turns } from "./internal/turns.js"
 import * as Proxy from "./Proxy.js"
 
 /**
@@ -50,6 +50,8 @@ const connections: Record<Exclude<Traffic, "poll" | "download">, number> = {
 }
 
 /**
+ * The proxy of a client, and how long a connection may take.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -97,7 +99,7 @@ export const make = (
   options: Options = {}
 ): Effect.Effect<DirectHttpClient, InvalidInputError, Scope.Scope> =>
   Effect.gen(function*() {
-    if (!isWhole()) {
+    if (!isUndici()) {
       return yield* new InvalidInputError({
         operation: "UndiciHttpClient",
         field: "undici",
@@ -121,7 +123,7 @@ export const make = (
       pools.set(kind, pool)
     }
 
-    const turns = new Turns()
+    const callbacks = new CallbackQueue()
 
     const dispatch = (
       request: HttpClientRequest.HttpClientRequest,
@@ -152,7 +154,7 @@ export const make = (
         done(new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: url.left }))
         return () => {}
       }
-      const exchange = new Exchange(request, (outcome) => turns.add(() => done(outcome)), maxBytes)
+      const exchange = new Exchange(request, (outcome) => callbacks.add(() => done(outcome)), maxBytes)
       dispatch(request, url.right, trafficOf(url.right.pathname), exchange, done)
       return () => exchange.abort()
     }
@@ -160,13 +162,13 @@ export const make = (
     const client = HttpClient.make((request, url, signal, fiber) =>
       Effect.async<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>((resume) => {
         const kind = Context.get(fiber.currentContext, CurrentTraffic) ?? trafficOf(url.pathname)
-        const handing = kind !== "download"
+        const ownership = kind !== "download"
           ? "own"
           : Context.get(fiber.currentContext, TakesLentParts)
           ? "lent"
           : "copied"
-        const exchange = new StreamedExchange(handing, (error, head) =>
-          turns.add(() =>
+        const exchange = new StreamedExchange(ownership, (error, head) =>
+          callbacks.add(() =>
             resume(
               head === undefined
                 ? fail(request, error)
@@ -183,6 +185,8 @@ export const make = (
   })
 
 /**
+ * Provides a client with these options; its connections close with the scope.
+ *
  * @since 0.1.0
  * @category layers
  */
@@ -190,7 +194,7 @@ export const layerWith = (options: Options): Layer.Layer<HttpClient.HttpClient, 
   Layer.scoped(HttpClient.HttpClient, make(options))
 
 /**
- * With the proxies of the environment, if there are any.
+ * The client that goes through the proxies of the environment, if there are any.
  *
  * @since 0.1.0
  * @category layers

@@ -6,6 +6,8 @@ import * as Layer from "effect/Layer"
 import { compress } from "./internal/zstd.js"
 
 /**
+ * Provides zstd to the SDK, which compresses request bodies by it.
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -15,17 +15,21 @@ import { type ConfigFile, decodeConfigFile, decodeTokenizerFile } from "./intern
 import { TokenizerError } from "./TokenizerError.js"
 
 /**
+ * The tokenizer of the model that a program works with.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class Tokenizer extends Context.Tag("@effect-tinker/tokenizer/Tokenizer")<Tokenizer, Service>() {}
 
 /**
+ * What a tokenizer can do.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
-  /** One more than the highest token. A model's own table may be larger, padded with tokens that mean nothing. */
+  /** The number of tokens: one more than the highest. A model's own table may be larger, padded with tokens that mean nothing. */
   readonly vocabularySize: number
 
   /** The token a sequence begins with, where the tokenizer names one and does not say that it is left out (`add_bos_token`). */
@@ -129,6 +133,8 @@ export const forModel = (
 ): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> => Effect.flatMap(findModel(info), make)
 
 /**
+ * What is asked of a model to find its tokenizer.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -4,13 +4,13 @@ import type { LocalEngine } from "../LocalEngine.js"
 
 export interface StartOptions {
   readonly folder: string
-  /** Of the base model. Default: as the folder says. */
+  /** The name of the base model. Default: the one that the folder gives. */
   readonly name?: string | undefined
   readonly threads: number
-  /** Of the process, from 0, that of others, to 19. */
+  /** The niceness of the process, from 0, which is that of others, to 19. */
   readonly niceness: number
   readonly maxActivationBytes: number
-  /** Default: as for activations. */
+  /** What the caches of samples that grow together may take, in bytes. Default: as much as activations may. */
   readonly maxCacheBytes?: number | undefined
   readonly maxConstantBytes?: number | undefined
 }
@@ -28,7 +28,7 @@ export type Request = {
   }
 }[keyof Methods]
 
-/** The one who asked no longer waits. */
+/** The message that whoever asked no longer waits. */
 export interface Cancel {
   readonly cancel: number
 }

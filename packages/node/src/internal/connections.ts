@@ -3,19 +3,19 @@ import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
 import { Agent, buildConnector, Client, type Dispatcher } from "undici"
 import type { ProxyFor } from "../Proxy.js"
-import { connectThrough } from "./connectThrough.js"
+import { connectThroughProxy } from "./connectThroughProxy.js"
 import { connectInPlace } from "./readInPlace.js"
 
 /** Timeouts of requests are the caller's, on Effect's clock. */
 const undiciOptions = { headersTimeout: 0, bodyTimeout: 0 } as const
 
 /** Whether this is undici. Bun has a module of its own under that name, which sends nothing. */
-export const isWhole = (): boolean => Predicate.isFunction(Agent.prototype.dispatch)
+export const isUndici = (): boolean => Predicate.isFunction(Agent.prototype.dispatch)
 
 /** How connections are made. */
 export interface Connecting {
   readonly proxyFor: ProxyFor | undefined
-  /** In milliseconds. */
+  /** The time that a connection may take to be made, in milliseconds. */
   readonly timeout: number
 }
 
@@ -32,7 +32,7 @@ export interface Connections {
   readonly destroy: () => Promise<unknown>
 }
 
-/** So many connections that requests share, and wait for. */
+/** A number of connections that requests share, and wait for. */
 export class ConnectionPool implements Connections {
   private readonly connections: number
   private readonly connecting: Connecting
@@ -62,7 +62,7 @@ export class ConnectionPool implements Connections {
     const connect = buildConnector({ timeout })
     const agent = new Agent({
       ...undiciOptions,
-      connect: proxyFor === undefined ? { timeout } : connectThrough(proxyFor, connect, connect),
+      connect: proxyFor === undefined ? { timeout } : connectThroughProxy(proxyFor, connect, connect),
       connections: this.connections
     })
     this.all.add(agent)
@@ -84,7 +84,7 @@ export class ConnectionList implements Connections {
   private readonly connecting: Connecting
   private readonly connect: buildConnector.connector
 
-  /** `inPlace`: every part of a body is overwritten by the next. */
+  /** Where connections read `inPlace`, every part of a body is overwritten by the next. */
   constructor(options: { readonly inPlace: boolean }, connecting: Connecting) {
     this.inPlace = options.inPlace
     this.connecting = connecting
@@ -116,7 +116,7 @@ export class ConnectionList implements Connections {
     const { proxyFor, timeout } = this.connecting
     // One that reads in place has memory of its own.
     const connect = this.inPlace ? connectInPlace({ timeout }) : this.connect
-    const connection = new Connection(origin, connectThrough(proxyFor, connect, this.connect))
+    const connection = new Connection(origin, connectThroughProxy(proxyFor, connect, this.connect))
     this.all.add(connection)
     return connection
   }

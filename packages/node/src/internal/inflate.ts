@@ -2,7 +2,7 @@
 import { Transform, type TransformCallback } from "node:stream"
 import { createInflate, createInflateRaw, type Inflate, type InflateRaw } from "node:zlib"
 
-/** Deflate with its wrapper, which begins with a byte whose low half is 8, or without, as some servers send it. */
+/** Unpacks deflate with its wrapper, which begins with a byte whose low half is 8, or without, as some servers send it. */
 export class AnyInflate extends Transform {
   private inner: Inflate | InflateRaw | undefined
 
@@ -24,7 +24,7 @@ export class AnyInflate extends Transform {
   }
 }
 
-/** Zstd where Node has none. */
+/** Unpacks zstd where Node has none. */
 export class ZstdInflate extends Transform {
   private inner: import("fzstd").Decompress | undefined
   private resumed: (() => void) | undefined

@@ -1,6 +1,6 @@
 import { buildConnector } from "undici"
 
-/** In bytes: what one read of a socket may bring. */
+/** The bytes that one read of a socket may bring. */
 const memoryBytes = 512 * 1024
 
 /** What undici uses of a socket when it reads. */

@@ -7,7 +7,7 @@ export interface Head {
   readonly headers: Record<string, string | Array<string> | undefined>
 }
 
-/** Parts of a body, none at its end. */
+/** Takes parts of a body; there are none at its end. */
 export type Taken = (error: Error | null, parts: ReadonlyArray<Uint8Array>) => void
 
 /**
@@ -17,7 +17,7 @@ export type Taken = (error: Error | null, parts: ReadonlyArray<Uint8Array>) => v
  * - `copied`: the connection overwrites them
  * - `lent`: gathered in memory that is used again when the next are taken
  */
-export type Handing = "own" | "copied" | "lent"
+export type Ownership = "own" | "copied" | "lent"
 
 /**
  * One request whose answer is read as it arrives. Parts wait here until they are taken; while many wait the socket is not
@@ -37,14 +37,14 @@ export class StreamedExchange implements Handler {
   private waitingBytes = 0
   private taker: Taken | undefined
   private waking = false
-  readonly handing: Handing
-  /** Of lent parts: what is being filled, and what is taken or was taken last. */
+  readonly ownership: Ownership
+  /** The memory of lent parts that is being filled; the other is taken, or was taken last. */
   private block: Uint8Array | undefined
   private otherBlock: Uint8Array | undefined
   private filled = 0
 
-  constructor(handing: Handing, onHead: (error: Error | null, head: Head | undefined) => void) {
-    this.handing = handing
+  constructor(ownership: Ownership, onHead: (error: Error | null, head: Head | undefined) => void) {
+    this.ownership = ownership
     this.onHead = onHead
   }
 
@@ -56,7 +56,7 @@ export class StreamedExchange implements Handler {
     else this.cut()
   }
 
-  /** What has arrived; if nothing has, what comes next. One taker at a time. */
+  /** Hands over what has arrived; if nothing has, what comes next. There is one taker at a time. */
   take(taken: Taken): void {
     if (this.waitingBytes > 0) {
       const { parts } = this
@@ -90,8 +90,8 @@ export class StreamedExchange implements Handler {
 
   onResponseData(controller: Dispatcher.DispatchController, part: Uint8Array): void {
     this.bytes += part.length
-    if (this.handing === "own") this.parts.push(part)
-    else if (this.handing === "copied") this.parts.push(Uint8Array.prototype.slice.call(part))
+    if (this.ownership === "own") this.parts.push(part)
+    else if (this.ownership === "copied") this.parts.push(Uint8Array.prototype.slice.call(part))
     else this.gather(part)
     this.waitingBytes += part.length
     this.wake()
@@ -128,7 +128,7 @@ export class StreamedExchange implements Handler {
     onHead?.(error, head)
   }
 
-  /** What the socket has by now comes along: whoever takes parts does so at a cost. */
+  /** Hands parts over soon, with what the socket has by now: whoever takes parts does so at a cost. */
   private wake(): void {
     if (this.taker === undefined || this.waking) return
     this.waking = true
@@ -143,8 +143,8 @@ export class StreamedExchange implements Handler {
   }
 }
 
-/** A few reads of a socket, enough to keep a disk busy meanwhile. */
+/** The bytes that may wait: a few reads of a socket, enough to keep a disk busy meanwhile. */
 const mostWaitingBytes = 256 * 1024
 
-/** The part that is one too many fits too. */
+/** The bytes of a block, in which the part that is one too many fits too. */
 const blockBytes = mostWaitingBytes + 512 * 1024

@@ -84,7 +84,7 @@ export class StreamedResponse extends Inspectable.Class implements HttpClientRes
     })
   }
 
-  /** Absent when the body is as it was sent. */
+  /** The encodings of the body; absent when it is as it was sent. */
   private get encoding(): string | undefined {
     const encoding = this.headers["content-encoding"]
     return encoding === "identity" ? undefined : encoding
@@ -174,10 +174,11 @@ const collect = (exchange: StreamedExchange): Effect.Effect<Uint8Array, Error> =
     return Effect.sync(() => exchange.abort())
   })
 
-/** To keep it beyond the next. */
-const owned = ({ handing }: StreamedExchange, part: Uint8Array): Uint8Array => handing === "lent" ? part.slice() : part
+/** The part in memory of its own, which the next does not overwrite. */
+const owned = ({ ownership }: StreamedExchange, part: Uint8Array): Uint8Array =>
+  ownership === "lent" ? part.slice() : part
 
-/** For the transformations of Node. */
+/** The body as a stream of Node, for its transformations. */
 const readable = (exchange: StreamedExchange): Readable =>
   new Readable({
     read() {
@@ -193,7 +194,7 @@ const readable = (exchange: StreamedExchange): Readable =>
     }
   })
 
-/** Parts of undici are views into memory that others share. */
+/** The body in a buffer of its own, since parts of undici are views into memory that others share. */
 const exactBuffer = (body: Uint8Array): ArrayBuffer => {
   if (body.byteOffset === 0 && body.byteLength === body.buffer.byteLength && body.buffer instanceof ArrayBuffer) {
     return body.buffer

@@ -15,23 +15,23 @@ const native = (name: string): unknown => {
 
 const nativeCompress = native("zstdCompress") as ((bytes: Uint8Array, done: Done) => void) | undefined
 
-/** Node 22 takes what was cut short for whole. */
+/** Whether Node tells what was cut short from what is whole, as Node 22 does not. */
 const isSound = Number(process.versions.node.split(".")[0]) >= 24
 const nativeDecompress = isSound ? native("zstdDecompress") as Inflate | undefined : undefined
 
-/** Absent where Node has no zstd to be trusted. */
+/** A stream of Node that unpacks; absent where Node has no zstd to be trusted. */
 export const createDecompress = isSound
   ? native("createZstdDecompress") as (() => Stream.Transform) | undefined
   : undefined
 
 export const isNative = nativeDecompress !== undefined
 
-/** Loaded at the first use, as few programs need it. */
+/** The library, loaded at the first use, as few programs need it. */
 let library: Promise<typeof import("@bokuweb/zstd-wasm")> | undefined
 
 const load = () => library ??= import("@bokuweb/zstd-wasm").then((module) => module.init().then(() => module))
 
-/** Any bytes can be compressed, so there is nothing to fail with. */
+/** Compresses bytes. Any can be, so there is nothing to fail with. */
 export const compress = (bytes: Uint8Array): Effect.Effect<Uint8Array> =>
   nativeCompress === undefined
     ? Effect.map(Effect.promise(load), (zstd) => zstd.compress(bytes))

@@ -1,5 +1,5 @@
+import { space } from "./oniguruma/characterSets.js"
 import { malformed } from "./part.js"
-import { space } from "./pattern.js"
 import type { TokenizerFile } from "./tokenizerFile.js"
 import { trie } from "./trie.js"
 

@@ -19,7 +19,7 @@ export const byteTokens = (
   return tokens
 }
 
-/** Pieces of more than these characters are seldom the same again. */
+/** Pieces of more characters than these are not kept, as they are seldom the same again. */
 const mostCached = 256
 const cacheSize = 10_000
 
@@ -96,7 +96,7 @@ interface Merges {
   readonly size: number
 }
 
-/** Keys of pairs stay exact. */
+/** The most tokens for which the keys of pairs stay exact. */
 const mostTokens = 2 ** 26
 
 const mergesOf = (

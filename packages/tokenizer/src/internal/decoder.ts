@@ -1,4 +1,4 @@
-import { fromByteLetters } from "./byteLetters.js"
+import { fromByteLevel } from "./byteLevel.js"
 import { booleanOf, characterOf, countOf, type Part, partsOf, textOf, unsupported } from "./part.js"
 import { patternOf, replaced } from "./pattern.js"
 import { metaspaceMark, prependSchemeOf } from "./preTokenizer.js"
@@ -6,7 +6,7 @@ import { metaspaceMark, prependSchemeOf } from "./preTokenizer.js"
 /** Makes of the names of tokens the pieces of their text. */
 export type Decoder = (tokens: ReadonlyArray<string>) => ReadonlyArray<string>
 
-/** Without a decoder there are spaces between tokens. */
+/** The decoder that a file names; where it names none, there are spaces between tokens. */
 export const decoderOf = (part: Part | undefined): Decoder => {
   if (part === undefined) return (tokens) => [tokens.join(" ")]
   switch (part["type"]) {
@@ -15,7 +15,7 @@ export const decoderOf = (part: Part | undefined): Decoder => {
       return (tokens) => steps.reduce((tokens, step) => step(tokens), tokens)
     }
     case "ByteLevel":
-      return (tokens) => [fromByteLetters(tokens)]
+      return (tokens) => [fromByteLevel(tokens)]
     case "ByteFallback":
       return withBytes
     case "Fuse":

@@ -1,5 +1,5 @@
 import * as Predicate from "effect/Predicate"
-import { isEndless } from "./endlessPattern.js"
+import { backtracksExponentially } from "./exponentialBacktracking.js"
 import type { TokenizerFile } from "./tokenizerFile.js"
 
 /** What keeps a tokenizer file from being read at all. */
@@ -70,7 +70,7 @@ const patternsIssue = (file: TokenizerFile): FileIssue | undefined => {
 const patternIssue = (name: string, part: Readonly<Record<string, unknown>>): FileIssue | undefined => {
   const { pattern } = part
   if (!Predicate.hasProperty(pattern, "Regex") || typeof pattern.Regex !== "string") return undefined
-  return isEndless(pattern.Regex)
+  return backtracksExponentially(pattern.Regex)
     ? unsupported(
       `has a pattern in its ${name} that can take time without end, as a part that it repeats can read one text in two ways.`
     )

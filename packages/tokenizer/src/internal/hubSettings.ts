@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 
-/** An empty text counts as not given. */
+/** A variable of the environment; an empty one counts as not given. */
 const given = (name: string): Effect.Effect<Option.Option<string>> =>
   Effect.map(
     Effect.option(Config.string(name)),
@@ -29,7 +29,7 @@ export const isOffline: Effect.Effect<boolean> = Effect.map(
 
 const home = firstOf("HOME", "USERPROFILE")
 
-/** `~` stands for the home folder. */
+/** The place with the home folder for `~`. */
 const expanded = (place: string, folder: Option.Option<string>, path: Path.Path): string =>
   /^~(?=[/\\]|$)/.test(place) && Option.isSome(folder) ? path.join(folder.value, place.slice(1)) : place
 
@@ -54,7 +54,7 @@ export const cache = Effect.gen(function*() {
   return path.join(yield* yield* library, "hub")
 })
 
-/** Of the environment, else the one that `huggingface-cli login` has left. */
+/** The token of the environment, else the one that `huggingface-cli login` has left. */
 export const token: Effect.Effect<Option.Option<Redacted.Redacted>, never, FileSystem.FileSystem | Path.Path> = Effect
   .gen(
     function*() {

@@ -1,7 +1,8 @@
 import * as Predicate from "effect/Predicate"
-import { toByteLetters } from "./byteLetters.js"
+import { toByteLevel } from "./byteLevel.js"
+import { space } from "./oniguruma/characterSets.js"
 import { booleanOf, type Part, partsOf, textOf, unsupported } from "./part.js"
-import { patternOf, replaced, space } from "./pattern.js"
+import { patternOf, replaced } from "./pattern.js"
 import { precompiled } from "./precompiled.js"
 
 export type Normalizer = (text: string) => string
@@ -42,7 +43,7 @@ export const normalizerOf = (part: Part | undefined): Normalizer => {
       return (text) => replaced(pattern, text, content)
     }
     case "ByteLevel":
-      return toByteLetters
+      return toByteLevel
     case "Precompiled":
       return precompiled(part)
     case "BertNormalizer":
@@ -56,14 +57,14 @@ const marks = /\p{M}/gu
 const spaceBefore = new RegExp(`^${space}+`, "v")
 const isSpace = new RegExp(`^${space}$`, "v")
 
-/** No expression: one that looks for an end tries every place before it. */
+/** The text without white space at its end. An expression that looks for an end would try every place before it. */
 export const withoutSpaceBehind = (text: string): string => {
   let end = text.length
   while (end > 0 && isSpace.test(text[end - 1]!)) end -= 1
   return text.slice(0, end)
 }
 
-/** Each character by itself, so that a sigma at the end of a word is as any other. */
+/** The text in lower case, each character by itself, so that a sigma at the end of a word is as any other. */
 const lowercase = (text: string): string => {
   let result = ""
   for (const character of text) result += character.toLowerCase()
@@ -87,7 +88,7 @@ const bert = (part: Part): Normalizer => {
 const notText = new RegExp("[[\\ufffd\\p{Cc}\\p{Cf}\\p{Co}]--[\\t\\n\\r]]", "gv")
 const spaces = new RegExp(space, "gv")
 const accents = /\p{Mn}/gu
-/** As in the reference, down to a gap of its own. */
+/** The Chinese characters of the reference, down to a gap of its own. */
 const chinese =
   /[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u{20000}-\u{2a6df}\u{2a700}-\u{2b81f}\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu
 

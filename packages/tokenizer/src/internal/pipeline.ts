@@ -18,7 +18,7 @@ export interface Pipeline {
   readonly encode: (text: string, parsesSpecialTokens: boolean) => Int32Array
   readonly decode: (tokens: ArrayLike<number>, skipsSpecialTokens: boolean) => string
   readonly tokenId: (name: string) => number | undefined
-  /** One more than the highest token. */
+  /** The number of tokens: one more than the highest. */
   readonly size: number
 }
 
@@ -96,7 +96,10 @@ export const pipeline = (file: TokenizerFile): Pipeline => {
   }
 }
 
-/** Which of two tokens counts where both are looked for by the same text, or by none, no one can tell. */
+/**
+ * Added tokens by the texts that they are looked for by. Where two have the same, or one has none, no one can tell which
+ * counts, so that is refused.
+ */
 const normalizedNames = (tokens: ReadonlyArray<AddedToken>, normalize: Normalizer) => {
   const byName = new Map<string, AddedToken>()
   for (const token of tokens) {

@@ -1,6 +1,7 @@
-import { toByteLetters } from "./byteLetters.js"
+import { toByteLevel } from "./byteLevel.js"
+import { space } from "./oniguruma/characterSets.js"
 import { booleanOf, characterOf, countOf, malformed, type Part, partsOf, textOf, unsupported } from "./part.js"
-import { eachMatch, patternOf, space } from "./pattern.js"
+import { eachMatch, patternOf } from "./pattern.js"
 
 /** A stretch of a text, which no token goes beyond. */
 export interface Piece {
@@ -121,7 +122,7 @@ const byteLevel = (part: Part): PreTokenizer => {
   const split: PreTokenizer = booleanOf(part, "use_regex", true) ? splitter(words, "Isolated") : (piece) => [piece]
   return (piece) => {
     const spaced = addsSpace && !piece.text.startsWith(" ") ? { ...piece, text: ` ${piece.text}` } : piece
-    return split(spaced).map(({ isFirst, text }) => ({ isFirst, text: toByteLetters(text) }))
+    return split(spaced).map(({ isFirst, text }) => ({ isFirst, text: toByteLevel(text) }))
   }
 }
 

@@ -4,7 +4,7 @@ export interface Node<A> {
   token: A | undefined
 }
 
-/** Of two with one name the first counts; an empty name is none. */
+/** The names as a trie. Where two are the same, the first counts; an empty name is none. */
 export const trie = <A>(entries: Iterable<readonly [name: string, token: A]>): Node<A> => {
   const root: Node<A> = { next: new Map(), token: undefined }
   for (const [name, token] of entries) {

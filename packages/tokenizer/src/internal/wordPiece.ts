@@ -1,7 +1,7 @@
 import { type Model, unknownOf } from "./bpe.js"
 import { countOf, malformed, type Part, textOf } from "./part.js"
 
-/** The longest token that a word begins with, and so on behind it; a word that does not go up in tokens is unknown. */
+/** Takes the longest token that a word begins with, and so on behind it; a word that does not go up in tokens is unknown. */
 export const wordPiece = (part: Part, vocabulary: ReadonlyMap<string, number>): Model => {
   const prefix = textOf(part, "continuing_subword_prefix", "##")
   const most = countOf(part, "max_input_chars_per_word", 100)

@@ -16,14 +16,15 @@ const bytes: ReadonlyMap<string, number> = new Map(letters.map((letter, byte) =>
 const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
-export const toByteLetters = (text: string): string => {
+/** The bytes of a text, each as its letter. */
+export const toByteLevel = (text: string): string => {
   let result = ""
   for (const byte of encoder.encode(text)) result += letters[byte]!
   return result
 }
 
 /** The text of tokens whose names are letters of bytes. One that has another letter in it stands for itself. */
-export const fromByteLetters = (tokens: ReadonlyArray<string>): string => {
+export const fromByteLevel = (tokens: ReadonlyArray<string>): string => {
   const all: Array<number> = []
   for (const token of tokens) {
     const own = Array.from(token, (letter) => bytes.get(letter))

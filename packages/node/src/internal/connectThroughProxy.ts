@@ -4,14 +4,14 @@ import { request as requestSecure } from "node:https"
 import type { buildConnector } from "undici"
 import type { Proxy, ProxyFor } from "../Proxy.js"
 
-/** In milliseconds. */
+/** The time that a proxy may take to connect, in milliseconds. */
 const connectTimeout = 5000
 
 /**
  * Connects to targets by tunnels through their proxies, and to those that have none by `direct`. `secure` makes a
  * connection with TLS out of a tunnel.
  */
-export const connectThrough = (
+export const connectThroughProxy = (
   proxyFor: ProxyFor | undefined,
   direct: buildConnector.connector,
   secure: buildConnector.connector

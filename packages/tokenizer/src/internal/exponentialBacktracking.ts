@@ -8,10 +8,10 @@
  *
  * Source: Weideman et al. 2016, "Analyzing Matching Time Behavior of Backtracking Regular Expression Matchers", section 4.
  */
-export const isEndless = (source: string): boolean => {
+export const backtracksExponentially = (source: string): boolean => {
   const reader = new Reader(source)
   reader.whole()
-  return reader.isTooMuch || hasTwoWays(reader)
+  return reader.isTooLarge || isAmbiguous(reader)
 }
 
 /** What may come first and last in a part, each with the number of ways, and in how many ways it may be empty. */
@@ -23,7 +23,7 @@ interface Part {
 
 const nothing: Part = { empty: 1, first: new Map(), last: new Map() }
 
-/** More ways than two tell nothing more. */
+/** The number of ways, or 2: more than two tell nothing more. */
 const capped = (ways: number): number => Math.min(ways, 2)
 
 const sum = (a: ReadonlyMap<number, number>, b: ReadonlyMap<number, number>, times: number) => {
@@ -40,15 +40,15 @@ const many = 6
 const mostPositions = 400
 const mostDepth = 50
 
-/** Nor so many positions in one repetition. */
+/** No pattern of a tokenizer has more positions than these in one repetition. */
 const mostInside = 64
 
 class Reader {
   /** Characters that may stand at each position, by their place in the sample. */
   readonly characters: Array<Uint8Array> = []
-  /** Which position may follow which, and in how many ways. */
+  /** The positions that may follow each position, with the number of ways. */
   readonly follows: Array<Map<number, number>> = []
-  isTooMuch = false
+  isTooLarge = false
   private depth = 0
   private readonly source: ReadonlyArray<string>
   private at = 0
@@ -115,7 +115,7 @@ class Reader {
       else {
         // Written out, each time with positions of its own; what may be missing is missing at the end.
         const copies = [part]
-        while (copies.length < most && !this.isTooMuch) {
+        while (copies.length < most && !this.isTooLarge) {
           this.at = start
           copies.push(this.single())
         }
@@ -124,13 +124,13 @@ class Reader {
           part = this.joined(copies[i] ?? nothing, part)
           if (i >= least) part = { ...part, empty: 1 }
         }
-        if (!this.isTooMuch) this.at = behind
+        if (!this.isTooLarge) this.at = behind
       }
     }
     return part
   }
 
-  /** How often at least and at most. A mark behind it says which way is tried first, which changes nothing here. */
+  /** How often a part is repeated, at least and at most. A mark behind it says which way is tried first, which changes nothing here. */
   private quantifier(): readonly [least: number, most: number] | undefined {
     const rest = this.source.slice(this.at, this.at + 16).join("")
     const found = /^(?:[*+?]|\{(\d*)(,?)(\d*)\})[?+]?/.exec(rest)
@@ -176,7 +176,7 @@ class Reader {
     return this.position(this.source.slice(start, this.at).join(""))
   }
 
-  /** Classes may hold others. */
+  /** Reads over a class, which may hold others. */
   private skipClass(): void {
     if (this.source[this.at] === "^") this.at += 1
     if (this.source[this.at] === "]") this.at += 1
@@ -189,7 +189,7 @@ class Reader {
   }
 
   private stop(): void {
-    this.isTooMuch = true
+    this.isTooLarge = true
     this.at = this.source.length
   }
 
@@ -202,7 +202,7 @@ class Reader {
   }
 }
 
-/** Of every kind that patterns tell apart. */
+/** Characters of every kind that patterns tell apart. */
 const sample: ReadonlyArray<string> = [
   ...Array.from({ length: 0x250 }, (_, code) => String.fromCodePoint(code)),
   ...Array.from("αЖאعहก一あア가𐐀𝒜🙂 \u2028\u0301\u200d\ufe0f١४Ⅷ，。《€≠ʼ")
@@ -212,7 +212,7 @@ const everything = new Uint8Array(sample.length).fill(1)
 
 const known = new Map<string, Uint8Array>()
 
-/** What cannot be told, as it is written for another language, may be anything. */
+/** The characters that an atom fits. What cannot be told, as it is written for another language, may be anything. */
 const charactersOf = (atom: string): Uint8Array => {
   const found = known.get(atom)
   if (found !== undefined) return found
@@ -227,7 +227,7 @@ const charactersOf = (atom: string): Uint8Array => {
   return characters
 }
 
-const hasTwoWays = ({ characters, follows }: Reader): boolean => {
+const isAmbiguous = ({ characters, follows }: Reader): boolean => {
   const count = characters.length
   const components = componentsOf(count, (position) => Array.from(follows[position]!.keys()))
   const sizes = new Map<number, number>()
@@ -267,7 +267,7 @@ const hasTwoWays = ({ characters, follows }: Reader): boolean => {
   return false
 }
 
-/** Which places can be reached from each other: the same number for those that can. By Tarjan's algorithm. */
+/** A number for each place, the same for those that can be reached from each other. Source: Tarjan's algorithm. */
 const componentsOf = (count: number, next: (place: number) => ReadonlyArray<number>): Int32Array => {
   const component = new Int32Array(count).fill(-1)
   const order = new Int32Array(count).fill(-1)

@@ -2,7 +2,7 @@
  * Runs callbacks a few at a time, with a turn of the event loop between. Answers to thousands of requests may arrive in one
  * turn, and what follows each takes longer than reading it: run at once, they would keep timers and heartbeats waiting.
  */
-export class Turns {
+export class CallbackQueue {
   private waiting: Array<() => void> = []
   private next = 0
   private scheduled = false

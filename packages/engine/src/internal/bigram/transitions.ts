@@ -1,7 +1,7 @@
 /** What follows each token, kept for many draws. */
-import * as Sampler from "../Sampler.js"
+import * as Sampler from "../../Sampler.js"
 
-/** Of one token: what may follow it, and the logits whose log-probabilities are told, `[vocabulary] float32`. */
+/** What may follow one token, and the logits whose log-probabilities are told, `[vocabulary] float32`. */
 export interface Following {
   readonly distribution: Sampler.Distribution
   readonly logits: Float32Array
@@ -16,12 +16,12 @@ export class Transitions {
   private readonly following: (token: number) => Following
   /** How many may follow each token; 0 while it was not met. */
   private readonly counts: Int32Array
-  /** For each that may follow: the share of the probability up to and with it, in units of 2^-32, and its log-probability. */
+  /** The share of the probability up to and with each that may follow, in units of 2^-32, beside its log-probability. */
   private readonly shares: Uint32Array
   private readonly logprobs: Float32Array
-  /** For each of equal parts of the probability, how many that may follow end before it. */
+  /** How many that may follow end before each of equal parts of the probability. */
   private readonly ended: Uint16Array
-  /** Where not all may follow, those that may. */
+  /** The tokens that may follow, where not all may. */
   private tokens: Int32Array | undefined
 
   constructor(vocabulary: number, following: (token: number) => Following) {
