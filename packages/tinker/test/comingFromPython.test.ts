@@ -10,12 +10,14 @@ const rows = Array.from(
   ([, python, here, note]) => ({ python: python!, here, note: note! })
 )
 
-/** Whether a module, of this package unless another is named, exports the name or describes a member of that name. */
+/** Whether a module exports the name or describes a member of that name: one of the SDK and the protocol, or of the package named. */
 const exists = (name: string) => {
-  const [, pkg = "tinker", module, member] = /^(?:(\w+)\/)?(\w+)\.(\w+)$/.exec(name) ?? []
-  const file = `../../${pkg}/src/${module}.ts`
-  return existsSync(new URL(file, import.meta.url))
-    && new RegExp(`^(export (const|class|interface|type) ${member}\\b|  readonly ${member}\\b)`, "m").test(read(file))
+  const [, pkg, module, member] = /^(?:(\w+)\/)?(\w+)\.(\w+)$/.exec(name) ?? []
+  return (pkg === undefined ? ["tinker", "protocol"] : [pkg]).some((pkg) => {
+    const file = `../../${pkg}/src/${module}.ts`
+    return existsSync(new URL(file, import.meta.url))
+      && new RegExp(`^(export (const|class|interface|type) ${member}\\b|  readonly ${member}\\b)`, "m").test(read(file))
+  })
 }
 
 const withoutTwin = (name: string) => {

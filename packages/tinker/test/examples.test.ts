@@ -70,7 +70,7 @@ it("../README.md names every option and every variable of the environment, and e
   const options = read("../src/TinkerConfig.ts").split("export interface Options {")[1]!.split("\n}")[0]!
   for (const [, option] of options.matchAll(/readonly (\w+)\?:/g)) assert.include(readme, `| \`${option!}\``)
   for (const [variable] of options.matchAll(/[A-Z]+(_[A-Z]+)+/g)) assert.include(readme, `\`${variable}\``)
-  for (const [, tag] of read("../src/TinkerError.ts").matchAll(/\* \| `(\w+)` \| \w+/g)) {
+  for (const [, tag] of read("../../protocol/src/TinkerError.ts").matchAll(/\* \| `(\w+)` \| \w+/g)) {
     assert.include(readme, `| \`${tag!}\``)
   }
 })
