@@ -50,8 +50,13 @@ export const nearest = (given: string, names: ReadonlyArray<string>): string | u
       found = name
     }
   }
-  return found
+  if (found !== undefined) return found
+  // As `timeout` for `requestTimeout`, or `ttl_seconds` for `ttl`.
+  const parts = names.filter((name) => name.length > 2 && given.length > 2 && isPart(plain(name), plain(given)))
+  return parts.length === 1 ? parts[0] : undefined
 }
+
+const isPart = (a: string, b: string): boolean => a.includes(b) || b.includes(a)
 
 /** How many letters must be put in, left out or changed (Levenshtein). */
 const distance = (a: string, b: string): number => {

@@ -65,10 +65,19 @@ export const argumentIssues = (given: ReadonlyArray<unknown>, parameters: Fields
   let issues: Array<Issue> | undefined
   let i = 0
   for (const name in parameters) {
-    const found = parameters[name]!(given[i++], name)
+    const found = looked(parameters[name]!, given[i++], name)
     if (found.length > 0) (issues ??= []).push(...found)
   }
   return issues ?? none
+}
+
+/** A getter or a proxy of the caller's may throw as soon as somebody looks. */
+const looked = (check: Check, value: unknown, field: string): ReadonlyArray<Issue> => {
+  try {
+    return check(value, field)
+  } catch {
+    return [{ field, description: "cannot be read: it throws when it is looked at. Pass plain values." }]
+  }
 }
 
 const isNumber = (value: unknown): value is number => typeof value === "number"
@@ -150,6 +159,9 @@ export const duration: Check = fitting(
   "pass a duration such as \"5 minutes\""
 )
 
+/** Deeper than anything that people write, and far from where a stack ends. */
+const deepest = 100
+
 /** What JSON can hold as it is; a field that is `undefined` is left out. */
 export const json: Check = (value, field) => {
   const fault = jsonFault(value, field, [])
@@ -168,6 +180,7 @@ const jsonFault = (value: unknown, field: string, within: ReadonlyArray<unknown>
     case "object": {
       if (value === null) return undefined
       if (within.includes(value)) return { field, description: "holds itself, which JSON cannot." }
+      if (within.length === deepest) return { field, description: `is nested more than ${deepest} levels deep.` }
       if ("toJSON" in value) return undefined
       const inside = [...within, value]
       for (const [name, item] of Object.entries(value)) {

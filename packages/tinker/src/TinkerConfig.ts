@@ -1,8 +1,9 @@
 /**
  * Settings of the client: the only module that reads configuration.
  */
+import { notOptions } from "@effect-tinker/protocol/CallOptions"
 import { DefaultBaseUrl } from "@effect-tinker/protocol/DefaultBaseUrl"
-import { failOnIssues, InvalidInputError } from "@effect-tinker/protocol/TinkerError"
+import { failOnIssues, invalidInput, InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as ConfigErrors from "effect/ConfigError"
@@ -17,7 +18,7 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { configIssues } from "./internal/configIssues.js"
+import { configIssues, optionNames } from "./internal/configIssues.js"
 import type { Query } from "./internal/queryValues.js"
 import { withoutUserInfo } from "./internal/requestLog.js"
 import * as ResponseLimits from "./ResponseLimits.js"
@@ -226,7 +227,12 @@ export const protocolVersion = "0.38.0"
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options): Effect.Effect<Service, InvalidInputError> =>
+export const make = (options: Options): Effect.Effect<Service, InvalidInputError> => {
+  const misfit = notOptions(options, optionNames)
+  return misfit === undefined ? ofOptions(options) : invalidInput("TinkerConfig", misfit)
+}
+
+const ofOptions = (options: Options): Effect.Effect<Service, InvalidInputError> =>
   Effect.flatMap(
     Effect.all([DefaultBaseUrl, telemetryWanted, defaults]),
     ([defaultBaseUrl, telemetryWanted, given]) => {

@@ -211,6 +211,7 @@ const wrong: ReadonlyArray<readonly [string, CustomLoss.CustomLoss, string]> = [
     throw new RangeError("no such preference")
   }, "lossFn"],
   ["breaks", () => Effect.dieMessage("broken"), "lossFn"],
+  ["gives a Promise, which may fail", (() => Promise.reject(new Error("nobody waits"))) as never, "lossFn"],
   ["gives too few gradients", () => ({ loss: 0, gradients: [] }), "gradients"],
   ["gives a gradient of another length", () => ({ loss: 0, gradients: [new Float32Array(1)] }), "gradients[0]"],
   ["gives a gradient that is no number", () => ({ loss: 0, gradients: [Float32Array.of(0, NaN)] }), "gradients[0]"],

@@ -33,6 +33,11 @@ const ask = (change: object): Mistake => ({ sampling }) => sampling.sample({ ...
 const pass = (change: object): Mistake => ({ training }) =>
   training.forwardBackward({ data, lossFn: "cross_entropy", ...change } as TrainingClient.PassOptions)
 const step = (params: unknown): Mistake => ({ training }) => training.optimStep(params as AdamParams.AdamParams)
+const nested = (levels: number): object => {
+  let value: object = {}
+  for (let i = 0; i < levels; i++) value = { value }
+  return value
+}
 const save = (options: unknown): Mistake => ({ training }) => training.saveState(options as never)
 
 /** What people who write without types, or think of the Python SDK, pass; and what they are told, before anything is sent. */
@@ -73,6 +78,35 @@ const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]>
     /data\[1\]\.modelInput\.chunks\[0\]\.tokens: is -5 at 2/
   ],
   ["a mask", pass({ data: [{ ...data[0], lossFnInputs: { ...data[0]!.lossFnInputs, mask: 1 } }] }), /mask/],
+  [
+    "parameters as a plain object",
+    ({ sampling }) =>
+      sampling.sample({ prompt: ModelInput.fromTokens([1]), samplingParams: { maxTokens: 5 } as never }),
+    /^(?!.*temperature).*samplingParams: are a plain object; pass it through SamplingParams\.make/
+  ],
+  [
+    "max_tokens in a plain object",
+    ({ sampling }) =>
+      sampling.sample({ prompt: ModelInput.fromTokens([1]), samplingParams: { max_tokens: 5 } as never }),
+    /^(?!.*temperature).*samplingParams\.max_tokens: .*it is called maxTokens/
+  ],
+  [
+    "options that throw when they are read",
+    save(
+      new Proxy({}, {
+        ownKeys: () => {
+          throw new Error("not for you")
+        }
+      })
+    ),
+    /options: cannot be read/
+  ],
+  [
+    "metadata of endless depth",
+    ({ service }) =>
+      service.createLoraTrainingClient({ baseModel: "bigram", rank: 4, userMetadata: nested(100_000) as never }),
+    /userMetadata\S*: (is nested more than 100 levels deep|it must be a text|is an object)/
+  ],
   ["no options of a save", save(undefined), /options: are undefined; pass an object of name, ttl/],
   ["null as options of a save", save(null), /options: are null; pass an object of name, ttl/],
   [
@@ -103,7 +137,11 @@ const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]>
   ["a name alone", save("mine"), /options: are a text; pass an object of name, /],
   ["no name", save({}), /name: is undefined; pass the name/],
   ["ttl: \"7d\"", save({ name: "a", ttl: "7d" }), /ttl: is "7d", which is no duration; write it as "7 days"/],
-  ["ttl_seconds", save({ name: "a", ttl_seconds: 5 }), /ttl_seconds: is no option; those are name, ttl, /],
+  [
+    "ttl_seconds",
+    save({ name: "a", ttl_seconds: 5 }),
+    /ttl_seconds: is no option; was ttl meant\? All of those are name, ttl, /
+  ],
   [
     "ttl: \"7d\" of a checkpoint",
     ({ rest }) => rest.setCheckpointTtl("tinker://r/weights/a", "7d" as never),

@@ -1,3 +1,4 @@
+import { notOne } from "@effect-tinker/protocol/CallOptions"
 import type { Issue } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
@@ -12,7 +13,7 @@ export const configIssues = (options: Options, baseUrl: string): ReadonlyArray<I
   for (const [field, value] of Object.entries(options)) {
     const rule = rules.get(field)
     if (rule === undefined) {
-      issues.push({ field, description: `is no option. There are ${Array.from(rules.keys()).join(", ")}.` })
+      issues.push({ field, description: notOne("option", field, optionNames) })
     } else if (value !== undefined && value !== null) {
       issues.push(...rule(value).map(([inner, description]) => ({ field: field + inner, description })))
     }
@@ -62,7 +63,10 @@ const secret = (value: unknown): string | undefined =>
 
 const rules: ReadonlyMap<string, Rule> = new Map(Object.entries<Rule>(
   {
-    apiKey: must((value) => Redacted.isRedacted(value) && Predicate.isString(Redacted.value(value)), "a Redacted text"),
+    apiKey: must(
+      (value) => Redacted.isRedacted(value) && Predicate.isString(Redacted.value(value)),
+      "a Redacted text, as Redacted.make(text) makes it, which keeps it out of logs"
+    ),
     credentialCommand: text,
     baseUrl: text,
     headers: record((name, value) =>
@@ -102,10 +106,13 @@ const rules: ReadonlyMap<string, Rule> = new Map(Object.entries<Rule>(
   } satisfies Record<keyof Options, Rule>
 ))
 
+/** The names of all options. */
+export const optionNames: ReadonlyArray<string> = Array.from(rules.keys())
+
 const addressIssues = (baseUrl: string): ReadonlyArray<Issue> =>
   /^https?:\/\/[^/?#]+/.test(baseUrl) && URL.canParse(baseUrl) ? [] : [{
     field: "baseUrl",
     description: `${
       JSON.stringify(withoutUserInfo(baseUrl))
-    } is no address. Check TINKER_BASE_URL; it begins with https:// or http://.`
+    } is no address, which begins with https:// or http://. Check the option baseUrl, or TINKER_BASE_URL.`
   }]

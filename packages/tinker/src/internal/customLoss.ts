@@ -7,6 +7,7 @@ import type { ForwardBackwardOutput } from "@effect-tinker/protocol/ForwardBackw
 import * as TensorData from "@effect-tinker/protocol/TensorData"
 import { ApiResponseValidationError, InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type { CustomLoss, Result } from "../CustomLoss.js"
 
 /** Inputs of the loss itself stay here. */
@@ -72,7 +73,15 @@ export const computeLoss = <E, R>(
   return Effect.suspend((): Effect.Effect<Result, InvalidInputError | E, R> => {
     try {
       const result = lossFn(logprobs, data)
-      return Effect.isEffect(result) ? result : Effect.succeed(result)
+      if (Effect.isEffect(result)) return result
+      if (!Predicate.isPromiseLike(result)) return Effect.succeed(result)
+      // Nobody waits for it, and one that fails would end the process.
+      result.then(undefined, () => undefined)
+      return new InvalidInputError({
+        operation,
+        field: "lossFn",
+        description: "gave a Promise; give the result itself, or an Effect, as Effect.promise makes one."
+      })
     } catch (cause) {
       return threw(cause)
     }

@@ -56,8 +56,23 @@ export const prompt: Check = (value, field) => {
 
 const samplingParams: Check = (value, field) =>
   isObject(value)
-    ? checkFields(value, SamplingParams.rules, "parameter", `${field}.`)
+    ? paramIssues(value, field)
     : [{ field, description: `is ${kindOf(value)}; make them with SamplingParams.make({ maxTokens }).` }]
+
+const paramIssues = (value: Readonly<Record<string, unknown>>, field: string): ReadonlyArray<Issue> => {
+  const issues = checkFields(value, SamplingParams.rules, "parameter", `${field}.`)
+  if (issues.length === 0) return none
+  // Whoever wrote them as they are gets no advice to write out what has a default.
+  const left = defaulted.filter((name) => !(name in value)).map((name) => `${field}.${name}`)
+  const own = issues.filter((issue) => !left.includes(issue.field))
+  return own.length === issues.length ? issues : [
+    ...own,
+    { field, description: "are a plain object; pass it through SamplingParams.make, which adds what it leaves out." }
+  ]
+}
+
+/** Parameters that {@link SamplingParams.make} adds. */
+const defaulted = ["temperature", "topK", "topP"]
 
 const matrix: Check = (value, field) => {
   const issues = tensor(value, field)

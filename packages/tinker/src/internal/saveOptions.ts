@@ -57,7 +57,7 @@ export const recipients: Check = (value, field) => {
   }
   return value.length === 0 || value.length > mostRecipients
     ? [{ field, description: `has ${value.length} recipients; pass from 1 to ${mostRecipients}.` }]
-    : value.flatMap((recipient, i) => recipientIssues(recipient, `${field}[${i}]`))
+    : Array.from(value).flatMap((recipient, i) => recipientIssues(recipient, `${field}[${i}]`))
 }
 
 const recipientIssues = (recipient: unknown, field: string): ReadonlyArray<Issue> =>
