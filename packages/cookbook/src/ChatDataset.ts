@@ -11,6 +11,7 @@
  */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
+import { failOnIssues, type InvalidInputError } from "effect-tinker/TinkerError"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -19,6 +20,7 @@ import * as Stream from "effect/Stream"
 import { DatasetError } from "./DatasetError.js"
 import * as ChatLine from "./internal/chatLine.js"
 import { fileKind, headBytes, tableKind } from "./internal/fileKind.js"
+import * as Given from "./internal/given.js"
 import * as Lines from "./internal/lines.js"
 import type { Message } from "./Message.js"
 
@@ -50,6 +52,16 @@ export interface Options {
 }
 
 /**
+ * What {@link Options} may be.
+ *
+ * @internal
+ */
+export const optionFields: Given.Fields = {
+  ignoredKeys: Given.optional(Given.texts),
+  onProgress: Given.optional(Given.func)
+} satisfies Record<keyof Options, Given.Check>
+
+/**
  * How far a file is read.
  *
  * @since 0.1.0
@@ -66,7 +78,7 @@ export interface Progress {
  * Every conversation of `file`, in order. Blank lines are skipped.
  *
  * Errors: `FileMissing`, `Unreadable`, `Empty`, `WrongFormat`, `MalformedLine`, `UnknownShape`, `UnknownRole`,
- * `Unsupported`, `NoAssistantMessage`.
+ * `Unsupported`, `NoAssistantMessage`; and an `InvalidInputError` for arguments that make no sense.
  *
  * @since 0.1.0
  * @category constructors
@@ -74,8 +86,8 @@ export interface Progress {
 export const read = (
   file: string,
   options: Options = {}
-): Effect.Effect<ReadonlyArray<Chat>, DatasetError, FileSystem.FileSystem> =>
-  Effect.map(Stream.runCollect(stream(file, options)), (chats) => Chunk.toReadonlyArray(chats))
+): Effect.Effect<ReadonlyArray<Chat>, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
+  Effect.map(Stream.runCollect(streamOf("ChatDataset.read", file, options)), (chats) => Chunk.toReadonlyArray(chats))
 
 /**
  * The same one after another. It holds a MiB of the file and one line at a time, of 64 MiB at most; so a file may be of any
@@ -87,29 +99,43 @@ export const read = (
 export const stream = (
   file: string,
   options: Options = {}
-): Stream.Stream<Chat, DatasetError, FileSystem.FileSystem> =>
+): Stream.Stream<Chat, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
+  streamOf("ChatDataset.stream", file, options)
+
+const streamOf = (
+  operation: string,
+  file: string,
+  options: Options
+): Stream.Stream<Chat, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
   Stream.unwrap(Effect.gen(function*() {
+    yield* failOnIssues(operation, [
+      ...Given.path(file, "file"),
+      ...Given.options(optionFields)(options, "options")
+    ])
     const files = yield* FileSystem.FileSystem
     const before = yield* Effect.mapError(files.stat(file), unreadable(file))
     const { size, type } = before
     if (type === "Directory") {
       return yield* new DatasetError({ reason: "Unreadable", file, description: "is a folder. Name a file in it." })
     }
-    const unchanged = Effect.flatMap(files.stat(file), (after) =>
-      after.size === before.size && timeOf(after) === timeOf(before)
-        ? Effect.void
-        : new DatasetError({
-          reason: "Unreadable",
-          file,
-          description: "was changed while it was read. Read a copy that nobody writes to."
-        }))
+    const unchanged = Effect.flatMap(
+      files.stat(file),
+      (after) =>
+        after.size === before.size && timeOf(after) === timeOf(before)
+          ? Effect.void
+          : new DatasetError({
+            reason: "Unreadable",
+            file,
+            description: "was changed while it was read. Read a copy that nobody writes to."
+          })
+    )
     // What is no file has no positions to read from.
     const bytes = type === "File"
       ? Stream.concat(files.stream(file, { chunkSize: partBytes }), Stream.execute(unchanged))
       : Stream.fromEffect(files.readFile(file))
     return fromBytes(
-      Stream.mapError(bytes, (error) =>
-        error instanceof DatasetError ? error : unreadable(file)(error)),
+      operation,
+      Stream.mapError(bytes, (error) => error instanceof DatasetError ? error : unreadable(file)(error)),
       file,
       type === "File" ? Number(size) : undefined,
       options
@@ -126,11 +152,16 @@ export const parse = (
   text: string,
   file: string,
   options: Options = {}
-): Effect.Effect<ReadonlyArray<Chat>, DatasetError> =>
-  Effect.suspend(() => {
+): Effect.Effect<ReadonlyArray<Chat>, DatasetError | InvalidInputError> =>
+  Effect.gen(function*() {
+    yield* failOnIssues("ChatDataset.parse", [
+      ...Given.anyText(text, "text"),
+      ...Given.anyText(file, "file"),
+      ...Given.options(optionFields)(options, "options")
+    ])
     const bytes = new TextEncoder().encode(text)
-    return Effect.map(
-      Stream.runCollect(fromBytes(Stream.make(bytes), file, bytes.length, options)),
+    return yield* Effect.map(
+      Stream.runCollect(fromBytes("ChatDataset.parse", Stream.make(bytes), file, bytes.length, options)),
       (chats) => Chunk.toReadonlyArray(chats)
     )
   })
@@ -157,17 +188,21 @@ const unreadable = (file: string) => (cause: PlatformError): DatasetError =>
     })
 
 const fromBytes = (
+  operation: string,
   bytes: Stream.Stream<Uint8Array, DatasetError>,
   file: string,
   totalBytes: number | undefined,
   options: Options
-): Stream.Stream<Chat, DatasetError> =>
+): Stream.Stream<Chat, DatasetError | InvalidInputError> =>
   Stream.suspend(() => {
     const reader = makeReader(file, new Set(options.ignoredKeys ?? []))
     const tell = (chats: Chunk.Chunk<Chat>) =>
-      options.onProgress === undefined
-        ? Effect.succeed(chats)
-        : Effect.as(options.onProgress({ ...reader.progress(), totalBytes }), chats)
+      Effect.suspend(() => {
+        if (options.onProgress === undefined) return Effect.succeed(chats)
+        const told = options.onProgress({ ...reader.progress(), totalBytes })
+        const issues = Given.mustGive(Effect.isEffect, "an Effect")(told, "onProgress")
+        return Effect.zipRight(issues.length === 0 ? told : failOnIssues(operation, issues), Effect.succeed(chats))
+      })
     return bytes.pipe(
       Stream.mapEffect((part) => Effect.flatMap(reader.add(part), tell)),
       Stream.concat(Stream.fromEffect(Effect.flatMap(reader.end, tell))),

@@ -8,7 +8,7 @@
  */
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as ServiceClient from "effect-tinker/ServiceClient"
-import { failOnIssues, type Issue, optionIssues, type TinkerError } from "effect-tinker/TinkerError"
+import { failOnIssues, type TinkerError } from "effect-tinker/TinkerError"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Given from "./internal/given.js"
 import * as JournalLock from "./internal/journalLock.js"
 import * as JournalStore from "./internal/journalStore.js"
 import { RunJournalError } from "./RunJournalError.js"
@@ -95,19 +96,26 @@ export interface Options<S extends JournaledStep, I, R> {
   readonly lease?: Duration.DurationInput | undefined
 }
 
-const leaseIssues = (lease: Duration.DurationInput | undefined): ReadonlyArray<Issue> =>
-  lease === undefined ||
-    Option.exists(Duration.decodeUnknown(lease), (lease) => Duration.isFinite(lease) && Duration.toMillis(lease) > 0)
-    ? []
-    : [{ field: "lease", description: "must be a duration longer than zero, such as \"15 seconds\"." }]
-
-/** A number that JSON cannot hold would make a journal that nobody can read. */
-const settingsIssues = (settings: Readonly<Record<string, unknown>>): ReadonlyArray<Issue> =>
-  Object.entries(settings).flatMap(([key, value]) =>
-    typeof value === "string" || typeof value === "boolean" || Number.isFinite(value)
-      ? []
-      : [{ field: `settings.${key}`, description: "must be a text, a finite number, true or false." }]
-  )
+const optionFields: Given.Fields = {
+  name: Given.text,
+  step: Given.must(Schema.isSchema, "a Schema, e.g. Supervised.Step"),
+  create: Given.must(Effect.isEffect, "an Effect that makes a training client"),
+  // A number that JSON cannot hold would make a journal that nobody can read.
+  settings: Given.optional(Given.record(Given.must(
+    (value) => typeof value === "string" || typeof value === "boolean" || Number.isFinite(value),
+    "a text, a finite number, true or false"
+  ))),
+  allowOtherData: Given.optional(Given.flag),
+  allowOtherBatching: Given.optional(Given.flag),
+  lease: Given.optional(Given.must(
+    (value) =>
+      Option.exists(
+        Duration.decodeUnknown(value),
+        (lease) => Duration.isFinite(lease) && Duration.toMillis(lease) > 0
+      ),
+    "a duration longer than zero, such as \"15 seconds\""
+  ))
+} satisfies Record<keyof Options<JournaledStep, never, never>, Given.Check>
 
 /**
  * Takes the journal and makes its model: from the newest checkpoint that the server still has, or with `create`.
@@ -125,20 +133,8 @@ export const open = <S extends JournaledStep, I, R>(
   KeyValueStore.KeyValueStore | ServiceClient.ServiceClient | Scope.Scope | R
 > =>
   Effect.gen(function*() {
+    yield* failOnIssues(openName, Given.options(optionFields)(options, "options"))
     const { name, settings = {} } = options
-    yield* failOnIssues("RunJournal.open", [
-      ...optionIssues(options, [
-        "name",
-        "step",
-        "create",
-        "settings",
-        "allowOtherData",
-        "allowOtherBatching",
-        "lease"
-      ]),
-      ...leaseIssues(options.lease),
-      ...settingsIssues(settings)
-    ])
     const store = JournalStore.make(yield* KeyValueStore.KeyValueStore, name)
     const service = yield* ServiceClient.ServiceClient
     const checkOwner = yield* JournalLock.acquire(store, name, Duration.decode(options.lease ?? "15 seconds"))
@@ -361,8 +357,18 @@ const restore = Effect.fnUntraced(function*<R>(
       cause: firstRefusal
     })
   }
-  return { checkpoints: [], training: yield* create }
+  const training = yield* create
+  yield* failOnIssues(
+    openName,
+    Given.client("forwardBackward", "optimStep", "saveState")(training, "create").map(({ field }) => ({
+      field,
+      description: "gave no training client; pass what createLoraTrainingClient of a ServiceClient gives."
+    }))
+  )
+  return { checkpoints: [], training }
 })
+
+const openName = "RunJournal.open"
 
 const isGone = (error: TinkerError): boolean =>
   error._tag === "ApiStatusError"

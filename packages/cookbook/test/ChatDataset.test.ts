@@ -3,6 +3,7 @@ import { NodeContext } from "@effect/platform-node"
 import { SystemError } from "@effect/platform/Error"
 import { assert, it } from "@effect/vitest"
 import { Effect, Either, FastCheck, Option, Stream } from "effect"
+import type { InvalidInputError } from "effect-tinker/TinkerError"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import * as ChatDataset from "../src/ChatDataset.js"
@@ -10,6 +11,15 @@ import type { DatasetError } from "../src/DatasetError.js"
 import * as RoleRenderer from "../src/RoleRenderer.js"
 import * as Supervised from "../src/Supervised.js"
 import { bytes, files, layerBytes, learned } from "./fixture.js"
+
+/** Without what is told of arguments that make no sense: the files here are of good ones. */
+const wellAsked = <A, R>(effect: Effect.Effect<A, DatasetError | InvalidInputError, R>) =>
+  Effect.catchTag(effect, "InvalidInputError", Effect.die)
+
+const read = (file: string, options?: ChatDataset.Options) => wellAsked(ChatDataset.read(file, options))
+
+const parse = (text: string, file: string, options?: ChatDataset.Options) =>
+  wellAsked(ChatDataset.parse(text, file, options))
 
 const line = (messages: unknown, rest: object = {}) => JSON.stringify({ messages, ...rest })
 
@@ -37,12 +47,12 @@ const learnedOf = <R>(chats: Effect.Effect<ReadonlyArray<ChatDataset.Chat>, Data
       return texts
     }).pipe(Effect.provide(layerBytes)))
 
-const learnedOfFile = (name: string) => Effect.provide(learnedOf(ChatDataset.read(fixture(name))), NodeContext.layer)
+const learnedOfFile = (name: string) => Effect.provide(learnedOf(read(fixture(name))), NodeContext.layer)
 
 it.effect("reads each line with its number, and keeps the other keys", () =>
   Effect.gen(function*() {
     const text = `${good}\n\n${line([{ role: "assistant", content: "Alone." }], { template: "t", weight: 2 })}\r\n`
-    const chats = yield* ChatDataset.parse(text, "chats.jsonl")
+    const chats = yield* parse(text, "chats.jsonl")
     assert.deepStrictEqual(chats.map((chat) => chat.line), [1, 3])
     assert.deepStrictEqual(chats[0]!.messages[1], { role: "assistant", content: "Good day." })
     assert.deepStrictEqual(chats[1]!.metadata, { template: "t", weight: 2 })
@@ -50,7 +60,7 @@ it.effect("reads each line with its number, and keeps the other keys", () =>
 
 it.effect("reads a file that begins with a byte order mark", () =>
   Effect.gen(function*() {
-    assert.strictEqual((yield* ChatDataset.parse(`\uFEFF${good}`, "chats.jsonl")).length, 1)
+    assert.strictEqual((yield* parse(`\uFEFF${good}`, "chats.jsonl")).length, 1)
   }))
 
 const learnedFrom: ReadonlyArray<readonly [name: string, texts: ReadonlyArray<string>]> = [
@@ -127,7 +137,7 @@ it.effect("names the place of a missing or wrong value, and does not repeat the 
       ["{\"messages\": secret", "no JSON"]
     ]
     for (const [text, place] of bad) {
-      const error = yield* Effect.flip(ChatDataset.parse(`${good}\n${text}`, "chats.jsonl"))
+      const error = yield* Effect.flip(parse(`${good}\n${text}`, "chats.jsonl"))
       assert.deepInclude(error, { reason: "MalformedLine", line: 2 }, text)
       assert.include(error.message, place)
       assert.notInclude(JSON.stringify(error), "secret")
@@ -154,7 +164,7 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
     ]
     for (const value of read) {
       assert.deepStrictEqual(
-        yield* learnedOf(ChatDataset.parse(JSON.stringify(value), "f")),
+        yield* learnedOf(parse(JSON.stringify(value), "f")),
         ["A"],
         JSON.stringify(value)
       )
@@ -219,7 +229,7 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
       }]
     ]
     for (const [text, value] of refused) {
-      const error = yield* Effect.flip(learnedOf(ChatDataset.parse(JSON.stringify(value), "f")))
+      const error = yield* Effect.flip(learnedOf(parse(JSON.stringify(value), "f")))
       assert.match(error.message, text)
       assert.strictEqual(error.line, 1)
     }
@@ -240,7 +250,7 @@ it.effect("refuses a key that one object has twice, wherever it is, and names it
       ["completion", `{"prompt": "Q", "completion": "A", "completion": "B"}`]
     ]
     for (const [key, text] of twice) {
-      const error = yield* Effect.flip(ChatDataset.parse(`${good}\n${text}`, "f"))
+      const error = yield* Effect.flip(parse(`${good}\n${text}`, "f"))
       assert.deepInclude(error, { reason: "MalformedLine", line: 2 }, text)
       assert.include(error.message, `the key ${JSON.stringify(key)} twice`)
     }
@@ -249,7 +259,7 @@ it.effect("refuses a key that one object has twice, wherever it is, and names it
       `{"messages": [{"role": "assistant", "content": "\\"content\\": \\"A\\", {\\"role\\": 1,"}]}`,
       `{"messages": [{"role": "assistant", "content": "content"}], "a": "\\\\", "b": "a"}`
     ]
-    for (const text of once) assert.lengthOf(yield* ChatDataset.parse(text, "f"), 1)
+    for (const text of once) assert.lengthOf(yield* parse(text, "f"), 1)
   }))
 
 it.effect("says what a line is instead of JSON, and where, without its content", () =>
@@ -278,35 +288,35 @@ it.effect("says what a line is instead of JSON, and where, without its content",
       [/no JSON/, `${start}, "a": ]}`]
     ]
     for (const [what, text] of bad) {
-      const error = yield* Effect.flip(ChatDataset.parse(`${good}\n${text}`, "f"))
+      const error = yield* Effect.flip(parse(`${good}\n${text}`, "f"))
       assert.deepInclude(error, { reason: "MalformedLine", line: 2 }, text)
       assert.match(error.message, what)
       assert.match(error.message, /is no JSON/)
       assert.notInclude(JSON.stringify(error), "secret")
     }
-    const broken = yield* Effect.flip(ChatDataset.parse(`${good}\n${start}\n}\n`, "f"))
+    const broken = yield* Effect.flip(parse(`${good}\n${start}\n}\n`, "f"))
     assert.match(broken.message, /the line ends within the object/)
     // One whose only line was cut, too, of which nothing goes on in the next.
-    assert.match((yield* Effect.flip(ChatDataset.parse("{\"messages\": [", "f"))).message, /was cut short/)
+    assert.match((yield* Effect.flip(parse("{\"messages\": [", "f"))).message, /was cut short/)
   }))
 
 it.effect("leaves out the keys of lines and messages that it is told are of no account", () =>
   Effect.gen(function*() {
     const text = line([{ ...user, timestamp: 1 }, { role: "assistant", content: "A", timestamp: 2, id: "x" }])
-    const error = yield* Effect.flip(learnedOf(ChatDataset.parse(text, "f", { ignoredKeys: ["timestamp"] })))
+    const error = yield* Effect.flip(learnedOf(parse(text, "f", { ignoredKeys: ["timestamp"] })))
     assert.match(error.message, /"id"/)
     assert.deepStrictEqual(
-      yield* learnedOf(ChatDataset.parse(text, "f", { ignoredKeys: ["timestamp", "id"] })),
+      yield* learnedOf(parse(text, "f", { ignoredKeys: ["timestamp", "id"] })),
       ["A"]
     )
     const answer = [{ role: "assistant", content: "A" }]
     const beside = line(answer, { system_prompt: "S", prompt: "Q", text: "T", id: 1 })
-    const [chat] = yield* ChatDataset.parse(beside, "f", { ignoredKeys: ["system_prompt", "prompt", "text"] })
+    const [chat] = yield* parse(beside, "f", { ignoredKeys: ["system_prompt", "prompt", "text"] })
     assert.deepStrictEqual([chat!.messages, chat!.metadata], [answer, { id: 1 }])
-    assert.deepInclude(yield* Effect.flip(ChatDataset.parse(beside, "f")), { key: "prompt", reason: "UnknownShape" })
+    assert.deepInclude(yield* Effect.flip(parse(beside, "f")), { key: "prompt", reason: "UnknownShape" })
     // What is named is left out, whatever it would have said.
     assert.deepStrictEqual(
-      yield* learnedOf(ChatDataset.parse(line([{ ...answer[0], weight: 0 }]), "f", { ignoredKeys: ["weight"] })),
+      yield* learnedOf(parse(line([{ ...answer[0], weight: 0 }]), "f", { ignoredKeys: ["weight"] })),
       ["A"]
     )
   }))
@@ -344,7 +354,7 @@ it.effect("calls a file that is no JSON lines in UTF-8 what it is", () =>
     ]
     for (const [text, content] of kinds) {
       for (const partBytes of [1, 7, 2 ** 16]) {
-        const error = yield* Effect.flip(Effect.provide(ChatDataset.read("f.jsonl"), files(content, partBytes)))
+        const error = yield* Effect.flip(Effect.provide(read("f.jsonl"), files(content, partBytes)))
         assert.strictEqual(error.reason, "WrongFormat", String(text))
         assert.match(error.message, text)
       }
@@ -406,16 +416,16 @@ it.effect("learns of any file either what it says, letter for letter, or nothing
       minLength: 1,
       maxLength: 3
     })
-    let read = 0
+    let taken = 0
     let refused = 0
     for (const file of FastCheck.sample(conversations, { numRuns: 1000, seed: 7 })) {
       const said = file.flat().filter(({ role, weight }) => role === "assistant" && weight !== 0)
       const lines = file.map((messages) => line(messages)).join("\n")
       const result = yield* Effect.either(
-        learnedOf(Effect.provide(ChatDataset.read("f.jsonl"), files(lines, 11)))
+        learnedOf(Effect.provide(read("f.jsonl"), files(lines, 11)))
       )
       if (Either.isRight(result)) {
-        read += 1
+        taken += 1
         assert.deepStrictEqual(result.right, said.map((message) => content(message.content)))
         assert.isFalse(
           file.flat().some(({ role, tool_calls: calls, weight }) =>
@@ -429,17 +439,17 @@ it.effect("learns of any file either what it says, letter for letter, or nothing
         assert.isAbove(result.left.description.length, 20)
       }
     }
-    assert.isAbove(read, 50)
+    assert.isAbove(taken, 50)
     assert.isAbove(refused, 50)
   }))
 
 it.effect("reads the same lines in parts of any size", () =>
   Effect.gen(function*() {
     const content = `\uFEFF${good}\r\n\n${good.replace("Hello", "Gr\u00fc\u00df \u{1F600}")}\n${good}`
-    const whole = yield* ChatDataset.parse(content, "f.jsonl")
+    const whole = yield* parse(content, "f.jsonl")
     assert.deepStrictEqual(whole.map((chat) => chat.line), [1, 3, 4])
     for (let partBytes = 1; partBytes < 70; partBytes++) {
-      assert.deepStrictEqual(yield* Effect.provide(ChatDataset.read("f.jsonl"), files(content, partBytes)), whole)
+      assert.deepStrictEqual(yield* Effect.provide(read("f.jsonl"), files(content, partBytes)), whole)
     }
   }))
 
@@ -477,7 +487,7 @@ it.effect("reads a file as it comes, of any length, and tells how far it is", ()
     )
 
     const all: Array<ChatDataset.Progress> = []
-    yield* ChatDataset.parse(good, "f.jsonl", { onProgress: (progress) => Effect.sync(() => all.push(progress)) })
+    yield* parse(good, "f.jsonl", { onProgress: (progress) => Effect.sync(() => all.push(progress)) })
     assert.deepStrictEqual(all.at(-1), { bytes: good.length, totalBytes: good.length, conversations: 1 })
   }), isLong ? 600_000 : 30_000)
 
@@ -496,7 +506,7 @@ it.effect("refuses a file that is written to while it is read", () =>
         ),
       stream: () => Stream.make(bytes)
     })
-    const error = yield* Effect.flip(Effect.provide(ChatDataset.read("f.jsonl"), layer))
+    const error = yield* Effect.flip(Effect.provide(read("f.jsonl"), layer))
     assert.include(error.message, "was changed while it was read")
   }))
 
@@ -509,7 +519,7 @@ it.effect("refuses a line without end while it reads it", () =>
         Effect.succeed({ type: "File", size: FileSystem.Size(2 ** 40), mtime: Option.none() } as FileSystem.File.Info),
       stream: () => Stream.tap(Stream.repeatValue(part), () => Effect.sync(() => given++))
     })
-    const error = yield* Effect.flip(Effect.provide(ChatDataset.read("f.jsonl"), layer))
+    const error = yield* Effect.flip(Effect.provide(read("f.jsonl"), layer))
     assert.deepInclude(error, { reason: "MalformedLine", line: 1 })
     assert.match(error.message, /64 MiB/)
     assert.isAtMost(given, 70)
@@ -518,7 +528,7 @@ it.effect("refuses a line without end while it reads it", () =>
 it.effect("refuses a conversation in which the assistant says nothing", () =>
   Effect.gen(function*() {
     const text = `${good}\n${line([{ role: "user", content: "Hello?" }])}`
-    const error = yield* Effect.flip(ChatDataset.parse(text, "chats.jsonl"))
+    const error = yield* Effect.flip(parse(text, "chats.jsonl"))
     assert.strictEqual(error.reason, "NoAssistantMessage")
     assert.strictEqual(error.line, 2)
   }))
@@ -526,7 +536,7 @@ it.effect("refuses a conversation in which the assistant says nothing", () =>
 it.effect("refuses a file without a conversation", () =>
   Effect.gen(function*() {
     for (const text of ["", "\n  \n", "\uFEFF"]) {
-      const error = yield* Effect.flip(ChatDataset.parse(text, "chats.jsonl"))
+      const error = yield* Effect.flip(parse(text, "chats.jsonl"))
       assert.strictEqual(error.reason, "Empty")
     }
   }))
@@ -540,17 +550,17 @@ it.effect("reads what has no size, as a pipe, too", () =>
     })
     const told: Array<ChatDataset.Progress> = []
     const onProgress = (progress: ChatDataset.Progress) => Effect.sync(() => told.push(progress))
-    assert.lengthOf(yield* Effect.provide(ChatDataset.read("/dev/stdin", { onProgress }), pipe), 1)
+    assert.lengthOf(yield* Effect.provide(read("/dev/stdin", { onProgress }), pipe), 1)
     assert.deepStrictEqual(told.at(-1), { bytes: good.length, totalBytes: undefined, conversations: 1 })
   }))
 
 it.effect("tells a missing file, one that cannot be read and a folder apart", () =>
   Effect.gen(function*() {
-    const missing = yield* Effect.flip(Effect.provide(ChatDataset.read("a.jsonl"), failing("NotFound")))
+    const missing = yield* Effect.flip(Effect.provide(read("a.jsonl"), failing("NotFound")))
     assert.strictEqual(missing.reason, "FileMissing")
     assert.include(missing.message, "a.jsonl")
-    const denied = yield* Effect.flip(Effect.provide(ChatDataset.read("a.jsonl"), failing("PermissionDenied")))
+    const denied = yield* Effect.flip(Effect.provide(read("a.jsonl"), failing("PermissionDenied")))
     assert.strictEqual(denied.reason, "Unreadable")
-    const folder = yield* Effect.flip(Effect.provide(ChatDataset.read("."), NodeContext.layer))
+    const folder = yield* Effect.flip(Effect.provide(read("."), NodeContext.layer))
     assert.match(folder.message, /is a folder/)
   }))
