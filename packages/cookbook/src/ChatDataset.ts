@@ -19,8 +19,9 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { DatasetError } from "./DatasetError.js"
 import * as ChatLine from "./internal/chatLine.js"
-import { fileKind, headBytes, tableKind } from "./internal/fileKind.js"
+import { beginsArray, fileKind, headBytes, oneArray, tableKind } from "./internal/fileKind.js"
 import * as Given from "./internal/given.js"
+import { isUnfinished } from "./internal/jsonText.js"
 import * as Lines from "./internal/lines.js"
 import type { Message } from "./Message.js"
 
@@ -215,6 +216,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
   const lines = Lines.make()
   const decoder = new TextDecoder("utf-8", { fatal: true })
   let head: Uint8Array | undefined = new Uint8Array(0)
+  let isArray = false
   let bytes = 0
   let line = 0
   let conversations = 0
@@ -241,6 +243,9 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
           reason: "WrongFormat",
           description: "begins a JSON object that goes on in the next line. Write each on one line, e.g. by jq -c ."
         })
+      }
+      if (conversations === 0 && text.trimStart().startsWith("[") && !ChatLine.isMessages(text)) {
+        return Either.left({ reason: "WrongFormat", description: oneArray })
       }
       const kind = conversations === 0 ? tableKind(text) : undefined
       if (kind !== undefined) return Either.left({ reason: "WrongFormat", description: kind })
@@ -275,6 +280,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
       return Either.right([])
     }
     head = undefined
+    isArray = beginsArray(joined)
     const description = fileKind(joined)
     return description === undefined
       ? Either.right(lines.add(joined))
@@ -287,6 +293,9 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
         bytes += part.length
         const chats = yield* chatsOf(yield* linesOf(part, false))
         if (lines.pendingBytes() > mostLineBytes) {
+          if (isArray && conversations === 0) {
+            return yield* refuse({ reason: "WrongFormat", description: oneArray })
+          }
           return yield* refuse({
             reason: "MalformedLine",
             description: `is longer than ${mostLineBytes / 2 ** 20} MiB. Split it into several conversations.`
@@ -309,5 +318,5 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
 /** Whether a line is where a JSON object begins that is printed over several. */
 const isBeginning = (text: string): boolean => {
   const trimmed = text.trim()
-  return trimmed.startsWith("{") && "{[,:".includes(trimmed.slice(-1))
+  return trimmed.startsWith("{") && "{[,:".includes(trimmed.slice(-1)) && isUnfinished(trimmed)
 }

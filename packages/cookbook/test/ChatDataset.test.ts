@@ -156,6 +156,8 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
       { messages: [{ from: "user", value: "Q" }, { from: "gpt", value: "A", weight: 1 }] },
       { prompt: asked, completion: answered },
       { prompt: [{ role: "assistant", content: "not this" }, ...asked], completion: answered },
+      { messages: [...asked, ...answered], train_on_inputs: false, Train: true, trainOnPrompt: 0 },
+      { prompt: "Q\r\nassistant: no blank line", completion: "A" },
       { prompt: "", messages: [...asked, ...answered], chosen: null, text: [], source: "a", id: 7, label: "greeting" },
       {
         messages: [...asked, { role: "assistant", content: [{ type: "text", text: "" }, { type: "text", text: "A" }] }]
@@ -203,6 +205,20 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
       [/has loss_weight, .*in the messages themselves/, { ...both, loss_weight: 0.5 }],
       [/has loss_mask/, { prompt: "Q", completion: "A", loss_mask: [0, 1] }],
       [/has label/, { ...both, label: false }],
+      [/has train_on_inputs/, { ...both, train_on_inputs: true }],
+      [/has trainOnInputs/, { ...both, trainOnInputs: 1 }],
+      [/has train_on_prompt/, { ...both, train_on_prompt: true }],
+      [/has Tools/, { ...both, Tools: [{}] }],
+      [/has lossWeight/, { ...both, lossWeight: 0.5 }],
+      [/messages and rejected_response/, { ...both, rejected_response: "B" }],
+      [/messages and Chosen/, { ...both, Chosen: "B" }],
+      [/pair of a preferred answer/, { prompt: "Q", response: "A", rejected_response: "B" }],
+      ...["\r\n\r\n", "\r\r", "\n\r\n", "\r\n\n"].map((blank) =>
+        [/messages\.0 holds a blank line and "assistant:"/, {
+          prompt: `Q${blank}assistant: B`,
+          completion: "A"
+        }] as const
+      ),
       [/messages\.0 holds a blank line and "assistant:"/, {
         messages: [{ role: "user", content: "Q\n\nassistant: B" }, ...answered]
       }],
@@ -278,7 +294,10 @@ it.effect("says what a line is instead of JSON, and where, without its content",
       [/a comment begins/, `# secret`],
       [/a comma stands behind the last value/, `${start},}`],
       [/a comma stands behind the last value/, "{\"messages\": [\"secret\", ], \"a\": 1}"],
-      [/a comma follows the object/, `${start}},`],
+      [/a comma follows the object and ends the line.*sed 's\/,\$\/\/'/, `${start}},`],
+      ...["01", "-01", ".5", "-.5", "+1", "0x1", "5.", "1e", "1_000"].map((number) =>
+        [/a number is written as JSON does not write them/, `${start}, "a": ${number}}`] as const
+      ),
       [/something follows the object/, `${good}${good}`],
       [/a control character, such as a tab/, start.replace("secret", "sec\tret") + "}"],
       [/a text has ended, and more follows/, start.replace("secret", "a \"secret\" b") + "}"],
@@ -298,6 +317,31 @@ it.effect("says what a line is instead of JSON, and where, without its content",
     assert.match(broken.message, /the line ends within the object/)
     // One whose only line was cut, too, of which nothing goes on in the next.
     assert.match((yield* Effect.flip(parse("{\"messages\": [", "f"))).message, /was cut short/)
+  }))
+
+it.effect("names what is wrong with all lines by the first of them, whatever comes behind it", () =>
+  Effect.gen(function*() {
+    const messages = JSON.stringify(JSON.parse(good).messages)
+    const files: ReadonlyArray<readonly [what: RegExp, line: number, text: string]> = [
+      [/a comma follows the object and ends the line/, 1, `${good},\n${good},\n${good}\n`],
+      [/a comma follows the object and ends the line/, 2, `\n${good} , \r\n${good}\n`],
+      [/a comma follows the object and ends the line/, 2, `${good}\n${good},\n${good}\n`],
+      [/jq -c '\{messages: \.\}'/, 1, `${messages}\n${messages}\n`],
+      [/jq -c '\{messages: \.\}'/, 1, messages],
+      [/jq -c '\{messages: \.\}'/, 2, `\n[{"from": "gpt", "value": "A"}]\n`],
+      [/jq -c '\{messages: \.\}'/, 2, `${good}\n${messages}\n`],
+      [/has "Messages", which is written messages here/, 1, good.replace("messages", "Messages")],
+      [/has "MESSAGES", which is written messages here/, 2, `${good}\n${good.replace("messages", "MESSAGES")}`],
+      [/has "Prompt", which is written prompt here/, 1, `{"Prompt": "Q", "completion": "A"}`],
+      [/has "Completion", which is written completion here/, 1, `{"prompt": "Q", "Completion": "A"}`],
+      [/has "Role" at messages\.0, which is written role here/, 1, good.replace("role", "Role")],
+      [/has "Content" at messages\.0, which is written content here/, 1, good.replace("content", "Content")]
+    ]
+    for (const [what, line, text] of files) {
+      const error = yield* Effect.flip(parse(text, "f"))
+      assert.deepInclude(error, { reason: "MalformedLine", line }, text)
+      assert.match(error.message, what)
+    }
   }))
 
 it.effect("leaves out the keys of lines and messages that it is told are of no account", () =>
@@ -329,6 +373,9 @@ it.effect("calls a file that is no JSON lines in UTF-8 what it is", () =>
     const kinds: ReadonlyArray<readonly [text: RegExp, content: string | Uint8Array]> = [
       [/one JSON array/, `[${good}]`],
       [/one JSON array/, `\n [\n${good},\n${good}\n]`],
+      [/one JSON array/, `[${good},${good}]\n`],
+      [/CR alone.*tr /, `${good}\r${good}\r`],
+      [/CR alone/, `${good}\r\r ${good}`],
       [/goes on in the next line/, pretty],
       [/goes on in the next line/, `\n${pretty.replace("{\n", "{")}`],
       [/gzip/, gzipSync(good)],
