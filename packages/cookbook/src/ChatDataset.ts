@@ -218,7 +218,6 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
   let head: Uint8Array | undefined = new Uint8Array(0)
   let isArray = false
   let bytes = 0
-  let line = 0
   let conversations = 0
 
   const refuse = (issue: ChatLine.Issue, line?: number) => new DatasetError({ ...issue, file, line })
@@ -234,9 +233,11 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
     }
   }
 
-  const chatOf = (content: Uint8Array, isLast: boolean): Either.Either<Chat | undefined, DatasetError> => {
-    line += 1
-    return Either.flatMap(decode(content), (text): Either.Either<Chat | undefined, ChatLine.Issue> => {
+  const chatOf = (
+    { content, number: line }: Lines.Line,
+    isLast: boolean
+  ): Either.Either<Chat | undefined, DatasetError> =>
+    Either.flatMap(decode(content), (text): Either.Either<Chat | undefined, ChatLine.Issue> => {
       if (text.trim() === "") return Either.right(undefined)
       if (conversations === 0 && !isLast && isBeginning(text)) {
         return Either.left({
@@ -254,15 +255,11 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
         return { ...chat, file, line }
       })
     }).pipe(Either.mapLeft((issue) => refuse(issue, line)))
-  }
 
-  const chatsOf = (
-    contents: ReadonlyArray<Uint8Array>,
-    last?: Uint8Array
-  ): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> => {
+  const chatsOf = (lines: Iterable<Lines.Line>, isLast: boolean): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> => {
     const chats: Array<Chat> = []
-    for (const content of last === undefined ? contents : [...contents, last]) {
-      const chat = chatOf(content, content === last)
+    for (const line of lines) {
+      const chat = chatOf(line, isLast)
       if (Either.isLeft(chat)) return chat.left
       if (chat.right !== undefined) chats.push(chat.right)
     }
@@ -270,7 +267,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
   }
 
   /** Lines of the parts so far, once there are bytes enough to say that they may be JSON lines. */
-  const linesOf = (part: Uint8Array, isLast: boolean): Either.Either<ReadonlyArray<Uint8Array>, DatasetError> => {
+  const linesOf = (part: Uint8Array, isLast: boolean): Either.Either<Iterable<Lines.Line>, DatasetError> => {
     if (head === undefined) return Either.right(lines.add(part))
     const joined = new Uint8Array(head.length + part.length)
     joined.set(head)
@@ -291,20 +288,23 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
     add: (part: Uint8Array): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> =>
       Effect.gen(function*() {
         bytes += part.length
-        const chats = yield* chatsOf(yield* linesOf(part, false))
-        if (lines.pendingBytes() > mostLineBytes) {
+        const chats = yield* chatsOf(yield* linesOf(part, false), false)
+        const pending = lines.pending()
+        if (pending.bytes > mostLineBytes) {
           if (isArray && conversations === 0) {
             return yield* refuse({ reason: "WrongFormat", description: oneArray })
           }
           return yield* refuse({
             reason: "MalformedLine",
             description: `is longer than ${mostLineBytes / 2 ** 20} MiB. Split it into several conversations.`
-          }, line + 1)
+          }, pending.number)
         }
         return chats
       }),
     end: Effect.gen(function*() {
-      const chats = yield* chatsOf(yield* linesOf(new Uint8Array(0), true), lines.last())
+      const ended = yield* chatsOf(yield* linesOf(new Uint8Array(0), true), false)
+      const last = lines.last()
+      const chats = last === undefined ? ended : Chunk.appendAll(ended, yield* chatsOf([last], true))
       if (conversations > 0) return chats
       return yield* refuse({
         reason: "Empty",

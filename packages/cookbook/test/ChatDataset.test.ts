@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import * as ChatDataset from "../src/ChatDataset.js"
 import type { DatasetError } from "../src/DatasetError.js"
+import * as Lines from "../src/internal/lines.js"
 import * as RoleRenderer from "../src/RoleRenderer.js"
 import * as Supervised from "../src/Supervised.js"
 import { bytes, files, layerBytes, learned } from "./fixture.js"
@@ -611,3 +612,30 @@ it.effect("tells a missing file, one that cannot be read and a folder apart", ()
     const folder = yield* Effect.flip(Effect.provide(read("."), NodeContext.layer))
     assert.match(folder.message, /is a folder/)
   }))
+
+it.effect("passes over any number of blank lines without a value for each, and counts them", () =>
+  Effect.gen(function*() {
+    for (const blank of ["\n", "\r\n", " \t\n"]) {
+      const text = `${blank.repeat(1000)}${good}\n${blank.repeat(1000)}${good}${blank.repeat(3)}`
+      for (const partBytes of [1, 7, 2 ** 16]) {
+        const chats = yield* Effect.provide(read("f"), files(text, partBytes))
+        assert.deepStrictEqual(chats.map(({ line }) => line), [1001, 2002], JSON.stringify(blank))
+      }
+      const broken = yield* Effect.flip(parse(`${blank.repeat(1000)}{`, "f"))
+      assert.strictEqual(broken.line, 1001)
+    }
+    const lines = Lines.make()
+    assert.deepStrictEqual(Array.from(lines.add(new TextEncoder().encode("\n\r\n".repeat(1000)))), [])
+    assert.deepStrictEqual(lines.pending(), { number: 2001, bytes: 0 })
+    assert.isUndefined(lines.last())
+  }))
+
+it("holds one line of a part at a time, and cuts the next when it is asked for", () => {
+  const lines = Lines.make()
+  const iterator = lines.add(new TextEncoder().encode("a\n\nb\nc"))[Symbol.iterator]()
+  assert.strictEqual(iterator.next().value?.number, 1)
+  assert.strictEqual(lines.pending().number, 1)
+  assert.strictEqual(iterator.next().value?.number, 3)
+  assert.isTrue(iterator.next().done)
+  assert.deepStrictEqual(lines.pending(), { number: 4, bytes: 1 })
+})
