@@ -146,11 +146,22 @@ export const open = <S extends JournaledStep, I, R>(
     if (head === undefined) head = yield* writeHead(write, { revision: 0, settings, checkpoints: [] })
     else yield* checkSettings(name, head.settings, settings)
 
+    const isUnmarked = head.checkpoints.length === 0 && (yield* store.read(begunKey))._tag === "Absent"
+
     const { checkpoints, training } = yield* restore(service, name, head.checkpoints, options.create)
     let last: Head = { ...head, checkpoints }
     let unsaved: Array<S> = []
     let isBegun = false
     let checked: Omit<JournaledBatch, "step"> | undefined
+
+    /** Steps are never written before the mark: those without it are of a run that has lost it, and its head. */
+    const checkUnwritten = ({ step }: S): Effect.Effect<void, RunJournalError> =>
+      isUnmarked && !isBegun
+        ? Effect.flatMap(
+          store.read(stepsKey(step + 1)),
+          (stored) => stored._tag === "Absent" ? Effect.void : JournalStore.unreadable(name, headName)
+        )
+        : Effect.void
 
     const record = (step: S): Effect.Effect<void, RunJournalError> =>
       Effect.suspend(() => {
@@ -219,7 +230,7 @@ export const open = <S extends JournaledStep, I, R>(
           Stream.tap(checkBatch),
           Stream.filter(({ step }) => step >= position)
         ),
-      recorded: (steps) => Stream.tap(steps, record),
+      recorded: (steps) => Stream.tap(steps, (step) => Effect.zipRight(checkUnwritten(step), record(step))),
       history: Effect.suspend(() =>
         Effect.forEach(last.checkpoints, ({ steps }) =>
           Effect.flatMap(store.read(stepsKey(steps)), (stored) =>
@@ -257,6 +268,8 @@ const slots = ["head.0", "head.1"] as const
 /** There from the first checkpoint on, so that a journal that has lost its head is not taken for a new one. */
 const begunKey = "begun"
 
+const headName = "its record of where the run stands"
+
 const stepsKey = (steps: number): string => `steps.${String(steps).padStart(6, "0")}`
 
 const writeHead = (
@@ -273,12 +286,12 @@ const readHead = (
     const stored = yield* Effect.forEach(slots, store.read)
     const heads = yield* Effect.forEach(
       stored.filter((one) => one._tag === "Whole"),
-      ({ text }) => JournalStore.decode(journal, "its record of where the run stands", Head)(text)
+      ({ text }) => JournalStore.decode(journal, headName, Head)(text)
     )
     if (heads.length > 0) return heads.reduce((a, b) => b.revision > a.revision ? b : a)
     // Half a first write is no journal yet.
     if (stored[1]?._tag === "Absent" && (yield* store.read(begunKey))._tag === "Absent") return undefined
-    return yield* JournalStore.unreadable(journal, "its record of where the run stands")
+    return yield* JournalStore.unreadable(journal, headName)
   })
 
 /** What a value has that another has not, or has otherwise: names with both. */

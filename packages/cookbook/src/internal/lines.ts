@@ -18,13 +18,7 @@ export interface Lines {
 const lineFeed = 0x0a
 
 /** Space, tab and carriage return. */
-const isBlank = (line: Uint8Array): boolean => {
-  for (let at = 0; at < line.length; at++) {
-    const byte = line[at]
-    if (byte !== 0x20 && byte !== 0x09 && byte !== 0x0d) return false
-  }
-  return true
-}
+const isBlank = (byte: number | undefined): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0d
 
 export const make = (): Lines => {
   let pending: Array<Uint8Array> = []
@@ -46,16 +40,19 @@ export const make = (): Lines => {
   return {
     add: function*(part) {
       let from = 0
-      for (let at = part.indexOf(lineFeed); at >= 0; at = part.indexOf(lineFeed, from)) {
+      while (true) {
+        // Blank lines take no search and no view of their own.
+        for (let at = from; pendingBytes === 0 && (part[at] === lineFeed || isBlank(part[at])); at++) {
+          if (part[at] !== lineFeed) continue
+          number += 1
+          from = at + 1
+        }
+        const at = part.indexOf(lineFeed, from)
+        if (at < 0) break
         const content = finish(part.subarray(from, at))
-        if (!isBlank(content)) yield { number, content }
+        if (!content.every(isBlank)) yield { number, content }
         number += 1
         from = at + 1
-        // Those that are empty take no search and no view of their own.
-        while (part[from] === lineFeed) {
-          number += 1
-          from += 1
-        }
       }
       if (from < part.length) {
         pending.push(part.subarray(from))
@@ -64,7 +61,7 @@ export const make = (): Lines => {
     },
     last: () => {
       const content = finish(new Uint8Array(0))
-      return isBlank(content) ? undefined : { number, content }
+      return content.every(isBlank) ? undefined : { number, content }
     },
     pending: () => ({ number, bytes: pendingBytes })
   }
