@@ -45,7 +45,7 @@ export interface Conversations {
 export const read = (
   file: string | undefined,
   options: ChatDataset.Options = {}
-): Effect.Effect<Conversations, DatasetError, FileSystem.FileSystem> =>
+): Effect.Effect<Conversations, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
   file === undefined ? shipped : Effect.map(ChatDataset.read(file, options), (chats) => split(file, chats))
 
 /**

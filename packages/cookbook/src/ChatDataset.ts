@@ -9,6 +9,7 @@
  * kept in its `rest`, for a renderer to write or to refuse. Texts stay as they are, letter for letter. A line that says
  * something else, says it otherwise, or has two things to learn, fails the whole file, so that no run begins on part of its data.
  */
+import { failOnIssues, type InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Chunk from "effect/Chunk"
@@ -18,7 +19,9 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { DatasetError } from "./DatasetError.js"
 import * as ChatLine from "./internal/chatLine.js"
-import { fileKind, headBytes, tableKind } from "./internal/fileKind.js"
+import { beginsArray, fileKind, headBytes, oneArray, tableKind } from "./internal/fileKind.js"
+import * as Given from "./internal/given.js"
+import { isUnfinished } from "./internal/jsonText.js"
 import * as Lines from "./internal/lines.js"
 import type { Message } from "./Message.js"
 
@@ -50,6 +53,16 @@ export interface Options {
 }
 
 /**
+ * What {@link Options} may be.
+ *
+ * @internal
+ */
+export const optionFields: Given.Fields = {
+  ignoredKeys: Given.optional(Given.texts),
+  onProgress: Given.optional(Given.func)
+} satisfies Record<keyof Options, Given.Check>
+
+/**
  * How far a file is read.
  *
  * @since 0.1.0
@@ -66,7 +79,7 @@ export interface Progress {
  * Every conversation of `file`, in order. Blank lines are skipped.
  *
  * Errors: `FileMissing`, `Unreadable`, `Empty`, `WrongFormat`, `MalformedLine`, `UnknownShape`, `UnknownRole`,
- * `Unsupported`, `NoAssistantMessage`.
+ * `Unsupported`, `NoAssistantMessage`; and an `InvalidInputError` for arguments that make no sense.
  *
  * @since 0.1.0
  * @category constructors
@@ -74,8 +87,8 @@ export interface Progress {
 export const read = (
   file: string,
   options: Options = {}
-): Effect.Effect<ReadonlyArray<Chat>, DatasetError, FileSystem.FileSystem> =>
-  Effect.map(Stream.runCollect(stream(file, options)), (chats) => Chunk.toReadonlyArray(chats))
+): Effect.Effect<ReadonlyArray<Chat>, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
+  Effect.map(Stream.runCollect(streamOf("ChatDataset.read", file, options)), (chats) => Chunk.toReadonlyArray(chats))
 
 /**
  * The same one after another. It holds a MiB of the file and one line at a time, of 64 MiB at most; so a file may be of any
@@ -87,29 +100,43 @@ export const read = (
 export const stream = (
   file: string,
   options: Options = {}
-): Stream.Stream<Chat, DatasetError, FileSystem.FileSystem> =>
+): Stream.Stream<Chat, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
+  streamOf("ChatDataset.stream", file, options)
+
+const streamOf = (
+  operation: string,
+  file: string,
+  options: Options
+): Stream.Stream<Chat, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
   Stream.unwrap(Effect.gen(function*() {
+    yield* failOnIssues(operation, [
+      ...Given.path(file, "file"),
+      ...Given.options(optionFields)(options, "options")
+    ])
     const files = yield* FileSystem.FileSystem
     const before = yield* Effect.mapError(files.stat(file), unreadable(file))
     const { size, type } = before
     if (type === "Directory") {
       return yield* new DatasetError({ reason: "Unreadable", file, description: "is a folder. Name a file in it." })
     }
-    const unchanged = Effect.flatMap(files.stat(file), (after) =>
-      after.size === before.size && timeOf(after) === timeOf(before)
-        ? Effect.void
-        : new DatasetError({
-          reason: "Unreadable",
-          file,
-          description: "was changed while it was read. Read a copy that nobody writes to."
-        }))
+    const unchanged = Effect.flatMap(
+      files.stat(file),
+      (after) =>
+        after.size === before.size && timeOf(after) === timeOf(before)
+          ? Effect.void
+          : new DatasetError({
+            reason: "Unreadable",
+            file,
+            description: "was changed while it was read. Read a copy that nobody writes to."
+          })
+    )
     // What is no file has no positions to read from.
     const bytes = type === "File"
       ? Stream.concat(files.stream(file, { chunkSize: partBytes }), Stream.execute(unchanged))
       : Stream.fromEffect(files.readFile(file))
     return fromBytes(
-      Stream.mapError(bytes, (error) =>
-        error instanceof DatasetError ? error : unreadable(file)(error)),
+      operation,
+      Stream.mapError(bytes, (error) => error instanceof DatasetError ? error : unreadable(file)(error)),
       file,
       type === "File" ? Number(size) : undefined,
       options
@@ -126,11 +153,16 @@ export const parse = (
   text: string,
   file: string,
   options: Options = {}
-): Effect.Effect<ReadonlyArray<Chat>, DatasetError> =>
-  Effect.suspend(() => {
+): Effect.Effect<ReadonlyArray<Chat>, DatasetError | InvalidInputError> =>
+  Effect.gen(function*() {
+    yield* failOnIssues("ChatDataset.parse", [
+      ...Given.anyText(text, "text"),
+      ...Given.anyText(file, "file"),
+      ...Given.options(optionFields)(options, "options")
+    ])
     const bytes = new TextEncoder().encode(text)
-    return Effect.map(
-      Stream.runCollect(fromBytes(Stream.make(bytes), file, bytes.length, options)),
+    return yield* Effect.map(
+      Stream.runCollect(fromBytes("ChatDataset.parse", Stream.make(bytes), file, bytes.length, options)),
       (chats) => Chunk.toReadonlyArray(chats)
     )
   })
@@ -157,17 +189,21 @@ const unreadable = (file: string) => (cause: PlatformError): DatasetError =>
     })
 
 const fromBytes = (
+  operation: string,
   bytes: Stream.Stream<Uint8Array, DatasetError>,
   file: string,
   totalBytes: number | undefined,
   options: Options
-): Stream.Stream<Chat, DatasetError> =>
+): Stream.Stream<Chat, DatasetError | InvalidInputError> =>
   Stream.suspend(() => {
     const reader = makeReader(file, new Set(options.ignoredKeys ?? []))
     const tell = (chats: Chunk.Chunk<Chat>) =>
-      options.onProgress === undefined
-        ? Effect.succeed(chats)
-        : Effect.as(options.onProgress({ ...reader.progress(), totalBytes }), chats)
+      Effect.suspend(() => {
+        if (options.onProgress === undefined) return Effect.succeed(chats)
+        const told = options.onProgress({ ...reader.progress(), totalBytes })
+        const issues = Given.mustGive(Effect.isEffect, "an Effect")(told, "onProgress")
+        return Effect.zipRight(issues.length === 0 ? told : failOnIssues(operation, issues), Effect.succeed(chats))
+      })
     return bytes.pipe(
       Stream.mapEffect((part) => Effect.flatMap(reader.add(part), tell)),
       Stream.concat(Stream.fromEffect(Effect.flatMap(reader.end, tell))),
@@ -180,8 +216,8 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
   const lines = Lines.make()
   const decoder = new TextDecoder("utf-8", { fatal: true })
   let head: Uint8Array | undefined = new Uint8Array(0)
+  let isArray = false
   let bytes = 0
-  let line = 0
   let conversations = 0
 
   const refuse = (issue: ChatLine.Issue, line?: number) => new DatasetError({ ...issue, file, line })
@@ -197,15 +233,20 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
     }
   }
 
-  const chatOf = (content: Uint8Array, isLast: boolean): Either.Either<Chat | undefined, DatasetError> => {
-    line += 1
-    return Either.flatMap(decode(content), (text): Either.Either<Chat | undefined, ChatLine.Issue> => {
+  const chatOf = (
+    { content, number: line }: Lines.Line,
+    isLast: boolean
+  ): Either.Either<Chat | undefined, DatasetError> =>
+    Either.flatMap(decode(content), (text): Either.Either<Chat | undefined, ChatLine.Issue> => {
       if (text.trim() === "") return Either.right(undefined)
       if (conversations === 0 && !isLast && isBeginning(text)) {
         return Either.left({
           reason: "WrongFormat",
           description: "begins a JSON object that goes on in the next line. Write each on one line, e.g. by jq -c ."
         })
+      }
+      if (conversations === 0 && text.trimStart().startsWith("[") && !ChatLine.isMessages(text)) {
+        return Either.left({ reason: "WrongFormat", description: oneArray })
       }
       const kind = conversations === 0 ? tableKind(text) : undefined
       if (kind !== undefined) return Either.left({ reason: "WrongFormat", description: kind })
@@ -214,15 +255,11 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
         return { ...chat, file, line }
       })
     }).pipe(Either.mapLeft((issue) => refuse(issue, line)))
-  }
 
-  const chatsOf = (
-    contents: ReadonlyArray<Uint8Array>,
-    last?: Uint8Array
-  ): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> => {
+  const chatsOf = (lines: Iterable<Lines.Line>, isLast: boolean): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> => {
     const chats: Array<Chat> = []
-    for (const content of last === undefined ? contents : [...contents, last]) {
-      const chat = chatOf(content, content === last)
+    for (const line of lines) {
+      const chat = chatOf(line, isLast)
       if (Either.isLeft(chat)) return chat.left
       if (chat.right !== undefined) chats.push(chat.right)
     }
@@ -230,7 +267,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
   }
 
   /** Lines of the parts so far, once there are bytes enough to say that they may be JSON lines. */
-  const linesOf = (part: Uint8Array, isLast: boolean): Either.Either<ReadonlyArray<Uint8Array>, DatasetError> => {
+  const linesOf = (part: Uint8Array, isLast: boolean): Either.Either<Iterable<Lines.Line>, DatasetError> => {
     if (head === undefined) return Either.right(lines.add(part))
     const joined = new Uint8Array(head.length + part.length)
     joined.set(head)
@@ -240,6 +277,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
       return Either.right([])
     }
     head = undefined
+    isArray = beginsArray(joined)
     const description = fileKind(joined)
     return description === undefined
       ? Either.right(lines.add(joined))
@@ -250,17 +288,23 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
     add: (part: Uint8Array): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> =>
       Effect.gen(function*() {
         bytes += part.length
-        const chats = yield* chatsOf(yield* linesOf(part, false))
-        if (lines.pendingBytes() > mostLineBytes) {
+        const chats = yield* chatsOf(yield* linesOf(part, false), false)
+        const pending = lines.pending()
+        if (pending.bytes > mostLineBytes) {
+          if (isArray && conversations === 0) {
+            return yield* refuse({ reason: "WrongFormat", description: oneArray })
+          }
           return yield* refuse({
             reason: "MalformedLine",
             description: `is longer than ${mostLineBytes / 2 ** 20} MiB. Split it into several conversations.`
-          }, line + 1)
+          }, pending.number)
         }
         return chats
       }),
     end: Effect.gen(function*() {
-      const chats = yield* chatsOf(yield* linesOf(new Uint8Array(0), true), lines.last())
+      const ended = yield* chatsOf(yield* linesOf(new Uint8Array(0), true), false)
+      const last = lines.last()
+      const chats = last === undefined ? ended : Chunk.appendAll(ended, yield* chatsOf([last], true))
       if (conversations > 0) return chats
       return yield* refuse({
         reason: "Empty",
@@ -274,5 +318,5 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
 /** Whether a line is where a JSON object begins that is printed over several. */
 const isBeginning = (text: string): boolean => {
   const trimmed = text.trim()
-  return trimmed.startsWith("{") && "{[,:".includes(trimmed.slice(-1))
+  return trimmed.startsWith("{") && "{[,:".includes(trimmed.slice(-1)) && isUnfinished(trimmed)
 }

@@ -3,11 +3,14 @@
  * letter.
  */
 import * as SamplingParams from "@effect-tinker/protocol/SamplingParams"
+import * as SamplingParams from "@effect-tinker/protocol/SamplingParams"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
+import { failOnIssues, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import type * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type * as SamplingClient from "effect-tinker/SamplingClient"
 import * as Effect from "effect/Effect"
 import type { Chat } from "./ChatDataset.js"
+import * as Given from "./internal/given.js"
 import * as RoleRenderer from "./RoleRenderer.js"
 
 /**
@@ -65,6 +68,15 @@ export const measure = (
   } = {}
 ): Effect.Effect<Report, TinkerError, Tokenizer.Tokenizer> =>
   Effect.gen(function*() {
+    yield* failOnIssues("ExactAnswers.measure", [
+      ...Given.client("sample")(sampling, "sampling"),
+      ...Given.chats(chats, "chats"),
+      ...Given.options({
+        group: Given.optional(Given.func),
+        maxTokens: Given.optional(Given.count),
+        concurrency: Given.optional(Given.count)
+      })(options, "options")
+    ])
     const renderer = yield* RoleRenderer.make
     const group = options.group ?? templateOf
     const samplingParams = SamplingParams.make({

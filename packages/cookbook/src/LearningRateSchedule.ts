@@ -39,11 +39,19 @@ export const cosine: LearningRateSchedule = (step, totalSteps) =>
  * Rises to 1 over the first `steps` steps, `(step + 1) / steps` at each, then follows `schedule` over the steps that are
  * left. Adam's first steps are as large as all others, whatever the gradient; this tames them.
  *
+ * `steps` is a whole number, 0 or more. Nothing is checked here, so that nothing throws: what makes no sense gives NaN, which
+ * `Supervised.steps` refuses before its first step.
+ *
  * @since 0.1.0
  * @category combinators
  */
-export const withWarmUp = (schedule: LearningRateSchedule, steps: number): LearningRateSchedule => (step, totalSteps) =>
-  step < steps ? (step + 1) / steps : schedule(step - steps, totalSteps - steps)
+export const withWarmUp =
+  (schedule: LearningRateSchedule, steps: number): LearningRateSchedule => (step, totalSteps) => {
+    if (typeof schedule !== "function" || !Number.isSafeInteger(steps) || steps < 0) return NaN
+    return step < steps ? (step + 1) / steps : schedule(step - steps, totalSteps - steps)
+  }
 
-const progress = (step: number, totalSteps: number): number =>
-  totalSteps > 0 ? Math.min(Math.max(step / totalSteps, 0), 1) : 0
+const progress = (step: number, totalSteps: number): number => {
+  if (!Number.isFinite(step) || !Number.isFinite(totalSteps)) return NaN
+  return totalSteps > 0 ? Math.min(Math.max(step / totalSteps, 0), 1) : 0
+}

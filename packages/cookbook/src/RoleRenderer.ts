@@ -232,9 +232,10 @@ const messageIssue = (message: Message, next: Message | undefined): Issue | unde
  * is said.
  */
 const forgedTurn = ({ content, role }: Message): Issue | undefined => {
-  const at = role === "assistant" ? content.indexOf(end) : content.search(anyTurn)
-  if (at < 0) return undefined
-  const turn = JSON.stringify(content.slice(at + blankLine.length, content.indexOf(":", at) + 1))
+  const found = (role === "assistant" ? answerEnd : anyTurn).exec(content)
+  if (found === null) return undefined
+  const at = found.index
+  const turn = JSON.stringify(`${found[1]}:`)
   return {
     reason: "NotExact",
     description: `holds a blank line and ${turn} at character ${at + 1}, by which `
@@ -245,7 +246,10 @@ const forgedTurn = ({ content, role }: Message): Issue | undefined => {
   }
 }
 
-const anyTurn = new RegExp(`${blankLine}(${roles.join("|")}):`)
+/** What an answer is cut at is this very text; a reader takes other line ends for a blank line as well. */
+const answerEnd = /\n\n(user):/
+
+const anyTurn = new RegExp(`(?:\\r\\n|\\n|\\r(?!\\n)){2}(${roles.join("|")}):`)
 
 const inexact = (place: number): Issue => ({
   reason: "NotExact",

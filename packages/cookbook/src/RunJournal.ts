@@ -7,6 +7,7 @@
  * none is skipped. Steps done after that checkpoint died with the model that they trained.
  */
 import { failOnIssues, type Issue, optionIssues, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import { failOnIssues, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as ServiceClient from "effect-tinker/ServiceClient"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
@@ -16,6 +17,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Given from "./internal/given.js"
 import * as JournalLock from "./internal/journalLock.js"
 import * as JournalStore from "./internal/journalStore.js"
 import { RunJournalError } from "./RunJournalError.js"
@@ -95,19 +97,26 @@ export interface Options<S extends JournaledStep, I, R> {
   readonly lease?: Duration.DurationInput | undefined
 }
 
-const leaseIssues = (lease: Duration.DurationInput | undefined): ReadonlyArray<Issue> =>
-  lease === undefined ||
-    Option.exists(Duration.decodeUnknown(lease), (lease) => Duration.isFinite(lease) && Duration.toMillis(lease) > 0)
-    ? []
-    : [{ field: "lease", description: "must be a duration longer than zero, such as \"15 seconds\"." }]
-
-/** A number that JSON cannot hold would make a journal that nobody can read. */
-const settingsIssues = (settings: Readonly<Record<string, unknown>>): ReadonlyArray<Issue> =>
-  Object.entries(settings).flatMap(([key, value]) =>
-    typeof value === "string" || typeof value === "boolean" || Number.isFinite(value)
-      ? []
-      : [{ field: `settings.${key}`, description: "must be a text, a finite number, true or false." }]
-  )
+const optionFields: Given.Fields = {
+  name: Given.text,
+  step: Given.must(Schema.isSchema, "a Schema, e.g. Supervised.Step"),
+  create: Given.must(Effect.isEffect, "an Effect that makes a training client"),
+  // A number that JSON cannot hold would make a journal that nobody can read.
+  settings: Given.optional(Given.record(Given.must(
+    (value) => typeof value === "string" || typeof value === "boolean" || Number.isFinite(value),
+    "a text, a finite number, true or false"
+  ))),
+  allowOtherData: Given.optional(Given.flag),
+  allowOtherBatching: Given.optional(Given.flag),
+  lease: Given.optional(Given.must(
+    (value) =>
+      Option.exists(
+        Duration.decodeUnknown(value),
+        (lease) => Duration.isFinite(lease) && Duration.toMillis(lease) > 0
+      ),
+    "a duration longer than zero, such as \"15 seconds\""
+  ))
+} satisfies Record<keyof Options<JournaledStep, never, never>, Given.Check>
 
 /**
  * Takes the journal and makes its model: from the newest checkpoint that the server still has, or with `create`.
@@ -125,20 +134,8 @@ export const open = <S extends JournaledStep, I, R>(
   KeyValueStore.KeyValueStore | ServiceClient.ServiceClient | Scope.Scope | R
 > =>
   Effect.gen(function*() {
+    yield* failOnIssues(openName, Given.options(optionFields)(options, "options"))
     const { name, settings = {} } = options
-    yield* failOnIssues("RunJournal.open", [
-      ...optionIssues(options, [
-        "name",
-        "step",
-        "create",
-        "settings",
-        "allowOtherData",
-        "allowOtherBatching",
-        "lease"
-      ]),
-      ...leaseIssues(options.lease),
-      ...settingsIssues(settings)
-    ])
     const store = JournalStore.make(yield* KeyValueStore.KeyValueStore, name)
     const service = yield* ServiceClient.ServiceClient
     const checkOwner = yield* JournalLock.acquire(store, name, Duration.decode(options.lease ?? "15 seconds"))
@@ -150,11 +147,22 @@ export const open = <S extends JournaledStep, I, R>(
     if (head === undefined) head = yield* writeHead(write, { revision: 0, settings, checkpoints: [] })
     else yield* checkSettings(name, head.settings, settings)
 
+    const isUnmarked = head.checkpoints.length === 0 && (yield* store.read(begunKey))._tag === "Absent"
+
     const { checkpoints, training } = yield* restore(service, name, head.checkpoints, options.create)
     let last: Head = { ...head, checkpoints }
     let unsaved: Array<S> = []
     let isBegun = false
     let checked: Omit<JournaledBatch, "step"> | undefined
+
+    /** Steps are never written before the mark: those without it are of a run that has lost it, and its head. */
+    const checkUnwritten = ({ step }: S): Effect.Effect<void, RunJournalError> =>
+      isUnmarked && !isBegun
+        ? Effect.flatMap(
+          store.read(stepsKey(step + 1)),
+          (stored) => stored._tag === "Absent" ? Effect.void : JournalStore.unreadable(name, headName)
+        )
+        : Effect.void
 
     const record = (step: S): Effect.Effect<void, RunJournalError> =>
       Effect.suspend(() => {
@@ -223,7 +231,7 @@ export const open = <S extends JournaledStep, I, R>(
           Stream.tap(checkBatch),
           Stream.filter(({ step }) => step >= position)
         ),
-      recorded: (steps) => Stream.tap(steps, record),
+      recorded: (steps) => Stream.tap(steps, (step) => Effect.zipRight(checkUnwritten(step), record(step))),
       history: Effect.suspend(() =>
         Effect.forEach(last.checkpoints, ({ steps }) =>
           Effect.flatMap(store.read(stepsKey(steps)), (stored) =>
@@ -261,6 +269,8 @@ const slots = ["head.0", "head.1"] as const
 /** There from the first checkpoint on, so that a journal that has lost its head is not taken for a new one. */
 const begunKey = "begun"
 
+const headName = "its record of where the run stands"
+
 const stepsKey = (steps: number): string => `steps.${String(steps).padStart(6, "0")}`
 
 const writeHead = (
@@ -277,12 +287,12 @@ const readHead = (
     const stored = yield* Effect.forEach(slots, store.read)
     const heads = yield* Effect.forEach(
       stored.filter((one) => one._tag === "Whole"),
-      ({ text }) => JournalStore.decode(journal, "its record of where the run stands", Head)(text)
+      ({ text }) => JournalStore.decode(journal, headName, Head)(text)
     )
     if (heads.length > 0) return heads.reduce((a, b) => b.revision > a.revision ? b : a)
     // Half a first write is no journal yet.
     if (stored[1]?._tag === "Absent" && (yield* store.read(begunKey))._tag === "Absent") return undefined
-    return yield* JournalStore.unreadable(journal, "its record of where the run stands")
+    return yield* JournalStore.unreadable(journal, headName)
   })
 
 /** What a value has that another has not, or has otherwise: names with both. */
@@ -361,8 +371,18 @@ const restore = Effect.fnUntraced(function*<R>(
       cause: firstRefusal
     })
   }
-  return { checkpoints: [], training: yield* create }
+  const training = yield* create
+  yield* failOnIssues(
+    openName,
+    Given.client("forwardBackward", "optimStep", "saveState")(training, "create").map(({ field }) => ({
+      field,
+      description: "gave no training client; pass what createLoraTrainingClient of a ServiceClient gives."
+    }))
+  )
+  return { checkpoints: [], training }
 })
+
+const openName = "RunJournal.open"
 
 const isGone = (error: TinkerError): boolean =>
   error._tag === "ApiStatusError"

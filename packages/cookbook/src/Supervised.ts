@@ -5,13 +5,7 @@
 import * as AdamParams from "@effect-tinker/protocol/AdamParams"
 import type { Datum } from "@effect-tinker/protocol/Datum"
 import * as ModelInput from "@effect-tinker/protocol/ModelInput"
-import {
-  failOnIssues,
-  type InvalidInputError,
-  type Issue,
-  optionIssues,
-  type TinkerError
-} from "@effect-tinker/protocol/TinkerError"
+import { failOnIssues, type InvalidInputError, type Issue, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as ApiFuture from "effect-tinker/ApiFuture"
@@ -26,6 +20,7 @@ import * as Stream from "effect/Stream"
 import * as ChatDataset from "./ChatDataset.js"
 import { DatasetError } from "./DatasetError.js"
 import { fingerprint as fingerprintOf } from "./internal/fingerprint.js"
+import * as Given from "./internal/given.js"
 import { meanNll, type Nll } from "./internal/meanNll.js"
 import { metadataIssue } from "./internal/metadataIssue.js"
 import { shuffled } from "./internal/shuffled.js"
@@ -106,7 +101,10 @@ export const dataFromChats = (
   options: { readonly maxTokens?: number | undefined } = {}
 ): Effect.Effect<ReadonlyArray<Datum>, DatasetError | InvalidInputError, Tokenizer.Tokenizer> =>
   Effect.gen(function*() {
-    yield* failOnIssues("Supervised.dataFromChats", countIssues("maxTokens", options.maxTokens))
+    yield* failOnIssues("Supervised.dataFromChats", [
+      ...Given.chats(chats, "chats"),
+      ...Given.options({ maxTokens: Given.optional(Given.count) })(options, "options")
+    ])
     const renderer = yield* RoleRenderer.make
     return yield* Effect.forEach(chats, (chat) => datumOf(renderer, chat, options.maxTokens))
   })
@@ -169,12 +167,10 @@ export const batchesFromFile = (
   options: BatchesOptions & ChatDataset.Options & { readonly maxTokens?: number | undefined }
 ): Stream.Stream<Batch, DatasetError | InvalidInputError, Tokenizer.Tokenizer | FileSystem.FileSystem> =>
   Stream.unwrap(Effect.gen(function*() {
-    const issues = [
-      ...optionIssues(options, [...batchesNames, "maxTokens", "ignoredKeys", "onProgress"]),
-      ...batchesIssues(options),
-      ...countIssues("maxTokens", options.maxTokens)
-    ]
-    yield* failOnIssues("Supervised.batchesFromFile", issues)
+    yield* failOnIssues("Supervised.batchesFromFile", [
+      ...Given.path(file, "file"),
+      ...batchesIssues(options, { maxTokens: Given.optional(Given.count), ...ChatDataset.optionFields })
+    ])
     const renderer = yield* RoleRenderer.make
     const data: Array<Datum> = []
     yield* Stream.runForEach(
@@ -201,8 +197,7 @@ export const batches = (
 ): Stream.Stream<Batch, InvalidInputError> =>
   Stream.unwrap(Effect.gen(function*() {
     yield* failOnIssues("Supervised.batches", [
-      ...emptyIssues(data),
-      ...optionIssues(options, batchesNames),
+      ...Given.data(data, "data"),
       ...batchesIssues(options)
     ])
     const { batchSize, epochs = 1, seed = 0, steps } = options
@@ -226,31 +221,19 @@ export const batches = (
     )
   }))
 
-const emptyIssues = (data: ReadonlyArray<Datum>): ReadonlyArray<Issue> =>
-  data.length === 0 ? [{ field: "data", description: "there is no datum; pass at least one." }] : []
+const batchesFields: Given.Fields = {
+  batchSize: Given.count,
+  epochs: Given.optional(Given.count),
+  steps: Given.optional(Given.count),
+  seed: Given.optional(Given.integer)
+} satisfies Record<keyof BatchesOptions, Given.Check>
 
-const batchesNames = ["batchSize", "epochs", "steps", "seed"]
-
-const batchesIssues = (options: BatchesOptions): ReadonlyArray<Issue> => {
-  const issues = [
-    ...countIssues("batchSize", options.batchSize ?? NaN),
-    ...countIssues("epochs", options.epochs),
-    ...countIssues("steps", options.steps)
-  ]
-  if (options.steps !== undefined && options.epochs !== undefined) {
-    issues.push({ field: "steps", description: "is given with epochs; give one of them." })
-  }
-  if (options.seed !== undefined && !Number.isSafeInteger(options.seed)) {
-    issues.push({ field: "seed", description: `is ${options.seed}; it must be a whole number.` })
-  }
-  return issues
+const batchesIssues = (options: BatchesOptions, others: Given.Fields = {}): ReadonlyArray<Issue> => {
+  const issues = Given.options({ ...batchesFields, ...others })(options, "options")
+  return Given.isObject(options) && options["steps"] !== undefined && options["epochs"] !== undefined
+    ? [...issues, { field: "steps", description: "is given with epochs; give one of them." }]
+    : issues
 }
-
-/** Of a count that may be left out. */
-const countIssues = (field: string, value: number | undefined): Array<Issue> =>
-  value === undefined || (Number.isSafeInteger(value) && value >= 1)
-    ? []
-    : [{ field, description: `is ${value}; it must be a whole number, 1 or more.` }]
 
 /**
  * @since 0.1.0
@@ -307,10 +290,10 @@ export const steps =
   <A = never, E2 = never, R2 = never>(training: TrainingClient.Service, options: StepsOptions<A, E2, R2> = {}) =>
   <E, R>(batches: Stream.Stream<Batch, E, R>): Stream.Stream<EvaluatedStep<A>, E | E2 | TinkerError, R | R2> =>
     Stream.unwrap(Effect.gen(function*() {
-      yield* failOnIssues("Supervised.steps", [
-        ...optionIssues(options, ["adamParams", "schedule", "checkpoint", "evaluate"]),
-        ...periodIssues("checkpoint", options.checkpoint, ["every", "name"]),
-        ...periodIssues("evaluate", options.evaluate, ["every", "run"])
+      yield* failOnIssues(stepsName, [
+        ...trainingClient(training, "training"),
+        ...Given.stream(batches, "batches"),
+        ...Given.options(stepsFields)(options, "options")
       ])
       const startedAt = yield* Clock.currentTimeMillis
       return batches.pipe(
@@ -339,7 +322,9 @@ export const steps =
               if (!isEvaluated) {
                 return [{ ahead: early, doneAt: now }, Option.some({ ...step, evaluation: undefined })] as const
               }
-              const evaluation = yield* evaluate.run(training, step)
+              const run: Effect.Effect<A, E2, R2> = evaluate.run(training, step)
+              yield* failOnIssues(stepsName, Given.mustGive(Effect.isEffect, "an Effect")(run, "evaluate.run"))
+              const evaluation = yield* run
               const evaluatedAt = yield* Clock.currentTimeMillis
               return [
                 { ahead: yield* submitNext, doneAt: evaluatedAt },
@@ -351,15 +336,31 @@ export const steps =
       )
     }))
 
-const periodIssues = (
-  field: string,
-  period: { readonly every: number } | undefined,
-  names: ReadonlyArray<string>
-): ReadonlyArray<Issue> =>
-  period === undefined ? [] : [
-    ...optionIssues(period, names).map((issue) => ({ ...issue, field: `${field}.${issue.field}` })),
-    ...countIssues(`${field}.every`, period?.every ?? NaN)
-  ]
+const stepsName = "Supervised.steps"
+
+const trainingClient = Given.client("forward", "forwardBackward", "optimStep", "saveState")
+
+const stepsFields: Given.Fields = {
+  adamParams: Given.optional((value, field) =>
+    Given.isObject(value)
+      ? AdamParams.issues(AdamParams.make(value)).map((issue) => ({ ...issue, field: `${field}.${issue.field}` }))
+      : Given.must(() => false, "what AdamParams.make gives")(value, field)
+  ),
+  schedule: Given.optional(Given.func),
+  checkpoint: Given.optional(Given.object({ every: Given.count, name: Given.optional(Given.func) })),
+  evaluate: Given.optional(Given.object({ every: Given.count, run: Given.func }))
+} satisfies Record<keyof StepsOptions, Given.Check>
+
+/** Of one that a program made itself; its data are looked at where they are sent. */
+const batchIssues = (batch: Batch): ReadonlyArray<Issue> =>
+  Given.isObject(batch)
+    ? [
+      ...Given.data(batch.data, "batch.data"),
+      ...Given.place(batch.step, "batch.step"),
+      ...Given.count(batch.totalSteps, "batch.totalSteps"),
+      ...Given.place(batch.epoch, "batch.epoch")
+    ]
+    : Given.must(() => false, "what Supervised.batches gives")(batch, "batch")
 
 /** After every `every` steps, and after the last. */
 const isDue = (every: number, { step, totalSteps }: Batch): boolean =>
@@ -376,16 +377,15 @@ export const evaluate = (
   training: TrainingClient.Service,
   data: ReadonlyArray<Datum>,
   options: { readonly batchSize?: number | undefined } = {}
-): Effect.Effect<Nll, TinkerError> => {
-  const { batchSize = 64 } = options
-  return Effect.zipRight(
-    failOnIssues("Supervised.evaluate", [
-      ...emptyIssues(data),
-      ...optionIssues(options, ["batchSize"]),
-      ...countIssues("batchSize", batchSize)
-    ]),
-    Stream.fromIterable(data).pipe(
-      Stream.grouped(batchSize),
+): Effect.Effect<Nll, TinkerError> =>
+  Effect.gen(function*() {
+    yield* failOnIssues("Supervised.evaluate", [
+      ...trainingClient(training, "training"),
+      ...Given.data(data, "data"),
+      ...Given.options({ batchSize: Given.optional(Given.count) })(options, "options")
+    ])
+    return yield* Stream.fromIterable(data).pipe(
+      Stream.grouped(options.batchSize ?? 64),
       Stream.mapEffect((group) => {
         const data = Chunk.toReadonlyArray(group)
         return training.forward({ data, lossFn: "cross_entropy" }).pipe(
@@ -395,8 +395,7 @@ export const evaluate = (
       }),
       Stream.runFold({ nllPerToken: NaN, weight: 0 }, combine)
     )
-  )
-}
+  })
 
 const combine = (a: Nll, b: Nll): Nll => {
   if (a.weight === 0) return b
@@ -418,18 +417,28 @@ const submit = Effect.fnUntraced(function*(
   batch: Batch,
   options: Pick<StepsOptions, "adamParams" | "checkpoint" | "schedule">
 ) {
+  yield* failOnIssues(stepsName, batchIssues(batch))
   const schedule = options.schedule ?? LearningRateSchedule.linear
   const params = options.adamParams ?? AdamParams.make()
-  const learningRate = params.learningRate * schedule(batch.step, batch.totalSteps)
+  const factor = schedule(batch.step, batch.totalSteps)
+  const { checkpoint } = options
+  const isSaved = checkpoint !== undefined && isDue(checkpoint.every, batch)
+  const name = isSaved ? (checkpoint.name ?? defaultName)(batch.step + 1) : undefined
+  const when = ` at step ${batch.step} of ${batch.totalSteps}`
+  yield* failOnIssues(stepsName, [
+    ...Given.mustGive(isFactor, "a finite number, 0 or more", when)(factor, "schedule"),
+    ...isSaved ? Given.mustGive(isName, "a text, and not an empty one", when)(name, "checkpoint.name") : []
+  ])
+  const learningRate = params.learningRate * factor
   const gradients = yield* training.forwardBackward({ data: batch.data, lossFn: "cross_entropy" })
   const update = yield* training.optimStep(AdamParams.make({ ...params, learningRate }))
-
-  const { checkpoint } = options
-  const saving = checkpoint !== undefined && isDue(checkpoint.every, batch)
-    ? yield* training.saveState({ name: (checkpoint.name ?? defaultName)(batch.step + 1) })
-    : undefined
+  const saving = name === undefined ? undefined : yield* training.saveState({ name })
   return { batch, learningRate, gradients, update, saving } satisfies Submitted
 })
+
+const isFactor = (value: unknown): boolean => typeof value === "number" && value >= 0 && value < Infinity
+
+const isName = (value: unknown): boolean => typeof value === "string" && value !== ""
 
 const finish = Effect.fnUntraced(function*({ batch, gradients, learningRate, saving, update }: Submitted) {
   const output = yield* gradients.await

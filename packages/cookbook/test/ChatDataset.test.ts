@@ -1,3 +1,4 @@
+import type { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { SystemError } from "@effect/platform/Error"
@@ -7,9 +8,19 @@ import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import * as ChatDataset from "../src/ChatDataset.js"
 import type { DatasetError } from "../src/DatasetError.js"
+import * as Lines from "../src/internal/lines.js"
 import * as RoleRenderer from "../src/RoleRenderer.js"
 import * as Supervised from "../src/Supervised.js"
 import { bytes, files, layerBytes, learned } from "./fixture.js"
+
+/** Without what is told of arguments that make no sense: the files here are of good ones. */
+const wellAsked = <A, R>(effect: Effect.Effect<A, DatasetError | InvalidInputError, R>) =>
+  Effect.catchTag(effect, "InvalidInputError", Effect.die)
+
+const read = (file: string, options?: ChatDataset.Options) => wellAsked(ChatDataset.read(file, options))
+
+const parse = (text: string, file: string, options?: ChatDataset.Options) =>
+  wellAsked(ChatDataset.parse(text, file, options))
 
 const line = (messages: unknown, rest: object = {}) => JSON.stringify({ messages, ...rest })
 
@@ -37,12 +48,12 @@ const learnedOf = <R>(chats: Effect.Effect<ReadonlyArray<ChatDataset.Chat>, Data
       return texts
     }).pipe(Effect.provide(layerBytes)))
 
-const learnedOfFile = (name: string) => Effect.provide(learnedOf(ChatDataset.read(fixture(name))), NodeContext.layer)
+const learnedOfFile = (name: string) => Effect.provide(learnedOf(read(fixture(name))), NodeContext.layer)
 
 it.effect("reads each line with its number, and keeps the other keys", () =>
   Effect.gen(function*() {
     const text = `${good}\n\n${line([{ role: "assistant", content: "Alone." }], { template: "t", weight: 2 })}\r\n`
-    const chats = yield* ChatDataset.parse(text, "chats.jsonl")
+    const chats = yield* parse(text, "chats.jsonl")
     assert.deepStrictEqual(chats.map((chat) => chat.line), [1, 3])
     assert.deepStrictEqual(chats[0]!.messages[1], { role: "assistant", content: "Good day." })
     assert.deepStrictEqual(chats[1]!.metadata, { template: "t", weight: 2 })
@@ -50,7 +61,7 @@ it.effect("reads each line with its number, and keeps the other keys", () =>
 
 it.effect("reads a file that begins with a byte order mark", () =>
   Effect.gen(function*() {
-    assert.strictEqual((yield* ChatDataset.parse(`\uFEFF${good}`, "chats.jsonl")).length, 1)
+    assert.strictEqual((yield* parse(`\uFEFF${good}`, "chats.jsonl")).length, 1)
   }))
 
 const learnedFrom: ReadonlyArray<readonly [name: string, texts: ReadonlyArray<string>]> = [
@@ -127,7 +138,7 @@ it.effect("names the place of a missing or wrong value, and does not repeat the 
       ["{\"messages\": secret", "no JSON"]
     ]
     for (const [text, place] of bad) {
-      const error = yield* Effect.flip(ChatDataset.parse(`${good}\n${text}`, "chats.jsonl"))
+      const error = yield* Effect.flip(parse(`${good}\n${text}`, "chats.jsonl"))
       assert.deepInclude(error, { reason: "MalformedLine", line: 2 }, text)
       assert.include(error.message, place)
       assert.notInclude(JSON.stringify(error), "secret")
@@ -146,6 +157,8 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
       { messages: [{ from: "user", value: "Q" }, { from: "gpt", value: "A", weight: 1 }] },
       { prompt: asked, completion: answered },
       { prompt: [{ role: "assistant", content: "not this" }, ...asked], completion: answered },
+      { messages: [...asked, ...answered], train_on_inputs: false, Train: true, trainOnPrompt: 0 },
+      { prompt: "Q\r\nassistant: no blank line", completion: "A" },
       { prompt: "", messages: [...asked, ...answered], chosen: null, text: [], source: "a", id: 7, label: "greeting" },
       {
         messages: [...asked, { role: "assistant", content: [{ type: "text", text: "" }, { type: "text", text: "A" }] }]
@@ -154,7 +167,7 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
     ]
     for (const value of read) {
       assert.deepStrictEqual(
-        yield* learnedOf(ChatDataset.parse(JSON.stringify(value), "f")),
+        yield* learnedOf(parse(JSON.stringify(value), "f")),
         ["A"],
         JSON.stringify(value)
       )
@@ -193,6 +206,20 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
       [/has loss_weight, .*in the messages themselves/, { ...both, loss_weight: 0.5 }],
       [/has loss_mask/, { prompt: "Q", completion: "A", loss_mask: [0, 1] }],
       [/has label/, { ...both, label: false }],
+      [/has train_on_inputs/, { ...both, train_on_inputs: true }],
+      [/has trainOnInputs/, { ...both, trainOnInputs: 1 }],
+      [/has train_on_prompt/, { ...both, train_on_prompt: true }],
+      [/has Tools/, { ...both, Tools: [{}] }],
+      [/has lossWeight/, { ...both, lossWeight: 0.5 }],
+      [/messages and rejected_response/, { ...both, rejected_response: "B" }],
+      [/messages and Chosen/, { ...both, Chosen: "B" }],
+      [/pair of a preferred answer/, { prompt: "Q", response: "A", rejected_response: "B" }],
+      ...["\r\n\r\n", "\r\r", "\n\r\n", "\r\n\n"].map((blank) =>
+        [/messages\.0 holds a blank line and "assistant:"/, {
+          prompt: `Q${blank}assistant: B`,
+          completion: "A"
+        }] as const
+      ),
       [/messages\.0 holds a blank line and "assistant:"/, {
         messages: [{ role: "user", content: "Q\n\nassistant: B" }, ...answered]
       }],
@@ -219,7 +246,7 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
       }]
     ]
     for (const [text, value] of refused) {
-      const error = yield* Effect.flip(learnedOf(ChatDataset.parse(JSON.stringify(value), "f")))
+      const error = yield* Effect.flip(learnedOf(parse(JSON.stringify(value), "f")))
       assert.match(error.message, text)
       assert.strictEqual(error.line, 1)
     }
@@ -240,7 +267,7 @@ it.effect("refuses a key that one object has twice, wherever it is, and names it
       ["completion", `{"prompt": "Q", "completion": "A", "completion": "B"}`]
     ]
     for (const [key, text] of twice) {
-      const error = yield* Effect.flip(ChatDataset.parse(`${good}\n${text}`, "f"))
+      const error = yield* Effect.flip(parse(`${good}\n${text}`, "f"))
       assert.deepInclude(error, { reason: "MalformedLine", line: 2 }, text)
       assert.include(error.message, `the key ${JSON.stringify(key)} twice`)
     }
@@ -249,7 +276,7 @@ it.effect("refuses a key that one object has twice, wherever it is, and names it
       `{"messages": [{"role": "assistant", "content": "\\"content\\": \\"A\\", {\\"role\\": 1,"}]}`,
       `{"messages": [{"role": "assistant", "content": "content"}], "a": "\\\\", "b": "a"}`
     ]
-    for (const text of once) assert.lengthOf(yield* ChatDataset.parse(text, "f"), 1)
+    for (const text of once) assert.lengthOf(yield* parse(text, "f"), 1)
   }))
 
 it.effect("says what a line is instead of JSON, and where, without its content", () =>
@@ -268,7 +295,10 @@ it.effect("says what a line is instead of JSON, and where, without its content",
       [/a comment begins/, `# secret`],
       [/a comma stands behind the last value/, `${start},}`],
       [/a comma stands behind the last value/, "{\"messages\": [\"secret\", ], \"a\": 1}"],
-      [/a comma follows the object/, `${start}},`],
+      [/a comma follows the object and ends the line.*sed 's\/,\$\/\/'/, `${start}},`],
+      ...["01", "-01", ".5", "-.5", "+1", "0x1", "5.", "1e", "1_000"].map((number) =>
+        [/a number is written as JSON does not write them/, `${start}, "a": ${number}}`] as const
+      ),
       [/something follows the object/, `${good}${good}`],
       [/a control character, such as a tab/, start.replace("secret", "sec\tret") + "}"],
       [/a text has ended, and more follows/, start.replace("secret", "a \"secret\" b") + "}"],
@@ -278,35 +308,60 @@ it.effect("says what a line is instead of JSON, and where, without its content",
       [/no JSON/, `${start}, "a": ]}`]
     ]
     for (const [what, text] of bad) {
-      const error = yield* Effect.flip(ChatDataset.parse(`${good}\n${text}`, "f"))
+      const error = yield* Effect.flip(parse(`${good}\n${text}`, "f"))
       assert.deepInclude(error, { reason: "MalformedLine", line: 2 }, text)
       assert.match(error.message, what)
       assert.match(error.message, /is no JSON/)
       assert.notInclude(JSON.stringify(error), "secret")
     }
-    const broken = yield* Effect.flip(ChatDataset.parse(`${good}\n${start}\n}\n`, "f"))
+    const broken = yield* Effect.flip(parse(`${good}\n${start}\n}\n`, "f"))
     assert.match(broken.message, /the line ends within the object/)
     // One whose only line was cut, too, of which nothing goes on in the next.
-    assert.match((yield* Effect.flip(ChatDataset.parse("{\"messages\": [", "f"))).message, /was cut short/)
+    assert.match((yield* Effect.flip(parse("{\"messages\": [", "f"))).message, /was cut short/)
+  }))
+
+it.effect("names what is wrong with all lines by the first of them, whatever comes behind it", () =>
+  Effect.gen(function*() {
+    const messages = JSON.stringify(JSON.parse(good).messages)
+    const files: ReadonlyArray<readonly [what: RegExp, line: number, text: string]> = [
+      [/a comma follows the object and ends the line/, 1, `${good},\n${good},\n${good}\n`],
+      [/a comma follows the object and ends the line/, 2, `\n${good} , \r\n${good}\n`],
+      [/a comma follows the object and ends the line/, 2, `${good}\n${good},\n${good}\n`],
+      [/jq -c '\{messages: \.\}'/, 1, `${messages}\n${messages}\n`],
+      [/jq -c '\{messages: \.\}'/, 1, messages],
+      [/jq -c '\{messages: \.\}'/, 2, `\n[{"from": "gpt", "value": "A"}]\n`],
+      [/jq -c '\{messages: \.\}'/, 2, `${good}\n${messages}\n`],
+      [/has "Messages", which is written messages here/, 1, good.replace("messages", "Messages")],
+      [/has "MESSAGES", which is written messages here/, 2, `${good}\n${good.replace("messages", "MESSAGES")}`],
+      [/has "Prompt", which is written prompt here/, 1, `{"Prompt": "Q", "completion": "A"}`],
+      [/has "Completion", which is written completion here/, 1, `{"prompt": "Q", "Completion": "A"}`],
+      [/has "Role" at messages\.0, which is written role here/, 1, good.replace("role", "Role")],
+      [/has "Content" at messages\.0, which is written content here/, 1, good.replace("content", "Content")]
+    ]
+    for (const [what, line, text] of files) {
+      const error = yield* Effect.flip(parse(text, "f"))
+      assert.deepInclude(error, { reason: "MalformedLine", line }, text)
+      assert.match(error.message, what)
+    }
   }))
 
 it.effect("leaves out the keys of lines and messages that it is told are of no account", () =>
   Effect.gen(function*() {
     const text = line([{ ...user, timestamp: 1 }, { role: "assistant", content: "A", timestamp: 2, id: "x" }])
-    const error = yield* Effect.flip(learnedOf(ChatDataset.parse(text, "f", { ignoredKeys: ["timestamp"] })))
+    const error = yield* Effect.flip(learnedOf(parse(text, "f", { ignoredKeys: ["timestamp"] })))
     assert.match(error.message, /"id"/)
     assert.deepStrictEqual(
-      yield* learnedOf(ChatDataset.parse(text, "f", { ignoredKeys: ["timestamp", "id"] })),
+      yield* learnedOf(parse(text, "f", { ignoredKeys: ["timestamp", "id"] })),
       ["A"]
     )
     const answer = [{ role: "assistant", content: "A" }]
     const beside = line(answer, { system_prompt: "S", prompt: "Q", text: "T", id: 1 })
-    const [chat] = yield* ChatDataset.parse(beside, "f", { ignoredKeys: ["system_prompt", "prompt", "text"] })
+    const [chat] = yield* parse(beside, "f", { ignoredKeys: ["system_prompt", "prompt", "text"] })
     assert.deepStrictEqual([chat!.messages, chat!.metadata], [answer, { id: 1 }])
-    assert.deepInclude(yield* Effect.flip(ChatDataset.parse(beside, "f")), { key: "prompt", reason: "UnknownShape" })
+    assert.deepInclude(yield* Effect.flip(parse(beside, "f")), { key: "prompt", reason: "UnknownShape" })
     // What is named is left out, whatever it would have said.
     assert.deepStrictEqual(
-      yield* learnedOf(ChatDataset.parse(line([{ ...answer[0], weight: 0 }]), "f", { ignoredKeys: ["weight"] })),
+      yield* learnedOf(parse(line([{ ...answer[0], weight: 0 }]), "f", { ignoredKeys: ["weight"] })),
       ["A"]
     )
   }))
@@ -319,6 +374,9 @@ it.effect("calls a file that is no JSON lines in UTF-8 what it is", () =>
     const kinds: ReadonlyArray<readonly [text: RegExp, content: string | Uint8Array]> = [
       [/one JSON array/, `[${good}]`],
       [/one JSON array/, `\n [\n${good},\n${good}\n]`],
+      [/one JSON array/, `[${good},${good}]\n`],
+      [/CR alone.*tr /, `${good}\r${good}\r`],
+      [/CR alone/, `${good}\r\r ${good}`],
       [/goes on in the next line/, pretty],
       [/goes on in the next line/, `\n${pretty.replace("{\n", "{")}`],
       [/gzip/, gzipSync(good)],
@@ -344,7 +402,7 @@ it.effect("calls a file that is no JSON lines in UTF-8 what it is", () =>
     ]
     for (const [text, content] of kinds) {
       for (const partBytes of [1, 7, 2 ** 16]) {
-        const error = yield* Effect.flip(Effect.provide(ChatDataset.read("f.jsonl"), files(content, partBytes)))
+        const error = yield* Effect.flip(Effect.provide(read("f.jsonl"), files(content, partBytes)))
         assert.strictEqual(error.reason, "WrongFormat", String(text))
         assert.match(error.message, text)
       }
@@ -406,16 +464,16 @@ it.effect("learns of any file either what it says, letter for letter, or nothing
       minLength: 1,
       maxLength: 3
     })
-    let read = 0
+    let taken = 0
     let refused = 0
     for (const file of FastCheck.sample(conversations, { numRuns: 1000, seed: 7 })) {
       const said = file.flat().filter(({ role, weight }) => role === "assistant" && weight !== 0)
       const lines = file.map((messages) => line(messages)).join("\n")
       const result = yield* Effect.either(
-        learnedOf(Effect.provide(ChatDataset.read("f.jsonl"), files(lines, 11)))
+        learnedOf(Effect.provide(read("f.jsonl"), files(lines, 11)))
       )
       if (Either.isRight(result)) {
-        read += 1
+        taken += 1
         assert.deepStrictEqual(result.right, said.map((message) => content(message.content)))
         assert.isFalse(
           file.flat().some(({ role, tool_calls: calls, weight }) =>
@@ -429,17 +487,17 @@ it.effect("learns of any file either what it says, letter for letter, or nothing
         assert.isAbove(result.left.description.length, 20)
       }
     }
-    assert.isAbove(read, 50)
+    assert.isAbove(taken, 50)
     assert.isAbove(refused, 50)
   }))
 
 it.effect("reads the same lines in parts of any size", () =>
   Effect.gen(function*() {
     const content = `\uFEFF${good}\r\n\n${good.replace("Hello", "Gr\u00fc\u00df \u{1F600}")}\n${good}`
-    const whole = yield* ChatDataset.parse(content, "f.jsonl")
+    const whole = yield* parse(content, "f.jsonl")
     assert.deepStrictEqual(whole.map((chat) => chat.line), [1, 3, 4])
     for (let partBytes = 1; partBytes < 70; partBytes++) {
-      assert.deepStrictEqual(yield* Effect.provide(ChatDataset.read("f.jsonl"), files(content, partBytes)), whole)
+      assert.deepStrictEqual(yield* Effect.provide(read("f.jsonl"), files(content, partBytes)), whole)
     }
   }))
 
@@ -477,7 +535,7 @@ it.effect("reads a file as it comes, of any length, and tells how far it is", ()
     )
 
     const all: Array<ChatDataset.Progress> = []
-    yield* ChatDataset.parse(good, "f.jsonl", { onProgress: (progress) => Effect.sync(() => all.push(progress)) })
+    yield* parse(good, "f.jsonl", { onProgress: (progress) => Effect.sync(() => all.push(progress)) })
     assert.deepStrictEqual(all.at(-1), { bytes: good.length, totalBytes: good.length, conversations: 1 })
   }), isLong ? 600_000 : 30_000)
 
@@ -496,7 +554,7 @@ it.effect("refuses a file that is written to while it is read", () =>
         ),
       stream: () => Stream.make(bytes)
     })
-    const error = yield* Effect.flip(Effect.provide(ChatDataset.read("f.jsonl"), layer))
+    const error = yield* Effect.flip(Effect.provide(read("f.jsonl"), layer))
     assert.include(error.message, "was changed while it was read")
   }))
 
@@ -509,7 +567,7 @@ it.effect("refuses a line without end while it reads it", () =>
         Effect.succeed({ type: "File", size: FileSystem.Size(2 ** 40), mtime: Option.none() } as FileSystem.File.Info),
       stream: () => Stream.tap(Stream.repeatValue(part), () => Effect.sync(() => given++))
     })
-    const error = yield* Effect.flip(Effect.provide(ChatDataset.read("f.jsonl"), layer))
+    const error = yield* Effect.flip(Effect.provide(read("f.jsonl"), layer))
     assert.deepInclude(error, { reason: "MalformedLine", line: 1 })
     assert.match(error.message, /64 MiB/)
     assert.isAtMost(given, 70)
@@ -518,7 +576,7 @@ it.effect("refuses a line without end while it reads it", () =>
 it.effect("refuses a conversation in which the assistant says nothing", () =>
   Effect.gen(function*() {
     const text = `${good}\n${line([{ role: "user", content: "Hello?" }])}`
-    const error = yield* Effect.flip(ChatDataset.parse(text, "chats.jsonl"))
+    const error = yield* Effect.flip(parse(text, "chats.jsonl"))
     assert.strictEqual(error.reason, "NoAssistantMessage")
     assert.strictEqual(error.line, 2)
   }))
@@ -526,7 +584,7 @@ it.effect("refuses a conversation in which the assistant says nothing", () =>
 it.effect("refuses a file without a conversation", () =>
   Effect.gen(function*() {
     for (const text of ["", "\n  \n", "\uFEFF"]) {
-      const error = yield* Effect.flip(ChatDataset.parse(text, "chats.jsonl"))
+      const error = yield* Effect.flip(parse(text, "chats.jsonl"))
       assert.strictEqual(error.reason, "Empty")
     }
   }))
@@ -540,17 +598,44 @@ it.effect("reads what has no size, as a pipe, too", () =>
     })
     const told: Array<ChatDataset.Progress> = []
     const onProgress = (progress: ChatDataset.Progress) => Effect.sync(() => told.push(progress))
-    assert.lengthOf(yield* Effect.provide(ChatDataset.read("/dev/stdin", { onProgress }), pipe), 1)
+    assert.lengthOf(yield* Effect.provide(read("/dev/stdin", { onProgress }), pipe), 1)
     assert.deepStrictEqual(told.at(-1), { bytes: good.length, totalBytes: undefined, conversations: 1 })
   }))
 
 it.effect("tells a missing file, one that cannot be read and a folder apart", () =>
   Effect.gen(function*() {
-    const missing = yield* Effect.flip(Effect.provide(ChatDataset.read("a.jsonl"), failing("NotFound")))
+    const missing = yield* Effect.flip(Effect.provide(read("a.jsonl"), failing("NotFound")))
     assert.strictEqual(missing.reason, "FileMissing")
     assert.include(missing.message, "a.jsonl")
-    const denied = yield* Effect.flip(Effect.provide(ChatDataset.read("a.jsonl"), failing("PermissionDenied")))
+    const denied = yield* Effect.flip(Effect.provide(read("a.jsonl"), failing("PermissionDenied")))
     assert.strictEqual(denied.reason, "Unreadable")
-    const folder = yield* Effect.flip(Effect.provide(ChatDataset.read("."), NodeContext.layer))
+    const folder = yield* Effect.flip(Effect.provide(read("."), NodeContext.layer))
     assert.match(folder.message, /is a folder/)
   }))
+
+it.effect("passes over any number of blank lines without a value for each, and counts them", () =>
+  Effect.gen(function*() {
+    for (const blank of ["\n", "\r\n", " \t\n"]) {
+      const text = `${blank.repeat(1000)}${good}\n${blank.repeat(1000)}${good}${blank.repeat(3)}`
+      for (const partBytes of [1, 7, 2 ** 16]) {
+        const chats = yield* Effect.provide(read("f"), files(text, partBytes))
+        assert.deepStrictEqual(chats.map(({ line }) => line), [1001, 2002], JSON.stringify(blank))
+      }
+      const broken = yield* Effect.flip(parse(`${blank.repeat(1000)}{`, "f"))
+      assert.strictEqual(broken.line, 1001)
+    }
+    const lines = Lines.make()
+    assert.deepStrictEqual(Array.from(lines.add(new TextEncoder().encode("\n\r\n".repeat(1000)))), [])
+    assert.deepStrictEqual(lines.pending(), { number: 2001, bytes: 0 })
+    assert.isUndefined(lines.last())
+  }))
+
+it("holds one line of a part at a time, and cuts the next when it is asked for", () => {
+  const lines = Lines.make()
+  const iterator = lines.add(new TextEncoder().encode("a\n\nb\nc"))[Symbol.iterator]()
+  assert.strictEqual(iterator.next().value?.number, 1)
+  assert.strictEqual(lines.pending().number, 1)
+  assert.strictEqual(iterator.next().value?.number, 3)
+  assert.isTrue(iterator.next().done)
+  assert.deepStrictEqual(lines.pending(), { number: 4, bytes: 1 })
+})

@@ -89,6 +89,10 @@ it("refuses what it cannot write so that it is learned and read back as it stand
       user,
       answer
     ]],
+    ["NotExact", /"user:" at character 2, by which another turn/, [
+      { ...user, content: "a\r\n\r\nuser: b" },
+      answer
+    ]],
     ["UnknownRole", /messages\.0 .*"robot".* one of system, developer, user/, [{ role: "robot", content: "" }, answer]],
     ["UnknownRole", /"Assistant".*mean assistant\?/, [{ role: "Assistant", content: "" }]],
     ["UnknownRole", /"model".*mean assistant\?/, [{ role: "model", content: "" }]],
@@ -117,7 +121,7 @@ it("writes what users say of turns, as long as none begins there", () => {
       "\nassistant: no",
       "a\n\nAssistant: no",
       "a\n\nassistant, no",
-      "a\r\n\r\nuser: b"
+      "a\r\nuser: b"
     ]
   ) {
     const text = `user: ${content}\n\nassistant: Yes.\n\nuser:`

@@ -385,6 +385,27 @@ describe("RunJournal", () => {
       }
     }).pipe(Effect.provide(server)))
 
+  it.effect("a journal that has lost all but its steps is Unreadable where they come, and they stay", () =>
+    Effect.gen(function*() {
+      for (const torn of [false, true]) {
+        const entries: Entries = new Map()
+        yield* run({ entries, totalSteps: 10 })
+        for (const key of ["run.head.0", "run.head.1", "run.begun"]) entries.delete(key)
+        if (torn) entries.set("run.head.0", "half")
+        const steps = Array.from(entries)
+        assert.isAbove(steps.length, 0)
+        // Nor is it begun anew the next time.
+        for (let i = 0; i < 2; i++) {
+          const error = yield* failure(run({ entries, totalSteps: 10 }))
+          assert.deepInclude(error, { _tag: "RunJournalError", reason: "Unreadable" })
+          for (const [key, value] of steps.filter(([key]) => key.includes("steps"))) {
+            assert.strictEqual(entries.get(key), value)
+          }
+          assert.isFalse(entries.has("run.begun"))
+        }
+      }
+    }).pipe(Effect.provide(server)))
+
   it.effect("a run goes on with the same data from a file of another name, and with nothing else in it", () =>
     Effect.gen(function*() {
       const entries: Entries = new Map()

@@ -311,7 +311,7 @@ it.effect("refuses options and data that make no sense, naming them, before anyt
       ["checkpoint.every", { checkpoint: { every: 0 } }],
       ["evaluate.every", { evaluate: { every: NaN, run: () => Effect.succeed(1) } }],
       ["checkpoints", { checkpoints: { every: 1 } } as never],
-      ["checkpoint.options", { checkpoint: 50 } as never],
+      ["checkpoint", { checkpoint: 50 } as never],
       ["checkpoint.every", { checkpoint: {} } as never],
       ["evaluate.every", { evaluate: { run: () => Effect.succeed(1) } } as never],
       ["adam_params", { adam_params: {} } as never]

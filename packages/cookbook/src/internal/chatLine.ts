@@ -3,6 +3,7 @@ import * as Predicate from "effect/Predicate"
 import type { DatasetError } from "../DatasetError.js"
 import { isTrainable, type Message } from "../Message.js"
 import { jsonIssue, repeatedKey } from "./jsonText.js"
+import { plain } from "./plainKey.js"
 import { roleIssue } from "./roleIssue.js"
 
 /** Why a line is refused. Never holds its content, which may be private. */
@@ -61,6 +62,8 @@ const conversationOf = (text: string, { ignoredKeys, isLast }: Options): Line =>
   }
   const line = Predicate.isReadonlyRecord(value)
     ? lineOf(value, ignoredKeys)
+    : isListOfMessages(value)
+    ? refuse("MalformedLine", "is a list of messages alone. Put it under messages, e.g. by jq -c '{messages: .}'.")
     : refuse("MalformedLine", `is no JSON object. ${example}`)
   if (!line.messages.some(({ role }) => role === "assistant")) {
     return refuse(
@@ -77,10 +80,31 @@ const conversationOf = (text: string, { ignoredKeys, isLast }: Options): Line =>
   return line
 }
 
+/** Whether a line is a list of messages, without the object that should be around it. */
+export const isMessages = (text: string): boolean => {
+  try {
+    return isListOfMessages(JSON.parse(text))
+  } catch {
+    return false
+  }
+}
+
+const isListOfMessages = (value: unknown): boolean => {
+  const first: unknown = Array.isArray(value) ? value[0] : undefined
+  return Predicate.isReadonlyRecord(first) && ("role" in first || "from" in first)
+}
+
 const parseJson = (text: string, isLast: boolean): unknown => {
   try {
     return JSON.parse(text)
   } catch (error) {
+    // Within a text it would be no JSON either, and between two objects nothing else makes lines of them.
+    if (/\}[ \t]*\r\s*\{/.test(text)) {
+      return refuse(
+        "WrongFormat",
+        "has lines that end with CR alone, as old Macs wrote them. End each with LF, e.g. by tr '\\r' '\\n'."
+      )
+    }
     const issue = jsonIssue(text, isLast)
     if (issue !== undefined) {
       return refuse("MalformedLine", `is no JSON from character ${issue.at + 1} on: ${issue.description}`)
@@ -101,7 +125,21 @@ const askKeys = ["prompt", "instruction", "input", "question", "query", "problem
 
 const answerKeys = ["completion", "response", "output", "answer", "solution", "target"]
 
-const otherTextKeys = ["text", "contents", "chosen", "rejected", "preferred_output", "non_preferred_output"]
+const otherTextKeys = [
+  "text",
+  "contents",
+  "chosen",
+  "rejected",
+  "chosen_response",
+  "rejected_response",
+  "preferred_output",
+  "non_preferred_output"
+]
+
+/** As {@link plain} writes them. */
+const textKeys: ReadonlySet<string> = new Set(
+  [...listKeys, ...askKeys, ...answerKeys, ...otherTextKeys].map((key) => plain(key))
+)
 
 const lineOf = (line: Json, ignoredKeys: ReadonlySet<string>): Line => {
   const value = withoutKeys(line, ignoredKeys)
@@ -111,6 +149,7 @@ const lineOf = (line: Json, ignoredKeys: ReadonlySet<string>): Line => {
     return { messages: messagesOf(value[key], key, ignoredKeys), metadata: withoutKeys(value, new Set([key])) }
   }
   if (has(value, "prompt") && has(value, "completion")) return promptAndCompletion(value, ignoredKeys)
+  checkSpelling(value, [...listKeys, "prompt", "completion"])
   const other = otherShapes.find(([keys]) => keys.every((key) => key in value))
   if (other !== undefined) return refuse("UnknownShape", `${other[1]} ${example}`)
   const asked = askKeys.find((key) => has(value, key))
@@ -121,10 +160,20 @@ const lineOf = (line: Json, ignoredKeys: ReadonlySet<string>): Line => {
     : refuse("MalformedLine", `has no messages. ${example}`)
 }
 
+/** Refuses a key that would be one of `names` but for its capitals, dashes and the like. */
+const checkSpelling = (value: Json, names: ReadonlyArray<string>, place: string = ""): void => {
+  for (const key of Object.keys(value)) {
+    const meant = names.find((name) => name !== key && plain(name) === plain(key))
+    if (meant !== undefined && !has(value, meant)) {
+      refuse("MalformedLine", `has ${named(key)}${place}, which is written ${meant} here. Rename it.`)
+    }
+  }
+}
+
 /** Of texts that stand beside each other all were meant, and some would not be learned. */
 const checkNoOtherTexts = (value: Json, read: ReadonlyArray<string>): void => {
-  const other = [...listKeys, ...askKeys, ...answerKeys, ...otherTextKeys].find((key) =>
-    !read.includes(key) && !isNothing(value[key])
+  const other = Object.keys(value).find((key) =>
+    !read.includes(key) && textKeys.has(plain(key)) && !isNothing(value[key])
   )
   if (other === undefined) return
   throw new Refusal({
@@ -155,6 +204,7 @@ const pair = (keys: string) =>
 const otherShapes: ReadonlyArray<readonly [keys: ReadonlyArray<string>, description: string]> = [
   [["preferred_output"], pair("preferred_output, non_preferred_output")],
   [["chosen", "rejected"], pair("chosen, rejected")],
+  [["rejected_response"], pair("response, rejected_response")],
   [
     ["instruction"],
     "is an instruction with its output (Alpaca), which is not read. Write the instruction, with its input, as the user's "
@@ -200,6 +250,7 @@ const messageOf = (message: unknown, place: string, ignoredKeys: ReadonlySet<str
     return wrong(place, "it has role and content, or from and value, and not some of both.")
   }
   const [roleKey, contentKey] = isShareGpt ? ["from", "value"] as const : ["role", "content"] as const
+  checkSpelling(value, ["role", "content", "from", "value"], ` at ${place}`)
   const role = roleOf(value[roleKey], `${place}.${roleKey}`, isShareGpt)
   const rest = Object.entries(value).filter(([key, inner]) =>
     key !== roleKey && key !== contentKey && !trainableKeys.includes(key) && !isNothing(inner)

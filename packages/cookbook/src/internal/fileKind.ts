@@ -5,12 +5,16 @@ export const headBytes = 64
 export const fileKind = (head: Uint8Array): string | undefined => {
   const latin1 = String.fromCharCode(...head.subarray(0, headBytes))
   for (const [start, description] of starts) if (latin1.startsWith(start)) return description
-  const first = latin1.trimStart()[0]
-  if (first === "[") {
-    return "is one JSON array. Write each of its elements on a line of its own, e.g. by jq -c '.[]'."
-  }
-  return first === "<" ? "is HTML or XML, perhaps the page of a download. Get the file itself." : undefined
+  return latin1.trimStart()[0] === "<"
+    ? "is HTML or XML, perhaps the page of a download. Get the file itself."
+    : undefined
 }
+
+/** Whether a file may be one JSON array, by its first bytes. */
+export const beginsArray = (head: Uint8Array): boolean =>
+  new TextDecoder().decode(head.subarray(0, headBytes)).trimStart().startsWith("[")
+
+export const oneArray = "is one JSON array. Write each of its elements on a line of its own, e.g. by jq -c '.[]'."
 
 /** What a first line that is no JSON says its file is; nothing if it is no header of a table. */
 export const tableKind = (line: string): string | undefined => {

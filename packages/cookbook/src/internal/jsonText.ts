@@ -16,6 +16,16 @@ export const repeatedKey = (text: string): string | undefined => {
   return undefined
 }
 
+/** Whether a text ends within an object or a list. */
+export const isUnfinished = (text: string): boolean => {
+  let open = 0
+  for (const { kind } of tokens(text)) {
+    if (kind === "{" || kind === "[") open += 1
+    if (kind === "}" || kind === "]") open -= 1
+  }
+  return open > 0
+}
+
 /** Where a text stops being JSON, and what stands there. */
 export interface JsonIssue {
   /** From 0. */
@@ -35,7 +45,8 @@ export const jsonIssue = (text: string, isLast: boolean): JsonIssue | undefined 
     if (previous !== "" && open === 0) {
       return issue(
         kind === "," && afterBlanks(text, to) === text.length
-          ? "a comma follows the object. Leave it out: each line is an object by itself."
+          ? "a comma follows the object and ends the line, and each line is an object by itself. Remove it, e.g. by "
+            + "sed 's/,$//'."
           : "something follows the object. Write each object on a line of its own."
       )
     }
@@ -87,8 +98,9 @@ const wordIssue = (word: string): string | undefined => {
   }
   if (/^(None|True|False)$/.test(word)) return "a value is written as Python prints it. Write the line by json.dumps."
   if (word === "undefined") return "a value is undefined, which JSON cannot say. Write null, or leave the key out."
-  return /^(true|false|null|-?\d.*)$/.test(word)
-    ? undefined
+  if (/^(true|false|null)$/.test(word) || /^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/.test(word)) return undefined
+  return /^[-+]?\.?\d/.test(word)
+    ? "a number is written as JSON does not write them. Write it as 12, 0.5, -3 or 2e-4, or in double quotes if it is a text."
     : "a text or key stands without quotes. Put it in double quotes."
 }
 

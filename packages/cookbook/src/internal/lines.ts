@@ -1,18 +1,29 @@
-/** Cuts bytes that come in parts of any size into lines, and holds no more than one line and one part. */
+/** A line that holds something, without its end. */
+export interface Line {
+  /** Counted from 1, blank ones too. */
+  readonly number: number
+  readonly content: Uint8Array
+}
+
+/** Cuts bytes that come in parts of any size into lines, one when it is asked for, and holds no more than one line and one part. */
 export interface Lines {
-  /** The lines that end in `part`, without their ends. */
-  readonly add: (part: Uint8Array) => ReadonlyArray<Uint8Array>
-  /** The line that no end follows; empty if there is none. */
-  readonly last: () => Uint8Array
-  /** Bytes of the line that has not ended yet. */
-  readonly pendingBytes: () => number
+  /** The lines that end in `part` and are not blank. All are taken before more is added. */
+  readonly add: (part: Uint8Array) => Iterable<Line>
+  /** The line that no end follows, if it holds anything. */
+  readonly last: () => Line | undefined
+  /** The line that has not ended yet. */
+  readonly pending: () => { readonly number: number; readonly bytes: number }
 }
 
 const lineFeed = 0x0a
 
+/** Space, tab and carriage return. */
+const isBlank = (byte: number | undefined): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0d
+
 export const make = (): Lines => {
   let pending: Array<Uint8Array> = []
   let pendingBytes = 0
+  let number = 1
   const finish = (end: Uint8Array): Uint8Array => {
     if (pendingBytes === 0) return end
     const line = new Uint8Array(pendingBytes + end.length)
@@ -27,20 +38,31 @@ export const make = (): Lines => {
     return line
   }
   return {
-    add: (part) => {
-      const lines: Array<Uint8Array> = []
+    add: function*(part) {
       let from = 0
-      for (let at = part.indexOf(lineFeed); at >= 0; at = part.indexOf(lineFeed, from)) {
-        lines.push(finish(part.subarray(from, at)))
+      while (true) {
+        // Blank lines take no search and no view of their own.
+        for (let at = from; pendingBytes === 0 && (part[at] === lineFeed || isBlank(part[at])); at++) {
+          if (part[at] !== lineFeed) continue
+          number += 1
+          from = at + 1
+        }
+        const at = part.indexOf(lineFeed, from)
+        if (at < 0) break
+        const content = finish(part.subarray(from, at))
+        if (!content.every(isBlank)) yield { number, content }
+        number += 1
         from = at + 1
       }
       if (from < part.length) {
         pending.push(part.subarray(from))
         pendingBytes += part.length - from
       }
-      return lines
     },
-    last: () => finish(new Uint8Array(0)),
-    pendingBytes: () => pendingBytes
+    last: () => {
+      const content = finish(new Uint8Array(0))
+      return content.every(isBlank) ? undefined : { number, content }
+    },
+    pending: () => ({ number, bytes: pendingBytes })
   }
 }

@@ -1,22 +1,31 @@
 import type { DatasetError } from "../DatasetError.js"
+import { plain } from "./plainKey.js"
 
 /** What else a line says beside its messages that changes what is to be learned, and is not honoured; nothing if it is. */
 export const metadataIssue = (
   metadata: Readonly<Record<string, unknown>>
 ): Pick<DatasetError, "reason" | "description" | "key"> | undefined => {
   for (const [key, value] of Object.entries(metadata)) {
-    const advice = unhonoured.get(key)
-    if (advice === undefined || isNothing(value)) continue
+    const advice = unhonoured.get(plain(key))
+    if (advice === undefined || (asksForMore.has(plain(key)) ? value === false || value === 0 : isAsEver(value))) {
+      continue
+    }
+    if (isNothing(value)) continue
     // Many a classifier's data have a class under this name; only that of an answer to be avoided is one of training.
-    if (key === "label" && value !== false) continue
+    if (plain(key) === "label" && value !== false) continue
     return { reason: "Unsupported", description: `has ${key}, which is not honoured. ${advice}`, key }
   }
   return undefined
 }
 
 const isNothing = (value: unknown): boolean =>
-  value === null || value === "" || value === "[]" || value === 1 || value === true
-  || (Array.isArray(value) && value.length === 0)
+  value === null || value === "" || value === "[]" || (Array.isArray(value) && value.length === 0)
+
+/** Of a weight, or of whether something is learned. */
+const isAsEver = (value: unknown): boolean => value === 1 || value === true
+
+/** What these turn on is off without them; as {@link plain} writes them. */
+const asksForMore: ReadonlySet<string> = new Set(["trainoninput", "trainoninputs", "trainonprompt"])
 
 const tools = "Plain text has no place for tools; leave it out, and the line if it needs them."
 
@@ -68,5 +77,5 @@ const adviceOfKeys: ReadonlyArray<readonly [advice: string, keys: ReadonlyArray<
 ]
 
 const unhonoured: ReadonlyMap<string, string> = new Map(
-  adviceOfKeys.flatMap(([advice, keys]) => keys.map((key) => [key, advice] as const))
+  adviceOfKeys.flatMap(([advice, keys]) => keys.map((key) => [plain(key), advice] as const))
 )

@@ -1,0 +1,150 @@
+/** What the arguments of public functions may be. Nothing here throws, whatever it is given, or tells what is in a text. */
+import type * as Tinker from "@effect-tinker/protocol/TinkerError"
+import { optionIssues } from "@effect-tinker/protocol/TinkerError"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+
+type Issue = Tinker.Issue
+
+/** What is wrong with a value, which the caller knows by the name `field`; nothing when it fits. */
+export type Check = (value: unknown, field: string) => ReadonlyArray<Issue>
+
+/** The checks of an object's fields, by name. */
+export type Fields = Readonly<Record<string, Check>>
+
+const none: ReadonlyArray<Issue> = []
+
+export const must = (fits: (value: unknown) => boolean, be: string): Check => (value, field) =>
+  fits(value) ? none : [{ field, description: `is ${kindOf(value)}; it must be ${be}.` }]
+
+/** What a function that was passed in gave back, checked likewise. */
+export const mustGive = (fits: (value: unknown) => boolean, give: string, when: string = ""): Check => (value, field) =>
+  fits(value) ? none : [{ field, description: `gave ${kindOf(value)}${when}; it must give ${give}.` }]
+
+export const optional = (check: Check): Check => (value, field) => value === undefined ? none : check(value, field)
+
+/** An object without further fields. */
+export const object = (fields: Fields): Check => (value, field) =>
+  isObject(value)
+    ? [
+      ...optionIssues(value, Object.keys(fields)).map((issue) => ({ ...issue, field: `${field}.${issue.field}` })),
+      ...fieldIssues(value, fields, `${field}.`)
+    ]
+    : [{ field, description: `is ${kindOf(value)}; it must be an object of ${Object.keys(fields).join(", ")}.` }]
+
+/** The options of a call, whose caller knows their fields by their own names. */
+export const options = (fields: Fields): Check => (value) =>
+  isObject(value)
+    ? [...optionIssues(value, Object.keys(fields)), ...fieldIssues(value, fields, "")]
+    : [{ field: "options", description: `are ${kindOf(value)}; pass an object of ${Object.keys(fields).join(", ")}.` }]
+
+const fieldIssues = (value: Readonly<Record<string, unknown>>, fields: Fields, place: string): ReadonlyArray<Issue> =>
+  Object.entries(fields).flatMap(([name, check]) => check(value[name], place + name))
+
+/** A list, and all that is in it. One without holes: those are as if they held nothing. */
+export const list = (each: Check, of: string): Check => (value, field) => {
+  if (!Array.isArray(value)) return [{ field, description: `is ${kindOf(value)}; it must be a list of ${of}.` }]
+  const issues: Array<Issue> = []
+  for (let i = 0; i < value.length && issues.length < mostIssues; i++) issues.push(...each(value[i], `${field}.${i}`))
+  return issues
+}
+
+/** Of a list of millions that are all wrong, these say enough. */
+const mostIssues = 100
+
+/** An object with any names. */
+export const record = (each: Check = () => none): Check => (value, field) =>
+  isObject(value)
+    ? Object.entries(value).flatMap(([name, inner]) => each(inner, `${field}.${name}`))
+    : [{ field, description: `is ${kindOf(value)}; it must be an object.` }]
+
+export const count: Check = must(
+  (value) => Number.isSafeInteger(value) && Number(value) >= 1,
+  "a whole number, 1 or more"
+)
+
+export const place: Check = must(
+  (value) => Number.isSafeInteger(value) && Number(value) >= 0,
+  "a whole number, 0 or more"
+)
+
+export const integer: Check = must(Number.isSafeInteger, "a whole number")
+
+export const flag: Check = must((value) => typeof value === "boolean", "true or false")
+
+export const anyText: Check = must((value) => typeof value === "string", "a text")
+
+export const text: Check = must((value) => typeof value === "string" && value !== "", "a text, and not an empty one")
+
+export const texts: Check = list(anyText, "texts")
+
+export const func: Check = must((value) => typeof value === "function", "a function")
+
+export const path: Check = must(
+  (value) => typeof value === "string" && value !== "",
+  "a path as a text; fileURLToPath of node:url makes one of a URL"
+)
+
+export const stream: Check = must(
+  (value) => typeof value === "object" && value !== null && Stream.StreamTypeId in value,
+  "a Stream"
+)
+
+/** A service, by the functions of it that are used. */
+export const client = (...functions: ReadonlyArray<string>): Check =>
+  must(
+    (value) =>
+      typeof value === "object" && value !== null
+      && functions.every((name) => typeof (value as Readonly<Record<string, unknown>>)[name] === "function"),
+    "a client, as a ServiceClient makes it; yield* the Effect that makes it"
+  )
+
+/** Those of examples. What is in their tensors is looked at where they are sent. */
+export const data: Check = (value, field) =>
+  Array.isArray(value) && value.length === 0
+    ? [{ field, description: "there is no datum; pass at least one." }]
+    : list(datum, "data")(value, field)
+
+const datum: Check = must(
+  (value) =>
+    isObject(value) && isObject(value["modelInput"]) && Array.isArray(value["modelInput"]["chunks"])
+    && isObject(value["lossFnInputs"]),
+  "a datum, of modelInput and lossFnInputs"
+)
+
+const message: Check = (value, field) =>
+  isObject(value) && "weight" in value
+    ? [{ field: `${field}.weight`, description: "is of files; in a message it is trainable, true or false." }]
+    : object({ role: text, content: anyText, trainable: optional(flag), rest: optional(record()) })(value, field)
+
+/** Conversations, read or made by hand. */
+export const chats: Check = list(
+  object({ messages: list(message, "messages"), metadata: record(), file: anyText, line: integer }),
+  "conversations"
+)
+
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && tagOf(value) === "Object" && !Effect.isEffect(value)
+
+const tagOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
+
+/** What a value is, as one would say it, and nothing of what is in it. */
+const kindOf = (value: unknown): string => {
+  if (Array.isArray(value)) return "a list"
+  switch (typeof value) {
+    case "string":
+      return value === "" ? "an empty text" : "a text"
+    case "bigint":
+    case "symbol":
+    case "function":
+      return `a ${typeof value}`
+    case "object": {
+      if (value === null) return "null"
+      if (Effect.isEffect(value)) return "an Effect"
+      const tag = tagOf(value)
+      return `${/^[AEIO]/.test(tag) ? "an" : "a"} ${tag === "Object" ? "object" : tag}`
+    }
+    default:
+      return String(value)
+  }
+}
