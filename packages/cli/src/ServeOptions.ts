@@ -127,6 +127,18 @@ export const restoredLine = (restored: TinkerProtocol.Restored): string | undefi
   return parts.length === 0 ? undefined : `goes on with ${parts.join(", ")}`
 }
 
+/**
+ * The variables with which Python programs find a server. Tinker's own client there wants a key of its kind also where none is asked
+ * for; those of a file are never shown.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const pythonLine = (url: string, asksForKeys: boolean): string =>
+  `Python programs find models and their tokenizers here with TINKER_BASE_URL=${url} HF_ENDPOINT=${url} TINKER_API_KEY=${
+    asksForKeys ? "KEY, one of --key-file that begins with tml-" : "tml-local"
+  }`
+
 const count = (number: number, what: string): string | undefined =>
   number === 0 ? undefined : `${number} ${what}${number === 1 ? "" : "s"}`
 

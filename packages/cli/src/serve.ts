@@ -108,7 +108,7 @@ const logRestored = (restored: TinkerProtocol.Restored) =>
   })
 
 /** For programs the address alone; for people also how those in Python find it. */
-const listening = (publicUrl: string | undefined) =>
+const listening = (publicUrl: string | undefined, asksForKeys: boolean) =>
   Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
     Effect.sync(() => {
       if (address._tag !== "TcpAddress") return
@@ -116,9 +116,7 @@ const listening = (publicUrl: string | undefined) =>
       const url = `http://${host}:${address.port}`
       process.stdout.write(`listening on ${url}\n`)
       const reached = publicUrl ?? url
-      process.stderr.write(
-        `Python programs find models and their tokenizers here with TINKER_BASE_URL=${reached} HF_ENDPOINT=${reached}\n`
-      )
+      process.stderr.write(`${ServeOptions.pythonLine(reached, asksForKeys)}\n`)
     }))
 
 interface Place {
@@ -167,7 +165,7 @@ const engine = (models: Place["model"], options: LlamaEngine.Options | undefined
 
 const launch = (options: TinkerProtocol.Options & ServeOptions.LocalOptions, { data, host, model, port }: Place) =>
   Layer.build(
-    Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening(options.publicUrl))).pipe(
+    Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening(options.publicUrl, options.apiKeys !== undefined))).pipe(
       Layer.provide(NodeServer.layer({ port, host })),
       Layer.provideMerge(engine(model, options.engine)),
       Layer.provide(

@@ -104,6 +104,17 @@ it("what there is of an earlier server is told in a line, and nothing is not", (
   )
 })
 
+it("Python programs are told all three variables, with a key of the kind that they want, and never a real one", () => {
+  const url = "http://127.0.0.1:8787"
+  assert.include(
+    ServeOptions.pythonLine(url, false),
+    `TINKER_BASE_URL=${url} HF_ENDPOINT=${url} TINKER_API_KEY=tml-local`
+  )
+  const withKeys = ServeOptions.pythonLine(url, true)
+  assert.include(withKeys, "TINKER_API_KEY=KEY, one of --key-file that begins with tml-")
+  assert.notInclude(withKeys, "tml-local")
+})
+
 it("an address that others can reach needs keys", () => {
   const allowed = (host: string, hasKeys: boolean) =>
     Either.isRight(Effect.runSync(Effect.either(ServeOptions.checkExposure(host, hasKeys))))

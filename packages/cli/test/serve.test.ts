@@ -115,7 +115,7 @@ it.scopedLive(
       const child = yield* serve("--port", "0", "--model", `Qwen/Qwen3-8B=${ShippedModel.folder}`)
       const hint = yield* Effect.fork(readUntil(child.stderr, /\n/))
       const url = (yield* readUntil(child.stdout, /\n/)).replace("listening on ", "").trim()
-      assert.include(yield* Fiber.join(hint), `TINKER_BASE_URL=${url} HF_ENDPOINT=${url}\n`)
+      assert.include(yield* Fiber.join(hint), `TINKER_BASE_URL=${url} HF_ENDPOINT=${url} TINKER_API_KEY=tml-local\n`)
       const { loss, tokenizer } = yield* Effect.gen(function*() {
         const service = yield* ServiceClient.ServiceClient
         const training = yield* service.createLoraTrainingClient({ baseModel: "Qwen/Qwen3-8B", rank: 4, seed: 1 })
