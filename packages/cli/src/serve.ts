@@ -147,6 +147,7 @@ const command = Command.make(
         onAnswer: quiet ? undefined : logLine,
         onRestored: logRestored
       }
+      yield* ServeOptions.checkAddress(host, port)
       yield* launch(options, { data, host, model: models, port })
     })
 ).pipe(Command.withDescription("Starts a Tinker server that trains on this machine."))
@@ -165,7 +166,10 @@ const engine = (models: Place["model"], options: LlamaEngine.Options | undefined
 
 const launch = (options: TinkerProtocol.Options & ServeOptions.LocalOptions, { data, host, model, port }: Place) =>
   Layer.build(
-    Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening(options.publicUrl, options.apiKeys !== undefined))).pipe(
+    Layer.merge(
+      TinkerServer.layer(options),
+      Layer.effectDiscard(listening(options.publicUrl, options.apiKeys !== undefined))
+    ).pipe(
       Layer.provide(NodeServer.layer({ port, host })),
       Layer.provideMerge(engine(model, options.engine)),
       Layer.provide(
@@ -182,13 +186,7 @@ const launch = (options: TinkerProtocol.Options & ServeOptions.LocalOptions, { d
   ).pipe(
     Effect.flatMap((context) => computing(Context.get(context, Engine.Engine))),
     Effect.scoped,
-    Effect.catchTag("ServeError", (error) =>
-      new UsageError({
-        description: `cannot listen on ${host}:${port}: ${
-          error.cause instanceof Error ? error.cause.message : String(error.cause)
-        }. Choose another with --port.`,
-        cause: error
-      }))
+    Effect.catchTag("ServeError", (error) => ServeOptions.unheard(host, port, error.cause))
   )
 
 if (Main.isEntry(import.meta.url)) {

@@ -1,5 +1,5 @@
 import { ShippedModel } from "@effect-tinker/engine"
-import { TinkerNode } from "@effect-tinker/node"
+import { NodeServer, TinkerNode } from "@effect-tinker/node"
 import { FetchHttpClient, FileSystem, HttpClient } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
@@ -75,6 +75,15 @@ it.scopedLive("names an option that does not exist, with the one that may be mea
     assert.strictEqual(yield* exitCode(unknown), 1)
     const lacking = yield* serve("--key-file", "--port", "0")
     assert.match(yield* readUntil(lacking.stderr, /\n/), /^error: --key-file is given without its value/)
+  }))
+
+it.scopedLive("finds a port that another program has before it looks at any model", () =>
+  Effect.gen(function*() {
+    const { address } = yield* NodeServer.make({ port: 0, host: "127.0.0.1" })
+    const port = address._tag === "TcpAddress" ? address.port : 0
+    const child = yield* serve("--port", String(port), "--model", "/nonexistent")
+    assert.include(yield* readUntil(child.stderr, /\n/), `error: cannot listen on 127.0.0.1:${port}: another program`)
+    assert.strictEqual(yield* exitCode(child), 1)
   }))
 
 it.scopedLive("says what is wrong with a folder that is no model", () =>
