@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Folders from "./Folders.js"
 import * as ProcessMark from "./ProcessMark.js"
 import { UsageError } from "./UsageError.js"
 
@@ -72,7 +73,7 @@ export const acquire = (
       })
 
     const look = Effect.gen(function*() {
-      yield* fs.makeDirectory(locks, { recursive: true })
+      yield* Folders.make(locks)
       const highest = Math.max(0, ...yield* numbers)
       const holder = highest === 0 ? Option.none() : yield* holderOf(highest)
       if (Option.isSome(holder)) return yield* inUse(folder, holder.value.pid)
