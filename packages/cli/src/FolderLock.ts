@@ -102,7 +102,9 @@ export const acquire = (
   }).pipe(
     Effect.mapError((cause) =>
       cause._tag === "UsageError" ? cause : new UsageError({
-        description: `the folder ${folder} cannot be used: ${cause.message}. Mend that, or give another with --data.`,
+        description: `the folder ${folder} cannot be used: ${
+          cause._tag === "SystemError" ? Folders.why(cause) : cause.message
+        }. Mend that, or give another with --data.`,
         cause
       })
     )

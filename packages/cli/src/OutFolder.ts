@@ -5,7 +5,6 @@ import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
 import * as Fs from "node:fs/promises"
 import * as Folders from "./Folders.js"
 import { UsageError } from "./UsageError.js"
@@ -58,15 +57,7 @@ const write = (folder: string, bytes: number) =>
 
 const unwritable = (folder: string, cause: PlatformError.PlatformError): UsageError =>
   new UsageError({
-    description: `cannot write to the output folder ${folder}: ${reasonOf(cause)}. `
+    description: `cannot write to the output folder ${folder}: ${Folders.why(cause)}. `
       + "Make room or pass another with --out.",
     cause
   })
-
-const reasonOf = (error: PlatformError.PlatformError): string => {
-  const code = Predicate.hasProperty(error.cause, "code") ? error.cause.code : undefined
-  if (code === "ENOTDIR" || code === "EEXIST") return "a file is where a folder would have to be"
-  if (code === "ENOENT") return "the system makes no folder there"
-  if (code === "EACCES" || code === "EPERM" || code === "EROFS") return "this user may not write there"
-  return error.cause instanceof Error ? error.cause.message : error.message
-}
