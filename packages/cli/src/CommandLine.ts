@@ -80,6 +80,9 @@ const arranged = (
     if (earlier !== undefined && !repeated.includes(name)) return Either.left(`--${name} is given twice. Give it once.`)
     const next = args[i + 1]
     if (switches.includes(name) || builtInSwitches.includes(name)) {
+      if (equals !== "" && !isTruthValue.test(given!)) {
+        return Either.left(`--${name} is ${given || "given with an empty value"}; it takes no value. Write it alone.`)
+      }
       const isFollowed = equals === "" && next !== undefined && isTruthValue.test(next)
       byName.set(name, isFollowed ? [word, next] : [word])
       if (isFollowed) i += 1

@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Folders from "./Folders.js"
 import * as ProcessMark from "./ProcessMark.js"
 import { UsageError } from "./UsageError.js"
 
@@ -72,7 +73,7 @@ export const acquire = (
       })
 
     const look = Effect.gen(function*() {
-      yield* fs.makeDirectory(locks, { recursive: true })
+      yield* Folders.make(locks)
       const highest = Math.max(0, ...yield* numbers)
       const holder = highest === 0 ? Option.none() : yield* holderOf(highest)
       if (Option.isSome(holder)) return yield* inUse(folder, holder.value.pid)
@@ -101,7 +102,9 @@ export const acquire = (
   }).pipe(
     Effect.mapError((cause) =>
       cause._tag === "UsageError" ? cause : new UsageError({
-        description: `the folder ${folder} cannot be used: ${cause.message}. Mend that, or give another with --data.`,
+        description: `the folder ${folder} cannot be used: ${
+          cause._tag === "SystemError" ? Folders.why(cause) : cause.message
+        }. Mend that, or give another with --data.`,
         cause
       })
     )

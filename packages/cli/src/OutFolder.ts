@@ -1,13 +1,33 @@
 /**
  * The folder a run writes to.
  */
+import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
+import * as Fs from "node:fs/promises"
+import * as Folders from "./Folders.js"
 import { UsageError } from "./UsageError.js"
 
 /** A report and a few checkpoints of a small adapter, in bytes. */
 const needed = 32 * 1024 * 1024
+
+/**
+ * Fails where the folder cannot be made or written to, and leaves nothing behind.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const check = (folder: string): Effect.Effect<void, UsageError, FileSystem.FileSystem | Path.Path> =>
+  Effect.acquireUseRelease(
+    Folders.make(folder),
+    () => write(folder, 1),
+    // None that has something in it by now.
+    (made) =>
+      Effect.forEach(made.toReversed(), (one) => Effect.ignore(Effect.tryPromise(() => Fs.rmdir(one))), {
+        discard: true
+      })
+  ).pipe(Effect.mapError((cause) => unwritable(folder, cause)))
 
 /**
  * Makes the folder and writes as much as a run will to a file in it, which is removed again: whether there is room and
@@ -19,23 +39,25 @@ const needed = 32 * 1024 * 1024
 export const prepare = (
   folder: string
 ): Effect.Effect<string, UsageError, FileSystem.FileSystem | Path.Path> =>
+  Effect.zipRight(Folders.make(folder), write(folder, needed)).pipe(
+    Effect.as(folder),
+    Effect.mapError((cause) => unwritable(folder, cause))
+  )
+
+const write = (folder: string, bytes: number) =>
   Effect.gen(function*() {
     const files = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const probe = path.join(folder, ".room")
-    yield* files.makeDirectory(folder, { recursive: true })
     yield* Effect.ensuring(
-      files.writeFile(probe, new Uint8Array(needed)),
+      files.writeFile(probe, new Uint8Array(bytes)),
       Effect.ignore(files.remove(probe, { force: true }))
     )
-    return folder
-  }).pipe(Effect.mapError((cause) =>
-    new UsageError({
-      description: `cannot write to the output folder ${folder}: ${reasonOf(cause)}. `
-        + "Make room or pass another with --out.",
-      cause
-    })
-  ))
+  })
 
-const reasonOf = (error: { readonly message: string; readonly cause?: unknown }): string =>
-  error.cause instanceof Error ? error.cause.message : error.message
+const unwritable = (folder: string, cause: PlatformError.PlatformError): UsageError =>
+  new UsageError({
+    description: `cannot write to the output folder ${folder}: ${Folders.why(cause)}. `
+      + "Make room or pass another with --out.",
+    cause
+  })

@@ -83,7 +83,8 @@ export const flags = {
     fallback: defaults.rank
   }),
   learningRate: CommandLine.number("learning-rate", {
-    description: "Learning rate of the first step, from which it falls to 0 in a straight line",
+    description:
+      "Learning rate of the first step, from which it falls to 0 in a straight line; usual are 0.00001 to 0.01",
     fallback: defaults.learningRate
   }),
   checkpointEvery: CommandLine.number("checkpoint-every", {
@@ -149,7 +150,11 @@ export const fromFlags = (given: Flags): Effect.Effect<QuickstartOptions, UsageE
   const wrong = (description: string) => new UsageError({ description })
   if (given.steps < 1) return wrong(`--steps is ${given.steps}; it must be 1 or more.`)
   if (given.rank < 1) return wrong(`--rank is ${given.rank}; it must be 1 or more.`)
-  if (!(given.learningRate > 0)) return wrong(`--learning-rate is ${given.learningRate}; it must be more than 0.`)
+  if (!(given.learningRate > 0 && given.learningRate <= 1)) {
+    return wrong(
+      `--learning-rate is ${given.learningRate}; it must be more than 0, and at most 1. Usual are 0.00001 to 0.01.`
+    )
+  }
   if (given.checkpointEvery < 1) {
     return wrong(`--checkpoint-every is ${given.checkpointEvery}; it must be 1 or more.`)
   }

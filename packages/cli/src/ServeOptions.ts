@@ -7,7 +7,10 @@ import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as Net from "node:net"
+import * as JsonFile from "./JsonFile.js"
 import { UsageError } from "./UsageError.js"
 
 /**
@@ -44,6 +47,14 @@ export const readKeys = (
       return yield* new UsageError({
         description: `--key-file ${file}: key ${broken + 1} has a blank or a letter that headers cannot carry. `
           + "Write one key a line, of plain letters, digits and signs."
+      })
+    }
+    const again = keys.findIndex(({ key }, i) => keys.findIndex((other) => other.key === key) < i)
+    if (again >= 0) {
+      return yield* new UsageError({
+        description: `--key-file ${file}: key ${
+          again + 1
+        } is there before. Write each key once, with the one name that it has.`
       })
     }
     return keys
@@ -127,6 +138,18 @@ export const restoredLine = (restored: TinkerProtocol.Restored): string | undefi
   return parts.length === 0 ? undefined : `goes on with ${parts.join(", ")}`
 }
 
+/**
+ * The variables with which Python programs find a server. Tinker's own client there wants a key of its kind also where none is asked
+ * for; those of a file are never shown.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const pythonLine = (url: string, asksForKeys: boolean): string =>
+  `Python programs find models and their tokenizers here with TINKER_BASE_URL=${url} HF_ENDPOINT=${url} TINKER_API_KEY=${
+    asksForKeys ? "KEY, one of --key-file that begins with tml-" : "tml-local"
+  }`
+
 const count = (number: number, what: string): string | undefined =>
   number === 0 ? undefined : `${number} ${what}${number === 1 ? "" : "s"}`
 
@@ -141,6 +164,10 @@ export const readSettings = (
 ): Effect.Effect<TinkerProtocol.Options & LocalOptions, UsageError, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const text = yield* read("--settings", file)
+    const wrong = JsonFile.issueOf(text)
+    if (wrong !== undefined) {
+      return yield* new UsageError({ description: `--settings ${file} is no JSON to go by: ${wrong}` })
+    }
     const settings = yield* Effect.mapError(
       Schema.decodeUnknown(Settings, { onExcessProperty: "error" })(text),
       (error) => {
@@ -247,6 +274,38 @@ export const checkExposure = (host: string, hasKeys: boolean): Effect.Effect<voi
     })
 
 /**
+ * Fails for an address that cannot be listened on, before anything that takes long is done for it.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const checkAddress = (host: string, port: number): Effect.Effect<void, UsageError> =>
+  Effect.async((resume) => {
+    // Whoever calls meanwhile is not kept waiting for the server that comes.
+    const server = Net.createServer((socket) => socket.destroy())
+    server.once("error", (cause) => resume(unheard(host, port, cause)))
+    server.listen({ host, port }, () => server.close(() => resume(Effect.void)))
+  })
+
+/**
+ * Why an address cannot be listened on, and what to do.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const unheard = (host: string, port: number, cause: unknown): UsageError => {
+  const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
+  const why = code === "EADDRINUSE"
+    ? "another program, maybe another server, listens there. Stop it, or choose another port with --port."
+    : code === "EACCES"
+    ? "this user may not listen there. Choose a port from 1024 on with --port."
+    : code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN"
+    ? "that is no address of this machine. Give another with --host, as 127.0.0.1."
+    : `${cause instanceof Error ? cause.message : String(cause)}. Choose another with --host and --port.`
+  return new UsageError({ description: `cannot listen on ${host}:${port}: ${why}`, cause })
+}
+
+/**
  * The address by which clients reach the server. Fails for one that is no address of a server as a whole.
  *
  * @since 0.1.0
@@ -263,10 +322,21 @@ export const checkPublicUrl = (text: string): Effect.Effect<string, UsageError> 
     })
 }
 
+/** Without the mark that some editors put at the beginning. */
 const read = (option: string, file: string): Effect.Effect<string, UsageError, FileSystem.FileSystem> =>
   Effect.flatMap(FileSystem.FileSystem, (fs) =>
-    Effect.mapError(
-      fs.readFileString(file),
-      (error: PlatformError.PlatformError) =>
-        new UsageError({ description: `${option} ${file} cannot be read: ${error.message}`, cause: error })
-    ))
+    Effect.mapBoth(fs.readFileString(file), {
+      onSuccess: (text) => text.replace(/^\uFEFF/, ""),
+      onFailure: (cause: PlatformError.PlatformError) =>
+        new UsageError({ description: `${option} ${file} cannot be read: ${whyUnreadable(cause)}`, cause })
+    }))
+
+const whyUnreadable = (error: PlatformError.PlatformError): string => {
+  if (error._tag === "SystemError" && error.reason === "NotFound") return "there is no such file."
+  if (error._tag === "SystemError" && error.reason === "PermissionDenied") {
+    return "this user may not read it. Change its permissions."
+  }
+  return error._tag === "SystemError" && error.reason === "BadResource"
+    ? "it is a folder. Give a file."
+    : error.message
+}

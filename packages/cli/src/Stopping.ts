@@ -4,6 +4,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
 
 /**
  * Runs `work`. When it is interrupted, as by Ctrl-C, `announce` is run, `stop` is done, and what `work` does then is waited for, to its
@@ -26,3 +27,31 @@ export const finishing = <A, E, R>(
       )
     })
   )
+
+/**
+ * Until the scope closes, the second signal that tells the process to stop ends it at once, with these words on standard output.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const atOnce = (words: Effect.Effect<string>): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      let isStopping = false
+      const listener = (signal: NodeJS.Signals) => {
+        if (isStopping) {
+          process.stdout.write(`${Effect.runSync(words)}\n`)
+          process.exit(signal === "SIGINT" ? 130 : 143)
+        }
+        isStopping = true
+      }
+      for (const signal of signals) process.on(signal, listener)
+      return listener
+    }),
+    (listener) =>
+      Effect.sync(() => {
+        for (const signal of signals) process.off(signal, listener)
+      })
+  )
+
+const signals = ["SIGINT", "SIGTERM"] as const

@@ -4,6 +4,7 @@
 import { DatasetError } from "@effect-tinker/cookbook/DatasetError"
 import type { RunJournalError } from "@effect-tinker/cookbook/RunJournalError"
 import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
+import type { SessionClosedError } from "@effect-tinker/protocol/TinkerError"
 import * as Command from "@effect/cli/Command"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
@@ -15,7 +16,6 @@ import * as Effect from "effect/Effect"
 import * as BaseModel from "./BaseModel.js"
 import * as CommandLine from "./CommandLine.js"
 import * as Display from "./Display.js"
-import * as EventLoop from "./EventLoop.js"
 import * as FineTune from "./FineTune.js"
 import * as Lessons from "./Lessons.js"
 import * as Local from "./Local.js"
@@ -24,6 +24,7 @@ import * as OutFolder from "./OutFolder.js"
 import * as QuickstartOptions from "./QuickstartOptions.js"
 import * as Remote from "./Remote.js"
 import * as Report from "./Report.js"
+import * as Stopping from "./Stopping.js"
 import { UsageError } from "./UsageError.js"
 
 /** The conversations to learn, of which nothing is known but that they are some. */
@@ -59,24 +60,14 @@ const train = (options: QuickstartOptions.QuickstartOptions, lessons: Lessons.Le
     const path = yield* Path.Path
     const base = yield* BaseModel.BaseModel
     const startedAt = yield* Clock.currentTimeMillis
-    const longestPause = yield* EventLoop.watch
-    let isFirst = true
-    const watched: Display.Service = {
-      ...display,
-      step: (step) => {
-        const before = isFirst ? longestPause : Effect.void
-        isFirst = false
-        return Effect.zipRight(before, display.step(step))
-      }
-    }
     const result = yield* FineTune.program({ ...options, batchSize: QuickstartOptions.defaults.batchSize, lessons })
       .pipe(
-        Effect.provideService(Display.Display, watched),
         Effect.provide(KeyValueStore.layerFileSystem(path.join(out, "journal"))),
-        Effect.mapError((error) => error._tag === "RunJournalError" ? explainJournal(error, out) : error),
-        Effect.onInterrupt(() => sayWhatIsKept(out))
+        Effect.catchTags({
+          RunJournalError: (error) => explainJournal(error, out),
+          SessionClosedError: (error) => Effect.flatMap(display.kept, (kept) => explainSession(error, kept, out))
+        })
       )
-    const pause = yield* longestPause
     const seconds = (((yield* Clock.currentTimeMillis) - startedAt) / 1000).toFixed(0)
     const loss = `${result.lossBefore.nllPerToken.toFixed(3)} → ${result.lossAfter.nllPerToken.toFixed(3)}`
 
@@ -105,15 +96,14 @@ const train = (options: QuickstartOptions.QuickstartOptions, lessons: Lessons.Le
     const kept = yield* display.kept
     const adapter = path.join(out, "adapter")
     const bringing = kept === undefined ? undefined : yield* bringAdapter(kept.path, adapter)
-    yield* display.line(`Held-out loss: ${loss} nats/token, in ${seconds} s`)
-    yield* display.line(`This process was never busy for longer than ${pause.toFixed(0)} ms after the first step\n`)
+    yield* display.line(`Held-out loss: ${loss} nats/token, in ${seconds} s\n`)
     yield* display.line(`Checkpoint: ${kept?.path ?? "none"}`)
     if (bringing !== undefined) yield* display.line(`Adapter:    ${bringing} (a PEFT folder)`)
     yield* display.line(`Report:     ${report}`)
     yield* display.line(
       `\n${howToGoOn(options.where, out)}\n  service.createTrainingClientFromStateWithOptimizer("${kept?.path}")`
     )
-  }).pipe(Effect.scoped)
+  })
 
 /** Brings what was trained here, as others read it; a service that does not give it away ends nothing. */
 const bringAdapter = (checkpoint: string, directory: string) =>
@@ -147,6 +137,22 @@ const explainJournal = (error: RunJournalError, out: string) => {
   })
 }
 
+/** What a session's end asks of a program is for programs too. */
+const explainSession = (cause: SessionClosedError, kept: Display.Kept | undefined, out: string) => {
+  const why = {
+    closed: "it was closed",
+    finished: "somebody has ended it",
+    expired: "the server did not hear of this program for too long",
+    lost: "the server does not know it any more, or could not be reached"
+  }[cause.reason]
+  return new UsageError({ description: `the session at the server is over: ${why}. ${goesOn(kept, out)}`, cause })
+}
+
+const goesOn = (kept: Display.Kept | undefined, out: string): string =>
+  kept === undefined
+    ? "No checkpoint was kept: the same command begins anew."
+    : `The same command with --out ${quoted(out)} goes on from step ${kept.steps}.`
+
 /** The keys that are in the way can be left out by an option. */
 const explainData = (error: DatasetError, ignoredKeys: ReadonlyArray<string>) => {
   if (error.key === undefined) return error
@@ -173,17 +179,14 @@ const quoted = (path: string): string => /^[\w@%+=:,./-]+$/.test(path) ? path : 
 
 const checkpoints = (out: string): string => `${out}/checkpoints`
 
-const sayWhatIsKept = (out: string) =>
-  Effect.gen(function*() {
-    const display = yield* Display.Display
-    const kept = yield* display.kept
-    yield* display.line(
+const sayWhatIsKept = (out: string, stopped: string) =>
+  Effect.map(
+    Effect.flatMap(Display.Display, ({ kept }) => kept),
+    (kept) =>
       kept === undefined
-        ? "\nStopped before the first step; nothing was kept."
-        : `\nStopped. Kept: the checkpoint of step ${kept.steps}, ${kept.path}\n`
-          + `The same command with --out ${quoted(out)} goes on from it.`
-    )
-  })
+        ? `\n${stopped} before there was a checkpoint; this run has kept nothing.`
+        : `\n${stopped}. Kept: the checkpoint of step ${kept.steps}, ${kept.path}\n${goesOn(kept, out)}`
+  )
 
 const newFolder = Effect.map(
   DateTime.now,
@@ -191,31 +194,42 @@ const newFolder = Effect.map(
 )
 
 /** Nothing is written before it is known that there is something to learn, and that the model can read it. */
-const trainOn = (options: QuickstartOptions.QuickstartOptions) =>
+const trainInto = (options: QuickstartOptions.QuickstartOptions, out: string) =>
   Effect.gen(function*() {
     const { where } = options
     const display = yield* Display.Display
+    yield* OutFolder.check(out)
     const conversations = yield* readLessons(options)
     const prepared = Effect.gen(function*() {
       const lessons = yield* encodeLessons(conversations)
-      return { lessons, out: yield* OutFolder.prepare(options.out ?? (yield* newFolder)) }
+      yield* OutFolder.prepare(out)
+      return lessons
     })
     if (where._tag === "Remote") {
       yield* display.note("Asking the service for its models …")
-      return yield* Effect.flatMap(prepared, ({ lessons, out }) => train(options, lessons, out)).pipe(
+      return yield* Effect.flatMap(prepared, (lessons) => train(options, lessons, out)).pipe(
         Effect.provide(Remote.layer(where))
       )
     }
     const { modelFolder } = where
     yield* display.note(`Loading ${modelFolder} …`)
     yield* Effect.gen(function*() {
-      const { lessons, out } = yield* prepared
+      const lessons = yield* prepared
       yield* Effect.provide(
         train(options, lessons, out),
         Local.layer({ modelFolder, checkpointFolder: checkpoints(out) })
       )
     }).pipe(Effect.provide(Local.layerModel(modelFolder)))
   }).pipe(Effect.catchTag("DatasetError", (error) => Effect.fail(explainData(error, options.ignoredKeys))))
+
+const trainOn = (options: QuickstartOptions.QuickstartOptions) =>
+  Effect.gen(function*() {
+    const out = options.out ?? (yield* newFolder)
+    const display = yield* Display.Display
+    const words = (stopped: string) => Effect.provideService(sayWhatIsKept(out, stopped), Display.Display, display)
+    yield* Stopping.atOnce(words("Stopped at once"))
+    yield* Effect.onInterrupt(trainInto(options, out), () => Effect.flatMap(words("Stopped"), display.line))
+  }).pipe(Effect.scoped)
 
 const command = Command.make(
   "quickstart",

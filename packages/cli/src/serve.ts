@@ -108,7 +108,7 @@ const logRestored = (restored: TinkerProtocol.Restored) =>
   })
 
 /** For programs the address alone; for people also how those in Python find it. */
-const listening = (publicUrl: string | undefined) =>
+const listening = (publicUrl: string | undefined, asksForKeys: boolean) =>
   Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
     Effect.sync(() => {
       if (address._tag !== "TcpAddress") return
@@ -116,9 +116,7 @@ const listening = (publicUrl: string | undefined) =>
       const url = `http://${host}:${address.port}`
       process.stdout.write(`listening on ${url}\n`)
       const reached = publicUrl ?? url
-      process.stderr.write(
-        `Python programs find models and their tokenizers here with TINKER_BASE_URL=${reached} HF_ENDPOINT=${reached}\n`
-      )
+      process.stderr.write(`${ServeOptions.pythonLine(reached, asksForKeys)}\n`)
     }))
 
 interface Place {
@@ -149,6 +147,7 @@ const command = Command.make(
         onAnswer: quiet ? undefined : logLine,
         onRestored: logRestored
       }
+      yield* ServeOptions.checkAddress(host, port)
       yield* launch(options, { data, host, model: models, port })
     })
 ).pipe(Command.withDescription("Starts a Tinker server that trains on this machine."))
@@ -167,7 +166,10 @@ const engine = (models: Place["model"], options: LlamaEngine.Options | undefined
 
 const launch = (options: TinkerProtocol.Options & ServeOptions.LocalOptions, { data, host, model, port }: Place) =>
   Layer.build(
-    Layer.merge(TinkerServer.layer(options), Layer.effectDiscard(listening(options.publicUrl))).pipe(
+    Layer.merge(
+      TinkerServer.layer(options),
+      Layer.effectDiscard(listening(options.publicUrl, options.apiKeys !== undefined))
+    ).pipe(
       Layer.provide(NodeServer.layer({ port, host })),
       Layer.provideMerge(engine(model, options.engine)),
       Layer.provide(
@@ -184,13 +186,7 @@ const launch = (options: TinkerProtocol.Options & ServeOptions.LocalOptions, { d
   ).pipe(
     Effect.flatMap((context) => computing(Context.get(context, Engine.Engine))),
     Effect.scoped,
-    Effect.catchTag("ServeError", (error) =>
-      new UsageError({
-        description: `cannot listen on ${host}:${port}: ${
-          error.cause instanceof Error ? error.cause.message : String(error.cause)
-        }. Choose another with --port.`,
-        cause: error
-      }))
+    Effect.catchTag("ServeError", (error) => ServeOptions.unheard(host, port, error.cause))
   )
 
 if (Main.isEntry(import.meta.url)) {

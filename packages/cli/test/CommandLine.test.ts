@@ -52,6 +52,8 @@ it.effect("says what is wrong with an option by its name, once, and nothing of t
       ["--steps is given twice", ["--steps", "3", "--steps", "4"]],
       ["--steps is given twice", ["--steps=3", "--port", "1", "--steps", "3"]],
       ["--remote is given twice", ["--remote", "--remote"]],
+      ["--remote is foo; it takes no value. Write it alone.", ["--remote=foo"]],
+      ["--remote is given with an empty value; it takes no value. Write it alone.", ["--remote="]],
       ["--steps is many; it must be a whole number.", ["--steps", "many"]],
       ["--steps is 1.5; it must be a whole number.", ["--steps", "1.5"]],
       ["--port is 65536; it must be a whole number from 0 to 65535.", ["--port", "65536"]],
@@ -69,7 +71,8 @@ it.effect("says what is wrong with an option by its name, once, and nothing of t
       ["--steps", "3", "--learning-rate=1e-3", "--remote", "--key-file", "-"],
       ["--model", "a", "--model=b"],
       ["--model", "a", "--remote", "--model", "b", "--steps", "1"],
-      ["--remote", "false", "--steps", "3"]
+      ["--remote", "false", "--steps", "3"],
+      ["--remote=true"]
     ]
     for (const args of right) assert.strictEqual(yield* said(...args), "", args.join(" "))
   }))

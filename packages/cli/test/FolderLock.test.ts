@@ -171,3 +171,13 @@ describe("a folder", () => {
       assert.include(error.message, "--data")
     }))
 })
+
+it.scoped("a folder that cannot be made, as a file is in the way, is told of in plain words", () =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const file = yield* files.makeTempFileScoped()
+    assert.strictEqual(
+      (yield* Effect.flip(FolderLock.acquire(`${file}/a`))).message,
+      `the folder ${file}/a cannot be used: a file is where a folder would have to be. Mend that, or give another with --data.`
+    )
+  }).pipe(Effect.provide(NodeContext.layer)))

@@ -18,10 +18,46 @@ it.scoped("says that a folder cannot be made where a file is", () =>
     const files = yield* FileSystem.FileSystem
     const file = `${yield* files.makeTempDirectoryScoped()}/file`
     yield* files.writeFileString(file, "")
-    const error = yield* Effect.flip(OutFolder.prepare(`${file}/out`))
-    assert.include(error.message, `${file}/out`)
-    assert.include(error.message, "--out")
+    for (const at of [OutFolder.prepare, OutFolder.check]) {
+      for (const folder of [file, `${file}/out`, `${file}/a/b`]) {
+        assert.strictEqual(
+          (yield* Effect.flip(at(folder))).message,
+          `cannot write to the output folder ${folder}: a file is where a folder would have to be. `
+            + "Make room or pass another with --out."
+        )
+      }
+    }
   }).pipe(Effect.provide(NodeContext.layer)))
+
+it.scoped("looks whether a folder can be made, and leaves none, but what was there", () =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const above = yield* files.makeTempDirectoryScoped()
+    yield* OutFolder.check(`${above}/a/b/c`)
+    assert.deepStrictEqual(yield* files.readDirectory(above), [])
+    yield* files.writeFileString(`${above}/file`, "")
+    yield* OutFolder.check(above)
+    assert.deepStrictEqual(yield* files.readDirectory(above), ["file"])
+  }).pipe(Effect.provide(NodeContext.layer)))
+
+it.effect("ends where the system makes no folder in one that is there", () =>
+  Effect.gen(function*() {
+    // As under /proc.
+    const missing = new SystemError({
+      module: "FileSystem",
+      method: "makeDirectory",
+      reason: "NotFound",
+      cause: Object.assign(new Error("ENOENT"), { code: "ENOENT" })
+    })
+    const files = FileSystem.layerNoop({
+      exists: (path) => Effect.succeed(path === "/proc"),
+      makeDirectory: () => missing
+    })
+    for (const at of [OutFolder.prepare, OutFolder.check]) {
+      const error = yield* Effect.flip(at("/proc/a/b")).pipe(Effect.provide(Layer.merge(NodeContext.layer, files)))
+      assert.include(error.message, "/proc/a/b: the system makes no folder there")
+    }
+  }))
 
 it.effect("says that the disk is full, and takes away what was written", () =>
   Effect.gen(function*() {

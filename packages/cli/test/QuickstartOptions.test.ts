@@ -41,6 +41,7 @@ const wrong: ReadonlyArray<readonly [string, Partial<QuickstartOptions.Flags>]> 
   ["--rank", { rank: 0 }],
   ["--learning-rate", { learningRate: 0 }],
   ["--learning-rate", { learningRate: NaN }],
+  ["--learning-rate", { learningRate: 5 }],
   ["--checkpoint-every", { checkpointEvery: 0 }],
   ["--ignore-keys", { data: Option.some("a"), ignoreKeys: Option.some("a,,b") }],
   ["--ignore-keys", { ignoreKeys: Option.some("a") }],

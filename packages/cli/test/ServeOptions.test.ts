@@ -1,3 +1,4 @@
+import { NodeServer } from "@effect-tinker/node"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
@@ -30,7 +31,9 @@ describe("keys", () => {
       const broken = yield* failure(ServeOptions.readKeys(yield* fileOf("tml-a\ntml secret\n")))
       assert.include(broken, "key 2")
       assert.notInclude(broken, "secret")
-      assert.include(yield* failure(ServeOptions.readKeys("/nonexistent")), "cannot be read")
+      const again = yield* failure(ServeOptions.readKeys(yield* fileOf("tml-a # Ann\ntml-b\ntml-a # Bo\n")))
+      assert.include(again, "key 3 is there before")
+      assert.notInclude(again, "tml-a")
     }).pipe(Effect.provide(NodeContext.layer)))
 })
 
@@ -64,7 +67,12 @@ it.scoped("settings have the names of the wire, and one that there is not is nam
     assert.include(yield* refused("{\"pricess\": {}}"), "pricess")
     assert.include(yield* refused("{\"prices\": {\"gigabyte_month\": -1}}"), "prices.gigabyte_month")
     assert.include(yield* refused("{\"token_lifetime_seconds\": 60}"), "token_lifetime_seconds")
-    yield* refused("no JSON")
+    assert.include(yield* refused("no JSON"), "line 1: \"no\" stands where a value must")
+    assert.include(
+      yield* refused("{\n  \"max_models\": 1,\n}"),
+      "line 3: \"}\" stands where a key in double quotes must"
+    )
+    assert.include(yield* refused("{\"max_models\": 1,\n \"max_models\": 2}"), "line 2: \"max_models\" is there twice")
   }).pipe(Effect.provide(NodeContext.layer)))
 
 it.scoped("settings by which every client would fail or wait for ever are named", () =>
@@ -94,6 +102,42 @@ it.scoped("settings by which every client would fail or wait for ever are named"
     assert.deepStrictEqual(Either.map(fine, ({ jwt }) => jwt), Either.right({ lifetime: 600_000 }))
   }).pipe(Effect.provide(NodeContext.layer)))
 
+it.scoped("a file that cannot be read is said to be missing, or a folder, without words of the system", () =>
+  Effect.gen(function*() {
+    const folder = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
+    assert.strictEqual(
+      yield* failure(ServeOptions.readKeys(`${folder}/none`)),
+      `--key-file ${folder}/none cannot be read: there is no such file.`
+    )
+    assert.strictEqual(
+      yield* failure(ServeOptions.readSettings(`${folder}/none`)),
+      `--settings ${folder}/none cannot be read: there is no such file.`
+    )
+    assert.strictEqual(
+      yield* failure(ServeOptions.readSettings(folder)),
+      `--settings ${folder} cannot be read: it is a folder. Give a file.`
+    )
+  }).pipe(Effect.provide(NodeContext.layer)))
+
+it.scoped("a file that begins with the mark of an editor is read all the same", () =>
+  Effect.gen(function*() {
+    const options = yield* ServeOptions.readSettings(yield* fileOf("\uFEFF{\"max_models\": 2}"))
+    assert.strictEqual(options.maxModels, 2)
+  }).pipe(Effect.provide(NodeContext.layer)))
+
+it.scoped("an address that is in use, or of another machine, is told of in plain words", () =>
+  Effect.gen(function*() {
+    const server = yield* NodeServer.make({ port: 0, host: "127.0.0.1" })
+    assert.isTrue(server.address._tag === "TcpAddress")
+    if (server.address._tag !== "TcpAddress") return
+    const taken = yield* failure(ServeOptions.checkAddress("127.0.0.1", server.address.port))
+    assert.include(taken, `cannot listen on 127.0.0.1:${server.address.port}: another program`)
+    assert.include(taken, "--port")
+    assert.notInclude(taken, "EADDR")
+    assert.include(yield* failure(ServeOptions.checkAddress("192.0.2.1", 0)), "no address of this machine")
+    yield* ServeOptions.checkAddress("127.0.0.1", 0)
+  }))
+
 it("what there is of an earlier server is told in a line, and nothing is not", () => {
   const none = { sessions: 0, liveModels: 0, lostModels: 0, samplers: 0, results: 0, requests: 0 }
   assert.isUndefined(ServeOptions.restoredLine(none))
@@ -102,6 +146,17 @@ it("what there is of an earlier server is told in a line, and nothing is not", (
     "goes on with 2 sessions, 1 live model, 3 results, 1 request to be done, "
       + "1 model lost, to be gone on with from a checkpoint"
   )
+})
+
+it("Python programs are told all three variables, with a key of the kind that they want, and never a real one", () => {
+  const url = "http://127.0.0.1:8787"
+  assert.include(
+    ServeOptions.pythonLine(url, false),
+    `TINKER_BASE_URL=${url} HF_ENDPOINT=${url} TINKER_API_KEY=tml-local`
+  )
+  const withKeys = ServeOptions.pythonLine(url, true)
+  assert.include(withKeys, "TINKER_API_KEY=KEY, one of --key-file that begins with tml-")
+  assert.notInclude(withKeys, "tml-local")
 })
 
 it("an address that others can reach needs keys", () => {

@@ -5,11 +5,12 @@ import { FileSystem, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer } from "effect"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import * as Display from "../src/Display.js"
 import * as Main from "../src/Main.js"
 import { run } from "../src/quickstart.js"
 import { recording } from "./fixture.js"
@@ -86,6 +87,47 @@ it.scopedLive("is the same against a service, whose first trainable model it tak
     layer
   ]))
 })
+
+it.scopedLive("when its session is ended elsewhere it says how to go on with the same command", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    const out = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/run`
+    const { address } = yield* HttpServer.HttpServer
+    const baseUrl = address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}` : ""
+    const ending = Layer.effect(
+      Display.Display,
+      Effect.map(Display.Display, (display): Display.Service => ({
+        ...display,
+        step: (step) =>
+          Effect.zipRight(
+            display.step(step),
+            Effect.promise(() =>
+              fetch(`${baseUrl}/api/v1/sessions/${/tinker:\/\/([^:]+):/.exec(step.checkpoint!)![1]}/finish`, {
+                method: "POST",
+                headers: { "content-type": "application/json" },
+                body: JSON.stringify({ reason: { type: "success" } })
+              })
+            )
+          )
+      }))
+    ).pipe(Layer.provide(layer))
+    const args = ["--remote", "--tokenizer", model, "--steps", "30", "--checkpoint-every", "1", "--out", out]
+    const error = yield* Effect.flip(Effect.sandbox(start(...args))).pipe(
+      Effect.provide(ending),
+      Effect.withConfigProvider(ConfigProvider.fromMap(new Map([["TINKER_BASE_URL", baseUrl]])))
+    )
+    assert.match(Main.explain(error), new RegExp(`The same command with --out ${out} goes on from step \\d+\\.$`))
+    assert.notInclude(Main.explain(error), "training client")
+    assert.include(text(), "step  1/30")
+  }).pipe(Effect.provide([
+    TinkerServer.layer().pipe(
+      Layer.provide(BigramEngine.layer({ baseModels: ["first"], vocabularySize: 264 })),
+      Layer.provide(CheckpointStore.layerMemory),
+      Layer.provideMerge(NodeHttpServer.layerTest)
+    ),
+    NodeContext.layer
+  ]))
+}, 60_000)
 
 /** The quickstart against a server of a model with a table of so many tokens. */
 const at = (baseModel: string, vocabularySize: number, ...args: ReadonlyArray<string>) =>
@@ -172,6 +214,52 @@ for (const [what, content, parts] of data) {
     }).pipe(Effect.provide([NodeContext.layer, layer]))
   })
 }
+
+it.scopedLive("finds an output folder that cannot be made before it looks at anything else", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    const taken = yield* file("")
+    const error = yield* Effect.flip(start("--data", "/nonexistent/chats.jsonl", "--out", `${taken}/out`))
+    assert.include(String(error), "a file is where a folder would have to be")
+    assert.strictEqual(text(), "")
+  }).pipe(Effect.provide([NodeContext.layer, layer]))
+})
+
+const entry = fileURLToPath(new URL("../src/quickstart.ts", import.meta.url))
+
+/** What the program in a process of its own writes, when it is told to stop each time that it has written one of these. */
+const stopped = (...stopsAt: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+    return yield* Effect.async<{ readonly text: string; readonly code: number | null }>((resume) => {
+      const child = spawn("node", ["--import", "tsx", entry, "--out", `${folder}/out`])
+      let text = ""
+      let stops = 0
+      child.stdout.on("data", (chunk: Buffer) => {
+        text += chunk.toString()
+        const next = stopsAt[stops]
+        if (next !== undefined && text.includes(next)) {
+          stops += 1
+          child.kill("SIGINT")
+        }
+      })
+      child.once("close", (code) => resume(Effect.succeed({ text, code })))
+    })
+  })
+
+it.scopedLive("stopped before the first step it says that nothing was kept", () =>
+  Effect.gen(function*() {
+    const { code, text } = yield* stopped("Loading ")
+    assert.match(text, /\nStopped before there was a checkpoint; this run has kept nothing\.\n$/)
+    assert.strictEqual(code, 130)
+  }).pipe(Effect.provide(NodeContext.layer)), 60_000)
+
+it.scopedLive("stopped a second time it ends at once, and says what is kept", () =>
+  Effect.gen(function*() {
+    const { code, text } = yield* stopped("step   2/100", "Stopping: ")
+    assert.match(text, /\nStopped at once before there was a checkpoint; this run has kept nothing\.\n$/)
+    assert.strictEqual(code, 130)
+  }).pipe(Effect.provide(NodeContext.layer)), 60_000)
 
 it.scopedLive("looks for the data before it loads the model", () => {
   const { layer, text } = recording(false)

@@ -1,5 +1,5 @@
 import { ShippedModel } from "@effect-tinker/llama"
-import { TinkerNode } from "@effect-tinker/node"
+import { NodeServer, TinkerNode } from "@effect-tinker/node"
 import { FetchHttpClient, FileSystem, HttpClient } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
@@ -77,6 +77,15 @@ it.scopedLive("names an option that does not exist, with the one that may be mea
     assert.match(yield* readUntil(lacking.stderr, /\n/), /^error: --key-file is given without its value/)
   }))
 
+it.scopedLive("finds a port that another program has before it looks at any model", () =>
+  Effect.gen(function*() {
+    const { address } = yield* NodeServer.make({ port: 0, host: "127.0.0.1" })
+    const port = address._tag === "TcpAddress" ? address.port : 0
+    const child = yield* serve("--port", String(port), "--model", "/nonexistent")
+    assert.include(yield* readUntil(child.stderr, /\n/), `error: cannot listen on 127.0.0.1:${port}: another program`)
+    assert.strictEqual(yield* exitCode(child), 1)
+  }))
+
 it.scopedLive("says what is wrong with a folder that is no model", () =>
   Effect.gen(function*() {
     const child = yield* serve("--port", "0", "--model", "/nonexistent")
@@ -115,7 +124,7 @@ it.scopedLive(
       const child = yield* serve("--port", "0", "--model", `Qwen/Qwen3-8B=${ShippedModel.folder}`)
       const hint = yield* Effect.fork(readUntil(child.stderr, /\n/))
       const url = (yield* readUntil(child.stdout, /\n/)).replace("listening on ", "").trim()
-      assert.include(yield* Fiber.join(hint), `TINKER_BASE_URL=${url} HF_ENDPOINT=${url}\n`)
+      assert.include(yield* Fiber.join(hint), `TINKER_BASE_URL=${url} HF_ENDPOINT=${url} TINKER_API_KEY=tml-local\n`)
       const { loss, tokenizer } = yield* Effect.gen(function*() {
         const service = yield* ServiceClient.ServiceClient
         const training = yield* service.createLoraTrainingClient({ baseModel: "Qwen/Qwen3-8B", rank: 4, seed: 1 })

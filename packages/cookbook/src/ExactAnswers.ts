@@ -3,8 +3,6 @@
  * letter.
  */
 import * as SamplingParams from "@effect-tinker/protocol/SamplingParams"
-import * as SamplingParams from "@effect-tinker/protocol/SamplingParams"
-import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import { failOnIssues, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import type * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type * as SamplingClient from "effect-tinker/SamplingClient"

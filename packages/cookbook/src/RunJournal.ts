@@ -6,7 +6,6 @@
  * dies, the next one takes the last checkpoint and the batch behind it: in the model's history no batch is trained twice and
  * none is skipped. Steps done after that checkpoint died with the model that they trained.
  */
-import { failOnIssues, type Issue, optionIssues, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import { failOnIssues, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as ServiceClient from "effect-tinker/ServiceClient"
