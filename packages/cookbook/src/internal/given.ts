@@ -1,27 +1,14 @@
 /** What the arguments of public functions may be. Nothing here throws, whatever it is given, or tells what is in a text. */
-import type * as Tinker from "@effect-tinker/protocol/TinkerError"
-import { optionIssues } from "@effect-tinker/protocol/TinkerError"
-import * as Effect from "effect/Effect"
+import { isObject, kindOf } from "@effect-tinker/protocol/CallOptions"
+import { type Check, type Fields, flag, must, none, optional } from "@effect-tinker/protocol/Checks"
+import { type Issue, optionIssues } from "@effect-tinker/protocol/TinkerError"
 import * as Stream from "effect/Stream"
 
-type Issue = Tinker.Issue
-
-/** What is wrong with a value, which the caller knows by the name `field`; nothing when it fits. */
-export type Check = (value: unknown, field: string) => ReadonlyArray<Issue>
-
-/** The checks of an object's fields, by name. */
-export type Fields = Readonly<Record<string, Check>>
-
-const none: ReadonlyArray<Issue> = []
-
-export const must = (fits: (value: unknown) => boolean, be: string): Check => (value, field) =>
-  fits(value) ? none : [{ field, description: `is ${kindOf(value)}; it must be ${be}.` }]
+export { type Check, type Fields, flag, isObject, must, optional }
 
 /** What a function that was passed in gave back, checked likewise. */
 export const mustGive = (fits: (value: unknown) => boolean, give: string, when: string = ""): Check => (value, field) =>
   fits(value) ? none : [{ field, description: `gave ${kindOf(value)}${when}; it must give ${give}.` }]
-
-export const optional = (check: Check): Check => (value, field) => value === undefined ? none : check(value, field)
 
 /** An object without further fields. */
 export const object = (fields: Fields): Check => (value, field) =>
@@ -69,8 +56,6 @@ export const place: Check = must(
 )
 
 export const integer: Check = must(Number.isSafeInteger, "a whole number")
-
-export const flag: Check = must((value) => typeof value === "boolean", "true or false")
 
 export const anyText: Check = must((value) => typeof value === "string", "a text")
 
@@ -122,29 +107,3 @@ export const chats: Check = list(
   object({ messages: list(message, "messages"), metadata: record(), file: anyText, line: integer }),
   "conversations"
 )
-
-export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && tagOf(value) === "Object" && !Effect.isEffect(value)
-
-const tagOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
-
-/** What a value is, as one would say it, and nothing of what is in it. */
-const kindOf = (value: unknown): string => {
-  if (Array.isArray(value)) return "a list"
-  switch (typeof value) {
-    case "string":
-      return value === "" ? "an empty text" : "a text"
-    case "bigint":
-    case "symbol":
-    case "function":
-      return `a ${typeof value}`
-    case "object": {
-      if (value === null) return "null"
-      if (Effect.isEffect(value)) return "an Effect"
-      const tag = tagOf(value)
-      return `${/^[AEIO]/.test(tag) ? "an" : "a"} ${tag === "Object" ? "object" : tag}`
-    }
-    default:
-      return String(value)
-  }
-}
