@@ -50,7 +50,7 @@ await post(
 
 /** The bounds of the server: parts of any body, and of one of training; and one more for so many bytes. */
 const [anyParts, trainingParts, bytesOfPart] = [2 ** 14, 2 ** 16, 256]
-const [anyNumbers, bytesOfNumber] = [2 ** 18, 4]
+const [anyNumbers, bytesOfNumber] = [2 ** 18, 6]
 
 /** As many items as a body of this size may have, each of so many parts, and as long as it takes to fill it. */
 const items = (bytes: number, parts: number, base: number, item: (i: number, filling: string) => string): string => {
@@ -68,8 +68,8 @@ const objects = (bytes: number, base: number): string =>
 
 const numbers = (bytes: number, number: string, share = 1): string => {
   const most = share * anyNumbers + Math.floor(bytes / bytesOfNumber)
-  const count = Math.floor(Math.min(bytes / (number.length + 1), 0.99 * most / (number.includes(".") ? 2 : 1)))
-  return `[${Array(count).fill(number).join(",")}]`.padEnd(bytes)
+  const count = Math.floor(Math.min(bytes / (number.length + 1), 0.99 * most))
+  return `${`[${Array(count).fill(number).join(",")}`.padEnd(bytes - 1)}]`
 }
 
 const metadata = (value: string) => `{"tags":[],"sdk_version":"0.38.0","user_metadata":{"a":[${value}]}}`

@@ -89,15 +89,15 @@ const maxKeys = 1024
 const maxParts = 2 ** 14
 const bytesOfPart = 256
 
-/** The same of numbers in lists that are lifted; one with a fraction counts twice, as it takes eight bytes and not four. */
+/** The same of numbers in lists that are lifted, each of which becomes up to eight bytes. */
 const maxNumbers = 2 ** 18
-const bytesOfNumber = 4
+const bytesOfNumber = 6
 
 /** So many numbers are too many for a body of this length. */
 export const tooManyNumbers = (numbers: number, length: number): string | undefined => {
   const most = maxNumbers + Math.floor(length / bytesOfNumber)
   return numbers > most
-    ? `the body has more than ${most} numbers, where one with a fraction counts twice: send less at a time`
+    ? `the body has more than ${most} numbers: send less at a time`
     : undefined
 }
 
@@ -145,8 +145,8 @@ export interface Bounds {
   /** Lists of plain numbers with these keys, which may be long. */
   readonly lift?: ReadonlyArray<{
     readonly key: string
-    /** What becomes of them; numbers of an array take twice as much. */
-    readonly as: "typed" | "array"
+    /** What becomes of them: 32 bits a number if it has no fraction and at most nine digits, 64 bits each, or an array. */
+    readonly as: "short" | "wide" | "array"
   }>
 }
 
@@ -173,8 +173,9 @@ export const parseJson = (
     Either.try({
       try: () =>
         scan.lists.map((place) => {
-          const numbers = NumberLists.read(body, place)
-          return lift[place.key]!.as === "typed" ? numbers : Array.from(numbers)
+          const { as } = lift[place.key]!
+          const numbers = NumberLists.read(body, place, as === "wide")
+          return as === "array" ? Array.from(numbers) : numbers
         }),
       catch: () => notJson
     }),

@@ -3,7 +3,6 @@
  * bytes. Lists of plain numbers, nearly all of a training request, are lifted out of it and never become arrays of JavaScript.
  */
 
-/** Numbers without a fraction, of at most nine digits, take half as much. */
 export type Numbers = Int32Array | Float64Array
 
 export interface Scan {
@@ -12,7 +11,7 @@ export interface Scan {
   readonly depth: number
   /** Of the object with the most. */
   readonly keys: number
-  /** In lists that were lifted; those that may have a fraction count twice. */
+  /** In lists that were lifted. */
   readonly numbers: number
   readonly lists: ReadonlyArray<Place>
 }
@@ -67,7 +66,7 @@ export const scan = (body: Uint8Array, lift: ReadonlyArray<Uint8Array> = []): Sc
           const place = key < 0 ? undefined : listAt(body, i + 1, key)
           if (place !== undefined) {
             lists.push(place)
-            numbers += place.isWhole ? place.count : 2 * place.count
+            numbers += place.count
             i = place.end
             break
           }
@@ -105,9 +104,16 @@ export const withoutLists = (body: Uint8Array, lists: ReadonlyArray<Place>, mark
   return rest
 }
 
-/** What JSON makes of the list. Throws a `SyntaxError` when it is none. */
-export const read = (body: Uint8Array, place: Place): Numbers =>
-  (place.isWhole ? wholeNumbers(body, place) : undefined) ?? anyNumbers(body, place)
+/**
+ * What JSON makes of the list; `isWide` makes 64 bits of each number, also where there is none with a fraction or more than nine
+ * digits. Throws a `SyntaxError` when it is none.
+ */
+export const read = (body: Uint8Array, place: Place, isWide: boolean): Numbers => {
+  const whole = place.isWhole
+    ? wholeNumbers(body, place, isWide ? new Float64Array(place.count) : new Int32Array(place.count))
+    : undefined
+  return whole ?? anyNumbers(body, place)
+}
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -159,8 +165,7 @@ const isOfNumbers: ReadonlyArray<boolean> = Array.from(
   (_, byte) => "0123456789+-.eE".includes(String.fromCharCode(byte))
 )
 
-const wholeNumbers = (body: Uint8Array, { count, end, start }: Place): Int32Array | undefined => {
-  const numbers = new Int32Array(count)
+const wholeNumbers = (body: Uint8Array, { count, end, start }: Place, numbers: Numbers): Numbers | undefined => {
   let at = start
   for (let i = 0; i < count; i++) {
     while (body[at]! <= space) at++

@@ -55,12 +55,15 @@ const textBytes = 2 ** 23
 export const trainingBounds: Bounds = {
   parts: trainingParts,
   text: textBytes,
-  lift: ["tokens", "data", "sparse_crow_indices", "sparse_col_indices"].map((key) => ({ key, as: "typed" }))
+  lift: [
+    { key: "tokens", as: "short" },
+    ...["data", "sparse_crow_indices", "sparse_col_indices"].map((key) => ({ key, as: "wide" } as const))
+  ]
 }
 
 /** A prompt may be of thousands of texts. Tensors of samples are read by the client's own schema. */
 export const sampleBounds: Bounds = {
   parts: 2 ** 15,
   text: textBytes,
-  lift: [{ key: "tokens", as: "typed" }, { key: "data", as: "array" }]
+  lift: [{ key: "tokens", as: "short" }, { key: "data", as: "array" }]
 }

@@ -86,7 +86,7 @@ const renamed = <A, B>(record: Readonly<Record<string, A>>, f: (value: A, name: 
   )
 
 /** Throws an `Error` that names what is no number. */
-const tensorOf = (tensor: typeof Tensor.Type, name: string): TensorData.TensorData => {
+export const tensorOf = (tensor: typeof Tensor.Type, name: string): TensorData.TensorData => {
   const shape = tensor.shape ?? [tensor.data.length]
   const { sparse_col_indices: columns, sparse_crow_indices: rows } = tensor
   if ((rows === undefined) !== (columns === undefined)) throw new Error(`${name} has one of two kinds of indices`)
@@ -98,8 +98,12 @@ const tensorOf = (tensor: typeof Tensor.Type, name: string): TensorData.TensorDa
     : { dtype: "int64", data: integersOf(tensor.data, name), shape, sparse }
 }
 
+// A long list is converted where it lies, each number no further on than it was: a copy would be as large as the body.
+
 const floatsOf = (values: ArrayLike<unknown>, name: string): Float32Array => {
-  const floats = new Float32Array(values.length)
+  const floats = values instanceof Float64Array
+    ? new Float32Array(values.buffer, values.byteOffset, values.length)
+    : new Float32Array(values.length)
   for (let i = 0; i < values.length; i++) {
     const value = values[i]
     if (typeof value !== "number") throw new Error(`${name}: element ${i} is no number`)
@@ -109,7 +113,9 @@ const floatsOf = (values: ArrayLike<unknown>, name: string): Float32Array => {
 }
 
 const integersOf = (values: ArrayLike<unknown>, name: string): BigInt64Array => {
-  const integers = new BigInt64Array(values.length)
+  const integers = values instanceof Float64Array
+    ? new BigInt64Array(values.buffer, values.byteOffset, values.length)
+    : new BigInt64Array(values.length)
   for (let i = 0; i < values.length; i++) {
     const value = values[i]
     if (typeof value !== "number" || !Number.isSafeInteger(value)) {
