@@ -1,8 +1,9 @@
 import { defineConfig } from "vitest/config"
+import projects from "./vitest.workspace.js"
 
 export default defineConfig({
   test: {
-    projects: ["packages/*/vitest.config.ts"],
+    projects,
     // By default one core of two is left for the program that reports.
     maxWorkers: 2,
     minWorkers: 1,

@@ -91,13 +91,16 @@ const fragments = () =>
       .map(({ index, text }) => `${file}:${textOf(file).slice(0, index).split("\n").length} ${text.replace(" */", "")}`)
   )
 
-/** Sources in which the path of each endpoint is written, beyond the table and one handler or client each. */
+/**
+ * Sources that write down an endpoint, beyond the table and one handler or client each. What requests and answers say of their type is
+ * something else, and so are the routes of other servers.
+ */
 const endpointPlaces = () => {
-  const table = sources.find((file) => /packages\/(protocol\/src\/Endpoints|server\/src\/internal\/http\/routes)\.ts$/.test(file))
-  const paths = Array.from(textOf(table).matchAll(/path: "(\/[^"]+)"/g), ([, path]) => path)
-  const names = new Set(paths.map((path) => path.split("/").find((part) => part.includes("_"))).filter(Boolean))
-  return Array.from(names, (name) => {
-    const places = sources.filter((file) => new RegExp(`["'/\`]${name}["'/\`]`).test(textOf(file)))
+  const table = sources.find((file) => file.endsWith("packages/protocol/src/Endpoints.ts"))
+  const names = Array.from(textOf(table).matchAll(/operation: "([^"]+)"/g), ([, name]) => name)
+  return names.filter((name) => name.includes("_")).map((name) => {
+    const written = new RegExp(`(?<!type: |type === |literal\\()["'/\`]${name}["'/\`]`)
+    const places = sources.filter((file) => !file.endsWith("Dialect.ts") && written.test(textOf(file)))
     return { name, places }
   }).filter(({ places }) => places.length > 2).map(({ name, places }) => `${name}: ${places.join(", ")}`)
 }

@@ -31,3 +31,14 @@ export const AuditLogResponse = Schema.Struct({ entries: Schema.Array(AuditLogEn
  * @category models
  */
 export type AuditLogResponse = typeof AuditLogResponse.Type
+
+/**
+ * Which entries are wanted: of a kind, by default all, and of a day in UTC, `YYYY-MM-DD`, by default today.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const AuditQuery = Schema.Struct({
+  eventType: Schema.optionalWith(EventType, { default: () => "all" as const }).pipe(Schema.fromKey("event_type")),
+  day: Schema.optional(Schema.String.pipe(Schema.pattern(/^\d{4}-\d\d-\d\d$/)))
+})

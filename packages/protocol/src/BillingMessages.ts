@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { StorageUsage } from "./StorageUsage.js"
 import { UsageEvent } from "./UsageEvent.js"
-import { optional } from "./WireField.js"
+import { field, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -47,3 +47,24 @@ export const CurrentCheckpointStorageUsageResponse = Schema.Struct({
  * @category models
  */
 export type CurrentCheckpointStorageUsageResponse = typeof CurrentCheckpointStorageUsageResponse.Type
+
+/**
+ * The window of which usage is wanted, from a whole hour to before another, in ISO 8601.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const UsageQuery = Schema.Struct({
+  startingOn: field(Schema.String, "starting_on"),
+  endingBefore: field(Schema.String, "ending_before")
+})
+
+/**
+ * The project of which storage is wanted; without one it is that of all.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const StorageQuery = Schema.Struct({
+  projectId: Schema.optional(Schema.String).pipe(Schema.fromKey("project_id"))
+})

@@ -76,3 +76,9 @@ export const FutureRetrieveRequest = Schema.Struct({
     Schema.fromKey("allow_metadata_only")
   )
 })
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const CancelFutureRequest = Schema.Struct({ requestId: field(RequestId, "request_id") })

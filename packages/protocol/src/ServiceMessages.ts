@@ -9,6 +9,12 @@ import { field, literal, optional } from "./WireField.js"
  * @since 0.1.0
  * @category schemas
  */
+export const HealthResponse = Schema.Struct({ status: Schema.String })
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
 export const ClientConfigRequest = Schema.Struct({
   sdkVersion: field(Schema.String, "sdk_version")
 })

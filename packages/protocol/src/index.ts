@@ -26,6 +26,10 @@ export * as Datum from "./Datum.js"
 
 export * as DefaultBaseUrl from "./DefaultBaseUrl.js"
 
+export * as Endpoint from "./Endpoint.js"
+
+export * as Endpoints from "./Endpoints.js"
+
 export * as ForwardBackwardOutput from "./ForwardBackwardOutput.js"
 
 export * as FuturesMessages from "./FuturesMessages.js"

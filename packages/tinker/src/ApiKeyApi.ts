@@ -2,14 +2,15 @@
  * Endpoints of an API key itself, for logging in and out. Each request carries the key that it is about, whatever
  * credential the client has.
  */
-import { ApiKey } from "@effect-tinker/protocol/ApiKeyMessages"
+import type { ApiKey } from "@effect-tinker/protocol/ApiKeyMessages"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { ofCollection } from "./internal/endpoint.js"
+import { call, ofCollection, send } from "./internal/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -35,18 +36,11 @@ export interface Service {
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const path = "/api/v1/auth/apikey/me"
+    const getApiKey = call(http, Endpoints.getApiKey)
+    const deleteApiKey = send(http, Endpoints.deleteApiKey)
     return ApiKeyApi.of({
-      getApiKey: (key) =>
-        ofCollection(
-          http.json({ operation: "get_api_key", method: "GET", path, credential: Option.some(key) }, ApiKey)
-        ),
-      deleteApiKey: (key) =>
-        ofCollection(
-          Effect.asVoid(
-            http.request({ operation: "delete_api_key", method: "DELETE", path, credential: Option.some(key) })
-          )
-        )
+      getApiKey: (key) => ofCollection(getApiKey({}, { credential: Option.some(key) })),
+      deleteApiKey: (key) => ofCollection(deleteApiKey({}, { credential: Option.some(key) }))
     })
   }
 )

@@ -1,13 +1,13 @@
 /**
  * Endpoint of the audit log: who did what in an organization.
  */
-import { AuditLogResponse, EventType } from "@effect-tinker/protocol/AuditMessages"
+import type { AuditLogResponse, EventType } from "@effect-tinker/protocol/AuditMessages"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ofCollection } from "./internal/endpoint.js"
-import { withQuery } from "./internal/query.js"
+import { call, ofCollection } from "./internal/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -34,15 +34,10 @@ export interface Service {
  */
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
-  (http) =>
-    AuditApi.of({
-      auditLog: ({ day, eventType }) =>
-        ofCollection(http.json({
-          operation: "get_audit_log",
-          method: "GET",
-          path: withQuery("/api/v1/audit", { event_type: eventType, day })
-        }, AuditLogResponse))
-    })
+  (http) => {
+    const getAuditLog = call(http, Endpoints.getAuditLog)
+    return AuditApi.of({ auditLog: (query) => ofCollection(getAuditLog({ query })) })
+  }
 )
 
 /**

@@ -1,14 +1,17 @@
 /**
  * Endpoints of what an organization has used.
  */
-import { BillingUsageResponse, CurrentCheckpointStorageUsageResponse } from "@effect-tinker/protocol/BillingMessages"
+import type {
+  BillingUsageResponse,
+  CurrentCheckpointStorageUsageResponse
+} from "@effect-tinker/protocol/BillingMessages"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ofCollection } from "./internal/endpoint.js"
-import { withQuery } from "./internal/query.js"
+import { call, ofCollection } from "./internal/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -39,24 +42,17 @@ export interface Service {
  */
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
-  (http) =>
-    BillingApi.of({
+  (http) => {
+    const getUsage = call(http, Endpoints.getBillingUsage)
+    const getStorage = call(http, Endpoints.getCurrentCheckpointStorageUsage)
+    return BillingApi.of({
       billingUsage: ({ endingBefore, startingOn }) =>
-        ofCollection(http.json({
-          operation: "get_billing_usage",
-          method: "GET",
-          path: withQuery("/api/v1/billing/usage/events", {
-            starting_on: DateTime.formatIso(startingOn),
-            ending_before: DateTime.formatIso(endingBefore)
-          })
-        }, BillingUsageResponse)),
-      currentCheckpointStorageUsage: ({ projectId }) =>
-        ofCollection(http.json({
-          operation: "get_current_checkpoint_storage_usage",
-          method: "GET",
-          path: withQuery("/api/v1/billing/usage/checkpoints/current", { project_id: projectId })
-        }, CurrentCheckpointStorageUsageResponse))
+        ofCollection(getUsage({
+          query: { startingOn: DateTime.formatIso(startingOn), endingBefore: DateTime.formatIso(endingBefore) }
+        })),
+      currentCheckpointStorageUsage: (query) => ofCollection(getStorage({ query }))
     })
+  }
 )
 
 /**

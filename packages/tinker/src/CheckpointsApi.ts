@@ -8,9 +8,9 @@ import {
   CheckpointsListResponse,
   CopyWeightsRequest,
   CopyWeightsResponse,
-  ExternalWeightsUrls,
-  SetTtlRequest
+  ExternalWeightsUrls
 } from "@effect-tinker/protocol/CheckpointsMessages"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -19,10 +19,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import { decodeJson, malformed } from "./internal/decodeJson.js"
-import { ofCollection, post, unsupported } from "./internal/endpoint.js"
-import { withQuery } from "./internal/query.js"
+import { call, ofCollection, post, requests, send, unsupported } from "./internal/endpoint.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
@@ -77,26 +75,21 @@ export const make: Effect.Effect<
 > = Effect.gen(function*() {
   const http = yield* TinkerHttpClient.TinkerHttpClient
   const { baseUrl } = yield* TinkerConfig.TinkerConfig
-  const copyWeights = post(http, "copy_weights", CopyWeightsRequest, CopyWeightsResponse)
-  const encodeTtl = Schema.encodeSync(SetTtlRequest)
-
-  const request = (
-    operation: string,
-    method: TinkerHttpClient.Request["method"],
-    { checkpointId, trainingRunId }: CheckpointIds,
-    rest = ""
-  ): TinkerHttpClient.Request => ({
-    operation,
-    method,
-    path: `/api/v1/training_runs/${trainingRunId}/checkpoints/${checkpointId}${rest}`,
-    subject: `checkpoint tinker://${trainingRunId}/${checkpointId}`
-  })
-  const send = (request: TinkerHttpClient.Request) => Effect.asVoid(http.request(request))
+  const list = call(http, Endpoints.listCheckpoints)
+  const listOfUser = call(http, Endpoints.listUserCheckpoints)
+  const deleteOne = send(http, Endpoints.deleteCheckpoint)
+  const publish = send(http, Endpoints.publishCheckpoint)
+  const unpublish = send(http, Endpoints.unpublishCheckpoint)
+  const setTtl = send(http, Endpoints.setCheckpointTtl)
+  const copyWeights = post(http, Endpoints.copyWeights)
+  const getExternalWeightsUrls = call(http, Endpoints.getExternalWeightsUrls)
+  const archiveRequest = requests(Endpoints.getCheckpointArchiveUrl)
 
   const askForArchive = (checkpoint: CheckpointIds): Effect.Effect<ArchiveUrl, TinkerError> =>
     Effect.gen(function*() {
       const response = yield* http.execute({
-        ...request("get_checkpoint_archive_url", "GET", checkpoint, "/archive"),
+        ...archiveRequest({ parameters: parametersOf(checkpoint) }),
+        ...subjectOf(checkpoint),
         followsRedirects: false
       })
       if (response.status === 302) return yield* readRedirect(response, baseUrl)
@@ -109,29 +102,13 @@ export const make: Effect.Effect<
     })
 
   return CheckpointsApi.of({
-    listCheckpoints: (trainingRunId) =>
-      http.json({
-        operation: "list_checkpoints",
-        method: "GET",
-        path: `/api/v1/training_runs/${trainingRunId}/checkpoints`,
-        subject: `training run ${trainingRunId}`
-      }, CheckpointsListResponse),
-    listUserCheckpoints: ({ limit, offset }) =>
-      ofCollection(http.json({
-        operation: "list_user_checkpoints",
-        method: "GET",
-        path: withQuery("/api/v1/checkpoints", { limit, offset })
-      }, CheckpointsListResponse)),
-    deleteCheckpoint: (checkpoint) => send(request("delete_checkpoint", "DELETE", checkpoint)),
-    publishCheckpoint: (checkpoint) => send(request("publish_checkpoint", "POST", checkpoint, "/publish")),
-    unpublishCheckpoint: (checkpoint) => send(request("unpublish_checkpoint", "DELETE", checkpoint, "/publish")),
+    listCheckpoints: (id) => list({ parameters: { id } }, { subject: `training run ${id}` }),
+    listUserCheckpoints: (query) => ofCollection(listOfUser({ query })),
+    deleteCheckpoint: (checkpoint) => deleteOne({ parameters: parametersOf(checkpoint) }, subjectOf(checkpoint)),
+    publishCheckpoint: (checkpoint) => publish({ parameters: parametersOf(checkpoint) }, subjectOf(checkpoint)),
+    unpublishCheckpoint: (checkpoint) => unpublish({ parameters: parametersOf(checkpoint) }, subjectOf(checkpoint)),
     setCheckpointTtl: (checkpoint, ttlSeconds) =>
-      Effect.suspend(() =>
-        send({
-          ...request("set_checkpoint_ttl", "PUT", checkpoint, "/ttl"),
-          body: TinkerHttpClient.jsonBody(encodeTtl({ ttlSeconds }))
-        })
-      ),
+      setTtl({ parameters: parametersOf(checkpoint), body: { ttlSeconds } }, subjectOf(checkpoint)),
     copyWeights: (wanted, accessToken) =>
       copyWeights(wanted, {
         subject: `checkpoint ${wanted.sourcePath}`,
@@ -140,10 +117,7 @@ export const make: Effect.Effect<
           : { headers: { "x-tinker-weights-access-token": Redacted.value(accessToken) } })
       }),
     externalWeightsUrls: (checkpoint) =>
-      http.json(
-        request("get_external_weights_urls", "GET", checkpoint, "/external_weights_urls"),
-        ExternalWeightsUrls
-      ),
+      getExternalWeightsUrls({ parameters: parametersOf(checkpoint) }, subjectOf(checkpoint)),
     archiveUrl: (checkpoint) => RetryPolicy.retry(askForArchive(checkpoint), { policy: "archive", when: isBeingMade })
   })
 })
@@ -165,6 +139,16 @@ export const layer: Layer.Layer<
  * @category guards
  */
 export const isBeingMade = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.status === 503
+
+/** Some servers have checkpoints without a kind, and so an id of one part. */
+const parametersOf = ({ checkpointId, trainingRunId }: CheckpointIds) => {
+  const [kind = "", ...name] = checkpointId.split("/")
+  return { id: trainingRunId, kind, name: name.join("/") }
+}
+
+const subjectOf = ({ checkpointId, trainingRunId }: CheckpointIds) => ({
+  subject: `checkpoint tinker://${trainingRunId}/${checkpointId}`
+})
 
 /** Servers of today answer so, whatever the checkpoint. */
 const lacksArchives: ReadonlySet<number> = new Set([404, 405, 410])

@@ -1,6 +1,7 @@
 /**
  * The settings that the server sends to its clients: fetched before anything else, asked for again from time to time.
  */
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
 import { ApiResponseValidationError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
@@ -86,7 +87,7 @@ export const make: Effect.Effect<
     const sent = yield* RetryPolicy.retry(api.clientConfig(request, own), { policy: "firstContact" }).pipe(
       Effect.catchIf(isMissing, () => Effect.succeed<ServiceMessages.Settings>({}))
     )
-    yield* merge("client/config", sent)
+    yield* merge(Endpoints.clientConfig.operation, sent)
     if (current.pjwtAuthEnabled) {
       yield* credentials.exchangeBy(api.authToken, {
         preferCommand: current.credentialDefaultSource === "credential_cmd"
@@ -95,14 +96,14 @@ export const make: Effect.Effect<
     const changes = yield* RetryPolicy.retry(api.dynamicConfig(request)).pipe(
       Effect.catchIf(isMissing, () => Effect.succeed<ServiceMessages.Settings>({}))
     )
-    yield* merge("client/dynamic_config", changes)
+    yield* merge(Endpoints.dynamicConfig.operation, changes)
     return current
   })
 
   // A failure keeps the last settings that were good.
   const refreshOnce = Effect.flatMap(
     api.dynamicConfig(request, { inBackground: true }),
-    (sent) => merge("client/dynamic_config", sent)
+    (sent) => merge(Endpoints.dynamicConfig.operation, sent)
   ).pipe(
     Effect.catchAll((error) => Effect.logDebug("the settings could not be asked for again", error.message))
   )

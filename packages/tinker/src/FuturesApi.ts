@@ -1,6 +1,7 @@
 /**
  * Endpoints by which results of submitted requests are fetched: long polls, for one request or for all of a sampler.
  */
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import {
   FuturesRetrieveRequest,
   FuturesRetrieveResponse,
@@ -16,7 +17,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { isOfService } from "./internal/answerOrigin.js"
 import { decodeValue, type Origin, parseJson, unreadable } from "./internal/decodeJson.js"
-import { post } from "./internal/endpoint.js"
+import { post, requests, send } from "./internal/endpoint.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
@@ -147,24 +148,23 @@ const cancelTimeout = Duration.seconds(30)
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const retrieveMany = post(http, "retrieve_futures", FuturesRetrieveRequest, FuturesRetrieveResponse)
+    const retrieveMany = post(http, Endpoints.retrieveFutures)
+    const retrieveRequest = requests(Endpoints.retrieveFuture)
+    const cancel = send(http, Endpoints.cancelFuture)
     return FuturesApi.of({
       retrieve: (options) => {
         const operation = `retrieve_future (${options.requestType} ${options.requestId})`
         return http.execute({
+          ...retrieveRequest({
+            body: { requestId: options.requestId, allowMetadataOnly: options.allowMetadataOnly }
+          }),
           operation,
-          method: "POST",
-          path: "/api/v1/retrieve_future",
           timeout: pollTimeout,
           session: options.session,
           attempts: options.attempts,
           call: options.call,
           onBillingPause: options.onBillingPause,
-          headers: headersOf(options),
-          body: TinkerHttpClient.jsonBody({
-            request_id: options.requestId,
-            allow_metadata_only: options.allowMetadataOnly
-          })
+          headers: headersOf(options)
         }).pipe(
           Effect.flatMap((response) => readReply({ operation, requestId: options.requestId, response })),
           // A server that holds longer than our timeout is still at work.
@@ -174,14 +174,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       // What is asked for by these belongs to several calls, or to none any more.
       retrieveMany: (request, timeout, options) =>
         TinkerHttpClient.ofNobody(retrieveMany(request, { timeout, ...options })),
-      cancel: (requestId) =>
-        TinkerHttpClient.ofNobody(Effect.asVoid(http.request({
-          operation: "cancel_future",
-          method: "POST",
-          path: "/api/v1/cancel_future",
-          timeout: cancelTimeout,
-          body: TinkerHttpClient.jsonBody({ request_id: requestId })
-        })))
+      cancel: (requestId) => TinkerHttpClient.ofNobody(cancel({ body: { requestId } }, { timeout: cancelTimeout }))
     })
   }
 )

@@ -1,12 +1,11 @@
 /**
  * Endpoints of models: creating one, and asking what it is.
  */
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import { ModelId, RequestId } from "@effect-tinker/protocol/Identifiers"
 import {
   CreateModelRequest,
-  GetInfoRequest,
   GetInfoResponse,
-  UnloadModelRequest,
   UnloadModelResponse,
   UntypedFuture
 } from "@effect-tinker/protocol/ModelsMessages"
@@ -78,10 +77,10 @@ export const readSubmitted = (response: TinkerHttpClient.Response): Effect.Effec
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const getInfo = post(http, "get_info", GetInfoRequest, GetInfoResponse)
-    const unloadModel = post(http, "unload_model", UnloadModelRequest, UnloadModelResponse)
+    const getInfo = post(http, Endpoints.getInfo)
+    const unloadModel = post(http, Endpoints.unloadModel)
     return ModelsApi.of({
-      createModel: post(http, "create_model", CreateModelRequest, UntypedFuture),
+      createModel: post(http, Endpoints.createModel),
       getInfo: (modelId, options) => getInfo({ modelId, type: "get_info" }, options),
       unloadModel: (modelId, options) => unloadModel({ modelId, type: "unload_model" }, options)
     })

@@ -1,12 +1,14 @@
 /**
  * The endpoint of sampling.
  */
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import { type UntypedFuture } from "@effect-tinker/protocol/ModelsMessages"
 import { SampleRequest } from "@effect-tinker/protocol/SamplingMessages"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { requestOf } from "./internal/endpoint.js"
 import { readSubmitted } from "./ModelsApi.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
@@ -34,21 +36,12 @@ export interface Service {
  */
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
-  (http) =>
-    SamplingApi.of({
-      asample: (body, options) =>
-        Effect.flatMap(
-          http.request({
-            operation: "asample",
-            method: "POST",
-            path: "/api/v1/asample",
-            headers,
-            body,
-            ...options
-          }),
-          readSubmitted
-        )
+  (http) => {
+    const asample = { ...requestOf(Endpoints.asample), headers }
+    return SamplingApi.of({
+      asample: (body, options) => Effect.flatMap(http.request({ ...asample, body, ...options }), readSubmitted)
     })
+  }
 )
 
 /** Announces that 429 is understood as "slow down". */

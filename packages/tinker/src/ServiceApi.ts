@@ -1,9 +1,9 @@
 /**
  * Endpoints of the service itself: its settings and capabilities, sessions, sampling sessions.
  */
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import { SamplingSessionId, SessionId } from "@effect-tinker/protocol/Identifiers"
 import {
-  AuthTokenResponse,
   ClientConfigRequest,
   ClientConfigResponse,
   CreateSamplingSessionRequest,
@@ -11,12 +11,8 @@ import {
   CreateSessionRequest,
   CreateSessionResponse,
   FinishReason,
-  FinishSessionRequest,
   GetSamplerResponse,
   GetServerCapabilitiesResponse,
-  JoinSamplingSessionRequest,
-  JoinSamplingSessionResponse,
-  SessionHeartbeatRequest,
   Settings
 } from "@effect-tinker/protocol/ServiceMessages"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
@@ -27,7 +23,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { ofCollection, post } from "./internal/endpoint.js"
+import { call, ofCollection, post, send } from "./internal/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -96,18 +92,17 @@ export const modelNames = (capabilities: GetServerCapabilitiesResponse): Readonl
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const createSession = post(http, "create_session", CreateSessionRequest, CreateSessionResponse)
-    const heartbeat = post(http, "session_heartbeat", SessionHeartbeatRequest, Schema.Unknown)
-    const finish = post(http, "finish_session", FinishSessionRequest, Schema.Unknown)
-    const clientConfig = post(http, "client/config", ClientConfigRequest, Settings)
-    const dynamicConfig = post(http, "client/dynamic_config", ClientConfigRequest, Settings)
-    const authToken = post(http, "auth/token", Schema.Struct({}), AuthTokenResponse)
-    const join = post(http, "join_sampling_session", JoinSamplingSessionRequest, JoinSamplingSessionResponse)
-    const get = <A, I>(
-      operation: string,
-      schema: Schema.Schema<A, I>,
-      options?: { readonly path: string; readonly subject: string }
-    ) => http.json({ operation, method: "GET", path: `/api/v1/${operation}`, ...options }, schema)
+    const healthz = call(http, { ...Endpoints.healthz, answer: Schema.Struct({ status: Schema.Literal("ok") }) })
+    const clientConfig = post(http, { ...Endpoints.clientConfig, answer: Settings })
+    const dynamicConfig = post(http, Endpoints.dynamicConfig)
+    const authToken = post(http, Endpoints.authToken)
+    const capabilities = call(http, Endpoints.getServerCapabilities)
+    const access = send(http, Endpoints.getServerCapabilities)
+    const createSession = post(http, Endpoints.createSession)
+    const heartbeat = post(http, Endpoints.sessionHeartbeat)
+    const finish = call(http, Endpoints.finishSession)
+    const join = post(http, Endpoints.joinSamplingSession)
+    const getSampler = call(http, Endpoints.getSampler)
     return ServiceApi.of({
       clientConfig: (request, credential) => ofNobody(clientConfig(request, { credential })),
       dynamicConfig: (request, { inBackground = false } = {}) =>
@@ -117,38 +112,23 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
           // It may come between the attempts at another request, and must not pass for one of them.
           Effect.map(authToken({}, { credential, attempts: TinkerHttpClient.makeAttempts() }), ({ jwt }) => jwt)
         )),
-      healthz: Effect.asVoid(get("healthz", Schema.Struct({ status: Schema.Literal("ok") }))),
-      checkAccess: Effect.asVoid(http.request({ ...capabilities, pausesForBilling: false })),
-      getServerCapabilities: ofCollection(http.json(capabilities, GetServerCapabilitiesResponse)),
+      healthz: Effect.asVoid(healthz({})),
+      checkAccess: access({}, { pausesForBilling: false }),
+      getServerCapabilities: ofCollection(capabilities({})),
       createSession: (request, options) => ofNobody(createSession(request, options)),
       sessionHeartbeat: (sessionId) =>
         ofNobody(Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, background))),
       finishSession: (sessionId, type, detail) =>
         Effect.asVoid(
-          finish({ reason: { type }, detail: detail ?? null }, { path: `/api/v1/sessions/${sessionId}/finish` })
+          finish({ parameters: { id: sessionId }, body: { reason: { type }, detail: detail ?? null } })
         ),
-      createSamplingSession: post(
-        http,
-        "create_sampling_session",
-        CreateSamplingSessionRequest,
-        CreateSamplingSessionResponse
-      ),
+      createSamplingSession: post(http, Endpoints.createSamplingSession),
       joinSamplingSession: (samplingSessionId) =>
         Effect.map(join({ samplingSessionId, type: "join_sampling_session" }), ({ clientCounter }) => clientCounter),
-      getSampler: (samplerId) =>
-        get("get_sampler", GetSamplerResponse, {
-          path: `/api/v1/samplers/${samplerId}`,
-          subject: `sampler ${samplerId}`
-        })
+      getSampler: (samplerId) => getSampler({ parameters: { id: samplerId } }, { subject: `sampler ${samplerId}` })
     })
   }
 )
-
-const capabilities = {
-  operation: "get_server_capabilities",
-  method: "GET",
-  path: "/api/v1/get_server_capabilities"
-} as const
 
 /** What goes on beside the user's calls comes again soon, so it does not wait for long. */
 const background = { timeout: Duration.seconds(10), pausesForBilling: false }

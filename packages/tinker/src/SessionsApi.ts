@@ -2,8 +2,8 @@
  * Endpoints of sessions that exist, of whichever client.
  */
 import type { AccessScope } from "@effect-tinker/protocol/AccessScope"
-import {
-  AssignProjectRequest,
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
+import type {
   GetSessionResponse,
   ListSessionsResponse,
   SessionSearchRequest,
@@ -14,9 +14,7 @@ import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
-import { ofCollection, post } from "./internal/endpoint.js"
-import { withQuery } from "./internal/query.js"
+import { call, ofCollection, post, send } from "./internal/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -51,42 +49,22 @@ export interface Service {
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const search = post(http, "search_sessions", SessionSearchRequest, SessionSearchResponse, {
-      path: "/api/v1/sessions/search"
-    })
-    const encodeProject = Schema.encodeSync(AssignProjectRequest)
+    const getOne = call(http, Endpoints.getSession)
+    const list = call(http, Endpoints.listSessions)
+    const search = post(http, Endpoints.searchSessions)
+    const assignProject = send(http, Endpoints.assignSessionProject)
+    const exportTrace = call(http, Endpoints.exportSessionTrace)
     return SessionsApi.of({
-      getSession: (sessionId, accessScope) =>
-        http.json({
-          operation: "get_session",
-          method: "GET",
-          path: withQuery(`/api/v1/sessions/${sessionId}`, { access_scope: accessScope }),
-          subject: `session ${sessionId}`
-        }, GetSessionResponse),
-      listSessions: ({ accessScope, limit, offset }) =>
-        ofCollection(http.json({
-          operation: "list_sessions",
-          method: "GET",
-          path: withQuery("/api/v1/sessions", { limit, offset, access_scope: accessScope })
-        }, ListSessionsResponse)),
+      getSession: (id, accessScope) =>
+        getOne({ parameters: { id }, query: { accessScope } }, { subject: `session ${id}` }),
+      listSessions: (query) => ofCollection(list({ query })),
       searchSessions: (request) => ofCollection(search(request)),
-      assignSessionProject: (sessionId, projectId) =>
-        Effect.asVoid(Effect.suspend(() =>
-          http.request({
-            operation: "assign_session_project",
-            method: "PUT",
-            path: `/api/v1/sessions/${sessionId}/project`,
-            subject: `session ${sessionId}, or project ${projectId}`,
-            body: TinkerHttpClient.jsonBody(encodeProject({ projectId }))
-          })
-        )),
-      traceExport: (sessionId) =>
-        http.json({
-          operation: "export_session_trace",
-          method: "GET",
-          path: `/api/v1/sessions/${sessionId}/trace_export`,
-          subject: `session ${sessionId}`
-        }, SessionTraceExportPollResponse)
+      assignSessionProject: (id, projectId) =>
+        assignProject(
+          { parameters: { id }, body: { projectId } },
+          { subject: `session ${id}, or project ${projectId}` }
+        ),
+      traceExport: (id) => exportTrace({ parameters: { id } }, { subject: `session ${id}` })
     })
   }
 )

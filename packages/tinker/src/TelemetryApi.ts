@@ -1,7 +1,8 @@
 /**
  * The endpoint to which clients report what went wrong.
  */
-import { TelemetryResponse, TelemetrySendRequest } from "@effect-tinker/protocol/TelemetryMessages"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
+import type { TelemetrySendRequest } from "@effect-tinker/protocol/TelemetryMessages"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -38,9 +39,10 @@ const timeout = Duration.seconds(5)
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const send = post(http, "telemetry", TelemetrySendRequest, TelemetryResponse, { timeout, pausesForBilling: false })
+    const send = post(http, Endpoints.telemetry)
     return TelemetryApi.of({
-      send: (request, options) => TinkerHttpClient.ofNobody(Effect.asVoid(send(request, options)))
+      send: (request, options) =>
+        TinkerHttpClient.ofNobody(Effect.asVoid(send(request, { timeout, pausesForBilling: false, ...options })))
     })
   }
 )

@@ -5,6 +5,8 @@
  * Two answers are dealt with here, under the same idempotency key: a refused token is replaced and the request sent once
  * more, and 402 (no credit) is waited out for as long as the server or the option `billingPause` says.
  */
+import type * as Endpoint from "@effect-tinker/protocol/Endpoint"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import { spoken } from "@effect-tinker/protocol/Prose"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import {
@@ -223,7 +225,7 @@ export const ofNobody: <A, E, R>(request: Effect.Effect<A, E, R>) => Effect.Effe
  * @since 0.1.0
  * @category models
  */
-export type Traffic = "session" | "sample" | "train" | "poll" | "telemetry" | "download"
+export type Traffic = Endpoint.Traffic | "download"
 
 /**
  * The kind of what a region of code sends, where the path does not tell it.
@@ -252,24 +254,25 @@ export class TakesLentParts extends Context.Reference<TakesLentParts>()(
  * @since 0.1.0
  * @category utils
  */
-export const trafficOf = (path: string): Traffic => {
-  if (path.endsWith("/retrieve_future")) return "poll"
-  if (path.endsWith("/asample")) return "sample"
-  return traffic.get(path.slice(path.lastIndexOf("/") + 1)) ?? "train"
-}
+export const trafficOf = (path: string): Traffic => traffic.get(path.slice(path.lastIndexOf("/") + 1)) ?? "train"
 
-const traffic: ReadonlyMap<string, Traffic> = new Map([
-  ["retrieve_futures", "poll"],
-  ["cancel_future", "session"],
-  ["session_heartbeat", "session"],
-  ["create_session", "session"],
-  ["create_sampling_session", "session"],
-  ["config", "session"],
-  ["dynamic_config", "session"],
-  ["token", "session"],
-  ["finish", "session"],
-  ["telemetry", "telemetry"]
-])
+/** Of the endpoints that are for something else than training, by the last part of their paths. */
+const traffic: ReadonlyMap<string, Traffic> = new Map(
+  [
+    Endpoints.asample,
+    Endpoints.retrieveFuture,
+    Endpoints.retrieveFutures,
+    Endpoints.cancelFuture,
+    Endpoints.createSession,
+    Endpoints.sessionHeartbeat,
+    Endpoints.finishSession,
+    Endpoints.createSamplingSession,
+    Endpoints.clientConfig,
+    Endpoints.dynamicConfig,
+    Endpoints.authToken,
+    Endpoints.telemetry
+  ].map(({ path, traffic }) => [path.slice(path.lastIndexOf("/") + 1), traffic])
+)
 
 /**
  * Names what an `HttpClient` may offer beside itself: sending without a fiber, which is several times cheaper. A client that
@@ -450,7 +453,7 @@ export const make: Effect.Effect<
     : undefined
 
   const maxBytesOf = ({ maxResponseBytes, path }: Request): number =>
-    maxResponseBytes ?? config.maxResponseBytes[path.endsWith("/retrieve_future") ? "results" : "others"]
+    maxResponseBytes ?? config.maxResponseBytes[path.endsWith(Endpoints.retrieveFuture.path) ? "results" : "others"]
 
   /** The answer of a client that leaves redirects to the SDK. */
   const steered = <E, R>(

@@ -1,13 +1,14 @@
 /**
  * Endpoints of training: passes over data, and optimizer steps.
  */
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import { type UntypedFuture } from "@effect-tinker/protocol/ModelsMessages"
 import { InvalidInputError, isDefinitelyRefused, type TinkerError } from "@effect-tinker/protocol/TinkerError"
-import { OptimStepRequest } from "@effect-tinker/protocol/TrainingMessages"
+import type { OptimStepRequest } from "@effect-tinker/protocol/TrainingMessages"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
+import { requestOf, requests } from "./internal/endpoint.js"
 import { readSubmitted } from "./ModelsApi.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
@@ -59,15 +60,15 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     // What the server is known to take.
     let form: "protobuf" | "json" | undefined
 
-    const send = (
-      path: string,
-      body: TinkerHttpClient.Body,
+    const forwardBackward = requestOf(Endpoints.forwardBackward)
+    const forward = requestOf(Endpoints.forward)
+    const optimStep = requests(Endpoints.optimStep)
+
+    const submit = (
+      request: TinkerHttpClient.Request,
       options?: TinkerHttpClient.CallOptions
     ): Effect.Effect<UntypedFuture, TinkerError> =>
-      Effect.flatMap(
-        http.request({ operation: path, method: "POST", path: `/api/v1/${path}`, body, ...options }),
-        readSubmitted
-      )
+      Effect.flatMap(http.request({ ...request, ...options }), readSubmitted)
 
     const sendJson = (
       pass: EncodedPass,
@@ -77,11 +78,11 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
         try: () => TinkerHttpClient.jsonBody(pass.json()),
         catch: (error) =>
           new InvalidInputError({
-            operation: "forward_backward",
+            operation: Endpoints.forwardBackward.operation,
             field: "data",
             description: `${error instanceof Error ? error.message : String(error)}; this server takes only JSON.`
           })
-      }).pipe(Effect.flatMap((body) => send(pass.forwardOnly ? "forward" : "forward_backward", body, options)))
+      }).pipe(Effect.flatMap((body) => submit({ ...(pass.forwardOnly ? forward : forwardBackward), body }, options)))
 
     const sendJsonFromNowOn = (pass: EncodedPass, options: TinkerHttpClient.CallOptions | undefined) => {
       form = "json"
@@ -100,7 +101,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     return TrainingApi.of({
       forwardBackward: (pass, options) => {
         if (form === "json") return sendJson(pass, options)
-        const sent = send("forward_backward", pass.protobuf, options)
+        const sent = submit({ ...forwardBackward, body: pass.protobuf }, options)
         return form === "protobuf"
           ? sent
           : sent.pipe(
@@ -113,13 +114,10 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
             )
           )
       },
-      optimStep: (request, options) =>
-        Effect.suspend(() => send("optim_step", TinkerHttpClient.jsonBody(encodeOptimStepRequest(request)), options))
+      optimStep: (request, options) => Effect.suspend(() => submit(optimStep({ body: request }), options))
     })
   }
 )
-
-const encodeOptimStepRequest = Schema.encodeSync(OptimStepRequest)
 
 const isOfForm = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.status === 415
 

@@ -2,14 +2,14 @@
  * Endpoints of training runs.
  */
 import type { AccessScope } from "@effect-tinker/protocol/AccessScope"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
-import { TrainingRun } from "@effect-tinker/protocol/TrainingRun"
-import { TrainingRunsResponse } from "@effect-tinker/protocol/TrainingRunsMessages"
+import type { TrainingRun } from "@effect-tinker/protocol/TrainingRun"
+import type { TrainingRunsResponse } from "@effect-tinker/protocol/TrainingRunsMessages"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ofCollection } from "./internal/endpoint.js"
-import { withQuery } from "./internal/query.js"
+import { call, ofCollection } from "./internal/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -42,22 +42,15 @@ export interface Service {
  */
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
-  (http) =>
-    TrainingRunsApi.of({
-      listTrainingRuns: ({ accessScope, limit, offset, projectId }) =>
-        ofCollection(http.json({
-          operation: "list_training_runs",
-          method: "GET",
-          path: withQuery("/api/v1/training_runs", { limit, offset, access_scope: accessScope, project_id: projectId })
-        }, TrainingRunsResponse)),
-      getTrainingRun: (trainingRunId, accessScope) =>
-        http.json({
-          operation: "get_training_run",
-          method: "GET",
-          path: withQuery(`/api/v1/training_runs/${trainingRunId}`, { access_scope: accessScope }),
-          subject: `training run ${trainingRunId}`
-        }, TrainingRun)
+  (http) => {
+    const list = call(http, Endpoints.listTrainingRuns)
+    const getOne = call(http, Endpoints.getTrainingRun)
+    return TrainingRunsApi.of({
+      listTrainingRuns: (query) => ofCollection(list({ query })),
+      getTrainingRun: (id, accessScope) =>
+        getOne({ parameters: { id }, query: { accessScope } }, { subject: `training run ${id}` })
     })
+  }
 )
 
 /**

@@ -1,6 +1,7 @@
 /**
  * Endpoints of checkpoints made and read by models.
  */
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import { ModelId } from "@effect-tinker/protocol/Identifiers"
 import { UntypedFuture } from "@effect-tinker/protocol/ModelsMessages"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
@@ -11,7 +12,6 @@ import {
   SaveWeightsExternalRequest,
   SaveWeightsForSamplerRequest,
   SaveWeightsRequest,
-  WeightsInfoRequest,
   WeightsInfoResponse
 } from "@effect-tinker/protocol/WeightsMessages"
 import * as Context from "effect/Context"
@@ -19,7 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { post } from "./internal/endpoint.js"
+import { call, post } from "./internal/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -65,17 +65,13 @@ export interface Service {
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const weightsInfo = post(http, "weights_info", WeightsInfoRequest, WeightsInfoResponse)
+    const weightsInfo = post(http, Endpoints.weightsInfo)
+    const list = call(http, { ...Endpoints.listCheckpoints, answer: CheckpointEntries })
     return WeightsApi.of({
-      saveWeights: post(http, "save_weights", SaveWeightsRequest, UntypedFuture),
-      saveWeightsForSampler: post(
-        http,
-        "save_weights_for_sampler",
-        SaveWeightsForSamplerRequest,
-        UntypedFuture
-      ),
-      saveWeightsExternal: post(http, "save_weights_external", SaveWeightsExternalRequest, UntypedFuture),
-      loadWeights: post(http, "load_weights", LoadWeightsRequest, UntypedFuture),
+      saveWeights: post(http, Endpoints.saveWeights),
+      saveWeightsForSampler: post(http, Endpoints.saveWeightsForSampler),
+      saveWeightsExternal: post(http, Endpoints.saveWeightsExternal),
+      loadWeights: post(http, Endpoints.loadWeights),
       weightsInfo: (tinkerPath, credential) =>
         weightsInfo(
           { tinkerPath },
@@ -84,15 +80,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
             ...(credential === undefined ? {} : { credential: Option.some(credential) })
           }
         ),
-      checkpoints: (modelId) =>
-        Effect.map(
-          http.json({
-            operation: "list_checkpoints",
-            method: "GET",
-            path: `/api/v1/training_runs/${modelId}/checkpoints`
-          }, CheckpointEntries),
-          ({ checkpoints }) => checkpoints
-        )
+      checkpoints: (modelId) => Effect.map(list({ parameters: { id: modelId } }), ({ checkpoints }) => checkpoints)
     })
   }
 )

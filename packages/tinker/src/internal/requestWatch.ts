@@ -116,7 +116,7 @@ class Watched implements WatchedRequest {
     this.status = status
     this.result = status >= 200 && status < 300
       ? "ok"
-      : status === 408 && this.path.includes("/retrieve_future")
+      : status === 408 && this.options.trafficOf(this.path) === "poll"
       ? "pending"
       : reasonOfStatus(status)
   }

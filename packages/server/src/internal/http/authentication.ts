@@ -1,4 +1,5 @@
 /** Who may ask: holders of a key, or of a token that a key was exchanged for. */
+import type { Access } from "@effect-tinker/protocol/Endpoint"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,9 +8,6 @@ import * as Option from "effect/Option"
 import { secret } from "../resources/secret.js"
 import * as Users from "../resources/users.js"
 import * as Http from "./http.js"
-
-/** What a route wants to see: nothing, a key, or what proves a key to the server it is on. */
-export type Access = "open" | "key" | "session"
 
 export interface NamedKey {
   readonly key: string

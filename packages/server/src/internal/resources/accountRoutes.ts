@@ -1,8 +1,7 @@
 /** Handlers of what an account has used, stored and done. */
-import { EventType } from "@effect-tinker/protocol/AuditMessages"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import * as Http from "../http/http.js"
 import type * as State from "../models/serverState.js"
 import type { Stay } from "../records/watchedStore.js"
@@ -60,9 +59,9 @@ export const make = (state: State.ServerState, prices: PriceList) => {
 
   const usageEvents: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const window = yield* Http.decodeQuery(WindowQuery, request)
-      const from = yield* hourIn("starting_on", window.starting_on)
-      const before = yield* hourIn("ending_before", window.ending_before)
+      const window = yield* Http.decodeQuery(Endpoints.getBillingUsage.query, request)
+      const from = yield* hourIn("starting_on", window.startingOn)
+      const before = yield* hourIn("ending_before", window.endingBefore)
       const now = yield* Clock.currentTimeMillis
       if (from > now) return yield* Http.refuse(400, "starting_on is in the future")
       if (before <= from || before - from > longestWindow) {
@@ -139,13 +138,13 @@ export const make = (state: State.ServerState, prices: PriceList) => {
 
   const currentStorage: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { project_id } = yield* Http.decodeQuery(StorageQuery, request)
+      const { projectId } = yield* Http.decodeQuery(Endpoints.getCurrentCheckpointStorageUsage.query, request)
       const isMine = yield* Users.isMine
       const byPlace = new Map<string, Place & { count: number; bytes: number }>()
       for (const info of yield* state.store.list) {
         const place = placeOf(info.path.trainingRunId, info.owner)
         if (!isMine(place.owner)) continue
-        if (project_id !== undefined && place.projectId !== project_id) continue
+        if (projectId !== undefined && place.projectId !== projectId) continue
         const key = JSON.stringify([place.projectId, place.owner])
         const sum = byPlace.get(key) ?? { ...place, count: 0, bytes: 0 }
         byPlace.set(key, { ...place, count: sum.count + 1, bytes: sum.bytes + info.sizeBytes })
@@ -169,7 +168,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
 
   const audit: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { day, event_type } = yield* Http.decodeQuery(AuditQuery, request)
+      const { day, eventType } = yield* Http.decodeQuery(Endpoints.getAuditLog.query, request)
       const wanted = day ?? Listing.timeOf(yield* Clock.currentTimeMillis).slice(0, 10)
       if (Number.isNaN(Date.parse(wanted))) return yield* Http.refuse(422, `${wanted} is no day`)
       const isMine = yield* Users.isMine
@@ -179,7 +178,7 @@ export const make = (state: State.ServerState, prices: PriceList) => {
           .filter(({ at, details, event }) =>
             Listing.timeOf(at).startsWith(wanted)
             && isMine(ownerOf(details))
-            && (event_type === "all" || event.startsWith(`${event_type.slice(0, -1)}_`))
+            && (eventType === "all" || event.startsWith(`${eventType.slice(0, -1)}_`))
           )
           .map(({ at, details, event }) => ({
             timestamp: Listing.timeOf(at),
@@ -194,15 +193,6 @@ export const make = (state: State.ServerState, prices: PriceList) => {
 
   return { usageEvents, currentStorage, audit }
 }
-
-export const WindowQuery = Schema.Struct({ starting_on: Schema.String, ending_before: Schema.String })
-
-export const StorageQuery = Schema.Struct({ project_id: Schema.optional(Schema.String) })
-
-export const AuditQuery = Schema.Struct({
-  event_type: Schema.optionalWith(EventType, { default: () => "all" as const }),
-  day: Schema.optional(Schema.String.pipe(Schema.pattern(/^\d{4}-\d\d-\d\d$/)))
-})
 
 const hourIn = (name: string, text: string): Effect.Effect<number, Http.Refusal> => {
   const millis = Date.parse(text)

@@ -1,10 +1,10 @@
 /** Handlers of checkpoints that exist: listing them, and changing what holds for them. */
 import * as CheckpointsMessages from "@effect-tinker/protocol/CheckpointsMessages"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
-import * as Schema from "effect/Schema"
 import * as Http from "../http/http.js"
 import * as KeyedMutex from "../models/keyedMutex.js"
 import type * as State from "../models/serverState.js"
@@ -28,7 +28,7 @@ export const make = (
 
   const listUserCheckpoints: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { limit, offset } = yield* Http.decodeQuery(CheckpointsQuery, request)
+      const { limit, offset } = yield* Http.decodeQuery(Endpoints.listUserCheckpoints.query, request)
       const isMine = yield* Users.isMine
       const mine = (yield* store.list).filter(({ owner }) => isMine(owner))
       const newestFirst = Array.from(Listing.readableBy(request.headers, mine)).reverse()
@@ -124,8 +124,6 @@ export const make = (
     withoutKind
   }
 }
-
-export const CheckpointsQuery = Schema.Struct(Listing.page(100))
 
 /** In seconds. Source of the range: the Tinker documentation. */
 const shortestTtl = 3600

@@ -1,21 +1,6 @@
 /** What listings have in common. */
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
-import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../../CheckpointStore.js"
-
-const whole = (least: number) =>
-  Schema.NumberFromString.pipe(
-    Schema.filter((value) => Number.isSafeInteger(value) && value >= least || `must be a whole number from ${least}`)
-  )
-
-/** Which page of a listing is wanted. */
-export const page = (limit: number) => ({
-  limit: Schema.optionalWith(whole(1), { default: () => limit }),
-  offset: Schema.optionalWith(whole(0), { default: () => 0 })
-})
-
-/** Accessible is what is owned, and of others what is public. */
-export const AccessScope = Schema.optionalWith(Schema.Literal("owned", "accessible"), { default: () => "owned" })
 
 export const checkpointJson = (info: CheckpointStore.Info) => ({
   checkpoint_id: TinkerPath.checkpointId(info.path),

@@ -1,4 +1,5 @@
 /** Handlers of what is told about sessions, and of the projects that they are in. */
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as SessionsMessages from "@effect-tinker/protocol/SessionsMessages"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -18,7 +19,7 @@ export const make = (state: State.ServerState) => {
 
   const listSessions: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { limit, offset } = yield* Http.decodeQuery(SessionsQuery, request)
+      const { limit, offset } = yield* Http.decodeQuery(Endpoints.listSessions.query, request)
       const isMine = yield* Users.isMine
       const all = sessions.list().filter(({ owner }) => isMine(owner))
       return Http.json({ sessions: all.slice(offset, offset + limit).map(({ id }) => id) })
@@ -26,7 +27,7 @@ export const make = (state: State.ServerState) => {
 
   const getSession: Http.Handler = (request) =>
     Effect.gen(function*() {
-      yield* Http.decodeQuery(ScopeQuery, request)
+      yield* Http.decodeQuery(Endpoints.getSession.query, request)
       const session = yield* sessionOf(request)
       const idsOf = (all: Iterable<State.Model | State.Sampler>) =>
         Array.from(all).filter((one) => one.session.id === session.id).map(({ id }) => id)
@@ -91,10 +92,6 @@ interface Found {
   readonly status: Sessions.Status
   readonly projectId: string | undefined
 }
-
-export const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
-
-export const SessionsQuery = Schema.Struct({ ...Listing.page(20), access_scope: Listing.AccessScope })
 
 export const SearchRequest = Schema.Struct({
   ...SessionsMessages.SessionSearchRequest.fields,

@@ -1,7 +1,7 @@
 /** Handlers of what is told about training runs: models, and those of earlier servers whose checkpoints are there. */
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../../CheckpointStore.js"
 import * as Http from "../http/http.js"
 import type * as State from "../models/serverState.js"
@@ -53,7 +53,10 @@ export const make = (state: State.ServerState) => {
 
   const listTrainingRuns: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { access_scope, limit, offset, project_id } = yield* Http.decodeQuery(RunsQuery, request)
+      const { accessScope, limit, offset, projectId } = yield* Http.decodeQuery(
+        Endpoints.listTrainingRuns.query,
+        request
+      )
       const byRun = new Map<string, Array<CheckpointStore.Info>>()
       for (const id of state.models.keys()) byRun.set(id, [])
       for (const info of yield* state.store.list) {
@@ -66,8 +69,8 @@ export const make = (state: State.ServerState) => {
       const runs: Array<Run> = []
       for (const [id, checkpoints] of byRun) {
         const whole = runOf(id, checkpoints)
-        if (whole === undefined || (project_id !== undefined && whole.projectId !== project_id)) continue
-        const run = access_scope === "accessible" || isMine(whole.owner) ? readable(whole, isMine) : undefined
+        if (whole === undefined || (projectId !== undefined && whole.projectId !== projectId)) continue
+        const run = accessScope === "accessible" || isMine(whole.owner) ? readable(whole, isMine) : undefined
         if (run !== undefined) runs.push(run)
       }
       // Of those made in the same instant, the later one comes first too.
@@ -80,7 +83,7 @@ export const make = (state: State.ServerState) => {
 
   const getTrainingRun: Http.Handler = (request) =>
     Effect.zipRight(
-      Http.decodeQuery(ScopeQuery, request),
+      Http.decodeQuery(Endpoints.getTrainingRun.query, request),
       Effect.map(requireRun(request), (run) => Http.json(runJson(run)))
     )
 
@@ -115,14 +118,6 @@ interface Run {
   readonly projectId: string | undefined
   readonly userMetadata: Readonly<Record<string, string>> | null
 }
-
-export const ScopeQuery = Schema.Struct({ access_scope: Listing.AccessScope })
-
-export const RunsQuery = Schema.Struct({
-  ...Listing.page(20),
-  access_scope: Listing.AccessScope,
-  project_id: Schema.optional(Schema.String)
-})
 
 const runJson = (run: Run) => {
   const last = (type: TinkerPath.CheckpointType) => {

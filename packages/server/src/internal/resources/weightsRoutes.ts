@@ -239,8 +239,8 @@ export const make = (
 
   const weightsInfo: Http.Handler = (request) =>
     Effect.gen(function*() {
-      const { tinker_path } = yield* Http.decodeBody(WeightsInfoRequest, request)
-      const { baseModel, lora } = yield* checkpointAt(tinker_path, undefined)
+      const { tinkerPath } = yield* Http.decodeBody(WeightsMessages.WeightsInfoRequest, request)
+      const { baseModel, lora } = yield* checkpointAt(tinkerPath, undefined)
       return Http.json({
         base_model: baseModel,
         optimizer_config: { type: "adamw" },
@@ -257,8 +257,6 @@ export const make = (
 
 const takenSampler = (seqId: number): string =>
   `sampling_session_seq_id ${seqId} of this session is taken by a sampler that is there already; take another number`
-
-export const WeightsInfoRequest = Schema.Struct({ tinker_path: Schema.String })
 
 export const LoadIntoModelRequest = Schema.Struct({
   ...WeightsMessages.LoadWeightsRequest.fields,

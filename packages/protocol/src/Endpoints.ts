@@ -1,0 +1,721 @@
+/**
+ * The endpoints of the protocol, by their names in camelCase. Clients make their requests from these values, servers their routes and
+ * the description of them.
+ */
+import * as Schema from "effect/Schema"
+import { AccessScope } from "./AccessScope.js"
+import { ApiKey } from "./ApiKeyMessages.js"
+import { AuditLogResponse, AuditQuery } from "./AuditMessages.js"
+import {
+  BillingUsageResponse,
+  CurrentCheckpointStorageUsageResponse,
+  StorageQuery,
+  UsageQuery
+} from "./BillingMessages.js"
+import {
+  CheckpointsListResponse,
+  CopyWeightsRequest,
+  CopyWeightsResponse,
+  ExternalWeightsUrls,
+  SetTtlRequest
+} from "./CheckpointsMessages.js"
+import type { Endpoint } from "./Endpoint.js"
+import {
+  CancelFutureRequest,
+  FutureRetrieveRequest,
+  FuturesRetrieveRequest,
+  FuturesRetrieveResponse
+} from "./FuturesMessages.js"
+import { page } from "./internal/page.js"
+import {
+  CreateModelRequest,
+  GetInfoRequest,
+  GetInfoResponse,
+  UnloadModelRequest,
+  UnloadModelResponse,
+  UntypedFuture
+} from "./ModelsMessages.js"
+import { SampleRequest } from "./SamplingMessages.js"
+import {
+  AuthTokenResponse,
+  ClientConfigRequest,
+  ClientConfigResponse,
+  CreateSamplingSessionRequest,
+  CreateSamplingSessionResponse,
+  CreateSessionRequest,
+  CreateSessionResponse,
+  FinishSessionRequest,
+  GetSamplerResponse,
+  GetServerCapabilitiesResponse,
+  HealthResponse,
+  JoinSamplingSessionRequest,
+  JoinSamplingSessionResponse,
+  SessionHeartbeatRequest,
+  Settings
+} from "./ServiceMessages.js"
+import {
+  AssignProjectRequest,
+  GetSessionResponse,
+  ListSessionsResponse,
+  SessionSearchRequest,
+  SessionSearchResponse,
+  SessionTraceExportPollResponse
+} from "./SessionsMessages.js"
+import { TelemetryResponse, TelemetrySendRequest } from "./TelemetryMessages.js"
+import { OptimStepRequest } from "./TrainingMessages.js"
+import { TrainingRun } from "./TrainingRun.js"
+import { TrainingRunsResponse } from "./TrainingRunsMessages.js"
+import {
+  LoadWeightsRequest,
+  SaveWeightsExternalRequest,
+  SaveWeightsForSamplerRequest,
+  SaveWeightsRequest,
+  WeightsInfoRequest,
+  WeightsInfoResponse
+} from "./WeightsMessages.js"
+
+const checkpoint = "/training_runs/:id/checkpoints/:kind/:name"
+
+/** Accessible is what is owned, and of others what is public. */
+const scope = {
+  accessScope: Schema.optionalWith(AccessScope, { default: () => "owned" }).pipe(Schema.fromKey("access_scope"))
+}
+
+/**
+ * @since 0.1.0
+ * @category service
+ */
+export const healthz = {
+  operation: "healthz",
+  method: "GET",
+  path: "/healthz",
+  summary: "Is well",
+  access: "open",
+  answer: HealthResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category service
+ */
+export const clientConfig = {
+  operation: "client/config",
+  method: "POST",
+  path: "/client/config",
+  summary: "Settings for a client",
+  traffic: "session",
+  access: "key",
+  body: ClientConfigRequest,
+  answer: ClientConfigResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category service
+ */
+export const dynamicConfig = {
+  operation: "client/dynamic_config",
+  method: "POST",
+  path: "/client/dynamic_config",
+  summary: "Settings that may change",
+  traffic: "session",
+  body: ClientConfigRequest,
+  answer: Settings
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category service
+ */
+export const authToken = {
+  operation: "auth/token",
+  method: "POST",
+  path: "/auth/token",
+  summary: "Exchanges a key for a token",
+  traffic: "session",
+  access: "key",
+  body: Schema.Struct({}),
+  answer: AuthTokenResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category service
+ */
+export const getApiKey = {
+  operation: "get_api_key",
+  method: "GET",
+  path: "/auth/apikey/me",
+  summary: "Tells about the key",
+  access: "key",
+  answer: ApiKey
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category service
+ */
+export const deleteApiKey = {
+  operation: "delete_api_key",
+  method: "DELETE",
+  path: "/auth/apikey/me",
+  summary: "Takes the key away",
+  access: "key",
+  answer: "none"
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category service
+ */
+export const getServerCapabilities = {
+  operation: "get_server_capabilities",
+  method: "GET",
+  path: "/get_server_capabilities",
+  summary: "Lists base models",
+  answer: GetServerCapabilitiesResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category service
+ */
+export const telemetry = {
+  operation: "telemetry",
+  method: "POST",
+  path: "/telemetry",
+  summary: "Takes events, and keeps none",
+  traffic: "telemetry",
+  body: TelemetrySendRequest,
+  answer: TelemetryResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sessions
+ */
+export const createSession = {
+  operation: "create_session",
+  method: "POST",
+  path: "/create_session",
+  summary: "Begins a session",
+  traffic: "session",
+  body: CreateSessionRequest,
+  answer: CreateSessionResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sessions
+ */
+export const sessionHeartbeat = {
+  operation: "session_heartbeat",
+  method: "POST",
+  path: "/session_heartbeat",
+  summary: "Keeps a session alive",
+  traffic: "session",
+  body: SessionHeartbeatRequest
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sessions
+ */
+export const finishSession = {
+  operation: "finish_session",
+  method: "POST",
+  path: "/sessions/:id/finish",
+  summary: "Ends a session",
+  traffic: "session",
+  body: FinishSessionRequest
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sessions
+ */
+export const listSessions = {
+  operation: "list_sessions",
+  method: "GET",
+  path: "/sessions",
+  summary: "Lists sessions",
+  query: Schema.Struct({ ...page(20), ...scope }),
+  answer: ListSessionsResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sessions
+ */
+export const searchSessions = {
+  operation: "search_sessions",
+  method: "POST",
+  path: "/sessions/search",
+  summary: "Searches sessions",
+  body: SessionSearchRequest,
+  answer: SessionSearchResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sessions
+ */
+export const getSession = {
+  operation: "get_session",
+  method: "GET",
+  path: "/sessions/:id",
+  summary: "Tells of a session",
+  query: Schema.Struct(scope),
+  answer: GetSessionResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sessions
+ */
+export const assignSessionProject = {
+  operation: "assign_session_project",
+  method: "PUT",
+  path: "/sessions/:id/project",
+  summary: "Puts a session into a project",
+  body: AssignProjectRequest
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sessions
+ */
+export const exportSessionTrace = {
+  operation: "export_session_trace",
+  method: "GET",
+  path: "/sessions/:id/trace_export",
+  summary: "Says that there are no traces",
+  answer: SessionTraceExportPollResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category training
+ */
+export const createModel = {
+  operation: "create_model",
+  method: "POST",
+  path: "/create_model",
+  summary: "Makes a model",
+  body: CreateModelRequest,
+  answer: UntypedFuture
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category training
+ */
+export const getInfo = {
+  operation: "get_info",
+  method: "POST",
+  path: "/get_info",
+  summary: "Tells what a model is",
+  body: GetInfoRequest,
+  answer: GetInfoResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category training
+ */
+export const unloadModel = {
+  operation: "unload_model",
+  method: "POST",
+  path: "/unload_model",
+  summary: "Frees a model",
+  body: UnloadModelRequest,
+  answer: UnloadModelResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category training
+ */
+export const forwardBackward = {
+  operation: "forward_backward",
+  method: "POST",
+  path: "/forward_backward",
+  summary: "Computes losses and gradients",
+  protobuf: "body",
+  answer: UntypedFuture
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category training
+ */
+export const forward = {
+  operation: "forward",
+  method: "POST",
+  path: "/forward",
+  summary: "Computes losses",
+  answer: UntypedFuture
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category training
+ */
+export const optimStep = {
+  operation: "optim_step",
+  method: "POST",
+  path: "/optim_step",
+  summary: "Steps the optimizer",
+  body: OptimStepRequest,
+  answer: UntypedFuture
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category training
+ */
+export const createCustomLoss = {
+  operation: "create_custom_loss",
+  method: "POST",
+  path: "/create_custom_loss",
+  summary: "Is refused: there are no losses of others"
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category weights
+ */
+export const saveWeights = {
+  operation: "save_weights",
+  method: "POST",
+  path: "/save_weights",
+  summary: "Saves weights to train on from",
+  body: SaveWeightsRequest,
+  answer: UntypedFuture
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category weights
+ */
+export const saveWeightsForSampler = {
+  operation: "save_weights_for_sampler",
+  method: "POST",
+  path: "/save_weights_for_sampler",
+  summary: "Saves weights to sample from",
+  body: SaveWeightsForSamplerRequest,
+  answer: UntypedFuture
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category weights
+ */
+export const saveWeightsExternal = {
+  operation: "save_weights_external",
+  method: "POST",
+  path: "/save_weights_external",
+  summary: "Saves weights for other programs",
+  body: SaveWeightsExternalRequest,
+  answer: UntypedFuture
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category weights
+ */
+export const loadWeights = {
+  operation: "load_weights",
+  method: "POST",
+  path: "/load_weights",
+  summary: "Loads weights into a new model",
+  body: LoadWeightsRequest,
+  answer: UntypedFuture
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category weights
+ */
+export const weightsInfo = {
+  operation: "weights_info",
+  method: "POST",
+  path: "/weights_info",
+  summary: "Tells what a checkpoint is",
+  body: WeightsInfoRequest,
+  answer: WeightsInfoResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category weights
+ */
+export const copyWeights = {
+  operation: "copy_weights",
+  method: "POST",
+  path: "/copy_weights",
+  summary: "Copies a checkpoint into a run of its own",
+  body: CopyWeightsRequest,
+  answer: CopyWeightsResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sampling
+ */
+export const createSamplingSession = {
+  operation: "create_sampling_session",
+  method: "POST",
+  path: "/create_sampling_session",
+  summary: "Makes a sampler",
+  traffic: "session",
+  body: CreateSamplingSessionRequest,
+  answer: CreateSamplingSessionResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sampling
+ */
+export const joinSamplingSession = {
+  operation: "join_sampling_session",
+  method: "POST",
+  path: "/join_sampling_session",
+  summary: "Numbers a copy of a sampler's client",
+  body: JoinSamplingSessionRequest,
+  answer: JoinSamplingSessionResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sampling
+ */
+export const getSampler = {
+  operation: "get_sampler",
+  method: "GET",
+  path: "/samplers/:id",
+  summary: "Tells what a sampler samples from",
+  answer: GetSamplerResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category sampling
+ */
+export const asample = {
+  operation: "asample",
+  method: "POST",
+  path: "/asample",
+  summary: "Samples",
+  traffic: "sample",
+  body: SampleRequest,
+  answer: UntypedFuture
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category futures
+ */
+export const retrieveFuture = {
+  operation: "retrieve_future",
+  method: "POST",
+  path: "/retrieve_future",
+  summary: "The result of a request, or that it is not there yet",
+  traffic: "poll",
+  body: FutureRetrieveRequest,
+  protobuf: "answer"
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category futures
+ */
+export const retrieveFutures = {
+  operation: "retrieve_futures",
+  method: "POST",
+  path: "/retrieve_futures",
+  summary: "Which samples are done",
+  traffic: "poll",
+  body: FuturesRetrieveRequest,
+  answer: FuturesRetrieveResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category futures
+ */
+export const cancelFuture = {
+  operation: "cancel_future",
+  method: "POST",
+  path: "/cancel_future",
+  summary: "Stops a sample",
+  traffic: "session",
+  body: CancelFutureRequest
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category training runs
+ */
+export const listTrainingRuns = {
+  operation: "list_training_runs",
+  method: "GET",
+  path: "/training_runs",
+  summary: "Lists training runs",
+  query: Schema.Struct({
+    ...page(20),
+    ...scope,
+    projectId: Schema.optional(Schema.String).pipe(Schema.fromKey("project_id"))
+  }),
+  answer: TrainingRunsResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category training runs
+ */
+export const getTrainingRun = {
+  operation: "get_training_run",
+  method: "GET",
+  path: "/training_runs/:id",
+  summary: "Tells of a training run",
+  query: Schema.Struct(scope),
+  answer: TrainingRun
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category checkpoints
+ */
+export const listCheckpoints = {
+  operation: "list_checkpoints",
+  method: "GET",
+  path: "/training_runs/:id/checkpoints",
+  summary: "Lists the checkpoints of a run",
+  answer: CheckpointsListResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category checkpoints
+ */
+export const listUserCheckpoints = {
+  operation: "list_user_checkpoints",
+  method: "GET",
+  path: "/checkpoints",
+  summary: "Lists the checkpoints of all runs",
+  query: Schema.Struct(page(100)),
+  answer: CheckpointsListResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category checkpoints
+ */
+export const deleteCheckpoint = {
+  operation: "delete_checkpoint",
+  method: "DELETE",
+  path: checkpoint,
+  summary: "Deletes a checkpoint",
+  answer: "none"
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category checkpoints
+ */
+export const publishCheckpoint = {
+  operation: "publish_checkpoint",
+  method: "POST",
+  path: `${checkpoint}/publish`,
+  summary: "Makes a checkpoint public",
+  answer: "none"
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category checkpoints
+ */
+export const unpublishCheckpoint = {
+  operation: "unpublish_checkpoint",
+  method: "DELETE",
+  path: `${checkpoint}/publish`,
+  summary: "Takes that back",
+  answer: "none"
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category checkpoints
+ */
+export const setCheckpointTtl = {
+  operation: "set_checkpoint_ttl",
+  method: "PUT",
+  path: `${checkpoint}/ttl`,
+  summary: "Sets how long a checkpoint is kept",
+  body: SetTtlRequest,
+  answer: "none"
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category checkpoints
+ */
+export const getExternalWeightsUrls = {
+  operation: "get_external_weights_urls",
+  method: "GET",
+  path: `${checkpoint}/external_weights_urls`,
+  summary: "Addresses of a checkpoint's files",
+  answer: ExternalWeightsUrls
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category checkpoints
+ */
+export const getCheckpointArchiveUrl = {
+  operation: "get_checkpoint_archive_url",
+  method: "GET",
+  path: `${checkpoint}/archive`,
+  summary: "Address of an archive",
+  answer: "redirect"
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category account
+ */
+export const getBillingUsage = {
+  operation: "get_billing_usage",
+  method: "GET",
+  path: "/billing/usage/events",
+  summary: "What was used in each hour",
+  query: UsageQuery,
+  answer: BillingUsageResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category account
+ */
+export const getCurrentCheckpointStorageUsage = {
+  operation: "get_current_checkpoint_storage_usage",
+  method: "GET",
+  path: "/billing/usage/checkpoints/current",
+  summary: "What checkpoints take up now",
+  query: StorageQuery,
+  answer: CurrentCheckpointStorageUsageResponse
+} as const satisfies Endpoint
+
+/**
+ * @since 0.1.0
+ * @category account
+ */
+export const getAuditLog = {
+  operation: "get_audit_log",
+  method: "GET",
+  path: "/audit",
+  summary: "What was done on a day",
+  query: AuditQuery,
+  answer: AuditLogResponse
+} as const satisfies Endpoint

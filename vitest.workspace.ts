@@ -1,0 +1,2 @@
+/** The projects whose tests run together. */
+export default ["packages/*/vitest.config.ts"]
