@@ -81,10 +81,6 @@ const scope = {
   accessScope: Schema.optionalWith(AccessScope, { default: () => "owned" }).pipe(Schema.fromKey("access_scope"))
 }
 
-/**
- * @since 0.1.0
- * @category service
- */
 export const healthz = {
   operation: "healthz",
   method: "GET",
@@ -94,10 +90,6 @@ export const healthz = {
   answer: HealthResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category service
- */
 export const clientConfig = {
   operation: "client/config",
   method: "POST",
@@ -109,10 +101,6 @@ export const clientConfig = {
   answer: ClientConfigResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category service
- */
 export const dynamicConfig = {
   operation: "client/dynamic_config",
   method: "POST",
@@ -123,10 +111,6 @@ export const dynamicConfig = {
   answer: Settings
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category service
- */
 export const authToken = {
   operation: "auth/token",
   method: "POST",
@@ -138,10 +122,6 @@ export const authToken = {
   answer: AuthTokenResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category service
- */
 export const getApiKey = {
   operation: "get_api_key",
   method: "GET",
@@ -151,10 +131,6 @@ export const getApiKey = {
   answer: ApiKey
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category service
- */
 export const deleteApiKey = {
   operation: "delete_api_key",
   method: "DELETE",
@@ -164,10 +140,6 @@ export const deleteApiKey = {
   answer: "none"
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category service
- */
 export const getServerCapabilities = {
   operation: "get_server_capabilities",
   method: "GET",
@@ -176,10 +148,6 @@ export const getServerCapabilities = {
   answer: GetServerCapabilitiesResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category service
- */
 export const telemetry = {
   operation: "telemetry",
   method: "POST",
@@ -190,10 +158,6 @@ export const telemetry = {
   answer: TelemetryResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sessions
- */
 export const createSession = {
   operation: "create_session",
   method: "POST",
@@ -204,10 +168,6 @@ export const createSession = {
   answer: CreateSessionResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sessions
- */
 export const sessionHeartbeat = {
   operation: "session_heartbeat",
   method: "POST",
@@ -217,10 +177,6 @@ export const sessionHeartbeat = {
   body: SessionHeartbeatRequest
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sessions
- */
 export const finishSession = {
   operation: "finish_session",
   method: "POST",
@@ -230,10 +186,6 @@ export const finishSession = {
   body: FinishSessionRequest
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sessions
- */
 export const listSessions = {
   operation: "list_sessions",
   method: "GET",
@@ -243,10 +195,6 @@ export const listSessions = {
   answer: ListSessionsResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sessions
- */
 export const searchSessions = {
   operation: "search_sessions",
   method: "POST",
@@ -256,10 +204,6 @@ export const searchSessions = {
   answer: SessionSearchResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sessions
- */
 export const getSession = {
   operation: "get_session",
   method: "GET",
@@ -269,10 +213,6 @@ export const getSession = {
   answer: GetSessionResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sessions
- */
 export const assignSessionProject = {
   operation: "assign_session_project",
   method: "PUT",
@@ -281,10 +221,6 @@ export const assignSessionProject = {
   body: AssignProjectRequest
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sessions
- */
 export const exportSessionTrace = {
   operation: "export_session_trace",
   method: "GET",
@@ -293,10 +229,6 @@ export const exportSessionTrace = {
   answer: SessionTraceExportPollResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category training
- */
 export const createModel = {
   operation: "create_model",
   method: "POST",
@@ -306,10 +238,6 @@ export const createModel = {
   answer: UntypedFuture
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category training
- */
 export const getInfo = {
   operation: "get_info",
   method: "POST",
@@ -319,10 +247,6 @@ export const getInfo = {
   answer: GetInfoResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category training
- */
 export const unloadModel = {
   operation: "unload_model",
   method: "POST",
@@ -332,10 +256,6 @@ export const unloadModel = {
   answer: UnloadModelResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category training
- */
 export const forwardBackward = {
   operation: "forward_backward",
   method: "POST",
@@ -345,10 +265,6 @@ export const forwardBackward = {
   answer: UntypedFuture
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category training
- */
 export const forward = {
   operation: "forward",
   method: "POST",
@@ -357,10 +273,6 @@ export const forward = {
   answer: UntypedFuture
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category training
- */
 export const optimStep = {
   operation: "optim_step",
   method: "POST",
@@ -370,10 +282,6 @@ export const optimStep = {
   answer: UntypedFuture
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category training
- */
 export const createCustomLoss = {
   operation: "create_custom_loss",
   method: "POST",
@@ -381,10 +289,6 @@ export const createCustomLoss = {
   summary: "Is refused: there are no losses of others"
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category weights
- */
 export const saveWeights = {
   operation: "save_weights",
   method: "POST",
@@ -394,10 +298,6 @@ export const saveWeights = {
   answer: UntypedFuture
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category weights
- */
 export const saveWeightsForSampler = {
   operation: "save_weights_for_sampler",
   method: "POST",
@@ -407,10 +307,6 @@ export const saveWeightsForSampler = {
   answer: UntypedFuture
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category weights
- */
 export const saveWeightsExternal = {
   operation: "save_weights_external",
   method: "POST",
@@ -420,10 +316,6 @@ export const saveWeightsExternal = {
   answer: UntypedFuture
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category weights
- */
 export const loadWeights = {
   operation: "load_weights",
   method: "POST",
@@ -433,10 +325,6 @@ export const loadWeights = {
   answer: UntypedFuture
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category weights
- */
 export const weightsInfo = {
   operation: "weights_info",
   method: "POST",
@@ -446,10 +334,6 @@ export const weightsInfo = {
   answer: WeightsInfoResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category weights
- */
 export const copyWeights = {
   operation: "copy_weights",
   method: "POST",
@@ -459,10 +343,6 @@ export const copyWeights = {
   answer: CopyWeightsResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sampling
- */
 export const createSamplingSession = {
   operation: "create_sampling_session",
   method: "POST",
@@ -473,10 +353,6 @@ export const createSamplingSession = {
   answer: CreateSamplingSessionResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sampling
- */
 export const joinSamplingSession = {
   operation: "join_sampling_session",
   method: "POST",
@@ -486,10 +362,6 @@ export const joinSamplingSession = {
   answer: JoinSamplingSessionResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sampling
- */
 export const getSampler = {
   operation: "get_sampler",
   method: "GET",
@@ -498,10 +370,6 @@ export const getSampler = {
   answer: GetSamplerResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category sampling
- */
 export const asample = {
   operation: "asample",
   method: "POST",
@@ -512,10 +380,6 @@ export const asample = {
   answer: UntypedFuture
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category futures
- */
 export const retrieveFuture = {
   operation: "retrieve_future",
   method: "POST",
@@ -526,10 +390,6 @@ export const retrieveFuture = {
   protobuf: "answer"
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category futures
- */
 export const retrieveFutures = {
   operation: "retrieve_futures",
   method: "POST",
@@ -540,10 +400,6 @@ export const retrieveFutures = {
   answer: FuturesRetrieveResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category futures
- */
 export const cancelFuture = {
   operation: "cancel_future",
   method: "POST",
@@ -553,10 +409,6 @@ export const cancelFuture = {
   body: CancelFutureRequest
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category training runs
- */
 export const listTrainingRuns = {
   operation: "list_training_runs",
   method: "GET",
@@ -570,10 +422,6 @@ export const listTrainingRuns = {
   answer: TrainingRunsResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category training runs
- */
 export const getTrainingRun = {
   operation: "get_training_run",
   method: "GET",
@@ -583,10 +431,6 @@ export const getTrainingRun = {
   answer: TrainingRun
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category checkpoints
- */
 export const listCheckpoints = {
   operation: "list_checkpoints",
   method: "GET",
@@ -595,10 +439,6 @@ export const listCheckpoints = {
   answer: CheckpointsListResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category checkpoints
- */
 export const listUserCheckpoints = {
   operation: "list_user_checkpoints",
   method: "GET",
@@ -608,10 +448,6 @@ export const listUserCheckpoints = {
   answer: CheckpointsListResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category checkpoints
- */
 export const deleteCheckpoint = {
   operation: "delete_checkpoint",
   method: "DELETE",
@@ -620,10 +456,6 @@ export const deleteCheckpoint = {
   answer: "none"
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category checkpoints
- */
 export const publishCheckpoint = {
   operation: "publish_checkpoint",
   method: "POST",
@@ -632,10 +464,6 @@ export const publishCheckpoint = {
   answer: "none"
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category checkpoints
- */
 export const unpublishCheckpoint = {
   operation: "unpublish_checkpoint",
   method: "DELETE",
@@ -644,10 +472,6 @@ export const unpublishCheckpoint = {
   answer: "none"
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category checkpoints
- */
 export const setCheckpointTtl = {
   operation: "set_checkpoint_ttl",
   method: "PUT",
@@ -657,10 +481,6 @@ export const setCheckpointTtl = {
   answer: "none"
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category checkpoints
- */
 export const getExternalWeightsUrls = {
   operation: "get_external_weights_urls",
   method: "GET",
@@ -669,10 +489,6 @@ export const getExternalWeightsUrls = {
   answer: ExternalWeightsUrls
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category checkpoints
- */
 export const getCheckpointArchiveUrl = {
   operation: "get_checkpoint_archive_url",
   method: "GET",
@@ -681,10 +497,6 @@ export const getCheckpointArchiveUrl = {
   answer: "redirect"
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category account
- */
 export const getBillingUsage = {
   operation: "get_billing_usage",
   method: "GET",
@@ -694,10 +506,6 @@ export const getBillingUsage = {
   answer: BillingUsageResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category account
- */
 export const getCurrentCheckpointStorageUsage = {
   operation: "get_current_checkpoint_storage_usage",
   method: "GET",
@@ -707,10 +515,6 @@ export const getCurrentCheckpointStorageUsage = {
   answer: CurrentCheckpointStorageUsageResponse
 } as const satisfies Endpoint
 
-/**
- * @since 0.1.0
- * @category account
- */
 export const getAuditLog = {
   operation: "get_audit_log",
   method: "GET",

@@ -8,51 +8,26 @@
  */
 import type { Engine } from "@effect-tinker/engine/Engine"
 import type * as HttpApp from "@effect/platform/HttpApp"
-import * as HttpRouter from "@effect/platform/HttpRouter"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { CheckpointStore } from "./CheckpointStore.js"
 import type * as Dialect from "./Dialect.js"
 import * as Faults from "./Faults.js"
-import { type Found, withDialect } from "./internal/dialects/dialectMessage.js"
-import { after } from "./internal/fast/after.js"
 import * as Authentication from "./internal/http/authentication.js"
-import * as Body from "./internal/http/body.js"
 import * as ClientSettings from "./internal/http/clientSettings.js"
-import * as Http from "./internal/http/http.js"
-import * as OpenApi from "./internal/http/openApi.js"
-import * as OriginCheck from "./internal/http/originCheck.js"
-import * as PlannedFault from "./internal/http/plannedFault.js"
+import * as Observation from "./internal/http/observation.js"
+import * as Pipeline from "./internal/http/pipeline.js"
 import { ConnectionDropped } from "./internal/http/plannedFault.js"
-import * as Routes from "./internal/http/routes.js"
 import * as Sender from "./internal/http/sender.js"
-import { brief } from "./internal/http/wording.js"
 import * as ServerState from "./internal/models/serverState.js"
 import * as Stopping from "./internal/models/stopping.js"
 import * as Restoration from "./internal/records/restoration.js"
-import * as AccountRoutes from "./internal/resources/accountRoutes.js"
-import * as Audit from "./internal/resources/audit.js"
-import * as CheckpointRoutes from "./internal/resources/checkpointRoutes.js"
-import * as DownloadRoutes from "./internal/resources/downloadRoutes.js"
-import * as FutureRoutes from "./internal/resources/futureRoutes.js"
-import * as HubRoutes from "./internal/resources/hubRoutes.js"
-import * as MetricRoutes from "./internal/resources/metricRoutes.js"
+import type * as AccountRoutes from "./internal/resources/accountRoutes.js"
+import * as Handlers from "./internal/resources/handlers.js"
 import * as Metrics from "./internal/resources/metrics.js"
-import * as ModelRoutes from "./internal/resources/modelRoutes.js"
-import * as SamplingRoutes from "./internal/resources/samplingRoutes.js"
-import * as SessionListRoutes from "./internal/resources/sessionListRoutes.js"
-import * as SessionRoutes from "./internal/resources/sessionRoutes.js"
-import * as TrainingRunRoutes from "./internal/resources/trainingRunRoutes.js"
-import * as Users from "./internal/resources/users.js"
-import * as WeightsRoutes from "./internal/resources/weightsRoutes.js"
 
 /**
  * @since 0.1.0
@@ -262,205 +237,13 @@ const makeAll = (options: Options, ownOrigin: string) =>
       lifetime: options.jwt?.lifetime,
       revocations: faults?.revocations ?? Effect.succeed(0)
     })
-    const sessions = SessionRoutes.make(state, {
-      clientConfig: {
-        ...SessionRoutes.defaultClientConfig,
-        pjwt_auth_enabled: options.jwt !== undefined,
-        create_model_via_load_weights: true,
-        ...options.clientConfig
-      },
-      dynamicConfig: Effect.map(
-        faults?.dynamicConfig ?? Effect.succeed({}),
-        (planned) => ({ ...SessionRoutes.defaultDynamicConfig, ...options.dynamicConfig, ...planned })
-      )
-    })
+    const metrics = options.metrics === true ? Metrics.make() : undefined
     const maxBodyBytes = options.maxBodyBytes ?? 256 * 2 ** 20
-    const models = ModelRoutes.make(state, maxBodyBytes)
-    const weights = WeightsRoutes.make(state, authentication.userOf)
-    const checkpoints = CheckpointRoutes.make(state, weights.ownerOfToken)
-    const downloads = DownloadRoutes.make(state, { urlLifetime: options.fileUrlLifetime, archives: options.archives })
-    const hub = HubRoutes.make(state.engine.baseModels)
-    const runs = TrainingRunRoutes.make(state)
-    const sessionLists = SessionListRoutes.make(state)
-    const results = FutureRoutes.make(state)
-    const sampling = SamplingRoutes.make(state, { logprobs: options.sampleLogprobs })
+    const handlers = Handlers.make(state, options, { authentication, faults, maxBodyBytes, metrics })
     const stopping = Stopping.make(state, {
       gracePeriod: options.gracePeriod ?? 0,
       save: options.saveOnStop === true
     })
-    const metrics = options.metrics === true ? Metrics.make() : undefined
-    const account = AccountRoutes.make(state, options.prices ?? {})
-
-    /** Not from what a request says of itself, which whoever sends it decides. */
-    const originOf = (request: HttpServerRequest.HttpServerRequest) => () =>
-      publicOrigin ?? Sender.localOrigin(request) ??
-        (Sender.isInProcess(request) ? new URL(request.originalUrl).origin : ownOrigin)
-    const publicOrigin = options.publicUrl?.replace(/\/+$/, "")
-
-    const { onAnswer } = options
-    /** Costs nothing where nobody wants to know. */
-    const watched = <E, R>(
-      request: HttpServerRequest.HttpServerRequest,
-      route: string,
-      answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-    ): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R> => {
-      if (metrics === undefined && onAnswer === undefined) return answer
-      const path = request.url.split("?")[0]!
-      return Effect.flatMap(Clock.currentTimeNanos, (start) =>
-        Effect.onExit(answer, (exit) =>
-          Effect.flatMap(Clock.currentTimeNanos, (end) => {
-            const answered: Answered = {
-              method: request.method,
-              path: brief(path.startsWith(DownloadRoutes.filesPath) ? `${DownloadRoutes.filesPath}/…` : path),
-              route,
-              status: exit._tag === "Success" ? exit.value.status : 499,
-              millis: Number(end - start) / 1e6
-            }
-            metrics?.observe(answered)
-            return onAnswer?.(answered) ?? Effect.void
-          })))
-    }
-
-    const checked = (name: Routes.RouteName): Http.Handler => {
-      const { access = "session" }: Routes.Route = Routes.routes[name]
-      const handler = handlers[name]
-      return (received) => {
-        const credential = received.headers["x-api-key"]
-        return after(
-          authentication.check(access, credential),
-          () =>
-            stopping.refusalOf(name) ?? asUser(authentication, credential, handler(received))
-        )
-      }
-    }
-    /** What a dialect asks for elsewhere than where it was asked. */
-    const find = (method: string, path: string): Found => {
-      const found = Routes.find(method, path)
-      return found === undefined
-        ? {
-          handler: () =>
-            unrouted(method, path),
-          params: noParams,
-          route: "unknown"
-        }
-        : { handler: checked(found.name), params: found.params, route: found.name }
-    }
-    const inDialect = (handler: Http.Handler) => withDialect(handler, options.dialect, find)
-
-    const answerOf = (name: Routes.RouteName, one: Routes.Route) => {
-      const { access = "session", method, path } = one
-      const pattern = Routes.pathOf(one)
-      const handle = inDialect(checked(name))
-      // A client that leaves must not leave half of what it asked for behind; a question alone may be dropped.
-      const ended = waiting.has(name) ? identity : Effect.uninterruptible
-      const settled = Effect.catchAllCause((cause: Cause.Cause<Http.Refusal>) => {
-        const failure = Cause.failureOrCause(cause)
-        if (failure._tag === "Left") {
-          return Effect.succeed(Http.refusal(failure.left))
-        }
-        // Whoever left needs no answer.
-        if (Cause.isInterruptedOnly(cause)) {
-          return Effect.failCause(failure.right)
-        }
-        return Effect.as(
-          Effect.logError(`${method} ${path} broke`, failure.right),
-          Http.json({ detail: "an error of the server itself; see its log" }, 500)
-        )
-      })
-      const bodyOf = (request: HttpServerRequest.HttpServerRequest) => {
-        const body = Body.read(request, maxBodyBytes, state.limits)
-        // One that takes long is not waited for from anybody, unless a dialect says where the key is.
-        return Body.isOnItsWay(request) && options.dialect === undefined
-          ? after(authentication.check(access, request.headers["x-api-key"]), () => body)
-          : body
-      }
-      return (request: HttpServerRequest.HttpServerRequest, params: Http.Received["params"]): Answer => {
-        const body = bodyOf(request)
-        const answered = (fault: Faults.Fault | undefined, body: Effect.Effect<Uint8Array, Http.Refusal>) => {
-          const handled = Effect.flatMap(
-            body,
-            (bytes) =>
-              ended(handle(received(request, bytes, { params, route: name, fault, origin: originOf(request) })))
-          )
-          return watched(request, pattern, PlannedFault.apply(fault, settled(handled)))
-        }
-        if (faults === undefined) {
-          return answered(undefined, body)
-        }
-        return Effect.flatMap(faults.next(path.slice(1)), (fault) =>
-          // A body can be read once, so that of a request that is to arrive twice is remembered.
-          fault?._tag === "Duplicate"
-            ? Effect.flatMap(Effect.cached(body), (body) => answered(fault, body))
-            : answered(fault, body))
-      }
-    }
-
-    let description: unknown
-    const handlers: Readonly<Record<Routes.RouteName, Http.Handler>> = {
-      healthz: sessions.healthz,
-      clientConfig: sessions.config,
-      authToken: authentication.exchange,
-      getApiKey: authentication.describe,
-      deleteApiKey: authentication.revoke,
-      dynamicConfig: sessions.dynamicConfig,
-      getServerCapabilities: sessions.getServerCapabilities,
-      createSession: sessions.createSession,
-      sessionHeartbeat: sessions.heartbeat,
-      finishSession: sessions.finish,
-      telemetry: sessions.telemetry,
-      createModel: models.createModel,
-      getInfo: models.getInfo,
-      unloadModel: models.unloadModel,
-      forwardBackward: models.forwardBackward,
-      forward: models.forward,
-      optimStep: models.optimStep,
-      createCustomLoss: models.createCustomLoss,
-      saveWeights: weights.saveWeights,
-      saveWeightsForSampler: weights.saveWeightsForSampler,
-      saveWeightsExternal: weights.saveWeightsExternal,
-      loadWeights: weights.loadWeights,
-      weightsInfo: weights.weightsInfo,
-      copyWeights: checkpoints.copyWeights,
-      listSessions: sessionLists.listSessions,
-      searchSessions: sessionLists.search,
-      getSession: sessionLists.getSession,
-      assignSessionProject: sessionLists.assignProject,
-      exportSessionTrace: sessionLists.traceExport,
-      getBillingUsage: account.usageEvents,
-      getCurrentCheckpointStorageUsage: account.currentStorage,
-      getAuditLog: account.audit,
-      listUserCheckpoints: checkpoints.listUserCheckpoints,
-      listTrainingRuns: runs.listTrainingRuns,
-      getTrainingRun: runs.getTrainingRun,
-      listCheckpoints: runs.listCheckpoints,
-      removeWithoutKind: checkpoints.withoutKind,
-      deleteCheckpoint: checkpoints.remove,
-      publishCheckpoint: checkpoints.publish,
-      unpublishCheckpoint: checkpoints.unpublish,
-      setCheckpointTtl: checkpoints.setTtl,
-      getExternalWeightsUrls: downloads.externalWeightsUrls,
-      getCheckpointArchiveUrl: downloads.archive,
-      file: downloads.file,
-      createSamplingSession: sampling.createSamplingSession,
-      joinSamplingSession: sampling.joinSamplingSession,
-      getSampler: sampling.getSampler,
-      asample: sampling.asample,
-      retrieveFuture: results.retrieveFuture,
-      retrieveFutures: results.retrieveFutures,
-      cancelFuture: results.cancelFuture,
-      hubFile: hub.file,
-      hubModel: hub.model,
-      hubRevision: hub.model,
-      hubTree: hub.tree,
-      hubFolder: hub.tree,
-      hubFileByName: hub.file,
-      hubModelByName: hub.model,
-      hubRevisionByName: hub.model,
-      hubTreeByName: hub.tree,
-      hubFolderByName: hub.tree,
-      metrics: MetricRoutes.make(state, metrics).figures,
-      openApi: () => Effect.succeed(Http.json(description ??= OpenApi.make()))
-    }
 
     const { journal } = state
     if (journal !== undefined && records !== undefined) {
@@ -471,112 +254,21 @@ const makeAll = (options: Options, ownOrigin: string) =>
       yield* Restoration.replay(state, journal, handlers, unfinished)
     }
 
-    // Paths without parameters, as nearly all requests have, are found without a router: by method, then by path.
-    const fixed = new Map<string, Map<string, ReturnType<typeof answerOf>>>()
-    const routed = Routes.all.flatMap(([name, one]) => {
-      const answer = answerOf(name, one)
-      const path = Routes.pathOf(one)
-      if (!path.includes(":")) {
-        const ofMethod = fixed.get(one.method) ?? new Map()
-        fixed.set(one.method, ofMethod.set(path, answer))
-        return []
-      }
-      return [HttpRouter.makeRoute(
-        one.method,
-        path,
-        Effect.flatMap(
-          HttpServerRequest.HttpServerRequest,
-          (request) => Effect.flatMap(HttpRouter.params, (params) => answer(request, params))
-        )
-      )]
-    })
-    const unrouted = (method: string, url: string): Http.Refusal => {
-      const detail = `there is no ${method} ${url} here`
-      const path = pathOf(url)
-      const allowed = Array.from(fixed.keys()).filter((method) => fixed.get(method)!.has(path))
-      return allowed.length === 0
-        ? Http.refuse(404, detail)
-        : Http.refuse(405, `${detail}, but ${allowed.join()}`, { allow: allowed.join(", ") })
-    }
-    const answerUnrouted = inDialect(({ method, url }) => unrouted(method, url))
-    const router = HttpRouter.fromIterable(routed).pipe(
-      Effect.catchTag("RouteNotFound", ({ request }) => {
-        const body = options.dialect === undefined
-          ? Effect.succeed(noBytes)
-          : Body.read(request, maxBodyBytes, state.limits)
-        const answer = Effect.flatMap(
-          body,
-          (bytes) =>
-            answerUnrouted(received(request, bytes, {
-              params: noParams,
-              route: "unknown",
-              fault: undefined,
-              origin: originOf(request)
-            }))
-        )
-        return watched(
-          request,
-          "unknown",
-          Effect.catchTag(answer, "Refusal", (refusal) => Effect.succeed(Http.refusal(refusal)))
-        )
-      })
-    )
-    const strangers = options.apiKeys === undefined ? OriginCheck.make(options.allowedHosts ?? []) : undefined
-    const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-      const refused = strangers?.(request)
-      if (refused !== undefined) return watched(request, "unknown", Effect.succeed(Http.refusal(refused)))
-      const { method, url } = request
-      const answer = fixed.get(method === "HEAD" ? "GET" : method)?.get(pathOf(url))
-      // As in a router: where a server does not allow it, time limits would wait for what they are to end.
-      return answer === undefined ? router : Effect.interruptible(answer(request, noParams))
+    const publicOrigin = options.publicUrl?.replace(/\/+$/, "")
+    const app = Pipeline.make({
+      handlers,
+      authentication,
+      refusalOf: stopping.refusalOf,
+      faults,
+      dialect: options.dialect,
+      limits: state.limits,
+      maxBodyBytes,
+      allowedHosts: options.apiKeys === undefined ? options.allowedHosts ?? [] : undefined,
+      observe: Observation.make(metrics, options.onAnswer),
+      // Not from what a request says of itself, which whoever sends it decides.
+      originOf: (request) => () =>
+        publicOrigin ?? Sender.localOrigin(request) ??
+          (Sender.isInProcess(request) ? new URL(request.originalUrl).origin : ownOrigin)
     })
     return { app, state, stop: stopping.stop }
   })
-
-/** What is done on the way is noted under the key's name, and belongs to its user. */
-const asUser = <A, E>(
-  authentication: Authentication.Authentication,
-  credential: string | undefined,
-  effect: Effect.Effect<A, E>
-): Effect.Effect<A, E> => {
-  if (credential === undefined) return effect
-  const user = Option.getOrUndefined(authentication.userOf(credential))
-  if (user === undefined) return effect
-  return effect.pipe(
-    Effect.locally(Audit.currentKey, authentication.nameOf(credential)),
-    Effect.locally(Users.current, user)
-  )
-}
-
-type Answer = Effect.Effect<
-  HttpServerResponse.HttpServerResponse,
-  ConnectionDropped,
-  HttpServerRequest.HttpServerRequest
->
-
-/** Those that wait for something which others do. */
-const waiting: ReadonlySet<Routes.RouteName> = new Set(["retrieveFuture", "retrieveFutures"])
-
-const noParams = {}
-
-const noBytes = new Uint8Array(0)
-
-const pathOf = (url: string): string => {
-  const query = url.indexOf("?")
-  return query < 0 ? url : url.slice(0, query)
-}
-
-const received = (
-  request: HttpServerRequest.HttpServerRequest,
-  body: Uint8Array,
-  of: Pick<Http.Received, "params" | "route" | "fault" | "origin">
-): Http.Received => ({
-  method: request.method,
-  headers: request.headers,
-  body,
-  params: of.params,
-  url: request.url,
-  origin: of.origin,
-  fault: of.fault,
-  route: of.route
-})
