@@ -559,12 +559,14 @@ describe("TinkerProtocol: checkpoints", () => {
       assert.strictEqual(path, `tinker://${modelId}/weights/one`)
       const save = (seqId: number, options: Record<string, unknown>) =>
         Effect.flatMap(Wire.post("save_weights", { model_id: modelId, seq_id: seqId, ...options }), Wire.result)
-      const again = yield* Wire.post("save_weights", { model_id: modelId, seq_id: 4, path: "one" })
-      assert.deepStrictEqual([again.status, again.body.detail], [409, `the checkpoint ${path} exists already`])
-      // The number is free again.
-      assert.strictEqual((yield* save(4, { path: "one", overwrite: true })).body.path, path)
-      assert.strictEqual((yield* save(5, {})).body.path, `tinker://${modelId}/weights/000005`)
-      assert.strictEqual(failure(yield* save(6, { path: "../up" })).category, "user")
+      // Clients repeat a 409.
+      assert.deepStrictEqual(failure(yield* save(4, { path: "one" })), {
+        error: `the checkpoint ${path} exists already; overwrite: true (Python: overwrite=True) replaces it`,
+        category: "user"
+      })
+      assert.strictEqual((yield* save(5, { path: "one", overwrite: true })).body.path, path)
+      assert.strictEqual((yield* save(6, {})).body.path, `tinker://${modelId}/weights/000006`)
+      assert.strictEqual(failure(yield* save(7, { path: "../up" })).category, "user")
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("saves for as long as a checkpoint may be kept, and not for less or more", () =>
@@ -608,8 +610,30 @@ describe("TinkerProtocol: checkpoints", () => {
         const first = yield* save(seqId)
         assert.property((yield* Wire.result(first)).body, "path")
         assert.deepStrictEqual((yield* save(seqId)).body, first.body)
-        assert.strictEqual((yield* save(seqId + 1)).status, 409)
       }
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("fails a save under a name that is taken, of each kind, and speaks of overwriting where that can be asked for", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      let seqId = 0
+      const save = (kind: string, options: Record<string, unknown> = {}) =>
+        Effect.flatMap(
+          Wire.post(kind, { model_id: modelId, seq_id: ++seqId, path: "one", ...options }),
+          Wire.result
+        )
+      for (const kind of ["save_weights", "save_weights_for_sampler", "save_weights_external"]) {
+        const { path } = (yield* save(kind)).body
+        // Only the number differs; the second that of nothing but the note.
+        for (const options of [{}, { user_metadata: { note: "second" } }]) {
+          const { category, error } = failure(yield* save(kind, options))
+          assert.strictEqual(category, "user")
+          assert.include(error, `the checkpoint ${String(path)} exists already`)
+          assert.strictEqual(error.includes("overwrite=True"), kind === "save_weights")
+        }
+      }
+      // The numbers are used, and the next request runs.
+      assert.strictEqual((yield* Wire.result(yield* Wire.forwardBackward(modelId, ++seqId))).status, 200)
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("fails the second of two saves that wait with one name", () =>

@@ -48,8 +48,11 @@ export const make = (
       yield* checkTtl(ttlSeconds)
       const savedBy = Http.fingerprintOf(request)
       const existing = yield* Effect.option(store.info(path))
-      // A server that was killed has saved it, and not told.
-      if (existing._tag === "Some" && existing.value.savedBy === savedBy) return existing.value
+      if (Option.isSome(existing)) {
+        // A server that was killed has saved it, and not told.
+        if (existing.value.savedBy === savedBy) return existing.value
+        if (overwrite !== true) return yield* ModelQueue.userError(takenName(path))
+      }
       return yield* store.save(path, yield* engine.snapshot(model.id), {
         overwrite,
         ttlSeconds,
@@ -60,27 +63,12 @@ export const make = (
       })
     })
 
-  /**
-   * A save that waits may still take the name before this one: that becomes known when it runs. One that an earlier server
-   * did for the same request is this request's own.
-   */
-  const requireFree = (path: TinkerPath.TinkerPath, request: Http.Received): Effect.Effect<void, Http.Refusal> =>
-    Effect.matchEffect(store.info(path), {
-      onFailure: () => Effect.void,
-      onSuccess: ({ savedBy }) =>
-        savedBy !== undefined && savedBy === Http.fingerprintOf(request)
-          ? Effect.void
-          : Http.refuse(409, `the checkpoint ${TinkerPath.format(path)} exists already`)
-    })
-
   const saveWeights = ModelQueue.handler(state, WeightsMessages.SaveWeightsRequest, {
     work: (wanted, model, request) =>
       Effect.map(
         save(model, pathOf(model, "training", wanted), wanted, request),
         ({ path }) => ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights" })
-      ),
-    admit: (wanted, model, request) =>
-      wanted.overwrite ? Effect.void : requireFree(pathOf(model, "training", wanted), request)
+      )
   })
 
   const saveWeightsForSampler = ModelQueue.handler(state, WeightsMessages.SaveWeightsForSamplerRequest, {
@@ -109,10 +97,9 @@ export const make = (
           sampler: { id, snapshot }
         }
       }),
-    admit: (wanted, model, request) =>
-      wanted.samplingSessionSeqId === undefined
-        ? requireFree(pathOf(model, "sampler", wanted), request)
-        : state.samplers.has(Samplers.idOf(model.session, wanted.samplingSessionSeqId))
+    admit: (wanted, model) =>
+      wanted.samplingSessionSeqId !== undefined
+        && state.samplers.has(Samplers.idOf(model.session, wanted.samplingSessionSeqId))
         ? Http.refuse(400, takenSampler(wanted.samplingSessionSeqId))
         : Effect.void
   })
@@ -129,8 +116,7 @@ export const make = (
           size_bytes: sizeBytes,
           type: "save_weights_external"
         })
-      }),
-    admit: (wanted, model, request) => requireFree(pathOf(model, "external", wanted), request)
+      })
   })
 
   /** Whose checkpoints a token opens, beside those of the one who asks. */
@@ -254,6 +240,12 @@ export const make = (
 
   return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo, ownerOfToken }
 }
+
+/** Only saves of states can be told to overwrite. */
+const takenName = (path: TinkerPath.TinkerPath): string =>
+  `the checkpoint ${TinkerPath.format(path)} exists already${
+    path.checkpointType === "training" ? "; overwrite: true (Python: overwrite=True) replaces it" : ""
+  }`
 
 const takenSampler = (seqId: number): string =>
   `sampling_session_seq_id ${seqId} of this session is taken by a sampler that is there already; take another number`
