@@ -147,6 +147,9 @@ for (const [name, store] of Object.entries(stores)) {
         assert.deepStrictEqual(part.body, whole.body.slice(from))
         assert.strictEqual((yield* get(url, { ...range, "if-range": "\"other\"" })).status, 200)
       }
+      const middle = yield* get(url, { range: "bytes=1000-400999" })
+      assert.strictEqual(middle.headers["content-length"], "400000")
+      assert.deepStrictEqual(middle.body, whole.body.slice(1000, 401_000))
       assert.strictEqual((yield* get(url, { range: `bytes=${whole.body.length}-` })).status, 416)
       assert.strictEqual((yield* get(url, { "if-none-match": etag! })).status, 304)
     }).pipe(Effect.provide(server())))
@@ -178,6 +181,8 @@ for (const [name, store] of Object.entries(stores)) {
       for (const from of [1, 511, 512, 513, 700, archive.body.length - 1]) {
         const part = yield* get(headers.location!, { range: `bytes=${from}-`, "if-range": archive.headers.etag! })
         assert.deepStrictEqual(part.body, archive.body.slice(from))
+        const piece = yield* get(headers.location!, { range: `bytes=${from}-${from + 600}` })
+        assert.deepStrictEqual(piece.body, archive.body.slice(from, from + 601))
       }
       const folder = mkdtempSync(`${tmpdir()}/unpacked-`)
       writeFileSync(`${folder}/archive.tar`, archive.body)
