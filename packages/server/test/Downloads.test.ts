@@ -1,4 +1,5 @@
 import { BigramEngine, type Engine, Safetensors } from "@effect-tinker/engine"
+import * as AgeRecipient from "@effect-tinker/protocol/AgeRecipient"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
@@ -192,6 +193,35 @@ for (const [name, store] of Object.entries(stores)) {
       rmSync(folder, { recursive: true })
     }).pipe(Effect.provide(server({ archives: true }))))
 }
+
+it.effect("takes for public keys what the library that encrypts takes for them, and nothing else", () =>
+  Effect.gen(function*() {
+    const taken = (key: string) => {
+      try {
+        new age.Encrypter().addRecipient(key)
+        return true
+      } catch {
+        return false
+      }
+    }
+    for (let i = 0; i < 20; i++) {
+      const identity = yield* Effect.promise(() => age.generateIdentity())
+      const key = yield* Effect.promise(() => age.identityToRecipient(identity))
+      const place = 4 + i * 2
+      for (
+        const given of [
+          key,
+          key.toUpperCase(),
+          key.slice(1),
+          key.slice(0, -1),
+          ` ${key}`,
+          `${key}\n`,
+          identity,
+          ...Array.from("qpzry9x8gf2tvdw0s3jn54khce6mua7l1b", (x) => key.slice(0, place) + x + key.slice(place + 1))
+        ]
+      ) assert.strictEqual(AgeRecipient.kindOf(given) === "native", taken(given))
+    }
+  }))
 
 it.effect("tells what has no files, and that it makes no archives", () =>
   Effect.gen(function*() {

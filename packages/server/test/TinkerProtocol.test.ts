@@ -658,21 +658,27 @@ describe("TinkerProtocol: checkpoints", () => {
           Wire.result
         )
       const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+      const plugin = "age1yubikey1q2w7u3vpya839jxxuq8g0sedh3d740d4xvn639sqhr95ejj8vu3hyfumptt"
       for (
         const [i, [recipients, message]] of ([
-          [["age1someone"], "age_encryption_recipients[0] is no public key of age"],
-          [[recipient, "ssh-ed25519 AAAA"], "age_encryption_recipients[1] is no public key"],
+          [["someone"], "age_encryption_recipients[0] is no public key of age"],
+          [[recipient, recipient.replace("z", "y")], "age_encryption_recipients[1] is a mistyped public key of age"],
+          [[recipient, "ssh-ed25519 AAAA"], "age_encryption_recipients[1] is a key of SSH"],
+          [[plugin], "age_encryption_recipients[0] is a key of a plugin"],
+          [["AGE-SECRET-KEY-1AAAA"], "age_encryption_recipients[0] is a private key"],
           [Array(11).fill(recipient), "has 11 recipients, and may have 10"]
         ] as const).entries()
       ) {
         const refused = failure(yield* save(4 + i, { age_encryption_recipients: recipients }))
         assert.strictEqual(refused.category, "user")
         assert.include(refused.error, message)
+        // Least of all a private key is said again.
+        assert.notMatch(refused.error, /AAAA|age1[a-z0-9]/)
       }
-      const { body } = yield* save(7, { age_encryption_recipients: [] })
+      const { body } = yield* save(10, { age_encryption_recipients: [] })
       const path = `tinker://${modelId}/external_weights/out`
       assert.deepStrictEqual(body, { path, size_bytes: 256 * 256 * 4, type: "save_weights_external" })
-      const encrypted = yield* save(8, { path: "secret", age_encryption_recipients: [recipient] })
+      const encrypted = yield* save(11, { path: "secret", age_encryption_recipients: [recipient] })
       assert.strictEqual(encrypted.body.path, `tinker://${modelId}/external_weights/secret`)
       assert.isAbove(Number(encrypted.body.size_bytes), 256 * 256 * 4)
       const saved = (yield* store.list).map((info) => [info.path.checkpointType, info.encrypted === true])

@@ -248,9 +248,15 @@ it.effect("encrypts for one to ten recipients, a single one sent as a list, and 
         "ageEncryptionRecipients"
       )
       assert.strictEqual(field(yield* Effect.flip(save([age, "me"]))), "ageEncryptionRecipients[1]")
+      const mistyped = yield* Effect.flip(save([age, age.replace("z", "y")]))
+      assert.match(mistyped.message, /ageEncryptionRecipients\[1\]: is a mistyped public key .*copy it anew, .*\.$/)
+      const identity = yield* Effect.flip(save("AGE-SECRET-KEY-1AAAA"))
+      assert.match(identity.message, /ageEncryptionRecipients: is a private key.*; pass the public key .*\.$/)
+      assert.notInclude(identity.message, "AAAA")
       assert.strictEqual(bodies(observed, "save_weights_external").length, 0)
+      yield* save([age, "ssh-ed25519 AAAA"])
       yield* save(age)
-      assert.deepStrictEqual(bodies(observed, "save_weights_external")[0]?.age_encryption_recipients, [age])
+      assert.deepStrictEqual(bodies(observed, "save_weights_external")[1]?.age_encryption_recipients, [age])
     })))
 
 it.effect("loads weights into a model as its first request, with or without the optimizer", () =>

@@ -1,5 +1,6 @@
 /** Handlers of checkpoints that models make and are made of. */
 import type { LoraSpec } from "@effect-tinker/engine/Engine"
+import * as AgeRecipient from "@effect-tinker/protocol/AgeRecipient"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
@@ -16,7 +17,6 @@ import * as Models from "../models/models.js"
 import * as Samplers from "../models/samplers.js"
 import type * as State from "../models/serverState.js"
 import type * as Work from "../models/work.js"
-import * as AgeFiles from "../records/ageFiles.js"
 import * as CheckpointRoutes from "./checkpointRoutes.js"
 import * as Lookups from "./lookups.js"
 import * as Users from "./users.js"
@@ -276,13 +276,23 @@ const checkRecipients = (recipients: ReadonlyArray<string>) =>
         `age_encryption_recipients has ${recipients.length} recipients, and may have ${mostRecipients}`
       )
     }
-    const invalid = recipients.length === 0 ? undefined : yield* AgeFiles.firstInvalid(recipients)
-    if (invalid !== undefined) {
-      return yield* ModelQueue.userError(
-        `age_encryption_recipients[${invalid}] is no public key of age, which begins with age1; keys of SSH are not taken`
-      )
+    for (const [i, recipient] of recipients.entries()) {
+      const kind = AgeRecipient.kindOf(recipient)
+      if (kind !== "native") {
+        return yield* ModelQueue.userError(`age_encryption_recipients[${i}] ${refusedRecipients[kind]}`)
+      }
     }
   })
+
+const passKey = "pass a public key of age, which begins with age1"
+
+/** What is wrong with each kind of recipient. The key itself is not repeated. */
+const refusedRecipients: Readonly<Record<Exclude<AgeRecipient.Kind, "native">, string>> = {
+  ...AgeRecipient.mistakes,
+  other: `is a key of a plugin or of another kind of age, to which this server does not encrypt; ${passKey}`,
+  ssh: `is a key of SSH, to which this server does not encrypt; ${passKey}`,
+  unknown: `is no public key of age; ${passKey}`
+}
 
 /** Source: the Python SDK 0.38.0. */
 const mostRecipients = 10
