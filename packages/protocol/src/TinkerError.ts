@@ -269,7 +269,7 @@ export class RequestFailedError extends Schema.TaggedError<RequestFailedError>("
   }
 ) {
   readonly [TypeId]: TypeId = TypeId
-  override get message() {
+  override get message(): string {
     const next = this.category !== "user"
       ? "Try again; if it stays, report the request id."
       : isOfMissingModel(this.description)
@@ -277,6 +277,8 @@ export class RequestFailedError extends Schema.TaggedError<RequestFailedError>("
       : /load|FromState/i.test(this.operation)
       ? "Pass the path of a state that is there, as the first request of a model; "
         + "ServiceClient.createTrainingClientFromState makes a model for it."
+      : isNameTaken(this)
+      ? `Take another name${/saveState$/.test(this.operation) ? ", or pass overwrite: true to saveState" : ""}.`
       : /sampl|save/i.test(this.operation)
       ? "Fix the request."
       : "Fix the data."
@@ -557,6 +559,28 @@ export const isPuzzling = (error: TinkerError): boolean => {
       return false
   }
 }
+
+/**
+ * Whether a save was refused because there is a checkpoint of its name. Servers tell it in two ways: as an `ApiStatusError` of
+ * reason `Conflict` when they are asked, and as a `RequestFailedError` of category `user`, whose description says so, when the
+ * save is run.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isNameTaken = (error: TinkerError): boolean => {
+  switch (error._tag) {
+    case "ApiStatusError":
+      return error.reason === "Conflict" && error.isForeign !== true && isSave.test(error.operation)
+    case "RequestFailedError":
+      return error.category === "user" && isSave.test(error.operation) && saysTaken.test(error.description)
+    default:
+      return false
+  }
+}
+
+const isSave = /save/i
+const saysTaken = /\b(exists already|already exists)\b/i
 
 /**
  * Whether a request stayed without an answer: no connection, or none in time.

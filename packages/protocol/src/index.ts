@@ -2,6 +2,8 @@ export * as AccessScope from "./AccessScope.js"
 
 export * as AdamParams from "./AdamParams.js"
 
+export * as AgeRecipient from "./AgeRecipient.js"
+
 export * as ApiKeyMessages from "./ApiKeyMessages.js"
 
 export * as AuditLogEntry from "./AuditLogEntry.js"

@@ -95,6 +95,30 @@ for (const [what, error, isRetryable, isUserError, isDefinitelyRefused] of table
   })
 }
 
+it("a taken name is known of a refused save and of one that failed, and of nothing else", () => {
+  const refused = (operation: string, options: { readonly isForeign?: true } = {}) =>
+    new TinkerError.ApiStatusError({ operation, status: 409, reason: "Conflict", detail: "", ...options })
+  const saved = (operation: string, description: string, category: "user" | "server" = "user") =>
+    new TinkerError.RequestFailedError({ operation, requestId: "r", category, description })
+  for (
+    const taken of [
+      refused("save_weights"),
+      refused("save_weights_for_sampler"),
+      saved("TrainingClient.saveState", "the checkpoint a exists already"),
+      saved("TrainingClient.saveWeightsExternal", "Checkpoint 'a' already exists for model 'm'")
+    ]
+  ) assert.isTrue(TinkerError.isNameTaken(taken))
+  for (
+    const other of [
+      refused("publish_checkpoint"),
+      refused("save_weights", { isForeign: true }),
+      saved("TrainingClient.saveState", "ttl_seconds is 60"),
+      saved("TrainingClient.saveState", "the checkpoint a exists already", "server"),
+      saved("TrainingClient.optimStep", "the step exists already")
+    ]
+  ) assert.isFalse(TinkerError.isNameTaken(other))
+})
+
 it("nothing but a TinkerError passes for one", () => {
   for (const other of [new Error("no"), undefined, { _tag: "ApiStatusError" }]) {
     assert.isFalse(TinkerError.isTinkerError(other))

@@ -108,7 +108,14 @@ def run() -> None:
 
     path = training.save_state("final").result().path
     check(f"saves {path}", path.startswith("tinker://") and path.endswith("/weights/final"))
-    # Without it the SDK would take the refusal for a passing one, and repeat its request for five minutes.
+    for what, save in [("a state", training.save_state), ("weights", training.save_weights_for_sampler)]:
+        save("taken").result()
+        try:
+            save("taken").result()
+            check(f"refuses a name that is taken, of {what}", False)
+        except tinker.RequestFailedError as error:
+            told = "exists already" in str(error) and ("overwrite=True" in str(error)) == (what == "a state")
+            check(f"refuses a name that is taken, of {what}: {error}", told)
     again = training.save_state("final", overwrite=True).result().path
     check("saves again under a name when told to overwrite", again == path)
 

@@ -3,8 +3,9 @@
  * Python SDK 0.38.0 speaks it. What computes is an `Engine`.
  *
  * An error has a JSON body `{"detail": …}`. What cannot ever succeed is never answered with 408, 429 or 5xx, which
- * clients repeat for minutes; 409 says that a name is taken. A request whose data are wrong is accepted, and fails later with category `user`, so that
- * the numbers of a model's requests have no gaps.
+ * clients repeat for minutes, and with 409, which the Python SDK repeats too, only where a checkpoint is to become public that is
+ * so already, or the reverse. A request whose data are wrong, or that would save under a name that is taken, is accepted, and
+ * fails later with category `user`, so that the numbers of a model's requests have no gaps.
  */
 import type { Engine } from "@effect-tinker/engine/Engine"
 import type * as HttpApp from "@effect/platform/HttpApp"

@@ -1,4 +1,5 @@
 import { BigramEngine, type Engine, Safetensors } from "@effect-tinker/engine"
+import * as AgeRecipient from "@effect-tinker/protocol/AgeRecipient"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
@@ -147,6 +148,9 @@ for (const [name, store] of Object.entries(stores)) {
         assert.deepStrictEqual(part.body, whole.body.slice(from))
         assert.strictEqual((yield* get(url, { ...range, "if-range": "\"other\"" })).status, 200)
       }
+      const middle = yield* get(url, { range: "bytes=1000-400999" })
+      assert.strictEqual(middle.headers["content-length"], "400000")
+      assert.deepStrictEqual(middle.body, whole.body.slice(1000, 401_000))
       assert.strictEqual((yield* get(url, { range: `bytes=${whole.body.length}-` })).status, 416)
       assert.strictEqual((yield* get(url, { "if-none-match": etag! })).status, 304)
     }).pipe(Effect.provide(server())))
@@ -178,6 +182,8 @@ for (const [name, store] of Object.entries(stores)) {
       for (const from of [1, 511, 512, 513, 700, archive.body.length - 1]) {
         const part = yield* get(headers.location!, { range: `bytes=${from}-`, "if-range": archive.headers.etag! })
         assert.deepStrictEqual(part.body, archive.body.slice(from))
+        const piece = yield* get(headers.location!, { range: `bytes=${from}-${from + 600}` })
+        assert.deepStrictEqual(piece.body, archive.body.slice(from, from + 601))
       }
       const folder = mkdtempSync(`${tmpdir()}/unpacked-`)
       writeFileSync(`${folder}/archive.tar`, archive.body)
@@ -187,6 +193,35 @@ for (const [name, store] of Object.entries(stores)) {
       rmSync(folder, { recursive: true })
     }).pipe(Effect.provide(server({ archives: true }))))
 }
+
+it.effect("takes for public keys what the library that encrypts takes for them, and nothing else", () =>
+  Effect.gen(function*() {
+    const taken = (key: string) => {
+      try {
+        new age.Encrypter().addRecipient(key)
+        return true
+      } catch {
+        return false
+      }
+    }
+    for (let i = 0; i < 20; i++) {
+      const identity = yield* Effect.promise(() => age.generateIdentity())
+      const key = yield* Effect.promise(() => age.identityToRecipient(identity))
+      const place = 4 + i * 2
+      for (
+        const given of [
+          key,
+          key.toUpperCase(),
+          key.slice(1),
+          key.slice(0, -1),
+          ` ${key}`,
+          `${key}\n`,
+          identity,
+          ...Array.from("qpzry9x8gf2tvdw0s3jn54khce6mua7l1b", (x) => key.slice(0, place) + x + key.slice(place + 1))
+        ]
+      ) assert.strictEqual(AgeRecipient.kindOf(given) === "native", taken(given))
+    }
+  }))
 
 it.effect("tells what has no files, and that it makes no archives", () =>
   Effect.gen(function*() {

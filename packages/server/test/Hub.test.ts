@@ -54,6 +54,71 @@ it.effect("a base model's files are where a Hugging Face hub has them, for whoev
     assert.deepStrictEqual([rest.status, rest.body], [206, "x".repeat(10)])
   }).pipe(Effect.provide(inProcess(["Qwen/Qwen3-8B"], { apiKeys: ["tml-mine"] }))))
 
+const numbered = (length: number) => Array.from({ length }, (_, i) => String.fromCharCode(97 + i % 23)).join("")
+
+// The second is sent as it is read, and so are most of its parts.
+for (const size of [1000, 700_000]) {
+  const whole = numbered(size)
+  const files = new Map([["vocab.txt", text(whole)], ["empty.txt", text("")]])
+  const server = inProcess(["org/model"], {}, files)
+  const path = "/org/model/resolve/main/vocab.txt"
+
+  const parts: ReadonlyArray<readonly [range: string, from: number, to: number]> = [
+    ["bytes=0-9", 0, 10],
+    ["bytes=0-", 0, size],
+    ["bytes=0-0", 0, 1],
+    ["bytes=17-899", 17, 900],
+    [`bytes=17-${size - 2}`, 17, size - 1],
+    [`bytes=${size - 1}-`, size - 1, size],
+    [`bytes=${size - 3}-${size + 3}`, size - 3, size],
+    ["bytes=5-99999999999999999999", 5, size],
+    ["bytes=-7", size - 7, size],
+    [`bytes=-${size + 1}`, 0, size],
+    ["Bytes= 2-4 ,", 2, 5]
+  ]
+  it.effect(`one part of ${size} bytes is sent as it is asked for`, () =>
+    Effect.gen(function*() {
+      for (const [range, from, to] of parts) {
+        const { body, headers, status } = yield* ask("GET", path, { range })
+        assert.strictEqual(status, 206, range)
+        assert.strictEqual(body, whole.slice(from, to), range)
+        assert.strictEqual(headers["content-range"], `bytes ${from}-${to - 1}/${size}`)
+        assert.strictEqual(headers["content-length"], String(to - from))
+      }
+    }).pipe(Effect.provide(server)))
+
+  it.effect(`of ${size} bytes a part behind the end is refused, with how many there are`, () =>
+    Effect.gen(function*() {
+      for (const range of [`bytes=${size}-`, `bytes=${size}-${size + 9}`, "bytes=99999999999999999999-", "bytes=-0"]) {
+        const { headers, status } = yield* ask("GET", path, { range })
+        assert.deepStrictEqual([status, headers["content-range"]], [416, `bytes */${size}`], range)
+      }
+    }).pipe(Effect.provide(server)))
+
+  const unclear = ["bytes=0-1,4-5", "bytes=9-3", "bytes=-", "bytes=", "bytes=a-b", "bytes=1.5-2", "lines=0-9", "0-9"]
+  it.effect(`all ${size} bytes are sent to whoever asks for several parts, or for none that there can be`, () =>
+    Effect.gen(function*() {
+      for (const range of unclear) {
+        const { body, headers, status } = yield* ask("GET", path, { range })
+        assert.deepStrictEqual([status, body === whole, headers["content-range"]], [200, true, undefined], range)
+      }
+      const empty = yield* ask("GET", "/org/model/resolve/main/empty.txt", { range: "bytes=0-" })
+      assert.deepStrictEqual([empty.status, empty.body], [200, ""])
+    }).pipe(Effect.provide(server)))
+
+  it.effect(`a part of ${size} bytes is sent only of the file that the client has begun with`, () =>
+    Effect.gen(function*() {
+      const { etag } = (yield* ask("GET", path)).headers
+      const withCondition = (condition: string, range: string) =>
+        Effect.map(ask("GET", path, { range, "if-range": condition }), ({ status }) => status)
+      assert.strictEqual(yield* withCondition(etag!, "bytes=3-5"), 206)
+      assert.strictEqual(yield* withCondition(`W/${etag}`, "bytes=3-5"), 200)
+      assert.strictEqual(yield* withCondition("\"other\"", `bytes=${size}-`), 200)
+      assert.strictEqual(yield* withCondition("Wed, 21 Oct 2015 07:28:00 GMT", "bytes=3-5"), 200)
+      assert.strictEqual((yield* ask("GET", path, { range: "bytes=3-5", "if-none-match": etag! })).status, 304)
+    }).pipe(Effect.provide(server)))
+}
+
 it.effect("a hub's questions about a model and the list of its files are answered", () =>
   Effect.gen(function*() {
     const model = yield* ask("GET", "/api/models/org/model")
@@ -161,6 +226,12 @@ it.live("on a port, what HEAD says is what GET sends, and pages of others get no
         assert.strictEqual(head.headers[header], get.headers[header], `${header} of ${name}`)
       }
       assert.strictEqual(head.headers["content-length"], String(size))
+      const part = yield* client.get(path, { headers: { range: "bytes=4-9" } })
+      assert.deepStrictEqual([part.status, part.headers["content-length"]], [206, "6"])
+      assert.lengthOf(yield* part.text, 6)
+      // By the standard parts are of GET alone.
+      const headOfPart = yield* client.head(path, { headers: { range: "bytes=4-9" } })
+      assert.deepStrictEqual([headOfPart.status, headOfPart.headers["content-length"]], [200, String(size)])
       const foreign = yield* client.get(path, { headers: { origin: "https://elsewhere.example" } })
       assert.strictEqual(foreign.status, 403)
     }

@@ -559,12 +559,14 @@ describe("TinkerProtocol: checkpoints", () => {
       assert.strictEqual(path, `tinker://${modelId}/weights/one`)
       const save = (seqId: number, options: Record<string, unknown>) =>
         Effect.flatMap(Wire.post("save_weights", { model_id: modelId, seq_id: seqId, ...options }), Wire.result)
-      const again = yield* Wire.post("save_weights", { model_id: modelId, seq_id: 4, path: "one" })
-      assert.deepStrictEqual([again.status, again.body.detail], [409, `the checkpoint ${path} exists already`])
-      // The number is free again.
-      assert.strictEqual((yield* save(4, { path: "one", overwrite: true })).body.path, path)
-      assert.strictEqual((yield* save(5, {})).body.path, `tinker://${modelId}/weights/000005`)
-      assert.strictEqual(failure(yield* save(6, { path: "../up" })).category, "user")
+      // Clients repeat a 409.
+      assert.deepStrictEqual(failure(yield* save(4, { path: "one" })), {
+        error: `the checkpoint ${path} exists already; overwrite: true (Python: overwrite=True) replaces it`,
+        category: "user"
+      })
+      assert.strictEqual((yield* save(5, { path: "one", overwrite: true })).body.path, path)
+      assert.strictEqual((yield* save(6, {})).body.path, `tinker://${modelId}/weights/000006`)
+      assert.strictEqual(failure(yield* save(7, { path: "../up" })).category, "user")
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("saves for as long as a checkpoint may be kept, and not for less or more", () =>
@@ -608,8 +610,30 @@ describe("TinkerProtocol: checkpoints", () => {
         const first = yield* save(seqId)
         assert.property((yield* Wire.result(first)).body, "path")
         assert.deepStrictEqual((yield* save(seqId)).body, first.body)
-        assert.strictEqual((yield* save(seqId + 1)).status, 409)
       }
+    }).pipe(Effect.provide(Wire.server())))
+
+  it.effect("fails a save under a name that is taken, of each kind, and speaks of overwriting where that can be asked for", () =>
+    Effect.gen(function*() {
+      const { modelId } = yield* Wire.readyModel
+      let seqId = 0
+      const save = (kind: string, options: Record<string, unknown> = {}) =>
+        Effect.flatMap(
+          Wire.post(kind, { model_id: modelId, seq_id: ++seqId, path: "one", ...options }),
+          Wire.result
+        )
+      for (const kind of ["save_weights", "save_weights_for_sampler", "save_weights_external"]) {
+        const { path } = (yield* save(kind)).body
+        // Only the number differs; the second that of nothing but the note.
+        for (const options of [{}, { user_metadata: { note: "second" } }]) {
+          const { category, error } = failure(yield* save(kind, options))
+          assert.strictEqual(category, "user")
+          assert.include(error, `the checkpoint ${String(path)} exists already`)
+          assert.strictEqual(error.includes("overwrite=True"), kind === "save_weights")
+        }
+      }
+      // The numbers are used, and the next request runs.
+      assert.strictEqual((yield* Wire.result(yield* Wire.forwardBackward(modelId, ++seqId))).status, 200)
     }).pipe(Effect.provide(Wire.server())))
 
   it.effect("fails the second of two saves that wait with one name", () =>
@@ -634,21 +658,27 @@ describe("TinkerProtocol: checkpoints", () => {
           Wire.result
         )
       const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+      const plugin = "age1yubikey1q2w7u3vpya839jxxuq8g0sedh3d740d4xvn639sqhr95ejj8vu3hyfumptt"
       for (
         const [i, [recipients, message]] of ([
-          [["age1someone"], "age_encryption_recipients[0] is no public key of age"],
-          [[recipient, "ssh-ed25519 AAAA"], "age_encryption_recipients[1] is no public key"],
+          [["someone"], "age_encryption_recipients[0] is no public key of age"],
+          [[recipient, recipient.replace("z", "y")], "age_encryption_recipients[1] is a mistyped public key of age"],
+          [[recipient, "ssh-ed25519 AAAA"], "age_encryption_recipients[1] is a key of SSH"],
+          [[plugin], "age_encryption_recipients[0] is a key of a plugin"],
+          [["AGE-SECRET-KEY-1AAAA"], "age_encryption_recipients[0] is a private key"],
           [Array(11).fill(recipient), "has 11 recipients, and may have 10"]
         ] as const).entries()
       ) {
         const refused = failure(yield* save(4 + i, { age_encryption_recipients: recipients }))
         assert.strictEqual(refused.category, "user")
         assert.include(refused.error, message)
+        // Least of all a private key is said again.
+        assert.notMatch(refused.error, /AAAA|age1[a-z0-9]/)
       }
-      const { body } = yield* save(7, { age_encryption_recipients: [] })
+      const { body } = yield* save(10, { age_encryption_recipients: [] })
       const path = `tinker://${modelId}/external_weights/out`
       assert.deepStrictEqual(body, { path, size_bytes: 256 * 256 * 4, type: "save_weights_external" })
-      const encrypted = yield* save(8, { path: "secret", age_encryption_recipients: [recipient] })
+      const encrypted = yield* save(11, { path: "secret", age_encryption_recipients: [recipient] })
       assert.strictEqual(encrypted.body.path, `tinker://${modelId}/external_weights/secret`)
       assert.isAbove(Number(encrypted.body.size_bytes), 256 * 256 * 4)
       const saved = (yield* store.list).map((info) => [info.path.checkpointType, info.encrypted === true])

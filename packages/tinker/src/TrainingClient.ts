@@ -28,6 +28,7 @@ import {
   ApiResponseValidationError,
   failOnIssues,
   isDefinitelyRefused,
+  isNameTaken,
   type TinkerError
 } from "@effect-tinker/protocol/TinkerError"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
@@ -131,7 +132,7 @@ export interface Service {
   /** Saves weights and optimizer state, from which training can go on. The result is the checkpoint's path. */
   readonly saveState: (
     options: SaveOptions & {
-      /** Replace a checkpoint of the same name, its metadata included. Default false: then a taken name is a `Conflict`. */
+      /** Replace a checkpoint of the same name, its metadata included. Default false: then `TinkerError.isNameTaken` tells. */
       readonly overwrite?: boolean | undefined
     }
   ) => Effect.Effect<ApiFuture.ApiFuture<WeightsMessages.SaveWeightsResponse>, TinkerError>
@@ -490,6 +491,15 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                 track.enter("submit", { seqId })
                 watch.sent()
                 const onSettled = settled(name, watch, UsageMeter.none)
+                /** What was saved, where the name is taken by an attempt whose answer was lost. */
+                const foundAgain = (error: TinkerError): Effect.Effect<A, TinkerError> =>
+                  path === undefined || wasTaken || !unknown || !(isConflict(error) || isNameTaken(error))
+                    ? Effect.fail(error)
+                    : SavedCheckpoint.find(weights.checkpoints(modelId), path, error).pipe(
+                      // What else a save tells, such as its size, was in the answer that was lost.
+                      Effect.flatMap((found) => Effect.orDie(Schema.decodeUnknown(result)(found))),
+                      Effect.tap(rememberPath)
+                    )
                 const sent = (attempts: TinkerHttpClient.Attempts) =>
                   Effect.suspend(() => {
                     track.attribute("attempt", attempts.retryCount + 1)
@@ -502,35 +512,25 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
                 return resent({ seqId, call: name }, sent).pipe(
                   Effect.zip(Monotonic.now),
                   Effect.tap(([{ requestId }]) => watch.annotate({ requestId })),
-                  Effect.flatMap(([{ requestId }, now]) =>
-                    ApiFuture.make(
-                      waiting,
-                      scope,
-                      [{
-                        requestId,
-                        track,
-                        requestType,
-                        operation: name,
-                        roundTrip: (now - started) / 1000,
-                        began: started,
-                        session,
-                        decode: {
-                          json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath)
-                        }
-                      }],
-                      (results) => results[0]!,
-                      onSettled
-                    )
-                  ),
+                  Effect.flatMap(([{ requestId }, now]) => {
+                    const pending = ApiFuture.makePending<A, never>(name, [requestId], onSettled)
+                    const retrieved = ApiFuture.retrieve(waiting, {
+                      requestId,
+                      track,
+                      requestType,
+                      operation: name,
+                      roundTrip: (now - started) / 1000,
+                      began: started,
+                      session,
+                      decode: {
+                        json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath)
+                      }
+                    }, pending.report)
+                    const work = Effect.catchAll(retrieved, foundAgain)
+                    return Effect.as(ApiFuture.settleIn(scope, pending, work), pending.future)
+                  }),
                   Effect.catchAll((error) =>
-                    path === undefined || wasTaken || !unknown || !isConflict(error)
-                      ? Effect.fail(error)
-                      : SavedCheckpoint.find(weights.checkpoints(modelId), path, error).pipe(
-                        // What else a save tells, such as its size, was in the answer that was lost.
-                        Effect.flatMap((found) => Effect.orDie(Schema.decodeUnknown(result)(found))),
-                        Effect.tap(rememberPath),
-                        Effect.flatMap((value) => ApiFuture.succeed(name, value, onSettled))
-                      )
+                    Effect.flatMap(foundAgain(error), (value) => ApiFuture.succeed(name, value, onSettled))
                   ),
                   Effect.tap(() => {
                     if (path !== undefined) taken.add(TinkerPath.format(path))

@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
-import { ApiFuture, RetryPolicy, ServiceClient } from "effect-tinker"
+import { ApiFuture, RetryPolicy, ServiceClient, TinkerError } from "effect-tinker"
 import type { TrainingClient } from "effect-tinker"
 import { drop, json, type Seen, stub } from "./stub.js"
 
@@ -55,6 +55,54 @@ for (const [how, call, entry, path] of listings) {
     return Effect.map(run(stand, call), (saved) => assert.strictEqual(saved.path, path))
   })
 }
+
+/** What a server tells of the second save that it has accepted. */
+const failing = (error: string): Handlers => {
+  let saves = 0
+  return {
+    save_weights: () => saves++ === 0 ? drop : json({ request_id: "second" }),
+    retrieve_future: ({ body }) =>
+      body.request_id === "new" ? json({ model_id: "S:train:0" }) : json({ error, category: "user" })
+  }
+}
+
+it.effect("a save whose answer was lost is known again where the same save, sent again, fails by its taken name", () => {
+  const stand = server((question) => question < 2 ? [] : [bare], failing("the checkpoint a exists already"))
+  return Effect.gen(function*() {
+    assert.strictEqual((yield* run(stand, save)).path, bare.tinker_path)
+    assert.strictEqual(stand.to("save_weights").length, 2)
+  })
+})
+
+it.effect("a save sent again that fails by its taken name, which is nowhere, is told as a name that is taken", () => {
+  const stand = server(() => [twoParts], failing("Checkpoint 'a' already exists for model 'm'"))
+  return Effect.gen(function*() {
+    const error = yield* run(stand, (training) => Effect.flip(save(training)))
+    assert.isTrue(TinkerError.isNameTaken(error))
+    assert.match(error.message, /already exists .*Take another name, or pass overwrite: true to saveState\.$/)
+  })
+})
+
+it.effect("a save sent again that fails by something else asks for no listing", () => {
+  const stand = server(() => [bare], failing("ttl_seconds is 60"))
+  return Effect.gen(function*() {
+    const error = yield* run(stand, (training) => Effect.flip(save(training)))
+    assert.strictEqual(error._tag, "RequestFailedError")
+    assert.isFalse(TinkerError.isNameTaken(error))
+    assert.strictEqual(stand.to("training_runs/S:train:0/checkpoints").length, 0)
+  })
+})
+
+it.effect("a save whose answer was not lost and that fails by its taken name asks for no listing", () => {
+  const stand = server(() => [bare], {
+    ...failing("the checkpoint a exists already"),
+    save_weights: () => json({ request_id: "first" })
+  })
+  return Effect.gen(function*() {
+    assert.isTrue(TinkerError.isNameTaken(yield* run(stand, (training) => Effect.flip(save(training)))))
+    assert.strictEqual(stand.to("training_runs/S:train:0/checkpoints").length, 0)
+  })
+})
 
 it.effect("a save whose answer was lost is waited for where checkpoints are listed once they are finished", () => {
   const stand = server((question) => question < 4 ? [] : [bare])

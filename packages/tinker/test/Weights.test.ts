@@ -1,8 +1,16 @@
 import { CheckpointStore, Dialect, Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Effect, Either, Logger, LogLevel, Redacted, Schema } from "effect"
-import { ApiFuture, ModelInput, SamplingParams, ServiceClient, TinkerPath, WeightsMessages } from "effect-tinker"
-import type { TinkerError, TrainingClient } from "effect-tinker"
+import {
+  ApiFuture,
+  ModelInput,
+  SamplingParams,
+  ServiceClient,
+  TinkerError,
+  TinkerPath,
+  WeightsMessages
+} from "effect-tinker"
+import type { TrainingClient } from "effect-tinker"
 import { adam, datum } from "./fixture.js"
 import type * as Observed from "./observed.js"
 import { simulated } from "./simulated.js"
@@ -95,9 +103,15 @@ it.effect("replaces a checkpoint of the same name only when asked to, and its me
     Effect.gen(function*() {
       yield* ApiFuture.flatten(training.saveState({ name: "s", userMetadata: { note: "first" } }))
       const began = observed.requests.length
-      const refused = yield* Effect.flip(training.saveState({ name: "s" }))
-      assert.strictEqual(reason(refused), "Conflict")
-      assert.strictEqual(observed.requests.length, began + 1, "a taken name stays taken, so it is asked for once")
+      const refused = yield* Effect.flip(ApiFuture.flatten(training.saveState({ name: "s" })))
+      assert.isTrue(TinkerError.isNameTaken(refused))
+      assert.isFalse(TinkerError.isRetryable(refused))
+      const asked = observed.requests.slice(began).map(({ path }) => path)
+      assert.deepStrictEqual(
+        asked,
+        ["save_weights", "retrieve_future"],
+        "a taken name stays taken, so it is asked for once"
+      )
 
       const { path } = yield* ApiFuture.flatten(training.saveState({ name: "s", overwrite: true }))
       assert.strictEqual(bodies(observed, "save_weights").at(-1)?.overwrite, true)
@@ -139,13 +153,13 @@ for (const [route, saveOf, kind] of saves) {
       })))
 }
 
-it.effect("a name that an earlier save has taken is a conflict, also when the server was too busy at first", () =>
+it.effect("a name that an earlier save has taken stays so, also when the server was too busy at first", () =>
   simulated({}, (training) =>
     Effect.gen(function*() {
       const faults = yield* Faults.Faults
       yield* ApiFuture.flatten(training.saveState({ name: "old" }))
       yield* faults.plan({ path: "save_weights", fault: Faults.answer(429), times: 2 })
-      assert.strictEqual(reason(yield* Effect.flip(training.saveState({ name: "old" }))), "Conflict")
+      assert.isTrue(TinkerError.isNameTaken(yield* Effect.flip(ApiFuture.flatten(training.saveState({ name: "old" })))))
     })))
 
 it.effect("saves weights to sample from without a name, binds the client to the answer, and asks for nothing more", () =>
@@ -234,9 +248,15 @@ it.effect("encrypts for one to ten recipients, a single one sent as a list, and 
         "ageEncryptionRecipients"
       )
       assert.strictEqual(field(yield* Effect.flip(save([age, "me"]))), "ageEncryptionRecipients[1]")
+      const mistyped = yield* Effect.flip(save([age, age.replace("z", "y")]))
+      assert.match(mistyped.message, /ageEncryptionRecipients\[1\]: is a mistyped public key .*copy it anew, .*\.$/)
+      const identity = yield* Effect.flip(save("AGE-SECRET-KEY-1AAAA"))
+      assert.match(identity.message, /ageEncryptionRecipients: is a private key.*; pass the public key .*\.$/)
+      assert.notInclude(identity.message, "AAAA")
       assert.strictEqual(bodies(observed, "save_weights_external").length, 0)
+      yield* save([age, "ssh-ed25519 AAAA"])
       yield* save(age)
-      assert.deepStrictEqual(bodies(observed, "save_weights_external")[0]?.age_encryption_recipients, [age])
+      assert.deepStrictEqual(bodies(observed, "save_weights_external")[1]?.age_encryption_recipients, [age])
     })))
 
 it.effect("loads weights into a model as its first request, with or without the optimizer", () =>

@@ -1,4 +1,5 @@
 /** What a save may be given, and what keeps it from being sent. */
+import * as AgeRecipient from "@effect-tinker/protocol/AgeRecipient"
 import { kindOf } from "@effect-tinker/protocol/CallOptions"
 import { type Check, none } from "@effect-tinker/protocol/Checks"
 import { spoken } from "@effect-tinker/protocol/Prose"
@@ -60,7 +61,15 @@ export const recipients: Check = (value, field) => {
     : Array.from(value).flatMap((recipient, i) => recipientIssues(recipient, `${field}[${i}]`))
 }
 
-const recipientIssues = (recipient: unknown, field: string): ReadonlyArray<Issue> =>
-  typeof recipient === "string" && /^(age1[0-9a-z]+|ssh-(ed25519|rsa) \S+.*)$/.test(recipient)
-    ? none
-    : [{ field, description: "is no age or SSH recipient; they begin with age1 or ssh-." }]
+const recipientIssues = (recipient: unknown, field: string): ReadonlyArray<Issue> => {
+  const kind = typeof recipient === "string" ? AgeRecipient.kindOf(recipient) : "unknown"
+  switch (kind) {
+    case "mistyped":
+    case "private":
+      return [{ field, description: `${AgeRecipient.mistakes[kind]}.` }]
+    case "unknown":
+      return [{ field, description: "is no age or SSH recipient; they begin with age1 or ssh-." }]
+    default:
+      return none
+  }
+}

@@ -1,4 +1,4 @@
-/** Files as answers: whole, or from a byte on, or not at all for whoever has them. */
+/** Files as answers: whole, or a part of them, or not at all for whoever has them. */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -7,9 +7,9 @@ import { joined } from "../fast/bytes.js"
 import * as Http from "./http.js"
 import type * as StoredFile from "./storedFile.js"
 
-/** Source: RFC 9110, sections 13 and 14; of ranges those that go to the end, as downloads go on by them. */
+/** Source: RFC 9110, sections 13 and 14. A question for several parts gets the whole. */
 export const send = (
-  { headers }: Http.Received,
+  { headers, method }: Http.Received,
   { read, sizeBytes }: StoredFile.Content,
   marks: { readonly etag: string } & Readonly<Record<string, string>>
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, Http.Refusal> => {
@@ -17,32 +17,68 @@ export const send = (
   if (headers["if-none-match"] === marks.etag) {
     return Effect.succeed(HttpServerResponse.empty({ status: 304, headers: always }))
   }
-  const range = /^bytes=(\d+)-$/.exec(headers.range ?? "")
   const condition = headers["if-range"]
-  const applies = condition === undefined || condition === marks.etag || condition === marks["last-modified"]
-  const from = range !== null && applies ? Number(range[1]) : 0
-  if (from > 0 && from >= sizeBytes) {
-    return Http.refuse(416, "the file ends before", { ...always, "content-range": `bytes */${sizeBytes}` })
+  const applies = method === "GET"
+    && (condition === undefined || condition === marks.etag || condition === marks["last-modified"])
+  const range = applies ? rangeOf(headers.range ?? "", sizeBytes) : undefined
+  const { from, to } = range ?? { from: 0, to: sizeBytes }
+  if (from >= to && range !== undefined) {
+    return Http.refuse(416, `the file has ${sizeBytes} bytes, and none of those that were asked for`, {
+      ...always,
+      "content-range": `bytes */${sizeBytes}`
+    })
   }
-  const length = sizeBytes - from
+  const length = to - from
   const options = {
-    status: from > 0 ? 206 : 200,
+    status: range === undefined ? 200 : 206,
     contentType: "application/octet-stream",
-    headers: from > 0 ? { ...always, "content-range": `bytes ${from}-${sizeBytes - 1}/${sizeBytes}` } : always
+    headers: range === undefined ? always : { ...always, "content-range": `bytes ${from}-${to - 1}/${sizeBytes}` }
   }
+  const bytes = to === sizeBytes ? read(from) : firstOf(read(from), length)
   return length > largestWhole
     ? Effect.succeed(
-      HttpServerResponse.stream(read(from), {
+      HttpServerResponse.stream(bytes, {
         ...options,
         contentLength: length,
         headers: { ...options.headers, "content-length": String(length) }
       })
     )
     : Effect.map(
-      Http.known(Stream.runCollect(read(from))),
+      Http.known(Stream.runCollect(bytes)),
       (parts) => HttpServerResponse.uint8Array(joined(Chunk.toReadonlyArray(parts)), options)
     )
 }
+
+/** From a byte to before another. */
+interface Range {
+  readonly from: number
+  readonly to: number
+}
+
+/**
+ * The one part of a file that is asked for, which has no bytes if they are all behind its end. Nothing where the whole is to be
+ * sent: several parts, what is no range, and any part of an empty file.
+ */
+const rangeOf = (header: string, sizeBytes: number): Range | undefined => {
+  const [, listed] = /^bytes=(.*)$/i.exec(header) ?? []
+  const [only, ...others] = (listed ?? "").split(",").map((one) => one.trim()).filter((one) => one !== "")
+  const [, first, last] = /^(\d*)-(\d*)$/.exec(only ?? "") ?? []
+  if (first === undefined || last === undefined || others.length > 0 || sizeBytes === 0) return undefined
+  if (first === "") return last === "" ? undefined : { from: Math.max(0, sizeBytes - Number(last)), to: sizeBytes }
+  const from = Number(first)
+  if (last === "") return { from, to: sizeBytes }
+  return Number(last) < from ? undefined : { from, to: Math.min(Number(last) + 1, sizeBytes) }
+}
+
+const firstOf = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number): Stream.Stream<Uint8Array, E> =>
+  bytes.pipe(
+    Stream.mapAccum(length, (left, part) => {
+      const isLast = part.length >= left
+      return [left - part.length, { part: isLast ? part.subarray(0, left) : part, isLast }]
+    }),
+    Stream.takeUntil(({ isLast }) => isLast),
+    Stream.map(({ part }) => part)
+  )
 
 /** In bytes; what is larger is sent as it is read. */
 const largestWhole = 256 * 1024

@@ -1,5 +1,4 @@
 /** Files that only those can read whom they are for. Source of the format: age-encryption.org/v1. */
-import type { Encrypter } from "age-encryption"
 import * as Effect from "effect/Effect"
 
 /** What is behind the names of such files. */
@@ -8,31 +7,12 @@ export const suffix = ".age"
 /** At the first need, which most servers never have. */
 const library = Effect.promise(() => import("age-encryption"))
 
-/** For public keys, as `age1…`; otherwise which of them is none. */
-const encrypterOf = (recipients: ReadonlyArray<string>): Effect.Effect<Encrypter, number> =>
-  Effect.flatMap(library, ({ Encrypter }) => {
-    const encrypter = new Encrypter()
-    for (const [i, recipient] of recipients.entries()) {
-      try {
-        encrypter.addRecipient(recipient)
-      } catch {
-        return Effect.fail(i)
-      }
-    }
-    return Effect.succeed(encrypter)
-  })
-
-/** Which of these is no public key to encrypt to, if one is not. */
-export const firstInvalid = (recipients: ReadonlyArray<string>): Effect.Effect<number | undefined> =>
-  Effect.match(encrypterOf(recipients), { onSuccess: () => undefined, onFailure: (i) => i })
-
-/** For recipients of which {@link firstInvalid} finds none. Lets others have the processor between two parts of the file. */
+/** For native public keys. Lets others have the processor between two parts of the file. */
 export const encrypt = (bytes: Uint8Array, recipients: ReadonlyArray<string>): Effect.Effect<Uint8Array> =>
   Effect.gen(function*() {
-    const encrypter = yield* Effect.catchAll(
-      encrypterOf(recipients),
-      (i) => Effect.dieMessage(`recipient ${i} is no public key`)
-    )
+    const { Encrypter } = yield* library
+    const encrypter = new Encrypter()
+    for (const recipient of recipients) encrypter.addRecipient(recipient)
     const encrypted = yield* Effect.promise(() => encrypter.encrypt(inParts(bytes)))
     const reader = encrypted.getReader()
     const all = new Uint8Array(encrypted.size(bytes.length))

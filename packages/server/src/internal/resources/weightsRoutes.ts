@@ -1,5 +1,6 @@
 /** Handlers of checkpoints that models make and are made of. */
 import type { LoraSpec } from "@effect-tinker/engine/Engine"
+import * as AgeRecipient from "@effect-tinker/protocol/AgeRecipient"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
@@ -16,7 +17,6 @@ import * as Models from "../models/models.js"
 import * as Samplers from "../models/samplers.js"
 import type * as State from "../models/serverState.js"
 import type * as Work from "../models/work.js"
-import * as AgeFiles from "../records/ageFiles.js"
 import * as CheckpointRoutes from "./checkpointRoutes.js"
 import * as Lookups from "./lookups.js"
 import * as Users from "./users.js"
@@ -48,8 +48,11 @@ export const make = (
       yield* checkTtl(ttlSeconds)
       const savedBy = Http.fingerprintOf(request)
       const existing = yield* Effect.option(store.info(path))
-      // A server that was killed has saved it, and not told.
-      if (existing._tag === "Some" && existing.value.savedBy === savedBy) return existing.value
+      if (Option.isSome(existing)) {
+        // A server that was killed has saved it, and not told.
+        if (existing.value.savedBy === savedBy) return existing.value
+        if (overwrite !== true) return yield* ModelQueue.userError(takenName(path))
+      }
       return yield* store.save(path, yield* engine.snapshot(model.id), {
         overwrite,
         ttlSeconds,
@@ -60,27 +63,12 @@ export const make = (
       })
     })
 
-  /**
-   * A save that waits may still take the name before this one: that becomes known when it runs. One that an earlier server
-   * did for the same request is this request's own.
-   */
-  const requireFree = (path: TinkerPath.TinkerPath, request: Http.Received): Effect.Effect<void, Http.Refusal> =>
-    Effect.matchEffect(store.info(path), {
-      onFailure: () => Effect.void,
-      onSuccess: ({ savedBy }) =>
-        savedBy !== undefined && savedBy === Http.fingerprintOf(request)
-          ? Effect.void
-          : Http.refuse(409, `the checkpoint ${TinkerPath.format(path)} exists already`)
-    })
-
   const saveWeights = ModelQueue.handler(state, WeightsMessages.SaveWeightsRequest, {
     work: (wanted, model, request) =>
       Effect.map(
         save(model, pathOf(model, "training", wanted), wanted, request),
         ({ path }) => ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights" })
-      ),
-    admit: (wanted, model, request) =>
-      wanted.overwrite ? Effect.void : requireFree(pathOf(model, "training", wanted), request)
+      )
   })
 
   const saveWeightsForSampler = ModelQueue.handler(state, WeightsMessages.SaveWeightsForSamplerRequest, {
@@ -109,10 +97,9 @@ export const make = (
           sampler: { id, snapshot }
         }
       }),
-    admit: (wanted, model, request) =>
-      wanted.samplingSessionSeqId === undefined
-        ? requireFree(pathOf(model, "sampler", wanted), request)
-        : state.samplers.has(Samplers.idOf(model.session, wanted.samplingSessionSeqId))
+    admit: (wanted, model) =>
+      wanted.samplingSessionSeqId !== undefined
+        && state.samplers.has(Samplers.idOf(model.session, wanted.samplingSessionSeqId))
         ? Http.refuse(400, takenSampler(wanted.samplingSessionSeqId))
         : Effect.void
   })
@@ -129,8 +116,7 @@ export const make = (
           size_bytes: sizeBytes,
           type: "save_weights_external"
         })
-      }),
-    admit: (wanted, model, request) => requireFree(pathOf(model, "external", wanted), request)
+      })
   })
 
   /** Whose checkpoints a token opens, beside those of the one who asks. */
@@ -255,6 +241,12 @@ export const make = (
   return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo, ownerOfToken }
 }
 
+/** Only saves of states can be told to overwrite. */
+const takenName = (path: TinkerPath.TinkerPath): string =>
+  `the checkpoint ${TinkerPath.format(path)} exists already${
+    path.checkpointType === "training" ? "; overwrite: true (Python: overwrite=True) replaces it" : ""
+  }`
+
 const takenSampler = (seqId: number): string =>
   `sampling_session_seq_id ${seqId} of this session is taken by a sampler that is there already; take another number`
 
@@ -282,13 +274,23 @@ const checkRecipients = (recipients: ReadonlyArray<string>) =>
         `age_encryption_recipients has ${recipients.length} recipients, and may have ${mostRecipients}`
       )
     }
-    const invalid = recipients.length === 0 ? undefined : yield* AgeFiles.firstInvalid(recipients)
-    if (invalid !== undefined) {
-      return yield* ModelQueue.userError(
-        `age_encryption_recipients[${invalid}] is no public key of age, which begins with age1; keys of SSH are not taken`
-      )
+    for (const [i, recipient] of recipients.entries()) {
+      const kind = AgeRecipient.kindOf(recipient)
+      if (kind !== "native") {
+        return yield* ModelQueue.userError(`age_encryption_recipients[${i}] ${refusedRecipients[kind]}`)
+      }
     }
   })
+
+const passKey = "pass a public key of age, which begins with age1"
+
+/** What is wrong with each kind of recipient. The key itself is not repeated. */
+const refusedRecipients: Readonly<Record<Exclude<AgeRecipient.Kind, "native">, string>> = {
+  ...AgeRecipient.mistakes,
+  other: `is a key of a plugin or of another kind of age, to which this server does not encrypt; ${passKey}`,
+  ssh: `is a key of SSH, to which this server does not encrypt; ${passKey}`,
+  unknown: `is no public key of age; ${passKey}`
+}
 
 /** Source: the Python SDK 0.38.0. */
 const mostRecipients = 10
