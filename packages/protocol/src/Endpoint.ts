@@ -15,8 +15,6 @@ export interface Endpoint {
   readonly method: Method
   /** What follows `/api/v1`, with `:name` for each part that is a parameter. */
   readonly path: `/${string}`
-  /** What it does, in a few words. */
-  readonly summary: string
   /** Default `session`. */
   readonly access?: Access
   /** What it is for, so that a client can keep kinds apart. Default `train`. */

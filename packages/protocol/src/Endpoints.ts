@@ -3,7 +3,6 @@
  * the description of them.
  */
 import * as Schema from "effect/Schema"
-import { AccessScope } from "./AccessScope.js"
 import { ApiKey } from "./ApiKeyMessages.js"
 import { AuditLogResponse, AuditQuery } from "./AuditMessages.js"
 import {
@@ -26,7 +25,7 @@ import {
   FuturesRetrieveRequest,
   FuturesRetrieveResponse
 } from "./FuturesMessages.js"
-import { page } from "./internal/page.js"
+import * as Queries from "./internal/queries.js"
 import {
   CreateModelRequest,
   GetInfoRequest,
@@ -74,18 +73,10 @@ import {
   WeightsInfoResponse
 } from "./WeightsMessages.js"
 
-const checkpoint = "/training_runs/:id/checkpoints/:kind/:name"
-
-/** Accessible is what is owned, and of others what is public. */
-const scope = {
-  accessScope: Schema.optionalWith(AccessScope, { default: () => "owned" }).pipe(Schema.fromKey("access_scope"))
-}
-
 export const healthz = {
   operation: "healthz",
   method: "GET",
   path: "/healthz",
-  summary: "Is well",
   access: "open",
   answer: HealthResponse
 } as const satisfies Endpoint
@@ -94,7 +85,6 @@ export const clientConfig = {
   operation: "client/config",
   method: "POST",
   path: "/client/config",
-  summary: "Settings for a client",
   traffic: "session",
   access: "key",
   body: ClientConfigRequest,
@@ -105,7 +95,6 @@ export const dynamicConfig = {
   operation: "client/dynamic_config",
   method: "POST",
   path: "/client/dynamic_config",
-  summary: "Settings that may change",
   traffic: "session",
   body: ClientConfigRequest,
   answer: Settings
@@ -115,7 +104,6 @@ export const authToken = {
   operation: "auth/token",
   method: "POST",
   path: "/auth/token",
-  summary: "Exchanges a key for a token",
   traffic: "session",
   access: "key",
   body: Schema.Struct({}),
@@ -126,7 +114,6 @@ export const getApiKey = {
   operation: "get_api_key",
   method: "GET",
   path: "/auth/apikey/me",
-  summary: "Tells about the key",
   access: "key",
   answer: ApiKey
 } as const satisfies Endpoint
@@ -135,7 +122,6 @@ export const deleteApiKey = {
   operation: "delete_api_key",
   method: "DELETE",
   path: "/auth/apikey/me",
-  summary: "Takes the key away",
   access: "key",
   answer: "none"
 } as const satisfies Endpoint
@@ -144,7 +130,6 @@ export const getServerCapabilities = {
   operation: "get_server_capabilities",
   method: "GET",
   path: "/get_server_capabilities",
-  summary: "Lists base models",
   answer: GetServerCapabilitiesResponse
 } as const satisfies Endpoint
 
@@ -152,7 +137,6 @@ export const telemetry = {
   operation: "telemetry",
   method: "POST",
   path: "/telemetry",
-  summary: "Takes events, and keeps none",
   traffic: "telemetry",
   body: TelemetrySendRequest,
   answer: TelemetryResponse
@@ -162,7 +146,6 @@ export const createSession = {
   operation: "create_session",
   method: "POST",
   path: "/create_session",
-  summary: "Begins a session",
   traffic: "session",
   body: CreateSessionRequest,
   answer: CreateSessionResponse
@@ -172,7 +155,6 @@ export const sessionHeartbeat = {
   operation: "session_heartbeat",
   method: "POST",
   path: "/session_heartbeat",
-  summary: "Keeps a session alive",
   traffic: "session",
   body: SessionHeartbeatRequest
 } as const satisfies Endpoint
@@ -181,7 +163,6 @@ export const finishSession = {
   operation: "finish_session",
   method: "POST",
   path: "/sessions/:id/finish",
-  summary: "Ends a session",
   traffic: "session",
   body: FinishSessionRequest
 } as const satisfies Endpoint
@@ -190,8 +171,7 @@ export const listSessions = {
   operation: "list_sessions",
   method: "GET",
   path: "/sessions",
-  summary: "Lists sessions",
-  query: Schema.Struct({ ...page(20), ...scope }),
+  query: Queries.scopedPage(20),
   answer: ListSessionsResponse
 } as const satisfies Endpoint
 
@@ -199,7 +179,6 @@ export const searchSessions = {
   operation: "search_sessions",
   method: "POST",
   path: "/sessions/search",
-  summary: "Searches sessions",
   body: SessionSearchRequest,
   answer: SessionSearchResponse
 } as const satisfies Endpoint
@@ -208,8 +187,7 @@ export const getSession = {
   operation: "get_session",
   method: "GET",
   path: "/sessions/:id",
-  summary: "Tells of a session",
-  query: Schema.Struct(scope),
+  query: Queries.scope(),
   answer: GetSessionResponse
 } as const satisfies Endpoint
 
@@ -217,7 +195,6 @@ export const assignSessionProject = {
   operation: "assign_session_project",
   method: "PUT",
   path: "/sessions/:id/project",
-  summary: "Puts a session into a project",
   body: AssignProjectRequest
 } as const satisfies Endpoint
 
@@ -225,7 +202,6 @@ export const exportSessionTrace = {
   operation: "export_session_trace",
   method: "GET",
   path: "/sessions/:id/trace_export",
-  summary: "Says that there are no traces",
   answer: SessionTraceExportPollResponse
 } as const satisfies Endpoint
 
@@ -233,7 +209,6 @@ export const createModel = {
   operation: "create_model",
   method: "POST",
   path: "/create_model",
-  summary: "Makes a model",
   body: CreateModelRequest,
   answer: UntypedFuture
 } as const satisfies Endpoint
@@ -242,7 +217,6 @@ export const getInfo = {
   operation: "get_info",
   method: "POST",
   path: "/get_info",
-  summary: "Tells what a model is",
   body: GetInfoRequest,
   answer: GetInfoResponse
 } as const satisfies Endpoint
@@ -251,7 +225,6 @@ export const unloadModel = {
   operation: "unload_model",
   method: "POST",
   path: "/unload_model",
-  summary: "Frees a model",
   body: UnloadModelRequest,
   answer: UnloadModelResponse
 } as const satisfies Endpoint
@@ -260,7 +233,6 @@ export const forwardBackward = {
   operation: "forward_backward",
   method: "POST",
   path: "/forward_backward",
-  summary: "Computes losses and gradients",
   protobuf: "body",
   answer: UntypedFuture
 } as const satisfies Endpoint
@@ -269,7 +241,6 @@ export const forward = {
   operation: "forward",
   method: "POST",
   path: "/forward",
-  summary: "Computes losses",
   answer: UntypedFuture
 } as const satisfies Endpoint
 
@@ -277,7 +248,6 @@ export const optimStep = {
   operation: "optim_step",
   method: "POST",
   path: "/optim_step",
-  summary: "Steps the optimizer",
   body: OptimStepRequest,
   answer: UntypedFuture
 } as const satisfies Endpoint
@@ -285,15 +255,13 @@ export const optimStep = {
 export const createCustomLoss = {
   operation: "create_custom_loss",
   method: "POST",
-  path: "/create_custom_loss",
-  summary: "Is refused: there are no losses of others"
+  path: "/create_custom_loss"
 } as const satisfies Endpoint
 
 export const saveWeights = {
   operation: "save_weights",
   method: "POST",
   path: "/save_weights",
-  summary: "Saves weights to train on from",
   body: SaveWeightsRequest,
   answer: UntypedFuture
 } as const satisfies Endpoint
@@ -302,7 +270,6 @@ export const saveWeightsForSampler = {
   operation: "save_weights_for_sampler",
   method: "POST",
   path: "/save_weights_for_sampler",
-  summary: "Saves weights to sample from",
   body: SaveWeightsForSamplerRequest,
   answer: UntypedFuture
 } as const satisfies Endpoint
@@ -311,7 +278,6 @@ export const saveWeightsExternal = {
   operation: "save_weights_external",
   method: "POST",
   path: "/save_weights_external",
-  summary: "Saves weights for other programs",
   body: SaveWeightsExternalRequest,
   answer: UntypedFuture
 } as const satisfies Endpoint
@@ -320,7 +286,6 @@ export const loadWeights = {
   operation: "load_weights",
   method: "POST",
   path: "/load_weights",
-  summary: "Loads weights into a new model",
   body: LoadWeightsRequest,
   answer: UntypedFuture
 } as const satisfies Endpoint
@@ -329,7 +294,6 @@ export const weightsInfo = {
   operation: "weights_info",
   method: "POST",
   path: "/weights_info",
-  summary: "Tells what a checkpoint is",
   body: WeightsInfoRequest,
   answer: WeightsInfoResponse
 } as const satisfies Endpoint
@@ -338,7 +302,6 @@ export const copyWeights = {
   operation: "copy_weights",
   method: "POST",
   path: "/copy_weights",
-  summary: "Copies a checkpoint into a run of its own",
   body: CopyWeightsRequest,
   answer: CopyWeightsResponse
 } as const satisfies Endpoint
@@ -347,7 +310,6 @@ export const createSamplingSession = {
   operation: "create_sampling_session",
   method: "POST",
   path: "/create_sampling_session",
-  summary: "Makes a sampler",
   traffic: "session",
   body: CreateSamplingSessionRequest,
   answer: CreateSamplingSessionResponse
@@ -357,7 +319,6 @@ export const joinSamplingSession = {
   operation: "join_sampling_session",
   method: "POST",
   path: "/join_sampling_session",
-  summary: "Numbers a copy of a sampler's client",
   body: JoinSamplingSessionRequest,
   answer: JoinSamplingSessionResponse
 } as const satisfies Endpoint
@@ -366,7 +327,6 @@ export const getSampler = {
   operation: "get_sampler",
   method: "GET",
   path: "/samplers/:id",
-  summary: "Tells what a sampler samples from",
   answer: GetSamplerResponse
 } as const satisfies Endpoint
 
@@ -374,7 +334,6 @@ export const asample = {
   operation: "asample",
   method: "POST",
   path: "/asample",
-  summary: "Samples",
   traffic: "sample",
   body: SampleRequest,
   answer: UntypedFuture
@@ -384,7 +343,6 @@ export const retrieveFuture = {
   operation: "retrieve_future",
   method: "POST",
   path: "/retrieve_future",
-  summary: "The result of a request, or that it is not there yet",
   traffic: "poll",
   body: FutureRetrieveRequest,
   protobuf: "answer"
@@ -394,7 +352,6 @@ export const retrieveFutures = {
   operation: "retrieve_futures",
   method: "POST",
   path: "/retrieve_futures",
-  summary: "Which samples are done",
   traffic: "poll",
   body: FuturesRetrieveRequest,
   answer: FuturesRetrieveResponse
@@ -404,7 +361,6 @@ export const cancelFuture = {
   operation: "cancel_future",
   method: "POST",
   path: "/cancel_future",
-  summary: "Stops a sample",
   traffic: "session",
   body: CancelFutureRequest
 } as const satisfies Endpoint
@@ -413,12 +369,7 @@ export const listTrainingRuns = {
   operation: "list_training_runs",
   method: "GET",
   path: "/training_runs",
-  summary: "Lists training runs",
-  query: Schema.Struct({
-    ...page(20),
-    ...scope,
-    projectId: Schema.optional(Schema.String).pipe(Schema.fromKey("project_id"))
-  }),
+  query: Queries.projectPage(20),
   answer: TrainingRunsResponse
 } as const satisfies Endpoint
 
@@ -426,8 +377,7 @@ export const getTrainingRun = {
   operation: "get_training_run",
   method: "GET",
   path: "/training_runs/:id",
-  summary: "Tells of a training run",
-  query: Schema.Struct(scope),
+  query: Queries.scope(),
   answer: TrainingRun
 } as const satisfies Endpoint
 
@@ -435,7 +385,6 @@ export const listCheckpoints = {
   operation: "list_checkpoints",
   method: "GET",
   path: "/training_runs/:id/checkpoints",
-  summary: "Lists the checkpoints of a run",
   answer: CheckpointsListResponse
 } as const satisfies Endpoint
 
@@ -443,40 +392,35 @@ export const listUserCheckpoints = {
   operation: "list_user_checkpoints",
   method: "GET",
   path: "/checkpoints",
-  summary: "Lists the checkpoints of all runs",
-  query: Schema.Struct(page(100)),
+  query: Queries.page(100),
   answer: CheckpointsListResponse
 } as const satisfies Endpoint
 
 export const deleteCheckpoint = {
   operation: "delete_checkpoint",
   method: "DELETE",
-  path: checkpoint,
-  summary: "Deletes a checkpoint",
+  path: "/training_runs/:id/checkpoints/:kind/:name",
   answer: "none"
 } as const satisfies Endpoint
 
 export const publishCheckpoint = {
   operation: "publish_checkpoint",
   method: "POST",
-  path: `${checkpoint}/publish`,
-  summary: "Makes a checkpoint public",
+  path: "/training_runs/:id/checkpoints/:kind/:name/publish",
   answer: "none"
 } as const satisfies Endpoint
 
 export const unpublishCheckpoint = {
   operation: "unpublish_checkpoint",
   method: "DELETE",
-  path: `${checkpoint}/publish`,
-  summary: "Takes that back",
+  path: "/training_runs/:id/checkpoints/:kind/:name/publish",
   answer: "none"
 } as const satisfies Endpoint
 
 export const setCheckpointTtl = {
   operation: "set_checkpoint_ttl",
   method: "PUT",
-  path: `${checkpoint}/ttl`,
-  summary: "Sets how long a checkpoint is kept",
+  path: "/training_runs/:id/checkpoints/:kind/:name/ttl",
   body: SetTtlRequest,
   answer: "none"
 } as const satisfies Endpoint
@@ -484,16 +428,14 @@ export const setCheckpointTtl = {
 export const getExternalWeightsUrls = {
   operation: "get_external_weights_urls",
   method: "GET",
-  path: `${checkpoint}/external_weights_urls`,
-  summary: "Addresses of a checkpoint's files",
+  path: "/training_runs/:id/checkpoints/:kind/:name/external_weights_urls",
   answer: ExternalWeightsUrls
 } as const satisfies Endpoint
 
 export const getCheckpointArchiveUrl = {
   operation: "get_checkpoint_archive_url",
   method: "GET",
-  path: `${checkpoint}/archive`,
-  summary: "Address of an archive",
+  path: "/training_runs/:id/checkpoints/:kind/:name/archive",
   answer: "redirect"
 } as const satisfies Endpoint
 
@@ -501,7 +443,6 @@ export const getBillingUsage = {
   operation: "get_billing_usage",
   method: "GET",
   path: "/billing/usage/events",
-  summary: "What was used in each hour",
   query: UsageQuery,
   answer: BillingUsageResponse
 } as const satisfies Endpoint
@@ -510,7 +451,6 @@ export const getCurrentCheckpointStorageUsage = {
   operation: "get_current_checkpoint_storage_usage",
   method: "GET",
   path: "/billing/usage/checkpoints/current",
-  summary: "What checkpoints take up now",
   query: StorageQuery,
   answer: CurrentCheckpointStorageUsageResponse
 } as const satisfies Endpoint
@@ -519,7 +459,6 @@ export const getAuditLog = {
   operation: "get_audit_log",
   method: "GET",
   path: "/audit",
-  summary: "What was done on a day",
   query: AuditQuery,
   answer: AuditLogResponse
 } as const satisfies Endpoint

@@ -3,6 +3,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { makeSignal } from "./signal.js"
 
 /**
  * Answers to the questions of a stream, so many at once. Each fiber takes its next question itself as soon as its last is answered,
@@ -115,25 +116,3 @@ export const answersInPlace = <A, B, E, R>(
     })
     return Stream.repeatEffectChunkOption(take)
   }))
-
-/** What fibers wait for; `give` wakes those that wait now. */
-interface Signal {
-  readonly wait: Effect.Effect<void>
-  readonly give: () => void
-}
-
-const makeSignal = (): Signal => {
-  let waiting = new Set<(effect: Effect.Effect<void>) => void>()
-  return {
-    wait: Effect.async((resume) => {
-      waiting.add(resume)
-      return Effect.sync(() => waiting.delete(resume))
-    }),
-    give: () => {
-      if (waiting.size === 0) return
-      const woken = waiting
-      waiting = new Set()
-      for (const resume of woken) resume(Effect.void)
-    }
-  }
-}

@@ -25,12 +25,11 @@ const SampleRequest = Schema.Struct({
 })
 
 /** For whoever asks, as clients of the Hugging Face hub have no key of this server. */
-const hub = <Path extends `/${string}`>(path: Path, summary: string, answer?: "file") => ({
+const hub = <Path extends `/${string}`>(path: Path, answer?: "file") => ({
   method: "GET" as const,
   path,
   prefix: "" as const,
   access: "open" as const,
-  summary,
   ...(answer === undefined ? {} : { answer })
 })
 
@@ -51,7 +50,6 @@ export const routes = {
   removeWithoutKind: {
     method: "DELETE",
     path: "/training_runs/:id/checkpoints/:name",
-    summary: "Is refused: a checkpoint has a kind and a name",
     answer: "none"
   },
   file: {
@@ -59,7 +57,6 @@ export const routes = {
     path: "/files/:token/:name",
     prefix: "",
     access: "open",
-    summary: "A file of a checkpoint",
     answer: "file"
   },
   metrics: {
@@ -67,20 +64,19 @@ export const routes = {
     path: "/metrics",
     prefix: "",
     access: "key",
-    summary: "Figures for Prometheus",
     answer: "text"
   },
-  hubFile: hub("/:org/:model/resolve/:revision/:file", "A file of a base model's tokenizer or configuration", "file"),
-  hubModel: hub("/api/models/:org/:model", "Tells which files a base model has for clients"),
-  hubRevision: hub("/api/models/:org/:model/revision/:revision", "The same, by its revision"),
-  hubTree: hub("/api/models/:org/:model/tree/:revision", "Lists these files"),
-  hubFolder: hub("/api/models/:org/:model/tree/:revision/:folder", "Says that there are no folders of them"),
-  hubFileByName: hub("/:model/resolve/:revision/:file", "A file of a base model whose name has no slash", "file"),
-  hubModelByName: hub("/api/models/:model", "Tells which files it has for clients"),
-  hubRevisionByName: hub("/api/models/:model/revision/:revision", "The same, by its revision"),
-  hubTreeByName: hub("/api/models/:model/tree/:revision", "Lists these files"),
-  hubFolderByName: hub("/api/models/:model/tree/:revision/:folder", "Says that there are no folders of them"),
-  openApi: { method: "GET", path: "/openapi.json", prefix: "", access: "open", summary: "This description" }
+  hubFile: hub("/:org/:model/resolve/:revision/:file", "file"),
+  hubModel: hub("/api/models/:org/:model"),
+  hubRevision: hub("/api/models/:org/:model/revision/:revision"),
+  hubTree: hub("/api/models/:org/:model/tree/:revision"),
+  hubFolder: hub("/api/models/:org/:model/tree/:revision/:folder"),
+  hubFileByName: hub("/:model/resolve/:revision/:file", "file"),
+  hubModelByName: hub("/api/models/:model"),
+  hubRevisionByName: hub("/api/models/:model/revision/:revision"),
+  hubTreeByName: hub("/api/models/:model/tree/:revision"),
+  hubFolderByName: hub("/api/models/:model/tree/:revision/:folder"),
+  openApi: { method: "GET", path: "/openapi.json", prefix: "", access: "open" }
 } satisfies Record<string, Route>
 
 export type RouteName = keyof typeof routes

@@ -1,0 +1,32 @@
+/** Queries of listings. They are made by functions, so that a bundler leaves out those that nobody uses. */
+import * as Schema from "effect/Schema"
+import { AccessScope } from "../AccessScope.js"
+
+const whole = (least: number) =>
+  Schema.NumberFromString.pipe(
+    Schema.filter((value) => Number.isSafeInteger(value) && value >= least || `must be a whole number from ${least}`)
+  )
+
+/** Which page of a listing is wanted; `limit` is what a server gives those who do not say. */
+const pageFields = (limit: number) => ({
+  limit: Schema.optionalWith(whole(1), { default: () => limit }),
+  offset: Schema.optionalWith(whole(0), { default: () => 0 })
+})
+
+const scopeFields = () => ({
+  accessScope: Schema.optionalWith(AccessScope, { default: () => "owned" }).pipe(Schema.fromKey("access_scope"))
+})
+
+export const page = (limit: number) => Schema.Struct(pageFields(limit))
+
+export const scope = () => Schema.Struct(scopeFields())
+
+export const scopedPage = (limit: number) => Schema.Struct({ ...pageFields(limit), ...scopeFields() })
+
+/** Of one project, or of all. */
+export const projectPage = (limit: number) =>
+  Schema.Struct({
+    ...pageFields(limit),
+    ...scopeFields(),
+    projectId: Schema.optional(Schema.String).pipe(Schema.fromKey("project_id"))
+  })
