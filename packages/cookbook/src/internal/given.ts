@@ -102,8 +102,10 @@ const message: Check = (value, field) =>
     ? [{ field: `${field}.weight`, description: "is of files; in a message it is trainable, true or false." }]
     : object({ role: text, content: anyText, trainable: optional(flag), rest: optional(record()) })(value, field)
 
+export const messages: Check = list(message, "messages")
+
 /** Conversations, read or made by hand. */
 export const chats: Check = list(
-  object({ messages: list(message, "messages"), metadata: record(), file: anyText, line: integer }),
+  object({ messages, metadata: record(), file: anyText, line: integer }),
   "conversations"
 )
