@@ -426,15 +426,10 @@ const stepsFields: Given.Fields = {
 } satisfies Record<keyof StepsOptions, Given.Check>
 
 /** Of one that a program made itself; its data are looked at where they are sent. */
-const batchIssues = (batch: Batch): ReadonlyArray<Issue> =>
-  Given.isObject(batch)
-    ? [
-      ...Given.data(batch.data, "batch.data"),
-      ...Given.place(batch.step, "batch.step"),
-      ...Given.count(batch.totalSteps, "batch.totalSteps"),
-      ...Given.place(batch.epoch, "batch.epoch")
-    ]
-    : Given.must(() => false, "what Supervised.batches gives")(batch, "batch")
+const batchCheck = Given.having(
+  { data: Given.data, step: Given.place, totalSteps: Given.count, epoch: Given.place },
+  "what Supervised.batches gives"
+)
 
 /** After every `every` steps, and after the last. */
 const isDue = (every: number, { step, totalSteps }: Batch): boolean =>
@@ -491,7 +486,7 @@ const submit = Effect.fnUntraced(function*(
   batch: Batch,
   options: Pick<StepsOptions, "adamParams" | "checkpoint" | "schedule">
 ) {
-  yield* failOnIssues(stepsName, batchIssues(batch))
+  yield* failOnIssues(stepsName, batchCheck(batch, "batch"))
   const schedule = options.schedule ?? LearningRateSchedule.linear
   const params = options.adamParams ?? AdamParams.make()
   const factor = schedule(batch.step, batch.totalSteps)
