@@ -77,7 +77,7 @@ export class DatasetError
   }
 }
 
-/** So many mistakes are told, and so many lines of each. */
+/** So many mistakes are told, so many lines of each, and so many keys. */
 const mostTold = 5
 
 /** Each mistake once, at the first line that has it, with the others that have it. */
@@ -93,7 +93,7 @@ const told = (issues: ReadonlyArray<Issue>): ReadonlyArray<string> => {
   const untold = all.slice(mostTold).flat().length
   return [
     ...all.slice(0, mostTold).map(([first, ...same]) => `${placeOf(first!)}: ${first!.description}${sameIn(same)}`),
-    ...untold === 0 ? [] : [`and ${untold} more ${untold === 1 ? "line" : "lines"}, each with another mistake`]
+    ...untold === 0 ? [] : [`and ${untold} more ${untold === 1 ? "line" : "lines"} with other mistakes`]
   ]
 }
 
@@ -120,5 +120,6 @@ const adviceOf = (issues: ReadonlyArray<Issue>): string => {
   const keys = Array.from(new Set(issues.flatMap(({ key }) => key === undefined ? [] : [key])))
   if (keys.length === 0) return ""
   const [are, them] = keys.length === 1 ? ["is", "it"] : ["are", "them"]
-  return ` If ${keys.join(", ")} ${are} of no account, name ${them} in ignoredKeys.`
+  const more = keys.length > mostTold ? ` and ${keys.length - mostTold} more` : ""
+  return ` If ${keys.slice(0, mostTold).join(", ")}${more} ${are} of no account, name ${them} in ignoredKeys.`
 }

@@ -396,7 +396,14 @@ it.effect("tells of five mistakes, and how many lines have others", () =>
     const told = message.split("\n")
     assert.lengthOf(told, 7)
     assert.match(told[4]!, /^ {2}f:5: /)
-    assert.deepStrictEqual(told.slice(5), ["  and 3 more lines, each with another mistake", "8 of 8 lines are wrong."])
+    const keys = Array.from({ length: 7 }, (_, i) =>
+      line([user], { prompt: "a" }).replace("prompt", `text${"_".repeat(i)}`))
+    const ofKeys = yield* Effect.flip(parse(keys.join("\n"), "f"))
+    assert.match(
+      ofKeys.message,
+      / If text, text_, text__, text___, text____ and 2 more are of no account, name them in /
+    )
+    assert.deepStrictEqual(told.slice(5), ["  and 3 more lines with other mistakes", "8 of 8 lines are wrong."])
   }))
 
 it.effect("reads on to the hundredth line that is wrong, and no further", () =>
