@@ -46,11 +46,11 @@ export const read = (
   file: string | undefined,
   options: ChatDataset.Options = {}
 ): Effect.Effect<Conversations, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
-  file === undefined ? shipped : Effect.map(ChatDataset.read(file, options), (chats) => split(file, chats))
+  file === undefined ? shipped : Effect.map(Supervised.chatsFromFile(file, options), (chats) => split(file, chats))
 
 /**
- * Conversations as a run learns them. One longer than `maxTokens` is an error. `onProgress` is told of how many characters, of
- * all, before about every quarter of a million: a model's tokenizer reads about a million a second.
+ * Conversations as a run learns them. One longer than `maxTokens` is an error. `onProgress` is told how far it is, as
+ * `Supervised.dataFromChats` tells it.
  *
  * @since 0.1.0
  * @category constructors
@@ -59,24 +59,14 @@ export const encode = (
   { heldOut, name, train }: Conversations,
   options: {
     readonly maxTokens: number | undefined
-    readonly onProgress?: ((done: number, total: number) => Effect.Effect<void>) | undefined
+    readonly onProgress?: ((progress: Supervised.DataProgress) => Effect.Effect<void>) | undefined
   }
 ): Effect.Effect<Lessons, DatasetError | InvalidInputError, Tokenizer.Tokenizer> =>
   Effect.gen(function*() {
-    const { maxTokens, onProgress = () => Effect.void } = options
     // One that is in both is encoded once.
     const chats = Array.from(new Set([...train, ...heldOut]))
-    const total = chats.reduce((sum, chat) => sum + lengthOf(chat), 0)
-    const data = new Map<ChatDataset.Chat, Datum>()
-    let done = 0
-    for (const group of groups(chats)) {
-      yield* onProgress(done, total)
-      const encoded = yield* Supervised.dataFromChats(group, { maxTokens })
-      for (const [i, chat] of group.entries()) {
-        data.set(chat, encoded[i]!)
-        done += lengthOf(chat)
-      }
-    }
+    const encoded = yield* Supervised.dataFromChats(chats, options)
+    const data = new Map(chats.map((chat, i) => [chat, encoded[i]!]))
     const dataOf = (chats: ReadonlyArray<ChatDataset.Chat>) => chats.map((chat) => data.get(chat)!)
     return {
       name,
@@ -85,26 +75,6 @@ export const encode = (
       prompts: heldOut.filter((chat) => chat.messages.at(-1)?.role === "assistant").slice(0, 3)
     }
   })
-
-const lengthOf = ({ messages }: ChatDataset.Chat): number =>
-  messages.reduce((sum, { content }) => sum + content.length, 0)
-
-/** Characters that are encoded before progress is told again. */
-const groupLength = 250_000
-
-const groups = (chats: ReadonlyArray<ChatDataset.Chat>): ReadonlyArray<ReadonlyArray<ChatDataset.Chat>> => {
-  const all: Array<Array<ChatDataset.Chat>> = []
-  let length = Infinity
-  for (const chat of chats) {
-    if (length + lengthOf(chat) > groupLength) {
-      all.push([])
-      length = 0
-    }
-    all.at(-1)!.push(chat)
-    length += lengthOf(chat)
-  }
-  return all
-}
 
 const shipped = Effect.all({
   name: Effect.succeed("the lighthouse keeper's log, which ships"),

@@ -44,8 +44,13 @@ const encodeLessons = (conversations: Lessons.Conversations) =>
     yield* display.line(`Base model: ${base.description}`)
     const lessons = yield* Lessons.encode(conversations, {
       maxTokens: base.maxContextLength,
-      onProgress: (done, total) =>
-        display.progress({ what: "Turning text into tokens", millionUnit: "million characters", done, total })
+      onProgress: ({ characters, totalCharacters }) =>
+        display.progress({
+          what: "Turning text into tokens",
+          millionUnit: "million characters",
+          done: characters,
+          total: totalCharacters
+        })
     })
     yield* display.note(
       `Lessons: ${lessons.name} (${lessons.train.length} to learn from, ${lessons.heldOut.length} held out)\n`
@@ -155,11 +160,14 @@ const goesOn = (kept: Display.Kept | undefined, out: string): string =>
 
 /** The keys that are in the way can be left out by an option. */
 const explainData = (error: DatasetError, ignoredKeys: ReadonlyArray<string>) => {
-  if (error.key === undefined) return error
-  const { message } = new DatasetError({ ...error, key: undefined })
+  const keys = Array.from(new Set([error, ...error.others].flatMap(({ key }) => key === undefined ? [] : [key])))
+  if (keys.length === 0) return error
+  const others = error.others.map((issue) => ({ ...issue, key: undefined }))
+  const { message } = new DatasetError({ ...error, key: undefined, others })
+  const these = `${keys.join(", ")} ${keys.length === 1 ? "is" : "are"}`
   return new UsageError({
-    description: `${message} If it is of no account, pass --ignore-keys ${
-      quoted([...ignoredKeys, error.key].join(","))
+    description: `${message} If ${these} of no account, pass --ignore-keys ${
+      quoted([...ignoredKeys, ...keys].join(","))
     }.`,
     cause: error
   })

@@ -60,7 +60,7 @@ it.effect("tells how far it is before each quarter of a million characters, and 
     const told: Array<readonly [number, number]> = []
     const { heldOut, train } = yield* Lessons.encode({ name: "a", train: chats, heldOut: chats }, {
       maxTokens: undefined,
-      onProgress: (done, total) => Effect.sync(() => void told.push([done, total]))
+      onProgress: ({ characters, totalCharacters }) => Effect.sync(() => void told.push([characters, totalCharacters]))
     })
     assert.deepStrictEqual(told, [[0, 600_010], [200_000, 600_010], [600_000, 600_010]])
     assert.strictEqual(train[2], heldOut[2])

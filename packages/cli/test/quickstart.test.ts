@@ -215,6 +215,24 @@ for (const [what, content, parts] of data) {
   })
 }
 
+it.scopedLive("says all that is wrong with the data at once, before it loads the model, and which option leaves out keys", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    const asking = (rest: object) => JSON.stringify({ ...JSON.parse(good) as object, ...rest })
+    const lines = [good, asking({ split: "test" }), "{", asking({ tools: [{}] }), asking({ split: "test" })]
+    const said = (yield* complaint("--model", model, "--data", yield* file(lines.join("\n")))).split("\n")
+    assert.lengthOf(said, 4)
+    assert.match(said[0]!, /^error: .*chats\.jsonl:2: says by split .* The same in line 5\.$/)
+    assert.match(said[1]!, /^ {2}.*chats\.jsonl:3: is no JSON/)
+    assert.match(said[2]!, /^ {2}.*chats\.jsonl:4: has tools/)
+    assert.strictEqual(
+      said[3],
+      "4 of 5 lines are wrong. If split, tools are of no account, pass --ignore-keys split,tools."
+    )
+    assert.strictEqual(text(), "")
+  }).pipe(Effect.provide([NodeContext.layer, layer]))
+})
+
 it.scopedLive("finds an output folder that cannot be made before it looks at anything else", () => {
   const { layer, text } = recording(false)
   return Effect.gen(function*() {

@@ -8,6 +8,7 @@
  * A message may say whether it is learned: `weight` (0 or 1), `trainable` or `train` (true or false). What else it says is
  * kept in its `rest`, for a renderer to write or to refuse. Texts stay as they are, letter for letter. A line that says
  * something else, says it otherwise, or has two things to learn, fails the whole file, so that no run begins on part of its data.
+ * Who reads it whole is told of all such lines at once.
  */
 import { failOnIssues, type InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import type { PlatformError } from "@effect/platform/Error"
@@ -17,9 +18,18 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { DatasetError } from "./DatasetError.js"
+import { DatasetError, type Issue } from "./DatasetError.js"
 import * as ChatLine from "./internal/chatLine.js"
-import { beginsArray, fileKind, headBytes, oneArray, tableKind } from "./internal/fileKind.js"
+import {
+  beginsArray,
+  fileKind,
+  hasOldLineEnds,
+  headBytes,
+  oldLineEnds,
+  oneArray,
+  tableKind
+} from "./internal/fileKind.js"
+import { gather, mostIssues } from "./internal/gather.js"
 import * as Given from "./internal/given.js"
 import { isUnfinished } from "./internal/jsonText.js"
 import * as Lines from "./internal/lines.js"
@@ -76,7 +86,8 @@ export interface Progress {
 }
 
 /**
- * Every conversation of `file`, in order. Blank lines are skipped.
+ * Every conversation of `file`, in order. Blank lines are skipped. Of lines that are wrong the first hundred are told at once, in
+ * one error.
  *
  * Errors: `FileMissing`, `Unreadable`, `Empty`, `WrongFormat`, `MalformedLine`, `UnknownShape`, `UnknownRole`,
  * `Unsupported`, `NoAssistantMessage`; and an `InvalidInputError` for arguments that make no sense.
@@ -88,7 +99,7 @@ export const read = (
   file: string,
   options: Options = {}
 ): Effect.Effect<ReadonlyArray<Chat>, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
-  Effect.map(Stream.runCollect(streamOf("ChatDataset.read", file, options)), (chats) => Chunk.toReadonlyArray(chats))
+  gather(linesOfFile("ChatDataset.read", file, options, mostIssues), Either.right)
 
 /**
  * The same one after another. It holds a MiB of the file and one line at a time, of 64 MiB at most; so a file may be of any
@@ -101,13 +112,27 @@ export const stream = (
   file: string,
   options: Options = {}
 ): Stream.Stream<Chat, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
-  streamOf("ChatDataset.stream", file, options)
+  linesOfFile("ChatDataset.stream", file, options, 1).pipe(
+    Stream.mapChunksEffect((lines) =>
+      Either.mapBoth(Either.all(lines), {
+        onLeft: (issue) => new DatasetError(issue),
+        onRight: (chats) => Chunk.unsafeFromArray(chats)
+      })
+    )
+  )
 
-const streamOf = (
+/**
+ * The lines that hold something, each a conversation or what is wrong with it, until so many are wrong. Fails where the file
+ * is no JSON lines at all.
+ *
+ * @internal
+ */
+export const linesOfFile = (
   operation: string,
   file: string,
-  options: Options
-): Stream.Stream<Chat, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
+  options: Options,
+  mostIssues: number
+): Stream.Stream<Either.Either<Chat, Issue>, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
   Stream.unwrap(Effect.gen(function*() {
     yield* failOnIssues(operation, [
       ...Given.path(file, "file"),
@@ -139,12 +164,13 @@ const streamOf = (
       Stream.mapError(bytes, (error) => error instanceof DatasetError ? error : unreadable(file)(error)),
       file,
       type === "File" ? Number(size) : undefined,
-      options
+      options,
+      mostIssues
     )
   }))
 
 /**
- * The conversations in the text of a file; `file` names it in errors.
+ * The conversations in the text of a file; `file` names it in errors, which are those of {@link read}.
  *
  * @since 0.1.0
  * @category constructors
@@ -161,9 +187,9 @@ export const parse = (
       ...Given.options(optionFields)(options, "options")
     ])
     const bytes = new TextEncoder().encode(text)
-    return yield* Effect.map(
-      Stream.runCollect(fromBytes("ChatDataset.parse", Stream.make(bytes), file, bytes.length, options)),
-      (chats) => Chunk.toReadonlyArray(chats)
+    return yield* gather(
+      fromBytes("ChatDataset.parse", Stream.make(bytes), file, bytes.length, options, mostIssues),
+      Either.right
     )
   })
 
@@ -193,16 +219,17 @@ const fromBytes = (
   bytes: Stream.Stream<Uint8Array, DatasetError>,
   file: string,
   totalBytes: number | undefined,
-  options: Options
-): Stream.Stream<Chat, DatasetError | InvalidInputError> =>
+  options: Options,
+  mostIssues: number
+): Stream.Stream<Either.Either<Chat, Issue>, DatasetError | InvalidInputError> =>
   Stream.suspend(() => {
-    const reader = makeReader(file, new Set(options.ignoredKeys ?? []))
-    const tell = (chats: Chunk.Chunk<Chat>) =>
+    const reader = makeReader(file, new Set(options.ignoredKeys ?? []), mostIssues)
+    const tell = (lines: Read) =>
       Effect.suspend(() => {
-        if (options.onProgress === undefined) return Effect.succeed(chats)
+        if (options.onProgress === undefined) return Effect.succeed(lines)
         const told = options.onProgress({ ...reader.progress(), totalBytes })
         const issues = Given.mustGive(Effect.isEffect, "an Effect")(told, "onProgress")
-        return Effect.zipRight(issues.length === 0 ? told : failOnIssues(operation, issues), Effect.succeed(chats))
+        return Effect.zipRight(issues.length === 0 ? told : failOnIssues(operation, issues), Effect.succeed(lines))
       })
     return bytes.pipe(
       Stream.mapEffect((part) => Effect.flatMap(reader.add(part), tell)),
@@ -211,59 +238,67 @@ const fromBytes = (
     )
   })
 
-/** Takes the bytes of a file in parts of any size, and gives the conversations that they complete. */
-const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
+type Read = Chunk.Chunk<Either.Either<Chat, Issue>>
+
+/**
+ * Takes the bytes of a file in parts of any size, and gives what is in the lines that they complete. Fails where the file is no
+ * JSON lines at all.
+ */
+const makeReader = (file: string, ignoredKeys: ReadonlySet<string>, mostIssues: number) => {
   const lines = Lines.make()
   const decoder = new TextDecoder("utf-8", { fatal: true })
   let head: Uint8Array | undefined = new Uint8Array(0)
   let isArray = false
   let bytes = 0
   let conversations = 0
+  let issues = 0
 
   const refuse = (issue: ChatLine.Issue, line?: number) => new DatasetError({ ...issue, file, line })
+
+  const wrongFormat = (description: string): Either.Either<never, ChatLine.Issue> =>
+    Either.left({ reason: "WrongFormat", description })
 
   const decode = (content: Uint8Array): Either.Either<string, ChatLine.Issue> => {
     try {
       return Either.right(decoder.decode(content))
     } catch {
-      return Either.left({
-        reason: "WrongFormat",
-        description: "is not UTF-8, perhaps Latin-1. Save the file as UTF-8, e.g. by iconv -f LATIN1 -t UTF-8."
-      })
+      return wrongFormat("is not UTF-8, perhaps Latin-1. Save the file as UTF-8, e.g. by iconv -f LATIN1 -t UTF-8.")
     }
   }
 
-  const chatOf = (
-    { content, number: line }: Lines.Line,
-    isLast: boolean
-  ): Either.Either<Chat | undefined, DatasetError> =>
-    Either.flatMap(decode(content), (text): Either.Either<Chat | undefined, ChatLine.Issue> => {
-      if (text.trim() === "") return Either.right(undefined)
-      if (conversations === 0 && !isLast && isBeginning(text)) {
-        return Either.left({
-          reason: "WrongFormat",
-          description: "begins a JSON object that goes on in the next line. Write each on one line, e.g. by jq -c ."
-        })
-      }
-      if (conversations === 0 && text.trimStart().startsWith("[") && !ChatLine.isMessages(text)) {
-        return Either.left({ reason: "WrongFormat", description: oneArray })
-      }
-      const kind = conversations === 0 ? tableKind(text) : undefined
-      if (kind !== undefined) return Either.left({ reason: "WrongFormat", description: kind })
-      return Either.map(ChatLine.parse(text, { ignoredKeys, isLast }), (chat) => {
-        conversations += 1
-        return { ...chat, file, line }
-      })
-    }).pipe(Either.mapLeft((issue) => refuse(issue, line)))
+  const isFirst = () => conversations + issues === 0
 
-  const chatsOf = (lines: Iterable<Lines.Line>, isLast: boolean): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> => {
-    const chats: Array<Chat> = []
-    for (const line of lines) {
-      const chat = chatOf(line, isLast)
-      if (Either.isLeft(chat)) return chat.left
-      if (chat.right !== undefined) chats.push(chat.right)
+  const chatOf = (content: Uint8Array, isLast: boolean): Either.Either<ChatLine.Line | undefined, ChatLine.Issue> =>
+    Either.flatMap(decode(content), (text): Either.Either<ChatLine.Line | undefined, ChatLine.Issue> => {
+      if (text.trim() === "") return Either.right(undefined)
+      if (isFirst()) {
+        if (!isLast && isBeginning(text)) {
+          return wrongFormat(
+            "begins a JSON object that goes on in the next line. Write each on one line, e.g. by jq -c ."
+          )
+        }
+        if (text.trimStart().startsWith("[") && !ChatLine.isMessages(text)) return wrongFormat(oneArray)
+        const kind = tableKind(text)
+        if (kind !== undefined) return wrongFormat(kind)
+      }
+      return ChatLine.parse(text, { ignoredKeys, isLast })
+    })
+
+  const read = (lines: Iterable<Lines.Line>, isLast: boolean): Effect.Effect<Read, DatasetError> => {
+    const all: Array<Either.Either<Chat, Issue>> = []
+    for (const { content, number: line } of lines) {
+      if (issues === mostIssues) break
+      const chat = chatOf(content, isLast)
+      if (Either.isLeft(chat)) {
+        if (chat.left.reason === "WrongFormat") return refuse(chat.left, line)
+        issues += 1
+        all.push(Either.left({ ...chat.left, file, line }))
+      } else if (chat.right !== undefined) {
+        conversations += 1
+        all.push(Either.right({ ...chat.right, file, line }))
+      }
     }
-    return Effect.succeed(Chunk.unsafeFromArray(chats))
+    return Effect.succeed(Chunk.unsafeFromArray(all))
   }
 
   /** Lines of the parts so far, once there are bytes enough to say that they may be JSON lines. */
@@ -284,28 +319,32 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>) => {
       : Either.left(refuse({ reason: "WrongFormat", description }))
   }
 
+  /** What is wrong with a line that has not ended, at its newest part. */
+  const pendingIssue = (bytes: number, part: Uint8Array): ChatLine.Issue | undefined => {
+    if (bytes > part.length && hasOldLineEnds(part)) return { reason: "WrongFormat", description: oldLineEnds }
+    if (bytes <= mostLineBytes) return undefined
+    if (isArray && isFirst()) return { reason: "WrongFormat", description: oneArray }
+    return {
+      reason: "MalformedLine",
+      description: `is longer than ${mostLineBytes / 2 ** 20} MiB. Split it into several conversations; if it holds `
+        + "several, write each on a line of its own."
+    }
+  }
+
   return {
-    add: (part: Uint8Array): Effect.Effect<Chunk.Chunk<Chat>, DatasetError> =>
+    add: (part: Uint8Array): Effect.Effect<Read, DatasetError> =>
       Effect.gen(function*() {
         bytes += part.length
-        const chats = yield* chatsOf(yield* linesOf(part, false), false)
+        const all = yield* read(yield* linesOf(part, false), false)
         const pending = lines.pending()
-        if (pending.bytes > mostLineBytes) {
-          if (isArray && conversations === 0) {
-            return yield* refuse({ reason: "WrongFormat", description: oneArray })
-          }
-          return yield* refuse({
-            reason: "MalformedLine",
-            description: `is longer than ${mostLineBytes / 2 ** 20} MiB. Split it into several conversations.`
-          }, pending.number)
-        }
-        return chats
+        const issue = pendingIssue(pending.bytes, part)
+        return issue === undefined ? all : yield* refuse(issue, pending.number)
       }),
     end: Effect.gen(function*() {
-      const ended = yield* chatsOf(yield* linesOf(new Uint8Array(0), true), false)
+      const ended = yield* read(yield* linesOf(new Uint8Array(0), true), false)
       const last = lines.last()
-      const chats = last === undefined ? ended : Chunk.appendAll(ended, yield* chatsOf([last], true))
-      if (conversations > 0) return chats
+      const all = last === undefined ? ended : Chunk.appendAll(ended, yield* read([last], true))
+      if (!isFirst()) return all
       return yield* refuse({
         reason: "Empty",
         description: "holds no conversation. Each line is a JSON object with a list of messages."

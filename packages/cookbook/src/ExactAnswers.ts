@@ -85,7 +85,10 @@ export const measure = (
     const answers = yield* Effect.forEach(
       chats,
       (chat) =>
-        sampling.sample({ prompt: renderer.generationPrompt(chat.messages.slice(0, -1)), samplingParams }).pipe(
+        Effect.flatMap(
+          renderer.generationPrompt(chat.messages.slice(0, -1)),
+          (prompt) => sampling.sample({ prompt, samplingParams })
+        ).pipe(
           Effect.map(({ sequences }): Answer => {
             const expected = chat.messages.at(-1)?.content ?? ""
             const given = renderer.parse(sequences[0]?.tokens ?? []).message.content

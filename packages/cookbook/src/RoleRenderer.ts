@@ -22,12 +22,15 @@
  */
 import * as Datum from "@effect-tinker/protocol/Datum"
 import * as ModelInput from "@effect-tinker/protocol/ModelInput"
+import { invalidInput, type InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { DatasetError } from "./DatasetError.js"
-import { roleIssue } from "./internal/roleIssue.js"
-import { isTrainable, type Message, roles } from "./Message.js"
+import type * as ChatLine from "./internal/chatLine.js"
+import * as Given from "./internal/given.js"
+import { messagesIssue } from "./internal/messagesIssue.js"
+import { isTrainable, type Message } from "./Message.js"
 
 /**
  * @since 0.1.0
@@ -40,16 +43,24 @@ export interface RoleRenderer {
   /**
    * What the model reads before it answers as `role`, by default the assistant. Texts are not checked: one that holds a blank
    * line and `assistant:` reads as two turns.
+   *
+   * Left, where the arguments are no messages and no role.
    */
-  readonly generationPrompt: (messages: ReadonlyArray<Message>, role?: string) => ModelInput.ModelInput
+  readonly generationPrompt: (
+    messages: ReadonlyArray<Message>,
+    role?: string
+  ) => Either.Either<ModelInput.ModelInput, InvalidInputError>
 
   /**
    * A whole conversation to learn from: all that the assistant says, unless it is marked otherwise. What is learned of an
    * answer is a space, its text, a blank line and `user:`.
    *
-   * Left: `UnknownRole`, `Unsupported`, `NotExact` or `NoAssistantMessage`, naming the message by its place.
+   * Left: `UnknownRole`, `Unsupported`, `NotExact` or `NoAssistantMessage`, naming the message by its place; or an
+   * `InvalidInputError` for what are no messages.
    */
-  readonly supervisedExample: (messages: ReadonlyArray<Message>) => Either.Either<SupervisedExample, DatasetError>
+  readonly supervisedExample: (
+    messages: ReadonlyArray<Message>
+  ) => Either.Either<SupervisedExample, DatasetError | InvalidInputError>
 
   /** The answer in sampled tokens. */
   readonly parse: (tokens: ArrayLike<number>) => Answer
@@ -120,9 +131,15 @@ export const fromTokenizer = (tokenizer: Tokenizer.Service): RoleRenderer => {
 
   return {
     stop: [end],
-    generationPrompt: (messages, role = "assistant") =>
-      ModelInput.fromTokens(join(pieces(messages, role).map(({ tokens }) => tokens))),
+    generationPrompt: (messages, role = "assistant") => {
+      const issues = [...Given.messages(messages, "messages"), ...Given.text(role, "role")]
+      return issues.length > 0
+        ? Either.left(invalidInput("RoleRenderer.generationPrompt", issues))
+        : Either.right(ModelInput.fromTokens(join(pieces(messages, role).map(({ tokens }) => tokens))))
+    },
     supervisedExample: (messages) => {
+      const issues = Given.messages(messages, "messages")
+      if (issues.length > 0) return Either.left(invalidInput("RoleRenderer.supervisedExample", issues))
       const issue = messagesIssue(messages)
       if (issue !== undefined) return refuse(issue)
       const all = pieces(messages)
@@ -181,77 +198,9 @@ const turn = "user:"
 
 const end = `${blankLine}${turn}`
 
-type Issue = Pick<DatasetError, "reason" | "description" | "key">
+const refuse = (issue: ChatLine.Issue): Either.Either<never, DatasetError> => Either.left(new DatasetError(issue))
 
-const refuse = (issue: Issue): Either.Either<never, DatasetError> => Either.left(new DatasetError(issue))
-
-/** The first thing about messages that keeps them from being learned as they stand. */
-const messagesIssue = (messages: ReadonlyArray<Message>): Issue | undefined => {
-  for (const [i, message] of messages.entries()) {
-    const issue = messageIssue(message, messages[i + 1])
-    if (issue !== undefined) return { ...issue, description: `messages.${i} ${issue.description}` }
-  }
-  return messages.some(isTrainable)
-    ? undefined
-    : { reason: "NoAssistantMessage", description: "has no message of the assistant that is to be learned." }
-}
-
-const messageIssue = (message: Message, next: Message | undefined): Issue | undefined => {
-  const role = roleIssue(message.role)
-  if (role !== undefined) return { reason: "UnknownRole", description: role }
-  const key = Object.keys(message.rest ?? {})[0]
-  if (key !== undefined) {
-    return {
-      reason: "Unsupported",
-      description:
-        `has ${JSON.stringify(key.slice(0, 40))}, for which plain text has no place. Remove it, or leave the `
-        + "conversation out.",
-      key
-    }
-  }
-  const forged = forgedTurn(message)
-  if (forged !== undefined) return forged
-  if (!isTrainable(message)) return undefined
-  if (message.role !== "assistant") {
-    return {
-      reason: "Unsupported",
-      description: `of ${message.role} is marked as to be learned, and only what the assistant says can be.`
-    }
-  }
-  return next === undefined || next.role === "user"
-    ? undefined
-    : {
-      reason: "Unsupported",
-      description: `is an answer that ${next.role} follows, and an answer ends where the user speaks. `
-        + "Join the two, or mark the first as not to be learned (\"trainable\": false)."
-    }
-}
-
-/**
- * Where a text holds what would be read as the beginning of another turn: by the user, for an answer; by anybody, for what else
- * is said.
- */
-const forgedTurn = ({ content, role }: Message): Issue | undefined => {
-  const found = (role === "assistant" ? answerEnd : anyTurn).exec(content)
-  if (found === null) return undefined
-  const at = found.index
-  const turn = JSON.stringify(`${found[1]}:`)
-  return {
-    reason: "NotExact",
-    description: `holds a blank line and ${turn} at character ${at + 1}, by which `
-      + (role === "assistant"
-        ? "an answer ends: it would be read back cut short."
-        : "another turn begins, that nobody spoke.")
-      + " Write it in other words, or leave the conversation out."
-  }
-}
-
-/** What an answer is cut at is this very text; a reader takes other line ends for a blank line as well. */
-const answerEnd = /\n\n(user):/
-
-const anyTurn = new RegExp(`(?:\\r\\n|\\n|\\r(?!\\n)){2}(${roles.join("|")}):`)
-
-const inexact = (place: number): Issue => ({
+const inexact = (place: number): ChatLine.Issue => ({
   reason: "NotExact",
   description: `messages.${place} is not given back by the tokenizer as it stands, so other text would be learned. `
     + "Tokenizers that change text, e.g. by putting accents in normal form (NFC), need text in that form."

@@ -6,13 +6,19 @@
  * dies, the next one takes the last checkpoint and the batch behind it: in the model's history no batch is trained twice and
  * none is skipped. Steps done after that checkpoint died with the model that they trained.
  */
-import { failOnIssues, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import {
+  failOnIssues,
+  invalidInput,
+  type InvalidInputError,
+  type TinkerError
+} from "@effect-tinker/protocol/TinkerError"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as ServiceClient from "effect-tinker/ServiceClient"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { ArrayFormatter } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -35,13 +41,18 @@ export interface RunJournal<S extends JournaledStep> {
   /**
    * Leaves out batches that are trained. They must come as they did before: same data, same order, as many. Where batches
    * tell the fingerprint of their data and how they are drawn, others fail with `DifferentRun`, unless
-   * {@link Options.allowOtherData} or {@link Options.allowOtherBatching} is set.
+   * {@link Options.allowOtherData} or {@link Options.allowOtherBatching} is set. What are no batches is an `InvalidInputError`.
    */
   readonly remaining: <B extends JournaledBatch, E, R>(
     batches: Stream.Stream<B, E, R>
-  ) => Stream.Stream<B, E | RunJournalError, R>
-  /** Writes steps down as they pass. One with a checkpoint is handed on when the journal holds it. */
-  readonly recorded: <E, R>(steps: Stream.Stream<S, E, R>) => Stream.Stream<S, E | RunJournalError, R>
+  ) => Stream.Stream<B, E | RunJournalError | InvalidInputError, R>
+  /**
+   * Writes steps down as they pass. One with a checkpoint is handed on when the journal holds it. One that {@link Options.step}
+   * cannot write down and read back is an `InvalidInputError`.
+   */
+  readonly recorded: <E, R>(
+    steps: Stream.Stream<S, E, R>
+  ) => Stream.Stream<S, E | RunJournalError | InvalidInputError, R>
   /** All steps up to the last checkpoint, of this process and those before it. */
   readonly history: Effect.Effect<ReadonlyArray<S>, RunJournalError>
 }
@@ -140,47 +151,44 @@ export const open = <S extends JournaledStep, I, R>(
     const checkOwner = yield* JournalLock.acquire(store, name, Duration.decode(options.lease ?? "15 seconds"))
 
     const write = (key: string, text: string) => Effect.zipRight(checkOwner, store.write(key, text))
-    const stepsSchema = Schema.parseJson(Schema.Array(options.step))
+    const stepJson = Schema.parseJson(options.step)
 
     let head = yield* readHead(store, name)
     if (head === undefined) head = yield* writeHead(write, { revision: 0, settings, checkpoints: [] })
     else yield* checkSettings(name, head.settings, settings)
 
-    const isUnmarked = head.checkpoints.length === 0 && (yield* store.read(begunKey))._tag === "Absent"
-
     const { checkpoints, training } = yield* restore(service, name, head.checkpoints, options.create)
     let last: Head = { ...head, checkpoints }
-    let unsaved: Array<S> = []
-    let isBegun = false
+    let unsaved: Array<string> = []
     let checked: Omit<JournaledBatch, "step"> | undefined
 
-    /** Steps are never written before the mark: those without it are of a run that has lost it, and its head. */
-    const checkUnwritten = ({ step }: S): Effect.Effect<void, RunJournalError> =>
-      isUnmarked && !isBegun
-        ? Effect.flatMap(
-          store.read(stepsKey(step + 1)),
-          (stored) => stored._tag === "Absent" ? Effect.void : JournalStore.unreadable(name, headName)
-        )
-        : Effect.void
+    /** What cannot be read back would make a journal that nobody can read. */
+    const encode = (step: S): Effect.Effect<string, InvalidInputError> =>
+      Schema.encode(stepJson)(step).pipe(
+        Effect.tap((text) => Schema.decode(stepJson)(text)),
+        Effect.mapError((error) => {
+          const path = ArrayFormatter.formatErrorSync(error)[0]?.path ?? []
+          return invalidInput(recordedName, [{
+            field: ["step", ...path.map(String)].join("."),
+            description:
+              "cannot be written down by the schema of options.step and read back. Change the one or the other."
+          }])
+        })
+      )
 
-    const record = (step: S): Effect.Effect<void, RunJournalError> =>
-      Effect.suspend(() => {
-        unsaved.push(step)
-        if (step.checkpoint === undefined) return Effect.void
-        const next: Head = {
+    const record = (step: S): Effect.Effect<void, RunJournalError | InvalidInputError> =>
+      Effect.gen(function*() {
+        unsaved.push(yield* encode(step))
+        if (step.checkpoint === undefined) return
+        yield* write(recordKey(last.checkpoints.length), `[${unsaved.join(",")}]`)
+        last = yield* writeHead(write, {
           revision: last.revision + 1,
           settings: last.settings,
           data: last.data,
           batching: last.batching,
           checkpoints: [...last.checkpoints, { steps: step.step + 1, path: step.checkpoint }]
-        }
-        return Effect.gen(function*() {
-          if (!isBegun) yield* write(begunKey, "")
-          isBegun = true
-          yield* write(stepsKey(step.step + 1), Schema.encodeSync(stepsSchema)(unsaved))
-          last = yield* writeHead(write, next)
-          unsaved = []
         })
+        unsaved = []
       })
 
     /** What is trained before the first checkpoint is lost with its process, so this is kept with that. */
@@ -226,14 +234,14 @@ export const open = <S extends JournaledStep, I, R>(
       training,
       position,
       remaining: (batches) =>
-        batches.pipe(
+        checkedStream("RunJournal.remaining", "batches", batches, batchCheck).pipe(
           Stream.tap(checkBatch),
           Stream.filter(({ step }) => step >= position)
         ),
-      recorded: (steps) => Stream.tap(steps, (step) => Effect.zipRight(checkUnwritten(step), record(step))),
+      recorded: (steps) => Stream.tap(checkedStream(recordedName, "steps", steps, stepCheck), record),
       history: Effect.suspend(() =>
-        Effect.forEach(last.checkpoints, ({ steps }) =>
-          Effect.flatMap(store.read(stepsKey(steps)), (stored) =>
+        Effect.forEach(last.checkpoints, ({ steps }, index) =>
+          Effect.flatMap(readRecord(store, index, steps), (stored) =>
             stored._tag === "Whole"
               ? JournalStore.decode(name, `its record of step ${steps}`, Schema.Array(options.step))(stored.text)
               : JournalStore.unreadable(name, `its record of step ${steps}`)))
@@ -242,6 +250,33 @@ export const open = <S extends JournaledStep, I, R>(
       ))
     }
   })
+
+const recordedName = "RunJournal.recorded"
+
+const checkedStream = <A, E, R>(
+  operation: string,
+  field: string,
+  stream: Stream.Stream<A, E, R>,
+  [name, check]: readonly [name: string, check: Given.Check]
+): Stream.Stream<A, E | InvalidInputError, R> =>
+  Stream.unwrap(Effect.map(
+    failOnIssues(operation, Given.stream(stream, field)),
+    () => Stream.tap(stream, (value) => failOnIssues(operation, check(value, name)))
+  ))
+
+const batchCheck = [
+  "batch",
+  Given.having({
+    step: Given.place,
+    fingerprint: Given.optional(Given.text),
+    batching: Given.optional(Given.record(Given.must(Number.isFinite, "a finite number")))
+  }, "a batch, as Supervised.batches gives them")
+] as const
+
+const stepCheck = [
+  "step",
+  Given.having({ step: Given.place, checkpoint: Given.optional(Given.text) }, "a step, as Supervised.steps gives them")
+] as const
 
 const Settings = Schema.Record({
   key: Schema.String,
@@ -265,12 +300,24 @@ type Head = typeof Head.Type
 /** Written in turn: while one is half written, the other is whole. */
 const slots = ["head.0", "head.1"] as const
 
-/** There from the first checkpoint on, so that a journal that has lost its head is not taken for a new one. */
-const begunKey = "begun"
-
 const headName = "its record of where the run stands"
 
-const stepsKey = (steps: number): string => `steps.${String(steps).padStart(6, "0")}`
+/** Of the steps up to the checkpoint at this place among all. One follows the other, so that they are found without a head. */
+const recordKey = (index: number): string => `record.${String(index).padStart(6, "0")}`
+
+/** Older versions named it for how many steps were done. */
+const readRecord = (store: JournalStore.JournalStore, index: number, steps: number) =>
+  Effect.flatMap(
+    store.read(recordKey(index)),
+    (stored) =>
+      stored._tag === "Absent" ? store.read(`steps.${String(steps).padStart(6, "0")}`) : Effect.succeed(stored)
+  )
+
+/**
+ * What there is from the first checkpoint on, so that a journal that has lost its heads is not taken for a new one: its first
+ * records, and the mark that older versions made.
+ */
+const traces: ReadonlyArray<string> = [...Array.from({ length: 10 }, (_, index) => recordKey(index)), "begun"]
 
 const writeHead = (
   write: (key: string, text: string) => Effect.Effect<void, RunJournalError>,
@@ -289,8 +336,9 @@ const readHead = (
       ({ text }) => JournalStore.decode(journal, headName, Head)(text)
     )
     if (heads.length > 0) return heads.reduce((a, b) => b.revision > a.revision ? b : a)
+    const found = yield* Effect.forEach(traces, store.read)
     // Half a first write is no journal yet.
-    if (stored[1]?._tag === "Absent" && (yield* store.read(begunKey))._tag === "Absent") return undefined
+    if ([stored[1]!, ...found].every(({ _tag }) => _tag === "Absent")) return undefined
     return yield* JournalStore.unreadable(journal, headName)
   })
 

@@ -18,10 +18,14 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ChatDataset from "./ChatDataset.js"
-import { DatasetError } from "./DatasetError.js"
+import type { DatasetError } from "./DatasetError.js"
+import type * as ChatLine from "./internal/chatLine.js"
 import { fingerprint as fingerprintOf } from "./internal/fingerprint.js"
+import { gather, mostIssues } from "./internal/gather.js"
 import * as Given from "./internal/given.js"
+import { heldOutMark } from "./internal/heldOutMark.js"
 import { meanNll, type Nll } from "./internal/meanNll.js"
+import { messagesIssue } from "./internal/messagesIssue.js"
 import { metadataIssue } from "./internal/metadataIssue.js"
 import { shuffled } from "./internal/shuffled.js"
 import * as LearningRateSchedule from "./LearningRateSchedule.js"
@@ -87,55 +91,117 @@ export const Step = Schema.Struct({
 export type Step = typeof Step.Type
 
 /**
+ * The conversations of `file`, to train on: every line that cannot be learned, whatever the tokenizer, is told of at once, in one
+ * `DatasetError`. Beside what `ChatDataset.read` refuses these are lines that a renderer of plain text refuses, that ask for what is
+ * not honoured (tools, a weight of their own), and that say they are for tests (`"split": "test"`).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const chatsFromFile = (
+  file: string,
+  options: ChatDataset.Options = {}
+): Effect.Effect<ReadonlyArray<ChatDataset.Chat>, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
+  gather(ChatDataset.linesOfFile("Supervised.chatsFromFile", file, options, mostIssues), (chat) => {
+    const issue = heldOutMark(chat.metadata) ?? metadataIssue(chat.metadata) ?? messagesIssue(chat.messages)
+    return issue === undefined ? Either.right(chat) : Either.left(issue)
+  })
+
+/**
+ * How many characters are turned into tokens.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DataProgress {
+  readonly characters: number
+  readonly totalCharacters: number
+}
+
+/**
  * Conversations as data of cross entropy, in order. What is learned are the assistant's words, as {@link RoleRenderer} writes
  * them; those of an example weigh 1 together.
  *
  * A conversation of more than `maxTokens` fails with `SequenceTooLong`; without it nothing is too long. One that the
- * renderer refuses, or whose line asks for what is not honoured (tools, a weight of its own), fails with the reason.
+ * renderer refuses, or whose line asks for what is not honoured (tools, a weight of its own), fails with the reason, and so
+ * does one that says it is for tests (`"split": "test"`) among others that do not. Up to a hundred such are told of at once.
+ *
+ * `onProgress` is told before about every quarter of a million characters.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const dataFromChats = (
   chats: ReadonlyArray<ChatDataset.Chat>,
-  options: { readonly maxTokens?: number | undefined } = {}
+  options: {
+    readonly maxTokens?: number | undefined
+    readonly onProgress?: ((progress: DataProgress) => Effect.Effect<void>) | undefined
+  } = {}
 ): Effect.Effect<ReadonlyArray<Datum>, DatasetError | InvalidInputError, Tokenizer.Tokenizer> =>
   Effect.gen(function*() {
     yield* failOnIssues("Supervised.dataFromChats", [
       ...Given.chats(chats, "chats"),
-      ...Given.options({ maxTokens: Given.optional(Given.count) })(options, "options")
+      ...Given.options({ maxTokens: Given.optional(Given.count), onProgress: Given.optional(Given.func) })(
+        options,
+        "options"
+      )
     ])
     const renderer = yield* RoleRenderer.make
-    return yield* Effect.forEach(chats, (chat) => datumOf(renderer, chat, options.maxTokens))
+    // Where all of them are, they are no training data.
+    const isHeldOut = chats.every(({ metadata }) => heldOutMark(metadata) !== undefined)
+    return yield* gather(
+      Stream.map(withProgress(chats, options.onProgress), Either.right),
+      datumOf(renderer, options.maxTokens, isHeldOut)
+    )
   })
 
-const datumOf = (
-  renderer: RoleRenderer.RoleRenderer,
-  { file, line, messages, metadata }: ChatDataset.Chat,
-  maxTokens: number | undefined
-): Either.Either<Datum, DatasetError> =>
-  Either.gen(function*() {
-    const unhonoured = metadataIssue(metadata)
-    if (unhonoured !== undefined) {
-      return yield* Either.left(new DatasetError({ ...unhonoured, file, line }))
-    }
-    const example = yield* Either.mapLeft(
-      renderer.supervisedExample(messages),
-      ({ description, key, reason }) => new DatasetError({ reason, file, line, description, key })
-    )
-    const { length } = example.tokens
-    if (maxTokens !== undefined && length > maxTokens) {
-      return yield* Either.left(
-        new DatasetError({
+/** Characters between two reports: a model's tokenizer reads about a million a second. */
+const progressEvery = 250_000
+
+const withProgress = (
+  chats: ReadonlyArray<ChatDataset.Chat>,
+  onProgress: ((progress: DataProgress) => Effect.Effect<void>) | undefined
+): Stream.Stream<ChatDataset.Chat, InvalidInputError> => {
+  if (onProgress === undefined) return Stream.fromIterable(chats)
+  const totalCharacters = chats.reduce((sum, chat) => sum + charactersOf(chat), 0)
+  let characters = 0
+  let told = -Infinity
+  return Stream.tap(Stream.fromIterable(chats), (chat) => {
+    const done = characters
+    characters += charactersOf(chat)
+    if (characters - told <= progressEvery) return Effect.void
+    told = done
+    const telling = onProgress({ characters: done, totalCharacters })
+    const issues = Given.mustGive(Effect.isEffect, "an Effect")(telling, "onProgress")
+    return issues.length === 0 ? telling : failOnIssues("Supervised.dataFromChats", issues)
+  })
+}
+
+const charactersOf = ({ messages }: ChatDataset.Chat): number =>
+  messages.reduce((sum, { content }) => sum + content.length, 0)
+
+const datumOf =
+  (renderer: RoleRenderer.RoleRenderer, maxTokens: number | undefined, isHeldOut: boolean) =>
+  ({ messages, metadata }: ChatDataset.Chat): Either.Either<Datum, ChatLine.Issue> =>
+    Either.gen(function*() {
+      const unhonoured = (isHeldOut ? undefined : heldOutMark(metadata)) ?? metadataIssue(metadata)
+      if (unhonoured !== undefined) return yield* Either.left(unhonoured)
+      const example = yield* Either.mapLeft(
+        renderer.supervisedExample(messages),
+        (error): ChatLine.Issue =>
+          error._tag === "DatasetError"
+            ? { reason: error.reason, description: error.description, key: error.key }
+            : { reason: "MalformedLine", description: error.message }
+      )
+      const { length } = example.tokens
+      if (maxTokens !== undefined && length > maxTokens) {
+        return yield* Either.left<ChatLine.Issue>({
           reason: "SequenceTooLong",
-          file,
-          line,
           description: `takes ${length} tokens, and ${maxTokens} are allowed. Shorten or split it.`
         })
-      )
-    }
-    return RoleRenderer.toDatum(example)
-  })
+      }
+      return RoleRenderer.toDatum(example)
+    })
 
 /**
  * How data become batches:
@@ -156,8 +222,9 @@ export interface BatchesOptions {
 }
 
 /**
- * Batches of the conversations in `file`, which is read and checked whole before the first. The file is read line by line,
- * so what is held is the data: about 16 bytes a token.
+ * Batches of the conversations in `file`, which is read and checked whole before the first; of the lines that are wrong the first
+ * hundred are told at once. The file is read line by line, so what is held is the data: about 16 bytes a token. Lines that say they
+ * are for tests (`"split": "test"`) are refused too.
  *
  * @since 0.1.0
  * @category constructors
@@ -167,23 +234,25 @@ export const batchesFromFile = (
   options: BatchesOptions & ChatDataset.Options & { readonly maxTokens?: number | undefined }
 ): Stream.Stream<Batch, DatasetError | InvalidInputError, Tokenizer.Tokenizer | FileSystem.FileSystem> =>
   Stream.unwrap(Effect.gen(function*() {
-    yield* failOnIssues("Supervised.batchesFromFile", [
+    yield* failOnIssues(batchesFromFileName, [
       ...Given.path(file, "file"),
       ...batchesIssues(options, { maxTokens: Given.optional(Given.count), ...ChatDataset.optionFields })
     ])
     const renderer = yield* RoleRenderer.make
-    const data: Array<Datum> = []
-    yield* Stream.runForEach(
-      ChatDataset.stream(file, { ignoredKeys: options.ignoredKeys, onProgress: options.onProgress }),
-      (chat) => Effect.map(datumOf(renderer, chat, options.maxTokens), (datum) => void data.push(datum))
+    const { batchSize, epochs, ignoredKeys, maxTokens, onProgress, seed, steps } = options
+    const data = yield* gather(
+      ChatDataset.linesOfFile(batchesFromFileName, file, { ignoredKeys, onProgress }, mostIssues),
+      datumOf(renderer, maxTokens, false)
     )
-    const { batchSize, epochs, seed, steps } = options
     return batches(data, { batchSize, epochs, seed, steps })
   }))
 
+const batchesFromFileName = "Supervised.batchesFromFile"
+
 /**
  * Batches of `data`: each epoch has every datum once, in an order of its own. An epoch takes `data.length / batchSize` steps,
- * rounded up. Options that make no sense, and no data, are an `InvalidInputError`.
+ * rounded up. Options that make no sense, no data, and a datum whose weights are all 0, which has nothing to learn, are an
+ * `InvalidInputError`.
  *
  * Each datum counts the same in the gradient, which is a sum over the batch, so that of a smaller last batch is smaller. The
  * loss that a step reports is a mean.
@@ -196,10 +265,8 @@ export const batches = (
   options: BatchesOptions
 ): Stream.Stream<Batch, InvalidInputError> =>
   Stream.unwrap(Effect.gen(function*() {
-    yield* failOnIssues("Supervised.batches", [
-      ...Given.data(data, "data"),
-      ...batchesIssues(options)
-    ])
+    yield* failOnIssues("Supervised.batches", [...Given.data(data, "data"), ...batchesIssues(options)])
+    yield* failOnIssues("Supervised.batches", Given.list(learnsSomething, "data")(data, "data"))
     const { batchSize, epochs = 1, seed = 0, steps } = options
     const perEpoch = Math.ceil(data.length / batchSize)
     const totalSteps = steps ?? perEpoch * epochs
@@ -220,6 +287,13 @@ export const batches = (
       Stream.take(totalSteps)
     )
   }))
+
+const learnsSomething: Given.Check = (datum, field) => {
+  const { data } = (datum as Datum).lossFnInputs["weights"] ?? {}
+  return ArrayBuffer.isView(data) && data.every((weight) => Number(weight) === 0)
+    ? [{ field, description: "has weights that are all 0, so there is nothing to learn. Leave it out." }]
+    : []
+}
 
 const batchesFields: Given.Fields = {
   batchSize: Given.count,
@@ -352,15 +426,10 @@ const stepsFields: Given.Fields = {
 } satisfies Record<keyof StepsOptions, Given.Check>
 
 /** Of one that a program made itself; its data are looked at where they are sent. */
-const batchIssues = (batch: Batch): ReadonlyArray<Issue> =>
-  Given.isObject(batch)
-    ? [
-      ...Given.data(batch.data, "batch.data"),
-      ...Given.place(batch.step, "batch.step"),
-      ...Given.count(batch.totalSteps, "batch.totalSteps"),
-      ...Given.place(batch.epoch, "batch.epoch")
-    ]
-    : Given.must(() => false, "what Supervised.batches gives")(batch, "batch")
+const batchCheck = Given.having(
+  { data: Given.data, step: Given.place, totalSteps: Given.count, epoch: Given.place },
+  "what Supervised.batches gives"
+)
 
 /** After every `every` steps, and after the last. */
 const isDue = (every: number, { step, totalSteps }: Batch): boolean =>
@@ -417,7 +486,7 @@ const submit = Effect.fnUntraced(function*(
   batch: Batch,
   options: Pick<StepsOptions, "adamParams" | "checkpoint" | "schedule">
 ) {
-  yield* failOnIssues(stepsName, batchIssues(batch))
+  yield* failOnIssues(stepsName, batchCheck(batch, "batch"))
   const schedule = options.schedule ?? LearningRateSchedule.linear
   const params = options.adamParams ?? AdamParams.make()
   const factor = schedule(batch.step, batch.totalSteps)

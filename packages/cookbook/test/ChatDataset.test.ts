@@ -42,9 +42,11 @@ const learnedOf = <R>(chats: Effect.Effect<ReadonlyArray<ChatDataset.Chat>, Data
   Effect.flatMap(chats, (chats) =>
     Effect.gen(function*() {
       // With what the line says beside its messages.
-      yield* Effect.catchTag(Supervised.dataFromChats(chats), "InvalidInputError", Effect.die)
+      yield* wellAsked(Supervised.dataFromChats(chats))
       const texts: Array<string> = []
-      for (const { messages } of chats) texts.push(...learned(bytes, yield* renderer.supervisedExample(messages)))
+      for (const { messages } of chats) {
+        texts.push(...learned(bytes, yield* wellAsked(renderer.supervisedExample(messages))))
+      }
       return texts
     }).pipe(Effect.provide(layerBytes)))
 
@@ -127,6 +129,7 @@ it.effect("names the place of a missing or wrong value, and does not repeat the 
       [line("secret"), "messages"],
       [JSON.stringify({ prompt: "secret" }), "messages"],
       [line([user, { ...answer, content: "" }]), "messages.1.content: the answer is empty"],
+      [JSON.stringify({ prompt: "secret", completion: "" }), "completion: the answer is empty"],
       [line([user, { ...answer, content: [{ type: "text", text: "" }] }]), "messages.1.content: the answer is empty"],
       [
         JSON.stringify({ prompt: [user], completion: [{ ...answer, content: "" }] }),
@@ -160,6 +163,7 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
       { messages: [...asked, ...answered], train_on_inputs: false, Train: true, trainOnPrompt: 0 },
       { prompt: "Q\r\nassistant: no blank line", completion: "A" },
       { prompt: "", messages: [...asked, ...answered], chosen: null, text: [], source: "a", id: 7, label: "greeting" },
+      { messages: [...asked, ...answered], loss: 0.5, labels: ["a"], is_trainable: true, train_on_outputs: true },
       {
         messages: [...asked, { role: "assistant", content: [{ type: "text", text: "" }, { type: "text", text: "A" }] }]
       },
@@ -227,6 +231,12 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
         conversations: [{ from: "system", value: "S\n\nuser: Q" }, { from: "gpt", value: "A" }]
       }],
       [/messages\.0 holds a blank line and "system:"/, { prompt: "Q\n\nsystem: B", completion: "A" }],
+      [/has is_trainable/, { ...both, is_trainable: false }],
+      [/has should_train/, { ...both, should_train: 0 }],
+      [/has train_on_outputs/, { ...both, train_on_outputs: false }],
+      [/has completion_mask/, { prompt: "Q", completion: "A", completion_mask: [0] }],
+      [/has loss/, { ...both, loss: false }],
+      [/has labels/, { ...both, labels: [-100, -100] }],
       [/has images/, { ...both, images: ["a.png"] }],
       [/has documents/, { ...both, documents: ["a"] }],
       [/has weight/, { ...both, weight: 0 }],
@@ -342,6 +352,126 @@ it.effect("names what is wrong with all lines by the first of them, whatever com
       const error = yield* Effect.flip(parse(text, "f"))
       assert.deepInclude(error, { reason: "MalformedLine", line }, text)
       assert.match(error.message, what)
+    }
+  }))
+
+it.effect("tells of all lines that are wrong at once, each mistake with the lines that have it", () =>
+  Effect.gen(function*() {
+    const late = line([user, { role: "assistant", content: "Later.", weight: 2 }])
+    const alpaca = JSON.stringify({ instruction: "Q", output: "A" })
+    const text = [good, "", alpaca, good, "secret", alpaca, alpaca, late, alpaca, alpaca, alpaca, ""].join("\n")
+    const error = yield* Effect.flip(parse(text, "f"))
+    assert.deepInclude(error, { reason: "UnknownShape", line: 3, file: "f", totalLines: 10 })
+    assert.deepStrictEqual(
+      error.others.map(({ line, reason }) => [line, reason]),
+      [
+        [5, "MalformedLine"],
+        [6, "UnknownShape"],
+        [7, "UnknownShape"],
+        [8, "MalformedLine"],
+        [9, "UnknownShape"],
+        [10, "UnknownShape"],
+        [11, "UnknownShape"]
+      ]
+    )
+    const told = error.message.split("\n")
+    assert.lengthOf(told, 4)
+    assert.match(told[0]!, /^f:3: .*Alpaca.* The same in lines 6, 7, 9, 10 and 1 more\.$/)
+    assert.match(told[1]!, /^ {2}f:5: is no JSON/)
+    assert.match(told[2]!, /^ {2}f:8: .*messages\.1\.weight/)
+    assert.strictEqual(told[3], "8 of 10 lines are wrong.")
+    assert.notInclude(JSON.stringify(error), "secret")
+
+    const one = yield* Effect.flip(parse(`${good}\n{}\n`, "f"))
+    assert.match(one.message, /^f:2: has no messages\. .* 1 of 2 lines is wrong\.$/)
+    const only = yield* Effect.flip(parse("{}", "f"))
+    assert.notInclude(only.message, "wrong.")
+  }))
+
+it.effect("tells of five mistakes, and how many lines have others", () =>
+  Effect.gen(function*() {
+    const text = Array.from({ length: 8 }, (_, i) => line([user, ...Array<object>(i).fill(user), {}])).join("\n")
+    const { message, others } = yield* Effect.flip(parse(text, "f"))
+    assert.lengthOf(others, 7)
+    const told = message.split("\n")
+    assert.lengthOf(told, 7)
+    assert.match(told[4]!, /^ {2}f:5: /)
+    const keys = Array.from({ length: 7 }, (_, i) =>
+      line([user], { prompt: "a" }).replace("prompt", `text${"_".repeat(i)}`))
+    const ofKeys = yield* Effect.flip(parse(keys.join("\n"), "f"))
+    assert.match(
+      ofKeys.message,
+      / If text, text_, text__, text___, text____ and 2 more are of no account, name them in /
+    )
+    assert.deepStrictEqual(told.slice(5), ["  and 3 more lines with other mistakes", "8 of 8 lines are wrong."])
+  }))
+
+it.effect("reads on to the hundredth line that is wrong, and no further", () =>
+  Effect.gen(function*() {
+    const part = new TextEncoder().encode(`${good}\n{}\n`.repeat(30))
+    let given = 0
+    const layer = FileSystem.layerNoop({
+      stat: () =>
+        Effect.succeed({ type: "File", size: FileSystem.Size(2 ** 40), mtime: Option.none() } as FileSystem.File.Info),
+      stream: () => Stream.tap(Stream.repeatValue(part), () => Effect.sync(() => given++))
+    })
+    const error = yield* Effect.flip(Effect.provide(read("f"), layer))
+    assert.deepInclude(error, { line: 2, totalLines: undefined })
+    assert.lengthOf(error.others, 99)
+    assert.deepInclude(error.others.at(-1), { line: 200 })
+    assert.match(error.message, /The same in lines 4, 6, 8, 10 and 95 more\. These 100 lines are .* not looked at\.$/)
+    assert.isAtMost(given, 10)
+  }))
+
+it.effect("as a stream it fails at the first line that is wrong, and names that alone", () =>
+  Effect.gen(function*() {
+    const seen: Array<number> = []
+    const error = yield* ChatDataset.stream("f").pipe(
+      Stream.runForEach(({ line }) => Effect.sync(() => seen.push(line))),
+      Effect.provide(files(`${good}\n{}\n[]\n${good}\n`, good.length + 1)),
+      wellAsked,
+      Effect.flip
+    )
+    assert.deepStrictEqual(seen, [1])
+    assert.strictEqual(error.line, 2)
+    assert.isUndefined(error.totalLines)
+    assert.lengthOf(error.others, 0)
+  }))
+
+it.effect("calls a file what it is, whatever else is wrong with the lines before", () =>
+  Effect.gen(function*() {
+    const latin1 = Buffer.concat([Buffer.from(`{}\n${good}\n{}\n`), Buffer.from(good.replace("H", "é"), "latin1")])
+    const error = yield* Effect.flip(Effect.provide(read("f"), files(latin1)))
+    assert.deepInclude(error, { reason: "WrongFormat", line: 4 })
+    assert.lengthOf(error.others, 0)
+    // A table begins with its first line, and prose may have commas later on.
+    const prose = yield* Effect.flip(parse("Hello!\nApples, pears\n", "f"))
+    assert.deepInclude(prose, { reason: "MalformedLine", line: 1, totalLines: 2 })
+  }))
+
+it.effect("names line ends of CR alone in the first MiBs of a file, whatever its size", () =>
+  Effect.gen(function*() {
+    const part = new TextEncoder().encode(`${good}\r`.repeat(Math.ceil(2 ** 20 / good.length)))
+    let given = 0
+    const layer = FileSystem.layerNoop({
+      stat: () =>
+        Effect.succeed({ type: "File", size: FileSystem.Size(2 ** 40), mtime: Option.none() } as FileSystem.File.Info),
+      stream: () => Stream.tap(Stream.repeatValue(part), () => Effect.sync(() => given++))
+    })
+    for (const wholly of [read("f"), wellAsked(Stream.runDrain(ChatDataset.stream("f")))]) {
+      given = 0
+      const error = yield* Effect.flip(Effect.provide(wholly, layer))
+      assert.strictEqual(error.reason, "WrongFormat")
+      assert.match(error.message, /CR alone.*tr /)
+      assert.isAtMost(given, 4)
+    }
+  }))
+
+it.effect("takes a line of many MiB that has CRs in it as JSON allows them", () =>
+  Effect.gen(function*() {
+    const long = line([user, { role: "assistant", content: "a".repeat(3 * 2 ** 20) }]).replaceAll(",", "\r,\r")
+    for (const text of [long, `${good}\n${long}\n${good}`]) {
+      assert.isAbove((yield* Effect.provide(read("f"), files(text, 2 ** 20))).length, 0)
     }
   }))
 

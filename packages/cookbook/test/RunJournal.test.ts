@@ -1,8 +1,9 @@
 import { BigramEngine } from "@effect-tinker/engine"
 import { CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
-import { Error as PlatformError, KeyValueStore } from "@effect/platform"
+import { Error as PlatformError, FileSystem, KeyValueStore } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, Fiber, Layer, Logger, Option, Stream, TestClock } from "effect"
+import { Chunk, Effect, Exit, Fiber, Layer, Logger, Option, Schema, Stream, TestClock } from "effect"
 import { AdamParams, ApiFuture, type Datum, ServiceClient, Tinker } from "effect-tinker"
 import * as RoleRenderer from "../src/RoleRenderer.js"
 import * as RunJournal from "../src/RunJournal.js"
@@ -174,8 +175,8 @@ describe("RunJournal", () => {
               Array.from({ length: (long ? 30 : 10) - resumed.position }, (_, i) => resumed.position + i)
             )
           }
-          // Three for the lock, the settings, that a checkpoint comes, and for each its steps and where the run stands.
-          assert.strictEqual(deaths, 5 + 2 * (long ? 8 : 3))
+          // Three for the lock, the settings, and for each checkpoint its steps and where the run stands.
+          assert.strictEqual(deaths, 4 + 2 * (long ? 8 : 3))
         }).pipe(Effect.provide(server))
     )
   }
@@ -205,7 +206,7 @@ describe("RunJournal", () => {
   it.effect("of two that take over a dead process at the same moment one fails with InUse", () =>
     Effect.gen(function*() {
       const entries: Entries = new Map()
-      yield* Effect.exit(run({ entries, dies: { atWrite: 9, torn: false } }))
+      yield* Effect.exit(run({ entries, dies: { atWrite: 8, torn: false } }))
       const both = yield* afterLease(
         Effect.all([Effect.exit(run({ entries })), Effect.exit(run({ entries }))], { concurrency: 2 })
       )
@@ -323,7 +324,7 @@ describe("RunJournal", () => {
       Effect.gen(function*() {
         const entries: Entries = new Map()
         // Dies with the checkpoint of step 4 written down.
-        yield* Effect.exit(run({ entries, totalSteps: 6, dies: { atWrite: 8, torn: false } }))
+        yield* Effect.exit(run({ entries, totalSteps: 6, dies: { atWrite: 7, torn: false } }))
         yield* afterLease(run({ entries, totalSteps: 6, isGone: () => true }).pipe(Effect.exit))
         const before = new Map(entries)
         const error = yield* failure(run({ entries, batches }))
@@ -385,26 +386,167 @@ describe("RunJournal", () => {
       }
     }).pipe(Effect.provide(server)))
 
-  it.effect("a journal that has lost all but its steps is Unreadable where they come, and they stay", () =>
+  it.effect("a process killed at any write, whose heads are gone then, is begun anew where nothing was saved, and else Unreadable", () =>
     Effect.gen(function*() {
-      for (const torn of [false, true]) {
+      const unbroken = yield* run({ entries: new Map() })
+      let unreadable = 0
+      for (let atWrite = 1;; atWrite++) {
         const entries: Entries = new Map()
-        yield* run({ entries, totalSteps: 10 })
-        for (const key of ["run.head.0", "run.head.1", "run.begun"]) entries.delete(key)
-        if (torn) entries.set("run.head.0", "half")
-        const steps = Array.from(entries)
-        assert.isAbove(steps.length, 0)
-        // Nor is it begun anew the next time.
-        for (let i = 0; i < 2; i++) {
-          const error = yield* failure(run({ entries, totalSteps: 10 }))
+        const first = yield* Effect.exit(run({ entries, dies: { atWrite, torn: false } }))
+        entries.delete("run.head.0")
+        entries.delete("run.head.1")
+        const records = Array.from(entries).filter(([key]) => key.includes("record"))
+        if (records.length === 0) {
+          assert.deepStrictEqual((yield* afterLease(run({ entries }))).logprobs, unbroken.logprobs)
+        } else {
+          unreadable += 1
+          const error = yield* afterLease(failure(run({ entries })))
           assert.deepInclude(error, { _tag: "RunJournalError", reason: "Unreadable" })
-          for (const [key, value] of steps.filter(([key]) => key.includes("steps"))) {
-            assert.strictEqual(entries.get(key), value)
+          assert.deepStrictEqual(Array.from(entries), records)
+        }
+        if (Exit.isSuccess(first)) break
+      }
+      assert.isAtLeast(unreadable, 6)
+    }).pipe(Effect.provide(server)))
+
+  it.effect("a journal without heads is Unreadable by any of its first records, and by the mark of an older version", () =>
+    Effect.gen(function*() {
+      const whole: Entries = new Map()
+      yield* run({ entries: whole, totalSteps: 12 })
+      const traces = ["run.record.000000", "run.record.000001", "run.record.000002"]
+      assert.includeMembers(Array.from(whole.keys()), traces)
+      for (const trace of [...traces, "run.begun"]) {
+        for (const torn of [false, true]) {
+          const entries: Entries = new Map([[trace, whole.get(trace) ?? ""]])
+          if (torn) entries.set("run.head.0", "half")
+          const before = new Map(entries)
+          // Nor is it begun anew the next time.
+          for (let i = 0; i < 2; i++) {
+            const error = yield* failure(run({ entries, totalSteps: 12 }))
+            assert.deepInclude(error, { _tag: "RunJournalError", reason: "Unreadable" }, trace)
+            assert.deepStrictEqual(entries, before)
           }
-          assert.isFalse(entries.has("run.begun"))
         }
       }
     }).pipe(Effect.provide(server)))
+
+  it.effect("a journal in files whose heads are gone is Unreadable, however far the run was", () =>
+    Effect.gen(function*() {
+      const files = yield* FileSystem.FileSystem
+      for (const steps of [4, 5, 8, 10]) {
+        const folder = yield* files.makeTempDirectoryScoped()
+        const process = (taken: number) =>
+          RunJournal.open({ name: "run", step: Supervised.Step, create: createModel }).pipe(
+            Effect.flatMap((journal) =>
+              Supervised.batches(data, { batchSize: 2, steps: 10 }).pipe(
+                journal.remaining,
+                Supervised.steps(journal.training, { checkpoint: { every: 4 } }),
+                journal.recorded,
+                Stream.take(taken),
+                Stream.runCount
+              )
+            ),
+            Effect.scoped,
+            Effect.provide([Tinker.layer(), KeyValueStore.layerFileSystem(folder)])
+          )
+        assert.strictEqual(yield* process(steps), steps)
+        yield* files.remove(`${folder}/run.head.0`)
+        yield* files.remove(`${folder}/run.head.1`)
+        const before = yield* files.readDirectory(folder)
+        const error = yield* failure(process(10))
+        assert.deepInclude(error, { _tag: "RunJournalError", reason: "Unreadable" })
+        assert.deepStrictEqual(yield* files.readDirectory(folder), before)
+      }
+    }).pipe(Effect.scoped, Effect.provide([server, NodeContext.layer])))
+
+  it.effect("a journal of an older version, which named its records otherwise, is gone on with and read", () =>
+    Effect.gen(function*() {
+      const unbroken = yield* run({ entries: new Map(), totalSteps: 12 })
+      const entries: Entries = new Map()
+      // Dies with the checkpoints of steps 4 and 8 written down.
+      yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 9, torn: false } }))
+      for (const [index, steps] of [[0, 4], [1, 8]]) {
+        entries.set(`run.steps.00000${steps}`, entries.get(`run.record.00000${index}`)!)
+        entries.delete(`run.record.00000${index}`)
+      }
+      const resumed = yield* afterLease(run({ entries, totalSteps: 12 }))
+      assert.strictEqual(resumed.position, 8)
+      assert.deepStrictEqual(resumed.history, unbroken.history)
+      assert.deepStrictEqual((yield* run({ entries, totalSteps: 12 })).history, unbroken.history)
+    }).pipe(Effect.provide(server)))
+
+  it.effect("a step that its schema cannot write down and read back is refused by name, and nothing is written", () =>
+    Effect.gen(function*() {
+      const step = Schema.Struct({
+        step: Schema.Int,
+        checkpoint: Schema.UndefinedOr(Schema.String),
+        loss: Schema.Number
+      })
+      const odd: ReadonlyArray<readonly [loss: unknown, field: string]> = [
+        ["secret", "step.loss"],
+        [undefined, "step.loss"],
+        [NaN, "step.loss"],
+        [10n, "step.loss"]
+      ]
+      for (const [loss, field] of odd) {
+        const entries: Entries = new Map()
+        const error = yield* RunJournal.open({ name: "run", step, create: createModel }).pipe(
+          Effect.flatMap((journal) => {
+            const before = new Map(entries)
+            return Stream.make({ step: 0, checkpoint: "tinker://a", loss: loss as number }).pipe(
+              journal.recorded,
+              Stream.runDrain,
+              Effect.ensuring(Effect.sync(() => assert.deepStrictEqual(entries, before)))
+            )
+          }),
+          Effect.scoped,
+          Effect.provide(Tinker.layer()),
+          Effect.provideService(KeyValueStore.KeyValueStore, storeOf(entries)),
+          failure
+        )
+        assert.deepInclude(error, { _tag: "InvalidInputError", operation: "RunJournal.recorded", field })
+        assert.notInclude(String(error), "secret")
+      }
+    }).pipe(Effect.provide(server)))
+
+  it.effect("what are no batches and no steps is refused by name, by a stream that fails", () =>
+    Effect.gen(function*() {
+      const noStreams = [undefined, null, 5, "a", [], {}, Effect.void, () => Stream.empty, Promise.resolve(1)]
+      const noSteps = [undefined, null, "1", -1, 0.5, NaN, 1n, {}]
+      const noTexts = [null, 5, "", [], {}]
+      const cases: ReadonlyArray<readonly [of: "remaining" | "recorded", field: string, given: unknown]> = [
+        ...noStreams.map((given) => ["remaining", "batches", given] as const),
+        ...noStreams.map((given) => ["recorded", "steps", given] as const),
+        ...[undefined, null, 5, "a", [], () => 1, Symbol("a")].flatMap((given) => [
+          ["remaining", "batch", Stream.make(given)] as const,
+          ["recorded", "step", Stream.make(given)] as const
+        ]),
+        ...noSteps.flatMap((step) => [
+          ["remaining", "batch.step", Stream.make({ step })] as const,
+          ["recorded", "step.step", Stream.make({ step, checkpoint: undefined })] as const
+        ]),
+        ...noTexts.flatMap((given) => [
+          ["remaining", "batch.fingerprint", Stream.make({ step: 0, fingerprint: given })] as const,
+          ["recorded", "step.checkpoint", Stream.make({ step: 0, checkpoint: given })] as const
+        ]),
+        ...[null, 5, "a", []].map((batching) =>
+          ["remaining", "batch.batching", Stream.make({ step: 0, batching })] as const
+        ),
+        ["remaining", "batch.batching.seed", Stream.make({ step: 0, batching: { seed: NaN } })],
+        ["remaining", "batch.batching.seed", Stream.make({ step: 0, batching: { seed: "3" } })]
+      ]
+      const journal = yield* RunJournal.open({ name: "run", step: Supervised.Step, create: createModel })
+      for (const [of, field, given] of cases) {
+        const wrap = journal[of] as (given: unknown) => Stream.Stream<unknown, unknown>
+        const error = yield* failure(Stream.runDrain(wrap(given)))
+        assert.deepInclude(error, { _tag: "InvalidInputError", operation: `RunJournal.${of}`, field })
+      }
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Tinker.layer()),
+      Effect.provideService(KeyValueStore.KeyValueStore, storeOf(new Map())),
+      Effect.provide(server)
+    ))
 
   it.effect("a run goes on with the same data from a file of another name, and with nothing else in it", () =>
     Effect.gen(function*() {
@@ -437,7 +579,7 @@ describe("RunJournal", () => {
       const entries: Entries = new Map()
       const unbroken = yield* run({ entries: new Map(), totalSteps: 12 })
       // Dies with the checkpoints of steps 4 and 8 written down.
-      yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 10, torn: false } }))
+      yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 9, torn: false } }))
 
       const none = yield* afterLease(failure(run({ entries, totalSteps: 12, isGone: () => true })))
       assert.strictEqual((none as RunJournalError).reason, "CheckpointsGone")
@@ -458,7 +600,7 @@ describe("RunJournal", () => {
       Effect.gen(function*() {
         const { plan, unused } = yield* Faults.Faults
         const entries: Entries = new Map()
-        yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 10, torn: false } }))
+        yield* Effect.exit(run({ entries, totalSteps: 12, dies: { atWrite: 9, torn: false } }))
         yield* plan({ path: "load_weights", fault })
         const resumed = yield* afterLease(run({ entries, totalSteps: 12 }))
         assert.strictEqual(resumed.position, 8)

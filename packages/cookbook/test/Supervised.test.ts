@@ -421,3 +421,122 @@ it.effect("refuses a conversation that is too long before the first batch, and n
     assert.deepInclude(error, { _tag: "DatasetError", reason: "SequenceTooLong", line: 2 })
     assert.include(error.message, "25")
   }))
+
+const line = (answer: string, rest: object = {}) =>
+  JSON.stringify({ messages: [{ role: "assistant", content: answer }], ...rest })
+
+const drain = (content: string, options: object = {}) =>
+  Supervised.batchesFromFile("f", { batchSize: 1, ...options }).pipe(
+    Stream.runDrain,
+    Effect.provide(Layer.merge(layerBytes, files(content)))
+  )
+
+it.effect("tells of all lines of a file that cannot be learned at once, before the first batch", () =>
+  Effect.gen(function*() {
+    const content = [
+      line("Yes."),
+      "{",
+      line("Yes.", { tools: [{}] }),
+      line("No, not at all."),
+      line("a\n\nuser: b"),
+      line("Yes.", { split: "test" })
+    ].join("\n")
+    const error = yield* Effect.flip(drain(content, { maxTokens: 25 }))
+    if (error._tag !== "DatasetError") throw error
+    assert.strictEqual(error.totalLines, 6)
+    assert.deepStrictEqual(
+      [error, ...error.others].map(({ file, key, line, reason }) => [file, line, reason, key]),
+      [
+        ["f", 2, "MalformedLine", undefined],
+        ["f", 3, "Unsupported", "tools"],
+        ["f", 4, "SequenceTooLong", undefined],
+        ["f", 5, "NotExact", undefined],
+        ["f", 6, "Unsupported", "split"]
+      ]
+    )
+    assert.match(
+      error.message,
+      /\n5 of 6 lines are wrong\. If tools, split are of no account, name them in ignoredKeys\.$/
+    )
+
+    // Without a tokenizer all but the length is found.
+    const checked = yield* Effect.flip(Effect.provide(Supervised.chatsFromFile("f"), files(content)))
+    if (checked._tag !== "DatasetError") throw checked
+    assert.deepStrictEqual([checked, ...checked.others].map(({ line }) => line), [2, 3, 5, 6])
+    const good = yield* Effect.provide(Supervised.chatsFromFile("f"), files(`${line("Yes.")}\n${line("No.")}`))
+    assert.deepStrictEqual(good.map(({ line }) => line), [1, 2])
+  }))
+
+it.effect("tells of all conversations that cannot be learned at once, wherever they are from", () =>
+  Effect.gen(function*() {
+    const chats = [
+      chat("Hi.", "abc"),
+      { ...chat("Hi.", "abc", { tools: [{}] }), file: "a", line: 7 },
+      { ...chat("Hi.", "abc", { tools: [{}] }), file: "b", line: 8 },
+      { ...chat("Hi.", "abc", { tools: [{}] }), file: "b", line: 9 }
+    ]
+    const error = yield* Effect.flip(Supervised.dataFromChats(chats))
+    assert.deepInclude(error, { _tag: "DatasetError", file: "a", line: 7, totalLines: 4 })
+    assert.match(error.message, /^a:7: .*\n {2}b:8: .* The same in line 9\.\n3 of 4 lines are wrong\. If tools is /)
+    const many = yield* Effect.flip(Supervised.dataFromChats(Array<typeof chats[1]>(1000).fill(chats[1]!)))
+    assert.match(many.message, /^a:7: .* and 95 more\. These 100 lines are wrong\. .* not looked at\./)
+  }).pipe(Effect.provide(layerBytes)))
+
+it.effect("refuses lines that say they are for tests among those to train on, and says by what", () =>
+  Effect.gen(function*() {
+    const marks: ReadonlyArray<readonly [place: string, rest: object]> = [
+      ["split", { split: "test" }],
+      ["split", { split: "Validation" }],
+      ["split", { split: "held-out" }],
+      ["split", { split: "test[:10%]" }],
+      ["Split", { Split: "test_sft" }],
+      ["dataset_split", { dataset_split: "dev" }],
+      ["subset", { subset: "eval" }],
+      ["is_test", { is_test: true }],
+      ["heldOut", { heldOut: true }],
+      ["extra_info.split", { extra_info: { index: 1, split: "test" } }]
+    ]
+    for (const [place, rest] of marks) {
+      const content = `${line("Yes.")}\n${line("No.", rest)}`
+      const error = yield* Effect.flip(drain(content))
+      const [key] = place.split(".")
+      assert.deepInclude(error, { _tag: "DatasetError", reason: "Unsupported", line: 2, key })
+      assert.include(error.message, `says by ${place} that it is for tests`)
+      assert.include(error.message, "a file of their own")
+      yield* drain(content, { ignoredKeys: [key] })
+      // A file of nothing else is refused where it is trained on, too.
+      assert.strictEqual((yield* Effect.flip(drain(line("No.", rest))))._tag, "DatasetError")
+    }
+    const others = [
+      { split: "train" },
+      { split: "train_eval" },
+      { split: "latest" },
+      { subset: "math" },
+      { fold: 3 },
+      { test: "assert a" },
+      { is_test: false },
+      { source: "test" },
+      { extra_info: null, tags: ["test"] }
+    ]
+    for (const rest of others) yield* drain(line("Yes.", rest))
+  }))
+
+it.effect("takes conversations that all say they are for tests as data to be examined on, and not among others", () =>
+  Effect.gen(function*() {
+    const heldOut = [chat("Hi.", "abc", { split: "test" }), chat("Hi.", "abc", { split: "validation" })]
+    assert.lengthOf(yield* Supervised.dataFromChats(heldOut), 2)
+    const error = yield* Effect.flip(Supervised.dataFromChats([...heldOut, chat("Hi.", "abc", { split: "train" })]))
+    assert.deepInclude(error, { key: "split", totalLines: 3 })
+  }).pipe(Effect.provide(layerBytes)))
+
+it.effect("refuses a datum of which nothing would be learned, by its place", () =>
+  Effect.gen(function*() {
+    const { tokens, weights } = example(chat("Hi.", "abc").messages)
+    const none = RoleRenderer.toDatum({ tokens, weights: weights.map(() => 0) })
+    const error = yield* Effect.flip(
+      Stream.runDrain(Supervised.batches([lesson[0]!, none, lesson[1]!, none], { batchSize: 1 }))
+    )
+    assert.strictEqual(error.field, "data.1")
+    assert.deepStrictEqual(error.others.map(({ field }) => field), ["data.3"])
+    assert.match(error.message, /weights that are all 0, so there is nothing to learn/)
+  }))

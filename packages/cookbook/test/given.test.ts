@@ -10,7 +10,7 @@ import * as LearningRateSchedule from "../src/LearningRateSchedule.js"
 import * as RoleRenderer from "../src/RoleRenderer.js"
 import * as RunJournal from "../src/RunJournal.js"
 import * as Supervised from "../src/Supervised.js"
-import { chat, example, files, layerBytes } from "./fixture.js"
+import { bytes, chat, example, files, layerBytes } from "./fixture.js"
 
 /** Each function as a program without types calls it. */
 type Call = (...given: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown, Services>
@@ -80,6 +80,10 @@ const parse = ChatDataset.parse as unknown as Call
 const fromFile = drained(Supervised.batchesFromFile)
 const ofData = drained(Supervised.batches)
 const dataFromChats = Supervised.dataFromChats as unknown as Call
+const chatsFromFile = Supervised.chatsFromFile as unknown as Call
+const renderer = RoleRenderer.fromTokenizer(bytes)
+const generationPrompt = renderer.generationPrompt as unknown as Call
+const supervisedExample = renderer.supervisedExample as unknown as Call
 const evaluate = Supervised.evaluate as unknown as Call
 const stepsWith = Supervised.steps as unknown as (...given: ReadonlyArray<unknown>) => (batches: unknown) => unknown
 const steps = drained((...given: ReadonlyArray<unknown>) => stepsWith(...given)(batches))
@@ -118,6 +122,20 @@ const chatCases = (name: string, call: (chats: unknown) => Case[2]): ReadonlyArr
   ...each(name, "chats.1.messages.0.trainable", noFlags, (trainable) => call(messageWith({ trainable }))),
   ...each(name, "chats.1.messages.0.rest", [null, 5, "a"], (rest) => call(messageWith({ rest })))
 ]
+
+const messageCases = (name: string, call: (messages: unknown) => Case[2]): ReadonlyArray<Case> => {
+  const withField = (fields: object) => call([good.messages[0], { role: "assistant", content: "A", ...fields }])
+  return [
+    ...each(name, "messages", noLists, call),
+    ...each(name, "messages.1", [null, undefined, 5, "a", []], (message) => call([good.messages[0], message])),
+    ...each(name, "messages.1.weight", [0, 1], (weight) => withField({ weight })),
+    ...each(name, "messages.1.name", ["a"], (name) => withField({ name })),
+    ...each(name, "messages.1.role", [null, 5, ""], (role) => withField({ role })),
+    ...each(name, "messages.1.content", [null, undefined, 5, []], (content) => withField({ content })),
+    ...each(name, "messages.1.trainable", noFlags, (trainable) => withField({ trainable })),
+    ...each(name, "messages.1.rest", [null, 5, "a"], (rest) => withField({ rest }))
+  ]
+}
 
 const readerCases = (name: string, call: (file: unknown, options?: unknown) => Case[2], more: object = {}) => [
   ...each(name, "options", noOptions, (options) => call("f", options)),
@@ -160,6 +178,13 @@ const cases: ReadonlyArray<Case> = [
   ...each("parse", "file", [undefined, null, 5, {}], (file) => parse(lines, file)),
   ...readerCases("parse", (file, options) => parse(lines, file, options)),
 
+  ...each("chatsFromFile", "file", [undefined, ...noTexts], (file) => chatsFromFile(file)),
+  ...readerCases("chatsFromFile", chatsFromFile),
+
+  ...messageCases("generationPrompt", (messages) => generationPrompt(messages)),
+  ...each("generationPrompt", "role", noTexts, (role) => generationPrompt(good.messages, role)),
+  ...messageCases("supervisedExample", (messages) => supervisedExample(messages)),
+
   ...each("batchesFromFile", "file", [undefined, ...noTexts], (file) => fromFile(file, { batchSize: 1 })),
   ...batchCases("batchesFromFile", (options) => fromFile("f", options)),
   ...readerCases("batchesFromFile", fromFile, { batchSize: 1 }),
@@ -170,6 +195,7 @@ const cases: ReadonlyArray<Case> = [
   ...chatCases("dataFromChats", (chats) => dataFromChats(chats)),
   ...each("dataFromChats", "options", noOptions, (options) => dataFromChats([good], options)),
   ...each("dataFromChats", "maxTokens", noCounts, (maxTokens) => dataFromChats([good], { maxTokens })),
+  ...each("dataFromChats", "onProgress", noFunctions, (onProgress) => dataFromChats([good], { onProgress })),
   ...each("dataFromChats", "maxToken", [5], (maxToken) => dataFromChats([good], { maxToken })),
 
   ...each(
@@ -297,6 +323,8 @@ it.effect("functions that give back no Effect are refused by name where they do"
       assert.deepInclude(ofSteps, { _tag: "InvalidInputError", field: "evaluate.run" })
       const ofRead = yield* Effect.flip(read("f", { onProgress: () => given }))
       assert.deepInclude(ofRead, { _tag: "InvalidInputError", field: "onProgress" })
+      const ofData = yield* Effect.flip(dataFromChats([good], { onProgress: () => given }))
+      assert.deepInclude(ofData, { _tag: "InvalidInputError", field: "onProgress" })
     }
   }).pipe(Effect.provide(Layer.merge(nowhere, files(lines)))))
 

@@ -13,7 +13,7 @@ const question = [{ role: "user", content: "Mia put three red lamps in the cella
 const ask = Effect.fn("ask")(function*(sampling: SamplingClient.Service) {
   const renderer = yield* RoleRenderer.make
   const { sequences } = yield* sampling.sample({
-    prompt: renderer.generationPrompt(question),
+    prompt: yield* renderer.generationPrompt(question),
     samplingParams: SamplingParams.make({ maxTokens: 40, temperature: 0, stop: renderer.stop })
   })
   return renderer.parse(sequences[0]!.tokens).message.content

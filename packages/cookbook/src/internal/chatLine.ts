@@ -1,13 +1,14 @@
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import type { DatasetError } from "../DatasetError.js"
+import type * as DatasetError from "../DatasetError.js"
 import { isTrainable, type Message } from "../Message.js"
+import { hasOldLineEnds, oldLineEnds } from "./fileKind.js"
 import { jsonIssue, repeatedKey } from "./jsonText.js"
 import { plain } from "./plainKey.js"
 import { roleIssue } from "./roleIssue.js"
 
 /** Why a line is refused. Never holds its content, which may be private. */
-export type Issue = Pick<DatasetError, "reason" | "description" | "key">
+export type Issue = Pick<DatasetError.Issue, "reason" | "description" | "key">
 
 export interface Line {
   readonly messages: ReadonlyArray<Message>
@@ -98,13 +99,7 @@ const parseJson = (text: string, isLast: boolean): unknown => {
   try {
     return JSON.parse(text)
   } catch (error) {
-    // Within a text it would be no JSON either, and between two objects nothing else makes lines of them.
-    if (/\}[ \t]*\r\s*\{/.test(text)) {
-      return refuse(
-        "WrongFormat",
-        "has lines that end with CR alone, as old Macs wrote them. End each with LF, e.g. by tr '\\r' '\\n'."
-      )
-    }
+    if (hasOldLineEnds(text)) return refuse("WrongFormat", oldLineEnds)
     const issue = jsonIssue(text, isLast)
     if (issue !== undefined) {
       return refuse("MalformedLine", `is no JSON from character ${issue.at + 1} on: ${issue.description}`)
@@ -227,6 +222,7 @@ const promptAndCompletion = (value: Json, ignoredKeys: ReadonlySet<string>): Lin
   checkNoOtherTexts(value, ["prompt", "completion"])
   const metadata = withoutKeys(value, new Set(["prompt", "completion"]))
   if (typeof prompt === "string" && typeof completion === "string") {
+    if (completion === "") return emptyAnswer("completion", "Write one, or remove the line.")
     const asked = { role: "user", content: wholeText(prompt, "prompt") }
     return { messages: [asked, { role: "assistant", content: wholeText(completion, "completion") }], metadata }
   }
@@ -261,10 +257,9 @@ const messageOf = (message: unknown, place: string, ignoredKeys: ReadonlySet<str
     : contentOf(value[contentKey], `${place}.${contentKey}`)
   const trainable = trainableOf(value, place)
   if (role === "assistant" && trainable !== false && content === "" && rest.length === 0) {
-    return wrong(
+    return emptyAnswer(
       `${place}.${contentKey}`,
-      "the answer is empty, so there is nothing to learn. Write one, mark it as not to be learned (\"trainable\": false), or "
-        + "remove the line."
+      "Write one, mark it as not to be learned (\"trainable\": false), or remove the line."
     )
   }
   return {
@@ -274,6 +269,9 @@ const messageOf = (message: unknown, place: string, ignoredKeys: ReadonlySet<str
     ...(rest.length === 0 ? {} : { rest: Object.fromEntries(rest) })
   }
 }
+
+const emptyAnswer = (place: string, advice: string): never =>
+  wrong(place, `the answer is empty, so there is nothing to learn. ${advice}`)
 
 const callKeys = ["tool_calls", "function_call"]
 

@@ -16,6 +16,16 @@ export const beginsArray = (head: Uint8Array): boolean =>
 
 export const oneArray = "is one JSON array. Write each of its elements on a line of its own, e.g. by jq -c '.[]'."
 
+export const oldLineEnds =
+  "has lines that end with CR alone, as old Macs wrote them. End each with LF, e.g. by tr '\\r' '\\n'."
+
+/** Within a text it would be no JSON either, and between two objects nothing else makes lines of them. */
+const oldLineEnd = /\}[ \t]*\r\s*\{/
+
+/** Whether objects stand in a line that is no JSON, or in its first MiB, with a CR between them. */
+export const hasOldLineEnds = (line: string | Uint8Array): boolean =>
+  oldLineEnd.test(typeof line === "string" ? line : new TextDecoder("latin1").decode(line.subarray(0, 2 ** 20)))
+
 /** What a first line that is no JSON says its file is; nothing if it is no header of a table. */
 export const tableKind = (line: string): string | undefined => {
   if (!/^"?[\w .-]{1,60}"?([,;\t]"?[\w .-]{1,60}"?)+$/.test(line.trim())) return undefined

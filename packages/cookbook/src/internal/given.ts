@@ -19,6 +19,10 @@ export const object = (fields: Fields): Check => (value, field) =>
     ]
     : [{ field, description: `is ${kindOf(value)}; it must be an object of ${Object.keys(fields).join(", ")}.` }]
 
+/** An object that has these fields, and others for all it matters. */
+export const having = (fields: Fields, be: string): Check => (value, field) =>
+  isObject(value) ? fieldIssues(value, fields, `${field}.`) : must(() => false, be)(value, field)
+
 /** The options of a call, whose caller knows their fields by their own names. */
 export const options = (fields: Fields): Check => (value) =>
   isObject(value)
@@ -102,8 +106,10 @@ const message: Check = (value, field) =>
     ? [{ field: `${field}.weight`, description: "is of files; in a message it is trainable, true or false." }]
     : object({ role: text, content: anyText, trainable: optional(flag), rest: optional(record()) })(value, field)
 
+export const messages: Check = list(message, "messages")
+
 /** Conversations, read or made by hand. */
 export const chats: Check = list(
-  object({ messages: list(message, "messages"), metadata: record(), file: anyText, line: integer }),
+  object({ messages, metadata: record(), file: anyText, line: integer }),
   "conversations"
 )

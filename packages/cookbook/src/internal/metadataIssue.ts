@@ -1,18 +1,18 @@
-import type { DatasetError } from "../DatasetError.js"
+import type * as ChatLine from "./chatLine.js"
 import { plain } from "./plainKey.js"
 
 /** What else a line says beside its messages that changes what is to be learned, and is not honoured; nothing if it is. */
 export const metadataIssue = (
   metadata: Readonly<Record<string, unknown>>
-): Pick<DatasetError, "reason" | "description" | "key"> | undefined => {
+): ChatLine.Issue | undefined => {
   for (const [key, value] of Object.entries(metadata)) {
     const advice = unhonoured.get(plain(key))
     if (advice === undefined || (asksForMore.has(plain(key)) ? value === false || value === 0 : isAsEver(value))) {
       continue
     }
     if (isNothing(value)) continue
-    // Many a classifier's data have a class under this name; only that of an answer to be avoided is one of training.
-    if (plain(key) === "label" && value !== false) continue
+    const isOther = ofOthers.get(plain(key))
+    if (isOther?.(value) === true) continue
     return { reason: "Unsupported", description: `has ${key}, which is not honoured. ${advice}`, key }
   }
   return undefined
@@ -26,6 +26,16 @@ const isAsEver = (value: unknown): boolean => value === 1 || value === true
 
 /** What these turn on is off without them; as {@link plain} writes them. */
 const asksForMore: ReadonlySet<string> = new Set(["trainoninput", "trainoninputs", "trainonprompt"])
+
+/**
+ * What these are elsewhere is of no account here: many a classifier's data have classes under `label`, where only an answer to be
+ * avoided is one of training, and a report has its numbers under `loss`.
+ */
+const ofOthers: ReadonlyMap<string, (value: unknown) => boolean> = new Map([
+  ["label", (value) => value !== false],
+  ["labels", (value) => !Array.isArray(value) || !value.includes(-100)],
+  ["loss", (value) => value !== false]
+])
 
 const tools = "Plain text has no place for tools; leave it out, and the line if it needs them."
 
@@ -68,7 +78,23 @@ const adviceOfKeys: ReadonlyArray<readonly [advice: string, keys: ReadonlyArray<
     "train_on_input",
     "train_on_inputs",
     "train_on_prompt",
-    "label"
+    "train_on_output",
+    "train_on_outputs",
+    "train_on_completion",
+    "train_on_completions",
+    "train_on_response",
+    "train_on_responses",
+    "is_trainable",
+    "should_train",
+    "learn",
+    "loss",
+    "masks",
+    "completion_mask",
+    "response_mask",
+    "assistant_mask",
+    "assistant_masks",
+    "label",
+    "labels"
   ]],
   [context, ["context", "documents", "prefix", "suffix"]],
   [media, ["images", "image", "videos", "video", "audios", "audio"]],

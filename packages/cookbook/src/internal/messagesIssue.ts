@@ -1,0 +1,69 @@
+import { isTrainable, type Message, roles } from "../Message.js"
+import type * as ChatLine from "./chatLine.js"
+import { roleIssue } from "./roleIssue.js"
+
+/** The first thing about messages that keeps any tokenizer from learning them as they stand, in plain text. */
+export const messagesIssue = (messages: ReadonlyArray<Message>): ChatLine.Issue | undefined => {
+  for (const [i, message] of messages.entries()) {
+    const issue = messageIssue(message, messages[i + 1])
+    if (issue !== undefined) return { ...issue, description: `messages.${i} ${issue.description}` }
+  }
+  return messages.some(isTrainable)
+    ? undefined
+    : { reason: "NoAssistantMessage", description: "has no message of the assistant that is to be learned." }
+}
+
+const messageIssue = (message: Message, next: Message | undefined): ChatLine.Issue | undefined => {
+  const role = roleIssue(message.role)
+  if (role !== undefined) return { reason: "UnknownRole", description: role }
+  const key = Object.keys(message.rest ?? {})[0]
+  if (key !== undefined) {
+    return {
+      reason: "Unsupported",
+      description:
+        `has ${JSON.stringify(key.slice(0, 40))}, for which plain text has no place. Remove it, or leave the `
+        + "conversation out.",
+      key
+    }
+  }
+  const forged = forgedTurn(message)
+  if (forged !== undefined) return forged
+  if (!isTrainable(message)) return undefined
+  if (message.role !== "assistant") {
+    return {
+      reason: "Unsupported",
+      description: `of ${message.role} is marked as to be learned, and only what the assistant says can be.`
+    }
+  }
+  return next === undefined || next.role === "user"
+    ? undefined
+    : {
+      reason: "Unsupported",
+      description: `is an answer that ${next.role} follows, and an answer ends where the user speaks. `
+        + "Join the two, or mark the first as not to be learned (\"trainable\": false)."
+    }
+}
+
+/**
+ * Where a text holds what would be read as the beginning of another turn: by the user, for an answer; by anybody, for what else
+ * is said.
+ */
+const forgedTurn = ({ content, role }: Message): ChatLine.Issue | undefined => {
+  const found = (role === "assistant" ? answerEnd : anyTurn).exec(content)
+  if (found === null) return undefined
+  const at = found.index
+  const turn = JSON.stringify(`${found[1]}:`)
+  return {
+    reason: "NotExact",
+    description: `holds a blank line and ${turn} at character ${at + 1}, by which `
+      + (role === "assistant"
+        ? "an answer ends: it would be read back cut short."
+        : "another turn begins, that nobody spoke.")
+      + " Write it in other words, or leave the conversation out."
+  }
+}
+
+/** What an answer is cut at is this very text; a reader takes other line ends for a blank line as well. */
+const answerEnd = /\n\n(user):/
+
+const anyTurn = new RegExp(`(?:\\r\\n|\\n|\\r(?!\\n)){2}(${roles.join("|")}):`)
