@@ -227,7 +227,7 @@ const trainOn = (options: QuickstartOptions.QuickstartOptions) =>
     const out = options.out ?? (yield* newFolder)
     const display = yield* Display.Display
     const words = (stopped: string) => Effect.provideService(sayWhatIsKept(out, stopped), Display.Display, display)
-    yield* Stopping.atOnce(words("Stopped at once"))
+    yield* Stopping.atOnce({ second: words("Stopped at once"), write: (text) => void process.stdout.write(text) })
     yield* Effect.onInterrupt(trainInto(options, out), () => Effect.flatMap(words("Stopped"), display.line))
   }).pipe(Effect.scoped)
 

@@ -58,14 +58,17 @@ export const nearest = (given: string, names: ReadonlyArray<string>): string | u
 
 const isPart = (a: string, b: string): boolean => a.includes(b) || b.includes(a)
 
-/** How many letters must be put in, left out or changed (Levenshtein). */
+/** How many letters must be put in, left out, changed, or swapped with the next (optimal string alignment). */
 const distance = (a: string, b: string): number => {
+  let before: ReadonlyArray<number> = []
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? before[j - 2]! + 1 : Infinity
+      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1), swapped))
     }
+    before = row
     row = next
   }
   return row[b.length]!
