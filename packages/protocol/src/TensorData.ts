@@ -4,7 +4,7 @@
  */
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import { isObject, kindOf, named } from "./CallOptions.js"
+import { kindOf, named, notOptions, optionIssues } from "./CallOptions.js"
 import { isNumbers } from "./internal/isNumbers.js"
 import { forEachStored, sparseFault, sparsePattern } from "./internal/sparse.js"
 import { flatten, floats, toFloat32, toInt64, truncate, widen, widenBfloat16 } from "./internal/tensorValues.js"
@@ -157,9 +157,8 @@ export const fromArray = (
     readonly field?: string | undefined
   } = {}
 ): Either.Either<TensorData, Issue> => {
-  if (!isObject(options)) {
-    return Either.left({ field: "options", description: `are ${kindOf(options)}; pass an object.` })
-  }
+  const [unfit] = notOptions(options, optionNames) ?? optionIssues(options, optionNames)
+  if (unfit !== undefined) return Either.left(unfit)
   const wrong = (description: string) => Either.left({ field: options.field ?? "values", description })
   if (!Array.isArray(values) && (!ArrayBuffer.isView(values) || values instanceof DataView)) {
     return wrong(`is ${kindOf(values)}; pass numbers in a list or a typed array.`)
@@ -181,6 +180,8 @@ export const fromArray = (
   const data = toInt64(nested.values)
   return typeof data === "string" ? wrong(data) : Either.right({ dtype, data, shape })
 }
+
+const optionNames = ["dtype", "shape", "field"]
 
 const naturalDtype = (values: TypedArray): DType =>
   values instanceof Float32Array || values instanceof Float64Array ? "float32" : "int64"

@@ -115,7 +115,7 @@ const adapter = {
   userMetadata: metadata,
   vocabularySize: optional("whole")
 }
-const fromState = { ...adapter, baseModel: optional("text", "empty", "path"), weightsAccessToken: token }
+const fromState = { ...adapter, baseModel: optional("text", "path"), weightsAccessToken: token }
 const optimizer = optional("typed")
 const pass = options({ data: [], lossFn: [], lossFnConfig: optional("object", "named", "typed") }, {
   data: [datum("abab")],
@@ -168,13 +168,13 @@ const methods: Readonly<Record<string, ReadonlyArray<Parameter>>> = {
   "ServiceClient.createTrainingClientFromState": [state, options({ ...fromState, optimizer })],
   "ServiceClient.createTrainingClientFromStateWithOptimizer": [state, options(fromState)],
   "ServiceClient.createSamplingClient": [
-    options({ ...sampler, baseModel: optional("empty", "text", "path"), modelPath: optional("path") }, {
+    options({ ...sampler, baseModel: optional("text", "path"), modelPath: optional("path") }, {
       baseModel: "bigram"
     })
   ],
   "ServiceClient.getSamplingClient": [
     parameter("samplingSessionId", "S:sample:0", "text"),
-    options({ ...sampler, baseModel: optional("empty", "text", "path") })
+    options({ ...sampler, baseModel: optional("text", "path") })
   ],
   "ServiceClient.createSamplingClientFromHandle": [parameter("handle", "h")],
   "ServiceClient.close": [
@@ -352,7 +352,28 @@ const wrongCalls = (
       ),
       ...(known.length === 0
         ? []
-        : [["bogus", withField("bogus", 1), ["bogus"], /bogus: is no option; .*those are/] as const]),
+        : [
+          ["bogus", withField("bogus", 1), ["bogus"], /bogus: is no option; .*those are/] as const,
+          ["a symbol", giving({ ...good as object, [Symbol("s")]: 1 }), ["Symbol(s)"], /Symbol\(s\): is a symbol/] as const,
+          [
+            "bogus by inheritance",
+            giving(Object.assign(Object.create({ bogus: 1 }), good)),
+            ["bogus"],
+            /bogus: is no option/
+          ] as const
+        ]),
+      ...known.flatMap((field) => {
+        const { [field]: own = 1, ...rest } = (good ?? {}) as Readonly<Record<string, unknown>>
+        return [Object.create({ [field]: own }), Object.create({}, { [field]: { get: () => own } })]
+          .map((prototype, i) =>
+            [
+              `${field} of ${i === 0 ? "a prototype" : "a class"}`,
+              giving(Object.assign(i === 0 ? prototype : Object.create(prototype), rest)),
+              [field],
+              /: is inherited, from a class or a prototype; pass an object that has it itself\./
+            ] as const
+          )
+      }),
       ...known.flatMap((field) => {
         const snake = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
         const cut = field.slice(0, -2) + field.slice(-1)
@@ -551,6 +572,56 @@ for (const [place, nest, fits] of nested) {
   })
 }
 
+const passOf = (datum: unknown) => ({ data: [datum], lossFn: "cross_entropy" })
+
+/** The same object, of which a field is its prototype's. */
+const inheriting = (value: object, field: string): object => {
+  const { [field]: own, ...rest } = value as Readonly<Record<string, unknown>>
+  return Object.assign(Object.create({ [field]: own }), rest)
+}
+const withSymbol = (value: object): object => ({ ...value, [Symbol("s")]: 1 })
+
+/** Objects with a field that somebody would pass over, and the place as errors call it. */
+const passedOver: ReadonlyArray<readonly [place: string, Nested]> = [
+  ["prompt.chunks[0].data", asking(() => ({ prompt: { chunks: [inheriting(image, "data")] } }))],
+  ["prompt.chunks[0].Symbol(s)", asking(() => ({ prompt: { chunks: [withSymbol(image)] } }))],
+  ["inherited maxTokens", asking(() => ({ samplingParams: SamplingParams.make(inheriting({ maxTokens: 1 }, "maxTokens")) }))],
+  ["Symbol(s)", asking(() => ({ samplingParams: SamplingParams.make(withSymbol({})) }))],
+  ["maxTokens", asking(() => ({ samplingParams: Object.create(SamplingParams.make({ maxTokens: 1 })) as object }))],
+  ["data[0].modelInput", () => ["TrainingClient.forward", passOf(inheriting(fine, "modelInput"))]],
+  ["data[1].lossFnInputs.weights", training(() => ({ lossFnInputs: inheriting(fine.lossFnInputs, "weights") }))],
+  ["data[1].lossFnInputs.Symbol(s)", training(() => ({ lossFnInputs: withSymbol(fine.lossFnInputs) }))],
+  ["inherited beta1", () => ["TrainingClient.optimStep", AdamParams.make(inheriting({ beta1: 0 }, "beta1"))]],
+  ["userMetadata.a", () => [
+    "TrainingClient.saveState",
+    { name: "a", userMetadata: inheriting({ a: "b" }, "a") }
+  ]],
+  ["retryConfig.maxAttempts", () => [
+    "ServiceClient.createSamplingClient",
+    { baseModel: "bigram", retryConfig: inheriting({ maxAttempts: 1 }, "maxAttempts") }
+  ]],
+  ["checkpointId", () => [
+    "RestClient.deleteCheckpoint",
+    inheriting({ trainingRunId: "r", checkpointId: "weights/a" }, "checkpointId")
+  ]]
+]
+
+for (const [place, nest] of passedOver) {
+  it.scoped(`${place} of ${nest(1)[0]} is refused where only its prototype or a symbol has it`, () => {
+    const sent: Array<string> = []
+    return Effect.gen(function*() {
+      const clients = yield* prepare
+      sent.length = 0
+      const [method, given] = nest(1)
+      const error = yield* Effect.flip(called(clients, method, [given]))
+      assert.instanceOf(error, TinkerError.InvalidInputError)
+      assert.include([error.field, ...error.others.map(({ field }) => field)].join(" "), place)
+      assert.match(error.message, /inherited|symbol/)
+      assert.deepStrictEqual(sent, [])
+    }).pipe(Effect.provide(layer((url) => sent.push(url))))
+  })
+}
+
 const results: ReadonlyArray<readonly [field: string, result: (value: unknown) => unknown, Fits]> = [
   ["lossFn", (value) => value, ["object", "named", "nested", "typed", "large"]],
   ["loss", (loss) => ({ loss, gradients: [new Float32Array(3)] }), ["zero", "whole", "fraction", "negative"]],
@@ -640,8 +711,6 @@ const made: ReadonlyArray<readonly [what: string, make: (value: unknown) => Nest
   ]
 ]
 
-const passOf = (datum: unknown) => ({ data: [datum], lossFn: "cross_entropy" })
-
 for (const [what, make, fits] of made) {
   it.scoped(`${what} throws nothing, and what it makes of the wrong kind is refused where it is used`, () => {
     const sent: Array<string> = []
@@ -690,6 +759,12 @@ const read: ReadonlyArray<readonly [what: string, read: (value: unknown) => Eith
     (weights) => Datum.fromInputs({ modelInput: prompt, lossFnInputs: { weights: weights as never } }),
     ["list", "numbers", "array"]
   ],
+  [
+    "TensorData.fromArray, an option by inheritance",
+    () => TensorData.fromArray([1], inheriting({ dtype: "int64" }, "dtype")),
+    []
+  ],
+  ["TensorData.fromArray, an option that there is not", () => TensorData.fromArray([1], { dtypes: "int64" } as never), []],
   ["Datum.withProvenance", (spans) => Datum.withProvenance(fine, spans as never), ["object"]]
 ]
 
