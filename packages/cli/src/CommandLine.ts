@@ -126,7 +126,8 @@ export const number = (name: string, { bounds, description, fallback, isInteger 
     Options.mapEffect((text) => {
       const value = Number(text)
       const { form, kind, written } = isInteger ? wholeNumber : fraction
-      const [least, most] = bounds ?? (isInteger ? [-largestExact, largestExact] : [-Number.MAX_VALUE, Number.MAX_VALUE])
+      const [least, most] = bounds ??
+        (isInteger ? [-largestExact, largestExact] : [-Number.MAX_VALUE, Number.MAX_VALUE])
       const isWritten = form.test(text)
       if (isWritten && value >= least && value <= most) return Effect.succeed(value)
       const within = bounds === undefined && !isWritten ? "" : ` from ${least} to ${most}`
@@ -166,7 +167,9 @@ export const run = <Name extends string, R, E, A>(
     Effect.suspend(() => {
       const [runtime = "", script = "", ...words] = args
       // Who asks for help may be in the middle of a line that cannot be read.
-      if (words.some((word) => isForHelp.test(word))) return Console.log(HelpDoc.toAnsiText(help(command, options.name)))
+      if (words.some((word) => isForHelp.test(word))) {
+        return Console.log(HelpDoc.toAnsiText(help(command, options.name)))
+      }
       return Effect.flatMap(
         check(words, options.known),
         (words) =>

@@ -156,7 +156,11 @@ const command = Command.make(
         gracePeriod,
         keepLiveModels: options.keepLiveModels
       })
-      yield* Stopping.atOnce({ first, second: Effect.succeed(second), write: (text) => void process.stderr.write(text) })
+      yield* Stopping.atOnce({
+        first,
+        second: Effect.succeed(second),
+        write: (text) => void process.stderr.write(text)
+      })
       yield* launch(options, { data, host, model: models, port })
     }).pipe(Effect.scoped)
 ).pipe(Command.withDescription("Starts a Tinker server that trains on this machine."))

@@ -56,14 +56,20 @@ it.effect("says what is wrong with an option by its name, once, and nothing of t
       ["--remote is given with an empty value; it takes no value. Write it alone.", ["--remote="]],
       ["--steps is many; it must be a whole number.", ["--steps", "many"]],
       ["--steps is 1.5; it must be a whole number.", ["--steps", "1.5"]],
-      ["--steps is 0x10; it must be a whole number. Write it in the digits 0 to 9 alone, as 1000.", ["--steps", "0x10"]],
+      ["--steps is 0x10; it must be a whole number. Write it in the digits 0 to 9 alone, as 1000.", [
+        "--steps",
+        "0x10"
+      ]],
       ["--steps is 1e3; it must be a whole number. Write it in the digits 0 to 9 alone", ["--steps=1e3"]],
       ["--steps is \" 5 \"; it must be a whole number.", ["--steps", " 5 "]],
       ["--steps is \"5\\n\"; it must be a whole number.", ["--steps", "5\n"]],
       ["--steps is ٣; it must be a whole number.", ["--steps", "٣"]],
       ["--steps is +5; it must be a whole number.", ["--steps", "+5"]],
       ["--steps is 5.0; it must be a whole number.", ["--steps", "5.0"]],
-      ["--steps is 9007199254740993; it must be a whole number from -9007199254740991", ["--steps", "9007199254740993"]],
+      ["--steps is 9007199254740993; it must be a whole number from -9007199254740991", [
+        "--steps",
+        "9007199254740993"
+      ]],
       ["--port is 0b1; it must be a whole number from 0 to 65535. Write it in the digits", ["--port", "0b1"]],
       ["--port is 65536; it must be a whole number from 0 to 65535.", ["--port", "65536"]],
       ["--port is -1; it must be a whole number from 0 to 65535.", ["--port", "-1"]],

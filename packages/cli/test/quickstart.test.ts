@@ -152,25 +152,31 @@ const refused = (out: string, path: string, nth: number) =>
     return Main.explain(error)
   }).pipe(Effect.provide([faulty, recording(false).layer]))
 
-it.scopedLive("when a service refuses it for good it says why, what is kept, and how to go on", () =>
-  Effect.gen(function*() {
-    const out = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/run`
-    assert.match(
-      yield* refused(out, "client/config", 1),
-      /^error: .* 401 .*TINKER_API_KEY\.\nStopped before there was a checkpoint; this run has kept nothing\.\nThe same command begins anew\.$/
-    )
-    assert.match(
-      yield* refused(out, "optim_step", 6),
-      new RegExp(
-        `^error: .* 401 .*\\nStopped\\. Kept: the checkpoint of step 4, tinker://\\S+\\nThe same command with --out ${out} `
-          + "goes on from step 4\\.$"
+it.scopedLive(
+  "when a service refuses it for good it says why, what is kept, and how to go on",
+  () =>
+    Effect.gen(function*() {
+      const out = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/run`
+      assert.match(
+        yield* refused(out, "client/config", 1),
+        /^error: .* 401 .*TINKER_API_KEY\.\nStopped before there was a checkpoint; this run has kept nothing\.\nThe same command begins anew\.$/
       )
-    )
-    assert.match(
-      yield* refused(out, "create_session", 1),
-      new RegExp(`\\nStopped\\. The run in ${out} is as it was before\\.\\nThe same command with --out ${out} goes on with it\\.$`)
-    )
-  }).pipe(Effect.provide(NodeContext.layer)), 60_000)
+      assert.match(
+        yield* refused(out, "optim_step", 6),
+        new RegExp(
+          `^error: .* 401 .*\\nStopped\\. Kept: the checkpoint of step 4, tinker://\\S+\\nThe same command with --out ${out} `
+            + "goes on from step 4\\.$"
+        )
+      )
+      assert.match(
+        yield* refused(out, "create_session", 1),
+        new RegExp(
+          `\\nStopped\\. The run in ${out} is as it was before\\.\\nThe same command with --out ${out} goes on with it\\.$`
+        )
+      )
+    }).pipe(Effect.provide(NodeContext.layer)),
+  60_000
+)
 
 /** The quickstart against a server of a model with a table of so many tokens. */
 const at = (baseModel: string, vocabularySize: number, ...args: ReadonlyArray<string>) =>
@@ -293,14 +299,20 @@ const stopped = (...stopsAt: ReadonlyArray<string>) =>
 it.scopedLive("stopped before the first step it says that nothing was kept", () =>
   Effect.gen(function*() {
     const { code, text } = yield* stopped("Loading ")
-    assert.match(text, /\nStopped before there was a checkpoint; this run has kept nothing\.\nThe same command begins anew\.\n$/)
+    assert.match(
+      text,
+      /\nStopped before there was a checkpoint; this run has kept nothing\.\nThe same command begins anew\.\n$/
+    )
     assert.strictEqual(code, 130)
   }).pipe(Effect.provide(NodeContext.layer)), 60_000)
 
 it.scopedLive("stopped a second time it ends at once, and says what is kept", () =>
   Effect.gen(function*() {
     const { code, text } = yield* stopped("step   2/100", "Stopping: ")
-    assert.match(text, /\nStopped at once before there was a checkpoint; this run has kept nothing\.\nThe same command begins anew\.\n$/)
+    assert.match(
+      text,
+      /\nStopped at once before there was a checkpoint; this run has kept nothing\.\nThe same command begins anew\.\n$/
+    )
     assert.strictEqual(code, 130)
   }).pipe(Effect.provide(NodeContext.layer)), 60_000)
 

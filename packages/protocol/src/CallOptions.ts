@@ -43,7 +43,10 @@ export const unnamedFields = (value: object, place: string = ""): ReadonlyArray<
   const symbols = Object.getOwnPropertySymbols(value)
   return symbols
     .filter((symbol) => Object.prototype.propertyIsEnumerable.call(value, symbol))
-    .map((symbol) => ({ field: `${place}${String(symbol)}`, description: "is a symbol; the name of a field is a text." }))
+    .map((symbol) => ({
+      field: `${place}${String(symbol)}`,
+      description: "is a symbol; the name of a field is a text."
+    }))
 }
 
 /** Fields that are seen when each is asked for, and lost where the names of an object's own are listed. */

@@ -174,8 +174,18 @@ export const secret: Check = (value, field) => {
     : [{ field, description: "is Redacted, and holds no text." }]
 }
 
+/** Also NaN. Durations would make zero of them. */
+const isBelowZero = (value: unknown): boolean =>
+  Array.isArray(value)
+    ? value.some(isBelowZero)
+    : isNumber(value)
+    ? !(value >= 0)
+    : typeof value === "bigint"
+    ? value < 0n
+    : typeof value === "string" && /^\s*-/.test(value)
+
 export const duration: Check = fitting(
-  (value) => !(isNumber(value) && !(value >= 0)) && Option.isSome(Duration.decodeUnknown(value)),
+  (value) => !isBelowZero(value) && Option.isSome(Duration.decodeUnknown(value)),
   "pass a duration such as \"5 minutes\""
 )
 

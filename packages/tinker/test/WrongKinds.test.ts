@@ -354,7 +354,12 @@ const wrongCalls = (
         ? []
         : [
           ["bogus", withField("bogus", 1), ["bogus"], /bogus: is no option; .*those are/] as const,
-          ["a symbol", giving({ ...good as object, [Symbol("s")]: 1 }), ["Symbol(s)"], /Symbol\(s\): is a symbol/] as const,
+          [
+            "a symbol",
+            giving({ ...good as object, [Symbol("s")]: 1 }),
+            ["Symbol(s)"],
+            /Symbol\(s\): is a symbol/
+          ] as const,
           [
             "bogus by inheritance",
             giving(Object.assign(Object.create({ bogus: 1 }), good)),
@@ -585,7 +590,10 @@ const withSymbol = (value: object): object => ({ ...value, [Symbol("s")]: 1 })
 const passedOver: ReadonlyArray<readonly [place: string, Nested]> = [
   ["prompt.chunks[0].data", asking(() => ({ prompt: { chunks: [inheriting(image, "data")] } }))],
   ["prompt.chunks[0].Symbol(s)", asking(() => ({ prompt: { chunks: [withSymbol(image)] } }))],
-  ["inherited maxTokens", asking(() => ({ samplingParams: SamplingParams.make(inheriting({ maxTokens: 1 }, "maxTokens")) }))],
+  [
+    "inherited maxTokens",
+    asking(() => ({ samplingParams: SamplingParams.make(inheriting({ maxTokens: 1 }, "maxTokens")) }))
+  ],
   ["Symbol(s)", asking(() => ({ samplingParams: SamplingParams.make(withSymbol({})) }))],
   ["maxTokens", asking(() => ({ samplingParams: Object.create(SamplingParams.make({ maxTokens: 1 })) as object }))],
   ["data[0].modelInput", () => ["TrainingClient.forward", passOf(inheriting(fine, "modelInput"))]],
@@ -764,7 +772,11 @@ const read: ReadonlyArray<readonly [what: string, read: (value: unknown) => Eith
     () => TensorData.fromArray([1], inheriting({ dtype: "int64" }, "dtype")),
     []
   ],
-  ["TensorData.fromArray, an option that there is not", () => TensorData.fromArray([1], { dtypes: "int64" } as never), []],
+  [
+    "TensorData.fromArray, an option that there is not",
+    () => TensorData.fromArray([1], { dtypes: "int64" } as never),
+    []
+  ],
   ["Datum.withProvenance", (spans) => Datum.withProvenance(fine, spans as never), ["object"]]
 ]
 
