@@ -166,18 +166,19 @@ import { TinkerServer } from "@effect-tinker/server"
 export const awaitAll = <A, E>(
   futures: Iterable<ApiFuture<A, E>>
 ): Effect.Effect<Array<Either.Either<A, E>>> =>
-  Given.around(
-    "ApiFuture.awaitAll",
-    [futures],
-    { futures: futuresCheck },
-    () => Effect.forEach(futures, (future) => Effect.either(future.await), { concurrency: "unbounded" })
-  )
+  Given.around("ApiFuture.awaitAll", [futures], { futures: iterable }, () => {
+    // What is no list may be read once alone.
+    const all = Array.from(futures)
+    return Given.around(
+      "ApiFuture.awaitAll",
+      [all],
+      { futures: futuresCheck },
+      () => Effect.forEach(all, (future) => Effect.either(future.await), { concurrency: "unbounded" })
+    )
+  })
 
-/** What is no list may be read once alone. */
 const futuresCheck: Check = (value, field) =>
-  Array.isArray(value)
-    ? value.flatMap((future, i) => futureCheck(future, `${field}[${i}]`))
-    : iterable(value, field)
+  (value as ReadonlyArray<unknown>).flatMap((future, i) => futureCheck(future, `${field}[${i}]`))
 
 const iterable = fitting(
   (value) => Predicate.isIterable(value) && typeof value !== "string",
