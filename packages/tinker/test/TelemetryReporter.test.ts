@@ -500,7 +500,10 @@ it.effect("what cannot be reported is left out with a warning, fails nothing, an
       ["before", "behind"]
     )
     assert.lengthOf(warnings, 5)
-    assert.match(warnings[0]!, /^this is not reported: TelemetryReporter\.log: data\.a\.b: is a bigint, which JSON cannot hold/)
+    assert.match(
+      warnings[0]!,
+      /^this is not reported: TelemetryReporter\.log: data\.a\.b: is a bigint, which JSON cannot hold/
+    )
     assert.include(warnings[4], "fatel: is no option; was fatal meant?")
   }))
 
