@@ -2,13 +2,19 @@
  * Reads the arguments of a process: what cannot be read is said in one sentence that names the option, as every other failure.
  */
 import type * as CliApp from "@effect/cli/CliApp"
+import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as Span from "@effect/cli/HelpDoc/Span"
 import * as Options from "@effect/cli/Options"
+import * as Primitive from "@effect/cli/Primitive"
+import * as Usage from "@effect/cli/Usage"
 import * as ValidationError from "@effect/cli/ValidationError"
 import * as Arr from "effect/Array"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as UnknownOptions from "./UnknownOptions.js"
 import { UsageError } from "./UsageError.js"
 
@@ -101,7 +107,8 @@ const arranged = (
 const isTruthValue = /^(true|false|1|0|y|n|yes|no|on|off)$/i
 
 /**
- * A number. What is none, or beyond its bounds, is refused by the name of the option.
+ * A number, in decimal digits: a whole one in these alone, another also with a point and an exponent. What is none, or beyond its bounds,
+ * is refused by the name of the option.
  *
  * @since 0.1.0
  * @category config
@@ -117,17 +124,31 @@ export const number = (name: string, { bounds, description, fallback, isInteger 
     Options.withPseudoName(isInteger ? "integer" : "number"),
     Options.withDescription(`${description}. Default: ${fallback}`),
     Options.mapEffect((text) => {
-      const value = text.trim() === "" ? NaN : Number(text)
-      const isFine = (isInteger ? Number.isSafeInteger(value) : Number.isFinite(value))
-        && (bounds === undefined || (value >= bounds[0] && value <= bounds[1]))
-      const kind = isInteger ? "a whole number" : "a number"
-      const within = bounds === undefined ? "" : ` from ${bounds[0]} to ${bounds[1]}`
-      return isFine
-        ? Effect.succeed(value)
-        : Effect.fail(ValidationError.invalidValue(HelpDoc.p(`--${name} is ${text}; it must be ${kind}${within}.`)))
+      const value = Number(text)
+      const { form, kind, written } = isInteger ? wholeNumber : fraction
+      const [least, most] = bounds ??
+        (isInteger ? [-largestExact, largestExact] : [-Number.MAX_VALUE, Number.MAX_VALUE])
+      const isWritten = form.test(text)
+      if (isWritten && value >= least && value <= most) return Effect.succeed(value)
+      const within = bounds === undefined && !isWritten ? "" : ` from ${least} to ${most}`
+      const wanted = `it must be ${kind}${within}.${isWritten ? "" : ` Write it in ${written}.`}`
+      return Effect.fail(ValidationError.invalidValue(HelpDoc.p(`--${name} is ${shown(text)}; ${wanted}`)))
     }),
     Options.withDefault(fallback)
   )
+
+const largestExact = Number.MAX_SAFE_INTEGER
+
+const wholeNumber = { kind: "a whole number", form: /^-?[0-9]+$/, written: "the digits 0 to 9 alone, as 1000" }
+
+const fraction = {
+  kind: "a number",
+  form: /^-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?$/i,
+  written: "the digits 0 to 9, as 0.001 or 1e-3"
+}
+
+/** Blanks are seen only between quotes. */
+const shown = (text: string): string => /^[^\s"\p{C}]+$/u.test(text) ? text : JSON.stringify(text)
 
 /**
  * Runs a command with the arguments of a process, the first two of which are the programs.
@@ -139,14 +160,16 @@ export const run = <Name extends string, R, E, A>(
   command: Command.Command<Name, R, E, A>,
   options: { readonly name: string; readonly known: Known }
 ) => {
-  const parse = Command.run(command, { name: options.name, version: "0.1.0" })
+  const parse = Command.run(command, { name: options.name, version })
   return (
     args: ReadonlyArray<string>
   ): Effect.Effect<void, Exclude<E, ValidationError.ValidationError> | UsageError, R | CliApp.CliApp.Environment> =>
     Effect.suspend(() => {
       const [runtime = "", script = "", ...words] = args
       // Who asks for help may be in the middle of a line that cannot be read.
-      if (words.some((word) => word === "--help" || word === "-h")) return parse([runtime, script, "--help"])
+      if (words.some((word) => isForHelp.test(word))) {
+        return Console.log(HelpDoc.toAnsiText(help(command, options.name)))
+      }
       return Effect.flatMap(
         check(words, options.known),
         (words) =>
@@ -164,5 +187,31 @@ export const run = <Name extends string, R, E, A>(
     )
 }
 
+const version = "0.1.0"
+
+const isForHelp = /^(-h|--help(=(true|1|y|yes|on))?)$/i
+
+const help = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>, name: string): HelpDoc.HelpDoc =>
+  [
+    HelpDoc.p(`${name} ${version}`),
+    HelpDoc.h1("USAGE"),
+    ...Arr.map(
+      Usage.enumerate(Command.getUsage(command), CliConfig.defaultConfig),
+      (usage) => HelpDoc.p(Span.concat(Span.text("$ "), usage))
+    ),
+    withoutKinds(Command.getHelp(command, CliConfig.defaultConfig))
+  ].reduce((before, after) => HelpDoc.sequence(before, after))
+
+/** The library says of each option that it is a text, or true or false: the first is no news, and the second is not how it is written. */
+const withoutKinds = (doc: HelpDoc.HelpDoc): HelpDoc.HelpDoc => {
+  if (HelpDoc.isSequence(doc)) return HelpDoc.sequence(withoutKinds(doc.left), withoutKinds(doc.right))
+  if (HelpDoc.isDescriptionList(doc)) return HelpDoc.mapDescriptionList(doc, (term, text) => [term, withoutKinds(text)])
+  return kinds.includes(plain(doc)) ? HelpDoc.empty : doc
+}
+
 const plain = (doc: HelpDoc.HelpDoc): string =>
   HelpDoc.toAnsiText(doc).replace(/\u001b\[[\d;]*m/g, "").replace(/\s+/g, " ").trim()
+
+const kinds = [Primitive.getHelp(Primitive.text), Primitive.getHelp(Primitive.boolean(Option.none()))].map((kind) =>
+  plain(HelpDoc.p(kind))
+)

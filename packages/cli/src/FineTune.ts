@@ -41,7 +41,7 @@ const ask = (sampling: SamplingClient.Service, { prompts }: Lessons) =>
       answers.map(({ chat, given }): Display.Answer => ({ question: chat.messages.at(-2)?.content ?? "", text: given }))
   )
 
-const stopping = "Stopping: what is under way is finished and saved first. Ctrl-C again stops at once."
+const stopping = Stopping.announcement("what is under way is finished and saved first")
 
 const Loss = Schema.Struct({ nllPerToken: Schema.Number, weight: Schema.Number })
 

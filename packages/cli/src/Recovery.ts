@@ -112,7 +112,10 @@ const watch = (display: Display.Service): Effect.Effect<Outages, never, Scope.Sc
       // Requests of a model that is lost may be asked for a while longer.
       if (!isAway && event._tag === "FutureFailed" && isBroken(event) && event.requestId.startsWith(`${modelId}:`)) {
         isAway = true
-        Queue.unsafeOffer(notes, "The server cannot be reached: waiting for it.")
+        Queue.unsafeOffer(
+          notes,
+          "The server cannot be reached: waiting for it. Ctrl-C twice ends that, and says how to go on."
+        )
       }
       if (event._tag === "RequestStopped" && isAway && isTraining(event)) {
         isAway = false

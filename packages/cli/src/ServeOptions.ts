@@ -5,12 +5,14 @@ import type * as LlamaEngine from "@effect-tinker/llama/LlamaEngine"
 import * as TinkerProtocol from "@effect-tinker/server/TinkerProtocol"
 import type * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Net from "node:net"
 import * as JsonFile from "./JsonFile.js"
+import * as Stopping from "./Stopping.js"
 import { UsageError } from "./UsageError.js"
 
 /**
@@ -149,6 +151,35 @@ export const pythonLine = (url: string, asksForKeys: boolean): string =>
   `Python programs find models and their tokenizers here with TINKER_BASE_URL=${url} HF_ENDPOINT=${url} TINKER_API_KEY=${
     asksForKeys ? "KEY, one of --key-file that begins with tml-" : "tml-local"
   }`
+
+/**
+ * What the server says when it is told to stop, and when it is told again, and ends at once: what becomes of what it has accepted.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const stoppingWords = ({ data, gracePeriod, keepLiveModels = true }: {
+  /** The folder of `--data`. */
+  readonly data: string | undefined
+  readonly gracePeriod: Duration.Duration
+  readonly keepLiveModels?: boolean | undefined
+}): { readonly first: string; readonly second: string } => {
+  const finishes = `what runs is given ${Duration.format(gracePeriod)} to finish`
+  if (data === undefined) {
+    return {
+      first: Stopping.announcement(`${finishes}; nothing is kept, as there is no --data`),
+      second: "Stopped at once. Nothing is kept, as there is no --data: requests, models and checkpoints are lost."
+    }
+  }
+  const first = Stopping.announcement(`${finishes}, and every trained model is saved`)
+  const stopped = "Stopped at once, maybe before every trained model was saved as a checkpoint."
+  const lost = keepLiveModels
+    ? "What training has accepted is not lost: the same command does it, and trains on from the last finished request. Samples that "
+      + "were not done are lost, and clients ask for them again."
+    : "As keep_live_models is false, requests that were not done are lost, and what models have learned since their last checkpoint. "
+      + "What else is written down the same command goes on with."
+  return { first, second: `${stopped} ${lost} Kept in: ${data}` }
+}
 
 const count = (number: number, what: string): string | undefined =>
   number === 0 ? undefined : `${number} ${what}${number === 1 ? "" : "s"}`

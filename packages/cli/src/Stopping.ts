@@ -29,21 +29,36 @@ export const finishing = <A, E, R>(
   )
 
 /**
- * Until the scope closes, the second signal that tells the process to stop ends it at once, with these words on standard output.
+ * What is said at the first signal, where something is finished before the process ends.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const announcement = (finished: string): string => `Stopping: ${finished}. Ctrl-C again stops at once.`
+
+/**
+ * Until the scope closes, the second signal that tells the process to stop ends it at once, with the words of `second`. Those of
+ * `first`, if any, are written at the first signal.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const atOnce = (words: Effect.Effect<string>): Effect.Effect<void, never, Scope.Scope> =>
+export const atOnce = ({ first, second, write }: {
+  readonly first?: string | undefined
+  readonly second: Effect.Effect<string>
+  /** Writes before it returns, as the process may end then. */
+  readonly write: (text: string) => void
+}): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
       let isStopping = false
       const listener = (signal: NodeJS.Signals) => {
         if (isStopping) {
-          process.stdout.write(`${Effect.runSync(words)}\n`)
+          write(`${Effect.runSync(second)}\n`)
           process.exit(signal === "SIGINT" ? 130 : 143)
         }
         isStopping = true
+        if (first !== undefined) write(`${first}\n`)
       }
       for (const signal of signals) process.on(signal, listener)
       return listener

@@ -4,7 +4,7 @@
 import { DatasetError } from "@effect-tinker/cookbook/DatasetError"
 import type { RunJournalError } from "@effect-tinker/cookbook/RunJournalError"
 import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
-import type { SessionClosedError } from "@effect-tinker/protocol/TinkerError"
+import { isTinkerError, type SessionClosedError } from "@effect-tinker/protocol/TinkerError"
 import * as Command from "@effect/cli/Command"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
@@ -58,9 +58,16 @@ const encodeLessons = (conversations: Lessons.Conversations) =>
     return lessons
   })
 
+/** Where a run writes to, and whether there was one before. */
+interface Place {
+  readonly out: string
+  readonly hasEarlier: boolean
+}
+
 /** Trains, and says where everything is. */
-const train = (options: QuickstartOptions.QuickstartOptions, lessons: Lessons.Lessons, out: string) =>
+const train = (options: QuickstartOptions.QuickstartOptions, lessons: Lessons.Lessons, place: Place) =>
   Effect.gen(function*() {
+    const { out } = place
     const display = yield* Display.Display
     const path = yield* Path.Path
     const base = yield* BaseModel.BaseModel
@@ -70,7 +77,7 @@ const train = (options: QuickstartOptions.QuickstartOptions, lessons: Lessons.Le
         Effect.provide(KeyValueStore.layerFileSystem(path.join(out, "journal"))),
         Effect.catchTags({
           RunJournalError: (error) => explainJournal(error, out),
-          SessionClosedError: (error) => Effect.flatMap(display.kept, (kept) => explainSession(error, kept, out))
+          SessionClosedError: (error) => sayHowToGoOn(place, error, whySessionEnded(error))
         })
       )
     const seconds = (((yield* Clock.currentTimeMillis) - startedAt) / 1000).toFixed(0)
@@ -108,7 +115,7 @@ const train = (options: QuickstartOptions.QuickstartOptions, lessons: Lessons.Le
     yield* display.line(
       `\n${howToGoOn(options.where, out)}\n  service.createTrainingClientFromStateWithOptimizer("${kept?.path}")`
     )
-  })
+  }).pipe(Effect.catchAll((error) => error._tag === "UsageError" ? Effect.fail(error) : sayHowToGoOn(place, error)))
 
 /** Brings what was trained here, as others read it; a service that does not give it away ends nothing. */
 const bringAdapter = (checkpoint: string, directory: string) =>
@@ -143,20 +150,29 @@ const explainJournal = (error: RunJournalError, out: string) => {
 }
 
 /** What a session's end asks of a program is for programs too. */
-const explainSession = (cause: SessionClosedError, kept: Display.Kept | undefined, out: string) => {
+const whySessionEnded = ({ reason }: SessionClosedError): string => {
   const why = {
     closed: "it was closed",
     finished: "somebody has ended it",
     expired: "the server did not hear of this program for too long",
     lost: "the server does not know it any more, or could not be reached"
-  }[cause.reason]
-  return new UsageError({ description: `the session at the server is over: ${why}. ${goesOn(kept, out)}`, cause })
+  }[reason]
+  return `the session at the server is over: ${why}.`
 }
 
-const goesOn = (kept: Display.Kept | undefined, out: string): string =>
-  kept === undefined
-    ? "No checkpoint was kept: the same command begins anew."
-    : `The same command with --out ${quoted(out)} goes on from step ${kept.steps}.`
+/** Why a run has ended, and behind it what is kept. */
+const sayHowToGoOn = (place: Place, cause: { readonly message: string }, why: string = cause.message) =>
+  Effect.flatMap(whatIsKept(place, "Stopped"), (kept) => new UsageError({ description: `${why}\n${kept}`, cause }))
+
+const whatIsKept = ({ hasEarlier, out }: Place, stopped: string) =>
+  Effect.map(Effect.flatMap(Display.Display, ({ kept }) => kept), (kept) => {
+    const again = `The same command with --out ${quoted(out)} goes on`
+    return kept !== undefined
+      ? `${stopped}. Kept: the checkpoint of step ${kept.steps}, ${kept.path}\n${again} from step ${kept.steps}.`
+      : hasEarlier
+      ? `${stopped}. The run in ${out} is as it was before.\n${again} with it.`
+      : `${stopped} before there was a checkpoint; this run has kept nothing.\nThe same command begins anew.`
+  })
 
 /** The keys that are in the way can be left out by an option. */
 const explainData = (error: DatasetError, ignoredKeys: ReadonlyArray<string>) => {
@@ -187,24 +203,16 @@ const quoted = (path: string): string => /^[\w@%+=:,./-]+$/.test(path) ? path : 
 
 const checkpoints = (out: string): string => `${out}/checkpoints`
 
-const sayWhatIsKept = (out: string, stopped: string) =>
-  Effect.map(
-    Effect.flatMap(Display.Display, ({ kept }) => kept),
-    (kept) =>
-      kept === undefined
-        ? `\n${stopped} before there was a checkpoint; this run has kept nothing.`
-        : `\n${stopped}. Kept: the checkpoint of step ${kept.steps}, ${kept.path}\n${goesOn(kept, out)}`
-  )
-
 const newFolder = Effect.map(
   DateTime.now,
   (now) => `runs/quickstart-${DateTime.formatIso(now).replace(/\D/g, "").slice(0, 14)}`
 )
 
 /** Nothing is written before it is known that there is something to learn, and that the model can read it. */
-const trainInto = (options: QuickstartOptions.QuickstartOptions, out: string) =>
+const trainInto = (options: QuickstartOptions.QuickstartOptions, place: Place) =>
   Effect.gen(function*() {
     const { where } = options
+    const { out } = place
     const display = yield* Display.Display
     yield* OutFolder.check(out)
     const conversations = yield* readLessons(options)
@@ -215,8 +223,9 @@ const trainInto = (options: QuickstartOptions.QuickstartOptions, out: string) =>
     })
     if (where._tag === "Remote") {
       yield* display.note("Asking the service for its models …")
-      return yield* Effect.flatMap(prepared, (lessons) => train(options, lessons, out)).pipe(
-        Effect.provide(Remote.layer(where))
+      return yield* Effect.flatMap(prepared, (lessons) => train(options, lessons, place)).pipe(
+        Effect.provide(Remote.layer(where)),
+        Effect.catchIf(isTinkerError, (error) => sayHowToGoOn(place, error))
       )
     }
     const { modelFolder } = where
@@ -224,7 +233,7 @@ const trainInto = (options: QuickstartOptions.QuickstartOptions, out: string) =>
     yield* Effect.gen(function*() {
       const lessons = yield* prepared
       yield* Effect.provide(
-        train(options, lessons, out),
+        train(options, lessons, place),
         Local.layer({ modelFolder, checkpointFolder: checkpoints(out) })
       )
     }).pipe(Effect.provide(Local.layerModel(modelFolder)))
@@ -234,9 +243,16 @@ const trainOn = (options: QuickstartOptions.QuickstartOptions) =>
   Effect.gen(function*() {
     const out = options.out ?? (yield* newFolder)
     const display = yield* Display.Display
-    const words = (stopped: string) => Effect.provideService(sayWhatIsKept(out, stopped), Display.Display, display)
-    yield* Stopping.atOnce(words("Stopped at once"))
-    yield* Effect.onInterrupt(trainInto(options, out), () => Effect.flatMap(words("Stopped"), display.line))
+    const path = yield* Path.Path
+    const files = yield* FileSystem.FileSystem
+    const hasEarlier = yield* Effect.orElseSucceed(files.exists(path.join(out, "journal")), () => false)
+    const place: Place = { out, hasEarlier }
+    const words = (stopped: string) =>
+      Effect.map(whatIsKept(place, stopped), (kept) => `\n${kept}`).pipe(
+        Effect.provideService(Display.Display, display)
+      )
+    yield* Stopping.atOnce({ second: words("Stopped at once"), write: (text) => void process.stdout.write(text) })
+    yield* Effect.onInterrupt(trainInto(options, place), () => Effect.flatMap(words("Stopped"), display.line))
   }).pipe(Effect.scoped)
 
 const command = Command.make(

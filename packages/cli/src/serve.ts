@@ -23,6 +23,7 @@ import * as CommandLine from "./CommandLine.js"
 import * as FolderLock from "./FolderLock.js"
 import * as Main from "./Main.js"
 import * as ServeOptions from "./ServeOptions.js"
+import * as Stopping from "./Stopping.js"
 import { UsageError } from "./UsageError.js"
 
 const flags = {
@@ -45,7 +46,8 @@ const flags = {
       "Hugging Face folder of a base model, or NAME=FOLDER for the name by which clients ask for it, as "
         + "Qwen/Qwen3-8B=./folder; again for each other. Default: the small one that ships"
     ),
-    Options.repeated
+    Options.repeated,
+    Options.withDefault<Array<string>>([])
   ),
   data: Options.text("data").pipe(
     Options.withPseudoName("folder"),
@@ -69,7 +71,8 @@ const flags = {
       "Name by which clients may call a server without keys, beside localhost and 127.0.0.1, and whose web pages may; * for "
         + "any; again for each other"
     ),
-    Options.repeated
+    Options.repeated,
+    Options.withDefault<Array<string>>([])
   ),
   publicUrl: Options.text("public-url").pipe(
     Options.withPseudoName("url"),
@@ -92,7 +95,7 @@ const flags = {
   quiet: Options.boolean("quiet").pipe(Options.withDescription("Writes no line a request to standard error"))
 }
 
-/** How long requests that run may take when the server is told to stop. A second Ctrl-C stops it at once. */
+/** How long requests that run may take when the server is told to stop. */
 const gracePeriod = Duration.seconds(30)
 
 /** Neither keys nor bodies are in it. */
@@ -148,8 +151,18 @@ const command = Command.make(
         onRestored: logRestored
       }
       yield* ServeOptions.checkAddress(host, port)
+      const { first, second } = ServeOptions.stoppingWords({
+        data: Option.getOrUndefined(data),
+        gracePeriod,
+        keepLiveModels: options.keepLiveModels
+      })
+      yield* Stopping.atOnce({
+        first,
+        second: Effect.succeed(second),
+        write: (text) => void process.stderr.write(text)
+      })
       yield* launch(options, { data, host, model: models, port })
-    })
+    }).pipe(Effect.scoped)
 ).pipe(Command.withDescription("Starts a Tinker server that trains on this machine."))
 
 /** For ever; but a server whose engine is not started any more ends, so that whoever watches over it starts it anew. */

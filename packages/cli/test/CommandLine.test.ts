@@ -56,9 +56,32 @@ it.effect("says what is wrong with an option by its name, once, and nothing of t
       ["--remote is given with an empty value; it takes no value. Write it alone.", ["--remote="]],
       ["--steps is many; it must be a whole number.", ["--steps", "many"]],
       ["--steps is 1.5; it must be a whole number.", ["--steps", "1.5"]],
+      ["--steps is 0x10; it must be a whole number. Write it in the digits 0 to 9 alone, as 1000.", [
+        "--steps",
+        "0x10"
+      ]],
+      ["--steps is 1e3; it must be a whole number. Write it in the digits 0 to 9 alone", ["--steps=1e3"]],
+      ["--steps is \" 5 \"; it must be a whole number.", ["--steps", " 5 "]],
+      ["--steps is \"5\\n\"; it must be a whole number.", ["--steps", "5\n"]],
+      ["--steps is ٣; it must be a whole number.", ["--steps", "٣"]],
+      ["--steps is +5; it must be a whole number.", ["--steps", "+5"]],
+      ["--steps is 5.0; it must be a whole number.", ["--steps", "5.0"]],
+      ["--steps is 9007199254740993; it must be a whole number from -9007199254740991", [
+        "--steps",
+        "9007199254740993"
+      ]],
+      ["--port is 0b1; it must be a whole number from 0 to 65535. Write it in the digits", ["--port", "0b1"]],
       ["--port is 65536; it must be a whole number from 0 to 65535.", ["--port", "65536"]],
       ["--port is -1; it must be a whole number from 0 to 65535.", ["--port", "-1"]],
       ["--learning-rate is fast; it must be a number.", ["--learning-rate", "fast"]],
+      ["--learning-rate is 0x1; it must be a number. Write it in the digits 0 to 9, as 0.001 or 1e-3.", [
+        "--learning-rate",
+        "0x1"
+      ]],
+      ["--learning-rate is Infinity; it must be a number.", ["--learning-rate", "Infinity"]],
+      ["--learning-rate is 1e999; it must be a number from ", ["--learning-rate", "1e999"]],
+      ["--learning-rate is \" 1\"; it must be a number.", ["--learning-rate", " 1"]],
+      ["--learning-rate is .; it must be a number.", ["--learning-rate", "."]],
       ["there is no option --prot. Was --port meant?", ["--prot", "1"]],
       ["there is no option -p.", ["-p", "1"]],
       ["\"5\" belongs to no option", ["5"]],
@@ -71,6 +94,9 @@ it.effect("says what is wrong with an option by its name, once, and nothing of t
       ["--steps", "3", "--learning-rate=1e-3", "--remote", "--key-file", "-"],
       ["--model", "a", "--model=b"],
       ["--model", "a", "--remote", "--model", "b", "--steps", "1"],
+      ["--steps", "-1", "--learning-rate", "1e-4"],
+      ["--steps", "007", "--learning-rate", ".5E+1"],
+      ["--learning-rate", "-2."],
       ["--remote", "false", "--steps", "3"],
       ["--remote=true"]
     ]
@@ -79,8 +105,17 @@ it.effect("says what is wrong with an option by its name, once, and nothing of t
 
 it.effect("gives help whatever else is there, with the defaults", () =>
   Effect.gen(function*() {
-    for (const args of [["--help"], ["--steps", "--help"], ["-h"]]) {
+    for (const args of [["--help"], ["--steps", "--help"], ["-h"], ["--help=true"]]) {
       const text = yield* said(...args)
       assert.include(text, "Default: 8787")
+      assert.include(text, "[--learning-rate number]")
     }
+  }))
+
+it.effect("says nothing of an option in its help that is no news, or wrong: that a text is one, and a switch true or false", () =>
+  Effect.gen(function*() {
+    const text = yield* said("--help")
+    assert.notInclude(text, "piece of text")
+    assert.notInclude(text, "true or false")
+    assert.include(text, "One of the following: sh, bash, fish, zsh")
   }))

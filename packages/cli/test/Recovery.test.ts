@@ -105,7 +105,7 @@ const trained = Effect.runSync(Effect.cached(train({ liveModels: true })))
 describe("training that outlives its server", () => {
   const cases = [
     ["goes on with the live model where it is kept", { liveModels: true, endsAt: 7 }, [
-      "The server cannot be reached: waiting for it.",
+      "The server cannot be reached: waiting for it. Ctrl-C twice ends that, and says how to go on.",
       "The server is back, with the live model: training goes on where it was."
     ]],
     ["goes on from the last checkpoint where it is not", { liveModels: false, endsAt: 7 }, [

@@ -2,7 +2,7 @@ import { NodeServer } from "@effect-tinker/node"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Either } from "effect"
+import { Duration, Effect, Either } from "effect"
 import * as ServeOptions from "../src/ServeOptions.js"
 
 const fileOf = (text: string) =>
@@ -198,4 +198,25 @@ it("a base model is a folder, or a name with the folder behind it, and what is n
     if (Either.isLeft(refused)) assert.include(refused.left.message, `--model ${text}: `)
   }
   for (const texts of [["Qwen/Qwen3-8B="], ["one=./a", "one=./b"]]) assert.isTrue(Either.isLeft(parsed(...texts)))
+})
+
+it("says what becomes of what was accepted when it stops, by what it writes down", () => {
+  const words = (data: string | undefined, keepLiveModels?: boolean) =>
+    ServeOptions.stoppingWords({ data, gracePeriod: Duration.seconds(30), keepLiveModels })
+  const memory = words(undefined)
+  assert.strictEqual(
+    memory.first,
+    "Stopping: what runs is given 30s to finish; nothing is kept, as there is no --data. Ctrl-C again stops at once."
+  )
+  assert.include(memory.second, "Stopped at once. Nothing is kept")
+  const kept = words("folder")
+  assert.strictEqual(
+    kept.first,
+    "Stopping: what runs is given 30s to finish, and every trained model is saved. Ctrl-C again stops at once."
+  )
+  assert.include(kept.second, "What training has accepted is not lost: the same command does it")
+  assert.include(kept.second, "Kept in: folder")
+  const ended = words("folder", false)
+  assert.strictEqual(ended.first, kept.first)
+  assert.include(ended.second, "requests that were not done are lost")
 })

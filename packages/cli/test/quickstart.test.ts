@@ -1,6 +1,6 @@
 import { BigramEngine } from "@effect-tinker/engine"
 import { ShippedModel } from "@effect-tinker/llama"
-import { CheckpointStore, TinkerServer } from "@effect-tinker/server"
+import { CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import { FileSystem, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
@@ -128,6 +128,55 @@ it.scopedLive("when its session is ended elsewhere it says how to go on with the
     NodeContext.layer
   ]))
 }, 60_000)
+
+const faulty = TinkerServer.layer({ apiKeys: ["tml-right"] }).pipe(
+  Layer.provide(BigramEngine.layer({ baseModels: ["first"], vocabularySize: 264 })),
+  Layer.provide(CheckpointStore.layerMemory),
+  Layer.provideMerge(NodeHttpServer.layerTest),
+  Layer.provideMerge(Faults.layer)
+)
+
+/** What is said when the quickstart fails at a server where a path answers 401 from its n-th request on, as for a key that is withdrawn. */
+const refused = (out: string, path: string, nth: number) =>
+  Effect.gen(function*() {
+    const { address } = yield* HttpServer.HttpServer
+    const baseUrl = address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}` : ""
+    const fault = Faults.answer(401, { body: { detail: "Invalid API key" } })
+    yield* Effect.flatMap(Faults.Faults, (faults) => faults.plan({ path, fault, nth, times: 1000 }))
+    const args = ["--remote", "--tokenizer", model, "--steps", "30", "--checkpoint-every", "2", "--out", out]
+    const error = yield* Effect.flip(Effect.sandbox(start(...args))).pipe(
+      Effect.withConfigProvider(
+        ConfigProvider.fromMap(new Map([["TINKER_BASE_URL", baseUrl], ["TINKER_API_KEY", "tml-right"]]))
+      )
+    )
+    return Main.explain(error)
+  }).pipe(Effect.provide([faulty, recording(false).layer]))
+
+it.scopedLive(
+  "when a service refuses it for good it says why, what is kept, and how to go on",
+  () =>
+    Effect.gen(function*() {
+      const out = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/run`
+      assert.match(
+        yield* refused(out, "client/config", 1),
+        /^error: .* 401 .*TINKER_API_KEY\.\nStopped before there was a checkpoint; this run has kept nothing\.\nThe same command begins anew\.$/
+      )
+      assert.match(
+        yield* refused(out, "optim_step", 6),
+        new RegExp(
+          `^error: .* 401 .*\\nStopped\\. Kept: the checkpoint of step 4, tinker://\\S+\\nThe same command with --out ${out} `
+            + "goes on from step 4\\.$"
+        )
+      )
+      assert.match(
+        yield* refused(out, "create_session", 1),
+        new RegExp(
+          `\\nStopped\\. The run in ${out} is as it was before\\.\\nThe same command with --out ${out} goes on with it\\.$`
+        )
+      )
+    }).pipe(Effect.provide(NodeContext.layer)),
+  60_000
+)
 
 /** The quickstart against a server of a model with a table of so many tokens. */
 const at = (baseModel: string, vocabularySize: number, ...args: ReadonlyArray<string>) =>
@@ -268,14 +317,20 @@ const stopped = (...stopsAt: ReadonlyArray<string>) =>
 it.scopedLive("stopped before the first step it says that nothing was kept", () =>
   Effect.gen(function*() {
     const { code, text } = yield* stopped("Loading ")
-    assert.match(text, /\nStopped before there was a checkpoint; this run has kept nothing\.\n$/)
+    assert.match(
+      text,
+      /\nStopped before there was a checkpoint; this run has kept nothing\.\nThe same command begins anew\.\n$/
+    )
     assert.strictEqual(code, 130)
   }).pipe(Effect.provide(NodeContext.layer)), 60_000)
 
 it.scopedLive("stopped a second time it ends at once, and says what is kept", () =>
   Effect.gen(function*() {
     const { code, text } = yield* stopped("step   2/100", "Stopping: ")
-    assert.match(text, /\nStopped at once before there was a checkpoint; this run has kept nothing\.\n$/)
+    assert.match(
+      text,
+      /\nStopped at once before there was a checkpoint; this run has kept nothing\.\nThe same command begins anew\.\n$/
+    )
     assert.strictEqual(code, 130)
   }).pipe(Effect.provide(NodeContext.layer)), 60_000)
 

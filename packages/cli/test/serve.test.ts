@@ -196,3 +196,42 @@ it.scopedLive(
     }),
   60_000
 )
+
+it.scopedLive(
+  "told to stop a second time it ends at once and says what that means, and what it had accepted is done when it is started again",
+  () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      const server = yield* serve("--port", "0", "--quiet", "--data", folder)
+      const url = (yield* readUntil(server.stdout, /\n/)).replace("listening on ", "").trim()
+      const stopping = yield* Effect.fork(readUntil(server.stderr, /^Stopping: .*\n/m))
+      const stopped = yield* Effect.fork(readUntil(server.stderr, /^Stopped .*\n/m))
+      const output = yield* Effect.gen(function*() {
+        const service = yield* ServiceClient.ServiceClient
+        const training = yield* service.createLoraTrainingClient({ baseModel: ShippedModel.name, rank: 4, seed: 1 })
+        const long = Datum.fromTokens(new Int32Array(256).fill(1), new Float32Array(256).fill(1))
+        const future = yield* training.forwardBackward({
+          data: Array.from({ length: 40 }, () => long),
+          lossFn: "cross_entropy"
+        })
+        server.kill("SIGINT")
+        assert.match(
+          yield* Fiber.join(stopping),
+          /^Stopping: what runs is given 30s to finish, and every trained model is saved\. Ctrl-C again stops at once\.$/m
+        )
+        server.kill("SIGINT")
+        assert.match(
+          yield* Fiber.join(stopped),
+          /^Stopped at once, .* What training has accepted is not lost: the same command does it/m
+        )
+        assert.strictEqual(yield* exitCode(server), 130)
+        const again = yield* serve("--port", new URL(url).port, "--quiet", "--data", folder)
+        const restored = yield* Effect.fork(readUntil(again.stderr, /^goes on with .*\n/m))
+        assert.match(yield* Fiber.join(restored), /^goes on with .*1 live model, .*1 request to be done$/m)
+        return yield* future.await
+      }).pipe(Effect.scoped, Effect.provide(Tinker.layer({ baseUrl: url }).pipe(Layer.provide(TinkerNode.layer))))
+      assert.lengthOf(output.lossFnOutputs, 40)
+    }).pipe(Effect.provide(NodeContext.layer)),
+  120_000
+)

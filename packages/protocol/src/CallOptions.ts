@@ -21,10 +21,38 @@ export const isObject = (value: unknown): value is Readonly<Record<string, unkno
 const tagOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
 
 const unknownFields = (given: object, names: ReadonlyArray<string>): ReadonlyArray<Issue> => {
-  const issues: Array<Issue> = []
+  const issues = [...unnamedFields(given)]
   for (const field in given) {
     if (!names.includes(field)) issues.push({ field, description: notOne("option", field, names) })
   }
+  for (const field of names) {
+    if (!isOwn(given, field)) issues.push({ field, description: inherited })
+  }
+  return issues
+}
+
+/** Whether a field is the object's own, or not there: one that is inherited is lost wherever the object is copied. */
+export const isOwn = (value: object, field: string): boolean =>
+  Object.hasOwn(value, field) || (value as Readonly<Record<string, unknown>>)[field] === undefined
+
+/** Said of a field that is not {@link isOwn}. */
+export const inherited = "is inherited, from a class or a prototype; pass an object that has it itself."
+
+/** Fields whose names are symbols: nothing is called so, and whatever lists the names of fields passes over them. */
+export const unnamedFields = (value: object, place: string = ""): ReadonlyArray<Issue> => {
+  const symbols = Object.getOwnPropertySymbols(value)
+  return symbols
+    .filter((symbol) => Object.prototype.propertyIsEnumerable.call(value, symbol))
+    .map((symbol) => ({
+      field: `${place}${String(symbol)}`,
+      description: "is a symbol; the name of a field is a text."
+    }))
+}
+
+/** Fields that are seen when each is asked for, and lost where the names of an object's own are listed. */
+export const lostFields = (value: object, place: string = ""): ReadonlyArray<Issue> => {
+  const issues = [...unnamedFields(value, place)]
+  for (const field in value) if (!isOwn(value, field)) issues.push({ field: place + field, description: inherited })
   return issues
 }
 
@@ -58,14 +86,17 @@ export const nearest = (given: string, names: ReadonlyArray<string>): string | u
 
 const isPart = (a: string, b: string): boolean => a.includes(b) || b.includes(a)
 
-/** How many letters must be put in, left out or changed (Levenshtein). */
+/** How many letters must be put in, left out, changed, or swapped with the next (optimal string alignment). */
 const distance = (a: string, b: string): number => {
+  let before: ReadonlyArray<number> = []
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? before[j - 2]! + 1 : Infinity
+      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1), swapped))
     }
+    before = row
     row = next
   }
   return row[b.length]!

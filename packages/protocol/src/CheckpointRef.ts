@@ -2,7 +2,7 @@
  * Two ways to name a checkpoint: by its path, or by the ids of which the path is made.
  */
 import * as Either from "effect/Either"
-import { isObject, kindOf, notOne } from "./CallOptions.js"
+import { isObject, kindOf, lostFields, notOne } from "./CallOptions.js"
 import { InvalidInputError } from "./TinkerError.js"
 import * as TinkerPath from "./TinkerPath.js"
 
@@ -41,6 +41,8 @@ export const resolve = (operation: string, ref: CheckpointRef): Either.Either<Ch
     }
     const misnamed = Object.keys(given).find((name) => !names.includes(name))
     if (misnamed !== undefined) return invalid(misnamed, notOne("part of a checkpoint's ids", misnamed, names))
+    const [lost] = lostFields(given)
+    if (lost !== undefined) return invalid(lost.field, lost.description)
     for (const name of names) {
       if (typeof given[name] !== "string") return invalid(name, `is ${kindOf(given[name])}; pass ${bothIds}.`)
     }

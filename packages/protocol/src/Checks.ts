@@ -2,7 +2,18 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { isObject, kindOf, named, nearest, notOne, notOptions } from "./CallOptions.js"
+import {
+  inherited,
+  isObject,
+  isOwn,
+  kindOf,
+  lostFields,
+  named,
+  nearest,
+  notOne,
+  notOptions,
+  unnamedFields
+} from "./CallOptions.js"
 import { isId } from "./CheckpointRef.js"
 import type { Issue } from "./TinkerError.js"
 
@@ -25,7 +36,10 @@ export const optional = (check: Check): Check => (value, field) => value === und
 
 export const orNull = (check: Check): Check => (value, field) => value === null ? none : check(value, field)
 
-/** Every field of a value that has no check, which is most often a misspelt one, and then everything that its checks refuse. */
+/**
+ * Every field of a value that has no check, which is most often a misspelt one, and then everything that its checks refuse. A field
+ * that is inherited is refused too, as it would be lost wherever the value is copied.
+ */
 export const checkFields = (
   value: object,
   fields: Fields,
@@ -33,12 +47,15 @@ export const checkFields = (
   place: string = ""
 ): ReadonlyArray<Issue> => {
   let issues: Array<Issue> | undefined
-  for (const field of Object.keys(value)) {
+  for (const issue of unnamedFields(value, place)) (issues ??= []).push(issue)
+  for (const field in value) {
     if (Object.hasOwn(fields, field)) continue
     ;(issues ??= []).push({ field: place + field, description: notOne(what, field, Object.keys(fields)) })
   }
   for (const field in fields) {
-    const found = fields[field]!((value as Readonly<Record<string, unknown>>)[field], place + field)
+    const found = isOwn(value, field)
+      ? fields[field]!((value as Readonly<Record<string, unknown>>)[field], place + field)
+      : [{ field: place + field, description: inherited }]
     if (found.length > 0) (issues ??= []).push(...found)
   }
   return issues ?? none
@@ -57,7 +74,10 @@ export const object = (fields: Fields, what: string = "setting"): Check => (valu
 /** An object with any names. */
 export const record = (each: Check): Check => (value, field) =>
   isObject(value)
-    ? Object.entries(value).flatMap(([name, item]) => each(item, `${field}.${name}`))
+    ? [
+      ...lostFields(value, `${field}.`),
+      ...Object.entries(value).flatMap(([name, item]) => each(item, `${field}.${name}`))
+    ]
     : [{ field, description: `is ${kindOf(value)}; it must be an object.` }]
 
 /** Everything wrong with the arguments of a call. Those beyond its parameters are not looked at: `Effect.forEach` passes an index. */
@@ -154,8 +174,18 @@ export const secret: Check = (value, field) => {
     : [{ field, description: "is Redacted, and holds no text." }]
 }
 
+/** Also NaN. Durations would make zero of them. */
+const isBelowZero = (value: unknown): boolean =>
+  Array.isArray(value)
+    ? value.some(isBelowZero)
+    : isNumber(value)
+    ? !(value >= 0)
+    : typeof value === "bigint"
+    ? value < 0n
+    : typeof value === "string" && /^\s*-/.test(value)
+
 export const duration: Check = fitting(
-  (value) => !(isNumber(value) && !(value >= 0)) && Option.isSome(Duration.decodeUnknown(value)),
+  (value) => !isBelowZero(value) && Option.isSome(Duration.decodeUnknown(value)),
   "pass a duration such as \"5 minutes\""
 )
 

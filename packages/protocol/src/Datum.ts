@@ -3,8 +3,8 @@
  */
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
-import { none, object, optional, optionsOf, record, text } from "./Checks.js"
-import { modelInput, spans, tensor } from "./InputShape.js"
+import { type Check, none, object, optional, optionsOf, record, text } from "./Checks.js"
+import { data, modelInput, spans, tensor } from "./InputShape.js"
 import { isNumbers } from "./internal/isNumbers.js"
 import { inputDtypes } from "./internal/lossInputs.js"
 import { provenanceIssues } from "./internal/provenance.js"
@@ -153,12 +153,14 @@ export const withProvenance: {
   (spans: Provenance): (self: Datum) => Either.Either<Datum, InvalidInputError>
   (self: Datum, spans: Provenance): Either.Either<Datum, InvalidInputError>
 } = dual(2, (self: Datum, spans: Provenance): Either.Either<Datum, InvalidInputError> => {
-  const wrong = provenance(spans, "spans")
+  const wrong = [...datumIssues(self, "datum"), ...provenance(spans, "spans")]
   if (wrong.length > 0) return invalid("Datum.withProvenance", wrong)
   const made: Datum = { ...self, modelInputSpans: spans.modelInput, lossFnInputSpans: spans.lossFnInputs }
   const issues = provenanceIssues(made, "datum")
   return issues.length === 0 ? Either.right(made) : invalid("Datum.withProvenance", issues)
 })
+
+const datumIssues: Check = (value, field) => data([value], field)
 
 const provenance = object({ modelInput: optional(spans), lossFnInputs: optional(spans) }, "list of spans")
 

@@ -1,6 +1,6 @@
 /** Whether data and model inputs are made of what they should be, so that all else about them can be told. */
 import * as Predicate from "effect/Predicate"
-import { isObject, kindOf, named, nearest, notOne } from "./CallOptions.js"
+import { inherited, isObject, isOwn, kindOf, lostFields, named, nearest, notOne } from "./CallOptions.js"
 import { type Check, checkFields, type Fields, fitting, none, oneOf, optional, text, wholeFrom } from "./Checks.js"
 import type { ModelInputChunk } from "./ModelInput.js"
 import type { Issue } from "./TinkerError.js"
@@ -80,6 +80,8 @@ const datum: Check = (value, field) => {
   if (!isObject(value)) {
     return [{ field, description: `is ${kindOf(value)}; pass what Datum.make or Datum.fromTokens makes.` }]
   }
+  const lost = names.find((name) => !isOwn(value, name))
+  if (lost !== undefined) return [{ field: `${field}.${lost}`, description: inherited }]
   const fields = Object.keys(value)
   // Fields of the caller's own pass, unless they look like one of these.
   const misnamed = fields.find((name) => !names.includes(name) && nearest(name, names) !== undefined)
@@ -103,7 +105,10 @@ const names = ["modelInput", "lossFnInputs", "modelInputSpans", "lossFnInputSpan
 
 const lossInputs: Check = (value, field) =>
   isObject(value)
-    ? Object.entries(value).flatMap(([name, item]) => tensor(item, `${field}.${name}`))
+    ? [
+      ...lostFields(value, `${field}.`),
+      ...Object.entries(value).flatMap(([name, item]) => tensor(item, `${field}.${name}`))
+    ]
     : [{ field, description: `is ${kindOf(value)}; it must be an object of tensors.` }]
 
 /** Of a tensor; its shape and its indices may still contradict its elements. */

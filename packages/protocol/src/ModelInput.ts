@@ -3,7 +3,9 @@
  */
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { modelInput } from "./InputShape.js"
 import { dmelShape } from "./internal/dmelShape.js"
 import { isNumbers } from "./internal/isNumbers.js"
 import { Tokens, toTokens as tokensOf } from "./internal/tokens.js"
@@ -113,7 +115,13 @@ const textOf = (tokens: Int32Array | ReadonlyArray<number>): ModelInputChunk => 
 export const append: {
   (chunk: ModelInputChunk): (self: ModelInput) => ModelInput
   (self: ModelInput, chunk: ModelInputChunk): ModelInput
-} = dual(2, (self: ModelInput, chunk: ModelInputChunk): ModelInput => ({ chunks: [...self.chunks, chunk] }))
+} = dual(
+  2,
+  (self: ModelInput, chunk: ModelInputChunk): ModelInput => isInput(self) ? { chunks: [...self.chunks, chunk] } : self
+)
+
+/** What is none is given back as it is: constructors throw nothing, and it is refused where it is used. */
+const isInput = (value: unknown): boolean => Predicate.hasProperty(value, "chunks") && Array.isArray(value.chunks)
 
 /**
  * A new input with more tokens at its end. They join the last chunk when that is text.
@@ -127,6 +135,7 @@ export const appendTokens: {
 } = dual(
   2,
   (self: ModelInput, tokens: Int32Array | ReadonlyArray<number>): ModelInput => {
+    if (!isInput(self)) return self
     const last = self.chunks.at(-1)
     return last?.type === "encoded_text" && last.tokens instanceof Int32Array && isNumbers(tokens)
       ? { chunks: [...self.chunks.slice(0, -1), joined([last, textOf(tokens)])] }
@@ -142,6 +151,7 @@ export const appendTokens: {
  * @category combinators
  */
 export const joinText = (input: ModelInput): ModelInput => {
+  if (!isInput(input)) return input
   const chunks: Array<ModelInputChunk> = []
   for (let i = 0; i < input.chunks.length;) {
     let end = i + 1
@@ -165,6 +175,7 @@ const joined = (chunks: ReadonlyArray<ModelInputChunk>): ModelInputChunk => ({
  * @category utils
  */
 export const length = (input: ModelInput): Either.Either<number, Issue> => {
+  if (!isInput(input)) return Either.left(modelInput(input, "input")[0]!)
   let sum = 0
   for (let i = 0; i < input.chunks.length; i++) {
     const counted = chunkLength(input.chunks[i]!)
@@ -175,9 +186,9 @@ export const length = (input: ModelInput): Either.Either<number, Issue> => {
 }
 
 const chunkLength = (chunk: ModelInputChunk): Either.Either<number, string> => {
-  switch (chunk.type) {
+  switch (chunk?.type) {
     case "encoded_text":
-      return Either.right(chunk.tokens.length)
+      return Either.fromNullable(chunk.tokens?.length, () => "is a text without tokens.")
     case "image":
     case "image_asset_pointer":
       return Either.fromNullable(chunk.expectedTokens, () => "is an image without expectedTokens.")
@@ -186,6 +197,8 @@ const chunkLength = (chunk: ModelInputChunk): Either.Either<number, string> => {
         dmelShape(chunk.dmel),
         (shape) => Either.fromNullable(shape[0], () => "is audio without dimensions.")
       )
+    default:
+      return Either.left("is no chunk.")
   }
 }
 

@@ -4,7 +4,8 @@
  */
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import { isObject, kindOf, named } from "./CallOptions.js"
+import { kindOf, named, notOptions, optionIssues } from "./CallOptions.js"
+import { tensor as tensorIssues } from "./InputShape.js"
 import { isNumbers } from "./internal/isNumbers.js"
 import { forEachStored, sparseFault, sparsePattern } from "./internal/sparse.js"
 import { flatten, floats, toFloat32, toInt64, truncate, widen, widenBfloat16 } from "./internal/tensorValues.js"
@@ -157,9 +158,8 @@ export const fromArray = (
     readonly field?: string | undefined
   } = {}
 ): Either.Either<TensorData, Issue> => {
-  if (!isObject(options)) {
-    return Either.left({ field: "options", description: `are ${kindOf(options)}; pass an object.` })
-  }
+  const [unfit] = notOptions(options, optionNames) ?? optionIssues(options, optionNames)
+  if (unfit !== undefined) return Either.left(unfit)
   const wrong = (description: string) => Either.left({ field: options.field ?? "values", description })
   if (!Array.isArray(values) && (!ArrayBuffer.isView(values) || values instanceof DataView)) {
     return wrong(`is ${kindOf(values)}; pass numbers in a list or a typed array.`)
@@ -181,6 +181,8 @@ export const fromArray = (
   const data = toInt64(nested.values)
   return typeof data === "string" ? wrong(data) : Either.right({ dtype, data, shape })
 }
+
+const optionNames = ["dtype", "shape", "field"]
 
 const naturalDtype = (values: TypedArray): DType =>
   values instanceof Float32Array || values instanceof Float64Array ? "float32" : "int64"
@@ -204,7 +206,10 @@ const naturalDtype = (values: TypedArray): DType =>
  * @category combinators
  */
 export const toSparse = (tensor: TensorData): TensorData => {
-  if (tensor.sparse !== undefined || tensor.shape.length !== 2) return tensor
+  // What is no tensor is given back too: it is refused where it is used.
+  if (tensorIssues(tensor, "tensor").length > 0 || tensor.sparse !== undefined || tensor.shape.length !== 2) {
+    return tensor
+  }
   const [rows, columns] = [tensor.shape[0]!, tensor.shape[1]!]
   if (rows * columns !== tensor.data.length) return tensor
   const pattern = sparsePattern(tensor.data, rows, columns)
@@ -229,6 +234,8 @@ export const toSparse = (tensor: TensorData): TensorData => {
  * @category combinators
  */
 export const toDense = (tensor: TensorData, padValue: number = 0): Either.Either<TensorData, Issue> => {
+  const [unfit] = tensorIssues(tensor, "tensor")
+  if (unfit !== undefined) return Either.left(unfit)
   const { sparse, shape } = tensor
   if (sparse === undefined) return Either.right(tensor)
   const fault = sparseFault(tensor)
@@ -264,7 +271,7 @@ export const toNested = (
   tensor: TensorData,
   options: { readonly padValue?: number | undefined } = {}
 ): Either.Either<NestedNumbers | number, Issue> =>
-  Either.flatMap(toDense(tensor, options.padValue), ({ data, shape }) => {
+  Either.flatMap(denseWith(tensor, options), ({ data, shape }) => {
     if (elementCount(shape) !== data.length) {
       return Either.left({
         field: "tensor",
@@ -278,6 +285,11 @@ export const toNested = (
       description: `is ${data[unsafe]} at ${unsafe}, which no number holds exactly; read its data.`
     })
   })
+
+const denseWith = (tensor: TensorData, options: { readonly padValue?: number | undefined }) => {
+  const [unfit] = optionIssues(options, ["padValue"])
+  return unfit === undefined ? toDense(tensor, options.padValue) : Either.left(unfit)
+}
 
 const nest = (
   numbers: ReadonlyArray<number>,

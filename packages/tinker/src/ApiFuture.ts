@@ -1,6 +1,7 @@
 /**
  * A request that the server has accepted: its result, and what is happening to it meanwhile.
  */
+import { type Check, fitting } from "@effect-tinker/protocol/Checks"
 import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
 import type { RequestId } from "@effect-tinker/protocol/Identifiers"
 import {
@@ -29,6 +30,7 @@ import * as FuturesApi from "./FuturesApi.js"
 import type { Track } from "./internal/callTrace.js"
 import { malformed, type Origin, unreadable } from "./internal/decodeJson.js"
 import { FutureTrouble } from "./internal/futureTrouble.js"
+import * as Given from "./internal/given.js"
 import { CurrentProgress } from "./internal/heldToProgress.js"
 import * as Monotonic from "./internal/monotonic.js"
 import type { Observers } from "./internal/observers.js"
@@ -117,7 +119,19 @@ export const isApiFuture = (u: unknown): u is ApiFuture<unknown, unknown> => Pre
  */
 export const flatten = <A, E2, E, R>(
   submit: Effect.Effect<ApiFuture<A, E2>, E, R>
-): Effect.Effect<A, E | E2, R> => Effect.flatMap(submit, (future) => future.await)
+): Effect.Effect<A, E | E2, R> =>
+  Given.around(
+    "ApiFuture.flatten",
+    [submit],
+    { submit: Given.effect },
+    () =>
+      Effect.flatMap(
+        submit,
+        (future) => Given.around("ApiFuture.flatten", [future], { result: futureCheck }, () => future.await)
+      )
+  )
+
+const futureCheck = fitting(isApiFuture, "it must be an ApiFuture, as calls that are submitted give")
 
 /**
  * Awaits all, each with its result or its failure in its place.
@@ -152,7 +166,24 @@ import { TinkerServer } from "@effect-tinker/server"
 export const awaitAll = <A, E>(
   futures: Iterable<ApiFuture<A, E>>
 ): Effect.Effect<Array<Either.Either<A, E>>> =>
-  Effect.forEach(futures, (future) => Effect.either(future.await), { concurrency: "unbounded" })
+  Given.around("ApiFuture.awaitAll", [futures], { futures: iterable }, () => {
+    // What is no list may be read once alone.
+    const all = Array.from(futures)
+    return Given.around(
+      "ApiFuture.awaitAll",
+      [all],
+      { futures: futuresCheck },
+      () => Effect.forEach(all, (future) => Effect.either(future.await), { concurrency: "unbounded" })
+    )
+  })
+
+const futuresCheck: Check = (value, field) =>
+  (value as ReadonlyArray<unknown>).flatMap((future, i) => futureCheck(future, `${field}[${i}]`))
+
+const iterable = fitting(
+  (value) => Predicate.isIterable(value) && typeof value !== "string",
+  "pass a list of futures"
+)
 
 /**
  * One submitted request, and how its result is read.

@@ -37,6 +37,7 @@ import { downloadFile } from "./internal/downloadFile.js"
 import * as DownloadParts from "./internal/downloadParts.js"
 import * as DownloadTotals from "./internal/downloadTotals.js"
 import { makeChecker } from "./internal/fileNames.js"
+import * as Given from "./internal/given.js"
 import { operations } from "./internal/operation.js"
 import { checkpoint, checkpointPath } from "./internal/pathChecks.js"
 import * as SignedUrls from "./internal/signedUrls.js"
@@ -191,13 +192,14 @@ export interface Hasher {
  * @category combinators
  */
 export const result = <E, R>(states: Stream.Stream<State, E, R>): Effect.Effect<Done, E, R> =>
-  Effect.flatMap(
-    Stream.runLast(Stream.filter(states, (state) => state._tag === "Done")),
-    Option.match({
-      onNone: () => Effect.dieMessage("a download ended without its last state"),
-      onSome: Effect.succeed
-    })
-  )
+  Given.around("CheckpointDownload.result", [states], { states: Given.stream }, () =>
+    Effect.flatMap(
+      Stream.runLast(Stream.filter(states, (state) => state._tag === "Done")),
+      Option.match({
+        onNone: () => Effect.dieMessage("a download ended without its last state"),
+        onSome: Effect.succeed
+      })
+    ))
 
 /**
  * @since 0.1.0

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import type * as Schema from "effect/Schema"
 import { decodeJson } from "./internal/decodeJson.js"
+import * as Given from "./internal/given.js"
 import { parseJson } from "./ResponseLimits.js"
 import type * as TinkerHttpClient from "./TinkerHttpClient.js"
 
@@ -75,19 +76,24 @@ import { TinkerServer } from "@effect-tinker/server"
 export const withResponses = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<{ readonly value: A; readonly responses: ReadonlyArray<RawResponse> }, E, R> =>
-  Effect.flatMap(CurrentListener, (outer) =>
-    Effect.suspend(() => {
-      const responses: Array<RawResponse> = []
-      let isOver = false
-      const listener = (response: RawResponse) => {
-        outer?.(response)
-        if (!isOver) responses.push(response)
-      }
-      return Effect.map(Effect.provideService(effect, CurrentListener, listener), (value) => {
-        isOver = true
-        return { value, responses }
+  Given.around(
+    "RawResponse.withResponses",
+    [effect],
+    { effect: Given.effect },
+    () =>
+      Effect.flatMap(CurrentListener, (outer) => {
+        const responses: Array<RawResponse> = []
+        let isOver = false
+        const listener = (response: RawResponse) => {
+          outer?.(response)
+          if (!isOver) responses.push(response)
+        }
+        return Effect.map(Effect.provideService(effect, CurrentListener, listener), (value) => {
+          isOver = true
+          return { value, responses }
+        })
       })
-    }))
+  )
 
 /**
  * @since 0.1.0

@@ -2,6 +2,7 @@
  * What requests of a region of code carry beside their own: headers, query, fields of the body, another timeout or
  * idempotency key. For what a server understands and this version of the SDK does not.
  */
+import { type Check, type Fields, record } from "@effect-tinker/protocol/Checks"
 import { invalidInput, type InvalidInputError, type Issue } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -10,6 +11,7 @@ import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Given from "./internal/given.js"
 import * as QueryValues from "./internal/queryValues.js"
 
 /**
@@ -87,8 +89,30 @@ export const withExtras: {
 } = dual(
   2,
   <A, E, R>(effect: Effect.Effect<A, E, R>, extras: RequestExtras): Effect.Effect<A, E, R> =>
-    Effect.flatMap(CurrentExtras, (outer) => Effect.provideService(effect, CurrentExtras, merged(outer, extras)))
+    Given.around(
+      "RequestExtras.withExtras",
+      [effect, extras],
+      parameters,
+      () =>
+        Effect.flatMap(CurrentExtras, (outer) => Effect.provideService(effect, CurrentExtras, merged(outer, extras)))
+    )
 )
+
+/** Whether their values fit is seen with each request. */
+const parameters: Fields = {
+  effect: Given.effect,
+  extras: Given.partial(
+    {
+      headers: record(Given.anything),
+      query: record(Given.anything),
+      body: record(Given.anything),
+      timeout: Given.anything,
+      maxResponseBytes: Given.anything,
+      idempotencyKey: Given.anything
+    } satisfies Record<keyof RequestExtras, Check>,
+    "extra"
+  )
+}
 
 const merged = (outer: RequestExtras | undefined, inner: RequestExtras): RequestExtras =>
   outer === undefined ? inner : {

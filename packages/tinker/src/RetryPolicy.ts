@@ -2,6 +2,7 @@
  * Every schedule by which requests are sent again, one an operation. Whether an error may be retried at all is
  * `TinkerError.isRetryable`, unless a region of code says otherwise.
  */
+import { oneOf, optional, optionsOf } from "@effect-tinker/protocol/Checks"
 import { spoken } from "@effect-tinker/protocol/Prose"
 import * as TinkerError from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
@@ -9,8 +10,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
+import * as Record from "effect/Record"
 import * as Schedule from "effect/Schedule"
 import * as Attempts from "./internal/attempts.js"
+import * as Given from "./internal/given.js"
 import * as Monotonic from "./internal/monotonic.js"
 import * as PolicyRun from "./internal/policyRun.js"
 import * as TinkerEvents from "./TinkerEvents.js"
@@ -224,6 +227,12 @@ const defaults: Policies = {
   retryable: TinkerError.isRetryable
 }
 
+const { retryable: _, ...schedules } = defaults
+
+const policyNames = Record.keys(schedules)
+
+const policyFields = { ...Record.map(schedules, () => Given.schedule), retryable: Given.fun }
+
 /**
  * The policies in force.
  *
@@ -263,15 +272,19 @@ export const withPolicies: {
 } = dual(
   2,
   <A, E, R>(effect: Effect.Effect<A, E, R>, policies: Partial<Policies>): Effect.Effect<A, E, R> =>
-    Effect.flatMap(
-      CurrentPolicies,
-      (current) =>
-        Effect.provideService(effect, CurrentPolicies, {
-          ...current,
-          ...(policies.request === none ? { backpressure: none, sample: none } : {}),
-          ...policies
-        })
-    )
+    Given.around("RetryPolicy.withPolicies", [effect, policies], {
+      effect: Given.effect,
+      policies: Given.partial(policyFields, "policy")
+    }, () =>
+      Effect.flatMap(
+        CurrentPolicies,
+        (current) =>
+          Effect.provideService(effect, CurrentPolicies, {
+            ...current,
+            ...(policies.request === none ? { backpressure: none, sample: none } : {}),
+            ...Object.fromEntries(Object.entries(policies).filter(([, policy]) => policy !== undefined))
+          })
+      ))
 )
 
 /**
@@ -302,7 +315,10 @@ export const retry = <A, R>(
   attempt: Effect.Effect<A, TinkerError.TinkerError, R>,
   options?: RetryOptions
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
-  retryWith((sharing) => Effect.provideService(attempt, Attempts.CurrentAttempts, sharing), options)
+  Given.around("RetryPolicy.retry", [attempt, options], {
+    attempt: Given.effect,
+    options: retryOptions
+  }, () => retryWith((sharing) => Effect.provideService(attempt, Attempts.CurrentAttempts, sharing), options))
 
 /**
  * As {@link retry}, for requests that take what their attempts share as a value. Providing a service costs more than the
@@ -315,7 +331,7 @@ export const retryWith = <A, R>(
   attempt: (attempts: Attempts.Attempts) => Effect.Effect<A, TinkerError.TinkerError, R>,
   options: RetryOptions = {}
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
-  Effect.suspend(() => {
+  Given.around("RetryPolicy.retryWith", [attempt, options], { attempt: Given.fun, options: retryOptions }, () => {
     const attempts = Attempts.makeAttempts(true)
     const one = attempt(attempts)
     // The schedule is set up by the first failure: most requests have none.
@@ -331,6 +347,13 @@ export const retryWith = <A, R>(
         )
     })
   })
+
+const retryOptions = optional(optionsOf({
+  policy: optional(oneOf(...policyNames)),
+  when: optional(Given.fun),
+  warn: optional(Given.fun),
+  onRetry: optional(Given.fun)
+}))
 
 /** Answers that no service gives, in a row. A result is worth more questions, as asking for it is free. */
 const mostPuzzles = 5

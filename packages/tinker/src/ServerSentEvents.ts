@@ -3,12 +3,14 @@
  *
  * Source: the WHATWG HTML standard, section 9.2.6, "Interpreting an event stream".
  */
+import { bound, fitting, optional, optionsOf } from "@effect-tinker/protocol/Checks"
 import { ApiResponseValidationError } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { misfits } from "./internal/decodeJson.js"
+import * as Given from "./internal/given.js"
 import * as ResponseLimits from "./ResponseLimits.js"
 
 /**
@@ -52,19 +54,26 @@ export const decode = <E, R>(
   bytes: Stream.Stream<Uint8Array, E, R>,
   options?: { readonly maxEventLength?: number | undefined }
 ): Stream.Stream<ServerSentEvent, E | ApiResponseValidationError, R> =>
-  Stream.suspend(() => {
-    const decoder = new Decoder()
-    const most = options?.maxEventLength ?? ResponseLimits.defaults.others
-    return Stream.mapConcatEffect(bytes, (part) => {
-      const events = decoder.push(part)
-      return decoder.length > most
-        ? new ApiResponseValidationError({
-          operation: "event",
-          description: `an event is longer than ${most.toLocaleString("en")} characters`
-        })
-        : Effect.succeed(events)
-    })
-  })
+  Given.aroundStream(
+    "ServerSentEvents.decode",
+    [bytes, options],
+    { bytes: Given.stream, options: decodeOptions },
+    () => {
+      const decoder = new Decoder()
+      const most = options?.maxEventLength ?? ResponseLimits.defaults.others
+      return Stream.mapConcatEffect(bytes, (part) => {
+        const events = decoder.push(part)
+        return decoder.length > most
+          ? new ApiResponseValidationError({
+            operation: "event",
+            description: `an event is longer than ${most.toLocaleString("en")} characters`
+          })
+          : Effect.succeed(events)
+      })
+    }
+  )
+
+const decodeOptions = optional(optionsOf({ maxEventLength: optional(bound) }))
 
 /**
  * The data of each event, as JSON that the schema reads. Fails with `ApiResponseValidationError` at the first that does not fit.
@@ -72,24 +81,28 @@ export const decode = <E, R>(
  * @since 0.1.0
  * @category combinators
  */
-export const json = <A, I>(schema: Schema.Schema<A, I>) => {
-  const decode = Schema.decodeUnknown(schema)
-  return <E, R>(events: Stream.Stream<ServerSentEvent, E, R>): Stream.Stream<A, E | ApiResponseValidationError, R> =>
-    Stream.mapEffect(
-      events,
-      ({ data, event }) => {
-        const misfit = (description: string) =>
-          new ApiResponseValidationError({ operation: `event ${event}`, description })
-        return Effect.flatMap(
-          Effect.try({
-            try: () => ResponseLimits.parseJson(encoder.encode(data)),
-            catch: (cause) => misfit(cause instanceof ResponseLimits.RefusedAnswer ? cause.message : "it is no JSON")
-          }),
-          (value) => Effect.mapError(decode(value), (error) => misfit(misfits(error)))
-        )
-      }
-    )
-}
+export const json =
+  <A, I>(schema: Schema.Schema<A, I>) =>
+  <E, R>(events: Stream.Stream<ServerSentEvent, E, R>): Stream.Stream<A, E | ApiResponseValidationError, R> =>
+    Given.aroundStream("ServerSentEvents.json", [schema, events], { schema: schemaCheck, events: Given.stream }, () => {
+      const decode = Schema.decodeUnknown(schema)
+      return Stream.mapEffect(
+        events,
+        ({ data, event }) => {
+          const misfit = (description: string) =>
+            new ApiResponseValidationError({ operation: `event ${event}`, description })
+          return Effect.flatMap(
+            Effect.try({
+              try: () => ResponseLimits.parseJson(encoder.encode(data)),
+              catch: (cause) => misfit(cause instanceof ResponseLimits.RefusedAnswer ? cause.message : "it is no JSON")
+            }),
+            (value) => Effect.mapError(decode(value), (error) => misfit(misfits(error)))
+          )
+        }
+      )
+    })
+
+const schemaCheck = fitting(Schema.isSchema, "pass a Schema")
 
 const encoder = new TextEncoder()
 

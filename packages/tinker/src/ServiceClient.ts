@@ -458,7 +458,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
   const createSamplingClient: Service["createSamplingClient"] = ({ baseModel, modelPath, ...options }) => {
     const name = "ServiceClient.createSamplingClient"
     return Effect.gen(function*() {
-      if (modelPath === undefined && !baseModel) {
+      if (modelPath === undefined && baseModel === undefined) {
         return yield* new InvalidInputError({
           operation: name,
           field: "baseModel, modelPath",
@@ -563,8 +563,7 @@ interface Load {
   readonly options: AnyFromState
 }
 
-/** An empty name is told where it is missing. */
-const modelName = fitting((value) => typeof value === "string", "pass the name of a model")
+const modelName = fitting(isText, "pass the name of a model")
 
 const optimizer: Check = (value, field) =>
   isObject(value) && isText(value.type)

@@ -2,9 +2,20 @@
  * Reports to the service what goes wrong in a client, in batches, beside the program: no call waits for it, and none fails by
  * it. What is reported holds no key, prompt, sample, header or body.
  */
+import {
+  argumentIssues,
+  type Fields,
+  flag,
+  json,
+  oneOf,
+  optional,
+  optionsOf,
+  record,
+  text
+} from "@effect-tinker/protocol/Checks"
 import type { SessionId } from "@effect-tinker/protocol/Identifiers"
 import * as TelemetryMessages from "@effect-tinker/protocol/TelemetryMessages"
-import { isRetryable } from "@effect-tinker/protocol/TinkerError"
+import { invalidInput, type InvalidInputError, isRetryable } from "@effect-tinker/protocol/TinkerError"
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -14,6 +25,7 @@ import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Given from "./internal/given.js"
 import * as Failure from "./internal/reportedFailure.js"
 import { runtimePlatform } from "./internal/runtimeHeaders.js"
 import { processUuid, uuid } from "./internal/uuid.js"
@@ -37,7 +49,10 @@ export interface Service {
   /** Whether anything is sent; the option `telemetry` says so. */
   readonly isOn: boolean
 
-  /** Reports an event of yours. The name is one of a few; what is in `data` is sent as it is. */
+  /**
+   * Reports an event of yours. The name is one of a few; what is in `data` is sent as it is. One that cannot be reported, as its data
+   * are nothing for JSON, is left out with a warning.
+   */
   readonly log: (name: string, options?: {
     readonly severity?: TelemetryMessages.Severity | undefined
     readonly data?: Readonly<Record<string, unknown>> | undefined
@@ -94,9 +109,15 @@ export const withMetadata: {
 } = dual(
   2,
   <A, E, R>(effect: Effect.Effect<A, E, R>, metadata: Readonly<Record<string, unknown>>): Effect.Effect<A, E, R> =>
-    Effect.flatMap(
-      CurrentMetadata,
-      (outer) => Effect.provideService(effect, CurrentMetadata, { ...outer, ...metadata })
+    Given.around(
+      "TelemetryReporter.withMetadata",
+      [effect, metadata],
+      { effect: Given.effect, metadata: record(Given.anything) },
+      () =>
+        Effect.flatMap(
+          CurrentMetadata,
+          (outer) => Effect.provideService(effect, CurrentMetadata, { ...outer, ...metadata })
+        )
     )
 )
 
@@ -188,6 +209,8 @@ export const make: Effect.Effect<
       const content = told.event === "GENERIC_EVENT"
         ? { ...told, eventData: { ...metadata, ...told.eventData } }
         : told
+      const issues = content.event === "GENERIC_EVENT" ? json(content.eventData, "data") : []
+      if (issues.length > 0) return notReported(invalidInput("TelemetryReporter.log", issues))
       waiting.push({ number: count++, origin, index: origin.next++, at: clock.unsafeCurrentTimeMillis(), content })
       arrived.unsafeOpen()
       if (waiting.length >= batchSize) due.unsafeOpen()
@@ -301,7 +324,10 @@ export const make: Effect.Effect<
       return report
     })
 
-  const logException: Service["logException"] = (error, { fatal = false, severity } = {}) =>
+  const logException: Service["logException"] = (error, options) =>
+    reportable("TelemetryReporter.logException", [options], { options: exceptionOptions }, () => logged(error, options))
+
+  const logged = (error: unknown, { fatal = false, severity }: ExceptionOptions = {}) =>
     Effect.zipRight(
       once(error, Effect.suspend(() => add(Failure.eventOf(error, { severity, tellsMessage: true })))),
       fatal ? Effect.ignore(Effect.timeout(Effect.interruptible(flush), goodbye)) : Effect.void
@@ -309,14 +335,18 @@ export const make: Effect.Effect<
 
   return TelemetryReporter.of({
     isOn: true,
-    log: (eventName, { data = {}, severity = "INFO" } = {}) =>
-      add({ event: "GENERIC_EVENT", severity, eventName, eventData: data }),
+    log: (eventName, options) =>
+      reportable("TelemetryReporter.log", [eventName, options], { name: text, options: eventOptions }, () => {
+        const { data = {}, severity = "INFO" } = options ?? {}
+        return add({ event: "GENERIC_EVENT", severity, eventName, eventData: data })
+      }),
     logException,
     capture: (effect, options) =>
-      Effect.tapErrorCause(effect, (cause) => {
-        const failure = Failure.errorIn(cause)
-        return failure === undefined ? Effect.void : logException(failure.error, options)
-      }),
+      captured(effect, options, () =>
+        Effect.tapErrorCause(effect, (cause) => {
+          const failure = Failure.errorIn(cause)
+          return failure === undefined ? Effect.void : logged(failure.error, options)
+        })),
     flush,
     reportFailure: (operation, cause) =>
       Effect.suspend(() => {
@@ -335,12 +365,41 @@ export const make: Effect.Effect<
   })
 })
 
+const severity = oneOf(...TelemetryMessages.Severity.literals)
+
+const exceptionOptions = optional(optionsOf({ severity: optional(severity), fatal: optional(flag) }))
+
+const eventOptions = optional(optionsOf({ severity: optional(severity), data: optional(record(Given.anything)) }))
+
+const captured = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  options: ExceptionOptions | undefined,
+  run: () => Effect.Effect<A, E, R>
+) =>
+  Given.around("TelemetryReporter.capture", [effect, options], { effect: Given.effect, options: exceptionOptions }, run)
+
+/** No program fails by what it wants to report; and one event that cannot be sent would take its whole batch with it. */
+const reportable = (
+  operation: string,
+  given: ReadonlyArray<unknown>,
+  parameters: Fields,
+  report: () => Effect.Effect<void>
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const issues = argumentIssues(given, parameters)
+    return issues.length === 0
+      ? report()
+      : notReported(invalidInput(operation, issues))
+  })
+
+const notReported = ({ message }: InvalidInputError) => Effect.logWarning(`this is not reported: ${message}`)
+
 /** Reports nothing. */
 const off: Service = TelemetryReporter.of({
   isOn: false,
   log: () => Effect.void,
   logException: () => Effect.void,
-  capture: (effect) => effect,
+  capture: (effect, options) => captured(effect, options, () => effect),
   flush: Effect.void,
   reportFailure: () => Effect.void,
   sessionStarted: () => Effect.void

@@ -4,16 +4,14 @@
  * Tokens count when their request has succeeded, once, however often it was sent. A budget reserves the most that a call may
  * use before it is sent, and refuses it when that does not fit; so calls at the same time never exceed it together.
  */
-import {
-  BudgetExceededError,
-  failOnIssues,
-  type InvalidInputError,
-  type Issue
-} from "@effect-tinker/protocol/TinkerError"
+import { isObject } from "@effect-tinker/protocol/CallOptions"
+import { argumentIssues, type Check, fitting, must, object, optional, optionsOf } from "@effect-tinker/protocol/Checks"
+import { BudgetExceededError, invalidInput, type InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Stream from "effect/Stream"
+import * as Given from "./internal/given.js"
 import * as StateCell from "./internal/stateCell.js"
 import type { TokenKind } from "./TinkerMetrics.js"
 
@@ -112,7 +110,10 @@ export const make = (options: {
   readonly prices?: Prices | undefined
   readonly budget?: Budget | undefined
 } = {}): Effect.Effect<UsageMeter, InvalidInputError> =>
-  Effect.suspend(() => Effect.as(failOnIssues("UsageMeter.make", issues(options)), makeMeter(options)))
+  Effect.suspend(() => {
+    const found = argumentIssues([options], { options: optionsCheck })
+    return found.length > 0 ? invalidInput("UsageMeter.make", found) : Effect.succeed(makeMeter(options))
+  })
 
 const makeMeter = ({ budget, prices }: {
   readonly prices?: Prices | undefined
@@ -214,10 +215,21 @@ export const withMeter: {
 } = dual(
   2,
   <A, E, R>(effect: Effect.Effect<A, E, R>, meter: UsageMeter): Effect.Effect<A, E, R> =>
-    Effect.flatMap(
-      CurrentMeters,
-      (meters) => meters.includes(meter) ? effect : Effect.provideService(effect, CurrentMeters, [...meters, meter])
+    Given.around(
+      "UsageMeter.withMeter",
+      [effect, meter],
+      { effect: Given.effect, meter: meterCheck },
+      () =>
+        Effect.flatMap(
+          CurrentMeters,
+          (meters) => meters.includes(meter) ? effect : Effect.provideService(effect, CurrentMeters, [...meters, meter])
+        )
     )
+)
+
+const meterCheck = fitting(
+  (value) => isObject(value) && typeof value["reserve"] === "function",
+  "pass a meter, as UsageMeter.make gives one"
 )
 
 /**
@@ -257,24 +269,26 @@ const finiteOf = (usage: Usage): Usage => {
   return finite
 }
 
-const issues = ({ budget, prices }: {
-  readonly prices?: Prices | undefined
-  readonly budget?: Budget | undefined
-}): ReadonlyArray<Issue> => {
-  const found: Array<Issue> = []
-  const amount = (field: string, value: number | undefined) => {
-    if (value !== undefined && !(value >= 0 && Number.isFinite(value))) {
-      found.push({ field, description: `is ${value}; it must be a number from 0 on.` })
-    }
-  }
-  for (const kind of kinds) amount(`prices.${kind}`, prices?.[kind])
-  if (budget !== undefined) {
-    if ("usd" in budget) {
-      amount("budget.usd", budget.usd)
-      if (prices === undefined) {
-        found.push({ field: "prices", description: "are missing; a budget in money needs them." })
-      }
-    } else amount("budget.tokens", budget.tokens)
-  }
-  return found
-}
+const amount = must(
+  (value) => typeof value === "number" && value >= 0 && value < Infinity,
+  "a number from 0 on"
+)
+
+const budgetCheck: Check = (value, field) =>
+  isObject(value) && "usd" in value
+    ? object({ usd: amount }, "budget")(value, field)
+    : object({ tokens: amount }, "budget")(value, field)
+
+const fields = optionsOf({
+  prices: optional(
+    object({ training: amount, prefill: amount, cachedPrefill: optional(amount), sampled: amount }, "kind of tokens")
+  ),
+  budget: optional(budgetCheck)
+})
+
+const optionsCheck: Check = (value, field) => [
+  ...optional(fields)(value, field),
+  ...(isObject(value) && isObject(value["budget"]) && "usd" in value["budget"] && value["prices"] === undefined
+    ? [{ field: "prices", description: "are missing; a budget in money needs them." }]
+    : [])
+]

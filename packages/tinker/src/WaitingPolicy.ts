@@ -2,11 +2,14 @@
  * How long a call may take, from its beginning to its result. By default for ever, with a state `stuck` and a warning after ten
  * minutes in which the server reported no progress.
  */
+import { optionIssues } from "@effect-tinker/protocol/CallOptions"
+import { type Check, duration, flag, must, object } from "@effect-tinker/protocol/Checks"
 import { ApiTimeoutError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
+import * as Given from "./internal/given.js"
 
 /**
  * @since 0.1.0
@@ -54,8 +57,12 @@ export const forever: WaitingPolicy = {
  */
 export const failAfter = (deadline: Duration.DurationInput): WaitingPolicy => ({
   ...forever,
-  deadline: Duration.decode(deadline)
+  deadline: decoded(deadline)
 })
+
+/** What is none is left as it is: constructors throw nothing, and {@link withWaitingPolicy} refuses it. */
+const decoded = (given: Duration.DurationInput): Duration.Duration =>
+  duration(given, "").length === 0 ? Duration.decode(given) : given as Duration.Duration
 
 /**
  * Fails when the server reports no progress for this time, ten minutes unless given; when it says all the time that the request is
@@ -67,14 +74,23 @@ export const failAfter = (deadline: Duration.DurationInput): WaitingPolicy => ({
 export const failWhenStuck = (
   stuckAfter: Duration.DurationInput = patience,
   options?: { readonly activeFor?: Duration.DurationInput | undefined }
-): WaitingPolicy => ({
-  ...forever,
-  stuckAfter: Duration.decode(stuckAfter),
-  activeFor: options?.activeFor === undefined
-    ? Duration.times(stuckAfter, patienceWhenActive)
-    : Duration.decode(options.activeFor),
-  failsWhenStuck: true
-})
+): WaitingPolicy => {
+  const after = decoded(stuckAfter)
+  return {
+    ...forever,
+    stuckAfter: after,
+    activeFor: options?.activeFor !== undefined
+      ? decoded(options.activeFor)
+      : Duration.isDuration(after)
+      ? Duration.times(after, patienceWhenActive)
+      : after,
+    failsWhenStuck: true,
+    ...unfit(options)
+  }
+}
+
+/** Options that are none, as a setting that there is not. */
+const unfit = (options: unknown) => optionIssues(options, ["activeFor"]).length === 0 ? {} : { options }
 
 /**
  * The policy in force where a request is made.
@@ -120,7 +136,24 @@ export const withWaitingPolicy: {
 } = dual(
   2,
   <A, E, R>(effect: Effect.Effect<A, E, R>, policy: WaitingPolicy): Effect.Effect<A, E, R> =>
-    Effect.provideService(effect, CurrentWaitingPolicy, policy)
+    Given.around(
+      "WaitingPolicy.withWaitingPolicy",
+      [effect, policy],
+      { effect: Given.effect, policy: policyCheck },
+      () => Effect.provideService(effect, CurrentWaitingPolicy, policy)
+    )
+)
+
+const time = must(
+  (value) => Duration.isDuration(value) && duration(value, "").length === 0,
+  "a duration, as \"5 minutes\", none less than zero"
+)
+
+const policyCheck = object(
+  { stuckAfter: time, activeFor: time, failsWhenStuck: flag, deadline: time } satisfies Record<
+    keyof WaitingPolicy,
+    Check
+  >
 )
 
 /**

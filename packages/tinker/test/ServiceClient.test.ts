@@ -327,7 +327,8 @@ it.effect("sampling from nothing, or from no path, is refused before anything is
   const { layer, seen } = observed()
   return Effect.gen(function*() {
     const { createSamplingClient } = yield* service
-    assert.include((yield* Effect.flip(createSamplingClient({ baseModel: "" }))).message, "modelPath")
+    assert.include((yield* Effect.flip(createSamplingClient({} as never))).message, "baseModel, modelPath: are both")
+    assert.include((yield* Effect.flip(createSamplingClient({ baseModel: "" }))).message, "baseModel: is an empty text")
     assert.include((yield* Effect.flip(createSamplingClient({ modelPath: "weights" }))).message, "\"weights\"")
     assert.strictEqual(seen.length, 0)
   }).pipe(Effect.provide(layer))

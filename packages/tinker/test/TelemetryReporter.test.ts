@@ -475,6 +475,38 @@ it.effect("a client that makes no session reports its failures without one, and 
     assert.deepStrictEqual(batches()[0]?.events.map(({ event }) => event), ["GENERIC_EVENT"])
   }))
 
+it.effect("what cannot be reported is left out with a warning, fails nothing, and takes nothing else with it", () =>
+  Effect.gen(function*() {
+    const warnings: Array<string> = []
+    const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+      if (logLevel.label === "WARN") warnings.push(String(message))
+    })
+    const server = reporting()
+    yield* Effect.gen(function*() {
+      const telemetry = yield* reporter
+      yield* telemetry.log("before")
+      yield* telemetry.log("large", { data: { a: { b: 10n } } })
+      yield* TelemetryReporter.withMetadata(telemetry.log("far"), { n: Infinity })
+      yield* telemetry.log(7 as never)
+      yield* telemetry.log("loud", { severity: "LOUD" as never })
+      yield* telemetry.logException(new Error("e"), { fatel: true } as never)
+      yield* telemetry.log("behind")
+      yield* telemetry.flush
+      const error = yield* Effect.flip(telemetry.capture(7 as never) as Effect.Effect<never, unknown>)
+      assert.include(String(error), "TelemetryReporter.capture: effect: is 7; pass an Effect.")
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(server.layer, Logger.replace(Logger.defaultLogger, logger))))
+    assert.deepStrictEqual(
+      server.events().flatMap((event) => event.event === "GENERIC_EVENT" ? [event.eventName] : []),
+      ["before", "behind"]
+    )
+    assert.lengthOf(warnings, 5)
+    assert.match(
+      warnings[0]!,
+      /^this is not reported: TelemetryReporter\.log: data\.a\.b: is a bigint, which JSON cannot hold/
+    )
+    assert.include(warnings[4], "fatel: is no option; was fatal meant?")
+  }))
+
 it.effect("what was captured fails with the same error, which is reported once", () =>
   Effect.gen(function*() {
     const { events, layer } = reporting()

@@ -278,3 +278,12 @@ it.scoped("printed, serialised and logged it tells nothing secret", () =>
     }
     assert.strictEqual(config.headers["x-team"], `${secret}-4`)
   }))
+
+it.effect("refuses options that only a prototype or a symbol has, and headers likewise, instead of passing over them", () =>
+  Effect.gen(function*() {
+    const refused = (options: object) =>
+      Effect.map(Effect.flip(TinkerConfig.make(options)), (error) => `${error.field}: ${error.description}`)
+    assert.match(yield* refused(Object.create({ projectId: "p" }) as object), /^projectId: is inherited/)
+    assert.match(yield* refused({ headers: Object.create({ "x-a": "b" }) as object }), /^headers\.x-a: is inherited/)
+    assert.match(yield* refused({ [Symbol("s")]: 1 }), /^Symbol\(s\): is a symbol/)
+  }))

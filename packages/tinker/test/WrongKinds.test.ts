@@ -3,27 +3,36 @@ import { CheckpointStore, TinkerServer } from "@effect-tinker/server"
 import { HttpClient } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Cause, Effect, Either, Exit, Layer, Redacted, Stream } from "effect"
+import { Cause, Effect, Either, Exit, Layer, Redacted, Schema, Stream } from "effect"
 import {
   AdamParams,
   AdminClient,
   ApiFuture,
   CheckpointDownload,
   CheckpointRef,
+  ConsoleUrl,
   type CustomLoss,
   Datum,
+  FileInput,
   LossFn,
   ModelInput,
   OptimizerParams,
   RawClient,
+  RawResponse,
+  RequestExtras,
   RestClient,
+  RetryPolicy,
   SamplingParams,
+  ServerSentEvents,
   ServiceClient,
+  TelemetryReporter,
   TensorData,
   Tinker,
   TinkerError,
   TinkerPath,
-  type TrainingClient
+  type TrainingClient,
+  UsageMeter,
+  WaitingPolicy
 } from "effect-tinker"
 import { adam, datum } from "./fixture.js"
 
@@ -115,7 +124,7 @@ const adapter = {
   userMetadata: metadata,
   vocabularySize: optional("whole")
 }
-const fromState = { ...adapter, baseModel: optional("text", "empty", "path"), weightsAccessToken: token }
+const fromState = { ...adapter, baseModel: optional("text", "path"), weightsAccessToken: token }
 const optimizer = optional("typed")
 const pass = options({ data: [], lossFn: [], lossFnConfig: optional("object", "named", "typed") }, {
   data: [datum("abab")],
@@ -168,13 +177,13 @@ const methods: Readonly<Record<string, ReadonlyArray<Parameter>>> = {
   "ServiceClient.createTrainingClientFromState": [state, options({ ...fromState, optimizer })],
   "ServiceClient.createTrainingClientFromStateWithOptimizer": [state, options(fromState)],
   "ServiceClient.createSamplingClient": [
-    options({ ...sampler, baseModel: optional("empty", "text", "path"), modelPath: optional("path") }, {
+    options({ ...sampler, baseModel: optional("text", "path"), modelPath: optional("path") }, {
       baseModel: "bigram"
     })
   ],
   "ServiceClient.getSamplingClient": [
     parameter("samplingSessionId", "S:sample:0", "text"),
-    options({ ...sampler, baseModel: optional("empty", "text", "path") })
+    options({ ...sampler, baseModel: optional("text", "path") })
   ],
   "ServiceClient.createSamplingClientFromHandle": [parameter("handle", "h")],
   "ServiceClient.close": [
@@ -352,7 +361,33 @@ const wrongCalls = (
       ),
       ...(known.length === 0
         ? []
-        : [["bogus", withField("bogus", 1), ["bogus"], /bogus: is no option; .*those are/] as const]),
+        : [
+          ["bogus", withField("bogus", 1), ["bogus"], /bogus: is no option; .*those are/] as const,
+          [
+            "a symbol",
+            giving({ ...good as object, [Symbol("s")]: 1 }),
+            ["Symbol(s)"],
+            /Symbol\(s\): is a symbol/
+          ] as const,
+          [
+            "bogus by inheritance",
+            giving(Object.assign(Object.create({ bogus: 1 }), good)),
+            ["bogus"],
+            /bogus: is no option/
+          ] as const
+        ]),
+      ...known.flatMap((field) => {
+        const { [field]: own = 1, ...rest } = (good ?? {}) as Readonly<Record<string, unknown>>
+        return [Object.create({ [field]: own }), Object.create({}, { [field]: { get: () => own } })]
+          .map((prototype, i) =>
+            [
+              `${field} of ${i === 0 ? "a prototype" : "a class"}`,
+              giving(Object.assign(i === 0 ? prototype : Object.create(prototype), rest)),
+              [field],
+              /: is inherited, from a class or a prototype; pass an object that has it itself\./
+            ] as const
+          )
+      }),
       ...known.flatMap((field) => {
         const snake = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
         const cut = field.slice(0, -2) + field.slice(-1)
@@ -551,6 +586,59 @@ for (const [place, nest, fits] of nested) {
   })
 }
 
+const passOf = (datum: unknown) => ({ data: [datum], lossFn: "cross_entropy" })
+
+/** The same object, of which a field is its prototype's. */
+const inheriting = (value: object, field: string): object => {
+  const { [field]: own, ...rest } = value as Readonly<Record<string, unknown>>
+  return Object.assign(Object.create({ [field]: own }), rest)
+}
+const withSymbol = (value: object): object => ({ ...value, [Symbol("s")]: 1 })
+
+/** Objects with a field that somebody would pass over, and the place as errors call it. */
+const passedOver: ReadonlyArray<readonly [place: string, Nested]> = [
+  ["prompt.chunks[0].data", asking(() => ({ prompt: { chunks: [inheriting(image, "data")] } }))],
+  ["prompt.chunks[0].Symbol(s)", asking(() => ({ prompt: { chunks: [withSymbol(image)] } }))],
+  [
+    "inherited maxTokens",
+    asking(() => ({ samplingParams: SamplingParams.make(inheriting({ maxTokens: 1 }, "maxTokens")) }))
+  ],
+  ["Symbol(s)", asking(() => ({ samplingParams: SamplingParams.make(withSymbol({})) }))],
+  ["maxTokens", asking(() => ({ samplingParams: Object.create(SamplingParams.make({ maxTokens: 1 })) as object }))],
+  ["data[0].modelInput", () => ["TrainingClient.forward", passOf(inheriting(fine, "modelInput"))]],
+  ["data[1].lossFnInputs.weights", training(() => ({ lossFnInputs: inheriting(fine.lossFnInputs, "weights") }))],
+  ["data[1].lossFnInputs.Symbol(s)", training(() => ({ lossFnInputs: withSymbol(fine.lossFnInputs) }))],
+  ["inherited beta1", () => ["TrainingClient.optimStep", AdamParams.make(inheriting({ beta1: 0 }, "beta1"))]],
+  ["userMetadata.a", () => [
+    "TrainingClient.saveState",
+    { name: "a", userMetadata: inheriting({ a: "b" }, "a") }
+  ]],
+  ["retryConfig.maxAttempts", () => [
+    "ServiceClient.createSamplingClient",
+    { baseModel: "bigram", retryConfig: inheriting({ maxAttempts: 1 }, "maxAttempts") }
+  ]],
+  ["checkpointId", () => [
+    "RestClient.deleteCheckpoint",
+    inheriting({ trainingRunId: "r", checkpointId: "weights/a" }, "checkpointId")
+  ]]
+]
+
+for (const [place, nest] of passedOver) {
+  it.scoped(`${place} of ${nest(1)[0]} is refused where only its prototype or a symbol has it`, () => {
+    const sent: Array<string> = []
+    return Effect.gen(function*() {
+      const clients = yield* prepare
+      sent.length = 0
+      const [method, given] = nest(1)
+      const error = yield* Effect.flip(called(clients, method, [given]))
+      assert.instanceOf(error, TinkerError.InvalidInputError)
+      assert.include([error.field, ...error.others.map(({ field }) => field)].join(" "), place)
+      assert.match(error.message, /inherited|symbol/)
+      assert.deepStrictEqual(sent, [])
+    }).pipe(Effect.provide(layer((url) => sent.push(url))))
+  })
+}
+
 const results: ReadonlyArray<readonly [field: string, result: (value: unknown) => unknown, Fits]> = [
   ["lossFn", (value) => value, ["object", "named", "nested", "typed", "large"]],
   ["loss", (loss) => ({ loss, gradients: [new Float32Array(3)] }), ["zero", "whole", "fraction", "negative"]],
@@ -587,6 +675,8 @@ for (const [field, result, fits] of results) {
 
 const numbers: Fits = ["numbers", "array"]
 
+const sentFile = (a: unknown) => ({ payload: { multipart: { files: { a } } } })
+
 /** Constructors throw nothing: what they make of junk is refused where it is used. */
 const made: ReadonlyArray<readonly [what: string, make: (value: unknown) => Nested, Fits]> = [
   [
@@ -608,6 +698,24 @@ const made: ReadonlyArray<readonly [what: string, make: (value: unknown) => Nest
     "ModelInput.appendTokens to what has none",
     (tokens) => asking(() => ({ prompt: ModelInput.appendTokens(ModelInput.fromTokens(tokens as never), [1]) })),
     [...numbers, "list"]
+  ],
+  [
+    "ModelInput.append to it",
+    (self) => asking(() => ({ prompt: ModelInput.append(self as never, image as never) })),
+    []
+  ],
+  [
+    "ModelInput.appendTokens to it",
+    (self) => asking(() => ({ prompt: ModelInput.appendTokens(self as never, [1]) })),
+    []
+  ],
+  ["ModelInput.joinText", (self) => asking(() => ({ prompt: ModelInput.joinText(self as never) })), []],
+  ["TensorData.toSparse", (self) => training(inputs(() => ({ weights: TensorData.toSparse(self as never) }))), []],
+  ["FileInput.fromBytes", (bytes) => () => ["RawClient.post", sentFile(FileInput.fromBytes(bytes as never))], []],
+  [
+    "FileInput.fromBytes, options",
+    (given) => () => ["RawClient.post", sentFile(FileInput.fromBytes(Uint8Array.of(1), given as never))],
+    ["nothing", "object"]
   ],
   ["Datum.make", (value) => () => ["TrainingClient.forward", passOf(Datum.make(value as never))], []],
   [
@@ -640,8 +748,6 @@ const made: ReadonlyArray<readonly [what: string, make: (value: unknown) => Nest
   ]
 ]
 
-const passOf = (datum: unknown) => ({ data: [datum], lossFn: "cross_entropy" })
-
 for (const [what, make, fits] of made) {
   it.scoped(`${what} throws nothing, and what it makes of the wrong kind is refused where it is used`, () => {
     const sent: Array<string> = []
@@ -651,7 +757,9 @@ for (const [what, make, fits] of made) {
       for (const kind of Object.keys(junk) as Array<Junk>) {
         if (fits.includes(kind)) continue
         const [method, given] = make(junk[kind])(undefined)
-        const exit = yield* Effect.exit(called(clients, method, [given]))
+        const exit = yield* Effect.exit(
+          called(clients, method, method.startsWith("RawClient") ? ["api/v1/healthz", given] : [given])
+        )
         assert(
           Exit.isFailure(exit) && Cause.isFailType(exit.cause)
             && exit.cause.error instanceof TinkerError.InvalidInputError,
@@ -662,6 +770,136 @@ for (const [what, make, fits] of made) {
     }).pipe(Effect.provide(layer((url) => sent.push(url))))
   })
 }
+
+const events = Stream.empty as Stream.Stream<never>
+const meter = Effect.runSync(UsageMeter.make())
+
+/** What goes around an effect, a stream or a future, and the name of the argument as errors call it. */
+const around: ReadonlyArray<
+  readonly [what: string, argument: string, call: (value: never) => unknown, fits: Fits]
+> = [
+  ["ApiFuture.flatten", "submit", (value) => ApiFuture.flatten(value), ["effect"]],
+  ["ApiFuture.flatten", "result", (value) => ApiFuture.flatten(Effect.succeed(value)), []],
+  ["ApiFuture.awaitAll", "futures", (value) => ApiFuture.awaitAll(value), ["list", "map"]],
+  ["ApiFuture.awaitAll", "futures[0]", (value) => ApiFuture.awaitAll([value]), []],
+  ["CheckpointDownload.result", "states", (value) => CheckpointDownload.result(value), ["effect"]],
+  ["RawResponse.withResponses", "effect", (value) => RawResponse.withResponses(value), ["effect"]],
+  ["RequestExtras.withExtras", "effect", (value) => RequestExtras.withExtras(value, {}), ["effect"]],
+  ["RequestExtras.withExtras", "extras", (value) => RequestExtras.withExtras(Effect.void, value), ["object"]],
+  [
+    "RequestExtras.withExtras",
+    "extras.headers",
+    (headers) => RequestExtras.withExtras(Effect.void, { headers }),
+    ["nothing", "object", "named", "nested", "typed", "large"]
+  ],
+  ["RetryPolicy.withPolicies", "effect", (value) => RetryPolicy.withPolicies(value, {}), ["effect"]],
+  ["RetryPolicy.withPolicies", "policies", (value) => RetryPolicy.withPolicies(Effect.void, value), ["object"]],
+  [
+    "RetryPolicy.withPolicies",
+    "policies.request",
+    (request) => RetryPolicy.withPolicies(Effect.void, { request }),
+    ["nothing"]
+  ],
+  ["RetryPolicy.retry", "attempt", (value) => RetryPolicy.retry(value), ["effect"]],
+  ["RetryPolicy.retryWith", "attempt", (value) => RetryPolicy.retryWith(value), ["fun"]],
+  ["RetryPolicy.retry", "policy", (policy) => RetryPolicy.retry(Effect.void, { policy }), ["nothing"]],
+  ["TelemetryReporter.withMetadata", "effect", (value) => TelemetryReporter.withMetadata(value, {}), ["effect"]],
+  [
+    "TelemetryReporter.withMetadata",
+    "metadata",
+    (value) => TelemetryReporter.withMetadata(Effect.void, value),
+    ["object", "named", "nested", "typed", "large"]
+  ],
+  ["UsageMeter.withMeter", "effect", (value) => UsageMeter.withMeter(value, meter), ["effect"]],
+  ["UsageMeter.withMeter", "meter", (value) => UsageMeter.withMeter(Effect.void, value), []],
+  ["UsageMeter.make", "prices", (prices) => UsageMeter.make({ prices }), ["nothing"]],
+  ["UsageMeter.make", "budget", (budget) => UsageMeter.make({ budget }), ["nothing"]],
+  ["UsageMeter.make", "budget.tokens", (tokens) => UsageMeter.make({ budget: { tokens } }), [
+    "zero",
+    "whole",
+    "fraction"
+  ]],
+  [
+    "WaitingPolicy.withWaitingPolicy",
+    "effect",
+    (value) => WaitingPolicy.withWaitingPolicy(value, WaitingPolicy.forever),
+    ["effect"]
+  ],
+  ["WaitingPolicy.withWaitingPolicy", "policy", (value) => WaitingPolicy.withWaitingPolicy(Effect.void, value), []],
+  [
+    "WaitingPolicy.withWaitingPolicy",
+    "policy.deadline",
+    (deadline) => WaitingPolicy.withWaitingPolicy(Effect.void, WaitingPolicy.failAfter(deadline)),
+    ["zero", "whole", "fraction", "infinity", "bigint", "numbers"]
+  ],
+  [
+    "WaitingPolicy.withWaitingPolicy",
+    "policy.activeFor",
+    (activeFor) => WaitingPolicy.withWaitingPolicy(Effect.void, WaitingPolicy.failWhenStuck("1 minute", { activeFor })),
+    ["nothing", "zero", "whole", "fraction", "infinity", "bigint", "numbers"]
+  ],
+  [
+    "WaitingPolicy.withWaitingPolicy",
+    "policy.options",
+    (given) => WaitingPolicy.withWaitingPolicy(Effect.void, WaitingPolicy.failWhenStuck("1 minute", given)),
+    ["nothing", "object"]
+  ],
+  ["ServerSentEvents.decode", "bytes", (value) => ServerSentEvents.decode(value), ["effect"]],
+  [
+    "ServerSentEvents.decode",
+    "maxEventLength",
+    (maxEventLength) => ServerSentEvents.decode(events, { maxEventLength }),
+    ["nothing", "zero", "whole", "fraction", "infinity"]
+  ],
+  ["ServerSentEvents.json", "schema", (value) => ServerSentEvents.json(value)(events), []],
+  ["ServerSentEvents.json", "events", (value) => ServerSentEvents.json(Schema.Unknown)(value), ["effect"]],
+  ["FileInput.fromBlob", "blob", (value) => FileInput.fromBlob(value), []],
+  ["FileInput.fromStream", "stream", (value) => FileInput.fromStream(value), ["effect"]],
+  ["FileInput.fromPath", "path", (value) => FileInput.fromPath(value), ["text", "path"]]
+]
+
+for (const [what, argument, call, fits] of around) {
+  it.effect(`${what} fails with InvalidInputError where ${argument} is of the wrong kind`, () =>
+    Effect.gen(function*() {
+      for (const kind of Object.keys(junk) as Array<Junk>) {
+        if (fits.includes(kind)) continue
+        const made = call(junk[kind] as never)
+        const exit = yield* Effect.exit(
+          (Effect.isEffect(made) ? made : Stream.runDrain(made as Stream.Stream<unknown>)) as Effect.Effect<unknown>
+        )
+        const error = Exit.isFailure(exit) && Cause.isFailType(exit.cause) ? exit.cause.error as unknown : undefined
+        assert(
+          error instanceof TinkerError.InvalidInputError,
+          `${kind}: ${Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "is accepted"}`
+        )
+        assert.strictEqual(error.operation, what)
+        const places = [error.field, ...error.others.map(({ field }) => field)]
+        assert.isTrue(places.some((field) => field.startsWith(argument)), `${kind}: ${error.message}`)
+      }
+    }).pipe(Effect.provide(NodeContext.layer)))
+}
+
+it("pages of the console have addresses by ids and addresses alone, and anything else is refused", () => {
+  for (const kind of Object.keys(junk) as Array<Junk>) {
+    const value = junk[kind] as never
+    const pages = [
+      ...(kind === "text" ? [] : [() => ConsoleUrl.session(value), () => ConsoleUrl.trainingRun(value)]),
+      ...(kind === "nothing" ? [] : [() => ConsoleUrl.sessions({ base: value })]),
+      ...(kind === "nothing" || kind === "object" ? [] : [() => ConsoleUrl.sessions(value)])
+    ]
+    for (const page of pages) {
+      try {
+        assert.fail(`${kind} gives ${page()}`)
+      } catch (error) {
+        assert.instanceOf(error, TinkerError.InvalidInputError, kind)
+      }
+    }
+    assert.isTrue(Either.isLeft(ConsoleUrl.checkpoint(value)), kind)
+    if (kind !== "nothing" && kind !== "object") {
+      assert.isTrue(Either.isLeft(ConsoleUrl.playground("tinker://r/sampler_weights/a", value)), kind)
+    }
+  }
+})
 
 /** What gives `Left` for what it cannot take. */
 const read: ReadonlyArray<readonly [what: string, read: (value: unknown) => Either.Either<unknown, unknown>, Fits]> = [
@@ -690,6 +928,29 @@ const read: ReadonlyArray<readonly [what: string, read: (value: unknown) => Eith
     (weights) => Datum.fromInputs({ modelInput: prompt, lossFnInputs: { weights: weights as never } }),
     ["list", "numbers", "array"]
   ],
+  [
+    "TensorData.fromArray, an option by inheritance",
+    () => TensorData.fromArray([1], inheriting({ dtype: "int64" }, "dtype")),
+    []
+  ],
+  [
+    "TensorData.fromArray, an option that there is not",
+    () => TensorData.fromArray([1], { dtypes: "int64" } as never),
+    []
+  ],
+  [
+    "Datum.withProvenance, the datum",
+    (self) => Datum.withProvenance(self as never, { modelInput: [], lossFnInputs: [] }),
+    []
+  ],
+  ["ModelInput.length", (input) => ModelInput.length(input as never), []],
+  ["ModelInput.length, a chunk", (chunk) => ModelInput.length({ chunks: [chunk as never] }), []],
+  ["TensorData.toDense", (value) => TensorData.toDense(value as never), []],
+  ["TensorData.toNested", (value) => TensorData.toNested(value as never), []],
+  ["TensorData.toNested, options", (value) => TensorData.toNested(TensorData.float32([1]), value as never), [
+    "nothing",
+    "object"
+  ]],
   ["Datum.withProvenance", (spans) => Datum.withProvenance(fine, spans as never), ["object"]]
 ]
 

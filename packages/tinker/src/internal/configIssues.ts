@@ -1,4 +1,4 @@
-import { notOne } from "@effect-tinker/protocol/CallOptions"
+import { lostFields, optionIssues } from "@effect-tinker/protocol/CallOptions"
 import type { Issue } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
@@ -9,12 +9,10 @@ import { withoutUserInfo } from "./requestLog.js"
 
 /** Everything that cannot be right in options, without what may be secret. `baseUrl`: the one that they lead to. */
 export const configIssues = (options: Options, baseUrl: string): ReadonlyArray<Issue> => {
-  const issues: Array<Issue> = []
+  const issues: Array<Issue> = [...optionIssues(options, optionNames)]
   for (const [field, value] of Object.entries(options)) {
     const rule = rules.get(field)
-    if (rule === undefined) {
-      issues.push({ field, description: notOne("option", field, optionNames) })
-    } else if (value !== undefined && value !== null) {
+    if (rule !== undefined && value !== undefined && value !== null) {
       issues.push(...rule(value).map(([inner, description]) => ({ field: field + inner, description })))
     }
     if (field === "baseUrl") issues.push(...addressIssues(baseUrl))
@@ -44,10 +42,13 @@ const duration = (atLeast: number) =>
 
 const record = (each: (name: string, value: unknown) => string | undefined): Rule => (value) =>
   Predicate.isReadonlyRecord(value)
-    ? Object.entries(value).flatMap(([name, item]) => {
-      const description = each(name, item)
-      return description === undefined ? [] : [[`.${name}`, description] as const]
-    })
+    ? [
+      ...lostFields(value, ".").map(({ description, field }) => [field, description] as const),
+      ...Object.entries(value).flatMap(([name, item]) => {
+        const description = each(name, item)
+        return description === undefined ? [] : [[`.${name}`, description] as const]
+      })
+    ]
     : [["", "must be an object."]]
 
 /** Errors of transports repeat a header that cannot be sent, so such a value must not get there. */
