@@ -25,6 +25,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
@@ -54,6 +55,7 @@ import * as RetryPolicy from "./RetryPolicy.js"
 import * as SampleCancellation from "./SampleCancellation.js"
 import * as SamplerHandle from "./SamplerHandle.js"
 import * as SamplingApi from "./SamplingApi.js"
+import type * as ServiceClient from "./ServiceClient.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import type * as TinkerConfig from "./TinkerConfig.js"
@@ -650,6 +652,44 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         : Effect.succeed(SamplerHandle.encode(restored.handle))
     })
   })
+
+/** The tag of `ServiceClient`, whose module makes its clients by this one. */
+const serviceClient = Context.GenericTag<ServiceClient.ServiceClient, ServiceClient.Service>(
+  "effect-tinker/ServiceClient"
+)
+
+/**
+ * The client of a base model or of a checkpoint, as `ServiceClient.createSamplingClient` makes it, for programs that ask for a
+ * `SamplingClient` and do not care where it comes from. Fails as that does.
+ *
+ * @example
+ * ```ts
+ * import { Console, Effect, Layer } from "effect"
+ * import { ModelInput, SamplingClient, SamplingParams, Tinker } from "effect-tinker"
+ * import { FetchHttpClient } from "@effect/platform"
+ *
+ * const program = Effect.gen(function*() {
+ *   const sampling = yield* SamplingClient.SamplingClient
+ *   const samplingParams = SamplingParams.make({ maxTokens: 4 })
+ *   const answer = yield* sampling.sample({ prompt: ModelInput.fromTokens([1, 2, 3]), samplingParams })
+ *   yield* Console.log(answer.sequences[0]?.tokens)
+ * })
+ *
+ * const Live = SamplingClient.layer({ baseModel: "meta-llama/Llama-3.2-1B" }).pipe(
+ *   Layer.provide(Tinker.layer()),
+ *   Layer.provide(FetchHttpClient.layer)
+ * )
+ *
+ * export const run = Effect.provide(program, Live)
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options: ServiceClient.SamplingOptions
+): Layer.Layer<SamplingClient, TinkerError, ServiceClient.ServiceClient> =>
+  Layer.effect(SamplingClient, Effect.flatMap(serviceClient, (service) => service.createSamplingClient(options)))
 
 /** Looked at with the rest of the request. */
 const anything: Check = () => none

@@ -38,6 +38,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -70,6 +71,7 @@ import * as RequestSequence from "./RequestSequence.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as SamplingClient from "./SamplingClient.js"
 import * as ServiceApi from "./ServiceApi.js"
+import type * as ServiceClient from "./ServiceClient.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import * as TinkerConfig from "./TinkerConfig.js"
@@ -745,6 +747,59 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       }))
     })
   })
+
+/** The tag of `ServiceClient`, whose module makes its clients by this one. */
+const serviceClient = Context.GenericTag<ServiceClient.ServiceClient, ServiceClient.Service>(
+  "effect-tinker/ServiceClient"
+)
+
+/**
+ * The client of a new model, as `ServiceClient.createLoraTrainingClient` makes it, for programs that ask for a `TrainingClient` and do
+ * not care where it comes from. The model is made when the Layer is built, once for all that it is provided to. Fails as that does.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Tinker, TrainingClient } from "effect-tinker"
+ * import { FetchHttpClient } from "@effect/platform"
+ *
+ * const program = Effect.gen(function*() {
+ *   const training = yield* TrainingClient.TrainingClient
+ *   const saving = yield* training.saveState({ name: "untrained" })
+ *   return (yield* saving.await).path
+ * })
+ *
+ * const Live = TrainingClient.layer({ baseModel: "meta-llama/Llama-3.2-1B", rank: 16 }).pipe(
+ *   Layer.provide(Tinker.layer()),
+ *   Layer.provide(FetchHttpClient.layer)
+ * )
+ *
+ * export const run = Effect.provide(program, Live)
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options: ServiceClient.LoraTrainingOptions
+): Layer.Layer<TrainingClient, TinkerError, ServiceClient.ServiceClient> =>
+  Layer.effect(TrainingClient, Effect.flatMap(serviceClient, (service) => service.createLoraTrainingClient(options)))
+
+/**
+ * The client of a model that goes on from a checkpoint of `saveState`, with its optimizer, as
+ * `ServiceClient.createTrainingClientFromStateWithOptimizer` makes it. Fails as that does.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerFromState = (
+  path: string,
+  options?: ServiceClient.FromStateOptions
+): Layer.Layer<TrainingClient, TinkerError, ServiceClient.ServiceClient> =>
+  Layer.effect(
+    TrainingClient,
+    Effect.flatMap(serviceClient, (service) => service.createTrainingClientFromStateWithOptimizer(path, options))
+  )
 
 const customName = "TrainingClient.forwardBackwardCustom"
 const stepName = "TrainingClient.optimStep"
