@@ -135,7 +135,7 @@ export const make = (options: {
           failures = undefined
           return false
         }
-        yield* Effect.sleep(Math.ceil(wait))
+        yield* PolicyRun.sleep(wait)
         return true
       })
 

@@ -197,12 +197,10 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
             renewsAhead = false
             return
           }
-          const wait = yield* run.next(outcome.left)
-          if (wait === undefined) {
+          if (!(yield* run.pause(outcome.left))) {
             renewsAhead = false
             return
           }
-          yield* Effect.sleep(Math.ceil(wait))
         }
       }
     })

@@ -221,7 +221,7 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
             : Effect.catchAll(Effect.map(attempt, Effect.succeed), (error) =>
               error._tag === "ApiStatusError" && error.reason === "RateLimit"
                 ? Effect.map(refused(error, error.retryAfter), (wait) =>
-                  wait > 0 ? Effect.zipRight(Effect.sleep(Math.ceil(wait)), again) : again)
+                  Effect.zipRight(PolicyRun.sleep(wait), again))
                 : Effect.fail(error))
         ).pipe(
           submissions.withPermits(careful ? cautionRequests : 1),

@@ -393,7 +393,7 @@ const again = <A, R>(
         const message = stillFailing(error, elapsed, wait)
         yield* warn?.(message) ?? sender?.warn(error.operation, message) ?? Effect.void
       }
-      if (wait > 0) yield* Effect.sleep(Math.ceil(wait))
+      yield* PolicyRun.sleep(wait)
       attempts.retryCount += 1
       if (onRetry !== undefined) yield* onRetry(attemptNumber, error)
       const outcome = yield* Effect.either(attempt)

@@ -670,7 +670,7 @@ export const make: Effect.Effect<
       const isWanted = wait !== undefined
       const renewed = yield* unlessInterrupted(credentials.renew(refused), attempts.watched)
       if (!isWanted || !renewed) return response
-      if (wait > 0) yield* unlessInterrupted(Effect.sleep(Math.ceil(wait)), attempts.watched)
+      yield* unlessInterrupted(PolicyRun.sleep(wait), attempts.watched)
       const key = yield* credentials.current
       const again = yield* sendOnce(request, attempts, call, key)
       return again.status === 401 ? yield* withNewToken(request, attempts, call, key, again, run) : again
@@ -687,7 +687,7 @@ export const make: Effect.Effect<
         )
       }
       request.onBillingPause?.(DateTimes.unsafeMake(since))
-      yield* Effect.sleep(Math.ceil(wait))
+      yield* PolicyRun.sleep(wait)
     })
 
   const withBillingPause = (

@@ -89,7 +89,7 @@ it.effect("a test puts a client of its own in their place", () =>
         tokens: Int32Array.of(7),
         logprobs: Float32Array.of(0),
         stopReason: "length",
-        sequenceId: undefined,
+        sequenceId: "s0",
         topkLogprobs: undefined
       }],
       promptLogprobs: undefined,

@@ -30,10 +30,7 @@ export const exportTrace = (
   const poll = (run: PolicyRun.PolicyRun): Effect.Effect<Redacted.Redacted, TinkerError> =>
     Effect.flatMap(ask, ({ error, status, url }) => {
       if (status === "pending") {
-        return Effect.flatMap(
-          run.next(pending),
-          (wait) => wait === undefined ? pending : Effect.zipRight(Effect.sleep(Math.ceil(wait)), poll(run))
-        )
+        return Effect.flatMap(run.pause(pending), (goesOn) => goesOn ? poll(run) : pending)
       }
       if (status === "ready" && url !== undefined) return Effect.succeed(url)
       return Effect.fail(

@@ -13,6 +13,8 @@ export interface PolicyRun {
    * `undefined` when the policy is over, or will be when the server wants to be asked again, or when that is in more than an hour.
    */
   readonly next: (error: TinkerError) => Effect.Effect<number | undefined>
+  /** Waits for so long. False, at once, when the policy is over. */
+  readonly pause: (error: TinkerError) => Effect.Effect<boolean>
 }
 
 export const begin = (policy: Schedule.Schedule<unknown, TinkerError>): PolicyRun => {
@@ -20,27 +22,36 @@ export const begin = (policy: Schedule.Schedule<unknown, TinkerError>): PolicyRu
   let isFirst = true
   const isOver = (now: number, error: TinkerError, state: unknown) =>
     Effect.map(policy.step(now, error, state), ([, , decision]) => ScheduleDecision.isDone(decision))
+  const next = (error: TinkerError) =>
+    Effect.gen(function*() {
+      const now = yield* Monotonic.now
+      const asked = askedToWait(error)
+      const before = state
+      const [next, , decision] = yield* policy.step(now, error, before)
+      state = next
+      if (ScheduleDecision.isDone(decision)) return undefined
+      const own = ScheduleIntervals.start(decision.intervals) - now
+      // A time limit counts from the first step, which must not be the one that is tried.
+      const tried = isFirst ? next : before
+      isFirst = false
+      if (asked > longestAsked) return undefined
+      if (asked <= own) return Math.max(0, own)
+      if (!(yield* isOver(now + asked, error, tried))) return asked
+      // One that counts attempts has no other now either.
+      return tried === next && (yield* isOver(now, error, tried)) ? asked : undefined
+    })
   return {
-    next: (error) =>
-      Effect.gen(function*() {
-        const now = yield* Monotonic.now
-        const asked = askedToWait(error)
-        const before = state
-        const [next, , decision] = yield* policy.step(now, error, before)
-        state = next
-        if (ScheduleDecision.isDone(decision)) return undefined
-        const own = ScheduleIntervals.start(decision.intervals) - now
-        // A time limit counts from the first step, which must not be the one that is tried.
-        const tried = isFirst ? next : before
-        isFirst = false
-        if (asked > longestAsked) return undefined
-        if (asked <= own) return Math.max(0, own)
-        if (!(yield* isOver(now + asked, error, tried))) return asked
-        // One that counts attempts has no other now either.
-        return tried === next && (yield* isOver(now, error, tried)) ? asked : undefined
-      })
+    next,
+    pause: (error) =>
+      Effect.flatMap(
+        next(error),
+        (wait) => wait === undefined ? Effect.succeed(false) : Effect.as(sleep(wait), true)
+      )
   }
 }
+
+/** For so many milliseconds of a policy, in whole ones: timers would wake before a fraction is over. */
+export const sleep = (wait: number): Effect.Effect<void> => wait > 0 ? Effect.sleep(Math.ceil(wait)) : Effect.void
 
 /** In milliseconds. Nobody waits so long for one answer without wanting to hear of it. */
 const longestAsked = 3_600_000

@@ -22,9 +22,7 @@ export const find = (
       const entries = yield* RetryPolicy.retry(list)
       const found = entries.find((entry) => isSame(entry, wanted))
       if (found !== undefined) return { path: found.tinkerPath ?? TinkerPath.format(wanted) }
-      const wait = yield* run.next(conflict)
-      if (wait === undefined) return yield* Effect.fail(conflict)
-      yield* Effect.sleep(Math.ceil(wait))
+      if (!(yield* run.pause(conflict))) return yield* Effect.fail(conflict)
     }
   })
 
