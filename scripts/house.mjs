@@ -1,4 +1,4 @@
-// Measures how the house stands, and fails when a figure is beyond its limit: modules and exports, exports that nobody names,
+// Measures how the house stands, and fails when a figure is worse than it was; what is wanted stands beside it: modules and exports, exports that nobody names,
 // long files and functions, doc comments that are no sentences, places that write an endpoint down, and waiting without a schedule.
 // `--list` says where each is.
 import { execFileSync } from "node:child_process"
@@ -91,6 +91,8 @@ const fragments = () =>
       .map(({ index, text }) => `${file}:${textOf(file).slice(0, index).split("\n").length} ${text.replace(" */", "")}`)
   )
 
+const codeOf = (file) => textOf(file).replace(/\/\*[^]*?\*\//g, "")
+
 /**
  * Sources that write down an endpoint, beyond the table and one handler or client each. What requests and answers say of their type is
  * something else, and so are the routes of other servers.
@@ -100,7 +102,7 @@ const endpointPlaces = () => {
   const names = Array.from(textOf(table).matchAll(/operation: "([^"]+)"/g), ([, name]) => name)
   return names.filter((name) => name.includes("_")).map((name) => {
     const written = new RegExp(`(?<!type: |type === |literal\\()["'/\`]${name}["'/\`]`)
-    const places = sources.filter((file) => !file.endsWith("Dialect.ts") && written.test(textOf(file)))
+    const places = sources.filter((file) => !file.endsWith("Dialect.ts") && written.test(codeOf(file)))
     return { name, places }
   }).filter(({ places }) => places.length > 2).map(({ name, places }) => `${name}: ${places.join(", ")}`)
 }
@@ -113,22 +115,24 @@ const sleeps = () =>
 
 const publicModules = sources.filter((file) => packageOf(file) === "tinker" && isPublic(file))
 
+/** Of each figure: what was found, what is wanted, and what there may be until then, to be lowered with every improvement. */
 const figures = [
-  ["public modules of effect-tinker", publicModules, 40],
-  ["exports that no page, example or other package names", unnamedExports(), 0],
-  ["files over 450 lines", longFiles(), 0],
-  ["functions over 120 lines", longFunctions(), 0],
-  ["doc comments that are no sentences", fragments(), 0],
-  ["endpoints written down in more than two places", endpointPlaces(), 0],
-  ["Effect.sleep in effect-tinker", sleeps(), 3]
+  ["public modules of effect-tinker", publicModules, 40, 48],
+  ["exports that no page, example or other package names", unnamedExports(), 0, 191],
+  ["files over 450 lines", longFiles(), 0, 14],
+  ["functions over 120 lines", longFunctions(), 0, 27],
+  ["doc comments that are no sentences", fragments(), 0, 341],
+  ["endpoints written down in more than two places", endpointPlaces(), 0, 0],
+  ["Effect.sleep in effect-tinker", sleeps(), 3, 11]
 ]
 
-let isBeyond = false
-console.log(`${String(new Set(sdkExports.map(({ module, name }) => `${module}.${name}`)).size).padStart(5)}         exports of effect-tinker`)
-for (const [what, found, limit] of figures) {
-  const mark = found.length > limit ? "!" : " "
-  if (found.length > limit) isBeyond = true
-  console.log(`${String(found.length).padStart(5)} of ${String(limit).padStart(2)} ${mark} ${what}`)
+let isWorse = false
+console.log(`${String(new Set(sdkExports.map(({ module, name }) => `${module}.${name}`)).size).padStart(5)}           exports of effect-tinker`)
+for (const [what, found, wanted, most] of figures) {
+  const mark = found.length > most ? "!" : found.length < most ? "-" : " "
+  if (found.length > most) isWorse = true
+  console.log(`${String(found.length).padStart(5)} of ${String(most).padStart(3)} ${mark} ${what}; wanted ${wanted}`)
   if (isListing) for (const place of found) console.log(`        ${place}`)
 }
-process.exitCode = isBeyond ? 1 : 0
+if (isWorse) console.error("A figure marked ! is worse than it was: npm run house -- --list says where.")
+process.exitCode = isWorse ? 1 : 0
