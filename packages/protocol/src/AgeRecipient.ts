@@ -1,5 +1,5 @@
 /**
- * For whom files are encrypted with age, and what is given for that by mistake. Sources: age-encryption.org/v1; BIP 173, of which
+ * The recipients for whom files are encrypted with age, and what is given for them by mistake. Sources: age-encryption.org/v1; BIP 173, of which
  * the form of the keys is.
  */
 

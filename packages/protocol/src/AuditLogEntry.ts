@@ -17,11 +17,11 @@ export const AuditLogEntry = Schema.Struct({
     default: () => ({}),
     nullable: true
   }).pipe(Schema.fromKey("event_details")),
-  /** Of older entries; newer ones tell it in `eventDetails`. */
+  /** The model, in older entries; newer ones tell it in `eventDetails`. */
   modelId: optional(Schema.String, "model_id"),
-  /** As `modelId`. */
+  /** The path of the checkpoint, in older entries. */
   tinkerPath: optional(Schema.String, "tinker_path"),
-  /** As `modelId`. */
+  /** What it was done for, in older entries. */
   purpose: Schema.optionalWith(Schema.String, { nullable: true })
 })
 

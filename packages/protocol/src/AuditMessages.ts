@@ -33,7 +33,7 @@ export const AuditLogResponse = Schema.Struct({ entries: Schema.Array(AuditLogEn
 export type AuditLogResponse = typeof AuditLogResponse.Type
 
 /**
- * Which entries are wanted: of a kind, by default all, and of a day in UTC, `YYYY-MM-DD`, by default today.
+ * The entries that are wanted: of a kind, by default all, and of a day in UTC, `YYYY-MM-DD`, by default today.
  *
  * @since 0.1.0
  * @category schemas

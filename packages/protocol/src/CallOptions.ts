@@ -126,7 +126,7 @@ export const kindOf = (value: unknown): string => {
   }
 }
 
-/** As {@link kindOf}, but for a short text itself: for names, which are no secrets. */
+/** A short text itself, and of anything else what {@link kindOf} says: for names, which are no secrets. */
 export const named = (value: unknown): string =>
   typeof value === "string" && value !== "" && value.length <= 40 ? JSON.stringify(value) : kindOf(value)
 

@@ -8,7 +8,7 @@ import { field, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
- * Without a cursor when everything is on the page.
+ * A page of checkpoints, without a cursor when everything is on it.
  *
  * @since 0.1.0
  * @category schemas
@@ -72,7 +72,7 @@ const SignedUrl = Schema.Redacted(Schema.String)
  */
 export const ExternalWeightsUrls = Schema.Struct({
   urls: Schema.Record({ key: Schema.String, value: SignedUrl }),
-  /** Until when the addresses are valid. */
+  /** The time until which the addresses are valid. */
   expires: Time
 })
 
@@ -88,7 +88,7 @@ export type ExternalWeightsUrls = typeof ExternalWeightsUrls.Type
  */
 export const ArchiveUrl = Schema.Struct({
   url: SignedUrl,
-  /** Until when the address is valid. */
+  /** The time until which the address is valid. */
   expires: Time
 })
 

@@ -25,7 +25,7 @@ export type Fields = Readonly<Record<string, Check>>
 
 export const none: ReadonlyArray<Issue> = []
 
-/** Of a value that does not fit, what it is, and `next`: what to do, as a sentence without its end. */
+/** A check that tells of a value which does not fit what it is, and `next`: what to do, as a sentence without its end. */
 export const fitting = (fits: (value: unknown) => boolean, next: string): Check => (value, field) =>
   fits(value) ? none : [{ field, description: `is ${kindOf(value)}; ${next}.` }]
 
@@ -112,7 +112,7 @@ export const positive = must(
   "a finite number, more than 0"
 )
 
-/** Of a moving average. */
+/** The decay of a moving average. */
 export const decay = must((value) => isNumber(value) && value >= 0 && value < 1, "0 or more and less than 1")
 
 export const share = must((value) => isNumber(value) && value > 0 && value <= 1, "more than 0 and at most 1")
@@ -174,7 +174,7 @@ export const secret: Check = (value, field) => {
     : [{ field, description: "is Redacted, and holds no text." }]
 }
 
-/** Also NaN. Durations would make zero of them. */
+/** Whether a duration is negative or NaN, of which `Duration` would make zero. */
 const isBelowZero = (value: unknown): boolean =>
   Array.isArray(value)
     ? value.some(isBelowZero)

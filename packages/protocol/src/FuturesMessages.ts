@@ -55,7 +55,7 @@ export const FuturesRetrieveResponse = Schema.Struct({
   completions: Schema.Array(Schema.Struct({
     state: Schema.String,
     requestId: field(RequestId, "request_id"),
-    /** In bytes. */
+    /** The size of the result, in bytes. */
     size: optional(Schema.Number, "response_payload_uncompressed_size")
   }))
 })

@@ -5,7 +5,7 @@ import { type Check, checkFields, type Fields, fitting, none, oneOf, optional, t
 import type { ModelInputChunk } from "./ModelInput.js"
 import type { Issue } from "./TinkerError.js"
 
-/** Of a model input. What people pass for it most often is text, or tokens as they are. */
+/** The check of a model input. What people pass for it most often is text, or tokens as they are. */
 export const modelInput: Check = (value, field) => {
   const fault = inputFault(value)
   if (fault !== undefined) return [{ field, description: fault }]
@@ -68,7 +68,7 @@ const chunkFields: Readonly<Record<ModelInputChunk["type"], Fields>> = {
 
 const types = Object.keys(chunkFields).join(", ")
 
-/** Of a list of data: what is wrong with the first that is none. */
+/** The check of a list of data, which tells what is wrong with the first that is none. */
 export const data: Check = (value, field) => {
   if (!Array.isArray(value)) return [{ field, description: `is ${kindOf(value)}; pass a list of Datum.` }]
   let issues = none
@@ -111,7 +111,7 @@ const lossInputs: Check = (value, field) =>
     ]
     : [{ field, description: `is ${kindOf(value)}; it must be an object of tensors.` }]
 
-/** Of a tensor; its shape and its indices may still contradict its elements. */
+/** The check of a tensor; its shape and its indices may still contradict its elements. */
 export const tensor: Check = (value, field) => {
   const fault = tensorFault(value)
   return fault === undefined ? none : [{ field, description: `is no tensor${fault}; make one with TensorData.` }]
@@ -135,7 +135,7 @@ const tensorFault = (value: unknown): string | undefined => {
     : ": its sparse indices are no BigInt64Arrays"
 }
 
-/** Of the runs of tokens that a list stands for. */
+/** The check of the runs of tokens that a list stands for. */
 export const spans: Check = (value, field) =>
   Array.isArray(value)
     ? value.flatMap((span, i) =>

@@ -17,7 +17,7 @@ import { elementCount } from "./TensorData.js"
 import type { Issue } from "./TinkerError.js"
 
 /**
- * With `p` the log-probability of the target, `q` the `logprobs` input, `A` the advantage, `w` the weight, `r = exp(p - q)`:
+ * The losses, with `p` the log-probability of the target, `q` the `logprobs` input, `A` the advantage, `w` the weight, `r = exp(p - q)`:
  *
  * | loss | inputs | per token |
  * | --- | --- | --- |

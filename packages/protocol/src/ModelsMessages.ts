@@ -15,7 +15,7 @@ import { field, literal, optional } from "./WireField.js"
 export const UntypedFuture = Schema.Struct({
   requestId: field(RequestId, "request_id"),
   modelId: optional(Schema.String, "model_id"),
-  /** Of samples alone: the ids of the sequences, in order. */
+  /** The ids of the sequences, in order; samples alone have them. */
   sampleSequenceIds: optional(Schema.Array(Schema.String), "sample_sequence_ids")
 })
 

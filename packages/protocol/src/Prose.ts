@@ -1,16 +1,16 @@
 /** What messages are made of. */
 import * as Duration from "effect/Duration"
 
-/** With one full stop at its end: servers and systems end their sentences, or do not. */
+/** A text with one full stop at its end: servers and systems end their sentences, or do not. */
 export const sentence = (text: string): string => {
   const said = text.trimEnd()
   return /[.!?…]$/.test(said) ? said : `${said}.`
 }
 
-/** Without the full stop at its end, for the middle of a sentence. */
+/** A text without the full stop at its end, for the middle of a sentence. */
 export const phrase = (text: string): string => text.trimEnd().replace(/\.$/, "")
 
-/** As people say it, e.g. `5 minutes 15 s`: its two largest units, and seconds with a fraction below ten. */
+/** A duration as people say it, e.g. `5 minutes 15 s`: its two largest units, and seconds with a fraction below ten. */
 export const spoken = (input: Duration.DurationInput): string => {
   const millis = Duration.toMillis(input)
   if (millis === Infinity) return "for ever"

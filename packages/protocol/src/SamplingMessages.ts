@@ -139,7 +139,7 @@ const joinParts = (parts: ReadonlyArray<string | Int32Array>): Uint8Array => {
 export const encodeSampleResponse = Protobuf.encodeSampleResponse
 
 /**
- * As {@link decodeSampleResponse}, from the JSON of servers without protobuf.
+ * Decodes what {@link decodeSampleResponse} does, from the JSON of servers without protobuf.
  *
  * @since 0.1.0
  * @category schemas

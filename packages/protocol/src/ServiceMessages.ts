@@ -108,7 +108,7 @@ export const AuthTokenResponse = Schema.Struct({ jwt: Schema.Redacted(Schema.Non
  */
 export const SupportedModel = Schema.Struct({
   modelName: optional(Schema.String, "model_name"),
-  /** In tokens. */
+  /** The longest prompt and answer together, in tokens. */
   maxContextLength: optional(Schema.Int, "max_context_length"),
   /** Number of tokens that the model knows. Our own server tells it. */
   vocabularySize: optional(Schema.Int, "vocab_size"),

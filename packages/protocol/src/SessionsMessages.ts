@@ -45,7 +45,7 @@ export type ListSessionsResponse = typeof ListSessionsResponse.Type
  */
 export const SearchOwner = Schema.Union(
   Schema.Struct({ type: Schema.Literal("own", "accessible") }),
-  /** At most ten. */
+  /** The sessions of these users, ten at most. */
   Schema.Struct({ type: Schema.Literal("user"), ownerUrns: field(Schema.Array(Schema.String), "owner_urns") })
 )
 

@@ -39,7 +39,7 @@ export const SessionStartEvent = Schema.Struct({ event: Schema.Literal("SESSION_
 export const SessionEndEvent = Schema.Struct({
   event: Schema.Literal("SESSION_END"),
   ...common,
-  /** As Python writes it, e.g. `0:01:02.345678`. */
+  /** The length of the session, as Python writes it, e.g. `0:01:02.345678`. */
   duration: Schema.String
 })
 

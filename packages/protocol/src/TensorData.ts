@@ -257,7 +257,7 @@ export const toDense = (tensor: TensorData, padValue: number = 0): Either.Either
   return Either.right({ dtype: "int64", data, shape })
 }
 
-/** Of one typed array, in every engine. */
+/** The most elements that one typed array has in every JavaScript engine. */
 const mostElements = 2 ** 31 - 1
 
 /**

@@ -149,7 +149,7 @@ export class ApiStatusError extends Schema.TaggedError<ApiStatusError>("effect-t
     isForeign: Schema.optional(Schema.Boolean),
     /** Whether the server itself said that the request should be sent again, or should not. */
     shouldRetry: Schema.optional(Schema.Boolean),
-    /** Of the request whose result was asked for. */
+    /** The id of the request whose result was asked for. */
     requestId: Schema.optional(Schema.String),
     /** What the request was about, e.g. `training run r`. */
     subject: Schema.optional(Schema.String),
@@ -190,7 +190,7 @@ export class ApiTimeoutError extends Schema.TaggedError<ApiTimeoutError>("effect
     operation: Schema.String,
     reason: TimeoutReason,
     deadline: Schema.DurationFromMillis,
-    /** Of the accepted request. */
+    /** The id of the accepted request. */
     requestId: Schema.optional(Schema.String),
     /** What the server last said of the accepted request. */
     state: Schema.optional(Schema.String),
@@ -229,10 +229,10 @@ export class ApiResponseValidationError
     {
       operation: Schema.String,
       description: Schema.String,
-      /** Of the response. */
+      /** The status of the response. */
       status: Schema.optional(Schema.Int),
       path: Schema.optional(Schema.String),
-      /** Of the request whose result was asked for. */
+      /** The id of the request whose result was asked for. */
       requestId: Schema.optional(Schema.String),
       /** True when what arrived is a page, empty or cut off, so that asking again may give the answer. */
       isUnreadable: Schema.optional(Schema.Boolean),
@@ -466,7 +466,7 @@ const sessionEnds = {
 export const isTinkerError = (u: unknown): u is TinkerError => Predicate.hasProperty(u, TypeId)
 
 /**
- * Which reason a status stands for.
+ * The reason that a status stands for.
  *
  * @since 0.1.0
  * @category models

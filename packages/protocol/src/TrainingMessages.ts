@@ -76,7 +76,7 @@ export const decodeForwardBackwardOutput = Protobuf.decodeForwardBackwardOutput
  * @category schemas
  */
 export const OptimStepRequest = Schema.Struct({
-  /** Of Adam; every other optimizer has `optimizerParams`. */
+  /** The settings of Adam; every other optimizer has `optimizerParams`. */
   adamParams: optional(AdamParams, "adam_params"),
   optimizerParams: optional(OptimizerParams, "optimizer_params"),
   modelId: field(ModelId, "model_id"),

@@ -11,7 +11,7 @@ import { Time } from "./WireTime.js"
  * @category schemas
  */
 export const TrainingRun = Schema.Struct({
-  /** Also the id of the model. */
+  /** The id of the run, which is that of its model. */
   trainingRunId: field(Schema.String, "training_run_id"),
   baseModel: field(Schema.String, "base_model"),
   modelOwner: field(Schema.String, "model_owner"),

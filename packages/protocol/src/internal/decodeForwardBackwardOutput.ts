@@ -141,7 +141,7 @@ const readBatch = (reader: ProtobufReader, name: string): ReadonlyArray<TensorDa
   return cut(name, elements(data, dtype, name), elementOffsets(name, offsets, itemSize(dtype)), trailing)
 }
 
-/** From bytes to elements. */
+/** The offsets of a tensor, made elements of bytes. */
 const elementOffsets = (name: string, bytes: Uint8Array, size: number): Float64Array => {
   if (bytes.byteLength % 8 !== 0) {
     throw new Error(`${name} offsets has ${bytes.byteLength} bytes, no multiple of 8`)

@@ -20,7 +20,7 @@ export interface ForwardBackwardHead {
 
 /** Data, loss and its settings, encoded once. A request number is known only when the request is sent. */
 export interface EncodedData {
-  /** Of the whole request, up to a few bytes. */
+  /** The size of the whole request, up to a few bytes. */
   readonly byteLength: number
   /** The whole request. The first call completes the memory of the data in place; later ones copy it. */
   readonly withHead: (head: ForwardBackwardHead) => Uint8Array
@@ -87,7 +87,7 @@ const withJoinedText = (datum: Datum): Datum => {
 const headSize = ({ modelId, seqId }: ForwardBackwardHead): number =>
   (modelId === "" ? 0 : fieldSize(textSize(modelId))) + (seqId === 0 ? 0 : 1 + varintSize(seqId))
 
-/** With its tag. */
+/** The size of a double with its tag. */
 const doubleSize = 9
 
 const settingSize = (name: string, value: number | string): number =>

@@ -12,7 +12,7 @@ import type { ForwardBackwardRequest } from "./protobuf.js"
 import { floatsOf, integerOf, listOf, objectOf, tensorFromJson, tensorToJson } from "./tensorJson.js"
 import { fromWireName, toWireName } from "./wireNames.js"
 
-/** To be sent to `forward` if it is that alone, else to `forward_backward`. */
+/** The body for `forward` if the request is that alone, else for `forward_backward`. */
 export const encodeForwardBackwardJson = (request: ForwardBackwardRequest): Readonly<Record<string, unknown>> => ({
   [request.forwardOnly ? "forward_input" : "forward_backward_input"]: {
     data: request.data.map(datumToJson),

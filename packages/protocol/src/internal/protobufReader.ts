@@ -13,7 +13,7 @@ const mostVarintBytes = 10
 export class ProtobufReader {
   readonly memory: Uint8Array
   position = 0
-  /** Of the message being read. */
+  /** The end of the message being read. */
   end: number
   constructor(memory: Uint8Array) {
     this.memory = memory

@@ -7,7 +7,7 @@ const whole = (least: number) =>
     Schema.filter((value) => Number.isSafeInteger(value) && value >= least || `must be a whole number from ${least}`)
   )
 
-/** Which page of a listing is wanted; `limit` is what a server gives those who do not say. */
+/** The page of a listing that is wanted; `limit` is what a server gives those who do not say. */
 const pageFields = (limit: number) => ({
   limit: Schema.optionalWith(whole(1), { default: () => limit }),
   offset: Schema.optionalWith(whole(0), { default: () => 0 })
@@ -23,7 +23,7 @@ export const scope = () => Schema.Struct(scopeFields())
 
 export const scopedPage = (limit: number) => Schema.Struct({ ...pageFields(limit), ...scopeFields() })
 
-/** Of one project, or of all. */
+/** A page of one project, or of all. */
 export const projectPage = (limit: number) =>
   Schema.Struct({
     ...pageFields(limit),
