@@ -1,6 +1,6 @@
 /**
- * What bodies cost our server that are made to cost much and are still taken: CPU time a MiB, and how far its memory grows, in
- * sizes of the body. A body of less than a MiB counts as one. Linux only.
+ * What bodies cost our server that are made to cost much and are still taken: how long its event loop is busy a MiB, and how far its
+ * memory grows, in sizes of the body. A body of less than a MiB counts as one. Linux only, on a machine that does nothing else.
  *
  * `npm run bench:bodies -- --mib 1,16`
  */
@@ -166,8 +166,8 @@ for (const size of mib.split(",").map(Number)) {
     writeFileSync(`/proc/${child.pid}/clear_refs`, "5")
     const rss = megabytes("VmRSS")
     const { status } = await post(path, body)
-    const { cpu } = await used()
-    const ms = (cpu - before.cpu) / length
+    const { busy } = await used()
+    const ms = (busy - before.busy) / length
     const times = (megabytes("VmHWM") - rss) / length
     process.stdout.write(
       `${`${name}, ${size} MiB (${status})`.padEnd(48)}${ms.toFixed(1).padStart(7)} ms a MiB${

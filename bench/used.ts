@@ -1,10 +1,14 @@
+import { performance } from "node:perf_hooks"
+
 /** What a server's process has used since it started. */
 export interface Used {
+  /** How long its event loop was busy, in milliseconds, whatever the machine did meanwhile. */
+  readonly busy: number
   /** User and system time of all threads, in milliseconds. */
   readonly cpu: number
-  /** In bytes. */
+  /** Memory in bytes. */
   readonly rss: number
-  /** Likewise, after a collection if the process has `--expose-gc`. */
+  /** Bytes of what is still in use, after a collection if the process has `--expose-gc`. */
   readonly live: number
 }
 
@@ -14,7 +18,8 @@ export const tellUsed = (): void => {
     globalThis.gc?.()
     const { system, user } = process.cpuUsage()
     const { arrayBuffers, heapUsed, rss } = process.memoryUsage()
-    process.send!({ cpu: (user + system) / 1000, rss, live: heapUsed + arrayBuffers } satisfies Used)
+    const busy = performance.eventLoopUtilization().active
+    process.send!({ busy, cpu: (user + system) / 1000, rss, live: heapUsed + arrayBuffers } satisfies Used)
   })
   process.on("disconnect", () => process.exit(0))
 }
