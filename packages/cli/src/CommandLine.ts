@@ -19,7 +19,7 @@ import * as UnknownOptions from "./UnknownOptions.js"
 import { UsageError } from "./UsageError.js"
 
 /**
- * Which options a command has, without their dashes.
+ * The options that a command has, without their dashes.
  *
  * - `values`: those that are followed by a value
  * - `repeated`: those of them that may be given again and again
@@ -35,7 +35,7 @@ export interface Known {
 }
 
 /**
- * Those of a command, under the keys of its `flags`: `learningRate` is `--learning-rate`. `repeated` names what may be given again.
+ * The options of a command, under the keys of its `flags`: `learningRate` is `--learning-rate`. `repeated` names what may be given again.
  *
  * @since 0.1.0
  * @category constructors
@@ -63,7 +63,7 @@ export const check = (args: ReadonlyArray<string>, known: Known): Effect.Effect<
     Effect.suspend(() => Either.mapLeft(arranged(args, known), (description) => new UsageError({ description })))
   )
 
-/** Of the library itself, without a value. */
+/** The switches of the library itself, which take no value. */
 const builtInSwitches = ["help", "version", "wizard"]
 
 /** Each option with its value behind it, and those of one name together, as the library reads them; left is what is wrong. */

@@ -24,7 +24,7 @@ export interface Service {
   /** How far something is, if it takes long. */
   readonly progress: (progress: Progress) => Effect.Effect<void>
   readonly answers: (title: string, answers: ReadonlyArray<Answer>) => Effect.Effect<void>
-  /** To be called when each step is done. */
+  /** Says that a step is done; to be called after each. */
   readonly step: (step: Supervised.Step) => Effect.Effect<void>
   /** Says that a checkpoint of so many steps is there. One that comes with a step is known already. */
   readonly keep: (kept: Kept) => Effect.Effect<void>
@@ -131,7 +131,7 @@ export const layer = (options: {
   )
 
 /**
- * On the standard output of this process.
+ * A display on the standard output of this process.
  *
  * @since 0.1.0
  * @category layers

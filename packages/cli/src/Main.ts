@@ -31,7 +31,7 @@ export const exitCode = (exit: Exit.Exit<unknown, unknown>): number =>
   Exit.isSuccess(exit) ? 0 : Cause.isInterruptedOnly(exit.cause) ? 130 : 1
 
 /**
- * For a program that goes on until it is told to stop, which then is no failure: 0 after that too.
+ * The exit code of a program that goes on until it is told to stop, which then is no failure: 0 after that too.
  *
  * @since 0.1.0
  * @category utils

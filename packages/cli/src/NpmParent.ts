@@ -35,7 +35,7 @@ const read = (file: string): string | undefined => {
 /** The arguments are told apart by zeros; npm shows itself otherwise. */
 const isShell = (pid: number): boolean => read(`/proc/${pid}/cmdline`)?.split("\0")[1] === "-c"
 
-/** Behind the name, which may hold anything, are the state and the parent. */
+/** The parent of a process. It stands with the state behind the name, which may hold anything. */
 const parentOf = (pid: number): number | undefined => {
   const stat = read(`/proc/${pid}/stat`)
   return stat === undefined ? undefined : Number(stat.slice(stat.lastIndexOf(")")).split(" ")[2])

@@ -1,6 +1,5 @@
 /**
- * Which process one is, so that others can tell later whether it still runs, also when its number belongs to another by
- * then.
+ * A mark of one process, so that others can tell later whether it still runs, also when its number belongs to another by then.
  */
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
@@ -13,7 +12,7 @@ import * as Schema from "effect/Schema"
  */
 export const ProcessMark = Schema.Struct({
   pid: Schema.Int.pipe(Schema.positive()),
-  /** Which run of the machine it began in, and when in it. Only Linux tells both. */
+  /** The run of the machine in which the process began, and when in it. Only Linux tells both. */
   boot: Schema.optional(Schema.String),
   start: Schema.optional(Schema.String)
 })
@@ -25,7 +24,7 @@ export const ProcessMark = Schema.Struct({
 export type ProcessMark = typeof ProcessMark.Type
 
 /**
- * That of this process.
+ * The mark of this process.
  *
  * @since 0.1.0
  * @category constructors
@@ -52,7 +51,7 @@ export const isRunning = (mark: ProcessMark): Effect.Effect<boolean, never, File
   })
 
 interface Told {
-  /** In ticks since the machine was started. */
+  /** When the process began, in ticks since the machine was started. */
   readonly start: string
   /** Its parent has not asked yet what became of it. */
   readonly hasEnded: boolean

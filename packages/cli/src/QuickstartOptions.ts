@@ -35,7 +35,7 @@ export type Where =
   | { readonly _tag: "Remote"; readonly baseModel: string | undefined; readonly tokenizerFolder: string | undefined }
 
 /**
- * With these the shipped model learns the shipped data in about a minute on two cores.
+ * The settings where none are given. With these the shipped model learns the shipped data in about a minute on two cores.
  *
  * @since 0.1.0
  * @category config
@@ -43,7 +43,7 @@ export type Where =
 export const defaults = { steps: 100, rank: 16, learningRate: 2e-3, batchSize: 16, checkpointEvery: 50 } as const
 
 /**
- * As they are written on the command line.
+ * The options as they are written on the command line.
  *
  * @since 0.1.0
  * @category config

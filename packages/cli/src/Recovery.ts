@@ -44,7 +44,7 @@ export interface Start {
 }
 
 /**
- * Until the scope closes, outages of the server are said.
+ * A training that goes on when the server has lost the live model. Outages of the server are said until the scope closes.
  *
  * @since 0.1.0
  * @category constructors

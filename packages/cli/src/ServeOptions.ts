@@ -71,7 +71,7 @@ const Price = Schema.NonNegative.pipe(Schema.finite())
  * @category schemas
  */
 export const Settings = Schema.parseJson(Schema.Struct({
-  /** For clients, under their names on the wire. */
+  /** Settings for clients, under their names on the wire. */
   client_config: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
   /** The same for those that clients ask for again and again. */
   dynamic_config: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
@@ -93,15 +93,15 @@ export const Settings = Schema.parseJson(Schema.Struct({
   keep_live_models: Schema.optional(Schema.Boolean),
   /** Largest body of a request. */
   max_body_bytes: Schema.optional(Count),
-  /** Which log-probabilities samples have. */
+  /** The kind of log-probabilities that samples have. */
   sample_logprobs: Schema.optional(Schema.Literal("raw", "processed")),
   /** Samples that are computed at a time. */
   max_concurrent_samples: Schema.optional(Count),
   /** Models that are trained at a time. */
   max_models: Schema.optional(Count),
-  /** Of the requests that wait or run. */
+  /** The most bytes of the requests that wait or run. */
   max_waiting_bytes: Schema.optional(Count),
-  /** Of each base model's process: threads of one computation, bytes in all, and how far it stands back for others. */
+  /** The settings of each base model's process: threads of one computation, bytes in all, and how far it stands back for others. */
   engine: Schema.optional(Schema.Struct({
     threads: Schema.optional(Count),
     max_memory_bytes: Schema.optional(Count),
@@ -353,7 +353,7 @@ export const checkPublicUrl = (text: string): Effect.Effect<string, UsageError> 
     })
 }
 
-/** Without the mark that some editors put at the beginning. */
+/** The text of a file, without the mark that some editors put at the beginning. */
 const read = (option: string, file: string): Effect.Effect<string, UsageError, FileSystem.FileSystem> =>
   Effect.flatMap(FileSystem.FileSystem, (fs) =>
     Effect.mapBoth(fs.readFileString(file), {

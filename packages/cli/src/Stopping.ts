@@ -37,7 +37,7 @@ export const finishing = <A, E, R>(
 export const announcement = (finished: string): string => `Stopping: ${finished}. Ctrl-C again stops at once.`
 
 /**
- * Until the scope closes, the second signal that tells the process to stop ends it at once, with the words of `second`. Those of
+ * Has the second signal that tells the process to stop end it at once, with the words of `second`, until the scope closes. The words of
  * `first`, if any, are written at the first signal.
  *
  * @since 0.1.0

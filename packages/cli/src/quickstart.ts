@@ -198,7 +198,7 @@ const howToGoOn = (where: QuickstartOptions.Where, out: string): string => {
     + "and in your program, with TINKER_BASE_URL=http://127.0.0.1:8787:"
 }
 
-/** For a shell, where it has to be. */
+/** A path as a shell reads it, in quotes where it has to be. */
 const quoted = (path: string): string => /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 
 const checkpoints = (out: string): string => `${out}/checkpoints`

@@ -110,7 +110,7 @@ const logRestored = (restored: TinkerProtocol.Restored) =>
     if (line !== undefined) process.stderr.write(`${line}\n`)
   })
 
-/** For programs the address alone; for people also how those in Python find it. */
+/** Says where the server listens: for programs the address alone; for people also how those in Python find it. */
 const listening = (publicUrl: string | undefined, asksForKeys: boolean) =>
   Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
     Effect.sync(() => {
@@ -165,7 +165,7 @@ const command = Command.make(
     }).pipe(Effect.scoped)
 ).pipe(Command.withDescription("Starts a Tinker server that trains on this machine."))
 
-/** For ever; but a server whose engine is not started any more ends, so that whoever watches over it starts it anew. */
+/** Goes on for ever; but a server whose engine is not started any more ends, so that whoever watches over it starts it anew. */
 const computing = ({ losses }: Engine.Service) =>
   losses === undefined ? Effect.never : Effect.zipRight(Stream.runDrain(losses), Effect.never)
 

@@ -61,7 +61,7 @@ export type Issue = typeof Issue.Type
 export class DatasetError
   extends Schema.TaggedError<DatasetError>("@effect-tinker/cookbook/DatasetError")("DatasetError", {
     ...fields,
-    /** In their order; with the first they are 100 at most. Empty where only the first was looked for. */
+    /** The other issues in their order; with the first they are 100 at most. Empty where only the first was looked for. */
     others: Schema.optionalWith(Schema.Array(Issue), { default: () => [] }),
     /** How many lines were looked at, blank ones aside; absent where that was not all of them. */
     totalLines: Schema.optional(Schema.Number),

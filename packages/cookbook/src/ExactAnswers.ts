@@ -18,9 +18,9 @@ import * as RoleRenderer from "./RoleRenderer.js"
 export interface Report {
   readonly exact: number
   readonly total: number
-  /** In the order in which the groups first appear. */
+  /** The groups in the order in which they first appear. */
   readonly groups: ReadonlyArray<Group>
-  /** In the order of the prompts. */
+  /** The answers in the order of the prompts. */
   readonly answers: ReadonlyArray<Answer>
 }
 

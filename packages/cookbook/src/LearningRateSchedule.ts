@@ -19,7 +19,7 @@ export type LearningRateSchedule = (step: number, totalSteps: number) => number
 export const constant: LearningRateSchedule = () => 1
 
 /**
- * From 1 down to 0 along a line: `1 - step / totalSteps`.
+ * A line from 1 down to 0: `1 - step / totalSteps`.
  *
  * @since 0.1.0
  * @category constructors
@@ -27,7 +27,7 @@ export const constant: LearningRateSchedule = () => 1
 export const linear: LearningRateSchedule = (step, totalSteps) => 1 - progress(step, totalSteps)
 
 /**
- * From 1 down to 0 along half a cosine: `(1 + cos(π step / totalSteps)) / 2`.
+ * Half a cosine from 1 down to 0: `(1 + cos(π step / totalSteps)) / 2`.
  *
  * @since 0.1.0
  * @category constructors

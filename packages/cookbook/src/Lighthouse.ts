@@ -7,7 +7,7 @@
 import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
-/** Beside the compiled module in the published package, one folder up in the repository. */
+/** The folder of the data: beside the compiled module in the published package, one folder up in the repository. */
 const folderUrl = [new URL("./data/", import.meta.url), new URL("../data/", import.meta.url)]
   .find((url) => existsSync(url)) ?? new URL("./data/", import.meta.url)
 

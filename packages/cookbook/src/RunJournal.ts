@@ -64,7 +64,7 @@ export interface RunJournal<S extends JournaledStep> {
  * @category models
  */
 export interface JournaledBatch {
-  /** From 0. */
+  /** The number of the step, from 0. */
   readonly step: number
   /** The same for the same data in the same order, and another for others. */
   readonly fingerprint?: string | undefined
@@ -77,7 +77,7 @@ export interface JournaledBatch {
  * @category models
  */
 export interface JournaledStep {
-  /** From 0. */
+  /** The number of the step, from 0. */
   readonly step: number
   /** Where the state right after this step was saved, if it was. */
   readonly checkpoint: string | undefined
@@ -302,7 +302,10 @@ const slots = ["head.0", "head.1"] as const
 
 const headName = "its record of where the run stands"
 
-/** Of the steps up to the checkpoint at this place among all. One follows the other, so that they are found without a head. */
+/**
+ * The key of the record of the steps up to the checkpoint at this place among all. One follows the other, so that they are found without a
+ * head.
+ */
 const recordKey = (index: number): string => `record.${String(index).padStart(6, "0")}`
 
 /** Older versions named it for how many steps were done. */

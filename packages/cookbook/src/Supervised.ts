@@ -39,14 +39,14 @@ import * as RoleRenderer from "./RoleRenderer.js"
  */
 export interface Batch {
   readonly data: ReadonlyArray<Datum>
-  /** Of all data of the run, in their order: the same for the same data, wherever they come from. For `RunJournal`. */
+  /** The mark of all data of the run, in their order: the same for the same data, wherever they come from. `RunJournal` compares it. */
   readonly fingerprint?: string | undefined
   /** What decides which data each batch of the run has, and how many there are: `batchSize`, `seed`, `steps`. For `RunJournal`. */
   readonly batching?: Readonly<Record<string, number>> | undefined
-  /** From 0. */
+  /** The number of the step, from 0. */
   readonly step: number
   readonly totalSteps: number
-  /** From 0. */
+  /** The number of the epoch, from 0. */
   readonly epoch: number
 }
 
@@ -63,10 +63,10 @@ const Real = Schema.transform(Schema.NullOr(Schema.Number), Schema.Number, {
  * @category schemas
  */
 export const Step = Schema.Struct({
-  /** From 0. */
+  /** The number of the step, from 0. */
   step: Schema.Int,
   totalSteps: Schema.Int,
-  /** From 0. */
+  /** The number of the epoch, from 0. */
   epoch: Schema.Int,
   learningRate: Schema.Number,
   /**
@@ -425,7 +425,7 @@ const stepsFields: Given.Fields = {
   evaluate: Given.optional(Given.object({ every: Given.count, run: Given.func }))
 } satisfies Record<keyof StepsOptions, Given.Check>
 
-/** Of one that a program made itself; its data are looked at where they are sent. */
+/** The check of a batch that a program made itself; its data are looked at where they are sent. */
 const batchCheck = Given.having(
   { data: Given.data, step: Given.place, totalSteps: Given.count, epoch: Given.place },
   "what Supervised.batches gives"

@@ -58,7 +58,7 @@ export interface Info {
   /** Whether everybody may use it. */
   readonly public: boolean
   readonly userMetadata: Readonly<Record<string, string>>
-  /** Which request saved it, in the server's words. */
+  /** The request that saved it, in the server's words. */
   readonly savedBy?: string | undefined
   /** Whose it is; everybody's when absent. */
   readonly owner?: string | undefined
@@ -117,7 +117,7 @@ export interface Service {
 export interface StoredFile {
   readonly name: string
   readonly sizeBytes: number
-  /** From a byte on to the end. */
+  /** The bytes from one on to the end. */
   readonly read: (offset: number) => Stream.Stream<Uint8Array, ServerError>
 }
 
@@ -251,7 +251,10 @@ const make = (backend: Backend, existing: ReadonlyArray<Info>): Effect.Effect<Se
       Effect.zipRight(backend.remove(info), Effect.sync(() => void infos.delete(TinkerPath.format(info.path))))
     )
 
-  /** In its turn. One whose time is over is removed on the way; where that fails, it is tried again later. */
+  /**
+   * The checkpoint under a path, looked for in its turn. One whose time is over is removed on the way; where that fails, it is tried again
+   * later.
+   */
   const find = (path: TinkerPath.TinkerPath): Effect.Effect<Info | undefined> =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const info = infos.get(TinkerPath.format(path))

@@ -14,12 +14,12 @@ import * as Predicate from "effect/Predicate"
  */
 export interface Call {
   readonly method: string
-  /** Behind `/api/v1/`, without its query; one that begins elsewhere begins with `/`. */
+  /** The path behind `/api/v1/`, without its query; one that begins elsewhere begins with `/`. */
   readonly path: string
-  /** With its question mark; empty when there is none. */
+  /** The query with its question mark; empty when there is none. */
   readonly query: string
   readonly headers: Readonly<Record<string, string | undefined>>
-  /** As it came. Where a dialect changes `json`, that is sent instead. */
+  /** The body as it came. Where a dialect changes `json`, that is sent instead. */
   readonly body: Uint8Array
   /**
    * Its JSON. Of a pass in protobuf `model_id`, `seq_id` and `forward_only`, of which the first two can be changed;
@@ -37,7 +37,7 @@ export interface Call {
 export interface Answer {
   readonly status: number
   readonly body: unknown
-  /** Beside those that describe the body. */
+  /** The headers beside those that describe the body. */
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
@@ -334,7 +334,7 @@ export const samplerPaths = (form: {
 })
 
 /**
- * Of a prompt the first part alone is read.
+ * A dialect that reads the first part of a prompt alone.
  *
  * @since 0.1.0
  * @category constructors

@@ -58,7 +58,7 @@ export interface PlannedAnswer {
   readonly headers: Readonly<Record<string, string>>
   /** A text is sent as it is, anything else as JSON. */
   readonly body: unknown
-  /** Of a text. */
+  /** The content type of a body that is a text. */
   readonly contentType: string
 }
 
@@ -73,7 +73,7 @@ export interface Plan {
    */
   readonly path: string
   readonly fault: Fault
-  /** Which request to the path from now on, 1 being the next, the default. */
+  /** The number of the request to the path, counted from now on: 1 is the next, the default. */
   readonly nth?: number | undefined
   /** How many requests in a row. Default 1. */
   readonly times?: number | undefined
@@ -103,7 +103,7 @@ export interface Service {
   /** How often each path was requested so far. */
   readonly requestCounts: Effect.Effect<ReadonlyMap<string, number>>
 
-  /** From now on, no token that the server has issued is valid any more. */
+  /** Takes back every token that the server has issued: none is valid any more from now on. */
   readonly revokeTokens: Effect.Effect<void>
 
   /** Settings, under their names on the wire, over those that the server would answer `client/dynamic_config` with. */
@@ -191,7 +191,7 @@ import { Faults, TinkerServer } from "@effect-tinker/server"
 export const loseAnswer: Fault = { _tag: "LoseAnswer" }
 
 /**
- * As by a proxy that gives up on a server which has taken the request all the same.
+ * Another answer in place of the server's, as by a proxy that gives up on a server which has taken the request all the same.
  *
  * @since 0.1.0
  * @category constructors
@@ -213,7 +213,7 @@ export const truncate = (bytes?: number): Fault => ({ _tag: "Truncate", bytes })
 export const breakBody: Fault = { _tag: "BreakBody" }
 
 /**
- * As by a proxy that repeats what it has sent already. It counts as one request.
+ * A request that comes twice, as by a proxy that repeats what it has sent already. It counts as one request.
  *
  * @since 0.1.0
  * @category constructors

@@ -153,21 +153,21 @@ export interface Options {
 interface Entry {
   readonly requestId: string
   status: "Waiting" | "Done" | "Stored" | "Lost" | "GivenUp" | "Expired"
-  /** Of one that is done. */
+  /** The outcome of a request that is done. */
   outcome: Outcome | undefined
-  /** Of one that is stored. */
+  /** Reads the outcome of a request that is stored. */
   read: Effect.Effect<Outcome | undefined>
-  /** Of those who wait for the outcome. */
+  /** What those who wait for the outcome wait for. */
   settled: Deferred.Deferred<Outcome> | undefined
   queue: Effect.Effect<QueueState>
   options: SubmitOptions
   isFetched: boolean
   completedAt: number
-  /** Among those that have an outcome, or that had one. */
+  /** The place among those that have an outcome, or that had one. */
   age: LinkedQueue.Place<Entry> | undefined
-  /** Among those that were fetched and could be done again. */
+  /** The place among those that were fetched and could be done again. */
   fetchedAge: LinkedQueue.Place<Entry> | undefined
-  /** That it takes there. */
+  /** The bytes that it takes among those that were fetched and could be done again. */
   fetchedBytes: number
 }
 

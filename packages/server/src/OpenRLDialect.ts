@@ -17,13 +17,13 @@ import { uuid } from "./internal/resources/uuid.js"
 interface Model {
   readonly id: string
   readonly sessionId: string
-  /** Of this server. A load puts another model in its place. */
+  /** The model's id on this server. A load puts another model in its place. */
   inner: string
   numbers: Foreign.Numbers
 }
 
 interface Future {
-  /** Of this server; a text is what the request failed with. */
+  /** The request on this server whose result is asked for; a text is what the request failed with. */
   readonly result: { readonly requestId: string } | { readonly failure: string }
   /** The result as Open-RL has it. */
   readonly shape: (body: unknown) => unknown
@@ -31,7 +31,7 @@ interface Future {
 
 /** A folder that a save has made. */
 interface Folder {
-  /** Of this server's checkpoint. */
+  /** The path of this server's checkpoint. */
   readonly path: string
   readonly baseModel: string
   readonly hasOptimizer: boolean
@@ -55,7 +55,7 @@ export const make = (options: {
   /** Saves that are not known to be over, by their paths. */
   const saving = new Map<string, { readonly requestId: string; readonly folder: Folder }>()
   let session: string | undefined
-  /** Of what this server numbers by session or sampler. */
+  /** The last number that was given to what this server numbers by session or sampler. */
   let made = 0
 
   const error = (why: string) => answer({ error: why }, 400)
@@ -219,7 +219,7 @@ export const make = (options: {
         }), { model_id: id, is_lora: true, base_model: folder.baseModel, type: "create_model_from_state" })
     })
 
-  /** At any time; what was accumulated in the model is gone with it. */
+  /** Loads weights at any time; what was accumulated in the model is gone with it. */
   const loadWeights: Endpoint = (asked) =>
     Effect.gen(function*() {
       const { json } = asked.call
@@ -448,7 +448,7 @@ export const make = (options: {
   })
 }
 
-/** As long as a question is held. */
+/** How long a question is held, in milliseconds. */
 const holdMillis = 60_000
 
 const losses: ReadonlySet<string> = new Set(["cross_entropy", "importance_sampling", "ppo"])

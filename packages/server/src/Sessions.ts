@@ -56,7 +56,7 @@ export interface Service {
       readonly projectId?: string | undefined
     }
   ) => Effect.Effect<Session, ServerError>
-  /** Also finds sessions that are finished. */
+  /** A session by its id, also one that is finished. */
   readonly get: (sessionId: string) => Session | undefined
   /** All of them, the newest first, finished ones too. */
   readonly list: () => ReadonlyArray<Session>
@@ -89,7 +89,7 @@ export interface Options {
   readonly onExpired?: ((session: Session) => Effect.Effect<void>) | undefined
   /** Called when what is known of a session has changed; after it has ended, and what belonged to it. */
   readonly onChange?: ((kept: Kept) => Effect.Effect<void, ServerError>) | undefined
-  /** Those of an earlier server, the oldest first. Their heartbeats are as of now. */
+  /** The sessions of an earlier server, the oldest first. Their heartbeats are as of now. */
   readonly restored?: ReadonlyArray<Kept> | undefined
 }
 

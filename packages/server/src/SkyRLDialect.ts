@@ -19,7 +19,7 @@ import * as Foreign from "./internal/dialects/foreignServer.js"
 import { fingerprint } from "./internal/http/http.js"
 
 interface Session {
-  /** Of this server; made anew when that has lost it. */
+  /** The session's id on this server; made anew when that has lost it. */
   inner: string | undefined
 }
 
@@ -29,9 +29,9 @@ interface Model {
   readonly baseModel: string
   readonly rank: number
   readonly createdAt: number
-  /** Of this server, unless it did not make one. */
+  /** The model's id on this server, unless it did not make one. */
   inner: string | undefined
-  /** All but the one that made it. */
+  /** The number of its requests, all but the one that made it. */
   requests: number
   readonly numbers: Foreign.Numbers
   /** Passes and steps by the numbers that their client gave them. */
@@ -51,7 +51,7 @@ interface Sampler {
 }
 
 interface Future {
-  /** Of this server; a text is what the request failed with. */
+  /** The request on this server whose result is asked for; a text is what the request failed with. */
   readonly result: { readonly requestId: string } | { readonly failure: string }
   /** The result as SkyRL has it. */
   readonly shape: (body: unknown) => unknown
@@ -74,7 +74,7 @@ export const make = (): Dialect => {
   const models = new Map<string, Model>()
   const samplers = new Map<string, Sampler>()
   const futures = new Map<string, Future>()
-  /** Of what this server numbers by session or sampler. */
+  /** The last number that was given to an id, or to what this server numbers by session or sampler. */
   let made = 0
 
   const newId = (kind: string) => `${kind}_${(made += 1).toString(16).padStart(8, "0")}`
@@ -182,7 +182,7 @@ export const make = (): Dialect => {
 
   const innerPath = (model: Model, kind: Kind, name: string) => `tinker://${model.inner}/${kind}/${name}`
 
-  /** Those that are finished, as this server lists them. */
+  /** The checkpoints of a model that are finished, as this server lists them. */
   const finished = (asked: Asked, model: Model): Effect.Effect<ReadonlyArray<unknown>> =>
     model.inner === undefined ? Effect.succeed([]) : Effect.map(
       Foreign.get(asked, `training_runs/${encodeURIComponent(model.inner)}/checkpoints`),
@@ -753,7 +753,7 @@ export const make = (): Dialect => {
   })
 }
 
-/** As long as a question is held. */
+/** How long a question is held, in milliseconds. */
 const holdMillis = 300_000
 
 const namePattern = /^[a-zA-Z0-9_-]{1,255}$/
@@ -786,7 +786,7 @@ const badSamplingParams = (params: unknown): string | undefined => {
   return isMixed ? "stop must be either all integers (token IDs) or all strings, not mixed" : undefined
 }
 
-/** Of two parts, the second is a name; the first of three says which kind. */
+/** The parts of a path. Of two, the second is a name; the first of three says which kind. */
 const pathOf = (
   path: string
 ): { readonly modelId: string; readonly kind: string; readonly name: string } | undefined => {

@@ -81,7 +81,7 @@ export interface Options {
   /** Largest body of a request in bytes, as it comes and when it is decompressed. Default 256 MiB. */
   readonly maxBodyBytes?: number | undefined
   /**
-   * Which log-probabilities samples have: `raw`, the default, those at temperature 1 over the whole vocabulary, which a trainer
+   * The kind of log-probabilities that samples have: `raw`, the default, those at temperature 1 over the whole vocabulary, which a trainer
    * computes too; or `processed`, those of the distribution that was drawn from. Those of prompts are always raw.
    */
   readonly sampleLogprobs?: "raw" | "processed" | undefined
@@ -138,7 +138,7 @@ export interface Options {
 export type ApiKey = Authentication.NamedKey
 
 /**
- * In US dollars: tokens by base model, a million of each kind; and a gigabyte stored for a month.
+ * Prices in US dollars: tokens by base model, a million of each kind; and a gigabyte stored for a month.
  *
  * @since 0.1.0
  * @category config
@@ -153,9 +153,9 @@ export type PriceList = AccountRoutes.PriceList
  */
 export interface Answered {
   readonly method: string
-  /** As it came, but for tokens in it. */
+  /** The path as it came, but for tokens in it. */
   readonly path: string
-  /** With names in place of ids, e.g. `/api/v1/samplers/:id`; `unknown` for one that there is not. */
+  /** The path with names in place of ids, e.g. `/api/v1/samplers/:id`; `unknown` for one that there is not. */
   readonly route: string
   /** 499 for a client that left before the answer was there. */
   readonly status: number

@@ -52,7 +52,7 @@ export interface Service {
 
   /** What the checkpoints that are kept now take up, by project and owner. */
   readonly getCurrentCheckpointStorageUsage: (options?: {
-    /** Of one project. Default: of all. */
+    /** The project whose checkpoints are counted. Default: those of all. */
     readonly projectId?: string | undefined
   }) => Effect.Effect<BillingMessages.CurrentCheckpointStorageUsageResponse, TinkerError>
 }

@@ -197,7 +197,7 @@ export interface Submitted<A> {
   /** Named in errors, e.g. `TrainingClient.optimStep`. */
   readonly operation: string
   readonly decode: Decoder<A>
-  /** From the call to its acceptance, in seconds. */
+  /** The time from the call to its acceptance, in seconds. */
   readonly roundTrip?: number | undefined
   /** When the call was made, in milliseconds of the monotonic clock: a deadline counts from then. */
   readonly began?: number | undefined
@@ -693,7 +693,10 @@ interface Result<A> {
   readonly value: A
 }
 
-/** In milliseconds: the server is to hold the question; one that answers at once is not asked as fast as it answers. */
+/**
+ * The shortest time between two questions, in milliseconds: the server is to hold the question; one that answers at once is not asked as
+ * fast as it answers.
+ */
 const shortestInterval = 100
 
 const pace = (asked: number, now: number): Effect.Effect<void> =>

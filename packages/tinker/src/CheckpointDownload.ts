@@ -129,7 +129,7 @@ export type State =
  */
 export interface Progress {
   readonly _tag: "Progress"
-  /** Of all files so far. */
+  /** The bytes of all files so far. */
   readonly bytes: number
   /** Absent until every file has begun and told its length. */
   readonly totalBytes: number | undefined
@@ -147,9 +147,9 @@ export interface Progress {
 export interface Done {
   readonly _tag: "Done"
   readonly directory: string
-  /** In order of their names. */
+  /** The names of the files, in their order. */
   readonly files: ReadonlyArray<string>
-  /** Of all files. */
+  /** The bytes of all files. */
   readonly bytes: number
 }
 
@@ -470,7 +470,7 @@ const filesAtOnce = 4
 /** States that a slow reader still gets. */
 const mostUnread = 16
 
-/** Of the archive among the files, until it is unpacked. */
+/** The name of the archive among the files, until it is unpacked. */
 const archiveName = "archive"
 
 const exportName = "download"

@@ -164,7 +164,7 @@ const readRedirect = (response: TinkerHttpClient.Response, baseUrl: string): Eff
   return Effect.map(soon, (soon) => ({ url, expires: Number.isNaN(until) ? soon : DateTime.unsafeMake(until) }))
 }
 
-/** For addresses whose end is not told. Source: the Python SDK 0.35.0. */
+/** How long an address is taken to be valid whose end is not told. Source: the Python SDK 0.35.0. */
 const untold = Duration.minutes(15)
 
 const soon = Effect.map(Clock.currentTimeMillis, (now) => DateTime.unsafeMake(now + Duration.toMillis(untold)))

@@ -37,7 +37,7 @@ export interface CompletionPoller {
   readonly acknowledge: (requestId: RequestId) => Effect.Effect<void>
 }
 
-/** Of a poll that only acknowledges. Source: the Python SDK 0.38.0. */
+/** The time limit of a poll that only acknowledges. Source: the Python SDK 0.38.0. */
 const acknowledgeTimeout = Duration.seconds(5)
 
 /** The end of a program does not wait longer than this for the last acknowledgement. */
@@ -119,7 +119,10 @@ export const make = (options: {
       waiting.clear()
     }
 
-    /** By the policy `completions`. When that is over, or the failure is final, those who wait ask singly. */
+    /**
+     * Waits after a failure by the policy `completions`, and says whether to ask again. When that is over, or the failure is final, those
+     * who wait ask singly.
+     */
     const afterFailure = (error: TinkerError) =>
       Effect.gen(function*() {
         // A poll without an answer is one that the server held for too long.

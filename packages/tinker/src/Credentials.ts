@@ -42,8 +42,8 @@ export interface Service {
   readonly own: Effect.Effect<Option.Option<Redacted.Redacted>, InvalidInputError>
 
   /**
-   * From now on requests carry a token, which `exchange` gets for the user's own credential. It is renewed at about half
-   * its life, and on demand shortly before its end; all callers share one exchange.
+   * Has requests carry a token from now on, which `exchange` gets for the user's own credential. It is renewed at about half its life, and
+   * on demand shortly before its end; all callers share one exchange.
    *
    * `preferCommand`: the credential command goes before a key.
    */
@@ -128,7 +128,7 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
           ? Effect.succeed(found)
           : wrong("apiKey", "there is no API key. Set TINKER_API_KEY, or pass the option apiKey."))
 
-    /** By the next use somebody may have mended it. */
+    /** Forgets credentials that were refused: by the next use somebody may have mended it. */
     const forgetRefused = Effect.sync(() => {
       command?.forget()
       fromFile.forget()
@@ -264,7 +264,7 @@ interface Token {
   readonly lifetime: Duration.Duration | undefined
 }
 
-/** By the server's two times, so that a wrong clock here does no harm. */
+/** The time that a token lives, by the server's two times, so that a wrong clock here does no harm. */
 const lifetimeOf = (token: Redacted.Redacted): Duration.Duration | undefined => {
   const claims = readClaims(Redacted.value(token))
   return claims?.expiresAt === undefined || claims.issuedAt === undefined
@@ -313,7 +313,7 @@ const checkKey = (config: TinkerConfig.Service, key: Redacted.Redacted): Effect.
     ? wrong("apiKey", "the API key is not one of Tinker's, which start with tml-. Check TINKER_API_KEY.")
     : Effect.void
 
-/** In milliseconds since 1970; for ever, unless the credential is a token that says otherwise. */
+/** The end of a credential's life, in milliseconds since 1970; for ever, unless the credential is a token that says otherwise. */
 const endOfLife = {
   onNone: () => Infinity,
   onSome: (credential: Redacted.Redacted): number => {

@@ -56,9 +56,9 @@ export interface Service {
 export interface Budget {
   /** Waits for its turn and its share, and gives the share back at the end, however that comes. */
   readonly withPermits: (cost: number) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** In use now. */
+  /** The part of the limit that is in use now. */
   readonly taken: () => number
-  /** Waiting now. */
+  /** The number of calls that wait now. */
   readonly waiting: () => number
 }
 

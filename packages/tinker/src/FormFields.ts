@@ -34,7 +34,7 @@ export const flatten = (fields: FormFields): ReadonlyArray<readonly [string, str
   Object.entries(fields).flatMap(([name, value]) => flattenValue(name, value))
 
 /**
- * As `application/x-www-form-urlencoded`.
+ * The fields as `application/x-www-form-urlencoded`.
  *
  * @since 0.1.0
  * @category utils

@@ -61,7 +61,7 @@ export interface RetrieveOptions
   readonly allowMetadataOnly: boolean
   /** Whether the result comes as protobuf. */
   readonly protobuf: boolean
-  /** From the call to its acceptance, in seconds; told with the first question. */
+  /** The time from the call to its acceptance, in seconds; told with the first question. */
   readonly roundTrip?: number | undefined
 }
 

@@ -307,7 +307,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
  */
 export const layer: Layer.Layer<RawClient, never, Requirements> = Layer.effect(RawClient, make)
 
-/** Behind the base URL, which keeps its own path. */
+/** The path behind the base URL, which keeps its own path. */
 const pathOf = (operation: string, path: string, baseUrl: string): Effect.Effect<string, InvalidInputError> => {
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(path)) return Effect.succeed(`/${path.replace(/^\/+/, "")}`)
   return path.startsWith(`${baseUrl}/`)

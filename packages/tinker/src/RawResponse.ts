@@ -18,10 +18,10 @@ import type * as TinkerHttpClient from "./TinkerHttpClient.js"
  * @category models
  */
 export interface RawResponse {
-  /** As errors name it, e.g. `optim_step`. */
+  /** The name of the operation in errors, e.g. `optim_step`. */
   readonly operation: string
   readonly method: string
-  /** Without credentials, which are in headers alone. */
+  /** The address without credentials, which are in headers alone. */
   readonly url: string
   readonly status: number
   readonly headers: Headers.Headers

@@ -47,8 +47,8 @@ export interface RequestExtras {
   /** The most that is read of an answer, in bytes, instead of the option `maxResponseBytes`; of a body read as it arrives too. */
   readonly maxResponseBytes?: number | undefined
   /**
-   * Of the one request of the region that changes something; those that fetch its result keep their own. `null` sends none. By
-   * default a request has one for all its attempts.
+   * The idempotency key of the one request of the region that changes something; those that fetch its result keep their own. `null` sends
+   * none. By default a request has one for all its attempts.
    */
   readonly idempotencyKey?: string | null | undefined
 }
@@ -62,13 +62,13 @@ export class CurrentExtras extends Context.Reference<CurrentExtras>()("effect-ti
 }) {}
 
 /**
- * For all requests of a region, over what regions around it say. Requests fail with `InvalidInputError`, unsent, when the
+ * Adds the extras to all requests of a region, over what regions around it say. Requests fail with `InvalidInputError`, unsent, when the
  * extras do not fit them.
  *
  * @example
  * ```ts
  * import { BigramEngine } from "@effect-tinker/engine"
-import { TinkerServer } from "@effect-tinker/server"
+ * import { TinkerServer } from "@effect-tinker/server"
  * import { Effect, Layer } from "effect"
  * import { RequestExtras, RestClient, Tinker } from "effect-tinker"
  *

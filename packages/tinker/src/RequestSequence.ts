@@ -281,7 +281,7 @@ export const make = (options: {
 
 interface Sent<A> {
   readonly exit: Exit.Exit<A, TinkerError>
-  /** By every attempt, definitely. */
+  /** Whether every attempt was definitely refused. */
   readonly refused: boolean
   /** The server says that the number is another request's. */
   readonly isTaken: boolean
@@ -296,7 +296,7 @@ interface Uncertain {
   readonly operation: string
 }
 
-/** In a row; a server that says so of more means something else. */
+/** The most numbers in a row that are passed over; a server that says so of more means something else. */
 const mostPassedOver = 3
 
 interface Place {

@@ -6,15 +6,15 @@ import * as Data from "effect/Data"
 import * as Either from "effect/Either"
 
 /**
- * In bytes, of a body as it comes and of the same body unpacked.
+ * The most that is read of an answer, in bytes, of a body as it comes and of the same body unpacked.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ResponseLimits {
-  /** Of the result of a sample or of a training request. Default 1 GiB. */
+  /** The most of the result of a sample or of a training request. Default 1 GiB. */
   readonly results: number
-  /** Of every other answer. Default 64 MiB. */
+  /** The most of every other answer. Default 64 MiB. */
   readonly others: number
 }
 

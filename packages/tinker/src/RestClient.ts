@@ -79,7 +79,7 @@ export interface Service {
   /** The models that the server has. */
   readonly getServerCapabilities: Effect.Effect<ServiceMessages.GetServerCapabilitiesResponse, TinkerError>
 
-  /** By its id, or by the path of one of its checkpoints. */
+  /** A training run by its id, or by the path of one of its checkpoints. */
   readonly getTrainingRun: (idOrPath: string, options?: ScopeOptions) => Effect.Effect<TrainingRun, TinkerError>
 
   /** One page, the newest first. Default: the first 20. */
@@ -213,7 +213,7 @@ export interface PageOptions {
  * @category models
  */
 export interface TrainingRunsOptions extends ScopeOptions {
-  /** Those of one project. */
+  /** The project whose training runs are listed. */
   readonly projectId?: string | undefined
 }
 
@@ -268,7 +268,7 @@ export type Requirements =
   | TrainingRunsApi.TrainingRunsApi
   | WeightsApi.WeightsApi
 
-/** Of the streams. The sizes of single pages are those of the Python SDK 0.38.0. */
+/** The size of the pages that streams ask for. The sizes of single pages are those of the Python SDK 0.38.0. */
 const pageSize = 100
 
 /**
@@ -541,7 +541,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
  */
 export const layer: Layer.Layer<RestClient, never, Requirements> = Layer.effect(RestClient, make)
 
-/** Of a training run by its id or the path of one of its checkpoints. */
+/** The id of a training run, given by itself or by the path of one of its checkpoints. */
 const trainingRunIdOf = (idOrPath: string): Either.Either<string, InvalidInputError> =>
   idOrPath.startsWith("tinker://")
     ? Either.map(CheckpointRef.resolve("RestClient.getTrainingRun", idOrPath), ({ trainingRunId }) => trainingRunId)
@@ -573,7 +573,7 @@ const ttlOrNull: Check = (value, field) =>
     ? [{ field, description: "is undefined; pass a duration, or null to keep the checkpoint for ever." }]
     : orNull(ttl)(value, field)
 
-/** Without a cursor everything is on the page. */
+/** The offset of the next page, if there is one: without a cursor everything is on the page. */
 const nextOffset = (
   offset: number,
   entries: ReadonlyArray<unknown>,

@@ -59,8 +59,8 @@ export const transient: Policy = backoff({ first: "500 millis", longest: "10 sec
 )
 
 /**
- * As {@link transient}, but an address where nothing answers, or where only something else than the service does, is given up
- * after five seconds: at the first contact that is a wrong address far more often than an outage.
+ * The policy of the first contact: as {@link transient}, but an address where nothing answers, or where only something else than the
+ * service does, is given up after five seconds: at the first contact that is a wrong address far more often than an outage.
  *
  * @since 0.1.0
  * @category policies
@@ -73,7 +73,7 @@ export const firstContact: Policy = transient.pipe(
 )
 
 /**
- * For fetching a result: a second, doubling, never more than thirty seconds apart, jittered by a quarter, without end. How long a
+ * The policy of fetching a result: a second, doubling, never more than thirty seconds apart, jittered by a quarter, without end. How long a
  * result is waited for is `WaitingPolicy`.
  *
  * @since 0.1.0
@@ -82,8 +82,8 @@ export const firstContact: Policy = transient.pipe(
 export const poll: Policy = backoff({ first: "1 second", longest: "30 seconds" })
 
 /**
- * For submitting a whole sample again, under a new number: half a second, doubling, never more than ten seconds apart, jittered by
- * a quarter, without end, as asking for samples is safe to repeat.
+ * The policy of submitting a whole sample again, under a new number: half a second, doubling, never more than ten seconds apart, jittered
+ * by a quarter, without end, as asking for samples is safe to repeat.
  *
  * Source of the figures: the Python SDK 0.38.0.
  *
@@ -93,7 +93,7 @@ export const poll: Policy = backoff({ first: "1 second", longest: "30 seconds" }
 export const sample: Policy = backoff({ first: "500 millis", longest: "10 seconds" })
 
 /**
- * For a sample that is refused for now (429): without end, and without delays of its own, as all samples of the client pause
+ * The policy of a sample that is refused for now (429): without end, and without delays of its own, as all samples of the client pause
  * together (see `DispatchLimiter`).
  *
  * @since 0.1.0
@@ -102,7 +102,7 @@ export const sample: Policy = backoff({ first: "500 millis", longest: "10 second
 export const backpressure: Policy = Schedule.forever
 
 /**
- * For a request that waits for credit (402): every five seconds. The option `billingPause` ends it.
+ * The policy of a request that waits for credit (402): every five seconds. The option `billingPause` ends it.
  *
  * Source of the figure: the Python SDK 0.38.0.
  *
@@ -112,7 +112,7 @@ export const backpressure: Policy = Schedule.forever
 export const billing: Policy = Schedule.spaced("5 seconds")
 
 /**
- * For a request whose token was refused (401): once more, with a new token.
+ * The policy of a request whose token was refused (401): once more, with a new token.
  *
  * @since 0.1.0
  * @category policies
@@ -120,7 +120,7 @@ export const billing: Policy = Schedule.spaced("5 seconds")
 export const refusedToken: Policy = Schedule.recurs(1)
 
 /**
- * For renewing a token ahead of its end: every minute, while the old one is still good or gone.
+ * The policy of renewing a token ahead of its end: every minute, while the old one is still good or gone.
  *
  * Source of the figure: the Python SDK 0.38.0.
  *
@@ -130,7 +130,7 @@ export const refusedToken: Policy = Schedule.recurs(1)
 export const tokenRenewal: Policy = Schedule.spaced("1 minute")
 
 /**
- * For the question that tells which samples of a sampler are finished: as {@link poll}.
+ * The policy of the question that tells which samples of a sampler are finished: as {@link poll}.
  *
  * @since 0.1.0
  * @category policies
@@ -138,7 +138,7 @@ export const tokenRenewal: Policy = Schedule.spaced("1 minute")
 export const completions: Policy = poll
 
 /**
- * For a trace that the server is still making: every five seconds, without end.
+ * The policy of a trace that the server is still making: every five seconds, without end.
  *
  * Source of the figure: the Python SDK 0.38.0.
  *
@@ -148,7 +148,7 @@ export const completions: Policy = poll
 export const traceExport: Policy = Schedule.spaced("5 seconds")
 
 /**
- * For an archive that the server is still making: every thirty seconds, six attempts in all.
+ * The policy of an archive that the server is still making: every thirty seconds, six attempts in all.
  *
  * Source of the figures: the Python SDK 0.35.0.
  *
@@ -158,7 +158,7 @@ export const traceExport: Policy = Schedule.spaced("5 seconds")
 export const archive: Policy = Schedule.spaced("30 seconds").pipe(Schedule.intersect(Schedule.recurs(5)))
 
 /**
- * For reports of what went wrong, which are not worth much: a second, doubling, jittered by a quarter, three times.
+ * The policy of reports of what went wrong, which are not worth much: a second, doubling, jittered by a quarter, three times.
  *
  * @since 0.1.0
  * @category policies
@@ -176,7 +176,7 @@ export const telemetry: Policy = backoff({ first: "1 second", longest: "10 secon
 export const none: Policy = Schedule.stop
 
 /**
- * Which policy each kind of operation has:
+ * The policies of each kind of operation:
  *
  * - `firstContact`: the server's settings and capabilities
  * - `request`: everything that is answered at once, and every submission
@@ -321,8 +321,8 @@ export const retry = <A, R>(
   }, () => retryWith((sharing) => Effect.provideService(attempt, Attempts.CurrentAttempts, sharing), options))
 
 /**
- * As {@link retry}, for requests that take what their attempts share as a value. Providing a service costs more than the
- * rest of an attempt, which counts where thousands are made a second.
+ * Retries as {@link retry} does, for requests that take what their attempts share as a value. Providing a service costs more than the rest
+ * of an attempt, which counts where thousands are made a second.
  *
  * @since 0.1.0
  * @category combinators
@@ -409,7 +409,7 @@ const again = <A, R>(
 const isWorthwhile = (error: TinkerError.TinkerError, { retryable }: Policies): boolean => retryable(error)
 
 /**
- * In milliseconds: what passes sooner is nobody's concern.
+ * The time that is worth a warning, in milliseconds: what passes sooner is nobody's concern.
  *
  * @internal
  */

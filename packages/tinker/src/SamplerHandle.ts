@@ -18,7 +18,7 @@ export const SamplerHandle = Schema.Struct({
   samplingSessionId: SamplingSessionId,
   baseModel: Schema.String,
   recordStabilityInfo: Schema.Boolean,
-  /** As `SamplingClient.RetryConfig`. */
+  /** The settings of `SamplingClient.RetryConfig`. */
   retryConfig: Schema.optional(Schema.Struct({
     maxConnections: Schema.optional(Schema.NullOr(Schema.Number)),
     progressTimeout: count,

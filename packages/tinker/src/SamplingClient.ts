@@ -127,15 +127,15 @@ export interface SampleOptions {
   readonly samplingParams: SamplingParams.SamplingParams
   /** Number of answers. Default 1. */
   readonly numSamples?: number | undefined
-  /** Also give the log-probability of each prompt token. Default false. */
+  /** Whether to give the log-probability of each prompt token too. Default false. */
   readonly includePromptLogprobs?: boolean | undefined
-  /** Also give this many most probable tokens at each prompt position. Default 0. */
+  /** The number of most probable tokens to give too at each prompt position. Default 0. */
   readonly topkPromptLogprobs?: number | undefined
-  /** Also give this many most probable tokens at each position of the answers. Default 0. */
+  /** The number of most probable tokens to give too at each position of the answers. Default 0. */
   readonly topkSampleLogprobs?: number | undefined
-  /** Also give the log-probabilities of these tokens at each prompt position but the first, `[prompt - 1, K]`; -1 for none. */
+  /** The tokens whose log-probabilities to give too at each prompt position but the first, `[prompt - 1, K]`; -1 for none. */
   readonly targetPromptLogprobs?: Int64Tensor | undefined
-  /** Also draw this many other tokens for each prompt position but the first. Default 0. */
+  /** The number of other tokens to draw too for each prompt position but the first. Default 0. */
   readonly promptAltTokensK?: number | undefined
   /** Give prompt log-probabilities of the last positions alone. */
   readonly promptLogprobsLastN?: number | undefined
@@ -157,7 +157,7 @@ export interface SampleStreamOptions {
  * @category models
  */
 export interface StreamedSample {
-  /** Of the prompt, counted from 0 in the order in which the prompts came. */
+  /** The place of the prompt, counted from 0 in the order in which the prompts came. */
   readonly index: number
   readonly result: Either.Either<SampleResponse, TinkerError>
 }
@@ -226,7 +226,7 @@ export interface Options {
   readonly recordStabilityInfo?: boolean | undefined
   /** Longest prompt and answer together, in tokens, if it is known: prompts beyond it are refused before they are sent. */
   readonly maxContextLength?: number | undefined
-  /** For a client made of a handle: the session that it was made in, and what tells its requests from others'. */
+  /** What a client made of a handle is made of: the session that it was made in, and what tells its requests from others'. */
   readonly restored?: {
     readonly handle: SamplerHandle.SamplerHandle
     readonly clone: Effect.Effect<bigint, TinkerError>
@@ -731,7 +731,7 @@ const isElsewhere = (error: TinkerError): boolean =>
   (isGone(error) && error.requestId === undefined)
   || (error._tag === "SessionClosedError" && mayBeRenewed(error.reason))
 
-/** Of one call; a server that says so each time knows nothing of what is to be sampled from. */
+/** The most moves of one call; a server that says so each time knows nothing of what is to be sampled from. */
 const mostMoves = 3
 
 /** Whether the service no longer knows what was to be sampled from. */
@@ -799,7 +799,7 @@ const usageOf = ({ prompt }: SampleOptions, response: SampleResponse): Usage => 
   return { training: 0, prefill: length - cachedPrefill, cachedPrefill, sampled }
 }
 
-/** From servers that give none. */
+/** The ids of samples from servers that give none. */
 const localIds = (requestId: RequestId, count: number): ReadonlyArray<string> =>
   Array.from({ length: count }, (_, i) => `${requestId}:${i}`)
 

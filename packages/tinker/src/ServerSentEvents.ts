@@ -117,7 +117,7 @@ class Decoder {
   private lastEventId = ""
   private retry: Duration.Duration | undefined
 
-  /** Of the event that is still to end. */
+  /** The length of the event that is still to end. */
   get length(): number {
     return this.line.length + (this.data?.length ?? 0)
   }

@@ -53,7 +53,7 @@ export interface Service {
   /** Exchanges the user's credential for a token. */
   readonly authToken: (credential: Option.Option<Redacted.Redacted>) => Effect.Effect<Redacted.Redacted, TinkerError>
   readonly healthz: Effect.Effect<void, TinkerError>
-  /** As {@link Service.getServerCapabilities}, for the answer's status alone; want of credit is told at once. */
+  /** Asks as {@link Service.getServerCapabilities} does, for the answer's status alone; want of credit is told at once. */
   readonly checkAccess: Effect.Effect<void, TinkerError>
   readonly getServerCapabilities: Effect.Effect<GetServerCapabilitiesResponse, TinkerError>
   readonly createSession: (

@@ -381,7 +381,7 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       return yield* trainingClient(session, modelId, options)
     })
 
-  /** For servers that refuse the request above. The load is the model's request 1. */
+  /** Makes the model and loads it in two steps, for servers that refuse the request above. The load is the model's request 1. */
   const loadInSteps = ({ name, optimizer, options, path, session }: Load) =>
     Effect.gen(function*() {
       const info = yield* Effect.catchIf(

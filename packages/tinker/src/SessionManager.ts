@@ -429,7 +429,7 @@ interface Live extends Session {
   readonly end: (reason: SessionClosedError["reason"]) => Effect.Effect<void>
 }
 
-/** That the service knows something no longer, as the error itself or as its cause. */
+/** The refusal by which the service says that it knows something no longer, as the error itself or as its cause. */
 const refusalBehind = (error: TinkerError): ApiStatusError | undefined => {
   const refusal = error._tag === "OutcomeUnknownError" ? error.cause : error
   return isTinkerError(refusal) && refusal._tag === "ApiStatusError" && refusal.isForeign !== true

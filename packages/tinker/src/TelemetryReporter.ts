@@ -414,7 +414,7 @@ const off: Service = TelemetryReporter.of({
 export const layer: Layer.Layer<TelemetryReporter, never, TelemetryApi.TelemetryApi | TinkerConfig.TinkerConfig> = Layer
   .scoped(TelemetryReporter, make)
 
-/** As Python writes a timedelta: `0:01:02.345000`, `1 day, 0:00:00`. */
+/** A time as Python writes a timedelta: `0:01:02.345000`, `1 day, 0:00:00`. */
 const pythonDuration = (millis: number): string => {
   const whole = Math.round(millis)
   const seconds = Math.floor(whole / 1000)

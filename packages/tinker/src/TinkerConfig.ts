@@ -33,7 +33,7 @@ import * as ResponseLimits from "./ResponseLimits.js"
 export interface Service {
   readonly apiKey: Option.Option<Redacted.Redacted>
   readonly credentialCommand: Option.Option<string>
-  /** Without a trailing slash. */
+  /** The address of the service, without a trailing slash. */
   readonly baseUrl: string
   readonly headers: Readonly<Record<string, string>>
   readonly query: Query
@@ -151,13 +151,13 @@ export interface ServerProfile {
    * once.
    */
   readonly ignoredOptions: {
-    /** Of a model that is made. */
+    /** Options of a model that is made. */
     readonly model?: Readonly<Record<string, unknown>>
-    /** Of a step of the optimizer. */
+    /** Options of a step of the optimizer. */
     readonly step?: Readonly<Record<string, unknown>>
-    /** Of a save. */
+    /** Options of a save. */
     readonly save?: Readonly<Record<string, unknown>>
-    /** Of a sample. */
+    /** Options of a sample. */
     readonly samplingParams?: Readonly<Record<string, unknown>>
   }
 }

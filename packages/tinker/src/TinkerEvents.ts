@@ -32,12 +32,12 @@ export type TinkerEvent =
  */
 export interface RequestStarted {
   readonly _tag: "RequestStarted"
-  /** As errors name it, e.g. `optim_step`. */
+  /** The name of the operation in errors, e.g. `optim_step`. */
   readonly operation: string
   readonly method: string
   readonly path: string
   readonly traffic: Traffic
-  /** In milliseconds of the clock. */
+  /** When it began, in milliseconds of the clock. */
   readonly at: number
 }
 
@@ -50,13 +50,13 @@ export interface RequestStarted {
 export interface RequestStopped extends Omit<RequestStarted, "_tag"> {
   readonly _tag: "RequestStopped"
   readonly result: Result
-  /** Of the last answer, if one came. */
+  /** The status of the last answer, if one came. */
   readonly status: number | undefined
   /** Attempts after the first. */
   readonly retries: number
-  /** From the first attempt's beginning to the last one's end, in milliseconds. */
+  /** The time from the first attempt's beginning to the last one's end, in milliseconds. */
   readonly duration: number
-  /** Of bodies, in all attempts. */
+  /** The bytes of bodies that were sent, in all attempts. */
   readonly bytesSent: number
   readonly bytesReceived: number
 }
@@ -69,13 +69,13 @@ export interface RequestStopped extends Omit<RequestStarted, "_tag"> {
  */
 export interface RetryScheduled {
   readonly _tag: "RetryScheduled"
-  /** As errors name it, e.g. `optim_step`. */
+  /** The name of the operation in errors, e.g. `optim_step`. */
   readonly operation: string
-  /** Which of `RetryPolicy.Policies` decided it. */
+  /** The one of `RetryPolicy.Policies` that decided it. */
   readonly policy: string
   /** The number of the attempt that follows, 2 being the second. */
   readonly attempt: number
-  /** Until then, in milliseconds. */
+  /** The wait before that attempt, in milliseconds. */
   readonly wait: number
   readonly error: TinkerError
 }

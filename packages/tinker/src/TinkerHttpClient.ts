@@ -102,9 +102,9 @@ export interface Request {
   /** Named in errors and spans, e.g. `optim_step`. */
   readonly operation: string
   readonly method: Method
-  /** From `/api/v1` on. Ids in it are not escaped: the service wants their colons and slashes as they are. */
+  /** The path from `/api/v1` on. Ids in it are not escaped: the service wants their colons and slashes as they are. */
   readonly path: string
-  /** Over the query that the path has, and the option `query`. */
+  /** The query over the one that the path has, and over the option `query`. */
   readonly query?: RequestExtras.Query | undefined
   readonly body?: Body | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -173,7 +173,7 @@ export interface SessionLife {
  * @category models
  */
 export interface Body {
-  /** Of the SDK's own requests: `application/json` or `application/x-protobuf`. */
+  /** The content type, of the SDK's own requests `application/json` or `application/x-protobuf`. */
   readonly contentType: string
   readonly bytes: Uint8Array
   readonly encoding?: "zstd" | undefined
@@ -256,7 +256,7 @@ export class TakesLentParts extends Context.Reference<TakesLentParts>()(
  */
 export const trafficOf = (path: string): Traffic => traffic.get(path.slice(path.lastIndexOf("/") + 1)) ?? "train"
 
-/** Of the endpoints that are for something else than training, by the last part of their paths. */
+/** The traffic of the endpoints that are for something else than training, by the last part of their paths. */
 const traffic: ReadonlyMap<string, Traffic> = new Map(
   [
     Endpoints.asample,
@@ -368,7 +368,7 @@ const version = "0.1.0"
 /** Between warnings that there is no credit. Source: the Python SDK 0.38.0. */
 const billingWarnings = Duration.minutes(1)
 
-/** Until the server says otherwise. Source: the Python SDK 0.38.0. */
+/** How long a request waits for credit, until the server says otherwise. Source: the Python SDK 0.38.0. */
 const defaultBillingPause = Duration.hours(1)
 
 /** Source: the Fetch standard. */

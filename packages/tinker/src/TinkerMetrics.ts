@@ -25,7 +25,7 @@ import type { Result } from "./TinkerEvents.js"
  * @category models
  */
 export interface TinkerMetrics {
-  /** Of one operation. */
+  /** The metrics of one operation. */
   readonly requestsOf: (operation: string) => RequestMetrics
   readonly inFlight: Metric.Metric.Gauge<number>
   /** Adds tokens of a kind. */
@@ -61,7 +61,7 @@ export type TokenKind = "training" | "prefill" | "cachedPrefill" | "sampled"
  */
 export interface Snapshot {
   readonly requests: number
-  /** With an answer 2xx, or one to a long poll. */
+  /** The number of requests with an answer 2xx, or one to a long poll. */
   readonly succeeded: number
   readonly failed: number
   readonly retries: number
@@ -70,9 +70,9 @@ export interface Snapshot {
   readonly bytesReceived: number
   readonly tokens: Readonly<Record<TokenKind, number>>
   readonly futuresStuck: number
-  /** By reason. */
+  /** The number of pauses by their reasons. */
   readonly queuePauses: Readonly<Record<string, number>>
-  /** Of the last requests, a thousand at most, in milliseconds. */
+  /** The time that the last requests took, a thousand at most, in milliseconds. */
   readonly duration: Summary
 }
 

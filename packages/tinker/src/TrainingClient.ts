@@ -108,16 +108,15 @@ export interface Service {
     options: PassOptions
   ) => Effect.Effect<ApiFuture.ApiFuture<ForwardBackwardOutput>, TinkerError>
 
-  /** As {@link Service.forward}, and adds the gradient of the summed loss to what the model has accumulated. */
+  /** Runs a pass as {@link Service.forward} does, and adds the gradient of the summed loss to what the model has accumulated. */
   readonly forwardBackward: (
     options: PassOptions
   ) => Effect.Effect<ApiFuture.ApiFuture<ForwardBackwardOutput>, TinkerError>
 
   /**
-   * As {@link Service.forwardBackward}, with a loss that is computed here, in two passes: the first gives log-probabilities,
-   * the second sends the gradient. Later calls run after the second. A loss that fails fails this call alone: `await` gives
-   * its error, or an `InvalidInputError` when it throws or its gradients do not fit. Inputs other than `targetTokens` and
-   * `weights` stay here, for the loss.
+   * Runs {@link Service.forwardBackward} with a loss that is computed here, in two passes: the first gives log-probabilities, the second
+   * sends the gradient. Later calls run after the second. A loss that fails fails this call alone: `await` gives its error, or an
+   * `InvalidInputError` when it throws or its gradients do not fit. Inputs other than `targetTokens` and `weights` stay here, for the loss.
    *
    * Metric `loss:sum` is the custom loss; what the server calls so comes as `surrogate_loss:sum`.
    */
@@ -148,7 +147,7 @@ export interface Service {
     options?: LoadOptions
   ) => Effect.Effect<ApiFuture.ApiFuture<WeightsMessages.LoadWeightsResponse>, TinkerError>
 
-  /** As {@link Service.loadState}, with the optimizer's state. */
+  /** Loads as {@link Service.loadState} does, with the optimizer's state. */
   readonly loadStateWithOptimizer: (
     path: string,
     options?: LoadOptions
@@ -247,7 +246,7 @@ export type Requirements =
  */
 export interface Options {
   readonly modelId: ModelId
-  /** In which the model was made. */
+  /** The session in which the model was made. */
   readonly session: SessionManager.Session
   readonly info: ModelsMessages.GetInfoResponse
   /** Number of the next request. Default 1. */
@@ -810,7 +809,7 @@ const isConflict = (error: TinkerError): boolean => error._tag === "ApiStatusErr
 const mayBeTaken = (error: TinkerError): boolean =>
   !isDefinitelyRefused(error) && !(error._tag === "ApiStatusError" && error.reason === "RateLimit")
 
-/** Of the settings of a step of a model that was made with an optimizer of this family. */
+/** The check of the settings of a step of a model that was made with an optimizer of this family. */
 const stepCheck = (family: string): Check => (value, field) => {
   if (!isObject(value)) {
     return [{ field, description: `are ${kindOf(value)}; make them with AdamParams.make({ learningRate }).` }]
@@ -855,7 +854,7 @@ const userMetadata = optional(record(anyText))
 
 const saveFields: Fields = { name: SaveFields.checkpointName, ttl: optional(SaveFields.ttl) }
 
-/** Of a save that keeps no name. */
+/** The check of the options of a save that keeps no name. */
 const unnamedOptions: Check = (value, field) =>
   isObject(value) && "name" in value
     ? [{ field: "name", description: "is not kept; use saveWeightsForSampler for a checkpoint with a name." }]

@@ -61,15 +61,15 @@ export type Budget = { readonly tokens: number } | { readonly usd: number }
  * @category models
  */
 export interface Snapshot {
-  /** Of requests that have succeeded. */
+  /** The use of requests that have succeeded. */
   readonly used: Usage
   /** The most that calls which are under way may use. */
   readonly reserved: Usage
   /** The most that calls may have used whose end is not known, as they were interrupted or lost. Budgets count them. */
   readonly uncertain: Usage
-  /** Of `used`, in US dollars. Absent without prices. */
+  /** The cost of `used`, in US dollars. Absent without prices. */
   readonly cost: number | undefined
-  /** Of the budget, in its unit. Absent without one. */
+  /** What is left of the budget, in its unit. Absent without one. */
   readonly left: number | undefined
 }
 
@@ -129,7 +129,7 @@ const makeMeter = ({ budget, prices }: {
   const reserved = { ...none }
   const uncertain = { ...none }
 
-  /** In the unit of the budget. */
+  /** The amount of a use in the unit of the budget. */
   const amountOf = (usage: Usage): number =>
     limit?.unit === "USD" && allPrices !== undefined ? costOf(usage, allPrices) : totalOf(usage)
 
@@ -233,7 +233,7 @@ const meterCheck = fitting(
 )
 
 /**
- * In US dollars.
+ * The cost of a use, in US dollars.
  *
  * @since 0.1.0
  * @category utils

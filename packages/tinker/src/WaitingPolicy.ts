@@ -25,7 +25,9 @@ export interface WaitingPolicy {
   readonly activeFor: Duration.Duration
   /** Whether a stuck request fails, with an `ApiTimeoutError` of reason `stuck`. Otherwise it is waited for. */
   readonly failsWhenStuck: boolean
-  /** From the call to its result, its submission included; then an `ApiTimeoutError` of reason `waiting`. Infinity: no limit. */
+  /**
+   * The most time from the call to its result, its submission included; then an `ApiTimeoutError` of reason `waiting`. Infinity: no limit.
+   */
   readonly deadline: Duration.Duration
 }
 

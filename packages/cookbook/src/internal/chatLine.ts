@@ -131,7 +131,7 @@ const otherTextKeys = [
   "non_preferred_output"
 ]
 
-/** As {@link plain} writes them. */
+/** The keys of texts, as {@link plain} writes them. */
 const textKeys: ReadonlySet<string> = new Set(
   [...listKeys, ...askKeys, ...answerKeys, ...otherTextKeys].map((key) => plain(key))
 )
@@ -165,7 +165,7 @@ const checkSpelling = (value: Json, names: ReadonlyArray<string>, place: string 
   }
 }
 
-/** Of texts that stand beside each other all were meant, and some would not be learned. */
+/** Refuses a line in which other texts stand beside those that are read: all were meant, and some would not be learned. */
 const checkNoOtherTexts = (value: Json, read: ReadonlyArray<string>): void => {
   const other = Object.keys(value).find((key) =>
     !read.includes(key) && textKeys.has(plain(key)) && !isNothing(value[key])

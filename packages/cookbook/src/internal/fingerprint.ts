@@ -14,7 +14,7 @@ export const fingerprint = (value: unknown): string => {
   const addBytes = (bytes: Uint8Array): void => {
     for (let i = 0; i < bytes.length; i++) add(bytes[i]!)
   }
-  /** With its length, so that one that follows cannot be taken for its end. */
+  /** Adds a text with its length, so that one that follows cannot be taken for its end. */
   const addText = (kind: string, text: string): void => addBytes(encoder.encode(`${kind}${text.length}:${text}`))
   const walk = (value: unknown): void => {
     if (ArrayBuffer.isView(value)) {

@@ -5,7 +5,7 @@ import type { Chat } from "../ChatDataset.js"
 import { DatasetError, type Issue } from "../DatasetError.js"
 import type * as ChatLine from "./chatLine.js"
 
-/** Of a file whose lines are all wrong, so many say enough. */
+/** The most issues that are told: of a file whose lines are all wrong, so many say enough. */
 export const mostIssues = 100
 
 /** What `take` makes of each line, or one error with everything that is wrong with them. */

@@ -40,7 +40,7 @@ export const list = (each: Check, of: string): Check => (value, field) => {
   return issues
 }
 
-/** Of a list of millions that are all wrong, these say enough. */
+/** The most issues that are told: of a list of millions that are all wrong, these say enough. */
 const mostIssues = 100
 
 /** An object with any names. */
@@ -88,7 +88,7 @@ export const client = (...functions: ReadonlyArray<string>): Check =>
     "a client, as a ServiceClient makes it; yield* the Effect that makes it"
   )
 
-/** Those of examples. What is in their tensors is looked at where they are sent. */
+/** The check of a list of examples. What is in their tensors is looked at where they are sent. */
 export const data: Check = (value, field) =>
   Array.isArray(value) && value.length === 0
     ? [{ field, description: "there is no datum; pass at least one." }]

@@ -27,7 +27,7 @@ const isMark = (key: string, value: unknown): boolean =>
     ? splitKeys.has(plain(key)) && isHeldOut(value)
     : value === true && flags.has(plain(key))
 
-/** As in `test`, `test[:10%]`, `test_sft` and `held-out`. */
+/** Whether the name of a split says that it is held out, as `test`, `test[:10%]`, `test_sft` and `held-out` do. */
 const isHeldOut = (split: string): boolean => {
   const words = split.slice(0, 100).toLowerCase().replace(/(held|hold)[ _-]?out/g, "heldout").split(/[^a-z]+/)
   return words.some((word) => heldOutNames.has(word)) && !words.some((word) => word.startsWith("train"))

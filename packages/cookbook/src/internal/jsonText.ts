@@ -28,7 +28,7 @@ export const isUnfinished = (text: string): boolean => {
 
 /** Where a text stops being JSON, and what stands there. */
 export interface JsonIssue {
-  /** From 0. */
+  /** The place in the text, from 0. */
   readonly at: number
   readonly description: string
 }
@@ -141,7 +141,7 @@ const afterBlanks = (text: string, from: number): number => {
   return at
 }
 
-/** Behind the closing quote of the text that begins at `from`. */
+/** The place behind the closing quote of the text that begins at `from`. */
 const textEnd = (text: string, from: number): number | undefined => {
   for (let at = text.indexOf("\"", from + 1); at >= 0; at = text.indexOf("\"", at + 1)) {
     let slashes = 0

@@ -21,7 +21,7 @@ export const metadataIssue = (
 const isNothing = (value: unknown): boolean =>
   value === null || value === "" || value === "[]" || (Array.isArray(value) && value.length === 0)
 
-/** Of a weight, or of whether something is learned. */
+/** Whether a weight, or a mark of what is learned, changes nothing. */
 const isAsEver = (value: unknown): boolean => value === 1 || value === true
 
 /** What these turn on is off without them; as {@link plain} writes them. */

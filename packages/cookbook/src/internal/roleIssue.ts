@@ -8,7 +8,7 @@ export const roleIssue = (role: string): string | undefined => {
   return `has the role ${JSON.stringify(role.slice(0, 40))}, which is not known. ${advice}`
 }
 
-/** As other formats name them; `human` and `gpt` are those of ShareGPT. */
+/** The roles as other formats name them; `human` and `gpt` are those of ShareGPT. */
 const otherNames: ReadonlyMap<string, string> = new Map([
   ["human", "user"],
   ["prompter", "user"],

@@ -16,7 +16,7 @@ export const shuffledBy = <A>(list: ReadonlyArray<A>, next: () => number): Reado
   return copy
 }
 
-/** From a state in which every number of `seed` has been stirred. */
+/** Random numbers, from a state in which every number of `seed` has been stirred. */
 const random = (seed: ReadonlyArray<number>): () => number => {
   let state = 0x9e3779b9
   for (const number of seed) {

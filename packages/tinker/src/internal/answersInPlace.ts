@@ -28,7 +28,7 @@ export const answersInPlace = <A, B, E, R>(
     let end: Cause.Cause<Option.Option<E>> | undefined
     let defect: Cause.Cause<never> | undefined
     let answers: Array<B> = []
-    /** In order, what comes too early. */
+    /** The answers that come too early, by their places. */
     const early = new Map<number, B>()
     const arrival = makeSignal()
     const room = makeSignal()
@@ -92,7 +92,7 @@ export const answersInPlace = <A, B, E, R>(
       Effect.forkScoped
     )
 
-    /** Until a turn of the timers brings none: handing answers on one by one would cost as much as all else here. */
+    /** Gathers answers until a turn of the timers brings none: handing them on one by one would cost as much as all else here. */
     const gathering: Effect.Effect<void> = Effect.suspend(() => {
       const before = answers.length
       return Effect.flatMap(

@@ -13,7 +13,7 @@ export interface Attempts {
   retryCount: number
   /** Whether more may follow. Then who makes them tells `watched` of the end. */
   readonly mayRepeat: boolean
-  /** Of the request that they are attempts at, while somebody listens. */
+  /** The request that they are attempts at, while somebody listens. */
   watched: WatchedRequest | undefined
   /** The client that sends them, known from the first attempt on. */
   sender: Sender | undefined

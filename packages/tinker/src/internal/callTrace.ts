@@ -32,7 +32,7 @@ export interface Track {
   /** Whether it is of one part, which ends when its result is read; a whole call may go on then. */
   readonly isPart: boolean
   readonly partRead: () => void
-  /** Of the present phase. */
+  /** Gives the present phase an attribute. */
   readonly attribute: (name: string, value: unknown) => void
   /** Phases of a part of the call, from now on beside those of the others. */
   readonly part: (index: number) => Track

@@ -88,7 +88,7 @@ export const computeLoss = <E, R>(
   }).pipe(Effect.catchAllDefect((defect) => threw(defect)))
 }
 
-/** Of each datum, the log-probabilities of its targets. */
+/** The log-probabilities of the targets of each datum. */
 export const logprobsOf = (
   operation: string,
   output: ForwardBackwardOutput,

@@ -17,7 +17,7 @@ export interface Hasher {
 
 export interface Digest {
   readonly algorithm: Algorithm
-  /** As base64. */
+  /** The digest as base64. */
   readonly value: string
 }
 

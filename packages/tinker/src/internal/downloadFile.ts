@@ -44,7 +44,7 @@ export interface Options {
   readonly urls: SignedUrls
   readonly parts: DownloadParts
   readonly totals: DownloadTotals
-  /** For the beginning of an answer, and for each part of it. */
+  /** The time limit of the beginning of an answer, and of each part of it. */
   readonly timeout: Duration.Duration
   readonly makeHasher: (algorithm: Digests.Algorithm) => Digests.Hasher
   /** One permit: for the file that is being flushed to the disk while more arrives. */
@@ -299,7 +299,7 @@ const read = (
   options: Options,
   file: FileSystem.File,
   progress: Progress,
-  /** Of the file. */
+  /** The scope of the file. */
   scope: Scope.Scope,
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<void, Failure> =>

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import type { DownloadError } from "../DownloadError.js"
 import { failure } from "./stagedDirectory.js"
 
-/** By what the rest of a file is recognized as belonging to its beginning. */
+/** What the rest of a file is recognized by as belonging to its beginning. */
 export const Part = Schema.Struct({
   etag: Schema.optional(Schema.String),
   lastModified: Schema.optional(Schema.String),
@@ -22,7 +22,7 @@ export type Part = typeof Part.Type
 
 const Parts = Schema.parseJson(Schema.Struct({
   version: Schema.Literal(1),
-  /** Of what the files are. */
+  /** What the files are files of. */
   subject: Schema.String,
   files: Schema.Record({ key: Schema.String, value: Part })
 }))

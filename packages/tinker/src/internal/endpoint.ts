@@ -76,7 +76,7 @@ export const send = <const E extends Endpoint>(http: TinkerHttpClient.Service, e
 }
 
 /**
- * For an endpoint whose address names no one thing that may be missing: 404 there means that the server has no such
+ * Sends a request to an endpoint whose address names no one thing that may be missing: 404 there means that the server has no such
  * endpoint.
  */
 export const ofCollection = <A>(request: Effect.Effect<A, TinkerError>): Effect.Effect<A, TinkerError> =>

@@ -1,12 +1,12 @@
 /**
- * Which names a server may give to files that are written here. A name must end up below the target, and be the same file
- * on every system, whatever the present one would allow.
+ * The names that a server may give to files that are written here. A name must end up below the target, and be the same file on every
+ * system, whatever the present one would allow.
  */
 
 /** Says what is wrong with a name, in the light of those before it. */
 export type Checker = (name: string, kind?: "file" | "directory") => string | undefined
 
-/** Of all names together, as two may be one file. */
+/** A checker of all names together, as two may be one file. */
 export const makeChecker = (): Checker => {
   const kinds = new Map<string, { readonly kind: "file" | "directory"; readonly name: string }>()
   return (name, kind = "file") => {

@@ -19,7 +19,7 @@ export const makeHeaders = (
 export const makeRequest = (options: {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   readonly url: string
-  /** Of {@link makeHeaders}. */
+  /** The headers, made by {@link makeHeaders}. */
   readonly headers: Record<string, string>
   readonly body: { readonly bytes: Uint8Array; readonly contentType: string } | undefined
 }): HttpClientRequest.HttpClientRequest => {

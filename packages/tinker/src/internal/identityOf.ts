@@ -26,7 +26,7 @@ export const identityOf = (
       : identity(claims)
   })
 
-/** Of tokens that the service gives to people. Source: the Python SDK 0.38.0. */
+/** The beginning of the issuer of tokens that the service gives to people. Source: the Python SDK 0.38.0. */
 const issuer = "passport-"
 
 const claimsOf = (credential: Option.Option<Redacted.Redacted>): Claims | undefined =>

@@ -5,8 +5,8 @@
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
-/** In milliseconds. */
+/** The time of a clock that never goes back, in milliseconds. */
 export const unsafeNow = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1_000_000
 
-/** In milliseconds. */
+/** The time of the clock that never goes back, in milliseconds. */
 export const now: Effect.Effect<number> = Effect.clockWith((clock) => Effect.sync(() => unsafeNow(clock)))

@@ -10,7 +10,7 @@ const issuesOf = <A>(
 ): ReadonlyArray<Issue> =>
   Either.match(read, { onLeft: ({ description, field }) => [{ field, description }], onRight: more })
 
-/** Of a checkpoint that can be named, and of what kind it must be, if only some will do. */
+/** The check of a checkpoint that can be named, and of what kind it must be, if only some will do. */
 export const checkpointOf = (kindIssues: (checkpointId: string) => ReadonlyArray<Issue>): Check => (value) =>
   issuesOf(
     CheckpointRef.resolve("", value as CheckpointRef.CheckpointRef),
@@ -19,14 +19,14 @@ export const checkpointOf = (kindIssues: (checkpointId: string) => ReadonlyArray
 
 export const checkpoint = checkpointOf(() => none)
 
-/** Of a path whose parts are wanted. */
+/** The check of a path whose parts are wanted. */
 export const checkpointPath: Check = (value) => issuesOf(TinkerPath.parse(value as string))
 
-/** Of paths of checkpoints, where those that the server itself has given pass as they are. */
+/** The checks of paths of checkpoints, where those that the server itself has given pass as they are. */
 export interface PathChecks {
-  /** Of whatever can be sampled from. */
+  /** The check of whatever can be sampled from. */
   readonly sampler: Check
-  /** Of what training can go on from: weights of samplers and exports have no optimizer, and some of them no adapter. */
+  /** The check of what training can go on from: weights of samplers and exports have no optimizer, and some of them no adapter. */
   readonly state: Check
 }
 

@@ -50,12 +50,12 @@ export const begin = (policy: Schedule.Schedule<unknown, TinkerError>): PolicyRu
   }
 }
 
-/** For so many milliseconds of a policy, in whole ones: timers would wake before a fraction is over. */
+/** Sleeps for so many milliseconds of a policy, in whole ones: timers would wake before a fraction is over. */
 export const sleep = (wait: number): Effect.Effect<void> => wait > 0 ? Effect.sleep(Math.ceil(wait)) : Effect.void
 
-/** In milliseconds. Nobody waits so long for one answer without wanting to hear of it. */
+/** The longest wait that a server may ask for, in milliseconds. Nobody waits so long for one answer without wanting to hear of it. */
 const longestAsked = 3_600_000
 
-/** In milliseconds. */
+/** The wait that the server asks for, in milliseconds. */
 const askedToWait = (error: TinkerError): number =>
   error._tag === "ApiStatusError" && error.retryAfter !== undefined ? Duration.toMillis(error.retryAfter) : 0

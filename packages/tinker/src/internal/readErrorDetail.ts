@@ -8,7 +8,7 @@ import { parseJson } from "../ResponseLimits.js"
 export const readErrorDetail = (body: Uint8Array): string =>
   shorten(fromJson(body) ?? fromText(new TextDecoder().decode(body.subarray(0, 4096)).trim()))
 
-/** Of a page its title, which is all of it that was written for people in trouble. */
+/** The detail in a text; of a page it is the title, which is all of it that was written for people in trouble. */
 const fromText = (text: string): string => {
   if (!text.startsWith("<")) return text
   const title = /<title[^>]*>([^<]*)</i.exec(text)?.[1]?.replace(/\s+/g, " ").trim()

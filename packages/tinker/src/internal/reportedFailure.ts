@@ -64,7 +64,7 @@ const typeOf = (error: unknown): string => {
   return error instanceof Error ? error.name : typeof error
 }
 
-/** Without the words of the server and of the user's own functions, which may repeat what they were given. */
+/** The message of an error, without the words of the server and of the user's own functions, which may repeat what they were given. */
 export const messageOf = (error: TinkerError): string => {
   switch (error._tag) {
     case "ApiStatusError":

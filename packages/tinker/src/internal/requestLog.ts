@@ -34,7 +34,7 @@ export const logged = <E>(
   )
 }
 
-/** Of the client's own making. Whatever else is sent may be secret. */
+/** The headers of the client's own making. Whatever else is sent may be secret. */
 const shown =
   /^(accept|content-type|content-encoding|user-agent|traceparent|x-idempotency-key|x-sdk-.*|x-stainless-.*|x-tinker-request-.*)$/
 

@@ -9,7 +9,7 @@ export type Resending = <A>(
   attempt: (attempts: TinkerHttpClient.Attempts) => Effect.Effect<A, TinkerError>
 ) => Effect.Effect<A, TinkerError>
 
-/** As often as the policy wants. */
+/** Sends again as often as the policy wants. */
 export const always: Resending = (_, attempt) => RetryPolicy.retryWith(attempt)
 
 /**

@@ -12,10 +12,10 @@ export const retryAfter = (headers: Headers.Headers, now: number): Duration.Dura
   return millis > 0 && now + millis <= lastDate ? Duration.millis(millis) : undefined
 }
 
-/** In milliseconds since 1970. Source: ECMA-262, the range of time values. */
+/** The last time that a date can have, in milliseconds since 1970. Source: ECMA-262, the range of time values. */
 const lastDate = 8.64e15
 
-/** By the server's clock, against which it gives dates, if it tells it. */
+/** When the answer was sent by the server's clock, against which it gives dates, if it tells it. */
 const sentAt = (headers: Headers.Headers, now: number): number => {
   const date = Date.parse(headers["date"] ?? "")
   return Number.isNaN(date) ? now : date

@@ -17,5 +17,5 @@ const fields: Readonly<Record<keyof RetryConfig, Check>> = {
 
 const retryConfig: Check = object(fields)
 
-/** Of the options with which a sampling client is made. */
+/** The checks of the options with which a sampling client is made. */
 export const samplerFields = { retryConfig: optional(retryConfig), recordStabilityInfo: optional(flag) }

@@ -37,7 +37,7 @@ export const sampleIssues = (call: SampleOptions, maxContextLength: number | und
   return found
 }
 
-/** Of a model input that can be sampled from. */
+/** The check of a model input that can be sampled from. */
 export const prompt: Check = (value, field) => {
   const issues = modelInput(value, field)
   if (issues.length > 0) return issues

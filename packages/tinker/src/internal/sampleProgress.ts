@@ -15,7 +15,7 @@ export interface SampleProgress {
   readonly retried: Effect.Effect<void>
 }
 
-/** In milliseconds. Source: the Python SDK 0.38.0. */
+/** The shortest time between two reports, in milliseconds. Source: the Python SDK 0.38.0. */
 const interval = 2000
 
 /** Whether anybody would read it: counting is left out otherwise. */

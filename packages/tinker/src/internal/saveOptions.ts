@@ -7,11 +7,11 @@ import type { Issue } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 
-/** Of a time to live that {@link ttl} has let pass. */
+/** The seconds of a time to live that {@link ttl} has let pass. */
 export const ttlSeconds = (call: { readonly ttl?: Duration.DurationInput | undefined }): number | undefined =>
   call.ttl === undefined ? undefined : Duration.toSeconds(call.ttl)
 
-/** In seconds. Source of the range: the Tinker documentation. */
+/** The bounds of a time to live, in seconds. Source of the range: the Tinker documentation. */
 const shortestTtl = 3600
 const longestTtl = 10 * 365 * 24 * 3600
 
@@ -36,7 +36,7 @@ export const ttl: Check = (value, field) => {
   }]
 }
 
-/** Of a checkpoint to be made. */
+/** The check of the name of a checkpoint to be made. */
 export const checkpointName: Check = (value, field) => {
   if (typeof value !== "string") {
     return [{ field, description: `is ${kindOf(value)}; pass the name of the checkpoint.` }]

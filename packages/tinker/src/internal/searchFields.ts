@@ -26,7 +26,7 @@ const isStatus = (value: unknown): boolean =>
     ? value.reasons === undefined || reasons(value.reasons)
     : value.type === "active" || value.type === "cancelled" || value.type === "failed")
 
-/** Of a search for sessions, every part of which may be left out. Source of the bounds: the Python SDK 0.38.0. */
+/** The checks of a search for sessions, every part of which may be left out. Source of the bounds: the Python SDK 0.38.0. */
 export const searchFields: Readonly<Record<Exclude<keyof SessionSearchRequest, "cursor">, Check>> = {
   sessionId: optional(id),
   projectIds: optional(must(listOf(isText, Infinity), "a list of texts, at least one, none empty")),

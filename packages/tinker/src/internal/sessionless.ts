@@ -10,7 +10,7 @@ import { operations } from "./operation.js"
 
 interface Call {
   readonly name: string
-  /** For its span. */
+  /** The attributes of its span. */
   readonly attributes?: Readonly<Record<string, unknown>>
 }
 

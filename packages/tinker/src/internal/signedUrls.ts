@@ -9,7 +9,7 @@ import { DownloadError } from "../DownloadError.js"
 /** Addresses of files as the server signed them at one time. */
 export interface Signed {
   readonly urls: Readonly<Record<string, Redacted.Redacted>>
-  /** Until when the addresses are valid. */
+  /** The time until which the addresses are valid. */
   readonly expires: DateTime.Utc
 }
 

@@ -17,7 +17,7 @@ export interface StagedDirectory {
   readonly target: string
   /** What becomes the target. */
   readonly files: string
-  /** For what does not. */
+  /** The place for what does not become the target. */
   readonly folder: string
   /** Puts the files into their place. */
   readonly commit: Effect.Effect<void, DownloadError>

@@ -67,7 +67,7 @@ const describe = (cause: unknown): string => {
     : "the connection failed"
 }
 
-/** By the codes of OpenSSL and Node, or by the words of runtimes that have none. */
+/** Whether certificates are the reason, by the codes of OpenSSL and Node, or by the words of runtimes that have none. */
 const isOfCertificates = (reason: unknown): boolean =>
   reason instanceof Error
   && (certificateCodes.has(String((reason as { readonly code?: unknown }).code)) ||

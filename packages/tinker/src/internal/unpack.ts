@@ -105,7 +105,7 @@ export const unpack = (
     return { bytes: announced, files }
   })
 
-/** By the platform of the web, which every runtime has. */
+/** Unpacks a stream by the platform of the web, which every runtime has. */
 const gunzip = (
   stream: Stream.Stream<Uint8Array, DownloadError>,
   subject: string

@@ -21,11 +21,11 @@ export interface WatchedCall {
   readonly around: <A, R>(effect: Effect.Effect<A, TinkerError, R>) => Effect.Effect<A, TinkerError, R>
   /** Sets aside what the call may use, with every meter or with none. */
   readonly reserve: (most: () => UsageMeter.Usage) => Effect.Effect<void, BudgetExceededError>
-  /** From now on the server may have it. */
+  /** Says that from now on the server may have it. */
   readonly sent: () => void
   /** What was set aside first has been used; the rest belongs to what is sent later. */
   readonly partUsed: (used: UsageMeter.Usage) => void
-  /** Of the span of the whole call. */
+  /** Adds attributes to the span of the whole call. */
   readonly annotate: (attributes: Readonly<Record<string, unknown>>) => void
   /** Only the first call counts. */
   readonly end: (exit: Exit.Exit<unknown, unknown>, used?: UsageMeter.Usage) => void

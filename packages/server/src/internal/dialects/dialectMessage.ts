@@ -90,7 +90,7 @@ const bodyOf = (asked: Dialect.Call, call: Dialect.Call): Uint8Array => {
   return isProtobuf(asked) ? renamedPass(asked) : encoder.encode(JSON.stringify(asked.json))
 }
 
-/** Of a field that comes twice in protobuf the last one counts. */
+/** A pass in protobuf with the ids of its JSON behind it: of a field that comes twice in protobuf the last one counts. */
 const renamedPass = ({ body, json }: Dialect.Call): Uint8Array => {
   if (!Predicate.hasProperty(json, "model_id") || !Predicate.hasProperty(json, "seq_id")) return body
   const modelId = encoder.encode(String(json.model_id))

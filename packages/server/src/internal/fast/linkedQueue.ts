@@ -46,7 +46,7 @@ export class LinkedQueue<T> {
   }
 }
 
-/** By which one leaves. */
+/** The place of a value, by which it leaves the queue. */
 export interface Place<T> {
   readonly value: T
 }

@@ -94,7 +94,7 @@ const read = (body: Uint8Array, start: number, end: number): Int32Array | undefi
   }
 }
 
-/** For all but very long prompts, of which nobody knows how many tokens they have before they are read. */
+/** Room for the tokens of all but very long prompts: nobody knows how many tokens a prompt has before it is read. */
 const room = new Int32Array(16_384)
 
 /** Whatever they are, they fit into 32 bits. */

@@ -18,7 +18,7 @@ const booleans: ReadonlySet<string> = new Set([
   "create_model_via_load_weights"
 ])
 
-/** With 0 of these, clients would wait for ever, or ask without a pause. */
+/** The least values of settings with 0 of which clients would wait for ever, or ask without a pause. */
 const counts: ReadonlyMap<string, number> = new Map([
   ["sample_dispatch_bytes_semaphore_size", 1],
   ["inflight_response_bytes_semaphore_size", 1],
@@ -31,7 +31,7 @@ const counts: ReadonlyMap<string, number> = new Map([
   ["billing_exception_max_pause_duration_sec", 0]
 ])
 
-/** Those that are not known here are left to the clients that know them. */
+/** What is wrong with settings. Ones that are not known here are left to the clients that know them. */
 export const issues = (
   settings: Readonly<Record<string, unknown>>,
   givesTokens: boolean

@@ -26,7 +26,7 @@ export const of = (error: Work.WorkError): Failed => {
   }
 }
 
-/** Of what was done and undone, because it could not be kept. */
+/** The failure of what was done and undone, because it could not be kept. */
 export const ofUnkept = ({ description }: EngineError | ServerError): Failed => ({
   _tag: "Failed",
   error: brief(
@@ -36,11 +36,11 @@ export const ofUnkept = ({ description }: EngineError | ServerError): Failed => 
   category: "server"
 })
 
-/** Of what is done while its client waits. One that is sent again may find an engine that works. */
+/** The refusal of what is done while its client waits. One that is sent again may find an engine that works. */
 export const refusal = ({ description, reason }: EngineError): Http.Refusal =>
   reason === "Unavailable" ? Http.refuse(503, description, { "retry-after": "1" }) : Http.refuse(400, description)
 
-/** Of a model that is closed. */
+/** The failure of a request to a model that is closed. */
 export const ofAbandoned = ({ id, lost }: Pick<State.Model, "id" | "lost">): Failed =>
   lost === undefined
     ? {

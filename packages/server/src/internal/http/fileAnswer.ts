@@ -49,7 +49,7 @@ export const send = (
     )
 }
 
-/** From a byte to before another. */
+/** The bytes from one to before another. */
 interface Range {
   readonly from: number
   readonly to: number
@@ -80,5 +80,5 @@ const firstOf = <E>(bytes: Stream.Stream<Uint8Array, E>, length: number): Stream
     Stream.map(({ part }) => part)
   )
 
-/** In bytes; what is larger is sent as it is read. */
+/** The largest file that is read whole, in bytes; what is larger is sent as it is read. */
 const largestWhole = 256 * 1024

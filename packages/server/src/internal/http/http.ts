@@ -43,9 +43,9 @@ export interface Received {
   readonly body: Uint8Array
   /** Parts of the path. */
   readonly params: Readonly<Record<string, string | undefined>>
-  /** As it came, with its query. */
+  /** The address as it came, with its query. */
   readonly url: string
-  /** Of the server, as the client sees it, e.g. `http://localhost:8000`. */
+  /** The origin of the server, as the client sees it, e.g. `http://localhost:8000`. */
   readonly origin: () => string
   readonly fault: Fault | undefined
   /** Its name among the routes. */
@@ -83,7 +83,7 @@ const maxDepth = 100
 const maxKeys = 1024
 
 /**
- * Of keys, commas, arrays and objects, each of which becomes a hundred bytes and takes microseconds: so many in any body, and one
+ * The most keys, commas, arrays and objects, each of which becomes a hundred bytes and takes microseconds: so many in any body, and one
  * more for so many bytes of it.
  */
 const maxParts = 2 ** 14
@@ -195,7 +195,7 @@ const parseAll = (body: Uint8Array): Either.Either<unknown, Refusal> => {
   }
 }
 
-/** From the letters that nobody has given a meaning. Whoever writes it means the list. */
+/** What stands for a lifted list, made of letters that nobody has given a meaning. Whoever writes it means the list. */
 const liftedMark = "\uf8ff\uf123"
 
 /** The same with the lists in the places where they were; what is parsed here belongs to nobody else. */

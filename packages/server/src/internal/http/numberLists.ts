@@ -9,9 +9,9 @@ export interface Scan {
   /** Keys, commas, arrays and objects, without what is in lists that were lifted. */
   readonly parts: number
   readonly depth: number
-  /** Of the object with the most. */
+  /** The number of keys of the object with the most. */
   readonly keys: number
-  /** In lists that were lifted. */
+  /** The number of numbers in lists that were lifted. */
   readonly numbers: number
   readonly lists: ReadonlyArray<Place>
 }
@@ -23,7 +23,7 @@ export interface Place {
   readonly count: number
   /** Whether there is nothing in it but digits, commas and blanks. */
   readonly isWhole: boolean
-  /** Which of the keys it is behind. */
+  /** The index of the key that it is behind, among those of lists to be lifted. */
   readonly key: number
 }
 

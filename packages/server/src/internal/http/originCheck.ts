@@ -53,7 +53,7 @@ const closing = { connection: "close" }
 
 const withoutPort = (host: string): string => host.replace(/:\d+$/, "")
 
-/** Of `null`, which pages without an origin say, it is nothing. */
+/** The host of an origin. Of `null`, which pages without an origin say, it is nothing. */
 const hostOf = (origin: string): string => /^https?:\/\/(.+)$/.exec(origin.toLowerCase())?.[1] ?? ""
 
 const isLoopbackName = (name: string): boolean =>

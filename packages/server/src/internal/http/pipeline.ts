@@ -34,7 +34,7 @@ export interface Options {
   readonly dialect: Dialect.Dialect | undefined
   readonly limits: Limits
   readonly maxBodyBytes: number
-  /** Those by which pages may ask too, of a server that asks for no keys. */
+  /** The hosts by whose names pages may ask too, of a server that asks for no keys. */
   readonly allowedHosts: ReadonlyArray<string> | undefined
   readonly observe: Observe
   /** The address of the server, as the client of a request sees it. */
@@ -199,7 +199,7 @@ const notHere = (method: string, url: string): Http.Refusal => {
     : Http.refuse(405, `${detail}, but ${allowed.join()}`, { allow: allowed.join(", ") })
 }
 
-/** Those that wait for something which others do. */
+/** The routes whose requests wait for something that others do. */
 const waiting: ReadonlySet<Routes.RouteName> = new Set(["retrieveFuture", "retrieveFutures"])
 
 const noParams = {}

@@ -11,7 +11,7 @@ import * as TrainingJson from "../resources/trainingJson.js"
 import * as WeightsRoutes from "../resources/weightsRoutes.js"
 
 export interface Route extends Omit<Endpoint, "answer" | "operation"> {
-  /** Without one it is no endpoint of the protocol. */
+  /** The operation of the protocol. A route without one is no endpoint of it. */
   readonly operation?: string
   /** Default `/api/v1`. */
   readonly prefix?: ""
@@ -24,7 +24,7 @@ const SampleRequest = Schema.Struct({
   seqId: Schema.NonNegativeInt.pipe(Schema.propertySignature, Schema.fromKey("seq_id"))
 })
 
-/** For whoever asks, as clients of the Hugging Face hub have no key of this server. */
+/** A route that is open for whoever asks, as clients of the Hugging Face hub have no key of this server. */
 const hub = <Path extends `/${string}`>(path: Path, answer?: "file") => ({
   method: "GET" as const,
   path,
@@ -81,7 +81,7 @@ export const routes = {
 
 export type RouteName = keyof typeof routes
 
-/** By their names, in an order in which those with more fixed parts come first. */
+/** All routes with their names, in an order in which those with more fixed parts come first. */
 export const all: ReadonlyArray<readonly [RouteName, Route]> = Object.entries(routes) as ReadonlyArray<
   readonly [RouteName, Route]
 >

@@ -5,7 +5,7 @@ import type { ServerError } from "../../ServerError.js"
 
 export interface Content {
   readonly sizeBytes: number
-  /** From a byte on to the end. */
+  /** The bytes from one on to the end. */
   readonly read: (offset: number) => Stream.Stream<Uint8Array, ServerError>
 }
 

@@ -6,11 +6,11 @@ export const brief = (text: string): string =>
     ? text
     : `${text.slice(0, maxTextLength)}… (and ${text.length - maxTextLength} characters more)`
 
-/** In characters. */
+/** The length up to which a text is repeated in a message, in characters. */
 export const maxTextLength = 1000
 
 export const enumerated = (names: ReadonlyArray<string>): string =>
   names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
 
-/** As users of the wire know a field, `max_tokens` for `maxTokens`. */
+/** A field as users of the wire know it, `max_tokens` for `maxTokens`. */
 export const wireName = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

@@ -1,6 +1,6 @@
 /**
- * Which samples of a sampling session are done, in the order in which that happened, for clients that ask for many at
- * once. Each copy of a client has an order of its own.
+ * The samples of a sampling session that are done, in the order in which that happened, for clients that ask for many at once. Each copy of
+ * a client has an order of its own.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
@@ -10,7 +10,7 @@ import * as FiberId from "effect/FiberId"
 export interface Completion {
   readonly requestId: string
   readonly isFailed: boolean
-  /** Of the result, in bytes, where it is known. */
+  /** The size of the result, in bytes, where it is known. */
   readonly size: number | undefined
 }
 

@@ -1,7 +1,7 @@
 /** Does what concerns one thing one after another, and what concerns different things at once. */
 import * as Effect from "effect/Effect"
 
-/** By key. */
+/** Runs an effect while no other of the same key runs. */
 export type KeyedMutex = <A, E, R>(key: string, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 export const make = (): KeyedMutex => {

@@ -176,7 +176,7 @@ export const submit = (
     readonly request: Http.Received
     readonly work: Work.Work
     readonly admit?: Effect.Effect<void, Http.Refusal> | undefined
-    /** Of the request that makes the model. */
+    /** The model's record and its seed, for the request that makes the model. */
     readonly first?: { readonly record: Records.Model; readonly seed: number } | undefined
   }
 ): Effect.Effect<HttpServerResponse, Http.Refusal> =>

@@ -29,12 +29,12 @@ export interface Model {
   readonly baseModel: Engine.BaseModel
   readonly lora: Engine.LoraSpec
   readonly userMetadata: Readonly<Record<string, unknown>> | undefined
-  /** Of the request that made it. */
+  /** The fingerprint of the request that made it. */
   readonly fingerprint: string
   readonly queue: RequestQueue.Service
   /** Milliseconds since the epoch. */
   readonly createdAt: number
-  /** Likewise. */
+  /** The time of its last request, in milliseconds since the epoch. */
   lastRequestAt: number
   unloaded: boolean
   /** Why it is not there any more, although it was not unloaded. */
@@ -53,9 +53,9 @@ export interface Sampler {
   readonly session: Sessions.Session
   readonly baseModel: Engine.BaseModel
   readonly modelPath: string | undefined
-  /** Which one was under that path when the sampler was made. */
+  /** The checkpoint that was under that path when the sampler was made. */
   readonly checkpoint: Records.Sampler["checkpoint"]
-  /** By sequence number. */
+  /** The requests by their sequence numbers. */
   readonly requests: Map<string, SampleTicket>
   readonly completions: Completions.Completions
   /** Clients that have joined the one which made it. */
@@ -78,7 +78,7 @@ export interface SampleTicket {
 export interface ServerState {
   readonly engine: Engine.Service
   readonly store: CheckpointStore.Service
-  /** Of checkpoints, removed ones too. */
+  /** The stays of checkpoints, removed ones too. */
   readonly stays: ReadonlyArray<WatchedStore.Stay>
   readonly usage: Usage.Usage
   readonly audit: Audit.Audit
@@ -88,9 +88,9 @@ export interface ServerState {
   readonly samplers: Map<string, Sampler>
   /** Why sessions, models and samplers of an earlier server are not there any more, by their ids. */
   readonly lost: Map<string, string>
-  /** Of two samplers with one id, the second finds the first. */
+  /** Makes one sampler of an id at a time: of two with one id, the second finds the first. */
   readonly creating: KeyedMutex.KeyedMutex
-  /** Of the runs that copies of checkpoints have made. */
+  /** The projects of the runs that copies of checkpoints have made. */
   readonly projectsOfCopies: Map<string, string>
   /** Copies by the keys of the requests for them. */
   readonly copies: Map<string, { readonly body: string; readonly path: string }>

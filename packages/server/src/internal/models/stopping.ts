@@ -48,7 +48,7 @@ export const make = (
   const until = (condition: Effect.Effect<boolean>) =>
     Effect.repeat(condition, { until: (holds) => holds, schedule: Schedule.spaced("20 millis") })
 
-  /** Also lets those who wait for a result have it, but not for long: their clients may have gone. */
+  /** Waits until the server is idle, and lets those who wait for a result have it, but not for long: their clients may have gone. */
   const idle = until(isIdle).pipe(
     Effect.zipRight(Effect.timeoutOption(until(state.futures.areFetched), patience)),
     Effect.interruptible,

@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 /** What is behind the names of such files. */
 export const suffix = ".age"
 
-/** At the first need, which most servers never have. */
+/** The library, loaded at the first need, which most servers never have. */
 const library = Effect.promise(() => import("age-encryption"))
 
-/** For native public keys. Lets others have the processor between two parts of the file. */
+/** Encrypts bytes for native public keys. Lets others have the processor between two parts of the file. */
 export const encrypt = (bytes: Uint8Array, recipients: ReadonlyArray<string>): Effect.Effect<Uint8Array> =>
   Effect.gen(function*() {
     const { Encrypter } = yield* library
@@ -36,5 +36,5 @@ const inParts = (bytes: Uint8Array): ReadableStream<Uint8Array> => {
   })
 }
 
-/** As many as the format encrypts at a time. */
+/** The size of a part, in bytes: as many as the format encrypts at a time. */
 const partBytes = 64 * 1024

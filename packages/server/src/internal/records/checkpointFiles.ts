@@ -39,9 +39,9 @@ export interface CheckpointFiles {
 }
 
 export interface WriteOptions {
-  /** Without it nothing that is in its place is replaced, be it a checkpoint or not. */
+  /** Whether what is in its place is replaced. Otherwise nothing that is there is, be it a checkpoint or not. */
   readonly overwrite: boolean
-  /** For whom the files are encrypted; for nobody when absent. */
+  /** The public keys of those for whom the files are encrypted; for nobody when absent. */
   readonly recipients: ReadonlyArray<string> | undefined
   /** Is told of the size in bytes as soon as the checkpoint is in its place, whatever comes then. */
   readonly onWritten: (sizeBytes: number) => void
@@ -70,7 +70,7 @@ const Meta = Schema.parseJson(
     saved_by: Schema.optional(Schema.String),
     owner: Schema.optional(Schema.String),
     encrypted: Schema.optional(Schema.Boolean),
-    /** Of the files beside it, by their names. Checkpoints of earlier versions and of others have none. */
+    /** The SHA-256 sums of the files beside it, by their names. Checkpoints of earlier versions and of others have none. */
     sha256: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String }))
   }),
   { space: 2 }
@@ -125,7 +125,7 @@ export const make = (fs: FileSystem.FileSystem, path: Path.Path, folder: string)
   const files = (directory: string) =>
     Effect.map(entries(directory, "File"), (names) => names.filter((name) => !name.startsWith(newPrefix)))
 
-  /** By directories. */
+  /** The SHA-256 sums of files by their names, by directories. */
   const sums = new Map<string, Readonly<Record<string, string>>>()
   /** What was read last as it was saved: by its place, what tells a file that was changed since. */
   const verified = new Map<string, string>()

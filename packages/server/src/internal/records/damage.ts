@@ -11,7 +11,7 @@ export interface Damage {
 const sessionId = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 const ownerId = `${sessionId}:(?:train|sample):\\d+`
 
-/** As the keys and the values of the journal name them. What else there is of them, as in the audit log, is no loss of theirs. */
+/** An owner as the keys and the values of the journal name it. What else there is of owners, as in the audit log, is no loss of theirs. */
 const namedOwner = new RegExp(
   `"(?:(?:model|progress|request|rejected|result|sampler|asked|lost):|(?:id|modelId|ownerId|samplerId)":")(${ownerId})(?::(\\d+))?[":]`,
   "g"

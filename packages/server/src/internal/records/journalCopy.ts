@@ -8,7 +8,7 @@ import * as JournalRows from "./journalRows.js"
 
 /** Where the newest change of a key is. */
 export interface Place {
-  /** Of its frame. */
+  /** The place where its frame begins. */
   readonly offset: number
   readonly length: number
   /** What it takes when it is written alone, more or less. */
@@ -92,7 +92,7 @@ const readBytes = (file: FileSystem.File, offset: number, length: number): Read<
     return bytes.subarray(0, filled)
   })
 
-/** For many frames, nearly all of them in the order of the file: those are read by the hundreds. */
+/** Reads many frames, nearly all of them in the order of the file: those are read by the hundreds. */
 const readFrames = (file: FileSystem.File): (place: Place) => Read<Frames.Frame | undefined> => {
   let begin = 0
   let bytes: Uint8Array = new Uint8Array(0)

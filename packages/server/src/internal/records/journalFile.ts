@@ -271,7 +271,7 @@ export const open = (
     }
   })
 
-/** Of a damaged piece, in bytes; whom it is about is said at its beginning. */
+/** The most that is read of a damaged piece, in bytes; whom it is about is said at its beginning. */
 const longestPiece = 2 ** 26
 
 /** Every byte is a character of it. */

@@ -70,7 +70,10 @@ export const removeSampler = (state: State.ServerState, journal: Journal, id: st
 
 const adapterName = (samplerId: string): string => `${encodeURIComponent(samplerId)}.adapter`
 
-/** Of a session that has ended nothing is kept but that it was there, and its results for as long as all are kept. */
+/**
+ * Writes down that a session has changed. Of one that has ended nothing is kept but that it was there, and its results for as long as all
+ * are kept.
+ */
 export const sessionChanged = (
   state: State.ServerState,
   journal: Journal,

@@ -18,7 +18,7 @@ import * as StateTensors from "./stateTensors.js"
 
 export interface Kept {
   progress: Records.Progress | undefined
-  /** That the model is there, as long as it is not known to be written down. */
+  /** The record that the model is there, as long as it is not known to be written down. */
   record: Records.Model | undefined
   /** Numbers of requests that were taken and are not done. */
   readonly accepted: Set<number>

@@ -39,7 +39,7 @@ const Model = Schema.Struct({
   baseModel: Schema.String,
   lora: Lora,
   userMetadata: Schema.UndefinedOr(AnyRecord),
-  /** Of the request that made it. */
+  /** The fingerprint of the request that made it. */
   fingerprint: Schema.String,
   createdAt: Schema.Number,
   unloaded: Schema.Boolean
@@ -64,9 +64,9 @@ const Sampler = Schema.Struct({
   sessionId: Schema.String,
   baseModel: Schema.String,
   modelPath: Schema.UndefinedOr(Schema.String),
-  /** Of weights that are saved under no path. */
+  /** The adapter of weights that are saved under no path. */
   adapter: Schema.UndefinedOr(Schema.Struct({ lora: Lora, file: StateFile })),
-  /** Which checkpoint was under its path. Earlier versions did not write it down; null where none was found then. */
+  /** The checkpoint that was under its path. Earlier versions did not write it down; null where none was found then. */
   checkpoint: Schema.optional(
     Schema.NullOr(Schema.Struct({ createdAt: Schema.Number, savedBy: Schema.optional(Schema.String) }))
   ),
@@ -80,7 +80,7 @@ const Request = Schema.Struct({
   route: Schema.String,
   contentType: Schema.String,
   fingerprint: Schema.String,
-  /** That the server chose for the model. */
+  /** The seed that the server chose for the model. */
   seed: Schema.UndefinedOr(Schema.Number),
   /** Who made it. */
   keyName: Schema.UndefinedOr(Schema.String)
@@ -97,7 +97,7 @@ const Asked = Schema.Struct({ samplerId: Schema.String, seqId: Schema.String })
 
 /** The bytes of a result are its payload. */
 const Result = Schema.Struct({
-  /** Of the model or sampler. */
+  /** The id of the model or sampler. */
   ownerId: Schema.String,
   seqId: Schema.String,
   fingerprint: Schema.String,

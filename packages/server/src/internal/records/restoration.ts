@@ -27,15 +27,15 @@ import * as Records from "./records.js"
  * @category models
  */
 export interface Restored {
-  /** That have not ended. */
+  /** The number of sessions that have not ended. */
   readonly sessions: number
-  /** With which training goes on. */
+  /** The number of models with which training goes on. */
   readonly liveModels: number
-  /** Whose state is not there any more. */
+  /** The number of models whose state is not there any more. */
   readonly lostModels: number
   readonly samplers: number
   readonly results: number
-  /** Accepted before, and done now. */
+  /** The number of requests that were accepted before, and are done now. */
   readonly requests: number
 }
 

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 
-/** In hexadecimal digits, as `sha256sum` prints it. */
+/** The SHA-256 sum of bytes, in hexadecimal digits, as `sha256sum` prints it. */
 export const of = (bytes: Uint8Array): Effect.Effect<string> =>
   Effect.map(
     Effect.promise(() => crypto.subtle.digest("SHA-256", bytes as BufferSource)),

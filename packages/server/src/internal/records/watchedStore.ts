@@ -9,7 +9,7 @@ import type * as Audit from "../resources/audit.js"
 export interface Stay {
   /** When it was removed before its time, in milliseconds since the epoch. */
   removedAt: number | undefined
-  /** As it was last. */
+  /** The checkpoint as it was last. */
   info: CheckpointStore.Info
 }
 
@@ -19,8 +19,8 @@ export interface WatchedStore {
 }
 
 /**
- * Those that are there already have stayed since they were made. `earlier` were removed before; `onRemoved` is told of
- * those that are from now on.
+ * A store that knows when checkpoints came and went. The ones that are there already have stayed since they were made. `earlier` were
+ * removed before; `onRemoved` is told of those that are from now on.
  */
 export const make = (
   store: CheckpointStore.Service,

@@ -23,7 +23,7 @@ export interface TokenPrices {
 }
 
 export interface PriceList {
-  /** By base model, US dollars for a million tokens. */
+  /** Prices of tokens by base model, in US dollars for a million. */
   readonly tokens?: Readonly<Record<string, TokenPrices>> | undefined
   /** US dollars for a gigabyte that is stored for a month. */
   readonly gigabyteMonth?: number | undefined

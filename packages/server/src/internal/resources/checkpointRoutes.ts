@@ -108,7 +108,7 @@ export const make = (
       return yield* key === undefined ? copy : copying(key, copy)
     })
 
-  /** Of two requests that come at once, the second finds the copy of the first. */
+  /** Makes one copy of a key at a time: of two requests that come at once, the second finds the copy of the first. */
   const copying = KeyedMutex.make()
 
   const withoutKind: Http.Handler = (request) =>
@@ -125,7 +125,7 @@ export const make = (
   }
 }
 
-/** In seconds. Source of the range: the Tinker documentation. */
+/** The bounds of a time to live, in seconds. Source of the range: the Tinker documentation. */
 const shortestTtl = 3600
 const longestTtl = 10 * 365 * 24 * 3600
 

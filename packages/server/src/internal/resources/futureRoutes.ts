@@ -60,7 +60,7 @@ export const make = (state: State.ServerState) => {
     }
   }
 
-  /** Of a model of an earlier server it is known which requests there were. */
+  /** The refusal of a request that there is not. Of a model of an earlier server it is known which requests there were. */
   const unknownRequest = (requestId: string): Http.Refusal => {
     const at = requestId.lastIndexOf(":")
     const model = state.models.get(requestId.slice(0, at))

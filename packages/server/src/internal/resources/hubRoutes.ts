@@ -19,7 +19,7 @@ export const make = (baseModels: ReadonlyArray<BaseModel>) => {
   }
 
   const contents = new Map<BaseModel, Contents>()
-  /** As they are when somebody asks first. */
+  /** The contents of a model, as they are when somebody asks first. */
   const contentsOf = (model: BaseModel) =>
     Effect.gen(function*() {
       const known = contents.get(model)

@@ -3,7 +3,7 @@ import type * as TinkerProtocol from "../../TinkerProtocol.js"
 
 export interface Metrics {
   readonly observe: (answered: TinkerProtocol.Answered) => void
-  /** With values that are what they are at the moment. */
+  /** The text of all metrics; `now` are those whose values are what they are at the moment. */
   readonly render: (now: ReadonlyArray<Family>) => string
 }
 
@@ -15,7 +15,7 @@ export interface Family {
   readonly samples: ReadonlyArray<readonly [labels: Readonly<Record<string, string>>, value: number]>
 }
 
-/** In seconds. The long ones are of questions that are held. */
+/** The bounds of the histograms, in seconds. The long ones are of questions that are held. */
 const bounds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60]
 
 interface Histogram {

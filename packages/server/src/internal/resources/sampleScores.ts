@@ -30,7 +30,9 @@ export const count = (
 /** Each takes 8 bytes, and three times that as JSON. */
 export const mostScores = 2 ** 21
 
-/** In the terms of an engine; `answerTokens` are those of all answers at most. Left: what is wrong, for the user to read. */
+/**
+ * The wanted scores in the terms of an engine; `answerTokens` are those of all answers at most. Left: what is wrong, for the user to read.
+ */
 export const forEngine = (
   wanted: SampleScores,
   prompt: Int32Array,

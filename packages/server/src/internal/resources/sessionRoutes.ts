@@ -113,7 +113,7 @@ const knownEvents: ReadonlyArray<string> = TelemetryMessages.TelemetryEvent.memb
   ({ fields }) => fields.event.literals[0]
 )
 
-/** Of a kind that later clients may have. */
+/** An event of a kind that later clients may have. */
 const NewerEvent = Schema.Struct({
   event: Schema.String.pipe(Schema.filter((event) => !knownEvents.includes(event), { jsonSchema: {} }))
 })

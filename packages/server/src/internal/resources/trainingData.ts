@@ -169,7 +169,7 @@ const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<
     }
   })
 
-/** Of all data of a request: more than fit in its body, unless they are sparse, and those take their full size here. */
+/** The most targets of all data of a request: more than fit in its body, unless they are sparse, and those take their full size here. */
 const mostTargets = 2 ** 24
 
 const elementsOf = (tensor: TensorData.TensorData | undefined): number =>

@@ -20,7 +20,7 @@ export interface Usage {
     used: ReadonlyArray<Used>,
     of: Pick<Count, "sessionId" | "baseModel"> & { readonly at: number }
   ) => ReadonlyArray<Count>
-  /** Of the hours from one on and before another, in the order in which they were first used. */
+  /** The counts of the hours from one on and before another, in the order in which they were first used. */
   readonly counts: (from: number, before: number) => ReadonlyArray<Count>
   readonly totals: ReadonlyMap<TokenKind, number>
 }

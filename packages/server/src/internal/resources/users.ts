@@ -13,7 +13,7 @@ export const current: FiberRef.FiberRef<string | undefined> = FiberRef.unsafeMak
 /** What was made where nobody was asked for a key belongs to all. */
 export type Owner = string | undefined
 
-/** As others write it. */
+/** The name of an owner, as others write it. */
 export const urnOf = (owner: Owner): string => `tml:organization_user:${owner ?? "local"}`
 
 export const emailOf = (owner: Owner): string => `${owner ?? "user"}@localhost`

@@ -295,7 +295,7 @@ const refusedRecipients: Readonly<Record<Exclude<AgeRecipient.Kind, "native">, s
 /** Source: the Python SDK 0.38.0. */
 const mostRecipients = 10
 
-/** Which parts of the base model have an adapter, by their names on the wire. */
+/** The parts of the base model that may have an adapter, each with its name on the wire and its name here. */
 const parts = [["train_attn", "trainAttn"], ["train_mlp", "trainMlp"], ["train_unembed", "trainUnembed"]] as const
 
 /** How the parts that a checkpoint has trained differ from those that a model trains, if they do. */
