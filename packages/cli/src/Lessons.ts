@@ -18,8 +18,10 @@ import * as Effect from "effect/Effect"
 export interface Lessons {
   readonly name: string
   readonly train: ReadonlyArray<Datum>
-  /** Never trained on. */
+  /** What the run is examined on. */
   readonly heldOut: ReadonlyArray<Datum>
+  /** How many of those are learned too, because they stand in the file again or because it is too short to hold lines out. */
+  readonly alsoLearned: number
   /** Held-out conversations whose last message is asked for, before and after. */
   readonly prompts: ReadonlyArray<ChatDataset.Chat>
 }
@@ -72,9 +74,18 @@ export const encode = (
       name,
       train: dataOf(train),
       heldOut: dataOf(heldOut),
+      alsoLearned: shared(heldOut, train),
       prompts: heldOut.filter((chat) => chat.messages.at(-1)?.role === "assistant").slice(0, 3)
     }
   })
+
+/** How many of some conversations are among others too. */
+const shared = (some: ReadonlyArray<ChatDataset.Chat>, others: ReadonlyArray<ChatDataset.Chat>): number => {
+  const textOf = ({ messages }: ChatDataset.Chat) => JSON.stringify(messages)
+  const texts = new Set(some.map(textOf))
+  const found = new Set(others.map(textOf).filter((text) => texts.has(text)))
+  return some.filter((chat) => found.has(textOf(chat))).length
+}
 
 const shipped = Effect.all({
   name: Effect.succeed("the lighthouse keeper's log, which ships"),

@@ -55,6 +55,12 @@ const encodeLessons = (conversations: Lessons.Conversations) =>
     yield* display.note(
       `Lessons: ${lessons.name} (${lessons.train.length} to learn from, ${lessons.heldOut.length} held out)\n`
     )
+    if (lessons.alsoLearned > 0) {
+      yield* display.note(
+        `${lessons.alsoLearned} of those held out are learned too, so the held-out loss says little of what is new to the model; `
+          + "give it more conversations, each of them once\n"
+      )
+    }
     return lessons
   })
 

@@ -19,15 +19,28 @@ const withFile = (lines: number) =>
 const lessonsOf = (file: string | undefined, maxTokens?: number) =>
   Effect.flatMap(Lessons.read(file), (conversations) => Lessons.encode(conversations, { maxTokens }))
 
-for (const [lines, train, heldOut] of [[100, 90, 10], [9, 6, 3], [2, 2, 2], [1, 1, 1]] as const) {
-  it.scoped(`of ${lines} lines learns from ${train} and is examined on ${heldOut}`, () =>
+for (const [lines, train, heldOut, both] of [[100, 90, 10, 0], [9, 6, 3, 0], [2, 2, 2, 2], [1, 1, 1, 1]] as const) {
+  it.scoped(`of ${lines} lines learns from ${train} and is examined on ${heldOut}, of which ${both} are learned too`, () =>
     Effect.gen(function*() {
       const lessons = yield* lessonsOf(yield* withFile(lines))
       assert.strictEqual(lessons.train.length, train)
       assert.strictEqual(lessons.heldOut.length, heldOut)
+      assert.strictEqual(lessons.alsoLearned, both)
       assert.isAbove(lessons.prompts.length, 0)
     }).pipe(Effect.provide([NodeContext.layer, byteTokenizer])))
 }
+
+it.scoped("counts the held-out conversations that stand in the file again", () =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const file = yield* withFile(9)
+    const text = yield* files.readFileString(file)
+    const lines = text.split("\n")
+    // The third, the sixth and the ninth of nine are held out, and so of every third of eleven lines.
+    yield* files.writeFileString(file, [...lines, lines[2], lines[5]].join("\n"))
+    const { alsoLearned, heldOut } = yield* lessonsOf(file)
+    assert.deepStrictEqual([heldOut.length, alsoLearned], [3, 2])
+  }).pipe(Effect.provide([NodeContext.layer, byteTokenizer])))
 
 it.scoped("names the line that is longer than the model's context", () =>
   Effect.gen(function*() {

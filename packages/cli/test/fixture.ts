@@ -40,5 +40,5 @@ export const chats = ChatDataset.parse([line("a?", "bc"), line("b?", "bc"), line
 export const lessons: Effect.Effect<Lessons, never, Tokenizer.Tokenizer> = Effect.gen(function*() {
   const all = yield* chats
   const data = yield* Supervised.dataFromChats(all)
-  return { name: "a test", train: data.slice(0, 2), heldOut: data.slice(2), prompts: all.slice(2) }
+  return { name: "a test", train: data.slice(0, 2), heldOut: data.slice(2), alsoLearned: 0, prompts: all.slice(2) }
 }).pipe(Effect.orDie)

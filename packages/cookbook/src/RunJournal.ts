@@ -244,12 +244,15 @@ export const open = <S extends JournaledStep, I, R>(
           Effect.flatMap(readRecord(store, index, steps), (stored) =>
             stored._tag === "Whole"
               ? JournalStore.decode(name, `its record of step ${steps}`, Schema.Array(options.step))(stored.text)
-              : JournalStore.unreadable(name, `its record of step ${steps}`)))
+              : JournalStore.unreadable(name, `its record of step ${steps}`, undefined, withoutHistory)))
       ).pipe(Effect.map((parts) =>
         parts.flat()
       ))
     }
   })
+
+const withoutHistory =
+  "Its checkpoints and weights are whole and can be trained on; for the history put back a copy of the journal."
 
 const recordedName = "RunJournal.recorded"
 

@@ -77,6 +77,7 @@ it.live("HEAD is answered like GET, and another method with those that there are
       )
     assert.deepStrictEqual(yield* statusOf("HEAD", "healthz"), [200, undefined])
     assert.deepStrictEqual(yield* statusOf("DELETE", "asample?a=b"), [405, "POST"])
+    assert.deepStrictEqual(yield* statusOf("DELETE", "sessions/any/finish"), [405, "POST"])
     assert.deepStrictEqual(yield* statusOf("GET", "other"), [404, undefined])
   }).pipe(Effect.provide(server({}))))
 

@@ -133,7 +133,7 @@ describe("training requests", () => {
       const refused = yield* Wire.post("forward_backward", broken)
       assert.deepStrictEqual([refused.status, refused.body.detail], [
         422,
-        "target_tokens: element 0 is no whole number"
+        "target_tokens: element 0 is no whole number that JSON can hold exactly, of at most 9007199254740991"
       ])
       assert.property((yield* Wire.result(yield* Wire.optimStep(modelId, 2))).body, "metrics")
     }).pipe(Effect.provide(Wire.server())))

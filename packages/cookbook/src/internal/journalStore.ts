@@ -52,14 +52,12 @@ const checksum = (text: string): string => {
   return (hash >>> 0).toString(16)
 }
 
-export const unreadable = (journal: string, what: string, cause?: unknown) =>
-  new RunJournalError({
-    reason: "Unreadable",
-    journal,
-    description: `${what} is damaged or gone.`,
-    advice: "Remove the journal to begin anew, or put back a copy of it.",
-    cause
-  })
+export const unreadable = (
+  journal: string,
+  what: string,
+  cause?: unknown,
+  advice = "Remove the journal to begin anew, or put back a copy of it."
+) => new RunJournalError({ reason: "Unreadable", journal, description: `${what} is damaged or gone.`, advice, cause })
 
 /** Decodes a whole value as JSON. */
 export const decode =

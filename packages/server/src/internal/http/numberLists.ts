@@ -65,7 +65,7 @@ export const scan = (body: Uint8Array, lift: ReadonlyArray<Uint8Array> = []): Sc
           const key = lift.findIndex((key) => isText(body, textStart, textEnd, key))
           const place = key < 0 ? undefined : listAt(body, i + 1, key)
           if (place !== undefined) {
-            lists.push(place)
+            if (place.count >= shortest) lists.push(place)
             numbers += place.count
             i = place.end
             break
@@ -114,6 +114,9 @@ export const read = (body: Uint8Array, place: Place, isWide: boolean): Numbers =
     : undefined
   return whole ?? anyNumbers(body, place)
 }
+
+/** Lists of fewer numbers stay where they are: lifting one costs as much as to read so many. */
+const shortest = 32
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()

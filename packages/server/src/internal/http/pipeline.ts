@@ -191,9 +191,7 @@ const asUser = <A, E>(
 
 const notHere = (method: string, url: string): Http.Refusal => {
   const detail = `there is no ${method} ${url} here`
-  const path = pathOf(url)
-  const methods = Routes.all.filter(([, route]) => Routes.pathOf(route) === path).map(([, { method }]) => method)
-  const allowed = Array.from(new Set(methods))
+  const allowed = Routes.methodsOf(pathOf(url))
   return allowed.length === 0
     ? Http.refuse(404, detail)
     : Http.refuse(405, `${detail}, but ${allowed.join()}`, { allow: allowed.join(", ") })

@@ -98,13 +98,19 @@ export const find = (
   path: string
 ): { readonly name: RouteName; readonly params: Readonly<Record<string, string>> } | undefined => {
   const parts = path.split("/")
-  const found = patterns.find((route) =>
-    route.method === method && route.parts.length === parts.length
-    && route.parts.every((part, i) => part.startsWith(":") || part === parts[i])
-  )
+  const found = patterns.find((route) => route.method === method && fits(route.parts, parts))
   if (found === undefined) return undefined
   const params = found.parts.flatMap((part, i) =>
     part.startsWith(":") ? [[part.slice(1), decodeURIComponent(parts[i]!)] as const] : []
   )
   return { name: found.name, params: Object.fromEntries(params) }
 }
+
+/** The methods of the routes that a path has. */
+export const methodsOf = (path: string): ReadonlyArray<string> => {
+  const parts = path.split("/")
+  return Array.from(new Set(patterns.filter((route) => fits(route.parts, parts)).map(({ method }) => method)))
+}
+
+const fits = (pattern: ReadonlyArray<string>, parts: ReadonlyArray<string>): boolean =>
+  pattern.length === parts.length && pattern.every((part, i) => part.startsWith(":") || part === parts[i])

@@ -119,7 +119,9 @@ const integersOf = (values: ArrayLike<unknown>, name: string): BigInt64Array => 
   for (let i = 0; i < values.length; i++) {
     const value = values[i]
     if (typeof value !== "number" || !Number.isSafeInteger(value)) {
-      throw new Error(`${name}: element ${i} is no whole number`)
+      throw new Error(
+        `${name}: element ${i} is no whole number that JSON can hold exactly, of at most ${Number.MAX_SAFE_INTEGER}`
+      )
     }
     integers[i] = BigInt(value)
   }
