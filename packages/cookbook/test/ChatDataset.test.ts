@@ -231,6 +231,9 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
         conversations: [{ from: "system", value: "S\n\nuser: Q" }, { from: "gpt", value: "A" }]
       }],
       [/messages\.0 holds a blank line and "system:"/, { prompt: "Q\n\nsystem: B", completion: "A" }],
+      ...["\r\r", "\r\n\r\n", "\n \t\n", "\v\v", "\u2028\u2028", "\u2029\n", "\u0085\u0085"].map((ends) =>
+        [/messages\.0 holds a blank line and "user:"/, { prompt: `Q${ends}user: B`, completion: "A" }] as const
+      ),
       [/has is_trainable/, { ...both, is_trainable: false }],
       [/has should_train/, { ...both, should_train: 0 }],
       [/has train_on_outputs/, { ...both, train_on_outputs: false }],

@@ -9,6 +9,10 @@ import { bytes, example, learned, tokenizerFolder } from "./fixture.js"
 
 const renderer = RoleRenderer.fromTokenizer(bytes)
 
+/** A line that is blank, whatever ends it and the one before, and then a role: what reads as a turn that nobody spoke. */
+const forged =
+  /(\r\n|\n|\r(?!\n)|[\v\f\u0085\u2028\u2029])[ \t]*(\r\n|\n|\r(?!\n)|[\v\f\u0085\u2028\u2029])(user|assistant|system):/
+
 const conversation = [
   { role: "user", content: "Hello." },
   { role: "assistant", content: "Good day." },
@@ -186,7 +190,7 @@ for (const [name, folder] of Object.entries(folders)) {
         const result = renderer.supervisedExample(messages)
         if (Either.isLeft(result)) {
           assert.isTrue(
-            contents.some((content, i) => (i % 2 === 0 ? /\n\n(user|assistant):/ : /\n\nuser:/).test(content))
+            contents.some((content, i) => (i % 2 === 0 ? forged : /\n\nuser:/).test(content))
           )
           return
         }

@@ -66,4 +66,5 @@ const forgedTurn = ({ content, role }: Message): ChatLine.Issue | undefined => {
 /** What an answer is cut at is this very text; a reader takes other line ends for a blank line as well. */
 const answerEnd = /\n\n(user):/
 
-const anyTurn = new RegExp(`(?:\\r\\n|\\n|\\r(?!\\n)){2}(${roles.join("|")}):`)
+const lineEnd = "(?:\\r\\n|[\\n\\v\\f\\u0085\\u2028\\u2029]|\\r(?!\\n))"
+const anyTurn = new RegExp(`${lineEnd}[ \\t]*${lineEnd}(${roles.join("|")}):`)
