@@ -17,7 +17,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { isOfService } from "./internal/answerOrigin.js"
 import { decodeValue, type Origin, parseJson, unreadable } from "./internal/decodeJson.js"
-import { post, requests, send } from "./internal/endpoint.js"
+import { post, requestOf, send } from "./internal/endpoint.js"
 import { readErrorDetail } from "./internal/readErrorDetail.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
@@ -149,22 +149,26 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
     const retrieveMany = post(http, Endpoints.retrieveFutures)
-    const retrieveRequest = requests(Endpoints.retrieveFuture)
+    const { method, path } = requestOf(Endpoints.retrieveFuture)
     const cancel = send(http, Endpoints.cancelFuture)
     return FuturesApi.of({
       retrieve: (options) => {
         const operation = `retrieve_future (${options.requestType} ${options.requestId})`
         return http.execute({
-          ...retrieveRequest({
-            body: { requestId: options.requestId, allowMetadataOnly: options.allowMetadataOnly }
-          }),
           operation,
+          method,
+          path,
           timeout: pollTimeout,
           session: options.session,
           attempts: options.attempts,
           call: options.call,
           onBillingPause: options.onBillingPause,
-          headers: headersOf(options)
+          headers: headersOf(options),
+          // One for every result, so by hand: the schema would take longer than the rest of the request.
+          body: TinkerHttpClient.jsonBody({
+            request_id: options.requestId,
+            allow_metadata_only: options.allowMetadataOnly
+          })
         }).pipe(
           Effect.flatMap((response) => readReply({ operation, requestId: options.requestId, response })),
           // A server that holds longer than our timeout is still at work.

@@ -37,9 +37,10 @@ export interface Service {
 export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClient> = Effect.map(
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
-    const asample = { ...requestOf(Endpoints.asample), headers }
+    const { method, operation, path } = requestOf(Endpoints.asample)
     return SamplingApi.of({
-      asample: (body, options) => Effect.flatMap(http.request({ ...asample, body, ...options }), readSubmitted)
+      asample: (body, options) =>
+        Effect.flatMap(http.request({ operation, method, path, headers, body, ...options }), readSubmitted)
     })
   }
 )
