@@ -82,9 +82,9 @@ export const encode = (
 /** How many of some conversations are among others too. */
 const shared = (some: ReadonlyArray<ChatDataset.Chat>, others: ReadonlyArray<ChatDataset.Chat>): number => {
   const textOf = ({ messages }: ChatDataset.Chat) => JSON.stringify(messages)
-  const texts = new Set(some.map(textOf))
-  const found = new Set(others.map(textOf).filter((text) => texts.has(text)))
-  return some.filter((chat) => found.has(textOf(chat))).length
+  const alone = new Set(some.map(textOf))
+  for (const chat of others) alone.delete(textOf(chat))
+  return some.filter((chat) => !alone.has(textOf(chat))).length
 }
 
 const shipped = Effect.all({

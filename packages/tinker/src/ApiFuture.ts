@@ -513,7 +513,7 @@ class Waiter<A> {
     return Effect.clockWith((clock) => {
       const asked = Monotonic.unsafeNow(clock)
       return Effect.flatMap(
-        RetryPolicy.retryWith((attempts) => this.askOnce(iteration, attempts), {
+        RetryPolicy.resend((attempts) => this.askOnce(iteration, attempts), {
           policy: "poll",
           onRetry: this.onRetry
         }),

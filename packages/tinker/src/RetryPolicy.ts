@@ -318,7 +318,7 @@ export const retry = <A, R>(
   Given.around("RetryPolicy.retry", [attempt, options], {
     attempt: Given.effect,
     options: retryOptions
-  }, () => retryWith((sharing) => Effect.provideService(attempt, Attempts.CurrentAttempts, sharing), options))
+  }, () => resend((sharing) => Effect.provideService(attempt, Attempts.CurrentAttempts, sharing), options))
 
 /**
  * Retries as {@link retry} does, for requests that take what their attempts share as a value. Providing a service costs more than the rest
@@ -331,7 +331,21 @@ export const retryWith = <A, R>(
   attempt: (attempts: Attempts.Attempts) => Effect.Effect<A, TinkerError.TinkerError, R>,
   options: RetryOptions = {}
 ): Effect.Effect<A, TinkerError.TinkerError, R> =>
-  Given.around("RetryPolicy.retryWith", [attempt, options], { attempt: Given.fun, options: retryOptions }, () => {
+  Given.around("RetryPolicy.retryWith", [attempt, options], {
+    attempt: Given.fun,
+    options: retryOptions
+  }, () => resend(attempt, options))
+
+/**
+ * Retries as {@link retryWith} does, for the SDK's own requests: their arguments need no look at each of thousands a second.
+ *
+ * @internal
+ */
+export const resend = <A, R>(
+  attempt: (attempts: Attempts.Attempts) => Effect.Effect<A, TinkerError.TinkerError, R>,
+  options: RetryOptions = {}
+): Effect.Effect<A, TinkerError.TinkerError, R> =>
+  Effect.suspend(() => {
     const attempts = Attempts.makeAttempts(true)
     const one = attempt(attempts)
     // The schedule is set up by the first failure: most requests have none.

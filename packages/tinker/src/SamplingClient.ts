@@ -47,6 +47,7 @@ import { patienceFor, type Progress, shortestPatience, stuckAt } from "./interna
 import { queueWarning } from "./internal/queueWarning.js"
 import { sampleIssues } from "./internal/sampleIssues.js"
 import * as SampleProgress from "./internal/sampleProgress.js"
+import { serviceClient } from "./internal/serviceClientTag.js"
 import { stuckWarning } from "./internal/stuckWarning.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import { watchdog } from "./internal/watchdog.js"
@@ -324,7 +325,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         const body = SamplingMessages.encodeSampleRequest(
           requestOf(call, samplingSessionId, seqId, recordStabilityInfo)
         )
-        return RetryPolicy.retryWith((attempts) => {
+        return RetryPolicy.resend((attempts) => {
           // What was refused for now is the same request when it is sent again.
           if (before !== undefined) {
             attempts.idempotencyKey = before.idempotencyKey
@@ -390,7 +391,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
 
     /** Sends a lost sample again, where the server still is. */
     const untilAnswered = (name: string, call: SampleOptions, asked: Asked, watch: WatchedCall | undefined) =>
-      RetryPolicy.retryWith(() => sampleOnce(name, call, asked, watch), {
+      RetryPolicy.resend(() => sampleOnce(name, call, asked, watch), {
         ...counted,
         policy: "sample",
         warn,
@@ -652,11 +653,6 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
         : Effect.succeed(SamplerHandle.encode(restored.handle))
     })
   })
-
-/** The tag of `ServiceClient`, whose module makes its clients by this one. */
-const serviceClient = Context.GenericTag<ServiceClient.ServiceClient, ServiceClient.Service>(
-  "effect-tinker/ServiceClient"
-)
 
 /**
  * The client of a base model or of a checkpoint, as `ServiceClient.createSamplingClient` makes it, for programs that ask for a

@@ -45,6 +45,7 @@ import { annotate, operations } from "./internal/operation.js"
 import * as PathChecks from "./internal/pathChecks.js"
 import { samplerFields } from "./internal/retryConfig.js"
 import { samplingPlace } from "./internal/samplingPlace.js"
+import * as ServiceClientTag from "./internal/serviceClientTag.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as RetryPolicy from "./RetryPolicy.js"
@@ -60,7 +61,7 @@ import * as WeightsApi from "./WeightsApi.js"
  * @since 0.1.0
  * @category tags
  */
-export class ServiceClient extends Context.Tag("effect-tinker/ServiceClient")<ServiceClient, Service>() {}
+export class ServiceClient extends Context.Tag(ServiceClientTag.key)<ServiceClient, Service>() {}
 
 /**
  * @since 0.1.0

@@ -253,7 +253,7 @@ export const make: Effect.Effect<
   /** A batch that is refused, or too often not accepted, is dropped; the next one may fare better. */
   const deliver = (batch: ReadonlyArray<Entry>) =>
     Effect.flatMap(requestOf(batch), (request) =>
-      RetryPolicy.retryWith(
+      RetryPolicy.resend(
         (attempts) =>
           Effect.suspend(() => {
             isPausing = false

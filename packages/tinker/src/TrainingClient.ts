@@ -63,6 +63,7 @@ import { samplerFields } from "./internal/retryConfig.js"
 import { samplingPlace } from "./internal/samplingPlace.js"
 import * as SavedCheckpoint from "./internal/savedCheckpoint.js"
 import * as SaveFields from "./internal/saveOptions.js"
+import { serviceClient } from "./internal/serviceClientTag.js"
 import * as ThrottledWarning from "./internal/throttledWarning.js"
 import * as TrainingWatch from "./internal/trainingWatch.js"
 import { count } from "./internal/watchedCall.js"
@@ -746,11 +747,6 @@ export const make = (options: Options): Effect.Effect<Service, never, Requiremen
       }))
     })
   })
-
-/** The tag of `ServiceClient`, whose module makes its clients by this one. */
-const serviceClient = Context.GenericTag<ServiceClient.ServiceClient, ServiceClient.Service>(
-  "effect-tinker/ServiceClient"
-)
 
 /**
  * The client of a new model, as `ServiceClient.createLoraTrainingClient` makes it, for programs that ask for a `TrainingClient` and do

@@ -13,10 +13,10 @@ export interface Deprecations {
   ) => Effect.Effect<void>
 }
 
-/** Its value is the note. */
+/** The header whose value is the note. */
 export const header = "x-deprecation-note"
 
-/** Its value `error` makes the note an error in the log; otherwise it is a warning. */
+/** The header whose value `error` makes the note an error in the log; otherwise it is a warning. */
 const levelHeader = "x-deprecation-level"
 
 /** A server whose notes never repeat fills no memory. */

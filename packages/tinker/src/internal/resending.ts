@@ -10,7 +10,7 @@ export type Resending = <A>(
 ) => Effect.Effect<A, TinkerError>
 
 /** Sends again as often as the policy wants. */
-export const always: Resending = (_, attempt) => RetryPolicy.retryWith(attempt)
+export const always: Resending = (_, attempt) => RetryPolicy.resend(attempt)
 
 /**
  * Servers that do a repeated request twice get each request once, unless they said that they did not take it. If that stays unknown
@@ -19,7 +19,7 @@ export const always: Resending = (_, attempt) => RetryPolicy.retryWith(attempt)
 export const make = (recognizesRepeats: () => boolean): Resending => ({ call, seqId }, attempt) =>
   Effect.suspend(() => {
     if (recognizesRepeats()) return always({ call, seqId }, attempt)
-    return RetryPolicy.retryWith(attempt, {
+    return RetryPolicy.resend(attempt, {
       when: (error, { retryable }) => retryable(error) && isNotTaken(error)
     }).pipe(
       Effect.mapError((error) =>

@@ -105,7 +105,7 @@ const arrayOf = (element: Attempt): Attempt => (value) => {
 
 interface Field {
   readonly field: AST.PropertySignature
-  /** Its name in what is made. */
+  /** The name of the field in what is made. */
   readonly to: PropertyKey
   /** Makes its value of the one that was found, if any. */
   readonly decode?: ((found: Option.Option<unknown>) => Option.Option<unknown>) | undefined

@@ -48,7 +48,7 @@ export interface Received {
   /** The origin of the server, as the client sees it, e.g. `http://localhost:8000`. */
   readonly origin: () => string
   readonly fault: Fault | undefined
-  /** Its name among the routes. */
+  /** The name of its route. */
   readonly route: string
   /** Present when an earlier server has taken the request and not come to its end. */
   readonly replayed?: { readonly fingerprint: string; readonly seed: number | undefined } | undefined
