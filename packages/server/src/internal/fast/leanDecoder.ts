@@ -68,7 +68,8 @@ const make = (ast: AST.AST): Attempt => {
     case "TupleType":
       return ast.elements.length === 0 && ast.rest.length === 1 ? arrayOf(attemptOf(ast.rest[0]!.type)) : bySchema(ast)
     case "TypeLiteral":
-      return isRecord(ast) ? record(ast.propertySignatures.map((field) => ({ field, to: field.name }))) : bySchema(ast)
+      if (isRecord(ast)) return record(ast.propertySignatures.map((field) => ({ field, to: field.name })))
+      return isTable(ast) ? table(attemptOf(ast.indexSignatures[0]!.type)) : bySchema(ast)
     case "Transformation":
       return transformed(ast)
     default:
@@ -143,6 +144,22 @@ const record = (fields: ReadonlyArray<Field>): Attempt => {
 /** One with no fields is anything but null, and one with others than those that it names needs all of them looked at. */
 const isRecord = (ast: AST.AST): ast is AST.TypeLiteral =>
   AST.isTypeLiteral(ast) && ast.propertySignatures.length > 0 && ast.indexSignatures.length === 0
+
+const table = (value: Attempt): Attempt => (values) => {
+  if (!Predicate.isRecord(values)) return unfit
+  const output: Record<string, unknown> = {}
+  for (const name of Object.keys(values)) {
+    const found = value(values[name])
+    if (found === unfit) return unfit
+    output[name] = found
+  }
+  return output
+}
+
+/** Any names, each with a value of one kind. */
+const isTable = ({ indexSignatures, propertySignatures }: AST.TypeLiteral): boolean =>
+  propertySignatures.length === 0 && indexSignatures.length === 1
+  && AST.isStringKeyword(indexSignatures[0]!.parameter)
 
 const transformed = (ast: AST.Transformation): Attempt => {
   const { from, to, transformation } = ast

@@ -76,14 +76,15 @@ const names = new Map([
 const ours = new Map(Array.from(names, ([wire, name]) => [name, wire]))
 
 /** Throws an `Error` at a name that is one of ours, which nobody else reads. */
-const renamed = <A, B>(record: Readonly<Record<string, A>>, f: (value: A, name: string) => B): Record<string, B> =>
-  Object.fromEntries(
-    Object.entries(record).map(([name, value]) => {
-      const wire = ours.get(name)
-      if (wire !== undefined) throw new Error(`${name} is no name of an input or a setting; ${wire} is`)
-      return [names.get(name) ?? name, f(value, name)]
-    })
-  )
+const renamed = <A, B>(record: Readonly<Record<string, A>>, f: (value: A, name: string) => B): Record<string, B> => {
+  const output: Record<string, B> = {}
+  for (const name of Object.keys(record)) {
+    const wire = ours.get(name)
+    if (wire !== undefined) throw new Error(`${name} is no name of an input or a setting; ${wire} is`)
+    output[names.get(name) ?? name] = f(record[name]!, name)
+  }
+  return output
+}
 
 /** Throws an `Error` that names what is no number. */
 export const tensorOf = (tensor: typeof Tensor.Type, name: string): TensorData.TensorData => {
