@@ -23,7 +23,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { call, ofCollection, post, send } from "./internal/endpoint.js"
+import { call, ofCollection, post, send } from "./internal/transport/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**

@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { post } from "./internal/endpoint.js"
+import { post } from "./internal/transport/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
