@@ -177,8 +177,8 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       },
       // What is asked for by these belongs to several calls, or to none any more.
       retrieveMany: (request, timeout, options) =>
-        TinkerHttpClient.ofNobody(retrieveMany(request, { timeout, ...options })),
-      cancel: (requestId) => TinkerHttpClient.ofNobody(cancel({ body: { requestId } }, { timeout: cancelTimeout }))
+        TinkerHttpClient.asOwnRequest(retrieveMany(request, { timeout, ...options })),
+      cancel: (requestId) => TinkerHttpClient.asOwnRequest(cancel({ body: { requestId } }, { timeout: cancelTimeout }))
     })
   }
 )

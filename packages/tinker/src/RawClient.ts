@@ -34,6 +34,7 @@ import * as Stream from "effect/Stream"
 import type * as ClientConfig from "./ClientConfig.js"
 import type { DownloadError } from "./DownloadError.js"
 import type { FormFields } from "./FormFields.js"
+import * as HttpRuntime from "./HttpRuntime.js"
 import { operations } from "./internal/call/operation.js"
 import * as Sessionless from "./internal/call/sessionless.js"
 import * as StagedFile from "./internal/download/stagedFile.js"
@@ -296,7 +297,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
             }))
           yield* file.commit
           return { bytes, headers }
-        })).pipe(Effect.provideService(TinkerHttpClient.TakesLentParts, true))
+        })).pipe(Effect.provideService(HttpRuntime.TakesLentParts, true))
     )
   })
 })

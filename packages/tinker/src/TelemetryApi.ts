@@ -42,7 +42,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     const send = post(http, Endpoints.telemetry)
     return TelemetryApi.of({
       send: (request, options) =>
-        TinkerHttpClient.ofNobody(Effect.asVoid(send(request, { timeout, pausesForBilling: false, ...options })))
+        TinkerHttpClient.asOwnRequest(Effect.asVoid(send(request, { timeout, pausesForBilling: false, ...options })))
     })
   }
 )

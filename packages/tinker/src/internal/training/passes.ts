@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as ApiFuture from "../../ApiFuture.js"
 import type * as DispatchLimiter from "../../DispatchLimiter.js"
+import * as HttpRuntime from "../../HttpRuntime.js"
 import type * as RequestSequence from "../../RequestSequence.js"
 import type { Session } from "../../SessionManager.js"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
@@ -56,7 +57,7 @@ export const make = (options: {
   readonly session: Session
   /** How requests are sent again. */
   readonly resending: Resending
-  readonly zstd: Option.Option<TinkerHttpClient.Zstd["Type"]>
+  readonly zstd: Option.Option<HttpRuntime.Zstd["Type"]>
 }): Passes => {
   const { limiter, modelId, resending, session, settings, training, zstd } = options
 

@@ -6,10 +6,10 @@ import type * as ApiFuture from "../../ApiFuture.js"
 import * as ClientConfig from "../../ClientConfig.js"
 import * as DispatchLimiter from "../../DispatchLimiter.js"
 import * as FuturesApi from "../../FuturesApi.js"
+import * as HttpRuntime from "../../HttpRuntime.js"
 import * as RequestSequence from "../../RequestSequence.js"
 import * as SessionManager from "../../SessionManager.js"
 import * as TinkerConfig from "../../TinkerConfig.js"
-import * as TinkerHttpClient from "../../TinkerHttpClient.js"
 import type * as TinkerMetrics from "../../TinkerMetrics.js"
 import * as TrainingApi from "../../TrainingApi.js"
 import type { Options } from "../../TrainingClient.js"
@@ -76,7 +76,7 @@ export const make = (options: Options): Effect.Effect<TrainedModel, never, Requi
       settings: clientConfig.current,
       session,
       resending,
-      zstd: yield* Effect.serviceOption(TinkerHttpClient.Zstd)
+      zstd: yield* Effect.serviceOption(HttpRuntime.Zstd)
     })
     const waiting: ApiFuture.Waiting = {
       futures: yield* FuturesApi.FuturesApi,

@@ -4,15 +4,15 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
+import * as HttpRuntime from "../../HttpRuntime.js"
 import { encodingsOf, RefusedAnswer } from "../../ResponseLimits.js"
-import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
 import { concatBytes } from "../concatBytes.js"
 
 /** The body of an answer of any client, read until it is longer than it may be; then the connection closes. */
 export const readWhole = (
   response: HttpClientResponse.HttpClientResponse,
   maxBytes: number
-): Effect.Effect<TinkerHttpClient.DirectAnswer, HttpClientError.HttpClientError | RefusedAnswer> => {
+): Effect.Effect<HttpRuntime.DirectAnswer, HttpClientError.HttpClientError | RefusedAnswer> => {
   const { headers, status } = response
   const length = headers["content-length"]
   const encodings = encodingsOf(headers["content-encoding"])

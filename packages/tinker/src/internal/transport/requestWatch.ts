@@ -2,6 +2,7 @@ import { reasonOfStatus, type TinkerError } from "@effect-tinker/protocol/Tinker
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
+import { trafficOf } from "../../HttpRuntime.js"
 import type * as TinkerEvents from "../../TinkerEvents.js"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
 import type * as TinkerMetrics from "../../TinkerMetrics.js"
@@ -34,7 +35,6 @@ export interface WatchedRequest {
 interface Options {
   readonly hub: TinkerEvents.Hub
   readonly metrics: TinkerMetrics.TinkerMetrics | undefined
-  readonly trafficOf: (path: string) => TinkerHttpClient.Traffic
 }
 
 export const make = (options: Options): RequestWatch => {
@@ -116,7 +116,7 @@ class Watched implements WatchedRequest {
     this.status = status
     this.result = status >= 200 && status < 300
       ? "ok"
-      : status === 408 && this.options.trafficOf(this.path) === "poll"
+      : status === 408 && trafficOf(this.path) === "poll"
       ? "pending"
       : reasonOfStatus(status)
   }
@@ -158,6 +158,6 @@ class Watched implements WatchedRequest {
 
   private named() {
     const { at, method, operation, path } = this
-    return { operation, method, path, traffic: this.options.trafficOf(path), at }
+    return { operation, method, path, traffic: trafficOf(path), at }
   }
 }
