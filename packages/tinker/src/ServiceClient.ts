@@ -2,51 +2,29 @@
  * Where a program begins: it makes the clients that train and sample, all in one session. When the server has lost that, the next
  * client is made in a new one.
  */
-import { isObject, kindOf } from "@effect-tinker/protocol/CallOptions"
-import {
-  anyText,
-  type Check,
-  type Fields,
-  fitting,
-  flag,
-  id,
-  isText,
-  json,
-  oneOf,
-  optional,
-  optionsOf,
-  record,
-  secret,
-  wholeFrom
-} from "@effect-tinker/protocol/Checks"
-import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
-import { ModelId, type SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
+import { anyText, type Fields, fitting, id, isText, oneOf, optional, optionsOf } from "@effect-tinker/protocol/Checks"
+import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
 import * as LoraConfig from "@effect-tinker/protocol/LoraConfig"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
 import { failOnIssues, InvalidInputError, type Issue, type TinkerError } from "@effect-tinker/protocol/TinkerError"
-import * as WeightsMessages from "@effect-tinker/protocol/WeightsMessages"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
-import * as Redacted from "effect/Redacted"
-import * as Scope from "effect/Scope"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import * as ApiFuture from "./ApiFuture.js"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
-import * as DispatchLimiter from "./DispatchLimiter.js"
-import * as FuturesApi from "./FuturesApi.js"
-import * as IgnoredOptions from "./internal/call/ignoredOptions.js"
 import { annotate, operations } from "./internal/call/operation.js"
-import * as ThrottledWarning from "./internal/call/throttledWarning.js"
 import { isMissing } from "./internal/isMissing.js"
 import * as PathChecks from "./internal/pathChecks.js"
 import { samplerFields } from "./internal/sampling/retryConfig.js"
 import { samplingPlace } from "./internal/sampling/samplingPlace.js"
 import * as ServiceClientTag from "./internal/serviceClientTag.js"
-import { decodeValue } from "./internal/transport/decodeJson.js"
+import * as ModelCreation from "./internal/training/modelCreation.js"
+import { fromStateFields, fromWeightsFields, loraFields, modelName } from "./internal/training/modelFields.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as SamplerHandle from "./SamplerHandle.js"
@@ -55,7 +33,6 @@ import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
 import * as TrainingClient from "./TrainingClient.js"
-import * as WeightsApi from "./WeightsApi.js"
 
 /**
  * @since 0.1.0
@@ -210,24 +187,12 @@ export type Requirements = TrainingClient.Requirements | Credentials.Credentials
  */
 export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = Effect.gen(function*() {
   const api = yield* ServiceApi.ServiceApi
-  const models = yield* ModelsApi.ModelsApi
-  const weights = yield* WeightsApi.WeightsApi
-  const futures = yield* FuturesApi.FuturesApi
   const sessions = yield* SessionManager.SessionManager
   const clientConfig = yield* ClientConfig.ClientConfig
   const credentials = yield* Credentials.Credentials
-  const limiter = yield* DispatchLimiter.DispatchLimiter
-  const context = yield* Effect.context<Requirements | Scope.Scope>()
   const { checked, operation, telemetry } = yield* operations
   const paths = PathChecks.make(sessions.knownPaths)
-  const warn = ThrottledWarning.make()
-  const warnOfQueue = ThrottledWarning.make()
-  const tellIgnored = yield* IgnoredOptions.make
-
-  /** What the server said of its models, if it was asked. */
-  const known = new Map<string, typeof ServiceMessages.SupportedModel.Type>()
-  /** This server has refused to make a model and load it in one request. */
-  let loadsInSteps = false
+  const known: KnownModels = new Map()
 
   // The settings have retries of their own, which those of the question must not repeat.
   const capabilities = Effect.zipRight(
@@ -241,260 +206,6 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
     )
   )
 
-  const trainingClient = (
-    session: SessionManager.Session,
-    modelId: ModelId,
-    options: { readonly baseModel?: string | undefined; readonly vocabularySize?: number | undefined },
-    firstSeqId = 1
-  ): Effect.Effect<TrainingClient.Service, TinkerError> =>
-    Effect.gen(function*() {
-      const info = yield* RetryPolicy.retry(models.getInfo(modelId, { session })).pipe(
-        // Some servers know no such question.
-        Effect.catchIf(isMissing, () =>
-          Effect.succeed<ModelsMessages.GetInfoResponse>({
-            modelId,
-            modelData: { modelName: options.baseModel },
-            optimizerConfig: ModelsMessages.adamw
-          }))
-      )
-      const name = info.modelData.modelName ?? options.baseModel ?? ""
-      // Some servers have one model, whatever they are asked for.
-      if (options.baseModel !== undefined && name !== options.baseModel) {
-        yield* Effect.logWarning(`a model of ${options.baseModel} was asked for, and the server made one of ${name}`)
-      }
-      return yield* Effect.provide(
-        TrainingClient.make({
-          modelId,
-          session,
-          info,
-          firstSeqId,
-          vocabularySize: options.vocabularySize,
-          maxContextLength: known.get(name)?.maxContextLength
-        }),
-        context
-      )
-    })
-
-  /** Waits for a model to be there, in the caller's fiber: nobody else can want the result. */
-  const created = <A>(
-    session: SessionManager.Session,
-    name: string,
-    requestType: FuturesMessages.RequestType,
-    submitted: ModelsMessages.UntypedFuture,
-    label: string,
-    json: ApiFuture.Decoder<A>["json"]
-  ) =>
-    ApiFuture.retrieve(
-      { futures, responseBudget: limiter.responses, label, warn, warnOfQueue, progress: { at: -Infinity } },
-      { requestId: submitted.requestId, requestType, operation: name, session, decode: { json } }
-    )
-
-  const createModel = (
-    session: SessionManager.Session,
-    name: string,
-    options: Pick<LoraTrainingOptions, "baseModel" | "optimizer" | "userMetadata">,
-    loraConfig: LoraConfig.LoraConfig
-  ) =>
-    Effect.gen(function*() {
-      const { sessionId } = session
-      yield* tellIgnored(name, "model", options)
-      const modelSeqId = yield* session.nextModelSeqId
-      const submitted = yield* RetryPolicy.retry(
-        models.createModel({
-          sessionId,
-          modelSeqId,
-          baseModel: options.baseModel,
-          userMetadata: options.userMetadata,
-          loraConfig,
-          optimizerConfig: options.optimizer ?? ModelsMessages.adamw,
-          type: "create_model"
-        }, { session })
-      )
-      yield* annotate({ sessionId, requestId: submitted.requestId })
-      const { modelId } = yield* created(
-        session,
-        name,
-        "CreateModel",
-        submitted,
-        `a new model of ${options.baseModel}`,
-        (value, origin) => decodeValue(origin, value, ModelsMessages.CreateModelResponse)
-      )
-      yield* annotate({ modelId })
-      return modelId
-    })
-
-  const createLoraTrainingClient: Service["createLoraTrainingClient"] = (options) => {
-    const name = "ServiceClient.createLoraTrainingClient"
-    return Effect.gen(function*() {
-      const loraConfig = LoraConfig.make({
-        rank: options.rank ?? 32,
-        seed: options.seed,
-        trainAttn: options.trainAttn ?? true,
-        trainMlp: options.trainMlp ?? true,
-        trainUnembed: options.trainUnembed ?? true
-      })
-      const issues: Array<Issue> = []
-      if (!loraConfig.trainAttn && !loraConfig.trainMlp && !loraConfig.trainUnembed) {
-        issues.push({
-          field: "trainAttn, trainMlp, trainUnembed",
-          description: "are all false, which leaves nothing to train."
-        })
-      }
-      if (known.get(options.baseModel)?.trainable === false) {
-        issues.push({ field: "baseModel", description: `${options.baseModel} cannot be trained on this server.` })
-      }
-      yield* failOnIssues(name, issues)
-      return yield* sessions.use((session) =>
-        Effect.flatMap(
-          createModel(session, name, options, loraConfig),
-          (modelId) => trainingClient(session, modelId, options)
-        )
-      )
-    }).pipe(operation(name, { baseModel: options.baseModel }))
-  }
-
-  const loadToken = (options: FromStateOptions) =>
-    options.weightsAccessToken && Redacted.value(options.weightsAccessToken)
-
-  /** One request makes the model and loads it. */
-  const loadAtOnce = ({ name, optimizer, options, path, session }: Load) =>
-    Effect.gen(function*() {
-      const { sessionId } = session
-      yield* tellIgnored(name, "model", options)
-      const modelSeqId = yield* session.nextModelSeqId
-      const submitted = yield* RetryPolicy.retry(
-        weights.loadWeights({
-          sessionId,
-          modelSeqId,
-          baseModel: options.baseModel,
-          userMetadata: options.userMetadata,
-          path,
-          optimizer,
-          optimizerConfig: optimizer ? undefined : options.optimizer,
-          weightsAccessToken: loadToken(options),
-          type: "load_weights"
-        }, { session })
-      )
-      // The service derives the id in this way; its answer need not repeat it.
-      const modelId = ModelId.make(`${sessionId}:train:${modelSeqId}`)
-      yield* annotate({ sessionId, modelId, requestId: submitted.requestId })
-      yield* created(session, name, "LoadWeights", submitted, `model ${modelId}`, () => Effect.void)
-      return yield* trainingClient(session, modelId, options)
-    })
-
-  /** Makes the model and loads it in two steps, for servers that refuse the request above. The load is the model's request 1. */
-  const loadInSteps = ({ name, optimizer, options, path, session }: Load) =>
-    Effect.gen(function*() {
-      const info = yield* Effect.catchIf(
-        RetryPolicy.retry(weights.weightsInfo(path, options.weightsAccessToken)),
-        (error) => isMissing(error) && options.baseModel !== undefined,
-        () => Effect.succeed<Partial<WeightsMessages.WeightsInfoResponse>>({})
-      )
-      const baseModel = options.baseModel ?? info.baseModel ?? ""
-      const loraConfig = LoraConfig.make({
-        rank: info.loraRank ?? options.rank ?? 32,
-        trainAttn: info.trainAttn ?? options.trainAttn ?? true,
-        trainMlp: info.trainMlp ?? options.trainMlp ?? true,
-        trainUnembed: info.trainUnembed ?? options.trainUnembed ?? true
-      })
-      const modelId = yield* createModel(session, name, { ...options, baseModel }, loraConfig)
-      const submitted = yield* RetryPolicy.retry(
-        weights.loadWeights({
-          modelId,
-          seqId: 1,
-          path,
-          optimizer,
-          weightsAccessToken: loadToken(options),
-          type: "load_weights"
-        }, { session })
-      )
-      yield* created(session, name, "LoadWeights", submitted, `model ${modelId}`, () => Effect.void)
-      return yield* trainingClient(session, modelId, { ...options, baseModel }, 2)
-    })
-
-  const fromState = (name: string, optimizer: boolean, fields: Fields) =>
-    checked(
-      name,
-      { path: paths.state, options: optional(optionsOf(fields)) },
-      (path: string, options: AnyFromState = {}) =>
-        sessions.use((session) => {
-          const load: Load = { session, name, path, optimizer, options }
-          return loadsInSteps
-            ? loadInSteps(load)
-            : Effect.catchIf(
-              loadAtOnce(load),
-              mayMeanNoLoading,
-              (refusal) =>
-                loadInSteps(load).pipe(
-                  Effect.tap(() => {
-                    loadsInSteps = true
-                  }),
-                  // Then it was not for the form of the request.
-                  Effect.catchIf((error) => error._tag === "ApiStatusError", () => Effect.fail(refusal))
-                )
-            )
-        }).pipe(operation(name, { path }))
-    )
-
-  const samplingClient = (options: SamplingClient.Options) =>
-    Effect.provide(
-      SamplingClient.make({ ...options, maxContextLength: known.get(options.baseModel)?.maxContextLength }),
-      context
-    )
-
-  const baseModelOf = (samplingSessionId: SamplingSessionId, baseModel: string | undefined) =>
-    baseModel === undefined
-      ? RetryPolicy.retry(api.getSampler(samplingSessionId)).pipe(
-        Effect.map((sampler) => sampler.baseModel),
-        Effect.catchIf(isMissing, () => Effect.succeed(""))
-      )
-      : Effect.succeed(baseModel)
-
-  const samplingClientOf: Service["getSamplingClient"] = (samplingSessionId, { baseModel, ...options } = {}) =>
-    Effect.flatMap(
-      Effect.zipRight(clientConfig.get, baseModelOf(samplingSessionId, baseModel)),
-      (baseModel) => samplingClient({ place: { samplingSessionId, session: sessions.life }, baseModel, ...options })
-    )
-
-  const createSamplingClient: Service["createSamplingClient"] = ({ baseModel, modelPath, ...options }) => {
-    const name = "ServiceClient.createSamplingClient"
-    return Effect.gen(function*() {
-      if (modelPath === undefined && baseModel === undefined) {
-        return yield* new InvalidInputError({
-          operation: name,
-          field: "baseModel, modelPath",
-          description: "are both missing; pass what to sample from."
-        })
-      }
-      const created = sessions.use(samplingPlace(api, { baseModel, modelPath }))
-      const place = yield* created
-      const { samplingSessionId, session: { sessionId } } = place
-      yield* annotate({ sessionId, samplingSessionId })
-      const known = yield* baseModelOf(samplingSessionId, baseModel)
-      return yield* samplingClient({ ...options, place, renew: created, baseModel: known })
-    }).pipe(operation(name))
-  }
-
-  const createSamplingClientFromHandle = (text: string) =>
-    Effect.gen(function*() {
-      const handle = yield* SamplerHandle.decode(text)
-      const { baseModel, recordStabilityInfo, retryConfig, samplingSessionId, sessionId } = handle
-      yield* annotate({ sessionId, samplingSessionId })
-      const { sampleJoinSamplingSession } = yield* clientConfig.get
-      const session = yield* sessions.keepAlive(sessionId)
-      const drawn = Random.nextIntBetween(1, 1_000_000_000)
-      const clone = sampleJoinSamplingSession
-        ? Effect.catchIf(RetryPolicy.retry(api.joinSamplingSession(samplingSessionId)), isMissing, () => drawn)
-        : drawn
-      return yield* samplingClient({
-        place: { samplingSessionId, session },
-        baseModel,
-        recordStabilityInfo,
-        retryConfig,
-        restored: { handle, clone: Effect.map(clone, BigInt) }
-      })
-    }).pipe(operation("ServiceClient.createSamplingClientFromHandle"))
-
   return ServiceClient.of({
     getServerCapabilities: operation("ServiceClient.getServerCapabilities")(capabilities),
     healthCheck: operation("ServiceClient.healthCheck")(RetryPolicy.retry(api.healthz, { policy: "firstContact" })),
@@ -503,38 +214,8 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
       { firstContact: RetryPolicy.none, request: RetryPolicy.none }
     )),
     hasCredentials: credentials.present,
-    createLoraTrainingClient: checked(
-      "ServiceClient.createLoraTrainingClient",
-      { options: optionsOf(loraFields) },
-      createLoraTrainingClient
-    ),
-    createTrainingClientFromState: fromState("ServiceClient.createTrainingClientFromState", false, {
-      ...fromStateFields,
-      optimizer: optional(optimizer)
-    }),
-    createTrainingClientFromStateWithOptimizer: fromState(
-      "ServiceClient.createTrainingClientFromStateWithOptimizer",
-      true,
-      fromStateFields
-    ),
-    createSamplingClient: checked(
-      "ServiceClient.createSamplingClient",
-      { options: optionsOf({ ...samplerFields, baseModel: optional(modelName), modelPath: optional(paths.sampler) }) },
-      createSamplingClient
-    ),
-    getSamplingClient: checked(
-      "ServiceClient.getSamplingClient",
-      { samplingSessionId: id, options: optional(optionsOf({ ...samplerFields, baseModel: optional(modelName) })) },
-      (samplingSessionId, options) =>
-        samplingClientOf(samplingSessionId, options).pipe(
-          operation("ServiceClient.getSamplingClient", { samplingSessionId })
-        )
-    ),
-    createSamplingClientFromHandle: checked(
-      "ServiceClient.createSamplingClientFromHandle",
-      { handle: fitting(isText, "pass the text that SamplingClient.handle gave") },
-      createSamplingClientFromHandle
-    ),
+    ...yield* trainingMethods(known, paths),
+    ...yield* samplingMethods(known, paths),
     session: { states: sessions.states, messages: sessions.messages },
     close: checked(
       "ServiceClient.close",
@@ -551,54 +232,203 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
  */
 export const layer: Layer.Layer<ServiceClient, never, Requirements> = Layer.scoped(ServiceClient, make)
 
-interface AnyFromState extends FromStateOptions {
-  readonly optimizer?: ModelsMessages.OptimizerConfig | undefined
+/** What the server said of its models, if it was asked, by their names. */
+type KnownModels = Map<string, typeof ServiceMessages.SupportedModel.Type>
+
+/** The methods that make clients which train. */
+const trainingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
+  Effect.gen(function*() {
+    const models = yield* ModelsApi.ModelsApi
+    const sessions = yield* SessionManager.SessionManager
+    const creation = yield* ModelCreation.make
+    const context = yield* Effect.context<TrainingClient.Requirements | Scope.Scope>()
+    const { checked, operation } = yield* operations
+
+    const clientOf = (
+      session: SessionManager.Session,
+      { baseModel, firstSeqId, modelId }: ModelCreation.LoadedModel,
+      vocabularySize: number | undefined
+    ): Effect.Effect<TrainingClient.Service, TinkerError> =>
+      Effect.gen(function*() {
+        const info = yield* RetryPolicy.retry(models.getInfo(modelId, { session })).pipe(
+          // Some servers know no such question.
+          Effect.catchIf(isMissing, () =>
+            Effect.succeed<ModelsMessages.GetInfoResponse>({
+              modelId,
+              modelData: { modelName: baseModel },
+              optimizerConfig: ModelsMessages.adamw
+            }))
+        )
+        const name = info.modelData.modelName ?? baseModel ?? ""
+        // Some servers have one model, whatever they are asked for.
+        if (baseModel !== undefined && name !== baseModel) {
+          yield* Effect.logWarning(`a model of ${baseModel} was asked for, and the server made one of ${name}`)
+        }
+        const maxContextLength = known.get(name)?.maxContextLength
+        return yield* TrainingClient.make({ modelId, session, info, firstSeqId, vocabularySize, maxContextLength })
+      }).pipe(Effect.provide(context))
+
+    const createLoraTrainingClient: Service["createLoraTrainingClient"] = (options) => {
+      const name = "ServiceClient.createLoraTrainingClient"
+      return Effect.gen(function*() {
+        const loraConfig = LoraConfig.make({
+          rank: options.rank ?? 32,
+          seed: options.seed,
+          trainAttn: options.trainAttn ?? true,
+          trainMlp: options.trainMlp ?? true,
+          trainUnembed: options.trainUnembed ?? true
+        })
+        yield* failOnIssues(name, untrainable(loraConfig, options.baseModel, known))
+        return yield* sessions.use((session) =>
+          Effect.flatMap(
+            creation.create(session, name, options, loraConfig),
+            (modelId) =>
+              clientOf(session, { modelId, baseModel: options.baseModel, firstSeqId: 1 }, options.vocabularySize)
+          )
+        )
+      }).pipe(operation(name, { baseModel: options.baseModel }))
+    }
+
+    const fromState = (name: string, optimizer: boolean, fields: Fields) =>
+      checked(
+        name,
+        { path: paths.state, options: optional(optionsOf(fields)) },
+        (path: string, options: ModelCreation.Load["options"] = {}) =>
+          sessions.use((session) =>
+            Effect.flatMap(
+              creation.fromState({ session, operation: name, path, optimizer, options }),
+              (model) => clientOf(session, model, options.vocabularySize)
+            )
+          ).pipe(operation(name, { path }))
+      )
+
+    return {
+      createLoraTrainingClient: checked(
+        "ServiceClient.createLoraTrainingClient",
+        { options: optionsOf(loraFields) },
+        createLoraTrainingClient
+      ),
+      createTrainingClientFromState: fromState(
+        "ServiceClient.createTrainingClientFromState",
+        false,
+        fromWeightsFields
+      ),
+      createTrainingClientFromStateWithOptimizer: fromState(
+        "ServiceClient.createTrainingClientFromStateWithOptimizer",
+        true,
+        fromStateFields
+      )
+    }
+  })
+
+/** What keeps a model from being trained. */
+const untrainable = (
+  { trainAttn, trainMlp, trainUnembed }: LoraConfig.LoraConfig,
+  baseModel: string,
+  known: KnownModels
+): ReadonlyArray<Issue> => {
+  const issues: Array<Issue> = []
+  if (!trainAttn && !trainMlp && !trainUnembed) {
+    issues.push({
+      field: "trainAttn, trainMlp, trainUnembed",
+      description: "are all false, which leaves nothing to train."
+    })
+  }
+  if (known.get(baseModel)?.trainable === false) {
+    issues.push({ field: "baseModel", description: `${baseModel} cannot be trained on this server.` })
+  }
+  return issues
 }
 
-/** A model to be made from a checkpoint, in a session. */
-interface Load {
-  readonly session: SessionManager.Session
-  readonly name: string
-  readonly path: string
-  readonly optimizer: boolean
-  readonly options: AnyFromState
-}
+/** The methods that make clients which sample. */
+const samplingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
+  Effect.gen(function*() {
+    const api = yield* ServiceApi.ServiceApi
+    const sessions = yield* SessionManager.SessionManager
+    const clientConfig = yield* ClientConfig.ClientConfig
+    const context = yield* Effect.context<SamplingClient.Requirements | Scope.Scope>()
+    const { checked, operation } = yield* operations
 
-const modelName = fitting(isText, "pass the name of a model")
+    const clientOf = (options: SamplingClient.Options) =>
+      Effect.provide(
+        SamplingClient.make({ ...options, maxContextLength: known.get(options.baseModel)?.maxContextLength }),
+        context
+      )
 
-const optimizer: Check = (value, field) =>
-  isObject(value) && isText(value.type)
-    ? json(value, field)
-    : [{
-      field,
-      description: `is ${kindOf(value)}; pass ModelsMessages.adamw, ModelsMessages.dimuon, or an object with a type.`
-    }]
+    const baseModelOf = (samplingSessionId: SamplingSessionId, baseModel: string | undefined) =>
+      baseModel === undefined
+        ? RetryPolicy.retry(api.getSampler(samplingSessionId)).pipe(
+          Effect.map((sampler) => sampler.baseModel),
+          Effect.catchIf(isMissing, () => Effect.succeed(""))
+        )
+        : Effect.succeed(baseModel)
 
-const modelFields = {
-  userMetadata: optional(record(json)),
-  vocabularySize: optional(wholeFrom(1))
-}
+    const createSamplingClient: Service["createSamplingClient"] = ({ baseModel, modelPath, ...options }) => {
+      const name = "ServiceClient.createSamplingClient"
+      return Effect.gen(function*() {
+        if (modelPath === undefined && baseModel === undefined) {
+          return yield* new InvalidInputError({
+            operation: name,
+            field: "baseModel, modelPath",
+            description: "are both missing; pass what to sample from."
+          })
+        }
+        const created = sessions.use(samplingPlace(api, { baseModel, modelPath }))
+        const place = yield* created
+        const { samplingSessionId, session: { sessionId } } = place
+        yield* annotate({ sessionId, samplingSessionId })
+        return yield* clientOf({
+          ...options,
+          place,
+          renew: created,
+          baseModel: yield* baseModelOf(samplingSessionId, baseModel)
+        })
+      }).pipe(operation(name))
+    }
 
-const loraFields: Fields = {
-  baseModel: fitting(isText, "pass the name of the model to train"),
-  rank: optional(LoraConfig.rules.rank),
-  seed: LoraConfig.rules.seed,
-  trainAttn: optional(flag),
-  trainMlp: optional(flag),
-  trainUnembed: optional(flag),
-  optimizer: optional(optimizer),
-  ...modelFields
-} satisfies Record<keyof LoraTrainingOptions, Check>
+    const getSamplingClient: Service["getSamplingClient"] = (samplingSessionId, { baseModel, ...options } = {}) =>
+      Effect.flatMap(
+        Effect.zipRight(clientConfig.get, baseModelOf(samplingSessionId, baseModel)),
+        (baseModel) => clientOf({ place: { samplingSessionId, session: sessions.life }, baseModel, ...options })
+      ).pipe(operation("ServiceClient.getSamplingClient", { samplingSessionId }))
 
-const fromStateFields: Fields = {
-  baseModel: optional(modelName),
-  rank: optional(LoraConfig.rules.rank),
-  trainAttn: optional(flag),
-  trainMlp: optional(flag),
-  trainUnembed: optional(flag),
-  weightsAccessToken: optional(secret),
-  ...modelFields
-} satisfies Record<keyof FromStateOptions, Check>
+    const createSamplingClientFromHandle = (text: string) =>
+      Effect.gen(function*() {
+        const handle = yield* SamplerHandle.decode(text)
+        const { baseModel, recordStabilityInfo, retryConfig, samplingSessionId, sessionId } = handle
+        yield* annotate({ sessionId, samplingSessionId })
+        const { sampleJoinSamplingSession } = yield* clientConfig.get
+        const session = yield* sessions.keepAlive(sessionId)
+        const drawn = Random.nextIntBetween(1, 1_000_000_000)
+        const clone = sampleJoinSamplingSession
+          ? Effect.catchIf(RetryPolicy.retry(api.joinSamplingSession(samplingSessionId)), isMissing, () => drawn)
+          : drawn
+        return yield* clientOf({
+          place: { samplingSessionId, session },
+          baseModel,
+          recordStabilityInfo,
+          retryConfig,
+          restored: { handle, clone: Effect.map(clone, BigInt) }
+        })
+      }).pipe(operation("ServiceClient.createSamplingClientFromHandle"))
 
-const mayMeanNoLoading = (error: TinkerError): boolean =>
-  error._tag === "ApiStatusError" && (error.status === 400 || error.status === 422)
+    return {
+      createSamplingClient: checked(
+        "ServiceClient.createSamplingClient",
+        {
+          options: optionsOf({ ...samplerFields, baseModel: optional(modelName), modelPath: optional(paths.sampler) })
+        },
+        createSamplingClient
+      ),
+      getSamplingClient: checked(
+        "ServiceClient.getSamplingClient",
+        { samplingSessionId: id, options: optional(optionsOf({ ...samplerFields, baseModel: optional(modelName) })) },
+        getSamplingClient
+      ),
+      createSamplingClientFromHandle: checked(
+        "ServiceClient.createSamplingClientFromHandle",
+        { handle: fitting(isText, "pass the text that SamplingClient.handle gave") },
+        createSamplingClientFromHandle
+      )
+    }
+  })

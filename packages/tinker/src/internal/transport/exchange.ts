@@ -20,7 +20,7 @@ import type { WatchedRequest } from "./requestWatch.js"
 import { asTinkerError } from "./transportErrors.js"
 import { unlessInterrupted } from "./unlessInterrupted.js"
 
-/** With a `stream`, the body is empty and still to come. */
+/** What came back; if it has a `stream`, the body is empty and still to come. */
 export type Answer = DirectAnswer & {
   readonly stream?: Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
 }
