@@ -3,14 +3,8 @@
  * When the server has lost it, the next call that needs one makes another; what belonged to the old one stays over.
  */
 import type { SessionId } from "@effect-tinker/protocol/Identifiers"
-import { spoken } from "@effect-tinker/protocol/Prose"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
-import {
-  type ApiStatusError,
-  isTinkerError,
-  SessionClosedError,
-  type TinkerError
-} from "@effect-tinker/protocol/TinkerError"
+import { SessionClosedError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -24,8 +18,8 @@ import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as ClientConfig from "./ClientConfig.js"
 import { isMissing } from "./internal/isMissing.js"
-import * as Monotonic from "./internal/monotonic.js"
-import { sessionLossIn } from "./internal/sessionLoss.js"
+import * as Heartbeats from "./internal/session/heartbeats.js"
+import * as LiveSession from "./internal/session/liveSession.js"
 import * as StateCell from "./internal/stateCell.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
@@ -115,17 +109,8 @@ export interface Messages {
   readonly error: string | undefined
 }
 
-/** Heartbeats that fail this long are worth a warning. Source: the Python SDK 0.38.0. */
-const silence = Duration.minutes(2)
-
 /** The end of a program does not wait longer than this for a server to hear of it. */
 const goodbye = Duration.seconds(2)
-
-/** A heartbeat later than this means that something else kept the thread busy, or that the process was paused. */
-const lateness = Duration.seconds(5)
-
-/** So often in a row the service has to say that it does not know the session. */
-const convincing = 2
 
 /**
  * @since 0.1.0
@@ -143,14 +128,10 @@ export const make: Effect.Effect<
   const api = yield* ServiceApi.ServiceApi
   const http = yield* TinkerHttpClient.TinkerHttpClient
   const clientConfig = yield* ClientConfig.ClientConfig
-  const config = yield* TinkerConfig.TinkerConfig
   const scope = yield* Effect.scope
-  const reporter = yield* Effect.serviceOption(TelemetryReporter.TelemetryReporter)
-  const creating = yield* Effect.makeSemaphore(1)
   const state = StateCell.make<State>({ _tag: "none" }, sameState)
-  const others = new Map<SessionId, Live>()
-  let messages: Messages | undefined
-  let present: Live | undefined
+  const others = new Map<SessionId, LiveSession.LiveSession>()
+  let present: LiveSession.LiveSession | undefined
   let isClosed = false
 
   const life: TinkerHttpClient.SessionLife = {
@@ -174,60 +155,46 @@ export const make: Effect.Effect<
     )
   })
 
-  const request = Effect.zipRight(
-    clientConfig.get,
-    RetryPolicy.retry(
-      api.createSession({
-        tags: config.tags,
-        userMetadata: config.userMetadata,
-        sdkVersion: TinkerConfig.protocolVersion,
-        projectId: Option.getOrUndefined(config.projectId),
-        displayName: Option.getOrUndefined(config.displayName),
-        type: "create_session"
-      }, { session: life })
-    )
-  )
+  const usable = (): LiveSession.LiveSession | undefined => present?.over() === undefined ? present : undefined
 
+  /** A session that is heard of as long as it lasts; its state is told while it is the present one. */
+  const kept = (sessionId: SessionId): LiveSession.LiveSession =>
+    LiveSession.make(sessionId, {
+      api,
+      http,
+      onOver: (session, reason) => {
+        if (present === session) state.set({ _tag: "over", reason })
+      }
+    })
+  const beating = yield* heartbeatsOf(state, () => present)
   // Once, however many sessions there are.
-  let refreshes = false
-  const refresh = Effect.suspend(() => {
-    if (refreshes) return Effect.void
-    refreshes = true
-    return Scope.extend(clientConfig.refresh, scope)
-  })
+  const refresh = yield* Effect.once(Scope.extend(clientConfig.refresh, scope))
+  const finishWithScope = yield* Effect.once(Scope.addFinalizerExit(scope, (exit) =>
+    Effect.suspend(() => {
+      const session = usable()
+      return session === undefined ? Effect.void : finished(session, exit, close, api)
+    })))
 
-  let finishes = false
-  const finishWithScope = Effect.suspend(() => {
-    if (finishes) return Effect.void
-    finishes = true
-    return Scope.addFinalizerExit(scope, (exit) => finish(exit))
-  })
-
+  const creation = yield* creationOf(life)
+  let messages: Messages | undefined
   // Between the server's answer and the finalizer nothing may interrupt, or nobody would finish the session.
-  const create: Effect.Effect<Live, TinkerError> = Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(restore(request), (created) => {
-      const session = live(created.sessionId, state)
+  const create = Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const created = yield* restore(creation.request)
+      const session = kept(created.sessionId)
       messages = { info: created.infoMessage, warning: created.warningMessage, error: created.errorMessage }
-      return Effect.as(
-        Effect.all([
-          logMessages(messages),
-          finishWithScope,
-          Effect.sync(() => {
-            present = session
-            state.set({ _tag: "active", sessionId: session.sessionId })
-          }),
-          Option.isNone(reporter) ? Effect.void : reporter.value.sessionStarted(session.sessionId),
-          refresh,
-          Effect.forkIn(heartbeats(session, state), scope)
-        ], { discard: true }),
-        session
-      )
+      yield* logMessages(messages)
+      yield* finishWithScope
+      present = session
+      state.set({ _tag: "active", sessionId: session.sessionId })
+      yield* creation.tell(session.sessionId)
+      yield* refresh
+      yield* beating(session)
+      return session
     })
   )
-
-  const usable = (): Live | undefined => present?.over() === undefined ? present : undefined
-
-  const ensure: Effect.Effect<Live, TinkerError> = Effect.suspend(() => {
+  const creating = yield* Effect.makeSemaphore(1)
+  const ensure: Effect.Effect<LiveSession.LiveSession, TinkerError> = Effect.suspend(() => {
     if (isClosed) return new SessionClosedError({ operation: "SessionManager.sessionId", reason: "closed" })
     const found = usable()
     if (found !== undefined) return Effect.succeed(found)
@@ -236,144 +203,6 @@ export const make: Effect.Effect<
       return found === undefined ? create : Effect.succeed(found)
     }))
   })
-
-  const live = (sessionId: SessionId, state: StateCell.StateCell<State> | undefined): Live => {
-    let over: SessionClosedError["reason"] | undefined
-    const session: Live = {
-      sessionId,
-      over: () => over,
-      check: (operation) =>
-        Effect.suspend(() =>
-          over === undefined ? Effect.void : new SessionClosedError({ operation, reason: over, sessionId })
-        ),
-      noteLoss: (effect) =>
-        Effect.catchAll(effect, (error) =>
-          Effect.flatMap(lossBehind(session, error), (reason) =>
-            reason === undefined
-              ? Effect.fail(error)
-              : Effect.zipRight(
-                session.end(reason),
-                new SessionClosedError({ operation: error.operation, reason: over ?? reason, sessionId })
-              ))),
-      end: (reason) =>
-        Effect.suspend(() => {
-          if (over !== undefined) return Effect.void
-          over = reason
-          if (present === session) state?.set({ _tag: "over", reason })
-          return http.endSession(session)
-        }),
-      nextModelSeqId: counter(),
-      nextSamplingSessionSeqId: counter()
-    }
-    return session
-  }
-
-  /** Why the session is over, if that is behind an error. A model may be gone because its session is, which a heartbeat tells. */
-  const lossBehind = (
-    session: Live,
-    error: TinkerError
-  ): Effect.Effect<SessionClosedError["reason"] | undefined> => {
-    const refusal = refusalBehind(error)
-    if (refusal === undefined) return Effect.succeed(undefined)
-    const said = sessionLossIn(refusal)
-    if (said !== undefined) return Effect.succeed(said)
-    return Effect.match(api.sessionHeartbeat(session.sessionId), {
-      onSuccess: () => undefined,
-      onFailure: (error) => {
-        const denied = refusalBehind(error)
-        return denied === undefined ? undefined : denialIn(denied)
-      }
-    })
-  }
-
-  // What waits ends first, so that it ends as closed and not as what the server makes of a finished session.
-  const finish = (exit: Exit.Exit<unknown, unknown>) =>
-    Effect.suspend(() => {
-      const session = usable()
-      if (session === undefined) return Effect.void
-      const reason = Exit.isSuccess(exit) ? "success" : Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "errored"
-      const goodbyes = Effect.zipRight(
-        close,
-        TinkerHttpClient.asOwnRequest(api.finishSession(session.sessionId, reason))
-      )
-      return goodbyes.pipe(
-        Effect.interruptible,
-        Effect.timeout(goodbye),
-        Effect.catchAll((error) => Effect.logDebug("the session could not be finished", error.message))
-      )
-    })
-
-  const heartbeats = (session: Live, state: StateCell.StateCell<State> | undefined): Effect.Effect<void> =>
-    Effect.gen(function*() {
-      const { sessionId } = session
-      let lastAccepted = yield* Monotonic.now
-      let failures = 0
-      let denials = 0
-
-      const sleep = Effect.gen(function*() {
-        const interval = Duration.toMillis(config.heartbeatInterval)
-        const slept = yield* Monotonic.now
-        const sleptAt = yield* Clock.currentTimeMillis
-        yield* Effect.sleep(config.heartbeatInterval)
-        // While a machine sleeps, its wall clock alone goes on.
-        const late = Math.max((yield* Monotonic.now) - slept, (yield* Clock.currentTimeMillis) - sleptAt) - interval
-        if (late >= Duration.toMillis(lateness)) {
-          yield* Effect.logWarning(
-            `a heartbeat of the session is ${spoken(late)} late, and the server ends `
-              + "sessions that it does not hear of. Either this machine or process was paused, or synchronous code kept the "
-              + "thread busy, which belongs in a worker"
-          )
-        }
-      })
-
-      const failed = (error: TinkerError) =>
-        Effect.gen(function*() {
-          failures += 1
-          const now = yield* Monotonic.now
-          const refusal = refusalBehind(error)
-          const denied = refusal === undefined ? undefined : denialIn(refusal)
-          denials = denied === undefined ? 0 : denials + 1
-          if (denied !== undefined && denials >= convincing) return yield* lost(error.message, denied)
-          if (failures > config.heartbeatFailureLimit) {
-            return yield* lost(`${failures} heartbeats in a row failed: ${error.message}`, "lost")
-          }
-          if (state?.get()._tag === "active") {
-            state.set({ _tag: "unreachable", sessionId, since: DateTime.unsafeMake(yield* Clock.currentTimeMillis) })
-          }
-          if (now - lastAccepted > Duration.toMillis(silence)) {
-            yield* Effect.logWarning(
-              `no heartbeat was accepted for ${spoken(now - lastAccepted)}; `
-                + "the server may end the session",
-              error.message
-            )
-          }
-        })
-
-      const lost = (why: string, reason: SessionClosedError["reason"]) =>
-        Effect.zipRight(
-          Effect.logWarning(
-            `the session is over (${reason}), and its training clients with it; the next call that creates or samples starts `
-              + `a new one. ${why}`
-          ),
-          session.end(reason)
-        )
-
-      const accepted = Effect.map(Monotonic.now, (now) => {
-        lastAccepted = now
-        failures = 0
-        denials = 0
-        if (present === session) state?.set({ _tag: "active", sessionId })
-      })
-
-      while (session.over() === undefined) {
-        yield* sleep
-        if (session.over() !== undefined) break
-        yield* Effect.matchEffect(api.sessionHeartbeat(sessionId), { onFailure: failed, onSuccess: () => accepted })
-      }
-    }).pipe(
-      Effect.annotateLogs({ module: "SessionManager", sessionId: session.sessionId }),
-      Effect.interruptible
-    )
 
   // Runs last: by then the session's own finalizer has said goodbye.
   yield* Effect.addFinalizer(() => close)
@@ -407,9 +236,9 @@ export const make: Effect.Effect<
         if (own?.sessionId === sessionId) return Effect.succeed(own)
         const known = others.get(sessionId)
         if (known !== undefined && known.over() === undefined) return Effect.succeed(known)
-        const other = live(sessionId, undefined)
+        const other = kept(sessionId)
         others.set(sessionId, other)
-        return Effect.as(Effect.zipRight(refresh, Effect.forkIn(heartbeats(other, undefined), scope)), other)
+        return Effect.as(Effect.zipRight(refresh, beating(other)), other)
       }),
     knownPaths: new Set()
   })
@@ -428,26 +257,70 @@ export const layer: Layer.Layer<
   | TinkerHttpClient.TinkerHttpClient
 > = Layer.scoped(SessionManager, make)
 
-interface Live extends Session {
-  readonly end: (reason: SessionClosedError["reason"]) => Effect.Effect<void>
-}
+/** The request for a session, and who is told of it. */
+const creationOf = (life: TinkerHttpClient.SessionLife) =>
+  Effect.gen(function*() {
+    const api = yield* ServiceApi.ServiceApi
+    const clientConfig = yield* ClientConfig.ClientConfig
+    const config = yield* TinkerConfig.TinkerConfig
+    const reporter = yield* Effect.serviceOption(TelemetryReporter.TelemetryReporter)
+    return {
+      request: Effect.zipRight(
+        clientConfig.get,
+        RetryPolicy.retry(
+          api.createSession({
+            tags: config.tags,
+            userMetadata: config.userMetadata,
+            sdkVersion: TinkerConfig.protocolVersion,
+            projectId: Option.getOrUndefined(config.projectId),
+            displayName: Option.getOrUndefined(config.displayName),
+            type: "create_session"
+          }, { session: life })
+        )
+      ),
+      tell: (sessionId: SessionId) => Option.isNone(reporter) ? Effect.void : reporter.value.sessionStarted(sessionId)
+    }
+  })
 
-/** The refusal by which the service says that it knows something no longer, as the error itself or as its cause. */
-const refusalBehind = (error: TinkerError): ApiStatusError | undefined => {
-  const refusal = error._tag === "OutcomeUnknownError" ? error.cause : error
-  return isTinkerError(refusal) && refusal._tag === "ApiStatusError" && refusal.isForeign !== true
-      && (refusal.status === 404 || refusal.status === 410)
-    ? refusal
-    : undefined
-}
+/** Starts the heartbeats of a session in the scope; those of the present one are its state. */
+const heartbeatsOf = (state: StateCell.StateCell<State>, present: () => Session | undefined) =>
+  Effect.gen(function*() {
+    const api = yield* ServiceApi.ServiceApi
+    const config = yield* TinkerConfig.TinkerConfig
+    const scope = yield* Effect.scope
+    return (session: LiveSession.LiveSession) => {
+      const { sessionId } = session
+      return Effect.forkIn(
+        Heartbeats.run(session, {
+          api,
+          config,
+          onAccepted: Effect.sync(() => {
+            if (present() === session) state.set({ _tag: "active", sessionId })
+          }),
+          onFailed: Effect.map(Clock.currentTimeMillis, (now) => {
+            if (present() === session && state.get()._tag === "active") {
+              state.set({ _tag: "unreachable", sessionId, since: DateTime.unsafeMake(now) })
+            }
+          })
+        }),
+        scope
+      )
+    }
+  })
 
-/** A server that knows no heartbeats, or a gateway that speaks JSON, answers 404 without a word of the session. */
-const denialIn = (refusal: ApiStatusError): SessionClosedError["reason"] | undefined =>
-  sessionLossIn(refusal) ?? (refusal.status === 410 ? "expired" : undefined)
-
-const counter = (): Effect.Effect<number> => {
-  let next = 0
-  return Effect.sync(() => next++)
+/** Says goodbye. What waits ends first, so that it ends as closed and not as what the server makes of a finished session. */
+const finished = (
+  { sessionId }: Session,
+  exit: Exit.Exit<unknown, unknown>,
+  close: Effect.Effect<void>,
+  api: ServiceApi.Service
+): Effect.Effect<void> => {
+  const reason = Exit.isSuccess(exit) ? "success" : Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "errored"
+  return Effect.zipRight(close, TinkerHttpClient.asOwnRequest(api.finishSession(sessionId, reason))).pipe(
+    Effect.interruptible,
+    Effect.timeout(goodbye),
+    Effect.catchAll((error) => Effect.logDebug("the session could not be finished", error.message))
+  )
 }
 
 const logMessages = ({ error, info, warning }: Messages) =>

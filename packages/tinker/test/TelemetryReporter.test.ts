@@ -304,9 +304,12 @@ it.effect("a defect inside a call is reported by its type and place, without its
     const { events, layer, to } = reporting()
     yield* Effect.gen(function*() {
       const sampling = yield* sampler
+      let reads = 0
       const broken = {
         ...question,
+        /** What can be read when the options are looked at, and not afterwards. */
         get numSamples(): number {
+          if (reads++ === 0) return 1
           throw new TypeError("properties of null")
         }
       }

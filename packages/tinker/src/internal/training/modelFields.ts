@@ -41,7 +41,7 @@ export const loraFields: Fields = {
   ...modelFields
 } satisfies Record<keyof LoraTrainingOptions, Check>
 
-/** Of a model whose optimizer comes from its checkpoint. */
+/** The checks for a model whose optimizer comes from its checkpoint. */
 export const fromStateFields: Fields = {
   baseModel: optional(modelName),
   rank: optional(LoraConfig.rules.rank),
@@ -52,5 +52,5 @@ export const fromStateFields: Fields = {
   ...modelFields
 } satisfies Record<keyof FromStateOptions, Check>
 
-/** Of one whose optimizer may be chosen. */
+/** The checks for a model of a checkpoint, whose optimizer may be chosen. */
 export const fromWeightsFields: Fields = { ...fromStateFields, optimizer: optional(optimizer) }
