@@ -57,178 +57,209 @@ const mostEarly = 10_000
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: {
+export const make = (options: Options): Effect.Effect<CompletionPoller> => {
+  const poll: Poll = {
+    ...options,
+    waiting: new Map(),
+    early: new Map(),
+    read: new Set(),
+    cursor: 0,
+    isRunning: false,
+    isOver: false,
+    failures: undefined,
+    peekedAt: -Infinity,
+    stopAsking: () => {}
+  }
+  const poller: CompletionPoller = {
+    finished: (requestId, peek) =>
+      Effect.flatMap(Monotonic.now, (since) => {
+        if (poll.isOver) return Effect.succeed(undefined)
+        const size = poll.early.get(requestId)
+        if (size !== undefined) {
+          poll.early.delete(requestId)
+          return Effect.succeed(size)
+        }
+        // Registered before the poll starts: its answer may come at once.
+        const result = Deferred.unsafeMake<number | undefined>(FiberId.none)
+        const entry: Entry = { result, since, peek, peeking: undefined }
+        poll.waiting.set(requestId, entry)
+        return Effect.onInterrupt(
+          Effect.zipRight(start(poll), Deferred.await(result)),
+          () => giveUp(poll, requestId, entry)
+        )
+      }),
+    acknowledge: (requestId) =>
+      Effect.suspend(() => {
+        poll.read.add(requestId)
+        return start(poll)
+      })
+  }
+  return Effect.as(Scope.addFinalizer(options.scope, end(poll)), poller)
+}
+
+interface Options {
   readonly futures: FuturesApi.Service
   readonly samplingSessionId: SamplingSessionId
   readonly session: SessionLife
   /** 0 for the original client of the sampling session. */
   readonly clonedSamplerId: number
   readonly scope: Scope.Scope
-}): Effect.Effect<CompletionPoller> =>
+}
+
+/** What is known of the samples of one sampling session. */
+interface Poll extends Options {
+  readonly waiting: Map<RequestId, Entry>
+  /** Those that are finished and that nobody waits for yet, with the sizes of their results. */
+  readonly early: Map<RequestId, number>
+  /** Those whose results have been read, which the server does not know yet. */
+  readonly read: Set<RequestId>
+  /** Up to where the server has told of completions. */
+  cursor: number
+  isRunning: boolean
+  isOver: boolean
+  /** The policy after failures in a row. */
+  failures: PolicyRun.PolicyRun | undefined
+  /** When one was last asked for by itself, in milliseconds of the monotonic clock. */
+  peekedAt: number
+  /** Ends the question that is under way. */
+  stopAsking: () => void
+}
+
+const start = (poll: Poll): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (poll.isRunning) return Effect.void
+    poll.isRunning = true
+    return Effect.asVoid(Effect.forkIn(Effect.interruptible(run(poll)), poll.scope))
+  })
+
+const run = (poll: Poll): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const { clonedSamplerId, futures, samplingSessionId, scope, session } = options
-    const waiting = new Map<RequestId, Entry>()
-    const early = new Map<RequestId, number>()
-    const read = new Set<RequestId>()
-    let cursor = 0
-    let running = false
-    let ended = false
-    let failures: PolicyRun.PolicyRun | undefined
-    let peekedAt = -Infinity
-    let unwanted = () => {}
-
-    const ask = (timeout: number | undefined, limit: Duration.Duration) =>
-      Effect.suspend(() => {
-        const acknowledged = Array.from(read).sort()
-        for (const id of acknowledged) read.delete(id)
-        return futures.retrieveMany(
-          {
-            target: { type: "sampling_session", samplingSessionId, clonedSamplerId },
-            prevCursor: cursor,
-            timeout,
-            retrievedRequestIds: acknowledged
-          },
-          limit,
-          { session }
-        ).pipe(
-          Effect.onError(() =>
+    let goesOn = true
+    while (goesOn && (poll.waiting.size > 0 || poll.read.size > 0)) {
+      const idle = poll.waiting.size === 0
+      const asked = ask(poll, idle ? 0 : undefined, idle ? acknowledgeTimeout : FuturesApi.pollTimeout)
+      goesOn = yield* whileWanted(
+        poll,
+        Effect.matchEffect(asked, {
+          onSuccess: (reply) =>
             Effect.sync(() => {
-              for (const id of acknowledged) read.add(id)
-            })
-          )
-        )
-      })
-
-    const tell = (reply: FuturesMessages.FuturesRetrieveResponse) => {
-      cursor = reply.cursor
-      failures = undefined
-      for (const { requestId, size = 0 } of reply.completions) {
-        const entry = waiting.get(requestId)
-        if (entry === undefined) {
-          early.set(requestId, size)
-          if (early.size > mostEarly) early.delete(early.keys().next().value!)
-        } else {
-          waiting.delete(requestId)
-          Deferred.unsafeDone(entry.result, Effect.succeed(size))
-        }
-      }
-    }
-
-    const release = () => {
-      for (const entry of waiting.values()) Deferred.unsafeDone(entry.result, Effect.succeed(undefined))
-      waiting.clear()
-    }
-
-    /**
-     * Waits after a failure by the policy `completions`, and says whether to ask again. When that is over, or the failure is final, those
-     * who wait ask singly.
-     */
-    const afterFailure = (error: TinkerError) =>
-      Effect.gen(function*() {
-        // A poll without an answer is one that the server held for too long.
-        if (error._tag === "ApiTimeoutError") return true
-        const { completions, retryable } = yield* RetryPolicy.CurrentPolicies
-        failures ??= PolicyRun.begin(completions)
-        const wait = yield* failures.next(error)
-        if (wait === undefined || !retryable(error)) {
-          release()
-          yield* Effect.logDebug("finished samples cannot be asked for together now", error.message)
-        }
-        if (wait === undefined) {
-          failures = undefined
-          return false
-        }
-        yield* PolicyRun.sleep(wait)
-        return true
-      })
-
-    const peekAtOldest = Effect.flatMap(Monotonic.now, (now) => {
-      const [oldest] = waiting
-      if (oldest === undefined || now - peekedAt < betweenPeeks) return Effect.void
-      const [requestId, entry] = oldest
-      const waited = now - entry.since
-      if (waited < slow) return Effect.void
-      peekedAt = now
-      const peek = Effect.map(entry.peek(waited), (isThere) => {
-        if (isThere && waiting.delete(requestId)) Deferred.unsafeDone(entry.result, Effect.succeed(undefined))
-      })
-      return Effect.map(Effect.forkIn(Effect.interruptible(peek), scope), (fiber) => {
-        entry.peeking = fiber
-      })
-    })
-
-    /** A question that nobody wants answered any more ends, and frees what the server holds for it. */
-    const whileWanted = (question: Effect.Effect<boolean>) =>
-      Effect.raceFirst(
-        question,
-        Effect.async<boolean>((resume) => {
-          unwanted = () => resume(Effect.succeed(true))
+              deliver(poll, reply)
+              return true
+            }),
+          onFailure: (error) => afterFailure(poll, error)
         })
       )
-
-    const loop = Effect.gen(function*() {
-      let goesOn = true
-      while (goesOn && (waiting.size > 0 || read.size > 0)) {
-        const idle = waiting.size === 0
-        goesOn = yield* whileWanted(
-          Effect.matchEffect(ask(idle ? 0 : undefined, idle ? acknowledgeTimeout : FuturesApi.pollTimeout), {
-            onSuccess: (reply) =>
-              Effect.sync(() => {
-                tell(reply)
-                return true
-              }),
-            onFailure: afterFailure
-          })
-        )
-        yield* peekAtOldest
-      }
-      running = false
-    })
-
-    const giveUp = (requestId: RequestId, { peeking }: Entry) =>
-      Effect.suspend(() => {
-        if (waiting.delete(requestId) && waiting.size === 0) unwanted()
-        return peeking === undefined ? Effect.void : Fiber.interrupt(peeking)
-      })
-
-    const start = Effect.suspend(() => {
-      if (running) return Effect.void
-      running = true
-      return Effect.asVoid(Effect.forkIn(Effect.interruptible(loop), scope))
-    })
-
-    yield* Scope.addFinalizer(
-      scope,
-      Effect.suspend(() => {
-        ended = true
-        release()
-        return read.size === 0
-          ? Effect.void
-          : Effect.ignore(Effect.timeout(Effect.interruptible(ask(0, acknowledgeTimeout)), goodbye))
-      })
-    )
-
-    return {
-      finished: (requestId, peek) =>
-        Effect.flatMap(Monotonic.now, (since) => {
-          if (ended) return Effect.succeed(undefined)
-          const size = early.get(requestId)
-          if (size !== undefined) {
-            early.delete(requestId)
-            return Effect.succeed(size)
-          }
-          // Registered before the poll starts: its answer may come at once.
-          const result = Deferred.unsafeMake<number | undefined>(FiberId.none)
-          const entry: Entry = { result, since, peek, peeking: undefined }
-          waiting.set(requestId, entry)
-          return Effect.onInterrupt(Effect.zipRight(start, Deferred.await(result)), () => giveUp(requestId, entry))
-        }),
-      acknowledge: (requestId) =>
-        Effect.suspend(() => {
-          read.add(requestId)
-          return start
-        })
+      yield* peekAtOldest(poll)
     }
+    poll.isRunning = false
+  })
+
+const ask = (poll: Poll, timeout: number | undefined, limit: Duration.Duration) =>
+  Effect.suspend(() => {
+    const { clonedSamplerId, cursor, futures, read, samplingSessionId, session } = poll
+    const acknowledged = Array.from(read).sort()
+    for (const id of acknowledged) read.delete(id)
+    return futures.retrieveMany(
+      {
+        target: { type: "sampling_session", samplingSessionId, clonedSamplerId },
+        prevCursor: cursor,
+        timeout,
+        retrievedRequestIds: acknowledged
+      },
+      limit,
+      { session }
+    ).pipe(
+      Effect.onError(() =>
+        Effect.sync(() => {
+          for (const id of acknowledged) read.add(id)
+        })
+      )
+    )
+  })
+
+/** A question that nobody wants answered any more ends, and frees what the server holds for it. */
+const whileWanted = (poll: Poll, question: Effect.Effect<boolean>) =>
+  Effect.raceFirst(
+    question,
+    Effect.async<boolean>((resume) => {
+      poll.stopAsking = () => resume(Effect.succeed(true))
+    })
+  )
+
+const deliver = (poll: Poll, { completions, cursor }: FuturesMessages.FuturesRetrieveResponse): void => {
+  const { early, waiting } = poll
+  poll.cursor = cursor
+  poll.failures = undefined
+  for (const { requestId, size = 0 } of completions) {
+    const entry = waiting.get(requestId)
+    if (entry === undefined) {
+      early.set(requestId, size)
+      if (early.size > mostEarly) early.delete(early.keys().next().value!)
+    } else {
+      waiting.delete(requestId)
+      Deferred.unsafeDone(entry.result, Effect.succeed(size))
+    }
+  }
+}
+
+/** Has those who wait ask singly. */
+const release = ({ waiting }: Poll): void => {
+  for (const entry of waiting.values()) Deferred.unsafeDone(entry.result, Effect.succeed(undefined))
+  waiting.clear()
+}
+
+/**
+ * Waits after a failure by the policy `completions`, and says whether to ask again. When that is over, or the failure is final, those
+ * who wait ask singly.
+ */
+const afterFailure = (poll: Poll, error: TinkerError): Effect.Effect<boolean> =>
+  Effect.gen(function*() {
+    // A poll without an answer is one that the server held for too long.
+    if (error._tag === "ApiTimeoutError") return true
+    const { completions, retryable } = yield* RetryPolicy.CurrentPolicies
+    poll.failures ??= PolicyRun.begin(completions)
+    const wait = yield* poll.failures.next(error)
+    if (wait === undefined || !retryable(error)) {
+      release(poll)
+      yield* Effect.logDebug("finished samples cannot be asked for together now", error.message)
+    }
+    if (wait === undefined) {
+      poll.failures = undefined
+      return false
+    }
+    yield* PolicyRun.sleep(wait)
+    return true
+  })
+
+const peekAtOldest = (poll: Poll): Effect.Effect<void> =>
+  Effect.flatMap(Monotonic.now, (now) => {
+    const [oldest] = poll.waiting
+    if (oldest === undefined || now - poll.peekedAt < betweenPeeks) return Effect.void
+    const [requestId, entry] = oldest
+    const waited = now - entry.since
+    if (waited < slow) return Effect.void
+    poll.peekedAt = now
+    const peek = Effect.map(entry.peek(waited), (isThere) => {
+      if (isThere && poll.waiting.delete(requestId)) Deferred.unsafeDone(entry.result, Effect.succeed(undefined))
+    })
+    return Effect.map(Effect.forkIn(Effect.interruptible(peek), poll.scope), (fiber) => {
+      entry.peeking = fiber
+    })
+  })
+
+const giveUp = (poll: Poll, requestId: RequestId, { peeking }: Entry): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (poll.waiting.delete(requestId) && poll.waiting.size === 0) poll.stopAsking()
+    return peeking === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(peeking))
+  })
+
+const end = (poll: Poll): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    poll.isOver = true
+    release(poll)
+    return poll.read.size === 0
+      ? Effect.void
+      : Effect.ignore(Effect.timeout(Effect.interruptible(ask(poll, 0, acknowledgeTimeout)), goodbye))
   })
 
 interface Entry {
