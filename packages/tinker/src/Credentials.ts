@@ -7,16 +7,13 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { isJwt, readClaims } from "./internal/jwt.js"
 import { shared } from "./internal/shared.js"
-import * as PolicyRun from "./internal/transport/policyRun.js"
-import * as RetryPolicy from "./RetryPolicy.js"
+import * as ExchangedToken from "./internal/transport/exchangedToken.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 
 /**
@@ -82,15 +79,6 @@ export class StoredCredentials extends Context.Tag("effect-tinker/Credentials/St
 /** A credential of a command or a file is used for this long, or to the end of the token that it is. */
 const keptFor = Duration.minutes(1)
 
-/** Tokens are renewed on demand when this much, or a quarter of their life, is left. Source: the Python SDK 0.38.0. */
-const margin = Duration.seconds(60)
-
-/** A token that does not say how long it lives is renewed after this. Source: the Python SDK 0.38.0. */
-const unknownLife = Duration.seconds(60)
-
-/** However short a token lives, it is not renewed ahead of time more often than this. */
-const shortestRenewal = Duration.seconds(5)
-
 /**
  * Fails when the given key cannot be right.
  *
@@ -146,90 +134,15 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
     const own = resolve(false)
 
     let exchange: Effect.Effect<Redacted.Redacted, TinkerError> | undefined
-    let token: Token | undefined
-    let renewsAhead = false
-    let failedAt = -Infinity
-
-    const isRefusal = (error: TinkerError) => error._tag === "ApiStatusError" && error.reason === "Authentication"
-
-    const fetchToken: Effect.Effect<Redacted.Redacted, TinkerError> = shared(
-      Effect.suspend(() => exchange!).pipe(
-        Effect.flatMap((value) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            token = { value, receivedAt: now, lifetime: lifetimeOf(value) }
-            return value
-          })
-        ),
-        Effect.tap(() => {
-          if (renewsAhead) return Effect.void
-          renewsAhead = true
-          return Effect.forkIn(Effect.interruptible(Effect.suspend(() => renewAhead)), scope)
-        }),
-        Effect.tapError((error) =>
-          Effect.flatMap(Clock.currentTimeMillis, (now) => {
-            failedAt = now
-            if (isRefusal(error)) return forgetRefused
-            return token === undefined
-              ? Effect.void
-              : Effect.logWarning("the token could not be renewed", error.message)
-          })
-        ),
-        Effect.annotateLogs("module", "Credentials")
-      ),
+    const token = ExchangedToken.make({
+      exchange: Effect.suspend(() => exchange!),
+      onRefused: forgetRefused,
       scope
-    )
-
-    const renewAhead: Effect.Effect<void> = Effect.gen(function*() {
-      while (token !== undefined) {
-        const current: Token = token
-        const share = yield* Random.nextRange(0.45, 0.55)
-        yield* Effect.sleep(
-          current.lifetime === undefined
-            ? unknownLife
-            : Duration.max(Duration.times(current.lifetime, share), shortestRenewal)
-        )
-        const run = PolicyRun.begin((yield* RetryPolicy.CurrentPolicies).tokenRenewal)
-        while (token === current) {
-          const outcome = yield* Effect.either(fetchToken)
-          if (Either.isRight(outcome)) break
-          if (isRefusal(outcome.left)) {
-            // The next request asks for a token itself, and reports this to its caller.
-            renewsAhead = false
-            return
-          }
-          if (!(yield* run.pause(outcome.left))) {
-            renewsAhead = false
-            return
-          }
-        }
-      }
     })
-
-    const currentToken: Effect.Effect<Redacted.Redacted, TinkerError> = Effect.flatMap(
-      Clock.currentTimeMillis,
-      (now) => {
-        if (token !== undefined) {
-          const left = remaining(token, now)
-          const hasJustFailed = now - failedAt < Duration.toMillis(shortestRenewal)
-          if (left > (hasJustFailed ? 0 : marginOf(token))) return Effect.succeed(token.value)
-        }
-        return Effect.catchAll(
-          fetchToken,
-          (error) =>
-            Effect.flatMap(
-              Clock.currentTimeMillis,
-              (now) =>
-                !isRefusal(error) && token !== undefined && remaining(token, now) > 0
-                  ? Effect.succeed(token.value)
-                  : Effect.fail(error)
-            )
-        )
-      }
-    )
 
     return Credentials.of({
       own,
-      current: Effect.suspend(() => exchange === undefined ? own : Effect.asSome(currentToken)),
+      current: Effect.suspend(() => exchange === undefined ? own : Effect.asSome(token.current)),
       exchangeBy: (by, { preferCommand }) =>
         Effect.sync(() => {
           exchange = Effect.flatMap(resolve(preferCommand), by)
@@ -238,7 +151,7 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
         Effect.suspend(() =>
           exchange === undefined || Option.isNone(refused)
             ? Effect.as(forgetRefused, false)
-            : Effect.as(token?.value === refused.value ? fetchToken : Effect.void, true)
+            : Effect.as(token.replace(refused.value), true)
         ),
       present: Effect.suspend(() => {
         if (Option.isSome(key) || command !== undefined) return Effect.succeed(true)
@@ -256,27 +169,6 @@ export const layer: Layer.Layer<Credentials, InvalidInputError, TinkerConfig.Tin
   Credentials,
   make
 )
-
-interface Token {
-  readonly value: Redacted.Redacted
-  readonly receivedAt: number
-  /** Undefined when the token does not say. */
-  readonly lifetime: Duration.Duration | undefined
-}
-
-/** The time that a token lives, by the server's two times, so that a wrong clock here does no harm. */
-const lifetimeOf = (token: Redacted.Redacted): Duration.Duration | undefined => {
-  const claims = readClaims(Redacted.value(token))
-  return claims?.expiresAt === undefined || claims.issuedAt === undefined
-    ? undefined
-    : Duration.seconds(Math.max(0, claims.expiresAt - claims.issuedAt))
-}
-
-const remaining = (token: Token, now: number): number =>
-  token.receivedAt + Duration.toMillis(token.lifetime ?? Duration.times(margin, 2)) - now
-
-const marginOf = (token: Token): number =>
-  Math.min(Duration.toMillis(margin), Duration.toMillis(token.lifetime ?? margin) / 4)
 
 const wrong = (field: string, description: string) =>
   Effect.fail(new InvalidInputError({ operation: "Credentials", field, description }))

@@ -15,22 +15,19 @@ import {
 } from "@effect-tinker/protocol/Checks"
 import type { SessionId } from "@effect-tinker/protocol/Identifiers"
 import * as TelemetryMessages from "@effect-tinker/protocol/TelemetryMessages"
-import { invalidInput, type InvalidInputError, isRetryable } from "@effect-tinker/protocol/TinkerError"
+import { invalidInput, type InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Failure from "./internal/call/reportedFailure.js"
+import * as Failure from "./internal/telemetry/reportedFailure.js"
 import * as Given from "./internal/given.js"
-import { runtimePlatform } from "./internal/transport/runtimeHeaders.js"
-import { processUuid, uuid } from "./internal/uuid.js"
-import * as RetryPolicy from "./RetryPolicy.js"
-import * as TelemetryApi from "./TelemetryApi.js"
+import * as EventQueue from "./internal/telemetry/eventQueue.js"
+import { uuid } from "./internal/uuid.js"
+import type * as TelemetryApi from "./TelemetryApi.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 
 /**
@@ -121,38 +118,6 @@ export const withMetadata: {
     )
 )
 
-/** Source of these: the Python SDK 0.38.0. */
-const batchSize = 100
-const flushInterval = Duration.seconds(10)
-const mostWaiting = 10_000
-
-/** Neither the end of a program nor a fatal error waits longer than this for what is to be reported. */
-const goodbye = Duration.seconds(2)
-
-type Content<Event> = Event extends unknown ? Omit<Event, "eventId" | "eventSessionIndex" | "timestamp"> : never
-
-interface Entry {
-  /** Among all that there ever were. */
-  readonly number: number
-  readonly origin: Origin
-  readonly index: number
-  readonly at: number
-  readonly content: Content<TelemetryMessages.TelemetryEvent>
-}
-
-/** The session of events, or none. */
-interface Origin {
-  readonly sessionId: string
-  readonly startedAt: number | undefined
-  next: number
-}
-
-/** Who waits for all events before one of this number. */
-interface Flush {
-  readonly upTo: number
-  readonly resume: (effect: Effect.Effect<void>) => void
-}
-
 /**
  * @since 0.1.0
  * @category constructors
@@ -162,157 +127,34 @@ export const make: Effect.Effect<
   never,
   TelemetryApi.TelemetryApi | TinkerConfig.TinkerConfig | Scope.Scope
 > = Effect.gen(function*() {
-  const api = yield* TelemetryApi.TelemetryApi
   const { telemetry } = yield* TinkerConfig.TinkerConfig
   if (!telemetry) return off
-  const process = yield* processUuid
-  const platform = runtimePlatform()
-  const sessionless: Origin = { sessionId: `sessionless-${yield* uuid}`, startedAt: undefined, next: 0 }
-  const waiting: Array<Entry> = []
+  let origin: EventQueue.Origin = { sessionId: `sessionless-${yield* uuid}`, startedAt: undefined, next: 0 }
+  const queue = yield* EventQueue.make
   const reported = new WeakSet<object>()
-  const arrived = Effect.unsafeMakeLatch(false)
-  const due = Effect.unsafeMakeLatch(false)
-  const cut = yield* Deferred.make<void>()
-  const flushing = new Set<Flush>()
-  let count = 0
-  let sending: ReadonlyArray<Entry> = []
-  let origin = sessionless
-  let hasDropped = false
-  let isPausing = false
-  let isClosing = false
   let isClosed = false
 
-  /** Whoever waits for what is gone by now goes on. Events go in the order in which they came. */
-  const settle = (): void => {
-    const oldest = (sending[0] ?? waiting[0])?.number ?? Infinity
-    for (const flush of flushing) {
-      if (flush.upTo > oldest) continue
-      flushing.delete(flush)
-      flush.resume(Effect.void)
-    }
-  }
-
-  const flush = Effect.async<void>((resume) => {
-    const waited = { upTo: count, resume }
-    flushing.add(waited)
-    due.unsafeOpen()
-    settle()
-    return Effect.sync(() => flushing.delete(waited))
-  })
-
-  const add = (told: Entry["content"]): Effect.Effect<void> =>
-    Effect.flatMap(CurrentMetadata, (metadata) => addWith(told, metadata))
-
-  const addWith = (told: Entry["content"], metadata: Readonly<Record<string, unknown>>): Effect.Effect<void> =>
-    Effect.clockWith((clock) => {
+  const add = (event: EventQueue.EventContent): Effect.Effect<void> =>
+    Effect.flatMap(CurrentMetadata, (metadata) => {
       if (isClosed) return Effect.void
-      const content = told.event === "GENERIC_EVENT"
-        ? { ...told, eventData: { ...metadata, ...told.eventData } }
-        : told
+      const content = event.event === "GENERIC_EVENT"
+        ? { ...event, eventData: { ...metadata, ...event.eventData } }
+        : event
       const issues = content.event === "GENERIC_EVENT" ? json(content.eventData, "data") : []
-      if (issues.length > 0) return notReported(invalidInput("TelemetryReporter.log", issues))
-      waiting.push({ number: count++, origin, index: origin.next++, at: clock.unsafeCurrentTimeMillis(), content })
-      arrived.unsafeOpen()
-      if (waiting.length >= batchSize) due.unsafeOpen()
-      if (waiting.length <= mostWaiting) return Effect.void
-      waiting.shift()
-      settle()
-      if (hasDropped) return Effect.void
-      hasDropped = true
-      return Effect.logWarning(
-        `more than ${mostWaiting.toLocaleString("en")} events wait to be reported; the oldest are dropped`
-      )
+      return issues.length > 0
+        ? notReported(invalidInput("TelemetryReporter.log", issues))
+        : queue.add(origin, content)
     })
-
-  /** The oldest events, all of one session. */
-  const takeBatch = (most: number): ReadonlyArray<Entry> => {
-    const first = waiting[0]
-    let count = 0
-    while (count < Math.min(most, batchSize) && waiting[count]?.origin === first?.origin) count++
-    return waiting.splice(0, count)
-  }
-
-  const requestOf = (batch: ReadonlyArray<Entry>) =>
-    Effect.map(
-      Effect.forEach(batch, ({ at, content, index }) =>
-        Effect.map(uuid, (eventId): TelemetryMessages.TelemetryEvent => ({
-          ...content,
-          eventId,
-          eventSessionIndex: index,
-          timestamp: new Date(at).toISOString()
-        }))),
-      (events): TelemetryMessages.TelemetrySendRequest => ({
-        events,
-        platform,
-        sdkVersion: TinkerConfig.protocolVersion,
-        sessionId: batch[0]!.origin.sessionId,
-        processUuid: process
-      })
-    )
-
-  /** A batch that is refused, or too often not accepted, is dropped; the next one may fare better. */
-  const deliver = (batch: ReadonlyArray<Entry>) =>
-    Effect.flatMap(requestOf(batch), (request) =>
-      RetryPolicy.resend(
-        (attempts) =>
-          Effect.suspend(() => {
-            isPausing = false
-            return Effect.tapError(api.send(request, { attempts }), () =>
-              Effect.sync(() => {
-                isPausing = true
-              }))
-          }),
-        { policy: "telemetry", when: (error) => !isClosing && isRetryable(error) }
-      )).pipe(
-        Effect.raceFirst(Deferred.await(cut)),
-        Effect.catchAllCause((cause) => Effect.logDebug(`${batch.length} events could not be reported`, cause))
-      )
-
-  const loop = Effect.gen(function*() {
-    while (true) {
-      if (waiting.length === 0) {
-        if (isClosing) return
-        arrived.unsafeClose()
-        yield* arrived.await
-      }
-      if (!isClosing && waiting.length < batchSize) yield* Effect.timeoutOption(due.await, flushInterval)
-      due.unsafeClose()
-      let left = isClosing ? Infinity : waiting.length
-      while (left > 0 && waiting.length > 0) {
-        sending = takeBatch(left)
-        left -= sending.length
-        yield* deliver(sending)
-        sending = []
-        settle()
-      }
-    }
-  })
-
-  // It outlives the fibers of the scope, whose end it still has to report.
-  const fiber = yield* Effect.forkDaemon(Effect.interruptible(loop))
 
   yield* Effect.addFinalizer(() =>
     Effect.gen(function*() {
-      if (origin.startedAt !== undefined) {
-        const { startedAt } = origin
-        yield* Effect.clockWith((clock) =>
-          add({
-            event: "SESSION_END",
-            severity: "INFO",
-            duration: pythonDuration(clock.unsafeCurrentTimeMillis() - startedAt)
-          })
-        )
+      const { startedAt } = origin
+      if (startedAt !== undefined) {
+        const now = yield* Clock.currentTimeMillis
+        yield* add({ event: "SESSION_END", severity: "INFO", duration: pythonDuration(now - startedAt) })
       }
       isClosed = true
-      isClosing = true
-      if (isPausing) yield* Deferred.succeed(cut, undefined)
-      arrived.unsafeOpen()
-      due.unsafeOpen()
-      yield* Effect.ignore(Effect.timeout(Effect.interruptible(Fiber.join(fiber)), goodbye))
-      yield* Fiber.interrupt(fiber)
-      sending = []
-      waiting.length = 0
-      settle()
+      yield* queue.close
     })
   )
 
@@ -324,13 +166,10 @@ export const make: Effect.Effect<
       return report
     })
 
-  const logException: Service["logException"] = (error, options) =>
-    reportable("TelemetryReporter.logException", [options], { options: exceptionOptions }, () => logged(error, options))
-
   const logged = (error: unknown, { fatal = false, severity }: ExceptionOptions = {}) =>
     Effect.zipRight(
       once(error, Effect.suspend(() => add(Failure.eventOf(error, { severity, tellsMessage: true })))),
-      fatal ? Effect.ignore(Effect.timeout(Effect.interruptible(flush), goodbye)) : Effect.void
+      fatal ? Effect.ignore(Effect.timeout(Effect.interruptible(queue.flush), EventQueue.goodbye)) : Effect.void
     )
 
   return TelemetryReporter.of({
@@ -340,14 +179,20 @@ export const make: Effect.Effect<
         const { data = {}, severity = "INFO" } = options ?? {}
         return add({ event: "GENERIC_EVENT", severity, eventName, eventData: data })
       }),
-    logException,
+    logException: (error, options) =>
+      reportable(
+        "TelemetryReporter.logException",
+        [options],
+        { options: exceptionOptions },
+        () => logged(error, options)
+      ),
     capture: (effect, options) =>
       captured(effect, options, () =>
         Effect.tapErrorCause(effect, (cause) => {
           const failure = Failure.errorIn(cause)
           return failure === undefined ? Effect.void : logged(failure.error, options)
         })),
-    flush,
+    flush: queue.flush,
     reportFailure: (operation, cause) =>
       Effect.suspend(() => {
         const failure = Failure.errorIn(cause)
