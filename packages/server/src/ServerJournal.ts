@@ -1,6 +1,6 @@
 /**
  * What a server keeps so that it goes on after it was killed: a journal of its sessions, models, samplers, requests and
- * results, and the state of live models. A server without this service keeps all of that in memory.
+ * results, and the state of live models. A server without this service keeps all of that in memory, with {@link none}.
  *
  * In its folder, `journal-<n>` is an append-only file of changes, each a {@link Change} or several that hold together or
  * not at all. What is half written when the process dies is dropped at the next start. When more than half of the file
@@ -68,6 +68,9 @@ export interface StateFile {
  * @category models
  */
 export interface Service {
+  /** Whether what it takes is there after a restart. Where it is not, whoever makes much for it alone need not. */
+  readonly isPersistent: boolean
+
   /** Whether accepted requests and the state of live models are kept, so that training goes on after a restart. */
   readonly liveModels: boolean
 
@@ -115,6 +118,33 @@ export interface Service {
   /** Puts away one that cannot be used. */
   readonly setStateAside: (name: string) => Effect.Effect<void>
 }
+
+/**
+ * Keeps nothing: what is handed to it is gone at once.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const none: Service = {
+  isPersistent: false,
+  liveModels: false,
+  take: Effect.succeed([]),
+  damage: [],
+  unsafeCommit: () => Effect.void,
+  unsafeOwe: () => undefined,
+  payload: (key) => notKept(key),
+  life: "",
+  statePath: (name) => name,
+  writeState: (name) => Effect.succeed({ name, bytes: 0 }),
+  readState: ({ name }) => notKept(name),
+  hasState: () => Effect.succeed(false),
+  removeState: () => Effect.void,
+  states: Effect.succeed([]),
+  setStateAside: () => Effect.void
+}
+
+const notKept = (what: string) =>
+  new ServerError({ reason: "NotFound", description: `this server keeps nothing, and so not ${what}` })
 
 /**
  * @since 0.1.0
@@ -188,6 +218,7 @@ export const layer = (
         )
 
       return {
+        isPersistent: true,
         liveModels: options.liveModels ?? true,
         take: Effect.sync(() => {
           const taken = kept

@@ -105,7 +105,7 @@ export const open = (
       lost,
       isKept: () => kept.progress?.weights !== undefined,
       giveBack: Effect.suspend(() =>
-        kept.progress === undefined || state.journal === undefined
+        kept.progress === undefined
           ? Effect.void
           : LiveModel.restore(state.engine, state.journal, options, kept.progress)
       )
@@ -140,7 +140,6 @@ export const unload = (
   Effect.gen(function*() {
     model.unloaded = true
     yield* Scope.close(model.scope, Exit.void)
-    if (state.journal === undefined) return
     const at = yield* Clock.currentTimeMillis
     yield* JournalWrites.commit(state, [
       Records.model(JournalWrites.modelRecord(model)),
@@ -194,7 +193,6 @@ export const submit = (
     const free = Effect.sync(() => state.limits.free(length))
     const register = state.futures.submit(requestId, model.queue.state)
     const keyName = yield* FiberRef.get(Audit.currentKey)
-    const { journal } = state
     const result = Work.outcomeOf(
       requestId,
       Effect.suspend(() => after(model.ready, () => Work.planned(request, work)))
@@ -202,17 +200,9 @@ export const submit = (
     const submission = yield* model.queue.submit({
       seqId,
       fingerprint,
-      accept: journal &&
-        (() => LiveModel.noteAccepted(journal, model, { seqId, fingerprint, request, keyName, first })),
+      accept: () => LiveModel.noteAccepted(state.journal, model, { seqId, fingerprint, request, keyName, first }),
       run: register.pipe(
-        Effect.zipRight(
-          journal === undefined
-            ? Effect.zipWith(result, Clock.currentTimeMillis, (outcome, now) => {
-              Work.countUsage(state, model, outcome, now)
-              return outcome
-            })
-            : Effect.flatMap(result, (outcome) => keepResult(state, journal, model, { seqId, fingerprint }, outcome))
-        ),
+        Effect.zipRight(Effect.flatMap(result, (outcome) => keepResult(state, model, { seqId, fingerprint }, outcome))),
         Effect.flatMap((outcome) =>
           outcome === undefined ? state.futures.lose(requestId) : state.futures.complete(requestId, outcome)
         ),
@@ -231,7 +221,7 @@ export const submit = (
       end: free
     })
     if (submission === "Accepted") state.limits.occupy(length)
-    if (journal !== undefined) yield* JournalWrites.orUnavailable(LiveModel.accepted(journal, model, seqId))
+    yield* JournalWrites.orUnavailable(LiveModel.accepted(state.journal, model, seqId))
     switch (submission) {
       case "Accepted":
         yield* register
@@ -254,23 +244,24 @@ export const rejectNumber = (state: State.ServerState, model: State.Model, seqId
 /** Writes down what has come of a request, and gives what its client may be told then: nothing if the model is given up. */
 const keepResult = (
   state: State.ServerState,
-  journal: ServerJournal.Service,
   model: State.Model,
   request: { readonly seqId: number; readonly fingerprint: string },
   outcome: Work.Outcome
 ): Effect.Effect<Futures.Outcome | undefined> =>
   Effect.gen(function*() {
+    const { journal } = state
     const at = yield* Clock.currentTimeMillis
+    const usage = Work.countUsage(state, model, outcome, at)
+    if (!journal.isPersistent) return outcome
     const made = "sampler" in outcome ? outcome.sampler : undefined
     const sampler = made && (yield* JournalWrites.keepSampler(state, journal, model, made))
-    const usage = Work.countUsage(state, model, outcome, at)
     yield* LiveModel.keep(state.engine, journal, model, { ...request, at, changed: outcome.changed }, [
       resultOf(model, request, at, Results.toRecord(outcome), Results.bytesOf(outcome)),
       ...usage.map(Records.usage),
       ...sampler === undefined ? [] : [Records.sampler(sampler)]
     ])
     return outcome
-  }).pipe(Effect.catchAll((error) => unkept(state, journal, model, request, outcome, error)))
+  }).pipe(Effect.catchAll((error) => unkept(state, model, request, outcome, error)))
 
 /**
  * Brings the engine and the journal to agree again when what has come of a request could not be written down. What changed
@@ -279,13 +270,13 @@ const keepResult = (
  */
 const unkept = (
   state: State.ServerState,
-  journal: ServerJournal.Service,
   model: State.Model,
   request: { readonly seqId: number; readonly fingerprint: string },
   outcome: Work.Outcome,
   error: Engine.EngineError | ServerError
 ): Effect.Effect<Futures.Outcome | undefined> =>
   Effect.gen(function*() {
+    const { journal } = state
     const requestId = Records.requestIdOf(model.id, request.seqId)
     yield* Effect.logError(`what has come of the request ${requestId} could not be kept`, error)
     const { id, kept } = model
@@ -319,18 +310,18 @@ const unkept = (
     return failed
   }).pipe(
     Effect.catchAll((error) =>
-      Effect.as(giveUp(state, journal, model, { seqId: request.seqId, changed: outcome.changed }, error), undefined)
+      Effect.as(giveUp(state, model, { seqId: request.seqId, changed: outcome.changed }, error), undefined)
     )
   )
 
 const giveUp = (
   state: State.ServerState,
-  journal: ServerJournal.Service,
   model: State.Model,
   last: { readonly seqId: number; readonly changed: Work.Outcome["changed"] },
   error: Engine.EngineError | ServerError
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
+    const { journal } = state
     const { id, kept } = model
     const reason = `the server could not keep what was done with it, nor undo it (${error.description}). `
       + "Go on from its last checkpoint"

@@ -100,26 +100,29 @@ export interface ServerState {
   readonly limits: Limits.Limits
   /** The server ends: what is not done then was not refused to anybody. */
   hasEnded: boolean
-  readonly journal: ServerJournal.Service | undefined
+  readonly journal: ServerJournal.Service
 }
 
 export const make = (
   options: Futures.Options & Sessions.Options & Limits.Options
 ): Effect.Effect<
-  { readonly state: ServerState; readonly records: Records.Records | undefined },
+  { readonly state: ServerState; readonly records: Records.Records },
   never,
   Engine.Engine | CheckpointStore.CheckpointStore | Scope.Scope
 > =>
   Effect.gen(function*() {
     const faults = yield* Effect.serviceOption(Faults.Faults)
-    const journal = Option.getOrUndefined(yield* Effect.serviceOption(ServerJournal.ServerJournal))
-    const records = journal === undefined ? undefined : yield* Effect.flatMap(journal.take, Records.read)
-    const audit = Audit.make(records?.audit, journal && JournalWrites.auditKeeper(journal))
+    const journal = Option.getOrElse(
+      yield* Effect.serviceOption(ServerJournal.ServerJournal),
+      () => ServerJournal.none
+    )
+    const records = yield* Effect.flatMap(journal.take, Records.read)
+    const audit = Audit.make(records.audit, JournalWrites.auditKeeper(journal))
     const { stays, store } = yield* WatchedStore.make(
       yield* CheckpointStore.CheckpointStore,
       audit,
-      records?.removed.flatMap(JournalWrites.stayOf),
-      journal && JournalWrites.noteRemoved(journal)
+      records.removed.flatMap(JournalWrites.stayOf),
+      JournalWrites.noteRemoved(journal)
     )
     const models = new Map<string, Model>()
     const samplers = new Map<string, Sampler>()
@@ -127,36 +130,36 @@ export const make = (
       engine: yield* Engine.Engine,
       store,
       stays,
-      usage: Usage.make(records?.usage),
+      usage: Usage.make(records.usage),
       audit,
       sessions: yield* Sessions.make({
         ...options,
         onExpired: (session) => audit.note("session_expire", { session_id: session.id }),
-        onChange: journal && ((kept) => JournalWrites.sessionChanged(state, journal, kept)),
+        onChange: (kept) => JournalWrites.sessionChanged(state, journal, kept),
         isEmpty: (session) => {
           for (const model of models.values()) if (model.session === session && !model.unloaded) return false
           for (const sampler of samplers.values()) if (sampler.session === session) return false
           return true
         },
-        restored: records?.sessions
+        restored: records.sessions
       }),
       futures: Futures.make({
         ...options,
         onForgotten: (requestId) => {
           const end = requestId.lastIndexOf(":")
           samplers.get(requestId.slice(0, end))?.requests.delete(requestId.slice(end + 1))
-          if (journal !== undefined) void journal.unsafeCommit([Records.withoutResult(requestId)])
+          if (journal.isPersistent) void journal.unsafeCommit([Records.withoutResult(requestId)])
         }
       }),
       models,
       samplers,
-      lost: new Map(records?.lost),
+      lost: new Map(records.lost),
       creating: KeyedMutex.make(),
       projectsOfCopies: new Map(
-        records?.copies.flatMap(({ projectId, runId }) => projectId === undefined ? [] : [[runId, projectId] as const])
+        records.copies.flatMap(({ projectId, runId }) => projectId === undefined ? [] : [[runId, projectId] as const])
       ),
       copies: new Map(
-        records?.copies.flatMap(({ request }) => request === undefined ? [] : [[request.key, request] as const])
+        records.copies.flatMap(({ request }) => request === undefined ? [] : [[request.key, request] as const])
       ),
       sampling: new Map<string, Fiber.RuntimeFiber<void>>(),
       gate: Option.match(faults, { onNone: () => () => openGate, onSome: (faults) => faults.gate }),

@@ -95,12 +95,23 @@ export const sessionChanged = (
     for (const { adapter } of samplers) if (adapter !== undefined) yield* journal.removeState(adapter.file.name)
   })
 
+/**
+ * Has it written down that a sample was asked for, and waits until it is. Where it cannot be written now, the sample is computed
+ * all the same, and found by whoever asks again.
+ */
+export const noteAsked = (journal: Journal, asked: Records.Asked): Effect.Effect<void, Http.Refusal> => {
+  if (!journal.isPersistent) return Effect.void
+  const note = [Records.asked(asked)]
+  return orUnavailable(
+    Effect.tapError(journal.unsafeCommit(note), () => Effect.sync(() => journal.unsafeOwe(note)))
+  )
+}
+
 /** Waits until the changes are kept; what cannot be kept is not begun. */
 export const commit = (
   state: State.ServerState,
   changes: ReadonlyArray<Change>
-): Effect.Effect<void, Http.Refusal> =>
-  state.journal === undefined ? Effect.void : orUnavailable(state.journal.unsafeCommit(changes))
+): Effect.Effect<void, Http.Refusal> => orUnavailable(state.journal.unsafeCommit(changes))
 
 export const orUnavailable = <A>(written: Effect.Effect<A, ServerError>): Effect.Effect<A, Http.Refusal> =>
   Effect.mapError(

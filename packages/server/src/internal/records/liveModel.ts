@@ -51,7 +51,7 @@ export const emptyKept = (progress: Records.Progress | undefined): Kept => ({
   isGivenUp: false
 })
 
-/** Has the request written down before any of its results. */
+/** Has the request written down before any of its results, where anything is kept. */
 export const noteAccepted = (
   journal: Journal,
   { id, kept }: Model,
@@ -64,6 +64,7 @@ export const noteAccepted = (
   }
 ): void => {
   const { fingerprint, first, keyName, request, seqId } = options
+  if (!journal.isPersistent) return
   if (journal.liveModels) kept.accepted.add(seqId)
   if (request.replayed !== undefined) return
   kept.record = first?.record ?? kept.record
@@ -84,18 +85,17 @@ export const noteAccepted = (
  * Waits until a request that was taken is written down, or is done. Where it cannot be written that is tried again the next
  * time.
  */
-export const accepted = (journal: Journal, { kept }: Model, seqId: number): Effect.Effect<void, ServerError> =>
-  Effect.suspend(() => {
-    const accepting = kept.accepting.get(seqId)
-    if (accepting === undefined) return Effect.void
-    return accepting.written.pipe(
-      Effect.map(() => {
-        if (seqId === 0) kept.record = undefined
-        kept.accepting.delete(seqId)
-      }),
-      Effect.tapError(() => Effect.sync(() => writeAgain(journal, kept, seqId, accepting)))
-    )
-  })
+export const accepted = (journal: Journal, { kept }: Model, seqId: number): Effect.Effect<void, ServerError> => {
+  const accepting = kept.accepting.get(seqId)
+  if (accepting === undefined) return Effect.void
+  return accepting.written.pipe(
+    Effect.map(() => {
+      if (seqId === 0) kept.record = undefined
+      kept.accepting.delete(seqId)
+    }),
+    Effect.tapError(() => Effect.sync(() => writeAgain(journal, kept, seqId, accepting)))
+  )
+}
 
 const writeAgain = (journal: Journal, kept: Kept, seqId: number, accepting: Accepting): void => {
   accepting.written = Effect.suspend(() => {
@@ -125,8 +125,8 @@ const withoutSecret = ({ body, route }: Http.Received): Uint8Array => {
   return new TextEncoder().encode(JSON.stringify(rest))
 }
 
-export const noteRejected = (journal: Journal | undefined, { id, kept }: Model, seqId: number): Effect.Effect<void> => {
-  if (journal?.liveModels !== true || seqId < (kept.progress?.next ?? 0)) return Effect.void
+export const noteRejected = (journal: Journal, { id, kept }: Model, seqId: number): Effect.Effect<void> => {
+  if (!journal.liveModels || seqId < (kept.progress?.next ?? 0)) return Effect.void
   kept.rejected.add(seqId)
   const changes = [Records.rejected({ modelId: id, seqId })]
   return Effect.catchAll(journal.unsafeCommit(changes), () => Effect.sync(() => journal.unsafeOwe(changes)))

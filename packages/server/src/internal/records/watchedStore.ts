@@ -25,8 +25,8 @@ export interface WatchedStore {
 export const make = (
   store: CheckpointStore.Service,
   audit: Audit.Audit,
-  earlier: ReadonlyArray<Stay> = [],
-  onRemoved: (info: CheckpointStore.Info, removedAt: number) => Effect.Effect<void> = () => Effect.void
+  earlier: ReadonlyArray<Stay>,
+  onRemoved: (info: CheckpointStore.Info, removedAt: number) => Effect.Effect<void>
 ): Effect.Effect<WatchedStore> =>
   Effect.map(store.list, (existing) => {
     const stays: Array<Stay> = existing.map((info) => ({ info, removedAt: undefined }))

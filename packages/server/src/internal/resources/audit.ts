@@ -31,8 +31,8 @@ export interface Keeper {
 
 /** `restored` are entries of an earlier server, by their numbers. */
 export const make = (
-  restored: ReadonlyArray<Entry & { readonly number: number }> = [],
-  keeper?: Keeper
+  restored: ReadonlyArray<Entry & { readonly number: number }>,
+  keeper: Keeper
 ): Audit => {
   const entries: Array<Entry> = restored.map(({ at, details, event }) => ({ at, event, details }))
   let next = (restored.at(-1)?.number ?? -1) + 1
@@ -47,12 +47,12 @@ export const make = (
         }
         const number = next++
         entries.push(entry)
-        if (keeper !== undefined) yield* keeper.keep(number, entry)
+        yield* keeper.keep(number, entry)
         // A tenth at once, as taking away the first one moves all the others.
         if (entries.length > maxEntries) {
           const first = next - entries.length
           entries.splice(0, maxEntries / 10)
-          if (keeper !== undefined) yield* keeper.forget(first, first + maxEntries / 10)
+          yield* keeper.forget(first, first + maxEntries / 10)
         }
       }),
     entries

@@ -75,9 +75,7 @@ const createSamplingSession = (state: State.ServerState): Http.Handler => (reque
   })
 
 const keep = (state: State.ServerState, sampler: State.Sampler): Effect.Effect<void, Http.Refusal> =>
-  state.journal === undefined
-    ? Effect.void
-    : JournalWrites.commit(state, [Records.sampler(JournalWrites.samplerRecord(sampler))])
+  JournalWrites.commit(state, [Records.sampler(JournalWrites.samplerRecord(sampler))])
 
 const load = (state: State.ServerState, modelPath: string) =>
   Effect.gen(function*() {
@@ -155,10 +153,7 @@ const begin = (
         })
     }
   )
-  const note = [Records.asked({ samplerId: sampler.id, seqId })]
-  // Where it cannot be written now, the sample is computed all the same, and found by whoever asks again.
-  const asked = state.journal &&
-    Effect.tapError(state.journal.unsafeCommit(note), () => Effect.sync(() => state.journal?.unsafeOwe(note)))
+  const noted = JournalWrites.noteAsked(state.journal, { samplerId: sampler.id, seqId })
   const finish = (outcome: Work.Outcome) =>
     withNow((at) => {
       count(state, sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
@@ -176,8 +171,7 @@ const begin = (
   })
   const begun = start(settled, (fiber) => {
     if (!isOver) state.sampling.set(requestId, fiber)
-    const answer = acceptedSample(ticket)
-    return asked === undefined ? Effect.succeed(answer) : Effect.as(JournalWrites.orUnavailable(asked), answer)
+    return after(noted, () => Effect.succeed(acceptedSample(ticket)))
   })
   return Effect.zipRight(submitted, begun)
 }
@@ -212,7 +206,7 @@ const count = (
   outcome: Work.Outcome
 ): void => {
   const usage = Work.countUsage(state, sampler, outcome, request.at)
-  if (state.journal === undefined) return
+  if (!state.journal.isPersistent) return
   void state.journal.unsafeCommit([
     Records.result({ ...request, ownerId: sampler.id, outcome: Results.toRecord(outcome) }, Results.bytesOf(outcome)),
     Records.withoutAsked(Records.requestIdOf(sampler.id, request.seqId)),
