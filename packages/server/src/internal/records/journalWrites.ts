@@ -77,7 +77,7 @@ const adapterName = (samplerId: string): string => `${encodeURIComponent(sampler
 export const sessionChanged = (
   state: State.ServerState,
   journal: Journal,
-  kept: Sessions.Kept
+  kept: Sessions.Persisted
 ): Effect.Effect<void, ServerError> =>
   Effect.gen(function*() {
     const changes: Array<Change> = [Records.session(kept)]
