@@ -29,6 +29,7 @@ import * as Stream from "effect/Stream"
 import * as DiskTrouble from "./internal/http/diskTrouble.js"
 import { ofBytes } from "./internal/http/storedFile.js"
 import * as KeyedMutex from "./internal/models/keyedMutex.js"
+import * as CheckpointContents from "./internal/records/checkpointContents.js"
 import * as CheckpointFiles from "./internal/records/checkpointFiles.js"
 import { ServerError } from "./ServerError.js"
 
@@ -203,7 +204,7 @@ interface Backend {
 
 const memoryBackend = (): Backend => {
   const snapshots = new Map<string, Snapshot>()
-  const encrypted = new Map<string, ReturnType<typeof CheckpointFiles.contents>>()
+  const encrypted = new Map<string, CheckpointContents.Files>()
   return {
     write: (info, snapshot, { onWritten, recipients }) => {
       const key = TinkerPath.format(info.path)
@@ -212,10 +213,10 @@ const memoryBackend = (): Backend => {
         return Effect.sync(() => {
           snapshots.set(key, kept)
           encrypted.delete(key)
-          onWritten(CheckpointFiles.byteLength(kept))
+          onWritten(CheckpointContents.byteLength(kept))
         })
       }
-      const files = CheckpointFiles.encryptedTo(recipients, CheckpointFiles.contents(info, kept))
+      const files = CheckpointContents.encryptedTo(recipients, CheckpointContents.make(info, kept))
       return Effect.map(files, (files) => {
         snapshots.delete(key)
         encrypted.set(key, files)
@@ -233,7 +234,7 @@ const memoryBackend = (): Backend => {
     files: (info) =>
       Effect.sync(() => {
         const key = TinkerPath.format(info.path)
-        const files = encrypted.get(key) ?? CheckpointFiles.contents(info, snapshots.get(key)!)
+        const files = encrypted.get(key) ?? CheckpointContents.make(info, snapshots.get(key)!)
         return files.map(([name, bytes]) => ({ name, ...ofBytes(bytes) }))
       })
   }
