@@ -243,7 +243,7 @@ const memoryBackend = (): Backend => {
 /** The checkpoints that there are, and where their tensors go. */
 interface Checkpoints {
   readonly backend: Backend
-  /** By their paths. */
+  /** The checkpoints by their paths. */
   readonly infos: Map<string, Info>
   /** Does what concerns one checkpoint one after another. */
   readonly inTurn: <A, E>(path: TinkerPath.TinkerPath, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>

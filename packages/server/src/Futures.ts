@@ -178,17 +178,17 @@ interface Table {
   readonly maxUnannouncedBytes: number
   readonly maxFetchedBytes: number
   readonly onForgotten: ((requestId: string) => void) | undefined
-  /** By the ids of the requests. */
+  /** The entries by the ids of the requests. */
   readonly entries: Map<string, Entry>
-  /** Those that have an outcome. */
+  /** The entries that have an outcome. */
   readonly completed: LinkedQueue.LinkedQueue<Entry>
-  /** Those that were fetched and could be done again. */
+  /** The entries that were fetched and could be done again. */
   readonly fetched: LinkedQueue.LinkedQueue<Entry>
   /** The bytes that these take. */
   fetchedBytes: number
   /** How many have an outcome that nobody has asked for. */
   unfetched: number
-  /** Those that had an outcome. */
+  /** The entries that had an outcome. */
   readonly expired: LinkedQueue.LinkedQueue<Entry>
 }
 

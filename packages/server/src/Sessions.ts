@@ -123,7 +123,7 @@ interface Registry {
   readonly options: Options
   readonly maxSessions: number
   readonly serverScope: Scope.Scope
-  /** By their ids. */
+  /** The sessions by their ids. */
   readonly entries: Map<string, Entry>
   readonly bySession: WeakMap<Session, Entry>
   /** How many have not ended. */
