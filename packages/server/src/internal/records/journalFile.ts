@@ -63,7 +63,7 @@ interface Journal extends Options {
   /** Opened when there is something to write. */
   readonly wake: Effect.Latch
   waiting: Array<Pending>
-  /** By key, in the order in which they were last owed. */
+  /** Changes that nobody waits for, by key, in the order in which they were last owed. */
   readonly owed: Map<string, Change>
   /**
    * Whether there is something of a batch behind `length` that failed: nothing is written until it is cut off, for a later

@@ -90,7 +90,7 @@ const tokenEvents = (state: State.ServerState, prices: PriceList, { before, from
     }
   })
 
-/** That checkpoints were saved, and how long each took how much room. */
+/** Tells that checkpoints were saved, and how long each took how much room. */
 const storageEvents = (
   state: State.ServerState,
   { gigabyteMonth }: PriceList,
