@@ -3,7 +3,7 @@ import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, LogLevel } from "effect"
 import { CheckpointStore, ServerJournal, type TinkerProtocol, TinkerServer } from "../src/index.js"
-import * as MortalEngine from "./mortalEngine.js"
+import * as MortalEngine from "./crashingEngine.js"
 import * as Wire from "./wire.js"
 
 const engine = { vocabularySize: 128 }

@@ -14,7 +14,7 @@ import type * as State from "../models/serverState.js"
 import type * as Audit from "../resources/audit.js"
 import * as LiveModel from "./liveModel.js"
 import * as Records from "./records.js"
-import type * as WatchedStore from "./watchedStore.js"
+import type * as WatchedStore from "./auditedStore.js"
 
 export const auditKeeper = (journal: Journal): Audit.Keeper => ({
   keep: (number, { at, details, event }) =>

@@ -11,7 +11,7 @@ import type * as State from "../models/serverState.js"
 import * as JournalWrites from "../records/journalWrites.js"
 import * as Records from "../records/records.js"
 import * as Listing from "./listing.js"
-import * as Repeats from "./repeats.js"
+import * as Repeats from "./idempotency.js"
 import * as Users from "./users.js"
 import { uuid } from "./uuid.js"
 

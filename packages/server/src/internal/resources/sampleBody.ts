@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as PromptTokens from "../fast/promptTokens.js"
 import * as Http from "../http/http.js"
-import * as Lifted from "./liftedJson.js"
+import * as Lifted from "./jsonNumbers.js"
 
 /** What is asked of which sampler, under which number. */
 export interface Question {

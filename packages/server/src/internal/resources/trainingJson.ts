@@ -5,7 +5,7 @@ import type { ForwardBackwardRequest } from "@effect-tinker/protocol/TrainingMes
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Http from "../http/http.js"
-import * as Lifted from "./liftedJson.js"
+import * as Lifted from "./jsonNumbers.js"
 
 const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
 
