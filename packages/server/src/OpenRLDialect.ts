@@ -32,9 +32,9 @@ export const make = (options: {
   const state = State.make(options.folder ?? "/tmp/open-rl")
   return fastApi({
     "GET healthz": always({ status: "ok" }),
-    "GET get_server_capabilities": (asked) =>
+    "GET get_server_capabilities": (received) =>
       Effect.map(
-        Models.defaultModel(asked),
+        Models.defaultModel(received),
         (name) => answer({ supported_models: [{ model_name: name }], default_model: name, single_process: true })
       ),
     "POST client/config": withBody(always({

@@ -90,13 +90,13 @@ export interface Service {
    * Takes small changes, without payloads, that nobody waits for. When they cannot be written they are written together with
    * the next that can, and before them.
    */
-  readonly unsafeOwe: (changes: ReadonlyArray<Change>) => void
+  readonly unsafeDefer: (changes: ReadonlyArray<Change>) => void
 
   /** The bytes that belong to the value of a key. */
   readonly payload: (key: string) => Effect.Effect<Uint8Array, ServerError>
 
   /** Tells files of this server from those of an earlier one, whose engine may still be writing. */
-  readonly life: string
+  readonly instanceId: string
 
   /** Where the file of this name is. */
   readonly statePath: (name: string) => string
@@ -131,9 +131,9 @@ export const none: Service = {
   take: Effect.succeed([]),
   damage: [],
   unsafeCommit: () => Effect.void,
-  unsafeOwe: () => undefined,
+  unsafeDefer: () => undefined,
   payload: (key) => notKept(key),
-  life: "",
+  instanceId: "",
   statePath: (name) => name,
   writeState: (name) => Effect.succeed({ name, bytes: 0 }),
   readState: ({ name }) => notKept(name),
@@ -178,10 +178,10 @@ export const layer = (
       const path = yield* Path.Path
       const states = path.join(folder, "state")
       const place = (name: string) => path.join(states, name)
-      const life = (yield* Clock.currentTimeMillis).toString(36)
+      const instanceId = (yield* Clock.currentTimeMillis).toString(36)
       const aside = path.join(folder, "aside")
       const setAside = (...names: ReadonlyArray<string>) => {
-        const kept = path.join(aside, `${life}-${names.at(-1)}`)
+        const kept = path.join(aside, `${instanceId}-${names.at(-1)}`)
         return Effect.as(
           Effect.zipRight(fs.makeDirectory(aside, { recursive: true }), fs.rename(path.join(folder, ...names), kept)),
           kept
@@ -231,13 +231,13 @@ export const layer = (
             file.unsafeCommit(changes),
             (cause) => new ServerError({ reason: "FileSystem", description: DiskTrouble.refused(cause), cause })
           ),
-        unsafeOwe: file.unsafeOwe,
+        unsafeDefer: file.unsafeDefer,
         damage,
         payload: (key) =>
           Effect.catchAll(file.payload(key), refused(folder)).pipe(
             Effect.flatMap((payload) => payload === undefined ? damaged(folder) : Effect.succeed(payload))
           ),
-        life,
+        instanceId,
         statePath: place,
         writeState: (name, bytes) => {
           const sealed = Frames.encode("", [bytes])

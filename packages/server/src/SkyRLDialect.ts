@@ -33,9 +33,9 @@ export const make = (): Dialect => {
   return fastApi({
     "POST client/config": () => Effect.succeed(answer({ pjwt_auth_enabled: false })),
     "GET healthz": () => Effect.succeed(answer({ status: "ok" })),
-    "GET get_server_capabilities": (asked) =>
+    "GET get_server_capabilities": (received) =>
       Effect.map(
-        Models.baseModels(asked),
+        Models.baseModels(received),
         (names) => answer({ supported_models: names.map((model_name) => ({ model_name })) })
       ),
     "POST create_session": Sessions.createSession(state),

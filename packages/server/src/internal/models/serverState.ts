@@ -10,10 +10,10 @@ import * as Futures from "../../Futures.js"
 import type * as RequestQueue from "../../RequestQueue.js"
 import * as ServerJournal from "../../ServerJournal.js"
 import * as Sessions from "../../Sessions.js"
+import * as WatchedStore from "../records/auditedStore.js"
 import * as JournalWrites from "../records/journalWrites.js"
 import type * as LiveModel from "../records/liveModel.js"
 import * as Records from "../records/records.js"
-import * as WatchedStore from "../records/auditedStore.js"
 import * as Audit from "../resources/audit.js"
 import * as Usage from "../resources/usage.js"
 import type * as Completions from "./completions.js"
@@ -45,7 +45,7 @@ export interface Model {
   readonly ready: Effect.Effect<void, Work.WorkError>
   /** Whether the engine has it. */
   readonly isLoaded: boolean
-  readonly kept: LiveModel.Kept
+  readonly journaled: LiveModel.Journaled
 }
 
 export interface Sampler {
@@ -79,7 +79,7 @@ export interface ServerState {
   readonly engine: Engine.Service
   readonly store: CheckpointStore.Service
   /** The stays of checkpoints, removed ones too. */
-  readonly stays: ReadonlyArray<WatchedStore.Stay>
+  readonly lifetimes: ReadonlyArray<WatchedStore.Lifetime>
   readonly usage: Usage.Usage
   readonly audit: Audit.Audit
   readonly sessions: Sessions.Service
@@ -117,11 +117,11 @@ export const make = (
       () => ServerJournal.none
     )
     const records = yield* Effect.flatMap(journal.take, Records.read)
-    const audit = Audit.make(records.audit, JournalWrites.auditKeeper(journal))
-    const { stays, store } = yield* WatchedStore.make(
+    const audit = Audit.make(records.audit, JournalWrites.auditWriter(journal))
+    const { lifetimes, store } = yield* WatchedStore.make(
       yield* CheckpointStore.CheckpointStore,
       audit,
-      records.removed.flatMap(JournalWrites.stayOf),
+      records.removed.flatMap(JournalWrites.lifetimeOf),
       JournalWrites.noteRemoved(journal)
     )
     const models = new Map<string, Model>()
@@ -129,13 +129,13 @@ export const make = (
     const state: ServerState = {
       engine: yield* Engine.Engine,
       store,
-      stays,
+      lifetimes,
       usage: Usage.make(records.usage),
       audit,
       sessions: yield* Sessions.make({
         ...options,
         onExpired: (session) => audit.note("session_expire", { session_id: session.id }),
-        onChange: (kept) => JournalWrites.sessionChanged(state, journal, kept),
+        onChange: (persisted) => JournalWrites.sessionChanged(state, journal, persisted),
         isEmpty: (session) => {
           for (const model of models.values()) if (model.session === session && !model.unloaded) return false
           for (const sampler of samplers.values()) if (sampler.session === session) return false

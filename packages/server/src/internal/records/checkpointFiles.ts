@@ -32,10 +32,10 @@ export interface CheckpointFiles {
   /** What others need of a checkpoint, and where it is. */
   readonly list: (
     info: Info
-  ) => Effect.Effect<ReadonlyArray<Listed>, FileError>
+  ) => Effect.Effect<ReadonlyArray<ListedFile>, FileError>
 }
 
-export interface Listed {
+export interface ListedFile {
   readonly name: string
   readonly sizeBytes: number
   readonly place: string
@@ -238,7 +238,7 @@ const remove = (folder: Folder, checkpoint: TinkerPath.TinkerPath): Effect.Effec
     yield* clearAway(folder, beside)
   })
 
-const list = (folder: Folder, info: Info): Effect.Effect<ReadonlyArray<Listed>, FileError> =>
+const list = (folder: Folder, info: Info): Effect.Effect<ReadonlyArray<ListedFile>, FileError> =>
   Effect.gen(function*() {
     const { fs, path, verified } = folder
     const directory = directoryOf(folder, info.path)

@@ -17,7 +17,7 @@ import * as JournalStart from "./journalStart.js"
 export interface JournalFile {
   readonly unsafeCommit: (changes: ReadonlyArray<Change>) => Effect.Effect<void, PlatformError.PlatformError>
   /** Has changes without a payload written as soon as they can be, before all that are handed in later. */
-  readonly unsafeOwe: (changes: ReadonlyArray<Change>) => void
+  readonly unsafeDefer: (changes: ReadonlyArray<Change>) => void
   /** None when nothing is known of the key. */
   readonly payload: (key: string) => Effect.Effect<Uint8Array | undefined, PlatformError.PlatformError>
 }
@@ -63,8 +63,8 @@ interface Journal extends Options {
   /** Opened when there is something to write. */
   readonly wake: Effect.Latch
   waiting: Array<Pending>
-  /** Changes that nobody waits for, by key, in the order in which they were last owed. */
-  readonly owed: Map<string, Change>
+  /** Changes that nobody waits for, by key, in the order in which they were last deferred. */
+  readonly deferred: Map<string, Change>
   /**
    * Whether there is something of a batch behind `length` that failed: nothing is written until it is cut off, for a later
    * process would take what is whole of it for what was done.
@@ -112,7 +112,7 @@ export const open = (
       semaphore: yield* Effect.makeSemaphore(1),
       wake: yield* Effect.makeLatch(false),
       waiting: [],
-      owed: new Map(),
+      deferred: new Map(),
       isTorn: false,
       isCopying: false,
       copied: undefined
@@ -135,7 +135,7 @@ export const open = (
       damage,
       file: {
         unsafeCommit: (changes) => unsafeCommit(journal, changes),
-        unsafeOwe: (changes) => unsafeOwe(journal, changes),
+        unsafeDefer: (changes) => unsafeDefer(journal, changes),
         payload: (key) => payload(journal, key)
       }
     }
@@ -164,10 +164,10 @@ const unsafeCommit = (
   return Deferred.await(done)
 }
 
-const unsafeOwe = ({ owed, wake }: Journal, changes: ReadonlyArray<Change>): void => {
+const unsafeDefer = ({ deferred, wake }: Journal, changes: ReadonlyArray<Change>): void => {
   for (const change of changes) {
-    owed.delete(change.key)
-    owed.set(change.key, change)
+    deferred.delete(change.key)
+    deferred.set(change.key, change)
   }
   wake.unsafeOpen()
 }
@@ -185,14 +185,14 @@ const payload = (
     return Effect.map(frame, (frame) => frame && JournalRows.find(frame, key)?.payload)
   }).pipe(journal.semaphore.withPermits(1))
 
-/** Writes what waits as one batch, behind what is owed. */
+/** Writes what waits as one batch, behind what was deferred. */
 const writeWaiting = (journal: Journal): Effect.Effect<void> =>
   Effect.suspend(() => {
     const batch = journal.waiting
     journal.waiting = []
-    const debts = Array.from(journal.owed.values())
-    if (batch.length + debts.length === 0) return mend(journal)
-    const pieces = debts.length === 0 ? batch : [JournalRows.encode(debts), ...batch]
+    const deferred = Array.from(journal.deferred.values())
+    if (batch.length + deferred.length === 0) return mend(journal)
+    const pieces = deferred.length === 0 ? batch : [JournalRows.encode(deferred), ...batch]
     const bytes = pieces.length === 1 ? pieces[0]!.frame : joined(pieces.map(({ frame }) => frame))
     return Effect.gen(function*() {
       const exit = yield* Effect.exit(Effect.zipRight(mend(journal), journal.file.file.writeAll(bytes)))
@@ -201,7 +201,9 @@ const writeWaiting = (journal: Journal): Effect.Effect<void> =>
         yield* Effect.ignore(mend(journal))
         yield* Effect.logError(`${placeOf(journal)} could not be written`, exit.cause)
       } else {
-        for (const debt of debts) if (journal.owed.get(debt.key) === debt) journal.owed.delete(debt.key)
+        for (const change of deferred) {
+          if (journal.deferred.get(change.key) === change) journal.deferred.delete(change.key)
+        }
         for (const piece of pieces) noteWritten(journal, piece)
       }
       for (const { done } of batch) yield* Deferred.done(done, exit)

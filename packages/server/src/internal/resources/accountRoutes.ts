@@ -4,7 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Http from "../http/http.js"
 import type * as State from "../models/serverState.js"
-import type { Stay } from "../records/auditedStore.js"
+import type { Lifetime } from "../records/auditedStore.js"
 import * as Listing from "./listing.js"
 import * as Usage from "./usage.js"
 import * as Users from "./users.js"
@@ -98,14 +98,14 @@ const storageEvents = (
   now: number
 ): Array<UsageEvent> => {
   const events: Array<UsageEvent> = []
-  for (const stay of state.stays) {
-    const { baseModel, createdAt, owner, path, sizeBytes } = stay.info
+  for (const lifetime of state.lifetimes) {
+    const { baseModel, createdAt, owner, path, sizeBytes } = lifetime.info
     const where = {
       baseModel,
       sessionId: sessionOf(path.trainingRunId),
       place: placeOf(state, path.trainingRunId, owner)
     }
-    const over = Math.min(endOf(stay, now), before)
+    const over = Math.min(endOf(lifetime, now), before)
     if (createdAt >= from && createdAt < before) {
       events.push({ hour: Usage.hourOf(createdAt), ...where, info: { type: "checkpoint", count: 1 }, costs: {} })
     }
@@ -203,7 +203,7 @@ const audit = (state: State.ServerState): Http.Handler => (request) =>
 
 /** Tells whose that is which was done something to: of sessions, or of copies, which are in none. */
 const ownersOfEntries = (state: State.ServerState) => {
-  const ofRuns = new Map(state.stays.map(({ info }) => [info.path.trainingRunId as string, info.owner]))
+  const ofRuns = new Map(state.lifetimes.map(({ info }) => [info.path.trainingRunId as string, info.owner]))
   return ({ api_key_name, model_id, session_id }: Readonly<Record<string, unknown>>): Users.Owner => {
     const id = String(session_id ?? model_id)
     const session = state.sessions.get(sessionOf(id))
@@ -248,4 +248,4 @@ const noKnownOwner = ""
 /** The id of a run begins with that of its session, unless it is a copy. */
 const sessionOf = (runId: string): string => runId.split(":")[0]!
 
-const endOf = ({ info, removedAt }: Stay, now: number): number => Math.min(removedAt ?? now, info.expiresAt ?? now)
+const endOf = ({ info, removedAt }: Lifetime, now: number): number => Math.min(removedAt ?? now, info.expiresAt ?? now)

@@ -16,7 +16,7 @@ import * as ModelQueue from "../models/modelQueue.js"
 import * as Models from "../models/models.js"
 import type * as State from "../models/serverState.js"
 import * as Work from "../models/work.js"
-import * as Lifted from "./jsonNumbers.js"
+import * as JsonNumbers from "./jsonNumbers.js"
 import * as Lookups from "./lookups.js"
 import * as Results from "./results.js"
 import * as TrainingData from "./trainingData.js"
@@ -107,8 +107,8 @@ const forwardBackward = (state: State.ServerState, maxBodyBytes: number): Http.H
     const body = yield* plainBody(request, maxBodyBytes)
     const contentType = request.headers["content-type"] ?? ""
     if (contentType.includes(Http.protobufType)) {
-      const parts = ProtobufParts.count(body, Lifted.trainingParts + body.length)
-      const excess = Http.tooManyParts(parts, body.length, Lifted.trainingParts)
+      const parts = ProtobufParts.count(body, JsonNumbers.trainingParts + body.length)
+      const excess = Http.tooManyParts(parts, body.length, JsonNumbers.trainingParts)
       if (excess !== undefined) return yield* Http.refuse(422, excess)
       const wanted = yield* Effect.try({
         try: () => TrainingMessages.decodeForwardBackwardRequest(body),
@@ -135,7 +135,7 @@ const passInJson = (
   request: Http.Received
 ) =>
   Effect.gen(function*() {
-    const value = yield* Http.parseJson(request.body, Lifted.trainingBounds)
+    const value = yield* Http.parseJson(request.body, JsonNumbers.trainingBounds)
     return yield* pass(state, yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
   })
 

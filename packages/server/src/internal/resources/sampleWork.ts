@@ -44,7 +44,7 @@ export const scoreBytes = (
 ): number => {
   const promptTokens = Math.min(maxContextLength, request.body.length / 2)
   const answerTokens = Math.min(maxContextLength, wanted.samplingParams.maxTokens ?? Infinity) * wanted.numSamples
-  return 8 * Math.min(SampleScores.count(wanted, promptTokens, answerTokens), SampleScores.mostScores)
+  return 8 * Math.min(SampleScores.count(wanted, promptTokens, answerTokens), SampleScores.maxScores)
 }
 
 /** What an engine is asked for. Left: what is wrong, for the user to read. */

@@ -45,7 +45,7 @@ const createSamplingSession = (state: State.ServerState): Http.Handler => (reque
     const id = Samplers.idOf(session, wanted.samplingSessionSeqId)
     const { modelPath } = wanted
     if (!state.samplers.has(id)) {
-      const loaded = modelPath === undefined ? undefined : yield* load(state, modelPath)
+      const loaded = modelPath === undefined ? undefined : yield* loadSnapshot(state, modelPath)
       const name = loaded?.snapshot.baseModel ?? wanted.baseModel
       if (name === undefined) return yield* Http.refuse(400, "base_model or model_path is needed")
       if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
@@ -70,14 +70,14 @@ const createSamplingSession = (state: State.ServerState): Http.Handler => (reque
       const { samplingSessionSeqId: number } = wanted
       return yield* Http.refuse(400, `the sampler number ${number} of this session was made by another request`)
     }
-    yield* keep(state, sampler)
+    yield* commitSampler(state, sampler)
     return createSamplingSessionResponse({ samplingSessionId: id as SamplingSessionId })
   })
 
-const keep = (state: State.ServerState, sampler: State.Sampler): Effect.Effect<void, Http.Refusal> =>
+const commitSampler = (state: State.ServerState, sampler: State.Sampler): Effect.Effect<void, Http.Refusal> =>
   JournalWrites.commit(state, [Records.sampler(JournalWrites.samplerRecord(sampler))])
 
-const load = (state: State.ServerState, modelPath: string) =>
+const loadSnapshot = (state: State.ServerState, modelPath: string) =>
   Effect.gen(function*() {
     const path = yield* Http.tinkerPath(modelPath)
     const info = yield* Http.known(state.store.info(path))
@@ -98,7 +98,7 @@ const joinSamplingSession = (state: State.ServerState): Http.Handler => (request
     const wanted = yield* Http.decodeBody(ServiceMessages.JoinSamplingSessionRequest, request)
     const sampler = yield* Lookups.requireSampler(state, wanted.samplingSessionId)
     const clientCounter = sampler.joinedClients += 1
-    yield* keep(state, sampler)
+    yield* commitSampler(state, sampler)
     return joinSamplingSessionResponse({ clientCounter })
   })
 
@@ -156,11 +156,11 @@ const begin = (
   const noted = JournalWrites.noteAsked(state.journal, { samplerId: sampler.id, seqId })
   const finish = (outcome: Work.Outcome) =>
     withNow((at) => {
-      count(state, sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
+      recordOutcome(state, sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
       return state.futures.complete(requestId, outcome)
     })
   let isOver = false
-  const settled = Effect.flatMap(Effect.exit(computed(sample, request, sampler, wanted, { gate, turn })), (exit) => {
+  const settled = Effect.flatMap(Effect.exit(compute(sample, request, sampler, wanted, { gate, turn })), (exit) => {
     isOver = true
     turn.end()
     state.sampling.delete(requestId)
@@ -177,7 +177,7 @@ const begin = (
 }
 
 /** A turn that is free is taken at once; to give it back, whatever comes, is left to the caller. */
-const computed = (
+const compute = (
   sample: SampleWork.SampleWork,
   request: Http.Received,
   sampler: State.Sampler,
@@ -199,7 +199,7 @@ const computed = (
  * Counts what a sample has used, and has it written down with the result. Nobody waits for that: a sample that is lost is
  * asked for again.
  */
-const count = (
+const recordOutcome = (
   state: State.ServerState,
   sampler: State.Sampler,
   request: { readonly seqId: string; readonly fingerprint: string; readonly sequences: number; readonly at: number },

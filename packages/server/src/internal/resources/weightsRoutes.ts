@@ -298,9 +298,9 @@ const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, Work.User
 
 const checkRecipients = (recipients: ReadonlyArray<string>) =>
   Effect.gen(function*() {
-    if (recipients.length > mostRecipients) {
+    if (recipients.length > maxRecipients) {
       return yield* ModelQueue.userError(
-        `age_encryption_recipients has ${recipients.length} recipients, and may have ${mostRecipients}`
+        `age_encryption_recipients has ${recipients.length} recipients, and may have ${maxRecipients}`
       )
     }
     for (const [i, recipient] of recipients.entries()) {
@@ -322,7 +322,7 @@ const refusedRecipients: Readonly<Record<Exclude<AgeRecipient.Kind, "native">, s
 }
 
 /** Source: the Python SDK 0.38.0. */
-const mostRecipients = 10
+const maxRecipients = 10
 
 /** The parts of the base model that may have an adapter, each with its name on the wire and its name here. */
 const parts = [["train_attn", "trainAttn"], ["train_mlp", "trainMlp"], ["train_unembed", "trainUnembed"]] as const

@@ -2,23 +2,23 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { uuid } from "../../resources/uuid.js"
-import { type Asked, type Endpoint, field, text } from "../foreignServer.js"
+import { type Endpoint, field, type Received, text } from "../foreignServer.js"
 import * as Foreign from "../foreignServer.js"
 import * as Models from "./models.js"
 import * as State from "./state.js"
 import * as Validation from "./validation.js"
 
-export const createModelFromState = (state: State.State): Endpoint => (asked) =>
+export const createModelFromState = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const { json } = asked.call
+    const { json } = received.call
     const statePath = field(json, "state_path")
     if (!Validation.isString(statePath)) return Validation.refused("state_path is required")
     const path = pathOf(state, statePath)
     const id = yield* uuid
-    const folder = yield* folderAt(state, asked, path)
+    const folder = yield* folderAt(state, received, path)
     if (folder === undefined) return yield* State.accepted(state, State.failed(noFolder(path)), id)
-    return yield* Models.create(state, asked, id, (sessionId, number) =>
-      Foreign.post(asked, "load_weights", {
+    return yield* Models.create(state, received, id, (sessionId, number) =>
+      Foreign.post(received, "load_weights", {
         session_id: sessionId,
         model_seq_id: number,
         path: folder.path,
@@ -27,9 +27,9 @@ export const createModelFromState = (state: State.State): Endpoint => (asked) =>
   })
 
 /** Loads weights at any time; what was accumulated in the model is gone with it. */
-export const loadWeights = (state: State.State): Endpoint => (asked) =>
+export const loadWeights = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const { json } = asked.call
+    const { json } = received.call
     const modelId = field(json, "model_id")
     const statePath = field(json, "path")
     if (!Validation.isString(modelId)) return Validation.refused("model_id is required")
@@ -37,32 +37,32 @@ export const loadWeights = (state: State.State): Endpoint => (asked) =>
     const path = pathOf(state, statePath)
     const model = state.models.get(modelId)
     if (model === undefined) return yield* State.accepted(state, State.failed(State.noAdapter(modelId)))
-    const folder = yield* folderAt(state, asked, path)
+    const folder = yield* folderAt(state, received, path)
     if (folder === undefined) return yield* State.accepted(state, State.failed(noFolder(path)))
     const number = state.lastNumber += 1
-    const said = yield* Foreign.post(asked, "load_weights", {
+    const response = yield* Foreign.post(received, "load_weights", {
       session_id: model.sessionId,
       model_seq_id: number,
       path: folder.path,
       optimizer: folder.hasOptimizer && field(json, "optimizer") === true
     })
-    if (Foreign.isGone(said)) {
+    if (Foreign.isGone(response)) {
       state.models.delete(model.id)
       return yield* State.accepted(state, State.failed(State.noAdapter(modelId)))
     }
-    if (said.status !== 200) return yield* State.accepted(state, State.failed(Foreign.refusalOf(said)))
-    model.localId = String(field(said.body, "model_id"))
-    model.numbers = Foreign.numbers()
+    if (response.status !== 200) return yield* State.accepted(state, State.failed(Foreign.refusalOf(response)))
+    model.localId = String(field(response.body, "model_id"))
+    model.numbers = Foreign.sequenceNumbers()
     return yield* State.accepted(state, {
-      result: { requestId: String(field(said.body, "request_id")) },
+      result: { requestId: String(field(response.body, "request_id")) },
       toResult: () => ({ path, type: "load_weights" })
     })
   })
 
 /** What was at the path before is gone. */
-export const saveWeights = (state: State.State): Endpoint => (asked) =>
+export const saveWeights = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const { json } = asked.call
+    const { json } = received.call
     const modelId = field(json, "model_id")
     if (!Validation.isString(modelId)) return Validation.refused("model_id is required")
     const now = yield* Clock.currentTimeMillis
@@ -70,18 +70,18 @@ export const saveWeights = (state: State.State): Endpoint => (asked) =>
     const path = pathOf(state, Validation.isString(alias) ? alias : `${modelId}-samp-${field(json, "seq_id") || now}`)
     const name = `open-rl-${state.lastNumber += 1}`
     const model = state.models.get(modelId)
-    const baseModel = yield* Models.defaultModel(asked)
-    const given = yield* Models.submit(
+    const baseModel = yield* Models.defaultModel(received)
+    const submitted = yield* Models.submit(
       state,
-      asked,
+      received,
       "save_weights",
       { path: name },
       () => ({ path, type: "save_weights" })
     )
-    if ("status" in given) return given
-    if ("requestId" in given.result && model !== undefined) {
+    if ("status" in submitted) return submitted
+    if ("requestId" in submitted.result && model !== undefined) {
       state.saving.set(path, {
-        requestId: given.result.requestId,
+        requestId: submitted.result.requestId,
         folder: {
           path: `tinker://${model.localId}/weights/${name}`,
           baseModel,
@@ -89,19 +89,19 @@ export const saveWeights = (state: State.State): Endpoint => (asked) =>
         }
       })
     }
-    return yield* State.accepted(state, given)
+    return yield* State.accepted(state, submitted)
   })
 
 /** What is in a folder, once a save that is under way has come to its end. */
-const folderAt = (state: State.State, asked: Asked, path: string): Effect.Effect<State.Folder | undefined> => {
+const folderAt = (state: State.State, received: Received, path: string): Effect.Effect<State.Folder | undefined> => {
   const under = state.saving.get(path)
   if (under === undefined) return Effect.succeed(state.folders.get(path))
   return Effect.gen(function*() {
-    const said = yield* Foreign.retrieve(asked, under.requestId, Infinity)
+    const response = yield* Foreign.retrieve(received, under.requestId, Infinity)
     // Where the result is forgotten, what was saved may still be there.
-    const info = Foreign.isGone(said)
-      ? yield* Foreign.post(asked, "weights_info", { tinker_path: under.folder.path })
-      : said
+    const info = Foreign.isGone(response)
+      ? yield* Foreign.post(received, "weights_info", { tinker_path: under.folder.path })
+      : response
     state.saving.delete(path)
     if (info.status === 200 && text(info.body, "error") === undefined) state.folders.set(path, under.folder)
     return state.folders.get(path)

@@ -5,29 +5,29 @@ import * as Foreign from "../foreignServer.js"
 import type * as State from "./state.js"
 import * as Validation from "./validation.js"
 
-export const retrieveFuture = (state: State.State): Endpoint => (asked) =>
+export const retrieveFuture = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const requestId = field(asked.call.json, "request_id")
+    const requestId = field(received.call.json, "request_id")
     if (!Validation.isString(requestId)) return Validation.refused("request_id is required")
     const future = state.futures.get(requestId)
     const notYet = answer({ type: "try_again", request_id: requestId, queue_state: "active" })
     if (future === undefined) return yield* Effect.as(Effect.sleep(holdMillis), notYet)
     if ("failure" in future.result) return failedAnswer(future.result.failure)
-    const said = yield* Foreign.retrieve(
-      { ...asked, call: { ...asked.call, headers: { ...asked.call.headers, accept: "application/json" } } },
+    const response = yield* Foreign.retrieve(
+      { ...received, call: { ...received.call, headers: { ...received.call.headers, accept: "application/json" } } },
       future.result.requestId,
       holdMillis
     )
-    if (Foreign.isGone(said)) {
+    if (Foreign.isGone(response)) {
       state.futures.delete(requestId)
       return yield* Effect.as(Effect.sleep(holdMillis), notYet)
     }
-    if (Foreign.isNotYet(said)) return notYet
-    const why = text(said.body, "error")
+    if (Foreign.isNotYet(response)) return notYet
+    const why = text(response.body, "error")
     if (why !== undefined) {
       return failedAnswer(why)
     }
-    return said.status === 200 ? answer(future.toResult(said.body)) : said
+    return response.status === 200 ? answer(future.toResult(response.body)) : response
   })
 
 /** How long a question is held, in milliseconds. */

@@ -1,24 +1,24 @@
 /** Samplers and samples as Open-RL has them. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { answer, brokeDown, type Endpoint, field, text } from "../foreignServer.js"
+import { answer, type Endpoint, field, internalServerError, text } from "../foreignServer.js"
 import * as Foreign from "../foreignServer.js"
 import * as Models from "./models.js"
 import * as State from "./state.js"
 import * as Validation from "./validation.js"
 
-export const createSamplingSession: Endpoint = (asked) => {
-  const modelPath = text(asked.call.json, "model_path")
+export const createSamplingSession: Endpoint = (received) => {
+  const modelPath = text(received.call.json, "model_path")
   const id = modelPath?.startsWith("tinker://") === true
     ? modelPath.slice("tinker://".length)
-    : field(asked.call.json, "model_id") ?? "samp-session-live-123"
+    : field(received.call.json, "model_id") ?? "samp-session-live-123"
   return Effect.succeed(answer({ sampling_session_id: id, type: "create_sampling_session" }))
 }
 
 /** Samplers are made by their names alone, and sample from the model itself. */
-export const saveWeightsForSampler = (state: State.State): Endpoint => (asked) =>
+export const saveWeightsForSampler = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const { json } = asked.call
+    const { json } = received.call
     const modelId = field(json, "model_id")
     if (!Validation.isString(modelId)) return Validation.refused("model_id is required")
     const now = yield* Clock.currentTimeMillis
@@ -28,18 +28,18 @@ export const saveWeightsForSampler = (state: State.State): Endpoint => (asked) =
     const number = state.lastNumber += 1
     return yield* Models.submitAndAnswer(
       state,
-      asked,
+      received,
       "save_weights_for_sampler",
       { path: `open-rl-${number}` },
       () => ({ path, sampling_session_id: samplerId, type: "save_weights_for_sampler" })
     )
   })
 
-export const asample = (state: State.State): Endpoint => (asked) =>
+export const asample = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const { json } = asked.call
+    const { json } = received.call
     const chunks = field(field(json, "prompt"), "chunks")
-    if (!Array.isArray(chunks) || chunks.length === 0) return brokeDown
+    if (!Array.isArray(chunks) || chunks.length === 0) return internalServerError
     const named = String(field(json, "model_id") ?? field(json, "sampling_session_id"))
     const modelId = named.replace(/^tinker:\/\//, "").split("-samp-")[0]!
     const params = field(json, "sampling_params")
@@ -47,19 +47,19 @@ export const asample = (state: State.State): Endpoint => (asked) =>
     // Weights as they are when its turn comes, which a sampler made for it alone has.
     const number = state.lastNumber += 1
     const model = state.models.get(modelId)
-    const given = yield* Models.submit(
+    const submitted = yield* Models.submit(
       state,
-      { ...asked, call: { ...asked.call, json: { model_id: modelId } } },
+      { ...received, call: { ...received.call, json: { model_id: modelId } } },
       "save_weights_for_sampler",
       { sampling_session_seq_id: number },
       (body) => body
     )
-    if ("status" in given) return given
-    if ("failure" in given.result || model === undefined) return yield* State.accepted(state, given)
-    const created = yield* Foreign.retrieve(asked, given.result.requestId, Infinity)
+    if ("status" in submitted) return submitted
+    if ("failure" in submitted.result || model === undefined) return yield* State.accepted(state, submitted)
+    const created = yield* Foreign.retrieve(received, submitted.result.requestId, Infinity)
     const samplerId = text(created.body, "sampling_session_id")
     if (samplerId === undefined) return yield* State.accepted(state, State.failed(Foreign.refusalOf(created)))
-    const said = yield* Foreign.post(asked, "asample", {
+    const response = yield* Foreign.post(received, "asample", {
       sampling_session_id: samplerId,
       seq_id: 1,
       num_samples: numSamples,
@@ -69,13 +69,13 @@ export const asample = (state: State.State): Endpoint => (asked) =>
         temperature: field(params, "temperature") ?? 1
       }
     })
-    if (said.status !== 200) {
-      return yield* Foreign.isPostponed(said)
-        ? Effect.succeed(said)
-        : State.accepted(state, State.failed(Foreign.refusalOf(said)))
+    if (response.status !== 200) {
+      return yield* Foreign.isRetryable(response)
+        ? Effect.succeed(response)
+        : State.accepted(state, State.failed(Foreign.refusalOf(response)))
     }
     return yield* State.accepted(state, {
-      result: { requestId: String(field(said.body, "request_id")) },
+      result: { requestId: String(field(response.body, "request_id")) },
       toResult: sampleOf
     })
   })

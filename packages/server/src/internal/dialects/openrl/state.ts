@@ -24,7 +24,7 @@ export interface Model {
   readonly sessionId: string
   /** The model's id on this server. A load puts another model in its place. */
   localId: string
-  numbers: Foreign.Numbers
+  numbers: Foreign.SequenceNumbers
 }
 
 export interface Future {

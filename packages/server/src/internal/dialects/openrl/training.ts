@@ -3,14 +3,14 @@ import { type Endpoint, field, text } from "../foreignServer.js"
 import * as Models from "./models.js"
 import * as State from "./state.js"
 
-export const forwardBackward = (state: State.State): Endpoint => (asked) => {
-  const input = field(asked.call.json, "forward_backward_input")
+export const forwardBackward = (state: State.State): Endpoint => (received) => {
+  const input = field(received.call.json, "forward_backward_input")
   const data = field(input, "data") ?? []
   const lossFn = text(input, "loss_fn") ?? "cross_entropy"
   if (!losses.has(lossFn)) return State.accepted(state, State.failed(`Loss ${lossFn} not supported`))
   return Models.submitAndAnswer(
     state,
-    asked,
+    received,
     "forward_backward",
     { forward_backward_input: { ...(input as object | undefined), data, loss_fn: lossFn } },
     (body) => {
@@ -28,12 +28,12 @@ export const forwardBackward = (state: State.State): Endpoint => (asked) => {
   )
 }
 
-export const optimStep = (state: State.State): Endpoint => (asked) =>
+export const optimStep = (state: State.State): Endpoint => (received) =>
   Models.submitAndAnswer(
     state,
-    asked,
+    received,
     "optim_step",
-    { adam_params: field(asked.call.json, "adam_params") ?? {} },
+    { adam_params: field(received.call.json, "adam_params") ?? {} },
     (body) => ({
       metrics: { "grad_norm:mean": field(field(body, "metrics"), "unclipped_grad_l2:mean") ?? 0 },
       type: "optim_step"

@@ -1,16 +1,16 @@
 /** What Open-RL says against requests before it looks at anything else. */
 import * as Effect from "effect/Effect"
 import type { Answer } from "../../../Dialect.js"
-import { answer, type Asked, brokeDown, detail, type Endpoint } from "../foreignServer.js"
+import { answer, detail, type Endpoint, internalServerError, type Received } from "../foreignServer.js"
 
 /** An endpoint that takes an object in JSON, and nothing else. */
-export const withBody = (endpoint: Endpoint): Endpoint => (asked) => {
-  const refused = badBody(asked)
-  return refused === undefined ? endpoint(asked) : Effect.succeed(refused)
+export const withBody = (endpoint: Endpoint): Endpoint => (received) => {
+  const refused = badBody(received)
+  return refused === undefined ? endpoint(received) : Effect.succeed(refused)
 }
 
-const badBody = (asked: Asked): Answer | undefined => {
-  const { body, headers, json } = asked.call
+const badBody = (received: Received): Answer | undefined => {
+  const { body, headers, json } = received.call
   if (headers["content-type"]?.includes("json") === true) {
     return typeof json === "object" && json !== null
       ? undefined
@@ -21,7 +21,7 @@ const badBody = (asked: Asked): Answer | undefined => {
     const input = new TextDecoder("utf-8", { fatal: true }).decode(body)
     return detail(422, [{ type: "dict_type", loc: ["body"], msg: "Input should be a valid dictionary", input }])
   } catch {
-    return brokeDown
+    return internalServerError
   }
 }
 

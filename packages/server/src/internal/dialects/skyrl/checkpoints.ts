@@ -1,30 +1,33 @@
 /** The checkpoints of SkyRL: how they are saved, loaded, given away and removed. */
 import * as Effect from "effect/Effect"
 import type { Answer } from "../../../Dialect.js"
-import { answer, type Asked, detail, type Endpoint, field, text } from "../foreignServer.js"
+import { answer, detail, type Endpoint, field, type Received, text } from "../foreignServer.js"
 import * as Foreign from "../foreignServer.js"
 import * as Models from "./models.js"
 import * as State from "./state.js"
 import * as Validation from "./validation.js"
 
-export const saveWeights = (state: State.State): Endpoint => (asked) => {
-  const refused = Validation.required(asked, "model_id") ?? Validation.required(asked, "path") ??
-    Validation.badName(asked)
+export const saveWeights = (state: State.State): Endpoint => (received) => {
+  const refused = Validation.required(received, "model_id") ?? Validation.required(received, "path") ??
+    Validation.badName(received)
   if (refused !== undefined) return Effect.succeed(refused)
-  const model = State.modelOf(state, asked)
-  const name = text(asked.call.json, "path")!
+  const model = State.modelOf(state, received)
+  const name = text(received.call.json, "path")!
   return model === undefined
-    ? Effect.succeed(detail(404, `Model '${text(asked.call.json, "model_id")}' not found`))
-    : save(state, asked, model, "weights", name, { path: `tinker://${model.id}/weights/${name}`, type: "save_weights" })
+    ? Effect.succeed(detail(404, `Model '${text(received.call.json, "model_id")}' not found`))
+    : save(state, received, model, "weights", name, {
+      path: `tinker://${model.id}/weights/${name}`,
+      type: "save_weights"
+    })
 }
 
-export const saveWeightsForSampler = (state: State.State): Endpoint => (asked) => {
-  const { json } = asked.call
+export const saveWeightsForSampler = (state: State.State): Endpoint => (received) => {
+  const { json } = received.call
   const seqId = field(json, "seq_id")
   const samplerSeqId = field(json, "sampling_session_seq_id")
   const name = text(json, "path")
   const isTransient = seqId !== undefined && samplerSeqId !== undefined
-  const refused = Validation.required(asked, "model_id") ?? Validation.badName(asked) ??
+  const refused = Validation.required(received, "model_id") ?? Validation.badName(received) ??
     (name === undefined && !isTransient
       ? Validation.invalid(
         "value_error",
@@ -34,30 +37,30 @@ export const saveWeightsForSampler = (state: State.State): Endpoint => (asked) =
       )
       : undefined)
   if (refused !== undefined) return Effect.succeed(refused)
-  const model = State.modelOf(state, asked)
+  const model = State.modelOf(state, received)
   if (model === undefined) return Effect.succeed(State.noModel)
   const saved = name ?? `ss${samplerSeqId}_seq${seqId}`
   const samplerId = isTransient ? State.newId(state, "sampling") : null
   return Effect.tap(
-    save(state, asked, model, "sampler_weights", saved, {
+    save(state, received, model, "sampler_weights", saved, {
       path: isTransient ? null : `tinker://${model.id}/${saved}`,
       type: "save_weights_for_sampler",
       sampling_session_id: samplerId
     }),
-    (said) => {
-      if (samplerId === null || said.status !== 200) return
+    (response) => {
+      if (samplerId === null || response.status !== 200) return
       const modelPath = `tinker://${model.id}/sampler_weights/${saved}`
       state.samplers.set(samplerId, { session: model.session, baseModel: undefined, modelPath, localId: undefined })
     }
   )
 }
 
-export const loadWeights = (state: State.State): Endpoint => (asked) =>
+export const loadWeights = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const refused = Validation.required(asked, "model_id") ?? Validation.required(asked, "path")
+    const refused = Validation.required(received, "model_id") ?? Validation.required(received, "path")
     if (refused !== undefined) return refused
-    const { json } = asked.call
-    const model = State.modelOf(state, asked)
+    const { json } = received.call
+    const model = State.modelOf(state, received)
     if (model === undefined) return State.noModel
     if (model.requests > 0) {
       return detail(400, `LoadWeights is not permitted with seq_id ${field(json, "seq_id") ?? model.requests + 1}`)
@@ -68,7 +71,7 @@ export const loadWeights = (state: State.State): Endpoint => (asked) =>
     }
     const source = state.models.get(path.modelId)
     if (source === undefined) return noCheckpoint(path.modelId, path.name)
-    const trouble = yield* unusable(asked, source, "weights", path.name)
+    const trouble = yield* unusable(received, source, "weights", path.name)
     if (trouble !== undefined) return trouble
     if (source.rank !== model.rank) {
       model.requests += 1
@@ -79,8 +82,8 @@ export const loadWeights = (state: State.State): Endpoint => (asked) =>
         )
       ))
     }
-    const handed = yield* Models.submit(state, model, Models.staleRequest(model), (ids) =>
-      Foreign.post(asked, "load_weights", {
+    const submitted = yield* Models.submit(state, model, Models.staleRequest(model), (ids) =>
+      Foreign.post(received, "load_weights", {
         ...ids,
         path: localPath(source, "weights", path.name),
         optimizer: field(json, "optimizer") ?? true
@@ -89,27 +92,27 @@ export const loadWeights = (state: State.State): Endpoint => (asked) =>
       onLost: () =>
         Effect.succeed(detail(400, Models.staleRequest(model)))
     })
-    return typeof handed === "string" ? State.accepted(handed) : handed
+    return typeof submitted === "string" ? State.accepted(submitted) : submitted
   })
 
-export const weightsInfo = (state: State.State): Endpoint => (asked) =>
+export const weightsInfo = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const path = pathOf(text(asked.call.json, "tinker_path") ?? "")
+    const path = pathOf(text(received.call.json, "tinker_path") ?? "")
     if (path === undefined || path.kind !== "weights") {
       return detail(400, "Invalid tinker path format. Expected: tinker://model_id/weights/checkpoint_id")
     }
     const model = state.models.get(path.modelId)
     if (model === undefined) return State.noModel
-    return (yield* unusable(asked, model, "weights", path.name)) ??
+    return (yield* unusable(received, model, "weights", path.name)) ??
       answer({ base_model: model.baseModel, is_lora: model.rank > 0, lora_rank: model.rank })
   })
 
-export const deleteCheckpoint = (state: State.State): Endpoint => (asked) =>
+export const deleteCheckpoint = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const path = asked.params["*"]!
+    const path = received.params["*"]!
     const slash = path.indexOf("/")
     const kind = slash < 0
-      ? kindOf(new URLSearchParams(asked.call.query).get("checkpoint_type"))
+      ? kindOf(new URLSearchParams(received.call.query).get("checkpoint_type"))
       : path.slice(0, slash)
     const name = path.slice(slash + 1)
     if (kind !== undefined && kind !== "weights" && kind !== "sampler_weights") {
@@ -123,14 +126,14 @@ export const deleteCheckpoint = (state: State.State): Endpoint => (asked) =>
           + "or 'sampler_weights/<name>' (sampler weights), where <name> is a single path segment."
       )
     }
-    const model = state.models.get(asked.params.id!)
-    if (model === undefined) return noCheckpoint(asked.params.id!, name)
-    const trouble = yield* unusable(asked, model, kind, name)
+    const model = state.models.get(received.params.id!)
+    if (model === undefined) return noCheckpoint(received.params.id!, name)
+    const trouble = yield* unusable(received, model, kind, name)
     if (trouble !== undefined && trouble.status !== 500) return trouble
     model.checkpoints.delete(checkpointKey(kind, name))
     if (trouble === undefined) {
-      yield* asked.ask({
-        ...asked.call,
+      yield* received.ask({
+        ...received.call,
         path: `training_runs/${encodeURIComponent(model.localId!)}/checkpoints/${kind}/${name}`,
         query: ""
       })
@@ -138,21 +141,21 @@ export const deleteCheckpoint = (state: State.State): Endpoint => (asked) =>
     return { status: 204, body: undefined }
   })
 
-export const archive = (state: State.State): Endpoint => (asked) =>
+export const archive = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const { id, name } = asked.params
+    const { id, name } = received.params
     const model = state.models.get(id!)
     if (model === undefined) return noCheckpoint(id!, name!)
-    return (yield* unusable(asked, model, "sampler_weights", name!)) ??
+    return (yield* unusable(received, model, "sampler_weights", name!)) ??
       (yield* Foreign.get(
-        asked,
+        received,
         `training_runs/${encodeURIComponent(model.localId!)}/checkpoints/sampler_weights/${name}/archive`
       ))
   })
 
 const save = (
   state: State.State,
-  asked: Asked,
+  received: Received,
   model: State.Model,
   kind: State.CheckpointKind,
   name: string,
@@ -170,12 +173,15 @@ const save = (
       model,
       Models.staleRequest(model),
       (ids) =>
-        Foreign.post(asked, kind === "weights" ? "save_weights" : "save_weights_for_sampler", { ...ids, path: name }),
+        Foreign.post(received, kind === "weights" ? "save_weights" : "save_weights_for_sampler", {
+          ...ids,
+          path: name
+        }),
       {
         toResult: () => result,
-        onLost: (asked) =>
+        onLost: (received) =>
           Effect.map(
-            isFinished(asked, model, key),
+            isFinished(received, model, key),
             (done) => done ? answer(result) : detail(400, Models.staleRequest(model))
           ),
         onFailure: (failure) => {
@@ -183,30 +189,30 @@ const save = (
         }
       }
     ),
-    (handed) => {
-      if (typeof handed === "string") return State.accepted(handed)
+    (submitted) => {
+      if (typeof submitted === "string") return State.accepted(submitted)
       model.checkpoints.delete(key)
-      return handed
+      return submitted
     }
   )
 }
 
 /** The checkpoints of a model that are finished, as this server lists them. */
-export const listFinished = (asked: Asked, model: State.Model): Effect.Effect<ReadonlyArray<unknown>> =>
+export const listFinished = (received: Received, model: State.Model): Effect.Effect<ReadonlyArray<unknown>> =>
   model.localId === undefined ? Effect.succeed([]) : Effect.map(
-    Foreign.get(asked, `training_runs/${encodeURIComponent(model.localId)}/checkpoints`),
+    Foreign.get(received, `training_runs/${encodeURIComponent(model.localId)}/checkpoints`),
     ({ body }) => {
       const listed = field(body, "checkpoints")
       return Array.isArray(listed) ? listed : []
     }
   )
 
-const isFinished = (asked: Asked, model: State.Model, key: string): Effect.Effect<boolean> =>
-  Effect.map(listFinished(asked, model), (listed) => listed.some((item) => text(item, "checkpoint_id") === key))
+const isFinished = (received: Received, model: State.Model, key: string): Effect.Effect<boolean> =>
+  Effect.map(listFinished(received, model), (listed) => listed.some((item) => text(item, "checkpoint_id") === key))
 
 /** What is said of a checkpoint that cannot be used. */
 export const unusable = (
-  asked: Asked,
+  received: Received,
   model: State.Model,
   kind: State.CheckpointKind,
   name: string
@@ -218,7 +224,7 @@ export const unusable = (
     return Effect.succeed(detail(500, `Checkpoint creation failed: ${checkpoint.failure}`))
   }
   return Effect.map(
-    isFinished(asked, model, key),
+    isFinished(received, model, key),
     (done) => done ? undefined : detail(425, "Checkpoint is still being created")
   )
 }

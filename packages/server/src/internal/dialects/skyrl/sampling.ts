@@ -2,7 +2,7 @@
 import * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
 import * as Effect from "effect/Effect"
 import type { Answer } from "../../../Dialect.js"
-import { answer, type Asked, detail, type Endpoint, field, text } from "../foreignServer.js"
+import { answer, detail, type Endpoint, field, type Received, text } from "../foreignServer.js"
 import * as Foreign from "../foreignServer.js"
 import * as Checkpoints from "./checkpoints.js"
 import * as Futures from "./futures.js"
@@ -11,8 +11,8 @@ import * as Sessions from "./sessions.js"
 import * as State from "./state.js"
 import * as Validation from "./validation.js"
 
-export const createSamplingSession = (state: State.State): Endpoint => (asked) => {
-  const { json } = asked.call
+export const createSamplingSession = (state: State.State): Endpoint => (received) => {
+  const { json } = received.call
   const session = state.sessions.get(text(json, "session_id") ?? "")
   if (session === undefined) return Effect.succeed(detail(404, "Session not found"))
   const baseModel = text(json, "base_model")
@@ -37,9 +37,9 @@ export const getSampler = (state: State.State): Endpoint => ({ params }) => {
   )
 }
 
-export const asample = (state: State.State): Endpoint => (asked) =>
+export const asample = (state: State.State): Endpoint => (received) =>
   Effect.gen(function*() {
-    const { json } = asked.call
+    const { json } = received.call
     const samplerId = text(json, "sampling_session_id")
     if (samplerId?.includes(":") === true) {
       return detail(400, "sampling_session_id must not contain ':' (the routing-key delimiter)")
@@ -60,14 +60,14 @@ export const asample = (state: State.State): Endpoint => (asked) =>
       }
       const model = state.models.get(path.modelId)
       if (model === undefined) return State.noModel
-      const trouble = yield* Checkpoints.unusable(asked, model, "sampler_weights", path.name)
+      const trouble = yield* Checkpoints.unusable(received, model, "sampler_weights", path.name)
       if (trouble !== undefined) return trouble
-      if (!(yield* Models.isLoaded(asked, model))) {
+      if (!(yield* Models.isLoaded(received, model))) {
         return State.accepted(State.addFuture(state, State.failed(Models.notLoaded(model))))
       }
       from = { model_path: Checkpoints.localPath(model, "sampler_weights", path.name) }
     } else {
-      const known = yield* Models.baseModels(asked)
+      const known = yield* Models.baseModels(received)
       if (!known.includes(baseModel)) {
         const failure = `Engine is configured for '${known[0]}' but request specified '${baseModel}'`
         return State.accepted(State.addFuture(state, State.failed(failure)))
@@ -78,16 +78,16 @@ export const asample = (state: State.State): Endpoint => (asked) =>
         State.addFuture(state, State.failed("topk_prompt_logprobs is not supported by the JAX backend"))
       )
     }
-    const sampling = sampleOn(state, asked, sampler, from)
-    const said = yield* sampling
-    if (said.status !== 200) return said
-    const onLost = (asked: Asked): Effect.Effect<Answer> =>
-      Effect.flatMap(sampling, (said) =>
-        said.status === 200
-          ? Futures.retrieve(asked, { ...future, result: { requestId: String(field(said.body, "request_id")) } })
-          : Effect.succeed(detail(400, Foreign.refusalOf(said))))
+    const sampling = sampleOn(state, received, sampler, from)
+    const response = yield* sampling
+    if (response.status !== 200) return response
+    const onLost = (received: Received): Effect.Effect<Answer> =>
+      Effect.flatMap(sampling, (response) =>
+        response.status === 200
+          ? Futures.retrieve(received, { ...future, result: { requestId: String(field(response.body, "request_id")) } })
+          : Effect.succeed(detail(400, Foreign.refusalOf(response))))
     const future: State.Future = {
-      result: { requestId: String(field(said.body, "request_id")) },
+      result: { requestId: String(field(response.body, "request_id")) },
       toResult: sampleOf,
       onLost
     }
@@ -97,13 +97,13 @@ export const asample = (state: State.State): Endpoint => (asked) =>
 /** Every sample is one of its own, also the same request again. */
 const sampleOn = (
   state: State.State,
-  asked: Asked,
+  received: Received,
   sampler: State.Sampler,
   from: Readonly<Record<string, unknown>>
 ) => {
-  const { json } = asked.call
+  const { json } = received.call
   const sampled = (localId: string) =>
-    Foreign.post(asked, "asample", {
+    Foreign.post(received, "asample", {
       num_samples: field(json, "num_samples"),
       prompt: field(json, "prompt"),
       sampling_params: field(json, "sampling_params"),
@@ -111,11 +111,11 @@ const sampleOn = (
       sampling_session_id: localId,
       seq_id: (state.lastNumber += 1)
     })
-  const anew = Effect.suspend(() => {
+  const inNewSession = Effect.suspend(() => {
     const number = state.lastNumber += 1
     return Effect.flatMap(
-      Sessions.inSession(asked, sampler.session, (sessionId) =>
-        Foreign.post(asked, "create_sampling_session", {
+      Sessions.inSession(received, sampler.session, (sessionId) =>
+        Foreign.post(received, "create_sampling_session", {
           session_id: sessionId,
           sampling_session_seq_id: number,
           ...from
@@ -128,8 +128,9 @@ const sampleOn = (
   })
   return Effect.suspend(() =>
     sampler.localId === undefined
-      ? anew
-      : Effect.flatMap(sampled(sampler.localId), (said) => Foreign.isGone(said) ? anew : Effect.succeed(said))
+      ? inNewSession
+      : Effect.flatMap(sampled(sampler.localId), (response) =>
+        Foreign.isGone(response) ? inNewSession : Effect.succeed(response))
   )
 }
 

@@ -1,7 +1,7 @@
 /** What SkyRL knows, and the server behind it does not. */
 import * as Effect from "effect/Effect"
 import type { Answer } from "../../../Dialect.js"
-import { answer, type Asked, detail, text } from "../foreignServer.js"
+import { answer, detail, type Received, text } from "../foreignServer.js"
 import type * as Foreign from "../foreignServer.js"
 
 export interface State {
@@ -28,7 +28,7 @@ export interface Model {
   localId: string | undefined
   /** The number of its requests, all but the one that made it. */
   requests: number
-  readonly numbers: Foreign.Numbers
+  readonly numbers: Foreign.SequenceNumbers
   /** Passes and steps by the numbers that their client gave them. */
   readonly numbered: Map<number, { readonly type: string; readonly payload: string; readonly requestId: string }>
   readonly checkpoints: Map<string, Checkpoint>
@@ -53,7 +53,7 @@ export interface Future {
   /** The result as SkyRL has it. */
   readonly toResult: (body: unknown) => unknown
   /** What is told where this server has lost the result. */
-  readonly onLost: (asked: Asked) => Effect.Effect<Answer>
+  readonly onLost: (received: Received) => Effect.Effect<Answer>
   readonly onFailure?: (failure: string) => void
 }
 
@@ -85,7 +85,7 @@ export const accepted = (requestId: string): Answer =>
   answer({ future_id: requestId, status: "pending", request_id: requestId })
 
 /** The model that a call names. */
-export const modelOf = ({ models }: State, asked: Asked): Model | undefined =>
-  models.get(text(asked.call.json, "model_id") ?? "")
+export const modelOf = ({ models }: State, received: Received): Model | undefined =>
+  models.get(text(received.call.json, "model_id") ?? "")
 
 export const noModel = detail(404, "Model not found")

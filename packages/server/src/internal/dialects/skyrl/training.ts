@@ -2,29 +2,29 @@
 import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import * as Effect from "effect/Effect"
 import { fingerprint } from "../../http/http.js"
-import { type Asked, detail, type Endpoint, field } from "../foreignServer.js"
+import { detail, type Endpoint, field, type Received } from "../foreignServer.js"
 import * as Models from "./models.js"
 import * as State from "./state.js"
 import * as Validation from "./validation.js"
 
-export const forwardBackward = (state: State.State): Endpoint => (asked) => {
-  const { body, headers, json } = asked.call
+export const forwardBackward = (state: State.State): Endpoint => (received) => {
+  const { body, headers, json } = received.call
   if (headers["content-type"]?.includes("protobuf") === true) {
     if (json === undefined) {
       return Effect.succeed(detail(422, "Invalid proto forward_backward body: Error parsing message"))
     }
     const type = field(json, "forward_only") === true ? "forward" : "forward_backward"
-    return submitNumbered(state, type, fingerprint(body), passOf, asked)
+    return submitNumbered(state, type, fingerprint(body), passOf, received)
   }
-  return submitNumbered(state, "forward_backward", payloadOf(field(json, "forward_backward_input")), passOf, asked)
+  return submitNumbered(state, "forward_backward", payloadOf(field(json, "forward_backward_input")), passOf, received)
 }
 
-export const forward = (state: State.State): Endpoint => (asked) =>
-  submitNumbered(state, "forward", payloadOf(field(asked.call.json, "forward_input")), passOf, asked)
+export const forward = (state: State.State): Endpoint => (received) =>
+  submitNumbered(state, "forward", payloadOf(field(received.call.json, "forward_input")), passOf, received)
 
-export const optimStep = (state: State.State): Endpoint => (asked) => {
-  const params = field(asked.call.json, "adam_params")
-  if (params === undefined) return Effect.succeed(Validation.missing(asked, "adam_params"))
+export const optimStep = (state: State.State): Endpoint => (received) => {
+  const params = field(received.call.json, "adam_params")
+  if (params === undefined) return Effect.succeed(Validation.missing(received, "adam_params"))
   // The norm of gradients is not bounded here.
   const { grad_clip_norm: _, ...adam } = params as Readonly<Record<string, unknown>>
   const toResult = (body: unknown) => ({
@@ -33,8 +33,11 @@ export const optimStep = (state: State.State): Endpoint => (asked) => {
       "skyrl.ai/learning_rate": adam.learning_rate ?? 1e-4
     }
   })
-  const json = { ...(asked.call.json as object), adam_params: adam }
-  return submitNumbered(state, "optim_step", payloadOf(adam), toResult, { ...asked, call: { ...asked.call, json } })
+  const json = { ...(received.call.json as object), adam_params: adam }
+  return submitNumbered(state, "optim_step", payloadOf(adam), toResult, {
+    ...received,
+    call: { ...received.call, json }
+  })
 }
 
 /** A pass or a step, which is known by its number when it comes again. */
@@ -43,12 +46,12 @@ const submitNumbered = (
   type: string,
   payload: string,
   toResult: State.Future["toResult"],
-  asked: Asked
+  received: Received
 ) => {
-  const model = State.modelOf(state, asked)
+  const model = State.modelOf(state, received)
   if (model === undefined) return Effect.succeed(State.noModel)
   // Without a number, which protobuf says by 0, nothing is recognized.
-  const number = Number(field(asked.call.json, "seq_id") ?? 0)
+  const number = Number(field(received.call.json, "seq_id") ?? 0)
   const before = model.numbered.get(number)
   if (before !== undefined) {
     return Effect.succeed(
@@ -63,13 +66,13 @@ const submitNumbered = (
       state,
       model,
       unloaded,
-      (ids) => asked.ask({ ...asked.call, json: { ...(asked.call.json as object), ...ids } }),
+      (ids) => received.ask({ ...received.call, json: { ...(received.call.json as object), ...ids } }),
       { toResult, onLost: () => Effect.succeed(detail(400, unloaded)) }
     ),
-    (handed) => {
-      if (typeof handed !== "string") return handed
-      if (number !== 0) model.numbered.set(number, { type, payload, requestId: handed })
-      return State.accepted(handed)
+    (submitted) => {
+      if (typeof submitted !== "string") return submitted
+      if (number !== 0) model.numbered.set(number, { type, payload, requestId: submitted })
+      return State.accepted(submitted)
     }
   )
 }

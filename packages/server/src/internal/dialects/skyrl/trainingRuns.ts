@@ -20,10 +20,10 @@ export const getTrainingRun = (state: State.State): Endpoint => ({ params }) => 
   return Effect.succeed(model === undefined ? State.noModel : answer(runOf(model)))
 }
 
-export const listCheckpoints = (state: State.State): Endpoint => (asked) => {
-  const model = state.models.get(asked.params.id!)
+export const listCheckpoints = (state: State.State): Endpoint => (received) => {
+  const model = state.models.get(received.params.id!)
   if (model === undefined) return Effect.succeed(answer({ checkpoints: [] }))
-  return Effect.map(Checkpoints.listFinished(asked, model), (listed) =>
+  return Effect.map(Checkpoints.listFinished(received, model), (listed) =>
     answer({
       checkpoints: listed.map((item) => {
         const key = text(item, "checkpoint_id")!

@@ -1,16 +1,16 @@
 /** What SkyRL says against requests before it looks at anything else. */
 import type { Answer } from "../../../Dialect.js"
-import { type Asked, detail, field } from "../foreignServer.js"
+import { detail, field, type Received } from "../foreignServer.js"
 
 export const namePattern = /^[a-zA-Z0-9_-]{1,255}$/
 
-export const required = (asked: Asked, name: string): Answer | undefined =>
-  field(asked.call.json, name) === undefined ? missing(asked, name) : undefined
+export const required = (received: Received, name: string): Answer | undefined =>
+  field(received.call.json, name) === undefined ? missing(received, name) : undefined
 
-export const missing = ({ call }: Asked, name: string): Answer =>
+export const missing = ({ call }: Received, name: string): Answer =>
   invalid("missing", [name], "Field required", call.json)
 
-export const badName = ({ call }: Asked): Answer | undefined => {
+export const badName = ({ call }: Received): Answer | undefined => {
   const name = field(call.json, "path")
   if (name === undefined || (typeof name === "string" && namePattern.test(name))) return undefined
   return typeof name === "string"
