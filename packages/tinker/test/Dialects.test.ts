@@ -187,7 +187,7 @@ for (const [channel, dialect] of Object.entries(channels)) {
 it.effect("a name that is taken is a Conflict at once, though the save was to overwrite", () =>
   Effect.gen(function*() {
     const taken: Dialect.Dialect = {
-      hear: (call) => call.path === "save_weights" ? { status: 409, body: { detail: "the name is taken" } } : call
+      mapCall: (call) => call.path === "save_weights" ? { status: 409, body: { detail: "the name is taken" } } : call
     }
     const save = Effect.gen(function*() {
       const service = yield* ServiceClient.ServiceClient
