@@ -59,7 +59,7 @@ export interface Dialect {
   /** The request as the server shall see it, or the answer that it gets instead. */
   readonly mapCall?: ((call: Call) => Call | Answer) | undefined
   readonly mapAnswer?: ((answer: Answer, call: Call) => Answer) | undefined
-  /** Answers in place of the server, which it may ask anything, as often as it likes. Then `hear` and `say` do nothing. */
+  /** Answers in place of the server, which it may ask anything, as often as it likes. Then `mapCall` and `mapAnswer` do nothing. */
   readonly answer?: ((call: Call, ask: Ask) => Effect.Effect<Answer>) | undefined
 }
 

@@ -29,7 +29,7 @@ export const make = (
     /** Whether the engine has it, or is about to. */
     readonly isLoaded: boolean
     readonly lost: string | undefined
-    /** Whether there is what `giveBack` needs. */
+    /** Whether there is what `reload` needs. */
     readonly isSaved: () => boolean
     readonly reload: Effect.Effect<void, Engine.EngineError | ServerError>
   }
