@@ -119,8 +119,8 @@ const publicModules = sources.filter((file) => packageOf(file) === "tinker" && i
 const figures = [
   ["public modules of effect-tinker", publicModules, 40, 48],
   ["exports that no page, example or other package names", unnamedExports(), 0, 191],
-  ["files over 450 lines", longFiles(), 0, 10],
-  ["functions over 120 lines", longFunctions(), 0, 10],
+  ["files over 450 lines", longFiles(), 0, 7],
+  ["functions over 120 lines", longFunctions(), 0, 7],
   ["doc comments that are no sentences", fragments(), 0, 0],
   ["endpoints written down in more than two places", endpointPlaces(), 0, 0],
   ["Effect.sleep in effect-tinker", sleeps(), 3, 11]
