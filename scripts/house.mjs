@@ -102,7 +102,7 @@ const endpointPlaces = () => {
   const names = Array.from(textOf(table).matchAll(/operation: "([^"]+)"/g), ([, name]) => name)
   return names.filter((name) => name.includes("_")).map((name) => {
     const written = new RegExp(`(?<!type: |type === |literal\\()["'/\`]${name}["'/\`]`)
-    const places = sources.filter((file) => !file.endsWith("Dialect.ts") && written.test(codeOf(file)))
+    const places = sources.filter((file) => !file.endsWith("Dialect.ts") && !file.includes("/dialects/") && written.test(codeOf(file)))
     return { name, places }
   }).filter(({ places }) => places.length > 2).map(({ name, places }) => `${name}: ${places.join(", ")}`)
 }
@@ -119,8 +119,8 @@ const publicModules = sources.filter((file) => packageOf(file) === "tinker" && i
 const figures = [
   ["public modules of effect-tinker", publicModules, 40, 48],
   ["exports that no page, example or other package names", unnamedExports(), 0, 191],
-  ["files over 450 lines", longFiles(), 0, 14],
-  ["functions over 120 lines", longFunctions(), 0, 27],
+  ["files over 450 lines", longFiles(), 0, 7],
+  ["functions over 120 lines", longFunctions(), 0, 7],
   ["doc comments that are no sentences", fragments(), 0, 0],
   ["endpoints written down in more than two places", endpointPlaces(), 0, 0],
   ["Effect.sleep in effect-tinker", sleeps(), 3, 11]

@@ -29,6 +29,7 @@ import * as Stream from "effect/Stream"
 import * as DiskTrouble from "./internal/http/diskTrouble.js"
 import { ofBytes } from "./internal/http/storedFile.js"
 import * as KeyedMutex from "./internal/models/keyedMutex.js"
+import * as CheckpointContents from "./internal/records/checkpointContents.js"
 import * as CheckpointFiles from "./internal/records/checkpointFiles.js"
 import { ServerError } from "./ServerError.js"
 
@@ -139,46 +140,7 @@ export interface Changes {
  */
 export const layerMemory: Layer.Layer<CheckpointStore> = Layer.effect(
   CheckpointStore,
-  Effect.flatMap(
-    Effect.sync(() => ({
-      snapshots: new Map<string, Snapshot>(),
-      encrypted: new Map<string, ReturnType<typeof CheckpointFiles.contents>>()
-    })),
-    ({ encrypted, snapshots }) =>
-      make({
-        write: (info, snapshot, { onWritten, recipients }) => {
-          const key = TinkerPath.format(info.path)
-          const kept = info.path.checkpointType === "training" ? snapshot : withoutOptimizer(snapshot)
-          if (recipients === undefined) {
-            return Effect.sync(() => {
-              snapshots.set(key, kept)
-              encrypted.delete(key)
-              onWritten(CheckpointFiles.byteLength(kept))
-            })
-          }
-          const files = CheckpointFiles.encryptedTo(recipients, CheckpointFiles.contents(info, kept))
-          return Effect.map(files, (files) => {
-            snapshots.delete(key)
-            encrypted.set(key, files)
-            onWritten(files.reduce((size, [, bytes]) => size + bytes.length, 0))
-          })
-        },
-        update: () => Effect.void,
-        read: (info) => Effect.succeed(snapshots.get(TinkerPath.format(info.path))!),
-        remove: (info) =>
-          Effect.sync(() => {
-            const key = TinkerPath.format(info.path)
-            snapshots.delete(key)
-            encrypted.delete(key)
-          }),
-        files: (info) =>
-          Effect.sync(() => {
-            const key = TinkerPath.format(info.path)
-            const files = encrypted.get(key) ?? CheckpointFiles.contents(info, snapshots.get(key)!)
-            return files.map(([name, bytes]) => ({ name, ...ofBytes(bytes) }))
-          })
-      }, [])
-  )
+  Effect.suspend(() => make(memoryBackend(), []))
 )
 
 /**
@@ -205,15 +167,15 @@ export const layer = (
         error._tag === "ServerError"
           ? Effect.void
           : Effect.logError(`${TinkerPath.format(info.path)}: ${error.message}`)
-      const told = <A>(info: Pick<Info, "path">, effect: Effect.Effect<A, FileError>) =>
+      const withClientErrors = <A>(info: Pick<Info, "path">, effect: Effect.Effect<A, FileError>) =>
         Effect.mapError(Effect.tapError(effect, logged(info)), forClients(info))
       return yield* make({
-        write: (info, snapshot, options) => told(info, files.write(info, snapshot, options)),
-        update: (info) => told(info, files.update(info)),
-        read: (info) => told(info, files.read(info)),
-        remove: (info) => told(info, files.remove(info.path)),
+        write: (info, snapshot, options) => withClientErrors(info, files.write(info, snapshot, options)),
+        update: (info) => withClientErrors(info, files.update(info)),
+        read: (info) => withClientErrors(info, files.read(info)),
+        remove: (info) => withClientErrors(info, files.remove(info.path)),
         files: (info) =>
-          Effect.map(told(info, files.list(info)), (found) =>
+          Effect.map(withClientErrors(info, files.list(info)), (found) =>
             found.map(({ place, ...file }) => ({
               ...file,
               read: (offset) =>
@@ -240,156 +202,214 @@ interface Backend {
   readonly files: (info: Info) => Effect.Effect<ReadonlyArray<StoredFile>, ServerError>
 }
 
+const memoryBackend = (): Backend => {
+  const snapshots = new Map<string, Snapshot>()
+  const encrypted = new Map<string, CheckpointContents.Files>()
+  return {
+    write: (info, snapshot, { onWritten, recipients }) => {
+      const key = TinkerPath.format(info.path)
+      const kept = info.path.checkpointType === "training" ? snapshot : withoutOptimizer(snapshot)
+      if (recipients === undefined) {
+        return Effect.sync(() => {
+          snapshots.set(key, kept)
+          encrypted.delete(key)
+          onWritten(CheckpointContents.byteLength(kept))
+        })
+      }
+      const files = CheckpointContents.encryptedTo(recipients, CheckpointContents.make(info, kept))
+      return Effect.map(files, (files) => {
+        snapshots.delete(key)
+        encrypted.set(key, files)
+        onWritten(files.reduce((size, [, bytes]) => size + bytes.length, 0))
+      })
+    },
+    update: () => Effect.void,
+    read: (info) => Effect.succeed(snapshots.get(TinkerPath.format(info.path))!),
+    remove: (info) =>
+      Effect.sync(() => {
+        const key = TinkerPath.format(info.path)
+        snapshots.delete(key)
+        encrypted.delete(key)
+      }),
+    files: (info) =>
+      Effect.sync(() => {
+        const key = TinkerPath.format(info.path)
+        const files = encrypted.get(key) ?? CheckpointContents.make(info, snapshots.get(key)!)
+        return files.map(([name, bytes]) => ({ name, ...ofBytes(bytes) }))
+      })
+  }
+}
+
+/** The checkpoints that there are, and where their tensors go. */
+interface Checkpoints {
+  readonly backend: Backend
+  /** The checkpoints by their paths. */
+  readonly infos: Map<string, Info>
+  /** Does what concerns one checkpoint one after another. */
+  readonly inTurn: <A, E>(path: TinkerPath.TinkerPath, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+}
+
 const make = (backend: Backend, existing: ReadonlyArray<Info>): Effect.Effect<Service> => {
-  const infos = new Map(existing.map((info) => [TinkerPath.format(info.path), info]))
-  const turns = KeyedMutex.make()
-  const inTurn = <A, E>(path: TinkerPath.TinkerPath, effect: Effect.Effect<A, E>) =>
-    turns(TinkerPath.format(path), effect)
+  const mutex = KeyedMutex.make()
+  const checkpoints: Checkpoints = {
+    backend,
+    infos: new Map(existing.map((info) => [TinkerPath.format(info.path), info])),
+    inTurn: (path, effect) => mutex(TinkerPath.format(path), effect)
+  }
+  return Effect.as(removeExpired(checkpoints), {
+    save: (path, snapshot, options = {}) => save(checkpoints, path, snapshot, options),
+    load: (path) => load(checkpoints, path),
+    info: (path) => info(checkpoints, path),
+    list: list(checkpoints),
+    update: (path, changes) => update(checkpoints, path, changes),
+    remove: (path) =>
+      checkpoints.inTurn(path, Effect.flatMap(get(checkpoints, path), (info) => remove(checkpoints, info))),
+    files: (path) => checkpoints.inTurn(path, Effect.flatMap(get(checkpoints, path), backend.files))
+  })
+}
 
-  const end = (info: Info): Effect.Effect<void, ServerError> =>
-    Effect.uninterruptible(
-      Effect.zipRight(backend.remove(info), Effect.sync(() => void infos.delete(TinkerPath.format(info.path))))
-    )
+const save = (checkpoints: Checkpoints, path: TinkerPath.TinkerPath, snapshot: Snapshot, options: SaveOptions) =>
+  Effect.gen(function*() {
+    if (!isName(path.name)) {
+      return yield* new ServerError({
+        reason: "InvalidName",
+        description: `${JSON.stringify(path.name)} is no checkpoint name: 1 to 200 letters, digits, dots, dashes and `
+          + "underscores, not beginning with a dot"
+      })
+    }
+    // Else the disk of a server that nobody lists anything of would fill.
+    yield* removeExpired(checkpoints)
+    return yield* checkpoints.inTurn(path, write(checkpoints, path, snapshot, options))
+  })
 
-  /**
-   * The checkpoint under a path, looked for in its turn. One whose time is over is removed on the way; where that fails, it is tried again
-   * later.
-   */
-  const find = (path: TinkerPath.TinkerPath): Effect.Effect<Info | undefined> =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const info = infos.get(TinkerPath.format(path))
-      if (info === undefined || !isOver(info, now)) return Effect.succeed(info)
-      return Effect.as(Effect.ignore(end(info)), undefined)
+const write = (checkpoints: Checkpoints, path: TinkerPath.TinkerPath, snapshot: Snapshot, options: SaveOptions) =>
+  Effect.gen(function*() {
+    const overwrite = options.overwrite === true
+    if (!overwrite && (yield* find(checkpoints, path)) !== undefined) {
+      return yield* new ServerError({
+        reason: "Exists",
+        description: `the checkpoint ${TinkerPath.format(path)} exists already`
+      })
+    }
+    const createdAt = yield* Clock.currentTimeMillis
+    const written = {
+      path,
+      baseModel: snapshot.baseModel,
+      lora: snapshot.lora,
+      step: snapshot.step,
+      createdAt,
+      expiresAt: options.ttlSeconds === undefined ? undefined : expiryOf(createdAt, options.ttlSeconds),
+      public: false,
+      userMetadata: options.userMetadata ?? {},
+      savedBy: options.savedBy,
+      owner: options.owner,
+      encrypted: options.recipients === undefined ? undefined : true
+    }
+    let info: Info = { ...written, sizeBytes: 0 }
+    yield* checkpoints.backend.write(written, snapshot, {
+      overwrite,
+      recipients: options.recipients,
+      onWritten: (sizeBytes) => {
+        info = { ...written, sizeBytes }
+        checkpoints.infos.set(TinkerPath.format(path), info)
+      }
     })
+    return info
+  })
 
-  const get = (path: TinkerPath.TinkerPath): Effect.Effect<Info, ServerError> =>
-    Effect.flatMap(find(path), (info) => info === undefined ? notFound(path) : Effect.succeed(info))
+const load = (checkpoints: Checkpoints, path: TinkerPath.TinkerPath): Effect.Effect<Snapshot, ServerError> =>
+  checkpoints.inTurn(
+    path,
+    Effect.flatMap(get(checkpoints, path), (info) =>
+      info.encrypted === true
+        ? new ServerError({
+          reason: "Encrypted",
+          description: `${TinkerPath.format(path)} is encrypted for others, and this server has no key to it; `
+            + "take the checkpoint that it was made of"
+        })
+        : checkpoints.backend.read(info))
+  )
 
-  /** Removes all whose time is over. */
-  const sweep = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+/** What is there is told of at once, also while it is being replaced. */
+const info = (checkpoints: Checkpoints, path: TinkerPath.TinkerPath): Effect.Effect<Info, ServerError> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const info = checkpoints.infos.get(TinkerPath.format(path))
+    if (info === undefined) return notFound(path)
+    return isExpired(info, now) ? checkpoints.inTurn(path, get(checkpoints, path)) : Effect.succeed(info)
+  })
+
+const list = (checkpoints: Checkpoints): Effect.Effect<ReadonlyArray<Info>> =>
+  Effect.zipRight(
+    removeExpired(checkpoints),
+    Effect.map(Clock.currentTimeMillis, (now) =>
+      Array.from(checkpoints.infos.values())
+        .filter((info) => !isExpired(info, now))
+        .sort((a, b) => a.createdAt - b.createdAt))
+  )
+
+const update = (checkpoints: Checkpoints, path: TinkerPath.TinkerPath, changes: Changes) =>
+  checkpoints.inTurn(
+    path,
+    Effect.gen(function*() {
+      const info = yield* get(checkpoints, path)
+      const now = yield* Clock.currentTimeMillis
+      const { ttlSeconds } = changes
+      const changed: Info = {
+        ...info,
+        public: changes.public ?? info.public,
+        expiresAt: ttlSeconds === undefined
+          ? info.expiresAt
+          : ttlSeconds === null
+          ? undefined
+          : expiryOf(now, ttlSeconds)
+      }
+      yield* Effect.uninterruptible(
+        Effect.zipRight(
+          checkpoints.backend.update(changed),
+          Effect.sync(() => void checkpoints.infos.set(TinkerPath.format(path), changed))
+        )
+      )
+      return changed
+    })
+  )
+
+const get = (checkpoints: Checkpoints, path: TinkerPath.TinkerPath): Effect.Effect<Info, ServerError> =>
+  Effect.flatMap(find(checkpoints, path), (info) => info === undefined ? notFound(path) : Effect.succeed(info))
+
+/**
+ * The checkpoint under a path, looked for in its turn. One whose time is over is removed on the way; where that fails, it is tried again
+ * later.
+ */
+const find = (checkpoints: Checkpoints, path: TinkerPath.TinkerPath): Effect.Effect<Info | undefined> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const info = checkpoints.infos.get(TinkerPath.format(path))
+    if (info === undefined || !isExpired(info, now)) return Effect.succeed(info)
+    return Effect.as(Effect.ignore(remove(checkpoints, info)), undefined)
+  })
+
+/** Removes all whose time is over. */
+const removeExpired = (checkpoints: Checkpoints): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
     Effect.forEach(
-      Array.from(infos.values()).filter((info) => isOver(info, now)),
-      ({ path }) => inTurn(path, find(path)),
+      Array.from(checkpoints.infos.values()).filter((info) => isExpired(info, now)),
+      ({ path }) => checkpoints.inTurn(path, find(checkpoints, path)),
       { discard: true }
     ))
 
-  const write = (path: TinkerPath.TinkerPath, snapshot: Snapshot, options: SaveOptions) =>
-    Effect.gen(function*() {
-      const overwrite = options.overwrite === true
-      if (!overwrite && (yield* find(path)) !== undefined) {
-        return yield* new ServerError({
-          reason: "Exists",
-          description: `the checkpoint ${TinkerPath.format(path)} exists already`
-        })
-      }
-      const createdAt = yield* Clock.currentTimeMillis
-      const written = {
-        path,
-        baseModel: snapshot.baseModel,
-        lora: snapshot.lora,
-        step: snapshot.step,
-        createdAt,
-        expiresAt: options.ttlSeconds === undefined ? undefined : endOf(createdAt, options.ttlSeconds),
-        public: false,
-        userMetadata: options.userMetadata ?? {},
-        savedBy: options.savedBy,
-        owner: options.owner,
-        encrypted: options.recipients === undefined ? undefined : true
-      }
-      let info: Info = { ...written, sizeBytes: 0 }
-      yield* backend.write(written, snapshot, {
-        overwrite,
-        recipients: options.recipients,
-        onWritten: (sizeBytes) => {
-          info = { ...written, sizeBytes }
-          infos.set(TinkerPath.format(path), info)
-        }
-      })
-      return info
-    })
-
-  const service: Service = {
-    save: (path, snapshot, options = {}) =>
-      Effect.gen(function*() {
-        if (!isName(path.name)) {
-          return yield* new ServerError({
-            reason: "InvalidName",
-            description:
-              `${JSON.stringify(path.name)} is no checkpoint name: 1 to 200 letters, digits, dots, dashes and `
-              + "underscores, not beginning with a dot"
-          })
-        }
-        // Else the disk of a server that nobody lists anything of would fill.
-        yield* sweep
-        return yield* inTurn(path, write(path, snapshot, options))
-      }),
-    load: (path) =>
-      inTurn(
-        path,
-        Effect.flatMap(get(path), (info) =>
-          info.encrypted === true
-            ? new ServerError({
-              reason: "Encrypted",
-              description: `${TinkerPath.format(path)} is encrypted for others, and this server has no key to it; `
-                + "take the checkpoint that it was made of"
-            })
-            : backend.read(info))
-      ),
-    // What is there is told of at once, also while it is being replaced.
-    info: (path) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const info = infos.get(TinkerPath.format(path))
-        if (info === undefined) return notFound(path)
-        return isOver(info, now) ? inTurn(path, get(path)) : Effect.succeed(info)
-      }),
-    list: Effect.zipRight(
-      sweep,
-      Effect.map(Clock.currentTimeMillis, (now) =>
-        Array.from(infos.values())
-          .filter((info) => !isOver(info, now))
-          .sort((a, b) => a.createdAt - b.createdAt))
-    ),
-    update: (path, changes) =>
-      inTurn(
-        path,
-        Effect.gen(function*() {
-          const info = yield* get(path)
-          const now = yield* Clock.currentTimeMillis
-          const { ttlSeconds } = changes
-          const changed: Info = {
-            ...info,
-            public: changes.public ?? info.public,
-            expiresAt: ttlSeconds === undefined
-              ? info.expiresAt
-              : ttlSeconds === null
-              ? undefined
-              : endOf(now, ttlSeconds)
-          }
-          yield* Effect.uninterruptible(
-            Effect.zipRight(
-              backend.update(changed),
-              Effect.sync(() => void infos.set(TinkerPath.format(path), changed))
-            )
-          )
-          return changed
-        })
-      ),
-    remove: (path) => inTurn(path, Effect.flatMap(get(path), end)),
-    files: (path) => inTurn(path, Effect.flatMap(get(path), backend.files))
-  }
-
-  return Effect.as(sweep, service)
-}
+const remove = ({ backend, infos }: Checkpoints, info: Info): Effect.Effect<void, ServerError> =>
+  Effect.uninterruptible(
+    Effect.zipRight(backend.remove(info), Effect.sync(() => void infos.delete(TinkerPath.format(info.path))))
+  )
 
 const notFound = (path: TinkerPath.TinkerPath) =>
   new ServerError({ reason: "NotFound", description: `there is no checkpoint ${TinkerPath.format(path)}` })
 
-const isOver = ({ expiresAt }: Info, now: number): boolean => expiresAt !== undefined && now >= expiresAt
+const isExpired = ({ expiresAt }: Info, now: number): boolean => expiresAt !== undefined && now >= expiresAt
 
 /** Never, when there is no such date. */
-const endOf = (now: number, ttlSeconds: number): number | undefined => {
-  const end = now + ttlSeconds * 1000
-  return Number.isNaN(new Date(end).getTime()) ? undefined : end
+const expiryOf = (now: number, ttlSeconds: number): number | undefined => {
+  const expiry = now + ttlSeconds * 1000
+  return Number.isNaN(new Date(expiry).getTime()) ? undefined : expiry
 }
 
 const isName = (name: string): boolean => /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/.test(name)

@@ -57,9 +57,9 @@ export type Ask = (call: Call) => Effect.Effect<Answer>
  */
 export interface Dialect {
   /** The request as the server shall see it, or the answer that it gets instead. */
-  readonly hear?: ((call: Call) => Call | Answer) | undefined
-  readonly say?: ((answer: Answer, call: Call) => Answer) | undefined
-  /** Answers in place of the server, which it may ask anything, as often as it likes. Then `hear` and `say` do nothing. */
+  readonly mapCall?: ((call: Call) => Call | Answer) | undefined
+  readonly mapAnswer?: ((answer: Answer, call: Call) => Answer) | undefined
+  /** Answers in place of the server, which it may ask anything, as often as it likes. Then `mapCall` and `mapAnswer` do nothing. */
   readonly answer?: ((call: Call, ask: Ask) => Effect.Effect<Answer>) | undefined
 }
 
@@ -75,13 +75,15 @@ export const isAnswer = (value: Call | Answer): value is Answer => Predicate.has
  * @since 0.1.0
  * @category combinators
  */
-export const before = ({ answer, hear, say }: Dialect, ask: Ask): Ask => {
+export const before = ({ answer, mapCall, mapAnswer }: Dialect, ask: Ask): Ask => {
   if (answer !== undefined) return (call) => answer(call, ask)
   return (call) =>
     Effect.suspend(() => {
-      const heard = hear === undefined ? call : hear(call)
+      const heard = mapCall === undefined ? call : mapCall(call)
       if (isAnswer(heard)) return Effect.succeed(heard)
-      return say === undefined ? ask(heard) : Effect.map(ask(heard), (said) => isPlain(said) ? say(said, call) : said)
+      return mapAnswer === undefined
+        ? ask(heard)
+        : Effect.map(ask(heard), (said) => isPlain(said) ? mapAnswer(said, call) : said)
     })
 }
 
@@ -106,7 +108,7 @@ export const all = (...dialects: ReadonlyArray<Dialect>): Dialect => ({
  * @category constructors
  */
 export const withoutEndpoints = (paths: ReadonlyArray<string>, status: 404 | 405 = 404): Dialect => ({
-  hear: (call) =>
+  mapCall: (call) =>
     paths.some((path) => path.endsWith("/") ? call.path.startsWith(path) : call.path === path)
       ? { status, body: { detail: status === 404 ? "Not Found" : "Method Not Allowed" } }
       : call
@@ -119,7 +121,7 @@ export const withoutEndpoints = (paths: ReadonlyArray<string>, status: 404 | 405
  * @category constructors
  */
 export const acceptedWith = (status: 201 | 202): Dialect => ({
-  say: (answer, call) => isAccepted(answer, call) ? { ...answer, status } : answer
+  mapAnswer: (answer, call) => isAccepted(answer, call) ? { ...answer, status } : answer
 })
 
 /**
@@ -132,8 +134,8 @@ export const requestIds = (form: {
   readonly encode: (id: string) => string
   readonly decode: (id: string) => string
 }): Dialect => ({
-  hear: (call) => edited(call, "request_id", form.decode),
-  say: (answer) => ({ ...answer, body: withField(answer.body, "request_id", form.encode) })
+  mapCall: (call) => edited(call, "request_id", form.decode),
+  mapAnswer: (answer) => ({ ...answer, body: withField(answer.body, "request_id", form.encode) })
 })
 
 /**
@@ -158,7 +160,7 @@ const unhex = (digits: string) =>
  * @category constructors
  */
 export const withoutSequenceIds: Dialect = {
-  say: (answer, call) => call.path === "asample" ? without(answer, "sample_sequence_ids") : answer
+  mapAnswer: (answer, call) => call.path === "asample" ? without(answer, "sample_sequence_ids") : answer
 }
 
 /**
@@ -168,7 +170,7 @@ export const withoutSequenceIds: Dialect = {
  * @category constructors
  */
 export const failuresAs = (status: 400 | 422): Dialect => ({
-  say: (answer, call) =>
+  mapAnswer: (answer, call) =>
     call.path === "retrieve_future" && Predicate.hasProperty(answer.body, "error")
       ? { status, body: { detail: answer.body.error } }
       : answer
@@ -181,7 +183,7 @@ export const failuresAs = (status: 400 | 422): Dialect => ({
  * @category constructors
  */
 export const categories = (spelling: (category: string) => string): Dialect => ({
-  say: (answer) => ({ ...answer, body: withField(answer.body, "category", spelling) })
+  mapAnswer: (answer) => ({ ...answer, body: withField(answer.body, "category", spelling) })
 })
 
 /**
@@ -191,7 +193,7 @@ export const categories = (spelling: (category: string) => string): Dialect => (
  * @category constructors
  */
 export const notYetAsTimeout = (options: { readonly body: boolean }): Dialect => ({
-  say: (answer) =>
+  mapAnswer: (answer) =>
     Predicate.hasProperty(answer.body, "type") && answer.body.type === "try_again"
       ? { status: 408, body: options.body ? answer.body : undefined }
       : answer
@@ -204,7 +206,7 @@ export const notYetAsTimeout = (options: { readonly body: boolean }): Dialect =>
  * @category constructors
  */
 export const jsonResults: Dialect = {
-  hear: (call) => ({ ...call, headers: { ...call.headers, accept: "application/json" } })
+  mapCall: (call) => ({ ...call, headers: { ...call.headers, accept: "application/json" } })
 }
 
 /**
@@ -217,7 +219,7 @@ export const jsonResults: Dialect = {
 export const withoutProtobuf = (
   refusal: Answer = { status: 415, body: { detail: "application/json is taken" } }
 ): Dialect =>
-  all({ hear: (call) => call.headers["content-type"]?.includes("protobuf") === true ? refusal : call }, jsonResults)
+  all({ mapCall: (call) => call.headers["content-type"]?.includes("protobuf") === true ? refusal : call }, jsonResults)
 
 /**
  * Weights are loaded into a model that exists; a request to make one by loading is refused.
@@ -226,11 +228,11 @@ export const withoutProtobuf = (
  * @category constructors
  */
 export const withoutCreateByLoading = (status: 400 | 422 = 400): Dialect => ({
-  hear: (call) =>
+  mapCall: (call) =>
     call.path === "load_weights" && !Predicate.hasProperty(call.json, "model_id")
       ? { status, body: { detail: "model_id and seq_id are needed" } }
       : call,
-  say: (answer, call) =>
+  mapAnswer: (answer, call) =>
     call.path === "client/config"
       ? { ...answer, body: withField(answer.body, "create_model_via_load_weights", () => false) }
       : answer
@@ -244,7 +246,7 @@ export const withoutCreateByLoading = (status: 400 | 422 = 400): Dialect => ({
  * @category constructors
  */
 export const errorBodies = (shape: "error" | "issues" | "request_failed" | "text"): Dialect => ({
-  say: (answer) => {
+  mapAnswer: (answer) => {
     if (answer.status < 400 || !Predicate.hasProperty(answer.body, "detail")) return answer
     const { detail } = answer.body
     const text = typeof detail === "string" ? detail : JSON.stringify(detail)
@@ -265,7 +267,7 @@ export const errorBodies = (shape: "error" | "issues" | "request_failed" | "text
  * @category constructors
  */
 export const metrics = (f: (metrics: unknown) => unknown): Dialect => ({
-  say: (answer, call) =>
+  mapAnswer: (answer, call) =>
     call.path === "retrieve_future" ? { ...answer, body: withField(answer.body, "metrics", f) } : answer
 })
 
@@ -276,7 +278,7 @@ export const metrics = (f: (metrics: unknown) => unknown): Dialect => ({
  * @category constructors
  */
 export const withoutFirstPromptLogprob: Dialect = {
-  say: (answer) => ({
+  mapAnswer: (answer) => ({
     ...answer,
     body: withField(
       answer.body,
@@ -293,7 +295,7 @@ export const withoutFirstPromptLogprob: Dialect = {
  * @category constructors
  */
 export const withoutFields = (path: string, fields: ReadonlyArray<string>): Dialect => ({
-  say: (answer, call) =>
+  mapAnswer: (answer, call) =>
     call.path === path || (path.endsWith("/") && call.path.startsWith(path))
       ? { ...answer, body: deepWithout(answer.body, new Set(fields)) }
       : answer
@@ -306,7 +308,10 @@ export const withoutFields = (path: string, fields: ReadonlyArray<string>): Dial
  * @category constructors
  */
 export const withoutZones: Dialect = {
-  say: (answer) => ({ ...answer, body: mapTexts(answer.body, (text) => isoTime.test(text) ? text.slice(0, -1) : text) })
+  mapAnswer: (answer) => ({
+    ...answer,
+    body: mapTexts(answer.body, (text) => isoTime.test(text) ? text.slice(0, -1) : text)
+  })
 }
 
 const isoTime = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/
@@ -321,8 +326,8 @@ export const samplerPaths = (form: {
   readonly encode: (path: string) => string
   readonly decode: (path: string) => string
 }): Dialect => ({
-  hear: (call) => edited(call, "model_path", form.decode),
-  say: (answer) => {
+  mapCall: (call) => edited(call, "model_path", form.decode),
+  mapAnswer: (answer) => {
     const body = withField(answer.body, "model_path", form.encode)
     return {
       ...answer,
@@ -340,7 +345,7 @@ export const samplerPaths = (form: {
  * @category constructors
  */
 export const firstChunkOnly: Dialect = {
-  hear: (call) =>
+  mapCall: (call) =>
     call.path === "asample"
       ? edited(call, "prompt", (prompt) =>
         Predicate.hasProperty(prompt, "chunks") && Array.isArray(prompt.chunks)
@@ -356,7 +361,7 @@ export const firstChunkOnly: Dialect = {
  * @category constructors
  */
 export const nullLogprobs: Dialect = {
-  say: (answer) =>
+  mapAnswer: (answer) =>
     Predicate.hasProperty(answer.body, "sequences") && Array.isArray(answer.body.sequences)
       ? {
         ...answer,
@@ -377,7 +382,7 @@ export const nullLogprobs: Dialect = {
  * @category constructors
  */
 export const unknownNeverDone: Dialect = {
-  say: (answer, call) =>
+  mapAnswer: (answer, call) =>
     call.path === "retrieve_future" && answer.status === 404
       ? { status: 200, body: { type: "try_again", queue_state: "active" } }
       : answer

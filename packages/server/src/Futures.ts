@@ -171,14 +171,260 @@ interface Entry {
   fetchedBytes: number
 }
 
-const over: Effect.Effect<QueueState> = Effect.succeed({ state: "active" })
+/** The requests of a server and what became of them. */
+interface Table {
+  readonly holdTime: Duration.Duration
+  readonly retentionMillis: number
+  readonly maxUnannouncedBytes: number
+  readonly maxFetchedBytes: number
+  readonly onForgotten: ((requestId: string) => void) | undefined
+  /** The entries by the ids of the requests. */
+  readonly entries: Map<string, Entry>
+  /** The entries that have an outcome. */
+  readonly completed: LinkedQueue.LinkedQueue<Entry>
+  /** The entries that were fetched and could be done again. */
+  readonly fetched: LinkedQueue.LinkedQueue<Entry>
+  /** The bytes that these take. */
+  fetchedBytes: number
+  /** How many have an outcome that nobody has asked for. */
+  unfetched: number
+  /** The entries that had an outcome. */
+  readonly expired: LinkedQueue.LinkedQueue<Entry>
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options = {}): Service => {
+  const table: Table = {
+    holdTime: Duration.decode(options.holdTime ?? "40 seconds"),
+    retentionMillis: Duration.toMillis(options.retention ?? "1 hour"),
+    maxUnannouncedBytes: options.maxUnannouncedBytes ?? 1_048_576,
+    maxFetchedBytes: options.maxFetchedBytes ?? 64 * 2 ** 20,
+    onForgotten: options.onForgotten,
+    entries: new Map(),
+    completed: new LinkedQueue.LinkedQueue(),
+    fetched: new LinkedQueue.LinkedQueue(),
+    fetchedBytes: 0,
+    unfetched: 0,
+    expired: new LinkedQueue.LinkedQueue()
+  }
+  return {
+    holdTime: table.holdTime,
+    submit: (requestId, queue, options = {}) => submit(table, requestId, queue, options),
+    complete: (requestId, outcome) => complete(table, requestId, outcome),
+    lose: (requestId) => lose(table, requestId),
+    retrieve: (requestId, { allowMetadataOnly }) => retrieve(table, requestId, allowMetadataOnly),
+    forget: (requestId) => forget(table, requestId),
+    restore: (requestId, restored) => restore(table, requestId, restored),
+    release: release(table),
+    areFetched: Effect.sync(() => table.unfetched === 0)
+  }
+}
+
+const submit = (
+  table: Table,
+  requestId: string,
+  queue: Effect.Effect<QueueState>,
+  options: SubmitOptions
+): Effect.Effect<void> =>
+  withNow((now) => {
+    expireOld(table, now)
+    let entry = table.entries.get(requestId)
+    if (entry === undefined) entry = add(table, requestId, "Waiting")
+    else if (entry.status === "Lost") entry.status = "Waiting"
+    else if (entry.status === "Expired" && options.isRepeatable === true) {
+      table.expired.remove(entry.age!)
+      entry = add(table, requestId, "Waiting")
+    } else {
+      // Registered again when it runs, perhaps at the same moment: whoever waits already must not be left with an
+      // outcome that never comes.
+      return Effect.void
+    }
+    entry.queue = queue
+    entry.options = options
+    return Effect.void
+  })
+
+const complete = (table: Table, requestId: string, outcome: Outcome): Effect.Effect<void> =>
+  withNow((now) => {
+    const entry = table.entries.get(requestId)
+    if (entry?.status !== "Waiting") return Effect.void
+    entry.status = "Done"
+    entry.outcome = outcome
+    table.unfetched += 1
+    entry.completedAt = now
+    entry.age = table.completed.add(entry)
+    const { announce, isRepeatable } = entry.options
+    // What they were made from, the request with its body, is not to be kept as long as its outcome.
+    entry.queue = noQueue
+    entry.options = isRepeatable === true ? repeatable : unrepeatable
+    settle(entry, outcome)
+    return announce === undefined ? Effect.void : announce(outcome)
+  })
+
+const lose = (table: Table, requestId: string): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const entry = table.entries.get(requestId)
+    if (entry?.status !== "Waiting") return
+    entry.status = "GivenUp"
+    entry.queue = noQueue
+    entry.options = unrepeatable
+    settle(entry, givenUp)
+  })
+
+const retrieve = (
+  table: Table,
+  requestId: string,
+  allowMetadataOnly: boolean
+): Effect.Effect<Option.Option<Reply>> =>
+  withNow((now): Effect.Effect<Option.Option<Reply>> => {
+    expireOld(table, now)
+    const entry = table.entries.get(requestId)
+    switch (entry?.status) {
+      case undefined:
+        return Effect.succeedNone
+      case "GivenUp":
+        return Effect.succeedSome({ _tag: "Lost" })
+      case "Expired":
+      case "Lost":
+        return Effect.succeedSome({ _tag: entry.status })
+      case "Stored":
+        return Effect.map(
+          entry.read,
+          (outcome) =>
+            Option.some(outcome === undefined ? { _tag: "Lost" } : replyOf(table, outcome, allowMetadataOnly))
+        )
+      case "Waiting":
+        return Effect.flatMap(wait(table, entry), (outcome) => replyFrom(table, entry, outcome, allowMetadataOnly))
+      case "Done":
+        return replyFrom(table, entry, entry.outcome, allowMetadataOnly)
+    }
+  })
+
+const forget = (table: Table, requestId: string): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const entry = table.entries.get(requestId)
+    if (entry?.status === "Done" || entry?.status === "Stored") expire(table, entry)
+  })
+
+const restore = (table: Table, requestId: string, restored: Restored): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (restored._tag === "Lost") return void add(table, requestId, "Lost")
+    const entry = add(table, requestId, "Stored")
+    entry.read = restored.read
+    entry.completedAt = restored.at
+    entry.age = table.completed.add(entry)
+  })
+
+const release = ({ entries }: Table): Effect.Effect<void> =>
+  Effect.sync(() => {
+    for (const entry of entries.values()) {
+      if (entry.status !== "Waiting") continue
+      entry.status = "Done"
+      entry.outcome = released
+      entry.isFetched = true
+      settle(entry, released)
+    }
+  })
+
+const add = ({ entries }: Table, requestId: string, status: Entry["status"]): Entry => {
+  const entry: Entry = {
+    requestId,
+    status,
+    outcome: undefined,
+    read: Effect.never,
+    settled: undefined,
+    queue: noQueue,
+    options: unrepeatable,
+    isFetched: false,
+    completedAt: 0,
+    age: undefined,
+    fetchedAge: undefined,
+    fetchedBytes: 0
+  }
+  entries.set(requestId, entry)
+  return entry
+}
+
+/** Waits for an outcome that is not there, but not longer than the hold time. */
+const wait = ({ holdTime }: Table, entry: Entry): Effect.Effect<Outcome | undefined> => {
+  entry.settled ??= Deferred.unsafeMake<Outcome>(FiberId.none)
+  return Effect.map(Effect.timeoutOption(Deferred.await(entry.settled), holdTime), Option.getOrUndefined)
+}
+
+const settle = (entry: Entry, outcome: Outcome): void => {
+  const { settled } = entry
+  entry.settled = undefined
+  if (settled !== undefined) Deferred.unsafeDone(settled, Effect.succeed(outcome))
+}
+
+const replyFrom = (
+  table: Table,
+  entry: Entry,
+  outcome: Outcome | undefined,
+  allowMetadataOnly: boolean
+): Effect.Effect<Option.Option<Reply>> => {
+  if (outcome === undefined || outcome === released) {
+    return Effect.map(entry.queue, (queue) => Option.some<Reply>({ _tag: "Pending", queue }))
+  }
+  if (outcome === givenUp) return Effect.succeedSome({ _tag: "Lost" })
+  const reply = replyOf(table, outcome, allowMetadataOnly)
+  if (reply._tag !== "Large") noteFetched(table, entry, outcome)
+  return Effect.succeedSome(reply)
+}
+
+const replyOf = ({ maxUnannouncedBytes }: Table, outcome: Outcome, allowMetadataOnly: boolean): Reply => {
+  const size = outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0
+  return allowMetadataOnly && size > maxUnannouncedBytes ? { _tag: "Large", size } : outcome
+}
+
+/** Beyond the most bytes of those that could be done again, the outcomes of the oldest are forgotten. */
+const noteFetched = (table: Table, entry: Entry, outcome: Outcome): void => {
+  if (entry.isFetched || entry.status !== "Done") return
+  entry.isFetched = true
+  table.unfetched -= 1
+  if (entry.options.isRepeatable !== true) return
+  entry.fetchedAge = table.fetched.add(entry)
+  entry.fetchedBytes = entryBytes + (outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0)
+  table.fetchedBytes += entry.fetchedBytes
+  while (table.fetchedBytes > table.maxFetchedBytes) expire(table, table.fetched.oldest()!)
+}
+
+const expireOld = (table: Table, now: number): void => {
+  for (;;) {
+    const entry = table.completed.oldest()
+    if (entry === undefined || now - entry.completedAt < table.retentionMillis) return
+    expire(table, entry)
+  }
+}
+
+/** Forgets an outcome, but not at once that it was there. */
+const expire = (table: Table, entry: Entry): void => {
+  const { completed, entries, expired, fetched, onForgotten } = table
+  if (entry.age !== undefined) completed.remove(entry.age)
+  if (entry.fetchedAge !== undefined) fetched.remove(entry.fetchedAge)
+  table.fetchedBytes -= entry.fetchedBytes
+  if (entry.status === "Done" && !entry.isFetched) table.unfetched -= 1
+  entry.status = "Expired"
+  entry.outcome = undefined
+  entry.read = Effect.never
+  entry.fetchedAge = undefined
+  entry.fetchedBytes = 0
+  entry.age = expired.add(entry)
+  if (expired.size > maxExpired) entries.delete(expired.shift()!.requestId)
+  onForgotten?.(entry.requestId)
+}
+
+/** Stands for the queue of a request that waits for nothing. */
+const noQueue: Effect.Effect<QueueState> = Effect.succeed({ state: "active" })
+
 /** Stands for an outcome that this server does not live to see. */
 const released: Outcome = { _tag: "Failed", error: "the server has ended", category: "server" }
 
 /** Stands for one that was given up. */
-const given: Outcome = { _tag: "Failed", error: "the request was given up", category: "server" }
-
-const nothing: Effect.Effect<never> = Effect.never
+const givenUp: Outcome = { _tag: "Failed", error: "the request was given up", category: "server" }
 
 const repeatable: SubmitOptions = { isRepeatable: true }
 const unrepeatable: SubmitOptions = {}
@@ -188,191 +434,3 @@ const maxExpired = 16_384
 
 /** What an outcome takes beside its bytes, at a guess. */
 const entryBytes = 4096
-
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const make = (options: Options = {}): Service => {
-  const holdTime = Duration.decode(options.holdTime ?? "40 seconds")
-  const retention = Duration.toMillis(options.retention ?? "1 hour")
-  const maxUnannouncedBytes = options.maxUnannouncedBytes ?? 1_048_576
-  const maxFetchedBytes = options.maxFetchedBytes ?? 64 * 2 ** 20
-  const entries = new Map<string, Entry>()
-  const completed = new LinkedQueue.LinkedQueue<Entry>()
-  const fetched = new LinkedQueue.LinkedQueue<Entry>()
-  let fetchedBytes = 0
-  let unfetched = 0
-  const expired = new LinkedQueue.LinkedQueue<Entry>()
-
-  const add = (requestId: string, status: Entry["status"]): Entry => {
-    const entry: Entry = {
-      requestId,
-      status,
-      outcome: undefined,
-      read: nothing,
-      settled: undefined,
-      queue: over,
-      options: unrepeatable,
-      isFetched: false,
-      completedAt: 0,
-      age: undefined,
-      fetchedAge: undefined,
-      fetchedBytes: 0
-    }
-    entries.set(requestId, entry)
-    return entry
-  }
-
-  const replyOf = (outcome: Outcome, allowMetadataOnly: boolean): Reply => {
-    const size = outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0
-    return allowMetadataOnly && size > maxUnannouncedBytes ? { _tag: "Large", size } : outcome
-  }
-
-  const forgetOld = (now: number) => {
-    for (;;) {
-      const entry = completed.oldest()
-      if (entry === undefined || now - entry.completedAt < retention) return
-      expire(entry)
-    }
-  }
-  const expire = (entry: Entry) => {
-    if (entry.age !== undefined) completed.remove(entry.age)
-    if (entry.fetchedAge !== undefined) fetched.remove(entry.fetchedAge)
-    fetchedBytes -= entry.fetchedBytes
-    if (entry.status === "Done" && !entry.isFetched) unfetched -= 1
-    entry.status = "Expired"
-    entry.outcome = undefined
-    entry.read = nothing
-    entry.fetchedAge = undefined
-    entry.fetchedBytes = 0
-    entry.age = expired.add(entry)
-    if (expired.size > maxExpired) entries.delete(expired.shift()!.requestId)
-    options.onForgotten?.(entry.requestId)
-  }
-  const noteFetched = (entry: Entry, outcome: Outcome) => {
-    if (entry.isFetched || entry.status !== "Done") return
-    entry.isFetched = true
-    unfetched -= 1
-    if (entry.options.isRepeatable !== true) return
-    entry.fetchedAge = fetched.add(entry)
-    entry.fetchedBytes = entryBytes + (outcome._tag === "Completed" ? outcome.bytes?.byteLength ?? 0 : 0)
-    fetchedBytes += entry.fetchedBytes
-    while (fetchedBytes > maxFetchedBytes) expire(fetched.oldest()!)
-  }
-  /** Waits for an outcome that is not there, but not longer than the hold time. */
-  const wait = (entry: Entry): Effect.Effect<Outcome | undefined> => {
-    entry.settled ??= Deferred.unsafeMake<Outcome>(FiberId.none)
-    return Effect.map(Effect.timeoutOption(Deferred.await(entry.settled), holdTime), Option.getOrUndefined)
-  }
-  const settle = (entry: Entry, outcome: Outcome) => {
-    const { settled } = entry
-    entry.settled = undefined
-    if (settled !== undefined) Deferred.unsafeDone(settled, Effect.succeed(outcome))
-  }
-  const replyFrom = (
-    entry: Entry,
-    outcome: Outcome | undefined,
-    allowMetadataOnly: boolean
-  ): Effect.Effect<Option.Option<Reply>> => {
-    if (outcome === undefined || outcome === released) {
-      return Effect.map(entry.queue, (queue) => Option.some<Reply>({ _tag: "Pending", queue }))
-    }
-    if (outcome === given) return Effect.succeedSome({ _tag: "Lost" })
-    const reply = replyOf(outcome, allowMetadataOnly)
-    if (reply._tag !== "Large") noteFetched(entry, outcome)
-    return Effect.succeedSome(reply)
-  }
-
-  return {
-    holdTime,
-    submit: (requestId, queue, options = {}) =>
-      withNow((now) => {
-        forgetOld(now)
-        let entry = entries.get(requestId)
-        if (entry === undefined) entry = add(requestId, "Waiting")
-        else if (entry.status === "Lost") entry.status = "Waiting"
-        else if (entry.status === "Expired" && options.isRepeatable === true) {
-          expired.remove(entry.age!)
-          entry = add(requestId, "Waiting")
-        } else {
-          // Registered again when it runs, perhaps at the same moment: whoever waits already must not be left with an
-          // outcome that never comes.
-          return Effect.void
-        }
-        entry.queue = queue
-        entry.options = options
-        return Effect.void
-      }),
-    complete: (requestId, outcome) =>
-      withNow((now) => {
-        const entry = entries.get(requestId)
-        if (entry?.status !== "Waiting") return Effect.void
-        entry.status = "Done"
-        entry.outcome = outcome
-        unfetched += 1
-        entry.completedAt = now
-        entry.age = completed.add(entry)
-        const { announce, isRepeatable } = entry.options
-        // What they were made from, the request with its body, is not to be kept as long as its outcome.
-        entry.queue = over
-        entry.options = isRepeatable === true ? repeatable : unrepeatable
-        settle(entry, outcome)
-        return announce === undefined ? Effect.void : announce(outcome)
-      }),
-    lose: (requestId) =>
-      Effect.sync(() => {
-        const entry = entries.get(requestId)
-        if (entry?.status !== "Waiting") return
-        entry.status = "GivenUp"
-        entry.queue = over
-        entry.options = unrepeatable
-        settle(entry, given)
-      }),
-    retrieve: (requestId, { allowMetadataOnly }) =>
-      withNow((now): Effect.Effect<Option.Option<Reply>> => {
-        forgetOld(now)
-        const entry = entries.get(requestId)
-        switch (entry?.status) {
-          case undefined:
-            return Effect.succeedNone
-          case "GivenUp":
-            return Effect.succeedSome({ _tag: "Lost" })
-          case "Expired":
-          case "Lost":
-            return Effect.succeedSome({ _tag: entry.status })
-          case "Stored":
-            return Effect.map(entry.read, (outcome) =>
-              Option.some(outcome === undefined ? { _tag: "Lost" } : replyOf(outcome, allowMetadataOnly)))
-          case "Waiting":
-            return Effect.flatMap(wait(entry), (outcome) =>
-              replyFrom(entry, outcome, allowMetadataOnly))
-          case "Done":
-            return replyFrom(entry, entry.outcome, allowMetadataOnly)
-        }
-      }),
-    forget: (requestId) =>
-      Effect.sync(() => {
-        const entry = entries.get(requestId)
-        if (entry?.status === "Done" || entry?.status === "Stored") expire(entry)
-      }),
-    restore: (requestId, restored) =>
-      Effect.sync(() => {
-        if (restored._tag === "Lost") return void add(requestId, "Lost")
-        const entry = add(requestId, "Stored")
-        entry.read = restored.read
-        entry.completedAt = restored.at
-        entry.age = completed.add(entry)
-      }),
-    release: Effect.sync(() => {
-      for (const entry of entries.values()) {
-        if (entry.status !== "Waiting") continue
-        entry.status = "Done"
-        entry.outcome = released
-        entry.isFetched = true
-        settle(entry, released)
-      }
-    }),
-    areFetched: Effect.sync(() => unfetched === 0)
-  }
-}

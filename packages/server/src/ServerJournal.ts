@@ -1,6 +1,6 @@
 /**
  * What a server keeps so that it goes on after it was killed: a journal of its sessions, models, samplers, requests and
- * results, and the state of live models. A server without this service keeps all of that in memory.
+ * results, and the state of live models. A server without this service keeps all of that in memory, with {@link none}.
  *
  * In its folder, `journal-<n>` is an append-only file of changes, each a {@link Change} or several that hold together or
  * not at all. What is half written when the process dies is dropped at the next start. When more than half of the file
@@ -68,6 +68,9 @@ export interface StateFile {
  * @category models
  */
 export interface Service {
+  /** Whether what it takes is there after a restart. Where it is not, whoever makes much for it alone need not. */
+  readonly isPersistent: boolean
+
   /** Whether accepted requests and the state of live models are kept, so that training goes on after a restart. */
   readonly liveModels: boolean
 
@@ -87,13 +90,13 @@ export interface Service {
    * Takes small changes, without payloads, that nobody waits for. When they cannot be written they are written together with
    * the next that can, and before them.
    */
-  readonly unsafeOwe: (changes: ReadonlyArray<Change>) => void
+  readonly unsafeDefer: (changes: ReadonlyArray<Change>) => void
 
   /** The bytes that belong to the value of a key. */
   readonly payload: (key: string) => Effect.Effect<Uint8Array, ServerError>
 
   /** Tells files of this server from those of an earlier one, whose engine may still be writing. */
-  readonly life: string
+  readonly instanceId: string
 
   /** Where the file of this name is. */
   readonly statePath: (name: string) => string
@@ -115,6 +118,33 @@ export interface Service {
   /** Puts away one that cannot be used. */
   readonly setStateAside: (name: string) => Effect.Effect<void>
 }
+
+/**
+ * Keeps nothing: what is handed to it is gone at once.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const none: Service = {
+  isPersistent: false,
+  liveModels: false,
+  take: Effect.succeed([]),
+  damage: [],
+  unsafeCommit: () => Effect.void,
+  unsafeDefer: () => undefined,
+  payload: (key) => notKept(key),
+  instanceId: "",
+  statePath: (name) => name,
+  writeState: (name) => Effect.succeed({ name, bytes: 0 }),
+  readState: ({ name }) => notKept(name),
+  hasState: () => Effect.succeed(false),
+  removeState: () => Effect.void,
+  states: Effect.succeed([]),
+  setStateAside: () => Effect.void
+}
+
+const notKept = (what: string) =>
+  new ServerError({ reason: "NotFound", description: `this server keeps nothing, and so not ${what}` })
 
 /**
  * @since 0.1.0
@@ -148,10 +178,10 @@ export const layer = (
       const path = yield* Path.Path
       const states = path.join(folder, "state")
       const place = (name: string) => path.join(states, name)
-      const life = (yield* Clock.currentTimeMillis).toString(36)
+      const instanceId = (yield* Clock.currentTimeMillis).toString(36)
       const aside = path.join(folder, "aside")
       const setAside = (...names: ReadonlyArray<string>) => {
-        const kept = path.join(aside, `${life}-${names.at(-1)}`)
+        const kept = path.join(aside, `${instanceId}-${names.at(-1)}`)
         return Effect.as(
           Effect.zipRight(fs.makeDirectory(aside, { recursive: true }), fs.rename(path.join(folder, ...names), kept)),
           kept
@@ -188,6 +218,7 @@ export const layer = (
         )
 
       return {
+        isPersistent: true,
         liveModels: options.liveModels ?? true,
         take: Effect.sync(() => {
           const taken = kept
@@ -200,13 +231,13 @@ export const layer = (
             file.unsafeCommit(changes),
             (cause) => new ServerError({ reason: "FileSystem", description: DiskTrouble.refused(cause), cause })
           ),
-        unsafeOwe: file.unsafeOwe,
+        unsafeDefer: file.unsafeDefer,
         damage,
         payload: (key) =>
           Effect.catchAll(file.payload(key), refused(folder)).pipe(
             Effect.flatMap((payload) => payload === undefined ? damaged(folder) : Effect.succeed(payload))
           ),
-        life,
+        instanceId,
         statePath: place,
         writeState: (name, bytes) => {
           const sealed = Frames.encode("", [bytes])

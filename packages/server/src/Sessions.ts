@@ -88,9 +88,9 @@ export interface Options {
   /** Called when one has ended so. */
   readonly onExpired?: ((session: Session) => Effect.Effect<void>) | undefined
   /** Called when what is known of a session has changed; after it has ended, and what belonged to it. */
-  readonly onChange?: ((kept: Kept) => Effect.Effect<void, ServerError>) | undefined
+  readonly onChange?: ((persisted: Persisted) => Effect.Effect<void, ServerError>) | undefined
   /** The sessions of an earlier server, the oldest first. Their heartbeats are as of now. */
-  readonly restored?: ReadonlyArray<Kept> | undefined
+  readonly restored?: ReadonlyArray<Persisted> | undefined
 }
 
 /**
@@ -99,7 +99,9 @@ export interface Options {
  * @since 0.1.0
  * @category models
  */
-export interface Kept extends Pick<Session, "id" | "tags" | "userMetadata" | "displayName" | "owner" | "createdAt"> {
+export interface Persisted
+  extends Pick<Session, "id" | "tags" | "userMetadata" | "displayName" | "owner" | "createdAt">
+{
   readonly projectId: string | undefined
   readonly status: Status
 }
@@ -112,8 +114,22 @@ interface Entry {
   /** Whether anybody has asked for something since the last look. */
   isUsed: boolean
   status: Status
-  /** Whether it has ended and that is not kept. */
-  isEndUnkept: boolean
+  /** Whether it has ended and that is not written down. */
+  isEndUnsaved: boolean
+}
+
+/** The sessions of a server. */
+interface Registry {
+  readonly options: Options
+  readonly maxSessions: number
+  readonly serverScope: Scope.Scope
+  /** The sessions by their ids. */
+  readonly entries: Map<string, Entry>
+  readonly bySession: WeakMap<Session, Entry>
+  /** How many have not ended. */
+  active: number
+  /** Ids of those that have ended, the first first. Of more than that nobody asks. */
+  readonly ended: Array<string>
 }
 
 /**
@@ -122,157 +138,181 @@ interface Entry {
  */
 export const make = (options: Options = {}): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const serverScope = yield* Scope.Scope
-    const { isEmpty = () => false, maxSessions = 10_000, sessionTimeout = defaultTimeout } = options
-    const entries = new Map<string, Entry>()
-    const bySession = new WeakMap<Session, Entry>()
-    const entryOf = (session: Session): Entry => bySession.get(session)!
-    let active = 0
-    /** Ids of those that have ended, the first first. Of more than that nobody asks. */
-    const ended: Array<string> = []
-    const noteEnded = (id: string) => {
-      ended.push(id)
-      if (ended.length > maxSessions) entries.delete(ended.shift()!)
+    const registry: Registry = {
+      options,
+      maxSessions: options.maxSessions ?? 10_000,
+      serverScope: yield* Scope.Scope,
+      entries: new Map(),
+      bySession: new WeakMap(),
+      active: 0,
+      ended: []
     }
-
-    const end = (entry: Entry, status: Status): Effect.Effect<void, ServerError> =>
-      Effect.suspend(() => {
-        if (entry.status._tag !== "Active") return entry.isEndUnkept ? keepEnd(entry) : Effect.void
-        entry.status = status
-        active -= 1
-        noteEnded(entry.session.id)
-        return Effect.zipRight(Scope.close(entry.scope, Exit.void), keepEnd(entry))
-      })
-
-    const keepEnd = (entry: Entry): Effect.Effect<void, ServerError> =>
-      Effect.suspend(() => {
-        entry.isEndUnkept = true
-        return Effect.map(changed(entry), () => {
-          entry.isEndUnkept = false
-        })
-      })
-
-    const changed = ({ projectId, session, status }: Entry): Effect.Effect<void, ServerError> => {
-      const { createdAt, displayName, id, owner, tags, userMetadata } = session
-      return options.onChange?.({ id, tags, userMetadata, displayName, owner, createdAt, projectId, status }) ??
-        Effect.void
-    }
-
-    const open = ({ projectId, status, ...kept }: Kept, lastHeartbeat: number): Effect.Effect<Entry> =>
-      Effect.gen(function*() {
-        const scope = yield* Scope.fork(serverScope, ExecutionStrategy.sequential)
-        const session: Session = {
-          ...kept,
-          scope,
-          get projectId() {
-            return entry.projectId
-          },
-          get lastHeartbeat() {
-            return entry.lastHeartbeat
-          },
-          get status() {
-            return entry.status
-          }
-        }
-        const entry: Entry = { session, scope, projectId, lastHeartbeat, isUsed: false, status, isEndUnkept: false }
-        entries.set(session.id, entry)
-        bySession.set(session, entry)
-        if (status._tag === "Active") active += 1
-        else {
-          noteEnded(session.id)
-          yield* Scope.close(scope, Exit.void)
-        }
-        return entry
-      })
-
+    const { bySession, entries } = registry
     const startedAt = yield* Clock.currentTimeMillis
-    for (const kept of options.restored ?? []) yield* open(kept, startedAt)
-
-    // Where the end cannot be kept, the next sweep tries again.
-    const expire = (entry: Entry) =>
-      Effect.zipRight(
-        Effect.ignoreLogged(end(entry, { _tag: "Expired" })),
-        options.onExpired?.(entry.session) ?? Effect.void
-      )
-
-    const look = (now: number) => {
-      for (const entry of entries.values()) {
-        if (entry.isUsed) entry.lastHeartbeat = now
-        entry.isUsed = false
-      }
-    }
-
-    const timeout = Duration.toMillis(sessionTimeout)
+    for (const persisted of options.restored ?? []) yield* open(registry, persisted, startedAt)
+    const timeout = Duration.toMillis(options.sessionTimeout ?? defaultTimeout)
     if (Number.isFinite(timeout)) {
-      const sweep = Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        look(now)
-        return Effect.forEach(
-          Array.from(entries.values()),
-          (entry) =>
-            entry.status._tag === "Active" && now - entry.lastHeartbeat >= timeout
-              ? expire(entry)
-              : entry.isEndUnkept
-              ? Effect.ignoreLogged(keepEnd(entry))
-              : Effect.void,
-          { discard: true }
-        )
-      })
-      yield* Effect.forkScoped(Effect.repeat(sweep, Schedule.spaced(Duration.millis(timeout / sweepsPerTimeout))))
+      yield* Effect.forkScoped(
+        Effect.repeat(expireUnused(registry, timeout), Schedule.spaced(Duration.millis(timeout / sweepsPerTimeout)))
+      )
     }
-
-    const makeRoom = Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      if (active < maxSessions) return Effect.succeed(true)
-      look(now)
-      let unused: Entry | undefined
-      for (const entry of entries.values()) {
-        const isOver = entry.status._tag !== "Active" || now - entry.lastHeartbeat < leastUnused
-        if (isOver || !isEmpty(entry.session)) continue
-        if (unused === undefined || entry.lastHeartbeat < unused.lastHeartbeat) unused = entry
-      }
-      return unused === undefined ? Effect.succeed(false) : Effect.as(expire(unused), true)
-    })
-
     return {
-      create: ({ projectId, ...options }) =>
-        Effect.gen(function*() {
-          const id = yield* uuid
-          const createdAt = yield* Clock.currentTimeMillis
-          const entry = yield* open({ ...options, id, createdAt, projectId, status: { _tag: "Active" } }, createdAt)
-          yield* Effect.onError(changed(entry), () =>
-            Effect.suspend(() => {
-              entries.delete(id)
-              active -= 1
-              return Scope.close(entry.scope, Exit.void)
-            }))
-          return entry.session
-        }),
+      create: (options) => create(registry, options),
       get: (sessionId) => entries.get(sessionId)?.session,
       list: () => Array.from(entries.values(), ({ session }) => session).reverse(),
-      assignProject: (session, projectId) =>
-        Effect.suspend(() => {
-          const entry = entryOf(session)
-          return Effect.map(changed({ ...entry, projectId }), () => {
-            entry.projectId = projectId
-          })
-        }),
-      makeRoom,
+      assignProject: (session, projectId) => assignProject(registry, session, projectId),
+      makeRoom: makeRoom(registry),
       use: (session) => {
         const entry = bySession.get(session)
         if (entry !== undefined) entry.isUsed = true
       },
       heartbeat: (session) =>
         Effect.map(Clock.currentTimeMillis, (now) => {
-          entryOf(session).lastHeartbeat = now
+          entryOf(registry, session).lastHeartbeat = now
         }),
       finish: (session, reason, detail) =>
-        Effect.suspend(() => end(entryOf(session), { _tag: "Finished", reason, detail }))
+        Effect.suspend(() => end(registry, entryOf(registry, session), { _tag: "Finished", reason, detail }))
     }
+  })
+
+const entryOf = ({ bySession }: Registry, session: Session): Entry => bySession.get(session)!
+
+const create = (
+  registry: Registry,
+  { projectId, ...options }: Parameters<Service["create"]>[0]
+): Effect.Effect<Session, ServerError> =>
+  Effect.gen(function*() {
+    const id = yield* uuid
+    const createdAt = yield* Clock.currentTimeMillis
+    const persisted = { ...options, id, createdAt, projectId, status: { _tag: "Active" } } as const
+    const entry = yield* open(registry, persisted, createdAt)
+    yield* Effect.onError(changed(registry, entry), () =>
+      Effect.suspend(() => {
+        registry.entries.delete(id)
+        registry.active -= 1
+        return Scope.close(entry.scope, Exit.void)
+      }))
+    return entry.session
+  })
+
+const assignProject = (registry: Registry, session: Session, projectId: string): Effect.Effect<void, ServerError> =>
+  Effect.suspend(() => {
+    const entry = entryOf(registry, session)
+    return Effect.map(changed(registry, { ...entry, projectId }), () => {
+      entry.projectId = projectId
+    })
+  })
+
+/** Makes a session known, with a scope of its own, which is closed if the session has ended. */
+const open = (
+  registry: Registry,
+  { projectId, status, ...persisted }: Persisted,
+  lastHeartbeat: number
+): Effect.Effect<Entry> =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.fork(registry.serverScope, ExecutionStrategy.sequential)
+    const session: Session = {
+      ...persisted,
+      scope,
+      get projectId() {
+        return entry.projectId
+      },
+      get lastHeartbeat() {
+        return entry.lastHeartbeat
+      },
+      get status() {
+        return entry.status
+      }
+    }
+    const entry: Entry = { session, scope, projectId, lastHeartbeat, isUsed: false, status, isEndUnsaved: false }
+    registry.entries.set(session.id, entry)
+    registry.bySession.set(session, entry)
+    if (status._tag === "Active") registry.active += 1
+    else {
+      noteEnded(registry, session.id)
+      yield* Scope.close(scope, Exit.void)
+    }
+    return entry
+  })
+
+const end = (registry: Registry, entry: Entry, status: Status): Effect.Effect<void, ServerError> =>
+  Effect.suspend(() => {
+    if (entry.status._tag !== "Active") return entry.isEndUnsaved ? saveEnd(registry, entry) : Effect.void
+    entry.status = status
+    registry.active -= 1
+    noteEnded(registry, entry.session.id)
+    return Effect.zipRight(Scope.close(entry.scope, Exit.void), saveEnd(registry, entry))
+  })
+
+const noteEnded = ({ ended, entries, maxSessions }: Registry, id: string): void => {
+  ended.push(id)
+  if (ended.length > maxSessions) entries.delete(ended.shift()!)
+}
+
+const saveEnd = (registry: Registry, entry: Entry): Effect.Effect<void, ServerError> =>
+  Effect.suspend(() => {
+    entry.isEndUnsaved = true
+    return Effect.map(changed(registry, entry), () => {
+      entry.isEndUnsaved = false
+    })
+  })
+
+const changed = (
+  { options }: Registry,
+  { projectId, session, status }: Entry
+): Effect.Effect<void, ServerError> => {
+  const { createdAt, displayName, id, owner, tags, userMetadata } = session
+  return options.onChange?.({ id, tags, userMetadata, displayName, owner, createdAt, projectId, status }) ??
+    Effect.void
+}
+
+/** Ends a session that nobody uses. Where the end cannot be saved, the next sweep tries again. */
+const expire = (registry: Registry, entry: Entry): Effect.Effect<void> =>
+  Effect.zipRight(
+    Effect.ignoreLogged(end(registry, entry, { _tag: "Expired" })),
+    registry.options.onExpired?.(entry.session) ?? Effect.void
+  )
+
+/** Ends all that were not heard of for so many milliseconds. */
+const expireUnused = (registry: Registry, timeout: number): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    countUsesAsHeartbeats(registry, now)
+    return Effect.forEach(
+      Array.from(registry.entries.values()),
+      (entry) =>
+        entry.status._tag === "Active" && now - entry.lastHeartbeat >= timeout
+          ? expire(registry, entry)
+          : entry.isEndUnsaved
+          ? Effect.ignoreLogged(saveEnd(registry, entry))
+          : Effect.void,
+      { discard: true }
+    )
+  })
+
+const countUsesAsHeartbeats = ({ entries }: Registry, now: number): void => {
+  for (const entry of entries.values()) {
+    if (entry.isUsed) entry.lastHeartbeat = now
+    entry.isUsed = false
+  }
+}
+
+const makeRoom = (registry: Registry): Effect.Effect<boolean> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    if (registry.active < registry.maxSessions) return Effect.succeed(true)
+    countUsesAsHeartbeats(registry, now)
+    let unused: Entry | undefined
+    for (const entry of registry.entries.values()) {
+      const isOver = entry.status._tag !== "Active" || now - entry.lastHeartbeat < leastUnusedMillis
+      if (isOver || registry.options.isEmpty?.(entry.session) !== true) continue
+      if (unused === undefined || entry.lastHeartbeat < unused.lastHeartbeat) unused = entry
+    }
+    return unused === undefined ? Effect.succeed(false) : Effect.as(expire(registry, unused), true)
   })
 
 const defaultTimeout = Duration.days(1)
 
 /** Three heartbeats of the clients of this protocol. Whoever has just begun a session is about to use it. */
-const leastUnused = 30_000
+const leastUnusedMillis = 30_000
 
 /** A session lives longer than the timeout by no more than this part of it. */
 const sweepsPerTimeout = 10

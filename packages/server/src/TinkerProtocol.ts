@@ -247,13 +247,9 @@ const makeAll = (options: Options, ownOrigin: string) =>
     })
 
     const { journal } = state
-    if (journal !== undefined && records !== undefined) {
-      const { restored, unfinished } = yield* Restoration.restore(state, journal, records, options)
-      if (options.onRestored !== undefined) {
-        yield* options.onRestored(restored)
-      }
-      yield* Restoration.replay(state, journal, handlers, unfinished)
-    }
+    const { restored, unfinished } = yield* Restoration.restore(state, journal, records, options)
+    if (journal.isPersistent && options.onRestored !== undefined) yield* options.onRestored(restored)
+    yield* Restoration.replay(state, journal, handlers, unfinished)
 
     const publicOrigin = options.publicUrl?.replace(/\/+$/, "")
     const app = Pipeline.make({

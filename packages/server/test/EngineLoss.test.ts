@@ -3,7 +3,7 @@ import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, LogLevel } from "effect"
 import { CheckpointStore, ServerJournal, type TinkerProtocol, TinkerServer } from "../src/index.js"
-import * as MortalEngine from "./mortalEngine.js"
+import * as CrashingEngine from "./crashingEngine.js"
 import * as Wire from "./wire.js"
 
 const engine = { vocabularySize: 128 }
@@ -19,7 +19,7 @@ const server = (options: {
     : Layer.merge(CheckpointStore.layer(folder), ServerJournal.layer(`${folder}/.server`, journal))
   return TinkerServer.layerClientWithStore(protocol).pipe(
     Layer.provide(store),
-    Layer.provideMerge(MortalEngine.layer(engine)),
+    Layer.provideMerge(CrashingEngine.layer(engine)),
     Layer.provide(NodeContext.layer),
     Layer.orDie
   )
@@ -31,8 +31,8 @@ const inFolder = (name: string, test: (folder: string) => Effect.Effect<void, un
       yield* test(yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped())
     }).pipe(Effect.provide(NodeContext.layer), Logger.withMinimumLogLevel(LogLevel.None)))
 
-const dieAt = (method: Parameters<typeof MortalEngine.Mortal.Service.dieAt>[0]) =>
-  Effect.flatMap(MortalEngine.Mortal, (mortal) => mortal.dieAt(method))
+const dieAt = (method: Parameters<typeof CrashingEngine.Crashes.Service.dieAt>[0]) =>
+  Effect.flatMap(CrashingEngine.Crashes, (crashes) => crashes.dieAt(method))
 
 const done = (submit: ReturnType<typeof Wire.post>) => Effect.flatMap(submit, Wire.result)
 

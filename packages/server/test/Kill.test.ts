@@ -46,7 +46,7 @@ const undisturbed = program.pipe(
 const bundle = (folder: string) =>
   Effect.promise(() =>
     build({
-      entryPoints: [fileURLToPath(new URL("./keptServer.ts", import.meta.url))],
+      entryPoints: [fileURLToPath(new URL("./persistentServer.ts", import.meta.url))],
       outfile: `${folder}/server.mjs`,
       bundle: true,
       platform: "node",

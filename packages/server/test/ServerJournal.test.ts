@@ -4,6 +4,7 @@ import { SystemError } from "@effect/platform/Error"
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { ServerJournal } from "../src/index.js"
+import * as Wire from "./wire.js"
 
 const inLife = <A, E, R>(
   folder: string,
@@ -142,3 +143,26 @@ it.scoped("a journal that cannot be written anew goes on as it is, and is tried 
       ({ take }) => Effect.map(take, (entries) => assert.deepStrictEqual(entries, [{ key: "busy", value: -1 }]))
     )
   }).pipe(Effect.provide(NodeContext.layer)))
+
+it.effect("a journal that keeps nothing takes all that it is given, and has none of it", () =>
+  Effect.gen(function*() {
+    const { none } = ServerJournal
+    yield* none.unsafeCommit([{ key: "a", value: 1, payload: Uint8Array.of(1) }])
+    none.unsafeDefer([{ key: "b", value: 2 }])
+    const file = yield* none.writeState("state", Uint8Array.of(3))
+    assert.deepStrictEqual(yield* none.take, [])
+    assert.deepStrictEqual(yield* none.states, [])
+    assert.isFalse(yield* none.hasState(file))
+    assert.strictEqual((yield* Effect.flip(none.payload("a"))).reason, "NotFound")
+    assert.strictEqual((yield* Effect.flip(none.readState(file))).reason, "NotFound")
+    yield* none.removeState(file.name)
+  }))
+
+it.effect("a server that keeps nothing tells of no earlier one", () => {
+  let told = 0
+  const onRestored = () => Effect.sync(() => void told++)
+  return Effect.gen(function*() {
+    yield* Wire.readyModel
+    assert.strictEqual(told, 0)
+  }).pipe(Effect.provide(Wire.server({ protocol: { onRestored } })))
+})

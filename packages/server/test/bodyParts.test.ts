@@ -3,7 +3,7 @@ import { Effect, Either } from "effect"
 import * as Http from "../src/internal/http/http.js"
 import * as NumberLists from "../src/internal/http/numberLists.js"
 import * as ProtobufParts from "../src/internal/http/protobufParts.js"
-import * as Lifted from "../src/internal/resources/liftedJson.js"
+import * as JsonNumbers from "../src/internal/resources/jsonNumbers.js"
 import { tensorOf } from "../src/internal/resources/trainingJson.js"
 import { random } from "./badInput.js"
 import * as Wire from "./wire.js"
@@ -64,7 +64,7 @@ describe("the parts of a body in JSON", () => {
     const long = (bytes: number) => `"${"x".repeat(bytes - 2)}"`
     assert.isUndefined(refusalOf(long(2 ** 20)))
     assert.match(refusalOf(long(2 ** 20 + 1)) ?? "", /more than 1048576 bytes/)
-    assert.isUndefined(refusalOf(long(2 ** 20 + 1), Lifted.trainingBounds))
+    assert.isUndefined(refusalOf(long(2 ** 20 + 1), JsonNumbers.trainingBounds))
   })
 })
 
@@ -73,7 +73,7 @@ describe("lists of numbers in a training request", () => {
 
   const dataOf = (list: string) =>
     Either.map(
-      Http.parseJson(bytesOf(bodyOf(list)), Lifted.trainingBounds),
+      Http.parseJson(bytesOf(bodyOf(list)), JsonNumbers.trainingBounds),
       (value) => (value as { readonly data: ArrayLike<number> }).data
     )
 
@@ -126,7 +126,7 @@ describe("lists of numbers in a training request", () => {
     const long = many(40, "1")
     const text =
       `{"b":{"tokens":[${long}]},"tokens":[[3],4],"data":[${long}],"shape":[6],"x":"\\"data\\":[7]","y":[${long}]}`
-    const value = Either.getOrThrow(Http.parseJson(bytesOf(text.padEnd(5000)), Lifted.trainingBounds))
+    const value = Either.getOrThrow(Http.parseJson(bytesOf(text.padEnd(5000)), JsonNumbers.trainingBounds))
     assert.deepStrictEqual(
       JSON.parse(
         JSON.stringify(value, (_, part: unknown) => ArrayBuffer.isView(part) ? Array.from(part as Int32Array) : part)
@@ -138,15 +138,15 @@ describe("lists of numbers in a training request", () => {
   it("may be long, as far as the body is", () => {
     const most = 2 ** 18
     const list = (count: number, last = "1") => `{"data":[${many(count - 1, "1")},${last}]}`
-    assert.isUndefined(refusalOf(list(most), Lifted.trainingBounds))
-    assert.match(refusalOf(list(4 * most), Lifted.trainingBounds) ?? "", /more than \d+ numbers/)
+    assert.isUndefined(refusalOf(list(most), JsonNumbers.trainingBounds))
+    assert.match(refusalOf(list(4 * most), JsonNumbers.trainingBounds) ?? "", /more than \d+ numbers/)
     const padded = list(4 * most).padEnd(4 * 6 * most)
-    assert.isUndefined(refusalOf(padded, { ...Lifted.trainingBounds, text: Infinity }))
+    assert.isUndefined(refusalOf(padded, { ...JsonNumbers.trainingBounds, text: Infinity }))
   })
 
   it("of a tensor are converted where they lie", () => {
     const { data } = Either.getOrThrow(
-      Http.parseJson(bytesOf(`{"data":[${many(40, "3")}]}`.padEnd(5000)), Lifted.trainingBounds)
+      Http.parseJson(bytesOf(`{"data":[${many(40, "3")}]}`.padEnd(5000)), JsonNumbers.trainingBounds)
     ) as { readonly data: Float64Array }
     const tensors = { int64: new BigInt64Array(40).fill(3n), float32: new Float32Array(40).fill(3) }
     for (const [dtype, expected] of Object.entries(tensors)) {

@@ -13,7 +13,7 @@ const requestOf = (prompt: string, rest = "") =>
 const textOf = (tokens: string) => `{"chunks":[{"type":"encoded_text","tokens":${tokens}}]}`
 
 const lifted = (text: string) => {
-  const found = PromptTokens.lift(bytes(text))
+  const found = PromptTokens.extract(bytes(text))
   return found && { tokens: Array.from(found.tokens), rest: new TextDecoder().decode(found.rest) }
 }
 

@@ -187,7 +187,7 @@ for (const [channel, dialect] of Object.entries(channels)) {
 it.effect("a name that is taken is a Conflict at once, though the save was to overwrite", () =>
   Effect.gen(function*() {
     const taken: Dialect.Dialect = {
-      hear: (call) => call.path === "save_weights" ? { status: 409, body: { detail: "the name is taken" } } : call
+      mapCall: (call) => call.path === "save_weights" ? { status: 409, body: { detail: "the name is taken" } } : call
     }
     const save = Effect.gen(function*() {
       const service = yield* ServiceClient.ServiceClient
@@ -211,7 +211,7 @@ it.effect("log-probabilities that are null are told of, not taken for numbers", 
 it.effect("a request that the server has forgotten and never ends is bounded by a waiting policy", () =>
   Effect.gen(function*() {
     const forgotten: Dialect.Dialect = {
-      hear: (call) => call.path === "retrieve_future" ? { ...call, json: { request_id: "forgotten" } } : call
+      mapCall: (call) => call.path === "retrieve_future" ? { ...call, json: { request_id: "forgotten" } } : call
     }
     const wait = Effect.gen(function*() {
       const service = yield* ServiceClient.ServiceClient
@@ -259,7 +259,7 @@ it.effect("a server that makes a model of its own choice is warned of", () =>
     const messages: Array<string> = []
     const logger = Logger.make(({ message }) => void messages.push(String(message)))
     const other: Dialect.Dialect = {
-      say: (answer, call) =>
+      mapAnswer: (answer, call) =>
         call.path === "get_info"
           ? { ...answer, body: { ...(answer.body as object), model_data: { model_name: "theirs" } } }
           : answer

@@ -5,13 +5,13 @@ import * as Predicate from "effect/Predicate"
 import type { Answer, Ask, Call, Dialect } from "../../Dialect.js"
 
 /** A call with the parameters of its path, and what is behind the dialect. */
-export interface Asked {
+export interface Received {
   readonly call: Call
   readonly ask: Ask
   readonly params: Readonly<Record<string, string>>
 }
 
-export type Endpoint = (asked: Asked) => Effect.Effect<Answer>
+export type Endpoint = (received: Received) => Effect.Effect<Answer>
 
 /**
  * A server of FastAPI with these endpoints, named as `POST create_model` or `GET samplers/:id`, and no others. A last part `*`
@@ -51,10 +51,10 @@ export const answer = (body: unknown, status = 200): Answer => ({ status, body }
 /** A refusal of FastAPI. */
 export const detail = (status: number, detail: unknown): Answer => ({ status, body: { detail } })
 
-export const brokeDown: Answer = { status: 500, body: "Internal Server Error" }
+export const internalServerError: Answer = { status: 500, body: "Internal Server Error" }
 
 /** Asks this server with JSON, as the one whose call it is. */
-export const post = ({ ask, call }: Asked, path: string, json: unknown): Effect.Effect<Answer> =>
+export const post = ({ ask, call }: Received, path: string, json: unknown): Effect.Effect<Answer> =>
   ask({
     ...call,
     method: "POST",
@@ -64,12 +64,12 @@ export const post = ({ ask, call }: Asked, path: string, json: unknown): Effect.
     json
   })
 
-export const get = ({ ask, call }: Asked, path: string): Effect.Effect<Answer> =>
+export const get = ({ ask, call }: Received, path: string): Effect.Effect<Answer> =>
   ask({ ...call, method: "GET", path, query: "", json: undefined, body: new Uint8Array(0) })
 
 /** Asks for a result, again and again, until it is there or so much time is over; whoever leaves need not wait for it. */
-export const retrieve = (asked: Asked, requestId: string, millis: number): Effect.Effect<Answer> =>
-  post(asked, "retrieve_future", { request_id: requestId, allow_metadata_only: false }).pipe(
+export const retrieve = (received: Received, requestId: string, millis: number): Effect.Effect<Answer> =>
+  post(received, "retrieve_future", { request_id: requestId, allow_metadata_only: false }).pipe(
     Effect.repeat({ while: isNotYet }),
     Effect.timeoutTo({ duration: millis, onSuccess: identity, onTimeout: () => answer({ type: "try_again" }) }),
     Effect.interruptible
@@ -96,19 +96,19 @@ export const refusalOf = ({ body }: Answer): string => {
 export const isGone = ({ status }: Answer): boolean => status === 404 || status === 410
 
 /** Not taken for now, so that the same may be sent again. */
-export const isPostponed = ({ status }: Answer): boolean => status === 429 || status >= 500
+export const isRetryable = ({ status }: Answer): boolean => status === 429 || status >= 500
 
 /** The numbers of a model's requests as this server is to see them: as they come, without gaps. */
-export interface Numbers {
+export interface SequenceNumbers {
   readonly take: () => number
-  readonly giveBack: (number: number) => void
+  readonly release: (number: number) => void
 }
 
-export const numbers = (): Numbers => {
+export const sequenceNumbers = (): SequenceNumbers => {
   const free: Array<number> = []
   let taken = 0
   return {
     take: () => free.shift() ?? ++taken,
-    giveBack: (number) => void free.push(number)
+    release: (number) => void free.push(number)
   }
 }

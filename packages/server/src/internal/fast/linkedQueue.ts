@@ -23,7 +23,7 @@ export class LinkedQueue<T> {
   }
 
   add(value: T): Place<T> {
-    const node: Node<T> = { line: this, value, before: this.last, after: undefined }
+    const node: Node<T> = { queue: this, value, before: this.last, after: undefined }
     if (this.last === undefined) this.first = node
     else this.last.after = node
     this.last = node
@@ -34,13 +34,13 @@ export class LinkedQueue<T> {
   /** False for one that has left before. */
   remove(place: Place<T>): boolean {
     const node = place as Node<T>
-    if (node.line !== this) return false
+    if (node.queue !== this) return false
     const { after, before } = node
     if (before === undefined) this.first = after
     else before.after = after
     if (after === undefined) this.last = before
     else after.before = before
-    node.line = node.before = node.after = undefined
+    node.queue = node.before = node.after = undefined
     this.count -= 1
     return true
   }
@@ -53,7 +53,7 @@ export interface Place<T> {
 
 interface Node<T> extends Place<T> {
   /** Undefined for one that has left. */
-  line: LinkedQueue<T> | undefined
+  queue: LinkedQueue<T> | undefined
   before: Node<T> | undefined
   after: Node<T> | undefined
 }

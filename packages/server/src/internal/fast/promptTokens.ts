@@ -2,7 +2,7 @@
  * The tokens of a prompt, read from the digits of a request in JSON: nearly all of its bytes, which take several times as
  * long to become numbers in an array first.
  */
-export interface Lifted {
+export interface Extracted {
   readonly tokens: Int32Array
   /** The request with an empty list in their place. */
   readonly rest: Uint8Array
@@ -12,7 +12,7 @@ export interface Lifted {
  * Lifts the one list of tokens out of a request that names none but it. Nothing for any other request, or when the list is not
  * written as plain numbers that fit into 32 bits.
  */
-export const lift = (body: Uint8Array): Lifted | undefined => {
+export const extract = (body: Uint8Array): Extracted | undefined => {
   const start = listAfterKey(body, 0)
   if (start < 0) return undefined
   const end = body.indexOf(closeBracket, start)

@@ -33,7 +33,7 @@ interface Channel {
 }
 
 /** Nobody has so many samples open at once; most clients ask for each by itself, and never for these. */
-const mostKept = 20_000
+const maxCompletions = 20_000
 
 /**
  * Numbers them from `first` on. A cursor before it is one of an earlier server, whoever has it gets everything.
@@ -58,7 +58,7 @@ export const make = (first = 0): Completions => {
         const channel = channelOf(clone)
         channel.completions.push(completion)
         // Half at once, as taking away the first one moves all the others.
-        if (channel.completions.length > mostKept) drop(channel, mostKept / 2)
+        if (channel.completions.length > maxCompletions) drop(channel, maxCompletions / 2)
         const { next } = channel
         channel.next = undefined
         return next === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(next, undefined))

@@ -29,18 +29,18 @@ export const make = (
     /** Whether the engine has it, or is about to. */
     readonly isLoaded: boolean
     readonly lost: string | undefined
-    /** Whether there is what `giveBack` needs. */
-    readonly isKept: () => boolean
-    readonly giveBack: Effect.Effect<void, Engine.EngineError | ServerError>
+    /** Whether there is what `reload` needs. */
+    readonly isSaved: () => boolean
+    readonly reload: Effect.Effect<void, Engine.EngineError | ServerError>
   }
 ): EnginePresence => {
-  const { giveBack, isKept } = options
+  const { reload, isSaved } = options
   let { isLoaded, lost } = options
   const hasLost = () => engine.hasLost?.(what, id) === true
   const isThere = () => isLoaded && lost === undefined && !hasLost()
   const whyLost = () => {
     // Remembered, for the engine forgets it when it is unloaded.
-    if (lost === undefined && isLoaded && !isKept() && hasLost()) lost = notKept
+    if (lost === undefined && isLoaded && !isSaved() && hasLost()) lost = notSaved
     return lost
   }
   const lose = (why: string) => {
@@ -51,8 +51,8 @@ export const make = (
   )
   const give = Effect.suspend(() => {
     if (isThere()) return Effect.void
-    if (lost !== undefined || !isKept()) return failLost
-    return giveBack.pipe(
+    if (lost !== undefined || !isSaved()) return failLost
+    return reload.pipe(
       Effect.map(() => {
         isLoaded = true
       }),
@@ -67,7 +67,7 @@ export const make = (
   return { isThere, lost: whyLost, lose, ready: () => isThere() ? Effect.void : revive }
 }
 
-const notKept =
+const notSaved =
   "what computed it has ended and was started anew, and the server had not kept it. Go on from its last checkpoint"
 
 /** Why something is lost whose files are not as they were written. */

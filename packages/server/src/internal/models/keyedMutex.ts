@@ -5,20 +5,20 @@ import * as Effect from "effect/Effect"
 export type KeyedMutex = <A, E, R>(key: string, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 export const make = (): KeyedMutex => {
-  const turns = new Map<string, { readonly semaphore: Effect.Semaphore; holders: number }>()
+  const locks = new Map<string, { readonly semaphore: Effect.Semaphore; holders: number }>()
   return (key, effect) =>
     Effect.acquireUseRelease(
       Effect.sync(() => {
-        const turn = turns.get(key) ?? { semaphore: Effect.unsafeMakeSemaphore(1), holders: 0 }
-        turns.set(key, turn)
-        turn.holders += 1
-        return turn
+        const lock = locks.get(key) ?? { semaphore: Effect.unsafeMakeSemaphore(1), holders: 0 }
+        locks.set(key, lock)
+        lock.holders += 1
+        return lock
       }),
       ({ semaphore }) => semaphore.withPermits(1)(effect),
-      (turn) =>
+      (lock) =>
         Effect.sync(() => {
-          turn.holders -= 1
-          if (turn.holders === 0) turns.delete(key)
+          lock.holders -= 1
+          if (lock.holders === 0) locks.delete(key)
         })
     )
 }

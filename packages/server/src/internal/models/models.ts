@@ -99,15 +99,15 @@ export const open = (
       scope
     )
     if (unloaded || lost !== undefined) yield* Scope.close(scope, Exit.void)
-    const kept = LiveModel.emptyKept(progress)
+    const journaled = LiveModel.makeJournaled(progress)
     const presence = EnginePresence.make(state.engine, "model", id, {
       isLoaded,
       lost,
-      isKept: () => kept.progress?.weights !== undefined,
-      giveBack: Effect.suspend(() =>
-        kept.progress === undefined || state.journal === undefined
+      isSaved: () => journaled.progress?.weights !== undefined,
+      reload: Effect.suspend(() =>
+        journaled.progress === undefined
           ? Effect.void
-          : LiveModel.restore(state.engine, state.journal, options, kept.progress)
+          : LiveModel.restore(state.engine, state.journal, options, journaled.progress)
       )
     })
     const model: State.Model = {
@@ -115,7 +115,7 @@ export const open = (
       scope,
       queue,
       unloaded,
-      kept,
+      journaled,
       get lost() {
         return presence.lost()
       },
@@ -140,7 +140,6 @@ export const unload = (
   Effect.gen(function*() {
     model.unloaded = true
     yield* Scope.close(model.scope, Exit.void)
-    if (state.journal === undefined) return
     const at = yield* Clock.currentTimeMillis
     yield* JournalWrites.commit(state, [
       Records.model(JournalWrites.modelRecord(model)),
@@ -155,9 +154,9 @@ export const unload = (
         },
         undefined
       ),
-      ...LiveModel.given(model)
+      ...LiveModel.changesAtEnd(model)
     ])
-    yield* LiveModel.removeFiles(state.journal, model.kept)
+    yield* LiveModel.removeFiles(state.journal, model.journaled)
   }).pipe(
     // Closed it is, and stays so; but as long as that is not kept, it can be unloaded again.
     Effect.tapError(() =>
@@ -194,7 +193,6 @@ export const submit = (
     const free = Effect.sync(() => state.limits.free(length))
     const register = state.futures.submit(requestId, model.queue.state)
     const keyName = yield* FiberRef.get(Audit.currentKey)
-    const { journal } = state
     const result = Work.outcomeOf(
       requestId,
       Effect.suspend(() => after(model.ready, () => Work.planned(request, work)))
@@ -202,17 +200,9 @@ export const submit = (
     const submission = yield* model.queue.submit({
       seqId,
       fingerprint,
-      accept: journal &&
-        (() => LiveModel.noteAccepted(journal, model, { seqId, fingerprint, request, keyName, first })),
+      accept: () => LiveModel.noteAccepted(state.journal, model, { seqId, fingerprint, request, keyName, first }),
       run: register.pipe(
-        Effect.zipRight(
-          journal === undefined
-            ? Effect.zipWith(result, Clock.currentTimeMillis, (outcome, now) => {
-              Work.countUsage(state, model, outcome, now)
-              return outcome
-            })
-            : Effect.flatMap(result, (outcome) => keepResult(state, journal, model, { seqId, fingerprint }, outcome))
-        ),
+        Effect.zipRight(Effect.flatMap(result, (outcome) => saveResult(state, model, { seqId, fingerprint }, outcome))),
         Effect.flatMap((outcome) =>
           outcome === undefined ? state.futures.lose(requestId) : state.futures.complete(requestId, outcome)
         ),
@@ -223,7 +213,7 @@ export const submit = (
           ? Effect.void
           : Effect.zipRight(
             register,
-            model.kept.isGivenUp
+            model.journaled.isGivenUp
               ? state.futures.lose(requestId)
               : state.futures.complete(requestId, Failures.ofAbandoned(model))
           )
@@ -231,7 +221,7 @@ export const submit = (
       end: free
     })
     if (submission === "Accepted") state.limits.occupy(length)
-    if (journal !== undefined) yield* JournalWrites.orUnavailable(LiveModel.accepted(journal, model, seqId))
+    yield* JournalWrites.orUnavailable(LiveModel.accepted(state.journal, model, seqId))
     switch (submission) {
       case "Accepted":
         yield* register
@@ -252,50 +242,51 @@ export const rejectNumber = (state: State.ServerState, model: State.Model, seqId
   Effect.zipRight(model.queue.reject(seqId), LiveModel.noteRejected(state.journal, model, seqId))
 
 /** Writes down what has come of a request, and gives what its client may be told then: nothing if the model is given up. */
-const keepResult = (
+const saveResult = (
   state: State.ServerState,
-  journal: ServerJournal.Service,
   model: State.Model,
   request: { readonly seqId: number; readonly fingerprint: string },
   outcome: Work.Outcome
 ): Effect.Effect<Futures.Outcome | undefined> =>
   Effect.gen(function*() {
+    const { journal } = state
     const at = yield* Clock.currentTimeMillis
-    const made = "sampler" in outcome ? outcome.sampler : undefined
-    const sampler = made && (yield* JournalWrites.keepSampler(state, journal, model, made))
     const usage = Work.countUsage(state, model, outcome, at)
-    yield* LiveModel.keep(state.engine, journal, model, { ...request, at, changed: outcome.changed }, [
+    if (!journal.isPersistent) return outcome
+    const made = "sampler" in outcome ? outcome.sampler : undefined
+    const sampler = made && (yield* JournalWrites.saveSampler(state, journal, model, made))
+    yield* LiveModel.save(state.engine, journal, model, { ...request, at, changed: outcome.changed }, [
       resultOf(model, request, at, Results.toRecord(outcome), Results.bytesOf(outcome)),
       ...usage.map(Records.usage),
       ...sampler === undefined ? [] : [Records.sampler(sampler)]
     ])
     return outcome
-  }).pipe(Effect.catchAll((error) => unkept(state, journal, model, request, outcome, error)))
+  }).pipe(Effect.catchAll((error) => undoUnsaved(state, model, request, outcome, error)))
 
 /**
  * Brings the engine and the journal to agree again when what has come of a request could not be written down. What changed
  * nothing holds in any case, for a later server would come to it again. What changed something is undone; where that
  * cannot be, or cannot be written down either, nobody could tell later what was done, and the model is given up.
  */
-const unkept = (
+const undoUnsaved = (
   state: State.ServerState,
-  journal: ServerJournal.Service,
   model: State.Model,
   request: { readonly seqId: number; readonly fingerprint: string },
   outcome: Work.Outcome,
   error: Engine.EngineError | ServerError
 ): Effect.Effect<Futures.Outcome | undefined> =>
   Effect.gen(function*() {
+    const { journal } = state
     const requestId = Records.requestIdOf(model.id, request.seqId)
     yield* Effect.logError(`what has come of the request ${requestId} could not be kept`, error)
-    const { id, kept } = model
+    const { id, journaled } = model
     const at = yield* Clock.currentTimeMillis
     const made = "sampler" in outcome ? outcome.sampler : undefined
     const { changed } = outcome
     if (made !== undefined) yield* JournalWrites.removeSampler(state, journal, made.id)
     else if (!journal.liveModels || (outcome._tag === "Completed" && changed === undefined)) {
       const small = Results.bytesOf(outcome) === undefined ? Results.toRecord(outcome) : { _tag: "Lost" } as const
-      LiveModel.keepLater(journal, model, { seqId: request.seqId, at }, [
+      LiveModel.saveLater(journal, model, { seqId: request.seqId, at }, [
         resultOf(model, request, at, small, undefined)
       ])
       return outcome
@@ -303,8 +294,8 @@ const unkept = (
     // Where the engine has ended, what it did is gone with it.
     const isGone = !model.isLoaded
     if (!isGone && changed !== undefined) {
-      if (kept.progress?.weights === undefined) return yield* error
-      yield* LiveModel.restore(state.engine, journal, model, kept.progress)
+      if (journaled.progress?.weights === undefined) return yield* error
+      yield* LiveModel.restore(state.engine, journal, model, journaled.progress)
     }
     const failed: Futures.Outcome = outcome._tag === "Failed" && changed === undefined
       ? outcome
@@ -312,38 +303,38 @@ const unkept = (
       ? Failures.of(error)
       : Failures.ofUnkept(error)
     const done = { seqId: request.seqId, at, changed: undefined }
-    yield* LiveModel.keep(state.engine, journal, model, done, [
+    yield* LiveModel.save(state.engine, journal, model, done, [
       resultOf(model, request, at, Results.toRecord(failed), undefined)
     ])
-    yield* LiveModel.removeUnkept(journal, id, { ...done, changed })
+    yield* LiveModel.removeUnsaved(journal, id, { ...done, changed })
     return failed
   }).pipe(
     Effect.catchAll((error) =>
-      Effect.as(giveUp(state, journal, model, { seqId: request.seqId, changed: outcome.changed }, error), undefined)
+      Effect.as(giveUp(state, model, { seqId: request.seqId, changed: outcome.changed }, error), undefined)
     )
   )
 
 const giveUp = (
   state: State.ServerState,
-  journal: ServerJournal.Service,
   model: State.Model,
   last: { readonly seqId: number; readonly changed: Work.Outcome["changed"] },
   error: Engine.EngineError | ServerError
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const { id, kept } = model
+    const { journal } = state
+    const { id, journaled } = model
     const reason = `the server could not keep what was done with it, nor undo it (${error.description}). `
       + "Go on from its last checkpoint"
     yield* Effect.logError(`the model ${id} is given up: ${reason}`, error)
-    kept.isGivenUp = true
+    journaled.isGivenUp = true
     model.lose(reason)
-    journal.unsafeOwe([
+    journal.unsafeDefer([
       Records.lost({ id, reason }),
-      ...Array.from(kept.accepted, (seqId) => Records.withoutRequest(id, seqId))
+      ...Array.from(journaled.accepted, (seqId) => Records.withoutRequest(id, seqId))
     ])
     // Of no use any more, and there may be no room for anything else.
-    yield* LiveModel.removeUnkept(journal, id, { ...last, at: 0 })
-    yield* LiveModel.removeFiles(journal, kept)
+    yield* LiveModel.removeUnsaved(journal, id, { ...last, at: 0 })
+    yield* LiveModel.removeFiles(journal, journaled)
     yield* Scope.close(model.scope, Exit.void)
   })
 

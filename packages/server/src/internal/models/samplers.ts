@@ -55,8 +55,8 @@ export const open = (
     const presence = EnginePresence.make(state.engine, "sampler", id, {
       isLoaded,
       lost,
-      isKept: () => !sampler.hasOwnWeights || sampler.adapter !== undefined,
-      giveBack: Effect.suspend(() => LiveSampler.restore(state, sampler))
+      isSaved: () => !sampler.hasOwnWeights || sampler.adapter !== undefined,
+      reload: Effect.suspend(() => LiveSampler.restore(state, sampler))
     })
     const sampler: State.Sampler = {
       ...rest,

@@ -10,10 +10,10 @@ import * as Futures from "../../Futures.js"
 import type * as RequestQueue from "../../RequestQueue.js"
 import * as ServerJournal from "../../ServerJournal.js"
 import * as Sessions from "../../Sessions.js"
+import * as WatchedStore from "../records/auditedStore.js"
 import * as JournalWrites from "../records/journalWrites.js"
 import type * as LiveModel from "../records/liveModel.js"
 import * as Records from "../records/records.js"
-import * as WatchedStore from "../records/watchedStore.js"
 import * as Audit from "../resources/audit.js"
 import * as Usage from "../resources/usage.js"
 import type * as Completions from "./completions.js"
@@ -45,7 +45,7 @@ export interface Model {
   readonly ready: Effect.Effect<void, Work.WorkError>
   /** Whether the engine has it. */
   readonly isLoaded: boolean
-  readonly kept: LiveModel.Kept
+  readonly journaled: LiveModel.Journaled
 }
 
 export interface Sampler {
@@ -79,7 +79,7 @@ export interface ServerState {
   readonly engine: Engine.Service
   readonly store: CheckpointStore.Service
   /** The stays of checkpoints, removed ones too. */
-  readonly stays: ReadonlyArray<WatchedStore.Stay>
+  readonly lifetimes: ReadonlyArray<WatchedStore.Lifetime>
   readonly usage: Usage.Usage
   readonly audit: Audit.Audit
   readonly sessions: Sessions.Service
@@ -100,63 +100,66 @@ export interface ServerState {
   readonly limits: Limits.Limits
   /** The server ends: what is not done then was not refused to anybody. */
   hasEnded: boolean
-  readonly journal: ServerJournal.Service | undefined
+  readonly journal: ServerJournal.Service
 }
 
 export const make = (
   options: Futures.Options & Sessions.Options & Limits.Options
 ): Effect.Effect<
-  { readonly state: ServerState; readonly records: Records.Records | undefined },
+  { readonly state: ServerState; readonly records: Records.Records },
   never,
   Engine.Engine | CheckpointStore.CheckpointStore | Scope.Scope
 > =>
   Effect.gen(function*() {
     const faults = yield* Effect.serviceOption(Faults.Faults)
-    const journal = Option.getOrUndefined(yield* Effect.serviceOption(ServerJournal.ServerJournal))
-    const records = journal === undefined ? undefined : yield* Effect.flatMap(journal.take, Records.read)
-    const audit = Audit.make(records?.audit, journal && JournalWrites.auditKeeper(journal))
-    const { stays, store } = yield* WatchedStore.make(
+    const journal = Option.getOrElse(
+      yield* Effect.serviceOption(ServerJournal.ServerJournal),
+      () => ServerJournal.none
+    )
+    const records = yield* Effect.flatMap(journal.take, Records.read)
+    const audit = Audit.make(records.audit, JournalWrites.auditWriter(journal))
+    const { lifetimes, store } = yield* WatchedStore.make(
       yield* CheckpointStore.CheckpointStore,
       audit,
-      records?.removed.flatMap(JournalWrites.stayOf),
-      journal && JournalWrites.noteRemoved(journal)
+      records.removed.flatMap(JournalWrites.lifetimeOf),
+      JournalWrites.noteRemoved(journal)
     )
     const models = new Map<string, Model>()
     const samplers = new Map<string, Sampler>()
     const state: ServerState = {
       engine: yield* Engine.Engine,
       store,
-      stays,
-      usage: Usage.make(records?.usage),
+      lifetimes,
+      usage: Usage.make(records.usage),
       audit,
       sessions: yield* Sessions.make({
         ...options,
         onExpired: (session) => audit.note("session_expire", { session_id: session.id }),
-        onChange: journal && ((kept) => JournalWrites.sessionChanged(state, journal, kept)),
+        onChange: (persisted) => JournalWrites.sessionChanged(state, journal, persisted),
         isEmpty: (session) => {
           for (const model of models.values()) if (model.session === session && !model.unloaded) return false
           for (const sampler of samplers.values()) if (sampler.session === session) return false
           return true
         },
-        restored: records?.sessions
+        restored: records.sessions
       }),
       futures: Futures.make({
         ...options,
         onForgotten: (requestId) => {
           const end = requestId.lastIndexOf(":")
           samplers.get(requestId.slice(0, end))?.requests.delete(requestId.slice(end + 1))
-          if (journal !== undefined) void journal.unsafeCommit([Records.withoutResult(requestId)])
+          if (journal.isPersistent) void journal.unsafeCommit([Records.withoutResult(requestId)])
         }
       }),
       models,
       samplers,
-      lost: new Map(records?.lost),
+      lost: new Map(records.lost),
       creating: KeyedMutex.make(),
       projectsOfCopies: new Map(
-        records?.copies.flatMap(({ projectId, runId }) => projectId === undefined ? [] : [[runId, projectId] as const])
+        records.copies.flatMap(({ projectId, runId }) => projectId === undefined ? [] : [[runId, projectId] as const])
       ),
       copies: new Map(
-        records?.copies.flatMap(({ request }) => request === undefined ? [] : [[request.key, request] as const])
+        records.copies.flatMap(({ request }) => request === undefined ? [] : [[request.key, request] as const])
       ),
       sampling: new Map<string, Fiber.RuntimeFiber<void>>(),
       gate: Option.match(faults, { onNone: () => () => openGate, onSome: (faults) => faults.gate }),

@@ -10,7 +10,7 @@ import type { RouteName } from "../http/routes.js"
 import type * as State from "./serverState.js"
 
 /** What begins something new. The rest is needed to learn what became of the old. */
-const beginnings: ReadonlySet<string> = new Set<RouteName>([
+const startingRoutes: ReadonlySet<string> = new Set<RouteName>([
   "createSession",
   "createModel",
   "createSamplingSession",
@@ -26,7 +26,7 @@ const beginnings: ReadonlySet<string> = new Set<RouteName>([
 ])
 
 /** How long results wait for those who asked for them. */
-const patience = Duration.millis(500)
+const fetchTimeout = Duration.millis(500)
 
 export interface Stopping {
   /** Refuses what begins something new once the server stops, in a way that lets clients try again. */
@@ -50,7 +50,7 @@ export const make = (
 
   /** Waits until the server is idle, and lets those who wait for a result have it, but not for long: their clients may have gone. */
   const idle = until(isIdle).pipe(
-    Effect.zipRight(Effect.timeoutOption(until(state.futures.areFetched), patience)),
+    Effect.zipRight(Effect.timeoutOption(until(state.futures.areFetched), fetchTimeout)),
     Effect.interruptible,
     Effect.timeoutOption(options.gracePeriod)
   )
@@ -79,7 +79,7 @@ export const make = (
 
   return {
     refusalOf: (route) =>
-      isStopping && (beginnings.has(route) || route === "healthz")
+      isStopping && (startingRoutes.has(route) || route === "healthz")
         ? Http.refuse(503, "the server is stopping: it finishes what it has, and takes nothing new", {
           "retry-after": "5"
         })

@@ -12,14 +12,14 @@ import * as Http from "../http/http.js"
 import * as Samplers from "../models/samplers.js"
 import type * as State from "../models/serverState.js"
 import type * as Audit from "../resources/audit.js"
+import type * as WatchedStore from "./auditedStore.js"
 import * as LiveModel from "./liveModel.js"
 import * as Records from "./records.js"
-import type * as WatchedStore from "./watchedStore.js"
 
-export const auditKeeper = (journal: Journal): Audit.Keeper => ({
-  keep: (number, { at, details, event }) =>
+export const auditWriter = (journal: Journal): Audit.Writer => ({
+  write: (number, { at, details, event }) =>
     Effect.ignore(journal.unsafeCommit([Records.audit({ number, at, event, details })])),
-  forget: (from, before) =>
+  remove: (from, before) =>
     Effect.ignore(
       journal.unsafeCommit(Array.from({ length: before - from }, (_, i) => Records.withoutAudit(from + i)))
     )
@@ -32,7 +32,7 @@ export const noteRemoved = (journal: Journal) => (info: CheckpointStore.Info, re
   return Effect.ignore(journal.unsafeCommit([Records.removed(removed)]))
 }
 
-export const stayOf = ({ path, removedAt, ...info }: Records.Removed): ReadonlyArray<WatchedStore.Stay> =>
+export const lifetimeOf = ({ path, removedAt, ...info }: Records.Removed): ReadonlyArray<WatchedStore.Lifetime> =>
   Either.match(TinkerPath.parse(path), {
     onLeft: () => [],
     onRight: (path) => [{ removedAt, info: { ...info, path, public: false, userMetadata: {} } }]
@@ -49,7 +49,7 @@ export const samplerRecord = (sampler: State.Sampler): Records.Sampler => {
 }
 
 /** Keeps the weights of a sampler that have no path. */
-export const keepSampler = (
+export const saveSampler = (
   state: State.ServerState,
   journal: Journal,
   { baseModel, session }: State.Model,
@@ -77,30 +77,41 @@ const adapterName = (samplerId: string): string => `${encodeURIComponent(sampler
 export const sessionChanged = (
   state: State.ServerState,
   journal: Journal,
-  kept: Sessions.Kept
+  persisted: Sessions.Persisted
 ): Effect.Effect<void, ServerError> =>
   Effect.gen(function*() {
-    const changes: Array<Change> = [Records.session(kept)]
-    if (kept.status._tag === "Active") return yield* journal.unsafeCommit(changes)
-    const models = Array.from(state.models.values()).filter(({ session }) => session.id === kept.id)
-    const samplers = Array.from(state.samplers.values()).filter(({ session }) => session.id === kept.id)
-    for (const model of models) changes.push(...LiveModel.given(model))
+    const changes: Array<Change> = [Records.session(persisted)]
+    if (persisted.status._tag === "Active") return yield* journal.unsafeCommit(changes)
+    const models = Array.from(state.models.values()).filter(({ session }) => session.id === persisted.id)
+    const samplers = Array.from(state.samplers.values()).filter(({ session }) => session.id === persisted.id)
+    for (const model of models) changes.push(...LiveModel.changesAtEnd(model))
     for (const sampler of samplers) {
       if (sampler.adapter !== undefined) {
         changes.push(Records.sampler({ ...samplerRecord(sampler), adapter: undefined }))
       }
     }
     yield* journal.unsafeCommit(changes)
-    for (const model of models) yield* LiveModel.removeFiles(journal, model.kept)
+    for (const model of models) yield* LiveModel.removeFiles(journal, model.journaled)
     for (const { adapter } of samplers) if (adapter !== undefined) yield* journal.removeState(adapter.file.name)
   })
+
+/**
+ * Has it written down that a sample was asked for, and waits until it is. Where it cannot be written now, the sample is computed
+ * all the same, and found by whoever asks again.
+ */
+export const noteAsked = (journal: Journal, asked: Records.Asked): Effect.Effect<void, Http.Refusal> => {
+  if (!journal.isPersistent) return Effect.void
+  const note = [Records.asked(asked)]
+  return orUnavailable(
+    Effect.tapError(journal.unsafeCommit(note), () => Effect.sync(() => journal.unsafeDefer(note)))
+  )
+}
 
 /** Waits until the changes are kept; what cannot be kept is not begun. */
 export const commit = (
   state: State.ServerState,
   changes: ReadonlyArray<Change>
-): Effect.Effect<void, Http.Refusal> =>
-  state.journal === undefined ? Effect.void : orUnavailable(state.journal.unsafeCommit(changes))
+): Effect.Effect<void, Http.Refusal> => orUnavailable(state.journal.unsafeCommit(changes))
 
 export const orUnavailable = <A>(written: Effect.Effect<A, ServerError>): Effect.Effect<A, Http.Refusal> =>
   Effect.mapError(

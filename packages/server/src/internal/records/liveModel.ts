@@ -16,7 +16,7 @@ import type * as Http from "../http/http.js"
 import * as Records from "./records.js"
 import * as StateTensors from "./stateTensors.js"
 
-export interface Kept {
+export interface Journaled {
   progress: Records.Progress | undefined
   /** The record that the model is there, as long as it is not known to be written down. */
   record: Records.Model | undefined
@@ -39,10 +39,10 @@ interface Accepting {
 interface Model {
   readonly id: string
   readonly lastRequestAt: number
-  readonly kept: Kept
+  readonly journaled: Journaled
 }
 
-export const emptyKept = (progress: Records.Progress | undefined): Kept => ({
+export const makeJournaled = (progress: Records.Progress | undefined): Journaled => ({
   progress,
   record: undefined,
   accepted: new Set(),
@@ -51,10 +51,10 @@ export const emptyKept = (progress: Records.Progress | undefined): Kept => ({
   isGivenUp: false
 })
 
-/** Has the request written down before any of its results. */
+/** Has the request written down before any of its results, where anything is kept. */
 export const noteAccepted = (
   journal: Journal,
-  { id, kept }: Model,
+  { id, journaled }: Model,
   options: {
     readonly seqId: number
     readonly fingerprint: string
@@ -64,9 +64,10 @@ export const noteAccepted = (
   }
 ): void => {
   const { fingerprint, first, keyName, request, seqId } = options
-  if (journal.liveModels) kept.accepted.add(seqId)
+  if (!journal.isPersistent) return
+  if (journal.liveModels) journaled.accepted.add(seqId)
   if (request.replayed !== undefined) return
-  kept.record = first?.record ?? kept.record
+  journaled.record = first?.record ?? journaled.record
   const changes: Array<Change> = first === undefined ? [] : [Records.model(first.record)]
   if (journal.liveModels) {
     const contentType = request.headers["content-type"] ?? "application/json"
@@ -77,30 +78,29 @@ export const noteAccepted = (
       )
     )
   }
-  if (changes.length > 0) kept.accepting.set(seqId, { changes, written: journal.unsafeCommit(changes) })
+  if (changes.length > 0) journaled.accepting.set(seqId, { changes, written: journal.unsafeCommit(changes) })
 }
 
 /**
  * Waits until a request that was taken is written down, or is done. Where it cannot be written that is tried again the next
  * time.
  */
-export const accepted = (journal: Journal, { kept }: Model, seqId: number): Effect.Effect<void, ServerError> =>
-  Effect.suspend(() => {
-    const accepting = kept.accepting.get(seqId)
-    if (accepting === undefined) return Effect.void
-    return accepting.written.pipe(
-      Effect.map(() => {
-        if (seqId === 0) kept.record = undefined
-        kept.accepting.delete(seqId)
-      }),
-      Effect.tapError(() => Effect.sync(() => writeAgain(journal, kept, seqId, accepting)))
-    )
-  })
+export const accepted = (journal: Journal, { journaled }: Model, seqId: number): Effect.Effect<void, ServerError> => {
+  const accepting = journaled.accepting.get(seqId)
+  if (accepting === undefined) return Effect.void
+  return accepting.written.pipe(
+    Effect.map(() => {
+      if (seqId === 0) journaled.record = undefined
+      journaled.accepting.delete(seqId)
+    }),
+    Effect.tapError(() => Effect.sync(() => writeAgain(journal, journaled, seqId, accepting)))
+  )
+}
 
-const writeAgain = (journal: Journal, kept: Kept, seqId: number, accepting: Accepting): void => {
+const writeAgain = (journal: Journal, journaled: Journaled, seqId: number, accepting: Accepting): void => {
   accepting.written = Effect.suspend(() => {
     // What is done meanwhile must not be there as if it were to be done.
-    if (kept.accepting.get(seqId) !== accepting) return Effect.void
+    if (journaled.accepting.get(seqId) !== accepting) return Effect.void
     return accepting.written = journal.unsafeCommit(accepting.changes)
   })
 }
@@ -108,14 +108,14 @@ const writeAgain = (journal: Journal, kept: Kept, seqId: number, accepting: Acce
 /** Lets that a request was taken wait for something else that is being written of it, or for changes that will be. */
 const acceptWith = (
   journal: Journal,
-  kept: Kept,
+  journaled: Journaled,
   seqId: number,
   changes: ReadonlyArray<Change>,
   written?: Effect.Effect<void, ServerError>
 ): void => {
   const accepting: Accepting = { changes, written: written ?? Effect.void }
-  if (written === undefined) writeAgain(journal, kept, seqId, accepting)
-  kept.accepting.set(seqId, accepting)
+  if (written === undefined) writeAgain(journal, journaled, seqId, accepting)
+  journaled.accepting.set(seqId, accepting)
 }
 
 /** A token that a request shows was looked at when it came. */
@@ -125,11 +125,11 @@ const withoutSecret = ({ body, route }: Http.Received): Uint8Array => {
   return new TextEncoder().encode(JSON.stringify(rest))
 }
 
-export const noteRejected = (journal: Journal | undefined, { id, kept }: Model, seqId: number): Effect.Effect<void> => {
-  if (journal?.liveModels !== true || seqId < (kept.progress?.next ?? 0)) return Effect.void
-  kept.rejected.add(seqId)
+export const noteRejected = (journal: Journal, { id, journaled }: Model, seqId: number): Effect.Effect<void> => {
+  if (!journal.liveModels || seqId < (journaled.progress?.next ?? 0)) return Effect.void
+  journaled.rejected.add(seqId)
   const changes = [Records.rejected({ modelId: id, seqId })]
-  return Effect.catchAll(journal.unsafeCommit(changes), () => Effect.sync(() => journal.unsafeOwe(changes)))
+  return Effect.catchAll(journal.unsafeCommit(changes), () => Effect.sync(() => journal.unsafeDefer(changes)))
 }
 
 interface Done {
@@ -139,7 +139,7 @@ interface Done {
 }
 
 /** Keeps what a request has changed, and with it the changes of the journal that belong to its result. */
-export const keep = (
+export const save = (
   engine: Engine.Service,
   journal: Journal,
   model: Model,
@@ -147,13 +147,13 @@ export const keep = (
   changes: ReadonlyArray<Change>
 ): Effect.Effect<void, Engine.EngineError | ServerError> =>
   Effect.gen(function*() {
-    const { id, kept } = model
+    const { id, journaled } = model
     const { changed, seqId } = done
-    const before = kept.progress
+    const before = journaled.progress
     let { gradient, step = 0, weights } = before ?? {}
     if (journal.liveModels && changed !== undefined) {
       // State of a request that the journal does not know would say that the journal is not whole.
-      const accepting = kept.accepting.get(seqId)
+      const accepting = journaled.accepting.get(seqId)
       if (accepting !== undefined) yield* Effect.exit(accepting.written)
       const written = yield* writeState(engine, journal, id, changed, fileName(journal, id, done))
       if (changed === "weights") ({ step } = written)
@@ -162,41 +162,41 @@ export const keep = (
     }
     const progress = progressOf(model, done, { step, weights, gradient })
     const written = journal.unsafeCommit([...changes, ...changesOf(model, progress)])
-    const accepting = kept.accepting.get(seqId)
-    if (accepting !== undefined) acceptWith(journal, kept, seqId, accepting.changes, written)
+    const accepting = journaled.accepting.get(seqId)
+    if (accepting !== undefined) acceptWith(journal, journaled, seqId, accepting.changes, written)
     yield* written
-    kept.accepting.delete(seqId)
-    noteDone(kept, progress)
+    journaled.accepting.delete(seqId)
+    noteDone(journaled, progress)
     for (const old of filesOf(before)) {
       if (old.name !== weights?.name && old.name !== gradient?.name) yield* journal.removeState(old.name)
     }
   })
 
 /** Has it kept as soon as may be that a request is done which changed nothing. */
-export const keepLater = (
+export const saveLater = (
   journal: Journal,
   model: Model,
   done: Omit<Done, "changed">,
   changes: ReadonlyArray<Change>
 ): void => {
-  const { step = 0, weights, gradient } = model.kept.progress ?? {}
+  const { step = 0, weights, gradient } = model.journaled.progress ?? {}
   const progress = progressOf(model, done, { step, weights, gradient })
   const all = [...changes, ...changesOf(model, progress)]
-  journal.unsafeOwe(all)
-  const { kept } = model
-  if (kept.accepting.has(done.seqId)) {
+  journal.unsafeDefer(all)
+  const { journaled } = model
+  if (journaled.accepting.has(done.seqId)) {
     // Its client is told that it was taken once this is written, and not before: there is nothing else of it.
-    acceptWith(journal, kept, done.seqId, all)
+    acceptWith(journal, journaled, done.seqId, all)
   }
-  noteDone(kept, progress)
+  noteDone(journaled, progress)
 }
 
 /** Removes what was written of a request that could not be kept. */
-export const removeUnkept = (journal: Journal, id: string, done: Done): Effect.Effect<void> =>
+export const removeUnsaved = (journal: Journal, id: string, done: Done): Effect.Effect<void> =>
   done.changed === undefined ? Effect.void : journal.removeState(fileName(journal, id, done))
 
 const fileName = (journal: Journal, id: string, { changed, seqId }: Done): string =>
-  `${encodeURIComponent(id)}.${seqId}.${journal.life}.${changed}`
+  `${encodeURIComponent(id)}.${seqId}.${journal.instanceId}.${changed}`
 
 /** Whose state a file is of, by its name, and of which request; that of a sampler has no number. */
 export const ownerOf = (name: string): { readonly id: string; readonly seqId: number } | undefined => {
@@ -214,21 +214,21 @@ const progressOf = (
   state: Pick<Records.Progress, "step" | "weights" | "gradient">
 ): Records.Progress => ({ modelId: id, next: seqId + 1, ...state, lastRequestAt: Math.max(at, lastRequestAt) })
 
-const changesOf = ({ id, kept }: Model, progress: Records.Progress): ReadonlyArray<Change> => [
-  ...kept.record === undefined ? [] : [Records.model(kept.record)],
+const changesOf = ({ id, journaled }: Model, progress: Records.Progress): ReadonlyArray<Change> => [
+  ...journaled.record === undefined ? [] : [Records.model(journaled.record)],
   Records.progress(progress),
   Records.withoutRequest(id, progress.next - 1),
-  ...passedBy(kept, progress).map((number) => Records.withoutRejected(id, number))
+  ...passedBy(journaled, progress).map((number) => Records.withoutRejected(id, number))
 ]
 
-const passedBy = (kept: Kept, { next }: Records.Progress): ReadonlyArray<number> =>
-  Array.from(kept.rejected).filter((number) => number < next - 1)
+const passedBy = (journaled: Journaled, { next }: Records.Progress): ReadonlyArray<number> =>
+  Array.from(journaled.rejected).filter((number) => number < next - 1)
 
-const noteDone = (kept: Kept, progress: Records.Progress): void => {
-  kept.progress = progress
-  kept.record = undefined
-  kept.accepted.delete(progress.next - 1)
-  for (const number of passedBy(kept, progress)) kept.rejected.delete(number)
+const noteDone = (journaled: Journaled, progress: Records.Progress): void => {
+  journaled.progress = progress
+  journaled.record = undefined
+  journaled.accepted.delete(progress.next - 1)
+  for (const number of passedBy(journaled, progress)) journaled.rejected.delete(number)
 }
 
 interface Written {
@@ -265,15 +265,15 @@ export const filesOf = (progress: Records.Progress | undefined): ReadonlyArray<S
   [progress?.weights, progress?.gradient].filter((file) => file !== undefined)
 
 /** What the journal need not hold any more once a model has ended. */
-export const given = ({ id, kept }: Model): ReadonlyArray<Change> => [
+export const changesAtEnd = ({ id, journaled }: Model): ReadonlyArray<Change> => [
   Records.withoutProgress(id),
   Records.withoutLost(id),
-  ...Array.from(kept.accepted, (seqId) => Records.withoutRequest(id, seqId)),
-  ...Array.from(kept.rejected, (seqId) => Records.withoutRejected(id, seqId))
+  ...Array.from(journaled.accepted, (seqId) => Records.withoutRequest(id, seqId)),
+  ...Array.from(journaled.rejected, (seqId) => Records.withoutRejected(id, seqId))
 ]
 
-export const removeFiles = (journal: Journal, kept: Kept): Effect.Effect<void> =>
-  Effect.forEach(filesOf(kept.progress), ({ name }) => journal.removeState(name), { discard: true })
+export const removeFiles = (journal: Journal, journaled: Journaled): Effect.Effect<void> =>
+  Effect.forEach(filesOf(journaled.progress), ({ name }) => journal.removeState(name), { discard: true })
 
 /** Gives the engine back a model as it was. */
 export const restore = (

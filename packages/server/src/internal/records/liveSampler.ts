@@ -48,14 +48,14 @@ export const whyGone = (
 export const restore = (
   { engine, journal, store }: {
     readonly engine: Engine.Service
-    readonly journal: Journal | undefined
+    readonly journal: Journal
     readonly store: CheckpointStore.Service
   },
   sampler: Sampler
 ): Effect.Effect<void, Engine.EngineError | ServerError> =>
   Effect.gen(function*() {
     const { adapter, baseModel, id, modelPath } = sampler
-    const snapshot = adapter !== undefined && journal !== undefined
+    const snapshot = adapter !== undefined
       ? yield* adapterOf(journal, baseModel.name, adapter)
       : modelPath === undefined
       ? undefined

@@ -76,7 +76,8 @@ export const restore = (
       yield* Models.open(state, {
         id: record.id,
         session,
-        baseModel: state.engine.baseModels.find(({ name }) => name === record.baseModel) ?? absent(record.baseModel),
+        baseModel: state.engine.baseModels.find(({ name }) => name === record.baseModel) ??
+          unknownBaseModel(record.baseModel),
         lora: record.lora,
         userMetadata: record.userMetadata,
         fingerprint: record.fingerprint,
@@ -120,7 +121,7 @@ export const restore = (
     for (const arrival of records.arrivals) {
       const { modelId, seqId } = arrival._tag === "Request" ? arrival.request : arrival.rejected
       const model = state.models.get(modelId)
-      if (seqId < (model?.kept.progress?.next ?? 0)) {
+      if (seqId < (model?.journaled.progress?.next ?? 0)) {
         changes.push(Records.withoutRequest(modelId, seqId), Records.withoutRejected(modelId, seqId))
         continue
       }
@@ -132,7 +133,7 @@ export const restore = (
       } else changes.push(Records.withoutRejected(modelId, seqId))
     }
 
-    yield* clearStates(state, journal, records)
+    yield* removeStaleStates(state, journal, records)
     if (changes.length > 0) yield* Effect.ignore(journal.unsafeCommit(changes))
 
     const { liveModels, lostModels, samplers, sessions } = counts(state)
@@ -250,7 +251,7 @@ const isSamplerId = (id: string): boolean => id.includes(":sample:")
  * Removes state that is out of date: of what is known, and not lost. That of what is lost stays where it is, and that of what
  * nothing is known of is put aside.
  */
-const clearStates = (
+const removeStaleStates = (
   state: State.ServerState,
   journal: Journal,
   records: Records.Records
@@ -263,10 +264,10 @@ const clearStates = (
     const isMade = (id: string) => isSamplerId(id) && makesSamplers(records, id.slice(0, id.indexOf(":")))
     const inForce = new Set<string>()
     const spared = new Set<string>()
-    for (const { id, kept, lost, session, unloaded } of state.models.values()) {
+    for (const { id, journaled, lost, session, unloaded } of state.models.values()) {
       if (unloaded || session.status._tag !== "Active" || (lost !== undefined && !journal.liveModels)) continue
       if (lost !== undefined) spared.add(id)
-      for (const { name } of LiveModel.filesOf(kept.progress)) inForce.add(name)
+      for (const { name } of LiveModel.filesOf(journaled.progress)) inForce.add(name)
     }
     for (const { adapter, id, lost } of state.samplers.values()) {
       if (lost !== undefined) spared.add(id)
@@ -350,7 +351,7 @@ const whyLost = (
   })
 
 /** Stands for a base model that the engine does not have any more. */
-const absent = (name: string): Engine.BaseModel => ({
+const unknownBaseModel = (name: string): Engine.BaseModel => ({
   name,
   maxContextLength: 0,
   vocabularySize: 0,
@@ -388,7 +389,7 @@ const restoreSampler = (
     return yield* Samplers.open(state, {
       id,
       session,
-      baseModel: baseModel ?? absent(record.baseModel),
+      baseModel: baseModel ?? unknownBaseModel(record.baseModel),
       modelPath,
       // Cursors of the earlier server are smaller than any time.
       completions: Completions.make(now),

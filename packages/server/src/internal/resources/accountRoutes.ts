@@ -4,7 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Http from "../http/http.js"
 import type * as State from "../models/serverState.js"
-import type { Stay } from "../records/watchedStore.js"
+import type { Lifetime } from "../records/auditedStore.js"
 import * as Listing from "./listing.js"
 import * as Usage from "./usage.js"
 import * as Users from "./users.js"
@@ -29,169 +29,202 @@ export interface PriceList {
   readonly gigabyteMonth?: number | undefined
 }
 
-export const make = (state: State.ServerState, prices: PriceList) => {
-  const rateOf = (baseModel: string, kind: Usage.TokenKind): number | undefined => {
-    const rates = prices.tokens !== undefined && Object.hasOwn(prices.tokens, baseModel)
-      ? prices.tokens[baseModel]
-      : undefined
-    return rates?.[({ training: "training", sampling_prefill: "prefill", sampling_sample: "sampled" } as const)[kind]]
-  }
+export const make = (state: State.ServerState, prices: PriceList) => ({
+  usageEvents: usageEvents(state, prices),
+  currentStorage: currentStorage(state, prices),
+  audit: audit(state)
+})
 
-  const placeOf = (runOrSession: string, owner?: Users.Owner): Place => {
-    const session = state.sessions.get(sessionOf(runOrSession))
-    return session === undefined
-      ? { projectId: state.projectsOfCopies.get(runOrSession), owner }
-      : { projectId: session.projectId, owner: session.owner }
-  }
+/** What was used in an hour, for the list of usage. */
+interface UsageEvent {
+  /** When the hour began, in milliseconds since the epoch. */
+  readonly hour: number
+  readonly baseModel: string
+  readonly sessionId: string
+  readonly place: Place
+  readonly info: Readonly<Record<string, unknown>>
+  readonly costs: Readonly<Record<string, number | undefined>>
+}
 
-  /** Tells whose that is which was done something to: of sessions, or of copies, which are in none. */
-  const ownersOfEntries = () => {
-    const ofRuns = new Map(state.stays.map(({ info }) => [info.path.trainingRunId as string, info.owner]))
-    return ({ api_key_name, model_id, session_id }: Readonly<Record<string, unknown>>): Users.Owner => {
-      const id = String(session_id ?? model_id)
-      const session = state.sessions.get(sessionOf(id))
-      const owner = session === undefined ? ofRuns.get(id) : session.owner
-      // What is everybody's was still done by one of them.
-      if (owner === undefined && typeof api_key_name === "string") return api_key_name
-      return session === undefined && !ofRuns.has(id) ? nobody : owner
+/** Whole hours, in milliseconds since the epoch; `before` is not in it. */
+interface Window {
+  readonly from: number
+  readonly before: number
+}
+
+const usageEvents = (state: State.ServerState, prices: PriceList): Http.Handler => (request) =>
+  Effect.gen(function*() {
+    const query = yield* Http.decodeQuery(Endpoints.getBillingUsage.query, request)
+    const from = yield* hourIn("starting_on", query.startingOn)
+    const before = yield* hourIn("ending_before", query.endingBefore)
+    const now = yield* Clock.currentTimeMillis
+    if (from > now) return yield* Http.refuse(400, "starting_on is in the future")
+    if (before <= from || before - from > longestWindow) {
+      return yield* Http.refuse(400, "ending_before must be after starting_on, and by no more than 14 days")
+    }
+    const isMine = yield* Users.isMine
+    const events = [
+      ...tokenEvents(state, prices, { from, before }),
+      ...storageEvents(state, prices, { from, before }, now)
+    ].filter(({ place }) => isMine(place.owner))
+    return Http.json({
+      data: events.map(eventJson),
+      sessions: metadataOf(state, events),
+      cost_data_through: null
+    })
+  })
+
+const tokenEvents = (state: State.ServerState, prices: PriceList, { before, from }: Window): Array<UsageEvent> =>
+  state.usage.counts(from, before).map(({ baseModel, hour, kind, sessionId, tokens }) => {
+    const rate = tokenRate(prices, baseModel, kind)
+    return {
+      hour,
+      baseModel,
+      sessionId,
+      place: placeOf(state, sessionId),
+      info: { type: kind, token_count: tokens, cached: kind === "sampling_prefill" ? false : undefined },
+      costs: {
+        estimated_cost_usd: rate && rate * tokens / 1e6,
+        effective_rate_usd_per_million_tokens: rate
+      }
+    }
+  })
+
+/** Tells that checkpoints were saved, and how long each took how much room. */
+const storageEvents = (
+  state: State.ServerState,
+  { gigabyteMonth }: PriceList,
+  { before, from }: Window,
+  now: number
+): Array<UsageEvent> => {
+  const events: Array<UsageEvent> = []
+  for (const lifetime of state.lifetimes) {
+    const { baseModel, createdAt, owner, path, sizeBytes } = lifetime.info
+    const where = {
+      baseModel,
+      sessionId: sessionOf(path.trainingRunId),
+      place: placeOf(state, path.trainingRunId, owner)
+    }
+    const over = Math.min(endOf(lifetime, now), before)
+    if (createdAt >= from && createdAt < before) {
+      events.push({ hour: Usage.hourOf(createdAt), ...where, info: { type: "checkpoint", count: 1 }, costs: {} })
+    }
+    for (let hour = Usage.hourOf(Math.max(createdAt, from)); hour < over; hour += Usage.hourMillis) {
+      const millis = Math.min(hour + Usage.hourMillis, over) - Math.max(hour, createdAt)
+      const gigabyteHours = sizeBytes / gigabyte * millis / Usage.hourMillis
+      events.push({
+        hour,
+        ...where,
+        info: { type: "storage", gigabyte_hours: gigabyteHours },
+        costs: {
+          estimated_cost_usd: gigabyteMonth && gigabyteMonth * gigabyteHours / hoursPerMonth,
+          effective_rate_usd_per_gigabyte_month: gigabyteMonth
+        }
+      })
     }
   }
+  return events
+}
 
-  const usageEvents: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const window = yield* Http.decodeQuery(Endpoints.getBillingUsage.query, request)
-      const from = yield* hourIn("starting_on", window.startingOn)
-      const before = yield* hourIn("ending_before", window.endingBefore)
-      const now = yield* Clock.currentTimeMillis
-      if (from > now) return yield* Http.refuse(400, "starting_on is in the future")
-      if (before <= from || before - from > longestWindow) {
-        return yield* Http.refuse(400, "ending_before must be after starting_on, and by no more than 14 days")
-      }
-      const isMine = yield* Users.isMine
-      const data: Array<unknown> = []
-      const mentioned = new Set<string>()
-      const event = (
-        one: { readonly hour: number; readonly baseModel: string; readonly sessionId: string },
-        { owner, projectId }: Place,
-        info: Readonly<Record<string, unknown>>,
-        costs: Readonly<Record<string, number | undefined>>
-      ) => {
-        if (!isMine(owner)) return
-        mentioned.add(one.sessionId)
-        data.push({
-          bucket_start: Listing.timeOf(one.hour),
-          bucket_end: Listing.timeOf(one.hour + Usage.hourMillis),
-          base_model: one.baseModel,
-          user_id: Users.urnOf(owner),
-          user_name: Users.emailOf(owner),
-          session_id: one.sessionId,
-          project_id: projectId ?? null,
-          ...costs,
-          event_info: info
-        })
-      }
-      for (const count of state.usage.counts(from, before)) {
-        const rate = rateOf(count.baseModel, count.kind)
-        event(
-          count,
-          placeOf(count.sessionId),
-          {
-            type: count.kind,
-            token_count: count.tokens,
-            cached: count.kind === "sampling_prefill" ? false : undefined
-          },
-          {
-            estimated_cost_usd: rate && rate * count.tokens / 1e6,
-            effective_rate_usd_per_million_tokens: rate
-          }
+const eventJson = ({ baseModel, costs, hour, info, place: { owner, projectId }, sessionId }: UsageEvent) => ({
+  bucket_start: Listing.timeOf(hour),
+  bucket_end: Listing.timeOf(hour + Usage.hourMillis),
+  base_model: baseModel,
+  user_id: Users.urnOf(owner),
+  user_name: Users.emailOf(owner),
+  session_id: sessionId,
+  project_id: projectId ?? null,
+  ...costs,
+  event_info: info
+})
+
+/** What is known of the sessions that events are of. */
+const metadataOf = (state: State.ServerState, events: ReadonlyArray<UsageEvent>): Record<string, unknown> => {
+  const sessions: Record<string, unknown> = {}
+  for (const id of new Set(events.map(({ sessionId }) => sessionId))) {
+    const session = state.sessions.get(id)
+    if (session !== undefined) sessions[id] = { user_metadata: Listing.textsOf(session.userMetadata) }
+  }
+  return sessions
+}
+
+const currentStorage = (state: State.ServerState, { gigabyteMonth }: PriceList): Http.Handler => (request) =>
+  Effect.gen(function*() {
+    const { projectId } = yield* Http.decodeQuery(Endpoints.getCurrentCheckpointStorageUsage.query, request)
+    const isMine = yield* Users.isMine
+    const byPlace = new Map<string, Place & { count: number; bytes: number }>()
+    for (const info of yield* state.store.list) {
+      const place = placeOf(state, info.path.trainingRunId, info.owner)
+      if (!isMine(place.owner)) continue
+      if (projectId !== undefined && place.projectId !== projectId) continue
+      const key = JSON.stringify([place.projectId, place.owner])
+      const sum = byPlace.get(key) ?? { ...place, count: 0, bytes: 0 }
+      byPlace.set(key, { ...place, count: sum.count + 1, bytes: sum.bytes + info.sizeBytes })
+    }
+    return Http.json({
+      effective_rate_usd_per_gigabyte_month: gigabyteMonth ?? null,
+      data: Array.from(byPlace.values(), ({ bytes, count, owner, projectId }) => ({
+        project_id: projectId ?? null,
+        org_user_urn: Users.urnOf(owner),
+        user_email: Users.emailOf(owner),
+        user_name: Users.emailOf(owner),
+        checkpoint_count: count,
+        size_bytes: bytes,
+        size_gigabytes: bytes / gigabyte,
+        estimated_monthly_cost_usd: gigabyteMonth === undefined ? null : gigabyteMonth * bytes / gigabyte
+      }))
+    })
+  })
+
+const audit = (state: State.ServerState): Http.Handler => (request) =>
+  Effect.gen(function*() {
+    const { day, eventType } = yield* Http.decodeQuery(Endpoints.getAuditLog.query, request)
+    const wanted = day ?? Listing.timeOf(yield* Clock.currentTimeMillis).slice(0, 10)
+    if (Number.isNaN(Date.parse(wanted))) return yield* Http.refuse(422, `${wanted} is no day`)
+    const isMine = yield* Users.isMine
+    const ownerOf = ownersOfEntries(state)
+    return Http.json({
+      entries: state.audit.entries
+        .filter(({ at, details, event }) =>
+          Listing.timeOf(at).startsWith(wanted)
+          && isMine(ownerOf(details))
+          && (eventType === "all" || event.startsWith(`${eventType.slice(0, -1)}_`))
         )
-      }
-      for (const stay of state.stays) {
-        const { baseModel, createdAt, owner, path, sizeBytes } = stay.info
-        const sessionId = sessionOf(path.trainingRunId)
-        const place = placeOf(path.trainingRunId, owner)
-        const over = Math.min(endOf(stay, now), before)
-        if (createdAt >= from && createdAt < before) {
-          event(
-            { hour: Usage.hourOf(createdAt), baseModel, sessionId },
-            place,
-            { type: "checkpoint", count: 1 },
-            {}
-          )
-        }
-        for (let hour = Usage.hourOf(Math.max(createdAt, from)); hour < over; hour += Usage.hourMillis) {
-          const millis = Math.min(hour + Usage.hourMillis, over) - Math.max(hour, createdAt)
-          const gigabyteHours = sizeBytes / gigabyte * millis / Usage.hourMillis
-          event({ hour, baseModel, sessionId }, place, { type: "storage", gigabyte_hours: gigabyteHours }, {
-            estimated_cost_usd: prices.gigabyteMonth && prices.gigabyteMonth * gigabyteHours / hoursPerMonth,
-            effective_rate_usd_per_gigabyte_month: prices.gigabyteMonth
-          })
-        }
-      }
-      const sessions: Record<string, unknown> = {}
-      for (const id of mentioned) {
-        const session = state.sessions.get(id)
-        if (session !== undefined) sessions[id] = { user_metadata: Listing.textsOf(session.userMetadata) }
-      }
-      return Http.json({ data, sessions, cost_data_through: null })
-    })
-
-  const currentStorage: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const { projectId } = yield* Http.decodeQuery(Endpoints.getCurrentCheckpointStorageUsage.query, request)
-      const isMine = yield* Users.isMine
-      const byPlace = new Map<string, Place & { count: number; bytes: number }>()
-      for (const info of yield* state.store.list) {
-        const place = placeOf(info.path.trainingRunId, info.owner)
-        if (!isMine(place.owner)) continue
-        if (projectId !== undefined && place.projectId !== projectId) continue
-        const key = JSON.stringify([place.projectId, place.owner])
-        const sum = byPlace.get(key) ?? { ...place, count: 0, bytes: 0 }
-        byPlace.set(key, { ...place, count: sum.count + 1, bytes: sum.bytes + info.sizeBytes })
-      }
-      return Http.json({
-        effective_rate_usd_per_gigabyte_month: prices.gigabyteMonth ?? null,
-        data: Array.from(byPlace.values(), ({ bytes, count, owner, projectId }) => ({
-          project_id: projectId ?? null,
-          org_user_urn: Users.urnOf(owner),
-          user_email: Users.emailOf(owner),
-          user_name: Users.emailOf(owner),
-          checkpoint_count: count,
-          size_bytes: bytes,
-          size_gigabytes: bytes / gigabyte,
-          estimated_monthly_cost_usd: prices.gigabyteMonth === undefined
-            ? null
-            : prices.gigabyteMonth * bytes / gigabyte
+        .map(({ at, details, event }) => ({
+          timestamp: Listing.timeOf(at),
+          event,
+          event_details: details,
+          model_id: details.model_id ?? null,
+          tinker_path: details.tinker_path ?? null,
+          purpose: null
         }))
-      })
     })
+  })
 
-  const audit: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const { day, eventType } = yield* Http.decodeQuery(Endpoints.getAuditLog.query, request)
-      const wanted = day ?? Listing.timeOf(yield* Clock.currentTimeMillis).slice(0, 10)
-      if (Number.isNaN(Date.parse(wanted))) return yield* Http.refuse(422, `${wanted} is no day`)
-      const isMine = yield* Users.isMine
-      const ownerOf = ownersOfEntries()
-      return Http.json({
-        entries: state.audit.entries
-          .filter(({ at, details, event }) =>
-            Listing.timeOf(at).startsWith(wanted)
-            && isMine(ownerOf(details))
-            && (eventType === "all" || event.startsWith(`${eventType.slice(0, -1)}_`))
-          )
-          .map(({ at, details, event }) => ({
-            timestamp: Listing.timeOf(at),
-            event,
-            event_details: details,
-            model_id: details.model_id ?? null,
-            tinker_path: details.tinker_path ?? null,
-            purpose: null
-          }))
-      })
-    })
+/** Tells whose that is which was done something to: of sessions, or of copies, which are in none. */
+const ownersOfEntries = (state: State.ServerState) => {
+  const ofRuns = new Map(state.lifetimes.map(({ info }) => [info.path.trainingRunId as string, info.owner]))
+  return ({ api_key_name, model_id, session_id }: Readonly<Record<string, unknown>>): Users.Owner => {
+    const id = String(session_id ?? model_id)
+    const session = state.sessions.get(sessionOf(id))
+    const owner = session === undefined ? ofRuns.get(id) : session.owner
+    // What is everybody's was still done by one of them.
+    if (owner === undefined && typeof api_key_name === "string") return api_key_name
+    return session === undefined && !ofRuns.has(id) ? noKnownOwner : owner
+  }
+}
 
-  return { usageEvents, currentStorage, audit }
+/** US dollars for a million tokens, where they have a price. */
+const tokenRate = ({ tokens }: PriceList, baseModel: string, kind: Usage.TokenKind): number | undefined => {
+  const rates = tokens !== undefined && Object.hasOwn(tokens, baseModel) ? tokens[baseModel] : undefined
+  return rates?.[({ training: "training", sampling_prefill: "prefill", sampling_sample: "sampled" } as const)[kind]]
+}
+
+const placeOf = (state: State.ServerState, runOrSession: string, owner?: Users.Owner): Place => {
+  const session = state.sessions.get(sessionOf(runOrSession))
+  return session === undefined
+    ? { projectId: state.projectsOfCopies.get(runOrSession), owner }
+    : { projectId: session.projectId, owner: session.owner }
 }
 
 const hourIn = (name: string, text: string): Effect.Effect<number, Http.Refusal> => {
@@ -210,9 +243,9 @@ const hoursPerMonth = 720
 const gigabyte = 1e9
 
 /** The owner of what is not known any more: no user is called so. */
-const nobody = ""
+const noKnownOwner = ""
 
 /** The id of a run begins with that of its session, unless it is a copy. */
 const sessionOf = (runId: string): string => runId.split(":")[0]!
 
-const endOf = ({ info, removedAt }: Stay, now: number): number => Math.min(removedAt ?? now, info.expiresAt ?? now)
+const endOf = ({ info, removedAt }: Lifetime, now: number): number => Math.min(removedAt ?? now, info.expiresAt ?? now)

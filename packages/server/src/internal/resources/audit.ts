@@ -24,15 +24,15 @@ export interface Audit {
 const maxEntries = 100_000
 
 /** Who keeps what was noted, and forgets what is too old. */
-export interface Keeper {
-  readonly keep: (number: number, entry: Entry) => Effect.Effect<void>
-  readonly forget: (from: number, before: number) => Effect.Effect<void>
+export interface Writer {
+  readonly write: (number: number, entry: Entry) => Effect.Effect<void>
+  readonly remove: (from: number, before: number) => Effect.Effect<void>
 }
 
 /** `restored` are entries of an earlier server, by their numbers. */
 export const make = (
-  restored: ReadonlyArray<Entry & { readonly number: number }> = [],
-  keeper?: Keeper
+  restored: ReadonlyArray<Entry & { readonly number: number }>,
+  keeper: Writer
 ): Audit => {
   const entries: Array<Entry> = restored.map(({ at, details, event }) => ({ at, event, details }))
   let next = (restored.at(-1)?.number ?? -1) + 1
@@ -47,12 +47,12 @@ export const make = (
         }
         const number = next++
         entries.push(entry)
-        if (keeper !== undefined) yield* keeper.keep(number, entry)
+        yield* keeper.write(number, entry)
         // A tenth at once, as taking away the first one moves all the others.
         if (entries.length > maxEntries) {
           const first = next - entries.length
           entries.splice(0, maxEntries / 10)
-          if (keeper !== undefined) yield* keeper.forget(first, first + maxEntries / 10)
+          yield* keeper.remove(first, first + maxEntries / 10)
         }
       }),
     entries

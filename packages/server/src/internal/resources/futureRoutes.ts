@@ -67,7 +67,7 @@ export const make = (state: State.ServerState) => {
     if (model?.lost !== undefined) return Http.refuse(410, `the model ${model.id} is lost: ${model.lost}`)
     const lost = state.lost.get(requestId.slice(0, at))
     if (lost !== undefined) return Http.refuse(410, `the request ${requestId} is lost: ${lost}`)
-    const isPast = model !== undefined && Number(requestId.slice(at + 1)) < (model.kept.progress?.next ?? 0)
+    const isPast = model !== undefined && Number(requestId.slice(at + 1)) < (model.journaled.progress?.next ?? 0)
     return isPast
       ? Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
       : Http.refuse(404, `there is no request ${requestId}`)

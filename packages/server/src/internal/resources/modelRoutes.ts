@@ -16,142 +16,156 @@ import * as ModelQueue from "../models/modelQueue.js"
 import * as Models from "../models/models.js"
 import type * as State from "../models/serverState.js"
 import * as Work from "../models/work.js"
-import * as Lifted from "./liftedJson.js"
+import * as JsonNumbers from "./jsonNumbers.js"
 import * as Lookups from "./lookups.js"
 import * as Results from "./results.js"
 import * as TrainingData from "./trainingData.js"
 import * as TrainingJson from "./trainingJson.js"
 
-export const make = (state: State.ServerState, maxBodyBytes: number) => {
-  const { engine } = state
+export const make = (state: State.ServerState, maxBodyBytes: number) => ({
+  createModel: createModel(state),
+  getInfo: getInfo(state),
+  unloadModel: unloadModel(state),
+  forwardBackward: forwardBackward(state, maxBodyBytes),
+  forward: forward(state),
+  optimStep: optimStep(state),
+  createCustomLoss
+})
 
-  const createModel: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(ModelsMessages.CreateModelRequest, request)
-      const session = yield* Lookups.requireSession(state, wanted.sessionId)
-      const baseModel = yield* Lookups.requireBaseModel(state, wanted.baseModel)
-      yield* ModelQueue.requireAdamW(wanted.optimizerConfig)
-      const { rank, seed, trainAttn, trainMlp, trainUnembed } = wanted.loraConfig
-      if (!Number.isInteger(rank) || rank < 1 || rank > baseModel.maxRank) {
-        return yield* Http.refuse(
-          400,
-          `lora_config.rank is ${rank}; it must be a whole number from 1 to ${baseModel.maxRank} for ${baseModel.name}`
-        )
-      }
-      if (!trainAttn && !trainMlp && !trainUnembed) {
-        return yield* Http.refuse(
-          400,
-          "lora_config trains nothing: train_attn, train_mlp and train_unembed are all false"
-        )
-      }
-      if (seed !== undefined && !Number.isInteger(seed)) {
-        return yield* Http.refuse(400, `lora_config.seed is ${seed}; it must be a whole number`)
-      }
-      const given = seed === undefined ? undefined : Work.seedFrom(seed)
-      const chosen = given ?? request.replayed?.seed ?? (yield* Work.randomSeed)
-      const lora = { rank, seed: chosen, trainAttn, trainMlp, trainUnembed }
-      return yield* Models.create(state, {
-        session,
-        modelSeqId: wanted.modelSeqId,
-        baseModel,
-        lora,
-        userMetadata: wanted.userMetadata,
-        request,
-        work: (modelId) =>
-          Effect.as(engine.createModel(modelId, { baseModel: baseModel.name, lora }), {
-            ...ModelQueue.completed({ model_id: modelId, type: "create_model" }),
-            changed: "weights" as const
-          })
-      })
+const createModel = (state: State.ServerState): Http.Handler => (request) =>
+  Effect.gen(function*() {
+    const wanted = yield* Http.decodeBody(ModelsMessages.CreateModelRequest, request)
+    const session = yield* Lookups.requireSession(state, wanted.sessionId)
+    const baseModel = yield* Lookups.requireBaseModel(state, wanted.baseModel)
+    yield* ModelQueue.requireAdamW(wanted.optimizerConfig)
+    const { rank, seed, trainAttn, trainMlp, trainUnembed } = wanted.loraConfig
+    if (!Number.isInteger(rank) || rank < 1 || rank > baseModel.maxRank) {
+      return yield* Http.refuse(
+        400,
+        `lora_config.rank is ${rank}; it must be a whole number from 1 to ${baseModel.maxRank} for ${baseModel.name}`
+      )
+    }
+    if (!trainAttn && !trainMlp && !trainUnembed) {
+      return yield* Http.refuse(
+        400,
+        "lora_config trains nothing: train_attn, train_mlp and train_unembed are all false"
+      )
+    }
+    if (seed !== undefined && !Number.isInteger(seed)) {
+      return yield* Http.refuse(400, `lora_config.seed is ${seed}; it must be a whole number`)
+    }
+    const given = seed === undefined ? undefined : Work.seedFrom(seed)
+    const chosen = given ?? request.replayed?.seed ?? (yield* Work.randomSeed)
+    const lora = { rank, seed: chosen, trainAttn, trainMlp, trainUnembed }
+    return yield* Models.create(state, {
+      session,
+      modelSeqId: wanted.modelSeqId,
+      baseModel,
+      lora,
+      userMetadata: wanted.userMetadata,
+      request,
+      work: (modelId) =>
+        Effect.as(state.engine.createModel(modelId, { baseModel: baseModel.name, lora }), {
+          ...ModelQueue.completed({ model_id: modelId, type: "create_model" }),
+          changed: "weights" as const
+        })
     })
+  })
 
-  const getInfo: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const { modelId } = yield* Http.decodeBody(ModelsMessages.GetInfoRequest, request)
-      const { baseModel, lora } = yield* Lookups.requireModel(state, modelId)
-      return getInfoResponse({
-        modelId,
-        modelData: {
-          arch: baseModel.architecture,
-          modelName: baseModel.name,
-          tokenizerId: baseModel.tokenizerId
-        },
-        isLora: true,
-        loraRank: lora.rank,
+const getInfo = (state: State.ServerState): Http.Handler => (request) =>
+  Effect.gen(function*() {
+    const { modelId } = yield* Http.decodeBody(ModelsMessages.GetInfoRequest, request)
+    const { baseModel, lora } = yield* Lookups.requireModel(state, modelId)
+    return getInfoResponse({
+      modelId,
+      modelData: {
+        arch: baseModel.architecture,
         modelName: baseModel.name,
-        optimizerConfig: { type: "adamw" }
+        tokenizerId: baseModel.tokenizerId
+      },
+      isLora: true,
+      loraRank: lora.rank,
+      modelName: baseModel.name,
+      optimizerConfig: { type: "adamw" }
+    })
+  })
+
+const unloadModel = (state: State.ServerState): Http.Handler => (request) =>
+  Effect.gen(function*() {
+    const { modelId } = yield* Http.decodeBody(UnloadModelRequest, request)
+    const model = yield* Lookups.requireModel(state, modelId)
+    const requestId = `${modelId}:unload`
+    const unloaded = ModelQueue.completed({ model_id: modelId, type: "unload_model" })
+    yield* Models.unload(state, model, unloaded)
+    yield* state.futures.submit(requestId, model.queue.state)
+    yield* state.futures.complete(requestId, unloaded)
+    return Work.accepted(requestId, modelId)
+  })
+
+const forwardBackward = (state: State.ServerState, maxBodyBytes: number): Http.Handler => (request) =>
+  Effect.gen(function*() {
+    const body = yield* plainBody(request, maxBodyBytes)
+    const contentType = request.headers["content-type"] ?? ""
+    if (contentType.includes(Http.protobufType)) {
+      const parts = ProtobufParts.count(body, JsonNumbers.trainingParts + body.length)
+      const excess = Http.tooManyParts(parts, body.length, JsonNumbers.trainingParts)
+      if (excess !== undefined) return yield* Http.refuse(422, excess)
+      const wanted = yield* Effect.try({
+        try: () => TrainingMessages.decodeForwardBackwardRequest(body),
+        catch: (error) =>
+          Http.refuse(
+            422,
+            `the body is no forward_backward request: ${error instanceof Error ? error.message : String(error)}`
+          )
+      })
+      return yield* pass(state, wanted, { ...request, body })
+    }
+    if (contentType.includes("application/json")) {
+      return yield* passInJson(state, TrainingJson.decodeForwardBackward, { ...request, body })
+    }
+    return yield* Http.refuse(415, `forward_backward takes ${Http.protobufType} or application/json`)
+  })
+
+const forward = (state: State.ServerState): Http.Handler => (request) =>
+  passInJson(state, TrainingJson.decodeForward, request)
+
+const passInJson = (
+  state: State.ServerState,
+  decode: (value: unknown) => Effect.Effect<TrainingMessages.ForwardBackwardRequest, Http.Refusal>,
+  request: Http.Received
+) =>
+  Effect.gen(function*() {
+    const value = yield* Http.parseJson(request.body, JsonNumbers.trainingBounds)
+    return yield* pass(state, yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
+  })
+
+const pass = (
+  state: State.ServerState,
+  wanted: TrainingMessages.ForwardBackwardRequest,
+  request: Http.Received
+) =>
+  Effect.gen(function*() {
+    const model = yield* Lookups.requireModel(state, wanted.modelId)
+    yield* ModelQueue.requireSeqId(wanted.seqId)
+    return yield* Models.submit(state, model, {
+      seqId: wanted.seqId,
+      request,
+      work: Effect.gen(function*() {
+        const pass = yield* ModelQueue.orUserError(TrainingData.make(wanted, model.baseModel))
+        const result = yield* state.engine.forwardBackward(model.id, { ...pass, gradient: !wanted.forwardOnly })
+        const tokens = pass.data.reduce((sum, datum) => sum + datum.tokens.length, 0)
+        const usage = [["training", tokens]] as const
+        return {
+          ...passResult(result, pass.data),
+          usage,
+          changed: wanted.forwardOnly ? undefined : "gradient" as const
+        }
       })
     })
+  })
 
-  const unloadModel: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const { modelId } = yield* Http.decodeBody(UnloadModelRequest, request)
-      const model = yield* Lookups.requireModel(state, modelId)
-      const requestId = `${modelId}:unload`
-      const unloaded = ModelQueue.completed({ model_id: modelId, type: "unload_model" })
-      yield* Models.unload(state, model, unloaded)
-      yield* state.futures.submit(requestId, model.queue.state)
-      yield* state.futures.complete(requestId, unloaded)
-      return Work.accepted(requestId, modelId)
-    })
-
-  const forwardBackward: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const body = yield* plainBody(request, maxBodyBytes)
-      const contentType = request.headers["content-type"] ?? ""
-      if (contentType.includes(Http.protobufType)) {
-        const parts = ProtobufParts.count(body, Lifted.trainingParts + body.length)
-        const excess = Http.tooManyParts(parts, body.length, Lifted.trainingParts)
-        if (excess !== undefined) return yield* Http.refuse(422, excess)
-        const wanted = yield* Effect.try({
-          try: () => TrainingMessages.decodeForwardBackwardRequest(body),
-          catch: (error) =>
-            Http.refuse(
-              422,
-              `the body is no forward_backward request: ${error instanceof Error ? error.message : String(error)}`
-            )
-        })
-        return yield* pass(wanted, { ...request, body })
-      }
-      if (contentType.includes("application/json")) {
-        return yield* passInJson(TrainingJson.decodeForwardBackward, { ...request, body })
-      }
-      return yield* Http.refuse(415, `forward_backward takes ${Http.protobufType} or application/json`)
-    })
-
-  const forward: Http.Handler = (request) => passInJson(TrainingJson.decodeForward, request)
-
-  const passInJson = (
-    decode: (value: unknown) => Effect.Effect<TrainingMessages.ForwardBackwardRequest, Http.Refusal>,
-    request: Http.Received
-  ) =>
-    Effect.gen(function*() {
-      const value = yield* Http.parseJson(request.body, Lifted.trainingBounds)
-      return yield* pass(yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
-    })
-
-  const pass = (wanted: TrainingMessages.ForwardBackwardRequest, request: Http.Received) =>
-    Effect.gen(function*() {
-      const model = yield* Lookups.requireModel(state, wanted.modelId)
-      yield* ModelQueue.requireSeqId(wanted.seqId)
-      return yield* Models.submit(state, model, {
-        seqId: wanted.seqId,
-        request,
-        work: Effect.gen(function*() {
-          const pass = yield* ModelQueue.orUserError(TrainingData.make(wanted, model.baseModel))
-          const result = yield* engine.forwardBackward(model.id, { ...pass, gradient: !wanted.forwardOnly })
-          const tokens = pass.data.reduce((sum, datum) => sum + datum.tokens.length, 0)
-          const usage = [["training", tokens]] as const
-          return {
-            ...passResult(result, pass.data),
-            usage,
-            changed: wanted.forwardOnly ? undefined : "gradient" as const
-          }
-        })
-      })
-    })
-
-  const optimStep = ModelQueue.handler(state, TrainingMessages.OptimStepRequest, {
+const optimStep = (state: State.ServerState): Http.Handler =>
+  ModelQueue.handler(state, TrainingMessages.OptimStepRequest, {
     work: ({ adamParams, optimizerParams }, model) =>
       Effect.gen(function*() {
         if (adamParams === undefined) {
@@ -165,7 +179,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
         if (invalid !== undefined) {
           return yield* ModelQueue.userError(`adam_params: ${wireName(invalid.field)} ${invalid.description}`)
         }
-        return yield* Effect.match(engine.optimStep(model.id, adamParams), {
+        return yield* Effect.match(state.engine.optimStep(model.id, adamParams), {
           onSuccess: ({ unclippedGradNorm }): Work.Outcome => ({
             ...ModelQueue.completed({ metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } }),
             changed: "weights"
@@ -178,12 +192,9 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => {
       })
   })
 
-  /** The settings for clients do not offer it. */
-  const createCustomLoss: Http.Handler = () =>
-    Http.refuse(400, "this server computes no losses of others: they are computed by the client, from a forward pass")
-
-  return { createModel, getInfo, unloadModel, forwardBackward, forward, optimStep, createCustomLoss }
-}
+/** The settings for clients do not offer it. */
+const createCustomLoss: Http.Handler = () =>
+  Http.refuse(400, "this server computes no losses of others: they are computed by the client, from a forward pass")
 
 const getInfoResponse = Http.encode(ModelsMessages.GetInfoResponse)
 

@@ -7,10 +7,10 @@ import type * as Futures from "../../Futures.js"
 import type * as Records from "../records/records.js"
 import { tensorJson } from "./trainingJson.js"
 
-type Kept = Exclude<Records.Result["outcome"], { readonly _tag: "Lost" }>
+type Recorded = Exclude<Records.Result["outcome"], { readonly _tag: "Lost" }>
 
 /** A result as it is kept; its bytes are kept beside it. */
-export const toRecord = (outcome: Futures.Outcome): Kept => {
+export const toRecord = (outcome: Futures.Outcome): Recorded => {
   if (outcome._tag === "Failed") return { _tag: "Failed", error: outcome.error, category: outcome.category }
   return outcome.form === undefined || outcome.bytes === undefined
     ? { _tag: "Json", value: outcome.json() }
@@ -21,7 +21,7 @@ export const bytesOf = (outcome: Futures.Outcome): Uint8Array | undefined =>
   outcome._tag === "Completed" && outcome.form !== undefined ? outcome.bytes : undefined
 
 /** The result that was kept. Its JSON is the same but for numbers of sequences, which JSON does not have. */
-export const fromRecord = (outcome: Kept, bytes: Uint8Array): Futures.Outcome => {
+export const fromRecord = (outcome: Recorded, bytes: Uint8Array): Futures.Outcome => {
   switch (outcome._tag) {
     case "Failed":
       return outcome

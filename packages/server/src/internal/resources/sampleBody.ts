@@ -6,32 +6,33 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as PromptTokens from "../fast/promptTokens.js"
 import * as Http from "../http/http.js"
-import * as Lifted from "./liftedJson.js"
+import * as JsonNumbers from "./jsonNumbers.js"
 
 /** What is asked of which sampler, under which number. */
-export interface Question {
+export interface Submission {
   readonly samplerId: string
   /** Its digits, as a number can be larger than JavaScript's. */
   readonly seqId: string
   readonly wanted: SamplingMessages.SampleRequest
 }
 
-export const read = (body: Uint8Array): Either.Either<Question, Http.Refusal> => {
-  const lifted = PromptTokens.lift(body)
-  const excess = lifted && Http.tooManyNumbers(lifted.tokens.length, body.length)
+export const read = (body: Uint8Array): Either.Either<Submission, Http.Refusal> => {
+  const extracted = PromptTokens.extract(body)
+  const excess = extracted && Http.tooManyNumbers(extracted.tokens.length, body.length)
   if (excess !== undefined) return Either.left(Http.refuse(422, excess))
-  const question = lifted && Either.getOrUndefined(readAll(lifted.rest))
-  const chunks = question?.wanted.prompt.chunks
+  const submission = extracted && Either.getOrUndefined(readAll(extracted.rest))
+  const chunks = submission?.wanted.prompt.chunks
   // The one list of tokens in the request is that of this text.
-  return lifted !== undefined && question !== undefined && chunks?.length === 1 && chunks[0]!.type === "encoded_text"
-    ? Either.right({ ...question, wanted: { ...question.wanted, prompt: ModelInput.fromTokens(lifted.tokens) } })
+  return extracted !== undefined && submission !== undefined && chunks?.length === 1 &&
+      chunks[0]!.type === "encoded_text"
+    ? Either.right({ ...submission, wanted: { ...submission.wanted, prompt: ModelInput.fromTokens(extracted.tokens) } })
     : readAll(body)
 }
 
-const SampleRequest = Schema.Struct({ ...SamplingMessages.SampleRequest.fields, prompt: Lifted.Input })
+const SampleRequest = Schema.Struct({ ...SamplingMessages.SampleRequest.fields, prompt: JsonNumbers.Input })
 
-const readAll = (body: Uint8Array): Either.Either<Question, Http.Refusal> =>
-  Either.flatMap(Http.parseJson(body, Lifted.sampleBounds), (value) => {
+const readAll = (body: Uint8Array): Either.Either<Submission, Http.Refusal> =>
+  Either.flatMap(Http.parseJson(body, JsonNumbers.sampleBounds), (value) => {
     const excess = excessOf(value)
     if (excess !== undefined) return Either.left(Http.refuse(422, excess))
     const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined

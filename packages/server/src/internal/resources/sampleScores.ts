@@ -28,7 +28,7 @@ export const count = (
   (wanted.topkPromptLogprobs + wanted.promptAltTokensK) * promptTokens + wanted.topkSampleLogprobs * answerTokens
 
 /** Each takes 8 bytes, and three times that as JSON. */
-export const mostScores = 2 ** 21
+export const maxScores = 2 ** 21
 
 /**
  * The wanted scores in the terms of an engine; `answerTokens` are those of all answers at most. Left: what is wrong, for the user to read.
@@ -70,11 +70,11 @@ export const forEngine = (
     promptAltTokensK
   }
   const scores = count(possible, prompt.length, answerTokens)
-  if (scores > mostScores) {
+  if (scores > maxScores) {
     return Either.left(
       `${enumerated(Object.keys(counts).filter((field) => counts[field as keyof typeof counts] > 0))} for `
         + `${prompt.length} tokens of prompt and up to ${answerTokens} of answers are ${scores} log-probabilities, and a `
-        + `request may ask for ${mostScores}: lower them, max_tokens or num_samples`
+        + `request may ask for ${maxScores}: lower them, max_tokens or num_samples`
     )
   }
   return Either.map(

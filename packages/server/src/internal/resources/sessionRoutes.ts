@@ -9,8 +9,8 @@ import type { Session } from "../../Sessions.js"
 import * as Http from "../http/http.js"
 import type { ServerState } from "../models/serverState.js"
 import * as JournalWrites from "../records/journalWrites.js"
+import * as Repeats from "./idempotency.js"
 import * as Lookups from "./lookups.js"
-import * as Repeats from "./repeats.js"
 import * as Users from "./users.js"
 
 export const make = (

@@ -22,10 +22,10 @@ export const make = (
     if (request.data.length === 0) return yield* Either.left("there is no datum")
     const loss = yield* lossOf(request.lossFn, request.lossFnConfig)
     const targets = request.data.reduce((sum, { lossFnInputs }) => sum + elementsOf(lossFnInputs.targetTokens), 0)
-    if (targets > mostTargets) {
+    if (targets > maxTargets) {
       return yield* Either.left(
         `the data have ${targets} target tokens, with those that sparse tensors leave out, and a request may have `
-          + `${mostTargets}: send fewer data at a time`
+          + `${maxTargets}: send fewer data at a time`
       )
     }
     const data: Array<TrainingDatum> = []
@@ -170,7 +170,7 @@ const datumOf = (datum: Datum, loss: Loss, baseModel: BaseModel): Either.Either<
   })
 
 /** The most targets of all data of a request: more than fit in its body, unless they are sparse, and those take their full size here. */
-const mostTargets = 2 ** 24
+const maxTargets = 2 ** 24
 
 const elementsOf = (tensor: TensorData.TensorData | undefined): number =>
   tensor === undefined ? 0 : Math.max(0, TensorData.elementCount(tensor.shape))

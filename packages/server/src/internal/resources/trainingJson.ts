@@ -5,22 +5,22 @@ import type { ForwardBackwardRequest } from "@effect-tinker/protocol/TrainingMes
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Http from "../http/http.js"
-import * as Lifted from "./liftedJson.js"
+import * as JsonNumbers from "./jsonNumbers.js"
 
 const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
 
 /** A tensor in JSON. Its numbers are looked at by {@link tensorOf} alone. */
 export const Tensor = Schema.Struct({
-  data: Lifted.Numbers,
+  data: JsonNumbers.Numbers,
   dtype: Schema.Literal("int64", "float32"),
   shape: nullish(Schema.Array(Schema.NonNegativeInt)),
-  sparse_crow_indices: nullish(Lifted.Numbers),
-  sparse_col_indices: nullish(Lifted.Numbers)
+  sparse_crow_indices: nullish(JsonNumbers.Numbers),
+  sparse_col_indices: nullish(JsonNumbers.Numbers)
 })
 
 const Input = Schema.Struct({
   data: Schema.Array(Schema.Struct({
-    model_input: Lifted.Input,
+    model_input: JsonNumbers.Input,
     loss_fn_inputs: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Tensor }), { default: () => ({}) })
   })),
   loss_fn: Schema.String,

@@ -30,7 +30,7 @@ export const hourMillis = 3_600_000
 export const hourOf = (millis: number): number => Math.floor(millis / hourMillis) * hourMillis
 
 /** `restored` are counts of an earlier server. */
-export const make = (restored: ReadonlyArray<Count> = []): Usage => {
+export const make = (restored: ReadonlyArray<Count>): Usage => {
   const counts = new Map<string, Count>()
   const totals = new Map<TokenKind, number>()
   const keyOf = ({ baseModel, hour, kind, sessionId }: Omit<Count, "tokens">) =>

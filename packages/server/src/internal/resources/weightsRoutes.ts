@@ -21,57 +21,69 @@ import * as CheckpointRoutes from "./checkpointRoutes.js"
 import * as Lookups from "./lookups.js"
 import * as Users from "./users.js"
 
-/** `userOf` tells whose a credential is, if it is one of this server's. */
+/** The handlers, and what a token opens. `userOf` tells whose a credential is, if it is one of this server's. */
 export const make = (
   state: State.ServerState,
   userOf: (credential: string) => Option.Option<Users.Owner>
 ) => {
-  const { engine, store } = state
+  const ownerOfToken = ownerOfTokens(userOf)
+  return {
+    saveWeights: saveWeights(state),
+    saveWeightsForSampler: saveWeightsForSampler(state),
+    saveWeightsExternal: saveWeightsExternal(state),
+    loadWeights: loadWeights(state, ownerOfToken),
+    weightsInfo: weightsInfo(state),
+    ownerOfToken
+  }
+}
 
-  const pathOf = (
-    model: State.Model,
-    checkpointType: TinkerPath.CheckpointType,
-    wanted: { readonly path?: string | undefined; readonly seqId: number }
-  ): TinkerPath.TinkerPath => ({
-    trainingRunId: model.id as ModelId,
-    checkpointType,
-    name: wanted.path ?? String(wanted.seqId).padStart(6, "0")
+const pathOf = (
+  model: State.Model,
+  checkpointType: TinkerPath.CheckpointType,
+  wanted: { readonly path?: string | undefined; readonly seqId: number }
+): TinkerPath.TinkerPath => ({
+  trainingRunId: model.id as ModelId,
+  checkpointType,
+  name: wanted.path ?? String(wanted.seqId).padStart(6, "0")
+})
+
+const save = (
+  state: State.ServerState,
+  model: State.Model,
+  path: TinkerPath.TinkerPath,
+  { overwrite, recipients, ttlSeconds, userMetadata }: CheckpointStore.SaveOptions,
+  request: Http.Received
+) =>
+  Effect.gen(function*() {
+    yield* checkTtl(ttlSeconds)
+    const savedBy = Http.fingerprintOf(request)
+    const existing = yield* Effect.option(state.store.info(path))
+    if (Option.isSome(existing)) {
+      // A server that was killed has saved it, and not told.
+      if (existing.value.savedBy === savedBy) return existing.value
+      if (overwrite !== true) return yield* ModelQueue.userError(takenName(path))
+    }
+    return yield* state.store.save(path, yield* state.engine.snapshot(model.id), {
+      overwrite,
+      ttlSeconds,
+      userMetadata,
+      savedBy,
+      owner: model.session.owner,
+      recipients
+    })
   })
 
-  const save = (
-    model: State.Model,
-    path: TinkerPath.TinkerPath,
-    { overwrite, recipients, ttlSeconds, userMetadata }: CheckpointStore.SaveOptions,
-    request: Http.Received
-  ) =>
-    Effect.gen(function*() {
-      yield* checkTtl(ttlSeconds)
-      const savedBy = Http.fingerprintOf(request)
-      const existing = yield* Effect.option(store.info(path))
-      if (Option.isSome(existing)) {
-        // A server that was killed has saved it, and not told.
-        if (existing.value.savedBy === savedBy) return existing.value
-        if (overwrite !== true) return yield* ModelQueue.userError(takenName(path))
-      }
-      return yield* store.save(path, yield* engine.snapshot(model.id), {
-        overwrite,
-        ttlSeconds,
-        userMetadata,
-        savedBy,
-        owner: model.session.owner,
-        recipients
-      })
-    })
-
-  const saveWeights = ModelQueue.handler(state, WeightsMessages.SaveWeightsRequest, {
+const saveWeights = (state: State.ServerState): Http.Handler =>
+  ModelQueue.handler(state, WeightsMessages.SaveWeightsRequest, {
     work: (wanted, model, request) =>
       Effect.map(
-        save(model, pathOf(model, "training", wanted), wanted, request),
+        save(state, model, pathOf(model, "training", wanted), wanted, request),
         ({ path }) => ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights" })
       )
   })
 
-  const saveWeightsForSampler = ModelQueue.handler(state, WeightsMessages.SaveWeightsForSamplerRequest, {
+const saveWeightsForSampler = (state: State.ServerState): Http.Handler =>
+  ModelQueue.handler(state, WeightsMessages.SaveWeightsForSamplerRequest, {
     work: (wanted, model, request) =>
       Effect.gen(function*() {
         if (wanted.kind !== "snapshot" && wanted.kind !== "inflight") {
@@ -79,7 +91,7 @@ export const make = (
         }
         if (wanted.samplingSessionSeqId === undefined) {
           if (wanted.kind === "inflight") return yield* ModelQueue.userError("weights of kind inflight have no name")
-          const { path } = yield* save(model, pathOf(model, "sampler", wanted), wanted, request)
+          const { path } = yield* save(state, model, pathOf(model, "sampler", wanted), wanted, request)
           return ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights_for_sampler" })
         }
         yield* checkTtl(wanted.ttlSeconds)
@@ -88,7 +100,7 @@ export const make = (
         }
         const id = Samplers.idOf(model.session, wanted.samplingSessionSeqId)
         // Weights in flight are these or newer ones, so these alone will do.
-        const snapshot = yield* engine.snapshot(model.id)
+        const snapshot = yield* state.engine.snapshot(model.id)
         const { baseModel, session } = model
         const isNew = yield* Samplers.create(state, { id, session, baseModel, snapshot, checkpoint: undefined })
         if (!isNew) return yield* ModelQueue.userError(takenSampler(wanted.samplingSessionSeqId))
@@ -104,13 +116,14 @@ export const make = (
         : Effect.void
   })
 
-  const saveWeightsExternal = ModelQueue.handler(state, WeightsMessages.SaveWeightsExternalRequest, {
+const saveWeightsExternal = (state: State.ServerState): Http.Handler =>
+  ModelQueue.handler(state, WeightsMessages.SaveWeightsExternalRequest, {
     work: (wanted, model, request) =>
       Effect.gen(function*() {
         const { ageEncryptionRecipients: recipients = [] } = wanted
         yield* checkRecipients(recipients)
         const options = recipients.length === 0 ? wanted : { ...wanted, recipients }
-        const { path, sizeBytes } = yield* save(model, pathOf(model, "external", wanted), options, request)
+        const { path, sizeBytes } = yield* save(state, model, pathOf(model, "external", wanted), options, request)
         return ModelQueue.completed({
           path: TinkerPath.format(path),
           size_bytes: sizeBytes,
@@ -119,31 +132,42 @@ export const make = (
       })
   })
 
-  /** Whose checkpoints a token opens, beside those of the one who asks. */
-  const ownerOfToken = (token: string | undefined): Effect.Effect<Users.Owner, Http.Refusal> =>
-    token === undefined ? Effect.succeed(undefined) : Option.match(userOf(token), {
-      onNone: () => Http.refuse(403, "weights_access_token is no key of this server"),
-      onSome: Effect.succeed
-    })
+/** Whose checkpoints a token opens, beside those of the one who asks. */
+type OwnerOfToken = (token: string | undefined) => Effect.Effect<Users.Owner, Http.Refusal>
 
-  /** A checkpoint that may be read. */
-  const checkpointAt = (path: string, token: string | undefined) =>
-    Effect.gen(function*() {
-      const info = yield* Http.known(store.info(yield* Http.tinkerPath(path)))
-      yield* Users.requireReadable(path, info, yield* ownerOfToken(token))
-      return info
-    })
+const ownerOfTokens = (userOf: (credential: string) => Option.Option<Users.Owner>): OwnerOfToken => (token) =>
+  token === undefined ? Effect.succeed(undefined) : Option.match(userOf(token), {
+    onNone: () => Http.refuse(403, "weights_access_token is no key of this server"),
+    onSome: Effect.succeed
+  })
 
-  /** One that there is not is told of when the request's turn comes. */
-  const requireReadable = (path: string, token: string | undefined) =>
-    Effect.gen(function*() {
-      const owner = yield* ownerOfToken(token)
-      const info = yield* Effect.option(Effect.flatMap(TinkerPath.parse(path), store.info))
-      if (Option.isSome(info)) yield* Users.requireReadable(path, info.value, owner)
-    })
+/** A checkpoint that may be read. */
+const checkpointAt = (
+  state: State.ServerState,
+  path: string,
+  tokenOwner: Effect.Effect<Users.Owner, Http.Refusal>
+) =>
+  Effect.gen(function*() {
+    const info = yield* Http.known(state.store.info(yield* Http.tinkerPath(path)))
+    yield* Users.requireReadable(path, info, yield* tokenOwner)
+    return info
+  })
 
-  /** Into a model that has done nothing yet. */
-  const loadIntoModel = ModelQueue.handler(state, LoadIntoModelRequest, {
+/** One that there is not is told of when the request's turn comes. */
+const requireReadableIfThere = (
+  state: State.ServerState,
+  path: string,
+  tokenOwner: Effect.Effect<Users.Owner, Http.Refusal>
+) =>
+  Effect.gen(function*() {
+    const owner = yield* tokenOwner
+    const info = yield* Effect.option(Effect.flatMap(TinkerPath.parse(path), state.store.info))
+    if (Option.isSome(info)) yield* Users.requireReadable(path, info.value, owner)
+  })
+
+/** Into a model that has done nothing yet. */
+const loadIntoModel = (state: State.ServerState, ownerOfToken: OwnerOfToken): Http.Handler =>
+  ModelQueue.handler(state, LoadIntoModelRequest, {
     work: (wanted, model) =>
       Effect.gen(function*() {
         if (wanted.seqId !== 1) {
@@ -159,7 +183,7 @@ export const make = (
             `${wanted.path} is a ${path.checkpointType} checkpoint; training goes on from weights alone`
           )
         }
-        const snapshot = yield* store.load(path)
+        const snapshot = yield* state.store.load(path)
         if (snapshot.baseModel !== model.baseModel.name) {
           return yield* ModelQueue.userError(
             `the checkpoint is of ${snapshot.baseModel}, the model of ${model.baseModel.name}`
@@ -172,74 +196,79 @@ export const make = (
         }
         const differing = differingParts(snapshot.lora, model.lora)
         if (differing !== undefined) return yield* ModelQueue.userError(differing)
-        yield* engine.restore(model.id, snapshot, { optimizer: wanted.optimizer })
+        yield* state.engine.restore(model.id, snapshot, { optimizer: wanted.optimizer })
         return {
           ...ModelQueue.completed({ path: wanted.path, model_id: model.id, type: "load_weights" }),
           changed: "weights" as const
         }
       }),
-    admit: (wanted) => requireReadable(wanted.path, wanted.weightsAccessToken)
+    admit: (wanted) => requireReadableIfThere(state, wanted.path, ownerOfToken(wanted.weightsAccessToken))
   })
 
-  /** Makes the model by the same request. */
-  const createByLoading = (wanted: typeof CreateByLoadingRequest.Type, request: Http.Received) =>
-    Effect.gen(function*() {
-      const session = yield* Lookups.requireSession(state, wanted.sessionId)
-      const { baseModel: name, lora, path } = yield* checkpointAt(wanted.path, wanted.weightsAccessToken)
-      if (path.checkpointType !== "training") {
-        return yield* Http.refuse(
-          400,
-          `${wanted.path} is a ${path.checkpointType} checkpoint; training goes on from weights alone`
-        )
-      }
-      const baseModel = yield* Lookups.requireBaseModel(state, name)
-      if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
-        return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
-      }
-      yield* ModelQueue.requireAdamW(wanted.optimizerConfig)
-      return yield* Models.create(state, {
-        session,
-        modelSeqId: wanted.modelSeqId,
-        baseModel,
-        lora,
-        userMetadata: wanted.userMetadata,
-        request,
-        work: (modelId) =>
-          Effect.gen(function*() {
-            yield* engine.restore(modelId, yield* store.load(path), { optimizer: wanted.optimizer })
-            return {
-              ...ModelQueue.completed({ path: wanted.path, model_id: modelId, type: "load_weights" }),
-              changed: "weights" as const
-            }
-          })
-      })
+/** Makes the model by the same request. */
+const createByLoading = (
+  state: State.ServerState,
+  wanted: typeof CreateByLoadingRequest.Type,
+  request: Http.Received,
+  tokenOwner: Effect.Effect<Users.Owner, Http.Refusal>
+) =>
+  Effect.gen(function*() {
+    const session = yield* Lookups.requireSession(state, wanted.sessionId)
+    const { baseModel: name, lora, path } = yield* checkpointAt(state, wanted.path, tokenOwner)
+    if (path.checkpointType !== "training") {
+      return yield* Http.refuse(
+        400,
+        `${wanted.path} is a ${path.checkpointType} checkpoint; training goes on from weights alone`
+      )
+    }
+    const baseModel = yield* Lookups.requireBaseModel(state, name)
+    if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
+      return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
+    }
+    yield* ModelQueue.requireAdamW(wanted.optimizerConfig)
+    return yield* Models.create(state, {
+      session,
+      modelSeqId: wanted.modelSeqId,
+      baseModel,
+      lora,
+      userMetadata: wanted.userMetadata,
+      request,
+      work: (modelId) =>
+        Effect.gen(function*() {
+          yield* state.engine.restore(modelId, yield* state.store.load(path), { optimizer: wanted.optimizer })
+          return {
+            ...ModelQueue.completed({ path: wanted.path, model_id: modelId, type: "load_weights" }),
+            changed: "weights" as const
+          }
+        })
     })
+  })
 
-  const loadWeights: Http.Handler = (request) =>
+const loadWeights = (state: State.ServerState, ownerOfToken: OwnerOfToken): Http.Handler => {
+  const load = loadIntoModel(state, ownerOfToken)
+  return (request) =>
     Effect.gen(function*() {
       const value = yield* Http.parseJson(request.body)
-      return Predicate.hasProperty(value, "session_id") && value.session_id !== null
-        ? yield* createByLoading(yield* Http.decode(CreateByLoadingRequest, value), request)
-        : yield* loadIntoModel(request)
+      if (!Predicate.hasProperty(value, "session_id") || value.session_id === null) return yield* load(request)
+      const wanted = yield* Http.decode(CreateByLoadingRequest, value)
+      return yield* createByLoading(state, wanted, request, ownerOfToken(wanted.weightsAccessToken))
     })
-
-  const weightsInfo: Http.Handler = (request) =>
-    Effect.gen(function*() {
-      const { tinkerPath } = yield* Http.decodeBody(WeightsMessages.WeightsInfoRequest, request)
-      const { baseModel, lora } = yield* checkpointAt(tinkerPath, undefined)
-      return Http.json({
-        base_model: baseModel,
-        optimizer_config: { type: "adamw" },
-        is_lora: true,
-        lora_rank: lora.rank,
-        train_unembed: lora.trainUnembed,
-        train_mlp: lora.trainMlp,
-        train_attn: lora.trainAttn
-      })
-    })
-
-  return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo, ownerOfToken }
 }
+
+const weightsInfo = (state: State.ServerState): Http.Handler => (request) =>
+  Effect.gen(function*() {
+    const { tinkerPath } = yield* Http.decodeBody(WeightsMessages.WeightsInfoRequest, request)
+    const { baseModel, lora } = yield* checkpointAt(state, tinkerPath, Effect.succeed(undefined))
+    return Http.json({
+      base_model: baseModel,
+      optimizer_config: { type: "adamw" },
+      is_lora: true,
+      lora_rank: lora.rank,
+      train_unembed: lora.trainUnembed,
+      train_mlp: lora.trainMlp,
+      train_attn: lora.trainAttn
+    })
+  })
 
 /** Only saves of states can be told to overwrite. */
 const takenName = (path: TinkerPath.TinkerPath): string =>
@@ -269,9 +298,9 @@ const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, Work.User
 
 const checkRecipients = (recipients: ReadonlyArray<string>) =>
   Effect.gen(function*() {
-    if (recipients.length > mostRecipients) {
+    if (recipients.length > maxRecipients) {
       return yield* ModelQueue.userError(
-        `age_encryption_recipients has ${recipients.length} recipients, and may have ${mostRecipients}`
+        `age_encryption_recipients has ${recipients.length} recipients, and may have ${maxRecipients}`
       )
     }
     for (const [i, recipient] of recipients.entries()) {
@@ -293,7 +322,7 @@ const refusedRecipients: Readonly<Record<Exclude<AgeRecipient.Kind, "native">, s
 }
 
 /** Source: the Python SDK 0.38.0. */
-const mostRecipients = 10
+const maxRecipients = 10
 
 /** The parts of the base model that may have an adapter, each with its name on the wire and its name here. */
 const parts = [["train_attn", "trainAttn"], ["train_mlp", "trainMlp"], ["train_unembed", "trainUnembed"]] as const

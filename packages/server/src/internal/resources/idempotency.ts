@@ -22,14 +22,14 @@ export interface Made<A> {
  * `valid`. The last thousand are remembered.
  */
 export const make = <A>(valid: (value: A) => boolean) => {
-  const turns = KeyedMutex.make()
+  const mutex = KeyedMutex.make()
   const known = new Map<string, Made<A>>()
   return <E>(request: Http.Received, make: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.flatMap(FiberRef.get(Users.current), (owner) => {
       const key = keyOf(request, owner)
       if (key === undefined) return make
       const body = Http.fingerprint(request.body)
-      return turns(
+      return mutex(
         key,
         Effect.suspend(() => {
           const before = known.get(key)
@@ -37,7 +37,7 @@ export const make = <A>(valid: (value: A) => boolean) => {
           return Effect.map(make, (value) => {
             known.delete(key)
             known.set(key, { body, value })
-            if (known.size > mostKnown) known.delete(known.keys().next().value!)
+            if (known.size > maxRemembered) known.delete(known.keys().next().value!)
             return value
           })
         })
@@ -45,4 +45,4 @@ export const make = <A>(valid: (value: A) => boolean) => {
     })
 }
 
-const mostKnown = 1000
+const maxRemembered = 1000

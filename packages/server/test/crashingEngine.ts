@@ -4,7 +4,7 @@ import { Context, Effect, Layer, PubSub, Stream } from "effect"
 type Method = "createModel" | "forwardBackward" | "optimStep" | "snapshot" | "createSampler" | "sample"
 
 /** What computes, which can be ended. Another takes its place, without anything that was there. */
-export class Mortal extends Context.Tag("test/Mortal")<Mortal, {
+export class Crashes extends Context.Tag("test/Crashes")<Crashes, {
   /** Ends it when it is asked for this the next time, before it is done. */
   readonly dieAt: (method: Method) => Effect.Effect<void>
 }>() {}
@@ -16,7 +16,7 @@ interface Life {
 
 const death = new Engine.EngineError({ reason: "Unavailable", description: "it was ended; it is started anew" })
 
-export const layer = (options?: BigramEngine.Options): Layer.Layer<Engine.Engine | Mortal> =>
+export const layer = (options?: BigramEngine.Options): Layer.Layer<Engine.Engine | Crashes> =>
   Layer.effectContext(Effect.gen(function*() {
     const losses = yield* PubSub.unbounded<Engine.EngineError>()
     const begin = (): Life => ({ engine: BigramEngine.make(options), hasEnded: false })
@@ -81,7 +81,7 @@ export const layer = (options?: BigramEngine.Options): Layer.Layer<Engine.Engine
       hasLost: (what, id) => (what === "model" ? models : samplers).get(id)?.hasEnded === true,
       losses: Stream.fromPubSub(losses)
     }
-    return Context.make(Engine.Engine, engine).pipe(Context.add(Mortal, {
+    return Context.make(Engine.Engine, engine).pipe(Context.add(Crashes, {
       dieAt: (method) =>
         Effect.sync(() => {
           last = method

@@ -6,16 +6,16 @@ import type * as CheckpointStore from "../../CheckpointStore.js"
 import type * as Audit from "../resources/audit.js"
 
 /** A checkpoint that is or was there. */
-export interface Stay {
+export interface Lifetime {
   /** When it was removed before its time, in milliseconds since the epoch. */
   removedAt: number | undefined
   /** The checkpoint as it was last. */
   info: CheckpointStore.Info
 }
 
-export interface WatchedStore {
+export interface AuditedStore {
   readonly store: CheckpointStore.Service
-  readonly stays: ReadonlyArray<Stay>
+  readonly lifetimes: ReadonlyArray<Lifetime>
 }
 
 /**
@@ -25,28 +25,28 @@ export interface WatchedStore {
 export const make = (
   store: CheckpointStore.Service,
   audit: Audit.Audit,
-  earlier: ReadonlyArray<Stay> = [],
-  onRemoved: (info: CheckpointStore.Info, removedAt: number) => Effect.Effect<void> = () => Effect.void
-): Effect.Effect<WatchedStore> =>
+  earlier: ReadonlyArray<Lifetime>,
+  onRemoved: (info: CheckpointStore.Info, removedAt: number) => Effect.Effect<void>
+): Effect.Effect<AuditedStore> =>
   Effect.map(store.list, (existing) => {
-    const stays: Array<Stay> = existing.map((info) => ({ info, removedAt: undefined }))
-    const current = new Map(stays.map((stay) => [TinkerPath.format(stay.info.path), stay]))
-    stays.unshift(...earlier)
+    const lifetimes: Array<Lifetime> = existing.map((info) => ({ info, removedAt: undefined }))
+    const current = new Map(lifetimes.map((lifetime) => [TinkerPath.format(lifetime.info.path), lifetime]))
+    lifetimes.unshift(...earlier)
 
     const end = (path: string) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const stay = current.get(path)
+        const lifetime = current.get(path)
         current.delete(path)
-        if (stay === undefined) return Effect.void
-        stay.removedAt = Math.min(now, stay.info.expiresAt ?? now)
-        return onRemoved(stay.info, stay.removedAt)
+        if (lifetime === undefined) return Effect.void
+        lifetime.removedAt = Math.min(now, lifetime.info.expiresAt ?? now)
+        return onRemoved(lifetime.info, lifetime.removedAt)
       })
 
     const note = (event: string, path: TinkerPath.TinkerPath, details: Readonly<Record<string, unknown>> = {}) =>
       audit.note(event, { tinker_path: TinkerPath.format(path), model_id: path.trainingRunId, ...details })
 
     return {
-      stays,
+      lifetimes,
       store: {
         ...store,
         save: (path, snapshot, options) =>
@@ -55,9 +55,9 @@ export const make = (
             return Effect.zipRight(
               end(key),
               Effect.suspend(() => {
-                const stay = { info, removedAt: undefined }
-                stays.push(stay)
-                current.set(key, stay)
+                const lifetime = { info, removedAt: undefined }
+                lifetimes.push(lifetime)
+                current.set(key, lifetime)
                 return note("checkpoint_save", path, {
                   size_bytes: info.sizeBytes,
                   ttl_seconds: options?.ttlSeconds ?? null
@@ -67,8 +67,8 @@ export const make = (
           }),
         update: (path, changes) =>
           Effect.tap(store.update(path, changes), (info) => {
-            const stay = current.get(TinkerPath.format(path))
-            if (stay !== undefined) stay.info = info
+            const lifetime = current.get(TinkerPath.format(path))
+            if (lifetime !== undefined) lifetime.info = info
             return changes.public === undefined
               ? note("checkpoint_set_ttl", path, { ttl_seconds: changes.ttlSeconds ?? null })
               : note(changes.public ? "checkpoint_publish" : "checkpoint_unpublish", path)
