@@ -130,6 +130,10 @@ export const decay = must((value) => isNumber(value) && value >= 0 && value < 1,
 
 export const share = must((value) => isNumber(value) && value > 0 && value <= 1, "more than 0 and at most 1")
 
+/** The number that a text writes in decimal digits, with a point if it has a fraction, and in no other way: neither `0x10` nor `1e3`. */
+export const decimalIn = (text: string): number | undefined =>
+  /^([0-9]+\.?[0-9]*|\.[0-9]+)$/.test(text.trim()) ? Number(text) : undefined
+
 /** Infinity is no bound. */
 export const bound = must((value) => isNumber(value) && value >= 0, "a number, 0 or more")
 
