@@ -13,6 +13,7 @@ import * as CheckpointDownload from "effect-tinker/CheckpointDownload"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as BaseModel from "./BaseModel.js"
 import * as CommandLine from "./CommandLine.js"
 import * as Display from "./Display.js"
@@ -274,5 +275,5 @@ export const run = CommandLine.run(command, {
 })
 
 if (Main.isEntry(import.meta.url)) {
-  Main.run(Effect.provide(run(process.argv), Display.layerTerminal))
+  Main.run(Effect.provide(run(process.argv), Layer.provideMerge(Display.layerLogger, Display.layerTerminal)))
 }
