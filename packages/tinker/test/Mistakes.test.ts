@@ -395,7 +395,7 @@ const refusedThere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]
         ApiFuture.flatten(training.saveState({ name: "a" })),
         ApiFuture.flatten(training.saveState({ name: "a" }))
       ),
-    /the checkpoint \S+ exists already; overwrite: true .* replaces it\. Take another name, or pass overwrite: true to saveState\.$/
+    /the checkpoint \S+ exists already: take another name, or set overwrite to replace it\.$/
   ],
   [
     "a token that the model does not know",

@@ -254,6 +254,14 @@ it.effect("fails after one request when a checkpoint is public already, and says
       assert.strictEqual(server.to(`${resource}/publish`).length, 2)
     })))
 
+it.effect("says once that a checkpoint is public already, where the server says it", () =>
+  use({ [`${resource}/publish`]: () => json({ detail: `${path} is public already` }, 409) }, (rest) =>
+    Effect.gen(function*() {
+      const { message } = yield* Effect.flip(rest.publishCheckpoint(path))
+      assert.match(message, /is public already\. There is nothing to do\.$/)
+      assert.lengthOf(message.split("public already"), 2)
+    })))
+
 for (
   const [method, at, status] of [
     ["deleteCheckpoint", resource, 404],

@@ -241,10 +241,10 @@ export const make = (
   return { saveWeights, saveWeightsForSampler, saveWeightsExternal, loadWeights, weightsInfo, ownerOfToken }
 }
 
-/** Only saves of states can be told to overwrite. */
+/** Clients of all languages show it as it is. Only saves of states can be told to overwrite. */
 const takenName = (path: TinkerPath.TinkerPath): string =>
-  `the checkpoint ${TinkerPath.format(path)} exists already${
-    path.checkpointType === "training" ? "; overwrite: true (Python: overwrite=True) replaces it" : ""
+  `the checkpoint ${TinkerPath.format(path)} exists already: take another name${
+    path.checkpointType === "training" ? ", or set overwrite to replace it" : ""
   }`
 
 const takenSampler = (seqId: number): string =>
