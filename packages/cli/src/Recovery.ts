@@ -134,10 +134,11 @@ const watch = (display: Display.Service): Effect.Effect<Outages, never, Scope.Sc
 
     const wait = ({ over }: Outage) =>
       Effect.flatMap(Clock.currentTimeMillis, (began) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => display.waiting(now - began)).pipe(
-          Effect.repeat(Schedule.spaced("1 second")),
-          Effect.raceFirst(Deferred.await(over))
-        ))
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          display.waiting(now - began)).pipe(
+            Effect.repeat(Schedule.spaced("1 second")),
+            Effect.raceFirst(Deferred.await(over))
+          ))
     yield* Queue.take(changes).pipe(
       Effect.flatMap((change) =>
         change === "back"
@@ -146,7 +147,8 @@ const watch = (display: Display.Service): Effect.Effect<Outages, never, Scope.Sc
             display.note(
               "The server cannot be reached: waiting for it. Ctrl-C twice ends that, and says how to go on."
             ),
-            Effect.when(wait(change), () => outage === change)
+            Effect.when(wait(change), () =>
+              outage === change)
           )
       ),
       Effect.forever,

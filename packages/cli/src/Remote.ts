@@ -53,7 +53,8 @@ const explainKey = (error: TinkerError): Effect.Effect<never, TinkerError | Usag
   Credentials.isMissingKey(error)
     ? Effect.flatMap(address, (url) =>
       new UsageError({
-        description: `the service at ${url ?? TinkerConfig.hosted} wants an API key, and there is none. Set the variable `
+        description:
+          `the service at ${url ?? TinkerConfig.hosted} wants an API key, and there is none. Set the variable `
           + "TINKER_API_KEY, as in TINKER_API_KEY=tml-… npm start -- --remote. TINKER_BASE_URL is the address of another service; "
           + "one on this machine, as npm run serve starts it, wants no key.",
         cause: error

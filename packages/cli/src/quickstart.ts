@@ -226,7 +226,8 @@ const howToGoOn = (where: QuickstartOptions.Where, out: string): Effect.Effect<s
   if (where._tag === "Remote") {
     return Effect.map(
       Remote.address,
-      (url) => url === undefined ? "To go on from it:" : `To go on from it, in your program, with TINKER_BASE_URL=${url}:`
+      (url) =>
+        url === undefined ? "To go on from it:" : `To go on from it, in your program, with TINKER_BASE_URL=${url}:`
     )
   }
   const model = where.modelFolder === ShippedModel.folder ? "" : ` --model ${quoted(where.modelFolder)}`

@@ -58,7 +58,13 @@ it.effect("counts no time as pace in which the server was waited for, and no ste
     yield* show([step(2), step(3)])
     yield* TestClock.adjust("1 hour")
     yield* show([step(2), step(3)])
-    assert.deepStrictEqual(text().match(/\d+ s left/g), ["16 s left", "14 s left", "12 s left", "14 s left", "12 s left"])
+    assert.deepStrictEqual(text().match(/\d+ s left/g), [
+      "16 s left",
+      "14 s left",
+      "12 s left",
+      "14 s left",
+      "12 s left"
+    ])
   }).pipe(Effect.provide(layer))
 })
 

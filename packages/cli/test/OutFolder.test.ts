@@ -98,6 +98,16 @@ it.scoped("removes again what a run has made, and nothing that was there, or tha
       })
     assert.deepStrictEqual(yield* run(`${above}/runs/new`, true), [])
     assert.deepStrictEqual(yield* run(`${above}/runs`, true, "notes"), ["runs", "runs/notes"])
-    assert.deepStrictEqual(yield* run(`${above}/runs`, false), ["runs", "runs/journal", "runs/journal/head", "runs/notes"])
-    assert.deepStrictEqual(yield* run(`${above}/runs`, true), ["runs", "runs/journal", "runs/journal/head", "runs/notes"])
+    assert.deepStrictEqual(yield* run(`${above}/runs`, false), [
+      "runs",
+      "runs/journal",
+      "runs/journal/head",
+      "runs/notes"
+    ])
+    assert.deepStrictEqual(yield* run(`${above}/runs`, true), [
+      "runs",
+      "runs/journal",
+      "runs/journal/head",
+      "runs/notes"
+    ])
   }).pipe(Effect.provide(NodeContext.layer)))

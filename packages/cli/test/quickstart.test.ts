@@ -150,20 +150,27 @@ it.scopedLive("tells a rank that is too high before it loads anything, or as the
   }).pipe(Effect.provide([NodeContext.layer, layer]))
 })
 
-it.scopedLive("says that it is the data that are others than those of the run in the folder, and how", () =>
-  Effect.gen(function*() {
-    const out = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/run`
-    const [one, two] = [yield* file(`${good}\n`.repeat(6)), yield* file(`${good}\n`.repeat(12))]
-    const args = (data: string, steps: string) =>
-      ["--model", model, "--data", data, "--steps", steps, "--rank", "4", "--out", out] as const
-    yield* start(...args(one, "1"))
-    const data = `it learned from 3 conversations of ${one}, and now it would from 9 conversations of ${two}`
-    assert.include(String(yield* Effect.flip(start(...args(two, "1")))), `is of a run on other data: ${data}. Give the same`)
-    assert.include(
-      String(yield* Effect.flip(start(...args(two, "2")))),
-      `${data}, and its settings were others too: steps (1 before, 2 now). Give the same`
-    )
-  }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])), 180_000)
+it.scopedLive(
+  "says that it is the data that are others than those of the run in the folder, and how",
+  () =>
+    Effect.gen(function*() {
+      const out = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/run`
+      const [one, two] = [yield* file(`${good}\n`.repeat(6)), yield* file(`${good}\n`.repeat(12))]
+      const args = (data: string, steps: string) =>
+        ["--model", model, "--data", data, "--steps", steps, "--rank", "4", "--out", out] as const
+      yield* start(...args(one, "1"))
+      const data = `it learned from 3 conversations of ${one}, and now it would from 9 conversations of ${two}`
+      assert.include(
+        String(yield* Effect.flip(start(...args(two, "1")))),
+        `is of a run on other data: ${data}. Give the same`
+      )
+      assert.include(
+        String(yield* Effect.flip(start(...args(two, "2")))),
+        `${data}, and its settings were others too: steps (1 before, 2 now). Give the same`
+      )
+    }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])),
+  180_000
+)
 
 /** What is said when the quickstart fails at a server where a path answers 401 from its n-th request on, as for a key that is withdrawn. */
 const refused = (out: string, path: string, nth: number) =>

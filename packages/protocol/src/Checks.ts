@@ -91,7 +91,10 @@ export const record = (each: Check): Check => (value, field) =>
     ]
     : [{ field, description: `is ${kindOf(value)}; it must be an object.` }]
 
-/** Everything wrong with the arguments of a call. Those beyond its parameters are not looked at: `Effect.forEach` passes an index. */
+/**
+ * Everything wrong with the arguments of a call. One beyond its parameters is passed over, as `Effect.forEach` passes an index, but for
+ * an object, which is meant as options.
+ */
 export const argumentIssues = (given: ReadonlyArray<unknown>, parameters: Fields): ReadonlyArray<Issue> => {
   let issues: Array<Issue> | undefined
   let i = 0
@@ -99,8 +102,23 @@ export const argumentIssues = (given: ReadonlyArray<unknown>, parameters: Fields
     const found = looked(parameters[name]!, given[i++], name)
     if (found.length > 0) (issues ??= []).push(...found)
   }
+  for (; i < given.length; i++) {
+    const found = looked(surplus(Object.keys(parameters)), given[i], `argument ${i + 1}`)
+    if (found.length > 0) (issues ??= []).push(...found)
+  }
   return issues ?? none
 }
+
+/** The check of what comes behind the last of some parameters. */
+const surplus = (names: ReadonlyArray<string>): Check => (value, field) =>
+  isObject(value)
+    ? [{
+      field,
+      description: `is an object, which would be passed over: ${
+        names.length === 0 ? "the call takes no arguments" : `the arguments of the call are ${names.join(", ")}`
+      }.`
+    }]
+    : none
 
 /** What a check finds, or that a getter or a proxy of the caller's throws as soon as somebody looks. */
 export const looked = (check: Check, value: unknown, field: string): ReadonlyArray<Issue> => {

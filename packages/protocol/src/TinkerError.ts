@@ -278,7 +278,9 @@ export class RequestFailedError extends Schema.TaggedError<RequestFailedError>("
       ? "Pass the path of a state that is there, as the first request of a model; "
         + "ServiceClient.createTrainingClientFromState makes a model for it."
       : isNameTaken(this)
-      ? saysWhatToDo.test(this.description) ? "" : `Take another name${/saveState$/.test(this.operation) ? ", or pass overwrite: true to saveState" : ""}.`
+      ? saysWhatToDo.test(this.description)
+        ? ""
+        : `Take another name${/saveState$/.test(this.operation) ? ", or pass overwrite: true to saveState" : ""}.`
       : /sampl|save/i.test(this.operation)
       ? "Fix the request."
       : "Fix the data."

@@ -100,4 +100,5 @@ const quoted = (path: unknown): string =>
   typeof path === "string" && isOfWeb.test(path)
     ? "is an address of the web, and"
     : typeof path === "string"
-    ? `${JSON.stringify(path)} is` : `is ${kindOf(path)}, which is`
+    ? `${JSON.stringify(path)} is` :
+    `is ${kindOf(path)}, which is`

@@ -437,12 +437,16 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     deleteCheckpoint: change("deleteCheckpoint", checkpoints.deleteCheckpoint, 404),
     publishCheckpoint: change("publishCheckpoint", checkpoints.publishCheckpoint, 409),
     unpublishCheckpoint: change("unpublishCheckpoint", checkpoints.unpublishCheckpoint, 409),
-    setCheckpointTtl: checked("RestClient.setCheckpointTtl", { checkpoint: kindedCheckpoint, ttl: ttlOrNull }, (ref, ttl) =>
-      onCheckpoint(
-        "RestClient.setCheckpointTtl",
-        ref,
-        (checkpoint) => checkpoints.setCheckpointTtl(checkpoint, ttl === null ? null : ttlSeconds({ ttl }) ?? null)
-      )),
+    setCheckpointTtl: checked(
+      "RestClient.setCheckpointTtl",
+      { checkpoint: kindedCheckpoint, ttl: ttlOrNull },
+      (ref, ttl) =>
+        onCheckpoint(
+          "RestClient.setCheckpointTtl",
+          ref,
+          (checkpoint) => checkpoints.setCheckpointTtl(checkpoint, ttl === null ? null : ttlSeconds({ ttl }) ?? null)
+        )
+    ),
     copyWeights: checked("RestClient.copyWeights", {
       path: (value, field) => TinkerPath.issues(field, value as string),
       options: optional(optionsOf({
@@ -554,7 +558,8 @@ const trainingRun: Check = (value) =>
 const kindedCheckpoint = checkpointOf((checkpointId) =>
   checkpointId.includes("/") ? none : [{
     field: "checkpointId",
-    description: `${JSON.stringify(checkpointId)} has no kind before its name; pass e.g. weights/${checkpointId}, or the path, `
+    description:
+      `${JSON.stringify(checkpointId)} has no kind before its name; pass e.g. weights/${checkpointId}, or the path, `
       + `as tinker://<training run>/weights/${checkpointId}.`
   }]
 )

@@ -82,6 +82,16 @@ const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]>
     ({ sampling }) => sampling.computeLogprobs({ ...ModelInput.fromTokens([1, 2]), tokens: [1] } as never),
     /prompt\.tokens: is no field of a model input; those are chunks\./
   ],
+  [
+    "options behind all arguments",
+    ({ rest }) =>
+      (rest.getTrainingRun as (...args: ReadonlyArray<unknown>) => ReturnType<typeof rest.getTrainingRun>)(
+        "r",
+        undefined,
+        { accessScope: "accessible" }
+      ),
+    /argument 3: is an object, which would be passed over: the arguments of the call are idOrPath, options\./
+  ],
   ["loss_fn", pass({ loss_fn: "ppo" }), /loss_fn: .*it is called lossFn/],
   [
     "a bad token in one of the data",

@@ -255,12 +255,15 @@ it.effect("fails after one request when a checkpoint is public already, and says
     })))
 
 it.effect("says once that a checkpoint is public already, where the server says it", () =>
-  use({ [`${resource}/publish`]: () => json({ detail: `${path} is public already` }, 409) }, (rest) =>
-    Effect.gen(function*() {
-      const { message } = yield* Effect.flip(rest.publishCheckpoint(path))
-      assert.match(message, /is public already\. There is nothing to do\.$/)
-      assert.lengthOf(message.split("public already"), 2)
-    })))
+  use(
+    { [`${resource}/publish`]: () => json({ detail: `${path} is public already` }, 409) },
+    (rest) =>
+      Effect.gen(function*() {
+        const { message } = yield* Effect.flip(rest.publishCheckpoint(path))
+        assert.match(message, /is public already\. There is nothing to do\.$/)
+        assert.lengthOf(message.split("public already"), 2)
+      })
+  ))
 
 for (
   const [method, at, status] of [
@@ -305,7 +308,10 @@ it.effect("refuses before sending a time that no checkpoint is kept for, here an
         ) {
           const error = yield* Effect.flip(call)
           assert.strictEqual(field(error), "ttl")
-          assert.match(error.message, /^\S+: ttl: is .+, and must be whole seconds, between an hour and ten years; write it as "7 days"/)
+          assert.match(
+            error.message,
+            /^\S+: ttl: is .+, and must be whole seconds, between an hour and ten years; write it as "7 days"/
+          )
         }
       }
       assert.deepStrictEqual(server.seen, [])
@@ -676,7 +682,11 @@ const invalid: ReadonlyArray<
   ["a stream of an empty project", (rest) => Stream.runDrain(rest.trainingRuns({ projectId: "" })), "projectId"],
   ["a checkpoint without a run", (rest) => rest.deleteCheckpoint({ ...ids, trainingRunId: "" }), "trainingRunId"],
   ["a checkpoint without an id", (rest) => rest.deleteCheckpoint({ ...ids, checkpointId: "" }), "checkpointId"],
-  ["a checkpoint's id without a kind", (rest) => rest.deleteCheckpoint({ ...ids, checkpointId: "0001" }), "checkpointId"],
+  [
+    "a checkpoint's id without a kind",
+    (rest) => rest.deleteCheckpoint({ ...ids, checkpointId: "0001" }),
+    "checkpointId"
+  ],
   ["a path that is the id of a run", (rest) => rest.deleteCheckpoint("run:train:0"), "path"],
   ["a path that is an address of the web", (rest) => rest.deleteCheckpoint("https://a.example/weights/a"), "path"],
   ["information on an address of the web", (rest) => rest.getWeightsInfo("https://a.example/weights/a"), "path"],

@@ -69,7 +69,9 @@ const isOther = (headers: Headers, marks: Marks): boolean => {
 const isKnown = (headers: Headers, marks: Marks): boolean => {
   const noneMatch = headers["if-none-match"]
   // A weak tag is as good here.
-  if (noneMatch !== undefined) return noneMatch.trim() === "*" || tagsOf(noneMatch).some((tag) => strong(tag) === marks.etag)
+  if (noneMatch !== undefined) {
+    return noneMatch.trim() === "*" || tagsOf(noneMatch).some((tag) => strong(tag) === marks.etag)
+  }
   return isLater(marks["last-modified"], headers["if-modified-since"]) === false
 }
 
@@ -80,7 +82,10 @@ const strong = (tag: string): string => tag.replace(/^W\//, "")
 
 /** Whether one date is behind another; nothing where one is not there, or is no date of HTTP. */
 const isLater = (modified: string | undefined, since: string | undefined): boolean | undefined => {
-  const [a, b] = [modified, since].map((date) => date?.endsWith(" GMT") === true ? Date.parse(date) : NaN) as [number, number]
+  const [a, b] = [modified, since].map((date) => date?.endsWith(" GMT") === true ? Date.parse(date) : NaN) as [
+    number,
+    number
+  ]
   return Number.isNaN(a) || Number.isNaN(b) ? undefined : a > b
 }
 

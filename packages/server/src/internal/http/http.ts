@@ -245,9 +245,7 @@ export const decodeQuery = <A, I extends { readonly [K in keyof I]: string | und
   schema: Schema.Schema<A, I>,
   request: Received
 ): Effect.Effect<A, Refusal> =>
-  Effect.suspend(() =>
-    decode(schema, Object.fromEntries(new URL(request.url, "http://server").searchParams), "query")
-  )
+  Effect.suspend(() => decode(schema, Object.fromEntries(new URL(request.url, "http://server").searchParams), "query"))
 
 export const noContent = HttpServerResponse.empty({ status: 204 })
 

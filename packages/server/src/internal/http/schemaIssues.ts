@@ -52,7 +52,9 @@ const meant = (
   actual: unknown
 ): ReadonlyArray<ParseResult.ParseIssue> => {
   const type = Predicate.hasProperty(actual, "type") ? actual.type : undefined
-  const named = issues.filter((issue) => (issue._tag === "Composite" || issue._tag === "Transformation") && typesOf(issue.ast).includes(type))
+  const named = issues.filter((issue) =>
+    (issue._tag === "Composite" || issue._tag === "Transformation") && typesOf(issue.ast).includes(type)
+  )
   const candidates = named.length > 0 ? named : issues
   const depths = candidates.map(depthOf)
   const deepest = Math.max(...depths)
