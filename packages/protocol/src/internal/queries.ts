@@ -2,7 +2,7 @@
 import * as Schema from "effect/Schema"
 import { AccessScope } from "../AccessScope.js"
 
-/** In decimal digits alone: what JavaScript takes for a number besides, as `0x10` or an empty text, is none here. */
+/** It is written in decimal digits alone: what JavaScript takes for a number besides, as `0x10` or an empty text, is none here. */
 const whole = (least: number) =>
   Schema.transform(
     Schema.String.pipe(Schema.filter((text) => /^\d+$/.test(text) || mustBe(least))),

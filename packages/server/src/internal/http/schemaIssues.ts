@@ -44,8 +44,8 @@ const issuesOf = ({ issues }: ParseResult.Composite): ReadonlyArray<ParseResult.
   "_tag" in issues ? [issues] : issues
 
 /**
- * Of what the members of a union found, that of the member which was meant: the one of the value's `type`, or else those that came
- * furthest into it.
+ * Leaves, of what the members of a union found, that of the member which was meant: the one of the value's `type`, or else those that
+ * came furthest into it.
  */
 const meant = (
   issues: ReadonlyArray<ParseResult.ParseIssue>,

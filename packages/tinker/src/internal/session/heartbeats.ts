@@ -55,7 +55,9 @@ export const run = (session: LiveSession.LiveSession, options: {
         yield* onFailed
         if (now - lastAccepted > Duration.toMillis(silence)) {
           yield* warnOfSilence(
-            `no heartbeat was accepted for ${spoken(now - lastAccepted)}; the server may end the session: ${error.message}`
+            `no heartbeat was accepted for ${
+              spoken(now - lastAccepted)
+            }; the server may end the session: ${error.message}`
           )
         }
       })
