@@ -5,10 +5,9 @@ import type * as CliApp from "@effect/cli/CliApp"
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
-import * as Span from "@effect/cli/HelpDoc/Span"
+import type * as Span from "@effect/cli/HelpDoc/Span"
 import * as Options from "@effect/cli/Options"
 import * as Primitive from "@effect/cli/Primitive"
-import * as Usage from "@effect/cli/Usage"
 import * as ValidationError from "@effect/cli/ValidationError"
 import * as Arr from "effect/Array"
 import * as Console from "effect/Console"
@@ -158,7 +157,12 @@ const shown = (text: string): string => /^[^\s"\p{C}]+$/u.test(text) ? text : JS
  */
 export const run = <Name extends string, R, E, A>(
   command: Command.Command<Name, R, E, A>,
-  options: { readonly name: string; readonly known: Known }
+  options: {
+    readonly name: string
+    readonly known: Known
+    /** Whether titles of the help are bold. Default: where it is shown on a terminal, unless `NO_COLOR` is set. */
+    readonly isColored?: boolean | undefined
+  }
 ) => {
   const parse = Command.run(command, { name: options.name, version })
   return (
@@ -168,7 +172,9 @@ export const run = <Name extends string, R, E, A>(
       const [runtime = "", script = "", ...words] = args
       // Who asks for help may be in the middle of a line that cannot be read.
       if (words.some((word) => isForHelp.test(word))) {
-        return Console.log(HelpDoc.toAnsiText(help(command, options.name)))
+        return Console.log(
+          help(Command.getHelp(command, CliConfig.defaultConfig), options.name, options.isColored ?? isTerminal())
+        )
       }
       return Effect.flatMap(
         check(words, options.known),
@@ -189,29 +195,62 @@ export const run = <Name extends string, R, E, A>(
 
 const version = "0.1.0"
 
+const isTerminal = () => process.stdout.isTTY === true && !process.env.NO_COLOR
+
 const isForHelp = /^(-h|--help(=(true|1|y|yes|on))?)$/i
 
-const help = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>, name: string): HelpDoc.HelpDoc =>
-  [
-    HelpDoc.p(`${name} ${version}`),
-    HelpDoc.h1("USAGE"),
-    ...Arr.map(
-      Usage.enumerate(Command.getUsage(command), CliConfig.defaultConfig),
-      (usage) => HelpDoc.p(Span.concat(Span.text("$ "), usage))
-    ),
-    withoutKinds(Command.getHelp(command, CliConfig.defaultConfig))
-  ].reduce((before, after) => HelpDoc.sequence(before, after))
+/** The options of the library that only those use who know that they are there. */
+const unlisted = /^--(completions|log-level|wizard)\b/
 
-/** The library says of each option that it is a text, or true or false: the first is no news, and the second is not how it is written. */
-const withoutKinds = (doc: HelpDoc.HelpDoc): HelpDoc.HelpDoc => {
-  if (HelpDoc.isSequence(doc)) return HelpDoc.sequence(withoutKinds(doc.left), withoutKinds(doc.right))
-  if (HelpDoc.isDescriptionList(doc)) return HelpDoc.mapDescriptionList(doc, (term, text) => [term, withoutKinds(text)])
-  return kinds.includes(plain(doc)) ? HelpDoc.empty : doc
+const help = (doc: HelpDoc.HelpDoc, name: string, isColored: boolean): string => {
+  const bold = (text: string) => isColored ? `\u001B[1m${text}\u001B[22m` : text
+  const options = definitions(doc).flatMap(([term, text]) => {
+    const words = plain(HelpDoc.p(term)).replace(/^\((.*)\)$/, "$1")
+    return unlisted.test(words) ? [] : [`${bold(words)}\n${wrapped(text)}`]
+  })
+  return [`${bold(name)} ${version}`, wrapped(description(doc), ""), ...options].join("\n\n")
 }
+
+/** What stands before the list of options: the command's own words, under a title. */
+const description = (doc: HelpDoc.HelpDoc): string =>
+  HelpDoc.isSequence(doc)
+    ? [description(doc.left), description(doc.right)].filter((text) => text !== "").join(" ")
+    : HelpDoc.isParagraph(doc)
+    ? plain(doc)
+    : ""
+
+const definitions = (doc: HelpDoc.HelpDoc): ReadonlyArray<readonly [term: Span.Span, text: string]> =>
+  HelpDoc.isSequence(doc)
+    ? [...definitions(doc.left), ...definitions(doc.right)]
+    : HelpDoc.isDescriptionList(doc)
+    ? doc.definitions.map(([term, text]) => [term, sentences(text)] as const)
+    : []
+
+/** The library says of each option that it is a text, or true or false, and may be left out: neither is news. */
+const sentences = (doc: HelpDoc.HelpDoc): string =>
+  HelpDoc.isSequence(doc)
+    ? [sentences(doc.left), sentences(doc.right)].filter((text) => text !== "").join(" ")
+    : noNews.includes(plain(doc))
+    ? ""
+    : plain(doc)
+
+const wrapped = (text: string, indent = "    "): string => {
+  const lines: Array<string> = []
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + word.length <= lineLength) lines[lines.length - 1] = `${last} ${word}`
+    else lines.push(indent + word)
+  }
+  return lines.join("\n")
+}
+
+/** Characters that every terminal has room for. */
+const lineLength = 80
 
 const plain = (doc: HelpDoc.HelpDoc): string =>
   HelpDoc.toAnsiText(doc).replace(/\u001b\[[\d;]*m/g, "").replace(/\s+/g, " ").trim()
 
-const kinds = [Primitive.getHelp(Primitive.text), Primitive.getHelp(Primitive.boolean(Option.none()))].map((kind) =>
-  plain(HelpDoc.p(kind))
-)
+const noNews = [
+  Primitive.getHelp(Primitive.text),
+  Primitive.getHelp(Primitive.boolean(Option.none()))
+].map((kind) => plain(HelpDoc.p(kind))).concat("This setting is optional.")

@@ -2,10 +2,13 @@
  * What the quickstart shows while it runs: on a terminal one line that is written over, elsewhere a line a step.
  */
 import type * as Supervised from "@effect-tinker/cookbook/Supervised"
+import { spoken } from "@effect-tinker/protocol/Prose"
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 
 /**
  * @since 0.1.0
@@ -21,6 +24,13 @@ export interface Service {
   readonly line: (text: string) => Effect.Effect<void>
   /** A line between steps. */
   readonly note: (text: string) => Effect.Effect<void>
+  /**
+   * Says for how long the server has been waited for, in milliseconds; to be called again and again. The step under way then says
+   * nothing of the pace.
+   */
+  readonly waiting: (millis: number) => Effect.Effect<void>
+  /** A warning, unless the server is waited for, which is said already. */
+  readonly warning: (text: string) => Effect.Effect<void>
   /** How far something is, if it takes long. */
   readonly progress: (progress: Progress) => Effect.Effect<void>
   readonly answers: (title: string, answers: ReadonlyArray<Answer>) => Effect.Effect<void>
@@ -87,13 +97,33 @@ export const layer = (options: {
     Effect.sync(() => {
       let kept: Kept | undefined
       let told = { what: "", tenth: -1 }
-      let firstDone: { readonly at: number; readonly step: number } | undefined
+      let last: { readonly at: number; readonly step: number } | undefined
+      const pace = { steps: 0, millis: 0 }
+      let isWaiting = false
+      let toldMinutes = 0
       const bold = (text: string) => options.interactive ? `\u001B[1m${text}\u001B[22m` : text
       const line = (text: string) => options.write(`${text}\n`)
+      const note = (text: string) =>
+        Effect.suspend(() => {
+          isWaiting = false
+          return line(options.interactive ? `\r\u001B[2K${text}` : text)
+        })
 
       return Display.of({
         line,
-        note: (text) => line(options.interactive ? `\r\u001B[2K${text}` : text),
+        note,
+        waiting: (millis) =>
+          Effect.suspend(() => {
+            isWaiting = true
+            last = undefined
+            if (options.interactive) return options.write(`\r\u001B[2KWaiting for the server: ${spoken(millis)}`)
+            // Where nothing is written over, a line a minute.
+            const minutes = Math.floor(millis / 60_000)
+            const isTold = minutes === toldMinutes
+            toldMinutes = minutes
+            return isTold || minutes === 0 ? Effect.void : line(`Waiting for the server: ${spoken(minutes * 60_000)}`)
+          }),
+        warning: (text) => Effect.suspend(() => isWaiting ? Effect.void : note(`warning: ${text}`)),
         progress: ({ done, millionUnit, total, what }) =>
           Effect.suspend(() => {
             if ((total ?? done) < longTotal) return Effect.void
@@ -117,8 +147,14 @@ export const layer = (options: {
           Effect.gen(function*() {
             const now = yield* Clock.currentTimeMillis
             if (step.checkpoint !== undefined) kept = { path: step.checkpoint, steps: step.step + 1 }
-            firstDone ??= { at: now, step: step.step }
-            const text = describe(step, secondsLeft(step, firstDone, now))
+            isWaiting = false
+            // Neither a step that began with a wait nor one that is done again says how long those take that are left.
+            if (last !== undefined && step.step === last.step + 1) {
+              pace.steps += 1
+              pace.millis += now - last.at
+            }
+            last = { at: now, step: step.step }
+            const text = describe(step, secondsLeft(step, pace))
             const isLast = step.step + 1 === step.totalSteps
             yield* options.interactive
               ? options.write(`\r\u001B[2K${text}${isLast ? "\n" : ""}`)
@@ -141,15 +177,30 @@ export const layerTerminal: Layer.Layer<Display> = layer({
   write: (text) => Effect.sync(() => void process.stdout.write(text))
 })
 
-/** The first step is left out of the rate: it also builds the graphs. Unknown until there is a second. */
+/**
+ * Warnings that are logged are shown by the display, everything else as it was.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerLogger: Layer.Layer<never, never, Display> = Layer.unwrapEffect(
+  Effect.map(Display, (display) =>
+    Logger.replace(
+      Logger.defaultLogger,
+      Logger.make((logged) =>
+        logged.logLevel._tag === "Warning"
+          ? Effect.runSync(display.warning(Arr.ensure(logged.message).map(String).join(" ")))
+          : Logger.defaultLogger.log(logged)
+      )
+    ))
+)
+
+/** The first step is left out of the pace: it also builds the graphs. Unknown until there is a second. */
 const secondsLeft = (
   step: Supervised.Step,
-  first: { readonly at: number; readonly step: number },
-  now: number
+  pace: { readonly steps: number; readonly millis: number }
 ): number | undefined =>
-  step.step === first.step
-    ? undefined
-    : (now - first.at) / (step.step - first.step) * (step.totalSteps - step.step - 1) / 1000
+  pace.steps === 0 ? undefined : pace.millis / pace.steps * (step.totalSteps - step.step - 1) / 1000
 
 const describe = (step: Supervised.Step, secondsLeft: number | undefined): string => {
   const width = String(step.totalSteps).length

@@ -32,6 +32,8 @@ export interface Plan {
   readonly learningRate: number
   /** Default 50. */
   readonly checkpointEvery?: number | undefined
+  /** Run when the store is known to have no checkpoint, before the model of the run is made. */
+  readonly onBegin?: Effect.Effect<void> | undefined
 }
 
 const ask = (sampling: SamplingClient.Service, { prompts }: Lessons) =>
@@ -57,7 +59,10 @@ export const program = Effect.fnUntraced(function*({ lessons, ...plan }: Plan) {
   const display = yield* Display.Display
   const { name: baseModel } = yield* BaseModel.BaseModel
 
-  const create = service.createLoraTrainingClient({ baseModel, rank: plan.rank, seed: 0 })
+  const create = Effect.zipRight(
+    plan.onBegin ?? Effect.void,
+    service.createLoraTrainingClient({ baseModel, rank: plan.rank, seed: 0 })
+  )
   const journal = yield* RunJournal.open({
     name: "run",
     step: Supervised.Step,

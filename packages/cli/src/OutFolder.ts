@@ -23,10 +23,7 @@ export const check = (folder: string): Effect.Effect<void, UsageError, FileSyste
     Folders.make(folder),
     () => write(folder, 1),
     // None that has something in it by now.
-    (made) =>
-      Effect.forEach(made.toReversed(), (one) => Effect.ignore(Effect.tryPromise(() => Fs.rmdir(one))), {
-        discard: true
-      })
+    (made) => removeEmpty(made.toReversed())
   ).pipe(Effect.mapError((cause) => unwritable(folder, cause)))
 
 /**
@@ -43,6 +40,40 @@ export const prepare = (
     Effect.as(folder),
     Effect.mapError((cause) => unwritable(folder, cause))
   )
+
+/**
+ * Gives what removes these entries of the folder, and the folder, if they are not there yet: for a run that ends with nothing worth
+ * keeping. With `whole` entries are removed with all that is in them, else where they are empty.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const undoing = (
+  folder: string,
+  entries: ReadonlyArray<string>
+): Effect.Effect<
+  (options: { readonly whole: boolean }) => Effect.Effect<void>,
+  never,
+  FileSystem.FileSystem | Path.Path
+> =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const isThere = (one: string) => Effect.orElseSucceed(files.exists(one), () => true)
+    const missing = yield* Effect.filter(entries.map((entry) => path.join(folder, entry)), isThere, { negate: true })
+    const above: Array<string> = []
+    for (let one = folder; one !== above.at(-1) && !(yield* isThere(one)); one = path.dirname(one)) above.push(one)
+    return ({ whole }) =>
+      Effect.zipRight(
+        whole
+          ? Effect.forEach(missing, (one) => Effect.ignore(files.remove(one, { recursive: true, force: true })))
+          : Effect.void,
+        removeEmpty([...missing, ...above])
+      )
+  })
+
+const removeEmpty = (folders: ReadonlyArray<string>) =>
+  Effect.forEach(folders, (one) => Effect.ignore(Effect.tryPromise(() => Fs.rmdir(one))), { discard: true })
 
 const write = (folder: string, bytes: number) =>
   Effect.gen(function*() {

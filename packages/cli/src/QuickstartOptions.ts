@@ -1,6 +1,7 @@
 /**
  * The options of the quickstart.
  */
+import * as LocalEngine from "@effect-tinker/llama/LocalEngine"
 import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
@@ -150,6 +151,9 @@ export const fromFlags = (given: Flags): Effect.Effect<QuickstartOptions, UsageE
   const wrong = (description: string) => new UsageError({ description })
   if (given.steps < 1) return wrong(`--steps is ${given.steps}; it must be 1 or more.`)
   if (given.rank < 1) return wrong(`--rank is ${given.rank}; it must be 1 or more.`)
+  if (!given.remote && given.rank > LocalEngine.maxRank) {
+    return wrong(`--rank is ${given.rank}; on this machine it must be ${LocalEngine.maxRank} or less.`)
+  }
   if (!(given.learningRate > 0 && given.learningRate <= 1)) {
     return wrong(
       `--learning-rate is ${given.learningRate}; it must be more than 0, and at most 1. Usual are 0.00001 to 0.01.`

@@ -6,10 +6,14 @@ import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import type * as ServiceClient from "effect-tinker/ServiceClient"
 import * as TinkerEvents from "effect-tinker/TinkerEvents"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Display from "./Display.js"
@@ -100,37 +104,68 @@ interface Outages {
   readonly of: (training: TrainingClient.Service | undefined) => void
 }
 
-/** Says, until the scope closes, when the server cannot be reached, and when it is back with the live model. */
+/** Says, until the scope closes, when the server cannot be reached, for how long, and when it is back with the live model. */
 const watch = (display: Display.Service): Effect.Effect<Outages, never, Scope.Scope> =>
   Effect.gen(function*() {
     const hub = yield* TinkerEvents.CurrentHub
-    const notes = yield* Queue.unbounded<string>()
+    const changes = yield* Queue.unbounded<Outage | "back">()
     let modelId: string | undefined
-    let isAway = false
+    let outage: Outage | undefined
+    const end = () => {
+      if (outage !== undefined) Deferred.unsafeDone(outage.over, Effect.void)
+      outage = undefined
+    }
     // Where it happens, not later: what is heard of the next model must not be taken for this one's.
     const stop = hub.listen((event) => {
       // Requests of a model that is lost may be asked for a while longer.
-      if (!isAway && event._tag === "FutureFailed" && isBroken(event) && event.requestId.startsWith(`${modelId}:`)) {
-        isAway = true
-        Queue.unsafeOffer(
-          notes,
-          "The server cannot be reached: waiting for it. Ctrl-C twice ends that, and says how to go on."
-        )
+      if (
+        outage === undefined && event._tag === "FutureFailed" && isBroken(event)
+        && event.requestId.startsWith(`${modelId}:`)
+      ) {
+        outage = { over: Deferred.unsafeMake<void>(FiberId.none) }
+        Queue.unsafeOffer(changes, outage)
       }
-      if (event._tag === "RequestStopped" && isAway && isTraining(event)) {
-        isAway = false
-        Queue.unsafeOffer(notes, "The server is back, with the live model: training goes on where it was.")
+      if (event._tag === "RequestStopped" && outage !== undefined && isTraining(event)) {
+        end()
+        Queue.unsafeOffer(changes, "back")
       }
     })
     yield* Effect.addFinalizer(() => Effect.sync(stop))
-    yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.take(notes), display.note)))
+
+    const wait = ({ over }: Outage) =>
+      Effect.flatMap(Clock.currentTimeMillis, (began) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          display.waiting(now - began)).pipe(
+            Effect.repeat(Schedule.spaced("1 second")),
+            Effect.raceFirst(Deferred.await(over))
+          ))
+    yield* Queue.take(changes).pipe(
+      Effect.flatMap((change) =>
+        change === "back"
+          ? display.note("The server is back, with the live model: training goes on where it was.")
+          : Effect.zipRight(
+            display.note(
+              "The server cannot be reached: waiting for it. Ctrl-C twice ends that, and says how to go on."
+            ),
+            Effect.when(wait(change), () =>
+              outage === change)
+          )
+      ),
+      Effect.forever,
+      Effect.forkScoped
+    )
     return {
       of: (training) => {
         modelId = training?.modelId
-        isAway = false
+        end()
       }
     }
   })
+
+/** One time that the server cannot be reached. */
+interface Outage {
+  readonly over: Deferred.Deferred<void>
+}
 
 const isBroken = ({ isRetried, kind }: TinkerEvents.FutureFailed): boolean => isRetried && kind === "connection_error"
 

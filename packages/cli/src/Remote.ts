@@ -4,14 +4,17 @@
 import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
 import * as TinkerNode from "@effect-tinker/node/TinkerNode"
 import * as UndiciHttpClient from "@effect-tinker/node/UndiciHttpClient"
-import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
+import { isTinkerError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type { TokenizerError } from "@effect-tinker/tokenizer/TokenizerError"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import type * as CheckpointDownload from "effect-tinker/CheckpointDownload"
+import * as Credentials from "effect-tinker/Credentials"
 import * as ServiceClient from "effect-tinker/ServiceClient"
 import * as Tinker from "effect-tinker/Tinker"
+import * as TinkerConfig from "effect-tinker/TinkerConfig"
+import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -36,7 +39,7 @@ export const layer = (options: {
   FileSystem.FileSystem | Path.Path
 > =>
   Layer.effectContext(Effect.gen(function*() {
-    const model = yield* choose(options.baseModel)
+    const model = yield* Effect.catchIf(choose(options.baseModel), isTinkerError, explainKey)
     const tokenizer = yield* tokenizerOf(model.name, options.tokenizerFolder)
     yield* checkVocabulary(model, tokenizer, options.tokenizerFolder)
     return Context.make(Tokenizer.Tokenizer, tokenizer).pipe(Context.add(BaseModel.BaseModel, describe(model)))
@@ -44,6 +47,33 @@ export const layer = (options: {
     Layer.provideMerge(Layer.merge(Tinker.layerFromEnv, Tinker.layerDownloadFromEnv)),
     Layer.provide(TinkerNode.layer)
   )
+
+/** Who trains at a service from the command line has set variables, and no options. */
+const explainKey = (error: TinkerError): Effect.Effect<never, TinkerError | UsageError> =>
+  Credentials.isMissingKey(error)
+    ? Effect.flatMap(address, (url) =>
+      new UsageError({
+        description:
+          `the service at ${url ?? TinkerConfig.hosted} wants an API key, and there is none. Set the variable `
+          + "TINKER_API_KEY, as in TINKER_API_KEY=tml-… npm start -- --remote. TINKER_BASE_URL is the address of another service; "
+          + "one on this machine, as npm run serve starts it, wants no key.",
+        cause: error
+      }))
+    : Effect.fail(error)
+
+/**
+ * The address of the service, as it was given and without a user in it; none where it is the hosted one.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const address: Effect.Effect<string | undefined> = Effect.map(
+  Effect.orElseSucceed(Config.string("TINKER_BASE_URL"), () => ""),
+  (given) => {
+    const url = given.trim().replace(/\/+$/, "").replace(/^([a-z]+:\/\/)[^/?#]*@/i, "$1…@")
+    return url === "" || url === TinkerConfig.hosted ? undefined : url
+  }
+)
 
 interface Model {
   readonly name: string

@@ -4,7 +4,7 @@
 import { DatasetError } from "@effect-tinker/cookbook/DatasetError"
 import type { RunJournalError } from "@effect-tinker/cookbook/RunJournalError"
 import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
-import { isTinkerError, type SessionClosedError } from "@effect-tinker/protocol/TinkerError"
+import { isPuzzling, isTinkerError, isUserError, type SessionClosedError } from "@effect-tinker/protocol/TinkerError"
 import * as Command from "@effect/cli/Command"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
@@ -13,6 +13,7 @@ import * as CheckpointDownload from "effect-tinker/CheckpointDownload"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as BaseModel from "./BaseModel.js"
 import * as CommandLine from "./CommandLine.js"
 import * as Display from "./Display.js"
@@ -68,6 +69,8 @@ const encodeLessons = (conversations: Lessons.Conversations) =>
 interface Place {
   readonly out: string
   readonly hasEarlier: boolean
+  /** Run when it is known that there is no checkpoint before this run. */
+  readonly onBegin: Effect.Effect<void>
 }
 
 /** Trains, and says where everything is. */
@@ -78,14 +81,14 @@ const train = (options: QuickstartOptions.QuickstartOptions, lessons: Lessons.Le
     const path = yield* Path.Path
     const base = yield* BaseModel.BaseModel
     const startedAt = yield* Clock.currentTimeMillis
-    const result = yield* FineTune.program({ ...options, batchSize: QuickstartOptions.defaults.batchSize, lessons })
-      .pipe(
-        Effect.provide(KeyValueStore.layerFileSystem(path.join(out, "journal"))),
-        Effect.catchTags({
-          RunJournalError: (error) => explainJournal(error, out),
-          SessionClosedError: (error) => sayHowToGoOn(place, error, whySessionEnded(error))
-        })
-      )
+    const { batchSize } = QuickstartOptions.defaults
+    const result = yield* FineTune.program({ ...options, batchSize, lessons, onBegin: place.onBegin }).pipe(
+      Effect.provide(KeyValueStore.layerFileSystem(path.join(out, "journal"))),
+      Effect.catchTags({
+        RunJournalError: (error) => explainJournal(error, out),
+        SessionClosedError: (error) => sayHowToGoOn(place, error, whySessionEnded(error))
+      })
+    )
     const seconds = (((yield* Clock.currentTimeMillis) - startedAt) / 1000).toFixed(0)
     const loss = `${result.lossBefore.nllPerToken.toFixed(3)} → ${result.lossAfter.nllPerToken.toFixed(3)}`
 
@@ -119,7 +122,7 @@ const train = (options: QuickstartOptions.QuickstartOptions, lessons: Lessons.Le
     if (bringing !== undefined) yield* display.line(`Adapter:    ${bringing} (a PEFT folder)`)
     yield* display.line(`Report:     ${report}`)
     yield* display.line(
-      `\n${howToGoOn(options.where, out)}\n  service.createTrainingClientFromStateWithOptimizer("${kept?.path}")`
+      `\n${yield* howToGoOn(options.where, out)}\n  service.createTrainingClientFromStateWithOptimizer("${kept?.path}")`
     )
   }).pipe(Effect.catchAll((error) => error._tag === "UsageError" ? Effect.fail(error) : sayHowToGoOn(place, error)))
 
@@ -150,9 +153,22 @@ const explainJournal = (error: RunJournalError, out: string) => {
     StoreFailed: `Check that the folder is there and may be written to, or ${other}.`
   }[error.reason]
   return new UsageError({
-    description: `the run in ${out} cannot be gone on with: ${error.description} ${advice}`,
+    description: `the run in ${out} cannot be gone on with: ${otherData(error) ?? error.description} ${advice}`,
     cause: error
   })
+}
+
+/** Says that it is the data that are others, where a journal counts what is said of them among the settings. */
+const otherData = ({ differences = [] }: RunJournalError): string | undefined => {
+  const { conversations: count, data: name, ...others } = Object.fromEntries(differences.map((one) => [one.name, one]))
+  if (count === undefined && name === undefined) return undefined
+  const data = (when: "before" | "now") =>
+    [count && `${String(count[when])} conversations`, name?.[when]].filter((part) => part !== undefined).join(" of ")
+  const settings = Object.values(others).map((one) =>
+    `${one.name} (${String(one.before)} before, ${String(one.now)} now)`
+  )
+  return `it is of a run on other data: it learned from ${data("before")}, and now it would from ${data("now")}`
+    + `${settings.length === 0 ? "" : `, and its settings were others too: ${settings.join(", ")}`}.`
 }
 
 /** What a session's end asks of a program is for programs too. */
@@ -168,15 +184,26 @@ const whySessionEnded = ({ reason }: SessionClosedError): string => {
 
 /** Why a run has ended, and behind it what is kept. */
 const sayHowToGoOn = (place: Place, cause: { readonly message: string }, why: string = cause.message) =>
-  Effect.flatMap(whatIsKept(place, "Stopped"), (kept) => new UsageError({ description: `${why}\n${kept}`, cause }))
+  Effect.flatMap(
+    whatIsKept(place, "Stopped", isToBeMended(cause)),
+    (kept) => new UsageError({ description: `${why}\n${kept}`, cause })
+  )
 
-const whatIsKept = ({ hasEarlier, out }: Place, stopped: string) =>
+/** Whether the same would fail again: what was asked for is wrong, or the key, or the address. */
+const isToBeMended = (cause: unknown): boolean =>
+  isTinkerError(cause)
+  && (isUserError(cause) || isPuzzling(cause) || (cause._tag === "ApiConnectionError" && cause.isUntrusted === true))
+
+const whatIsKept = ({ hasEarlier, out }: Place, stopped: string, isToBeMended = false) =>
   Effect.map(Effect.flatMap(Display.Display, ({ kept }) => kept), (kept) => {
-    const again = `The same command with --out ${quoted(out)} goes on`
+    const command = isToBeMended ? "Once that is mended, the same command" : "The same command"
+    const again = `${command} with --out ${quoted(out)} goes on`
     return kept !== undefined
       ? `${stopped}. Kept: the checkpoint of step ${kept.steps}, ${kept.path}\n${again} from step ${kept.steps}.`
       : hasEarlier
       ? `${stopped}. The run in ${out} is as it was before.\n${again} with it.`
+      : isToBeMended
+      ? "Nothing was kept. Mend that before you begin anew."
       : `${stopped} before there was a checkpoint; this run has kept nothing.\nThe same command begins anew.`
   })
 
@@ -195,13 +222,20 @@ const explainData = (error: DatasetError, ignoredKeys: ReadonlyArray<string>) =>
   })
 }
 
-const howToGoOn = (where: QuickstartOptions.Where, out: string): string => {
-  if (where._tag === "Remote") return "To go on from it:"
+const howToGoOn = (where: QuickstartOptions.Where, out: string): Effect.Effect<string> => {
+  if (where._tag === "Remote") {
+    return Effect.map(
+      Remote.address,
+      (url) =>
+        url === undefined ? "To go on from it:" : `To go on from it, in your program, with TINKER_BASE_URL=${url}:`
+    )
+  }
   const model = where.modelFolder === ShippedModel.folder ? "" : ` --model ${quoted(where.modelFolder)}`
-  return `To go on from it, start the server:\n  npm run serve -- --port 8787${model} --data ${
-    quoted(checkpoints(out))
-  }\n`
-    + "and in your program, with TINKER_BASE_URL=http://127.0.0.1:8787:"
+  const data = quoted(checkpoints(out))
+  return Effect.succeed(
+    `To go on from it, start the server:\n  npm run serve -- --port 8787${model} --data ${data}\n`
+      + "and in your program, with TINKER_BASE_URL=http://127.0.0.1:8787:"
+  )
 }
 
 /** A path as a shell reads it, in quotes where it has to be. */
@@ -252,13 +286,22 @@ const trainOn = (options: QuickstartOptions.QuickstartOptions) =>
     const path = yield* Path.Path
     const files = yield* FileSystem.FileSystem
     const hasEarlier = yield* Effect.orElseSucceed(files.exists(path.join(out, "journal")), () => false)
-    const place: Place = { out, hasEarlier }
+    let hasBegun = false
+    const place: Place = { out, hasEarlier, onBegin: Effect.sync(() => void (hasBegun = true)) }
+    const undo = yield* OutFolder.undoing(out, ["journal", "checkpoints"])
+    const leaveNothing = Effect.flatMap(
+      display.kept,
+      (kept) => kept === undefined ? undo({ whole: hasBegun && !hasEarlier }) : Effect.void
+    )
     const words = (stopped: string) =>
       Effect.map(whatIsKept(place, stopped), (kept) => `\n${kept}`).pipe(
         Effect.provideService(Display.Display, display)
       )
     yield* Stopping.atOnce({ second: words("Stopped at once"), write: (text) => void process.stdout.write(text) })
-    yield* Effect.onInterrupt(trainInto(options, place), () => Effect.flatMap(words("Stopped"), display.line))
+    yield* trainInto(options, place).pipe(
+      Effect.onError(() => leaveNothing),
+      Effect.onInterrupt(() => Effect.flatMap(words("Stopped"), display.line))
+    )
   }).pipe(Effect.scoped)
 
 const command = Command.make(
@@ -274,5 +317,5 @@ export const run = CommandLine.run(command, {
 })
 
 if (Main.isEntry(import.meta.url)) {
-  Main.run(Effect.provide(run(process.argv), Display.layerTerminal))
+  Main.run(Effect.provide(run(process.argv), Layer.provideMerge(Display.layerLogger, Display.layerTerminal)))
 }

@@ -108,14 +108,33 @@ it.effect("gives help whatever else is there, with the defaults", () =>
     for (const args of [["--help"], ["--steps", "--help"], ["-h"], ["--help=true"]]) {
       const text = yield* said(...args)
       assert.include(text, "Default: 8787")
-      assert.include(text, "[--learning-rate number]")
+      assert.include(text, "--learning-rate number\n")
     }
   }))
 
-it.effect("says nothing of an option in its help that is no news, or wrong: that a text is one, and a switch true or false", () =>
+it.effect("says nothing in its help that is no news, and of the library's options only those that everybody knows", () =>
   Effect.gen(function*() {
     const text = yield* said("--help")
     assert.notInclude(text, "piece of text")
     assert.notInclude(text, "true or false")
-    assert.include(text, "One of the following: sh, bash, fish, zsh")
+    assert.notInclude(text, "optional")
+    assert.notMatch(text, /--(wizard|completions|log-level)/)
+    assert.include(text, "-h, --help\n")
+    assert.include(text, "--version\n")
+    assert.include(yield* said("--completions", "bash"), "complete")
+    for (const line of text.split("\n")) assert.isAtMost(line.length, 80)
+  }))
+
+it.effect("writes titles of the help bold on a terminal, and no escape code elsewhere", () =>
+  Effect.gen(function*() {
+    assert.notInclude(yield* said("--help"), "\u001B")
+    assert.notInclude(yield* said("--version"), "\u001B")
+    const printed: Array<string> = []
+    const console = yield* Console.consoleWith(Effect.succeed)
+    const command = Command.make("test", flags, () => Effect.void)
+    yield* CommandLine.run(command, { name: "test", known, isColored: true })(["node", "test", "--help"]).pipe(
+      Effect.withConsole({ ...console, log: (text) => Effect.sync(() => void printed.push(String(text))) }),
+      Effect.provide(NodeContext.layer)
+    )
+    assert.include(printed.join(""), "\u001B[1m--steps integer\u001B[22m\n")
   }))

@@ -1,6 +1,6 @@
 import type { Supervised } from "@effect-tinker/cookbook"
 import { assert, it } from "@effect/vitest"
-import { Effect, TestClock } from "effect"
+import { Effect, Layer, TestClock } from "effect"
 import * as Display from "../src/Display.js"
 import { recording } from "./fixture.js"
 
@@ -46,6 +46,61 @@ it.effect("writes over one line on a terminal, and ends it after the last step",
     assert.isTrue(text().startsWith("\r\u001B[2Kstep"))
     assert.isTrue(text().endsWith("\n"))
   }).pipe(Effect.provide(layer))
+})
+
+it.effect("counts no time as pace in which the server was waited for, and no step that is done again", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    const display = yield* Display.Display
+    yield* show([step(0), step(1)])
+    yield* display.waiting(0)
+    yield* TestClock.adjust("1 hour")
+    yield* show([step(2), step(3)])
+    yield* TestClock.adjust("1 hour")
+    yield* show([step(2), step(3)])
+    assert.deepStrictEqual(text().match(/\d+ s left/g), [
+      "16 s left",
+      "14 s left",
+      "12 s left",
+      "14 s left",
+      "12 s left"
+    ])
+  }).pipe(Effect.provide(layer))
+})
+
+it.effect("says how long the server is waited for in one line on a terminal, and elsewhere once a minute", () =>
+  Effect.gen(function*() {
+    const wait = Effect.gen(function*() {
+      const display = yield* Display.Display
+      for (const seconds of [0, 1, 59, 60, 61, 130]) yield* display.waiting(seconds * 1000)
+      yield* display.note("It is back.")
+    })
+    const terminal = recording(true)
+    yield* Effect.provide(wait, terminal.layer)
+    assert.strictEqual(terminal.text().match(/\n/g)?.length, 1)
+    assert.include(terminal.text(), "\r\u001B[2KWaiting for the server: 1 minute 1 s\r")
+    assert.include(terminal.text(), "\r\u001B[2KIt is back.\n")
+    const plain = recording(false)
+    yield* Effect.provide(wait, plain.layer)
+    assert.strictEqual(
+      plain.text(),
+      "Waiting for the server: 1 minute\nWaiting for the server: 2 minutes\nIt is back.\n"
+    )
+  }))
+
+it.effect("shows warnings that are logged as lines of its own, but for those of a server that is waited for", () => {
+  const { layer, text } = recording(true)
+  return Effect.gen(function*() {
+    const display = yield* Display.Display
+    yield* Effect.logWarning("there is no credit")
+    yield* display.waiting(0)
+    yield* Effect.logWarning("no heartbeat was accepted")
+    yield* display.note("It is back.")
+    yield* Effect.logWarning("late")
+    assert.include(text(), "\r\u001B[2Kwarning: there is no credit\n")
+    assert.include(text(), "warning: late\n")
+    assert.notInclude(text(), "heartbeat")
+  }).pipe(Effect.provide(Layer.provideMerge(Display.layerLogger, layer)))
 })
 
 it.effect("shows each question with its answer", () => {

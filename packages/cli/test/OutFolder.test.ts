@@ -80,3 +80,34 @@ it.effect("says that the disk is full, and takes away what was written", () =>
     assert.include(error.message, "no space left on device")
     assert.strictEqual(removed.length, 1)
   }))
+
+it.scoped("removes again what a run has made, and nothing that was there, or that it does not know of", () =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const above = yield* files.makeTempDirectoryScoped()
+    const run = (folder: string, whole: boolean, ...more: ReadonlyArray<string>) =>
+      Effect.gen(function*() {
+        const undo = yield* OutFolder.undoing(folder, ["journal", "checkpoints"])
+        yield* OutFolder.prepare(folder)
+        yield* files.makeDirectory(`${folder}/checkpoints`, { recursive: true })
+        yield* files.makeDirectory(`${folder}/journal`, { recursive: true })
+        yield* files.writeFileString(`${folder}/journal/head`, "")
+        for (const name of more) yield* files.writeFileString(`${folder}/${name}`, "")
+        yield* undo({ whole })
+        return (yield* files.readDirectory(above, { recursive: true })).toSorted()
+      })
+    assert.deepStrictEqual(yield* run(`${above}/runs/new`, true), [])
+    assert.deepStrictEqual(yield* run(`${above}/runs`, true, "notes"), ["runs", "runs/notes"])
+    assert.deepStrictEqual(yield* run(`${above}/runs`, false), [
+      "runs",
+      "runs/journal",
+      "runs/journal/head",
+      "runs/notes"
+    ])
+    assert.deepStrictEqual(yield* run(`${above}/runs`, true), [
+      "runs",
+      "runs/journal",
+      "runs/journal/head",
+      "runs/notes"
+    ])
+  }).pipe(Effect.provide(NodeContext.layer)))

@@ -75,7 +75,15 @@ const train = (options: { readonly liveModels: boolean; readonly endsAt?: number
     })
     const { layer, text } = recording(false)
     let endsAt = options.endsAt
-    const ending = afterSteps(layer, (step) => {
+    let waits = 0
+    const counting = Layer.effect(
+      Display.Display,
+      Effect.map(Display.Display, (display): Display.Service => ({
+        ...display,
+        waiting: (millis) => Effect.zipRight(Effect.sync(() => void (waits += 1)), display.waiting(millis))
+      }))
+    ).pipe(Layer.provide(layer))
+    const ending = afterSteps(counting, (step) => {
       if (step !== endsAt) return Effect.void
       endsAt = undefined
       return restart
@@ -96,7 +104,7 @@ const train = (options: { readonly liveModels: boolean; readonly endsAt?: number
     const checkpoints = yield* life.store.list
     const last = yield* life.store.load(checkpoints.at(-1)!.path)
     yield* Scope.close(life.scope, Exit.void)
-    return { text: text(), lossAfter, losses: done.map(({ nllPerToken }) => nllPerToken), weights: last.weights }
+    return { text: text(), waits, lossAfter, losses: done.map(({ nllPerToken }) => nllPerToken), weights: last.weights }
     // Tests that run beside this one have events too.
   }).pipe(Effect.scoped, Effect.provide([NodeContext.layer, TinkerEvents.layerHub]))
 
@@ -120,8 +128,10 @@ describe("training that outlives its server", () => {
       Effect.gen(function*() {
         const undisturbed = yield* trained
         assert.notInclude(undisturbed.text, "The server")
+        assert.strictEqual(undisturbed.waits, 0)
         const disturbed = yield* train(options)
         for (const line of said) assert.include(disturbed.text, line)
+        assert.strictEqual(disturbed.waits > 0, disturbed.text.includes("cannot be reached"))
         assert.strictEqual(disturbed.text.includes("with the live model"), options.liveModels)
         assert.lengthOf(disturbed.losses, steps)
         assert.deepStrictEqual(disturbed.losses, undisturbed.losses)

@@ -77,6 +77,7 @@ it.scopedLive("is the same against a service, whose first trainable model it tak
     )
     assert.include(text(), "Base model: first")
     assert.match(text(), /Checkpoint: tinker:\/\/\S+:train:0\/weights\/step-000002/)
+    assert.include(text(), `To go on from it, in your program, with TINKER_BASE_URL=${baseUrl}:\n  service.create`)
   }).pipe(Effect.provide([
     TinkerServer.layer({ apiKeys: ["tml-right"] }).pipe(
       Layer.provide(BigramEngine.layer({ baseModels: ["first", "second"], vocabularySize: 264 })),
@@ -136,6 +137,41 @@ const faulty = TinkerServer.layer({ apiKeys: ["tml-right"] }).pipe(
   Layer.provideMerge(Faults.layer)
 )
 
+it.scopedLive("tells a rank that is too high before it loads anything, or as the service tells it, and leaves nothing", () => {
+  const { layer, text } = recording(false)
+  return Effect.gen(function*() {
+    assert.strictEqual(
+      yield* complaint("--model", model, "--rank", "99999"),
+      "error: --rank is 99999; on this machine it must be 128 or less."
+    )
+    assert.strictEqual(text(), "")
+    const said = yield* at("first", 264, "--tokenizer", model, "--rank", "99999")
+    assert.match(said, /rank is 99999; .*\nNothing was kept\. Mend that before you begin anew\.$/)
+  }).pipe(Effect.provide([NodeContext.layer, layer]))
+})
+
+it.scopedLive(
+  "says that it is the data that are others than those of the run in the folder, and how",
+  () =>
+    Effect.gen(function*() {
+      const out = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/run`
+      const [one, two] = [yield* file(`${good}\n`.repeat(6)), yield* file(`${good}\n`.repeat(12))]
+      const args = (data: string, steps: string) =>
+        ["--model", model, "--data", data, "--steps", steps, "--rank", "4", "--out", out] as const
+      yield* start(...args(one, "1"))
+      const data = `it learned from 3 conversations of ${one}, and now it would from 9 conversations of ${two}`
+      assert.include(
+        String(yield* Effect.flip(start(...args(two, "1")))),
+        `is of a run on other data: ${data}. Give the same`
+      )
+      assert.include(
+        String(yield* Effect.flip(start(...args(two, "2")))),
+        `${data}, and its settings were others too: steps (1 before, 2 now). Give the same`
+      )
+    }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])),
+  180_000
+)
+
 /** What is said when the quickstart fails at a server where a path answers 401 from its n-th request on, as for a key that is withdrawn. */
 const refused = (out: string, path: string, nth: number) =>
   Effect.gen(function*() {
@@ -159,19 +195,22 @@ it.scopedLive(
       const out = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/run`
       assert.match(
         yield* refused(out, "client/config", 1),
-        /^error: .* 401 .*TINKER_API_KEY\.\nStopped before there was a checkpoint; this run has kept nothing\.\nThe same command begins anew\.$/
+        /^error: .* 401 .*TINKER_API_KEY\.\nNothing was kept\. Mend that before you begin anew\.$/
       )
+      const files = yield* FileSystem.FileSystem
+      assert.match(yield* refused(out, "forward_backward", 1), /\nNothing was kept\./)
+      assert.isFalse(yield* files.exists(out), "what was begun is removed")
       assert.match(
         yield* refused(out, "optim_step", 6),
         new RegExp(
-          `^error: .* 401 .*\\nStopped\\. Kept: the checkpoint of step 4, tinker://\\S+\\nThe same command with --out ${out} `
-            + "goes on from step 4\\.$"
+          `^error: .* 401 .*\\nStopped\\. Kept: the checkpoint of step 4, tinker://\\S+\\nOnce that is mended, the same `
+            + `command with --out ${out} goes on from step 4\\.$`
         )
       )
       assert.match(
         yield* refused(out, "create_session", 1),
         new RegExp(
-          `\\nStopped\\. The run in ${out} is as it was before\\.\\nThe same command with --out ${out} goes on with it\\.$`
+          `\\nStopped\\. The run in ${out} is as it was before\\.\\nOnce that is mended, the same command with --out ${out} goes on with it\\.$`
         )
       )
     }).pipe(Effect.provide(NodeContext.layer)),
@@ -397,5 +436,9 @@ it.scopedLive("says that a service wants a key, and sends nothing without one", 
       complaint("--remote", "--tokenizer", model),
       ConfigProvider.fromMap(new Map([["TINKER_BASE_URL", "https://example.invalid"]]))
     )
-    assert.include(said, "TINKER_API_KEY")
+    assert.match(
+      said,
+      /^error: the service at https:\/\/example\.invalid wants an API key, and there is none\. Set the variable TINKER_API_KEY, .*TINKER_BASE_URL/
+    )
+    assert.strictEqual(said.split("\n").length, 1)
   }).pipe(Effect.provide([NodeContext.layer, recording(false).layer])))

@@ -206,7 +206,7 @@ export const open = <S extends JournaledStep, I, R>(
           }
           const different = keptBatching === undefined || batching === undefined
             ? ""
-            : differences(keptBatching, batching)
+            : told(differences(keptBatching, batching))
           if (different !== "") {
             if (options.allowOtherBatching !== true) return yield* otherBatching(name, different)
             yield* Effect.logWarning(
@@ -349,14 +349,16 @@ const readHead = (
   })
 
 /** What a value has that another has not, or has otherwise: names with both. */
-const differences = (
-  kept: Readonly<Record<string, unknown>>,
-  given: Readonly<Record<string, unknown>>
-): string =>
+const differences = <A>(
+  kept: Readonly<Record<string, A>>,
+  given: Readonly<Record<string, A>>
+): ReadonlyArray<{ readonly name: string; readonly before: A | undefined; readonly now: A | undefined }> =>
   Array.from(new Set([...Object.keys(kept), ...Object.keys(given)]))
     .filter((name) => kept[name] !== given[name])
-    .map((name) => `${name} (${String(kept[name])} before, ${String(given[name])} now)`)
-    .join(", ")
+    .map((name) => ({ name, before: kept[name], now: given[name] }))
+
+const told = (all: ReturnType<typeof differences>): string =>
+  all.map(({ before, name, now }) => `${name} (${String(before)} before, ${String(now)} now)`).join(", ")
 
 /** What one side does not tell and the other does. */
 const missing = (data: unknown, otherData: unknown, batching: unknown, otherBatching: unknown): string =>
@@ -371,11 +373,12 @@ const checkSettings = (
   given: Head["settings"]
 ): Effect.Effect<void, RunJournalError> => {
   const different = differences(kept, given)
-  return different === "" ? Effect.void : new RunJournalError({
+  return different.length === 0 ? Effect.void : new RunJournalError({
     reason: "DifferentRun",
     journal,
-    description: `it is of a run with other settings: ${different}.`,
-    advice: "Set them as they were, or give this run another name."
+    description: `it is of a run with other settings: ${told(different)}.`,
+    advice: "Set them as they were, or give this run another name.",
+    differences: different
   })
 }
 

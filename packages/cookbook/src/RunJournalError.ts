@@ -22,6 +22,12 @@ export class RunJournalError
     description: Schema.String,
     /** What to do, in words of a program that opens journals. */
     advice: Schema.optional(Schema.String),
+    /** The settings that are not as they were, for `DifferentRun` by its settings. */
+    differences: Schema.optional(Schema.Array(Schema.Struct({
+      name: Schema.String,
+      before: Schema.UndefinedOr(Schema.Union(Schema.String, Schema.Number, Schema.Boolean)),
+      now: Schema.UndefinedOr(Schema.Union(Schema.String, Schema.Number, Schema.Boolean))
+    }))),
     cause: Schema.optional(Schema.Defect)
   })
 {

@@ -6,6 +6,7 @@
  * of the platform's own client cost several times what the request itself does, which counts where thousands are under
  * way. Whoever calls `execute` gets an answer whose body is read as it arrives; it makes no span either.
  */
+import { decimalIn } from "@effect-tinker/protocol/Checks"
 import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -70,19 +71,20 @@ const connectTimeoutOf = (options: Options): Effect.Effect<Duration.Duration, In
       ? yield* Effect.orElseSucceed(Config.string(variable), () => "")
       : undefined
     const field = given === undefined ? "connectTimeout" : variable
+    const seconds = given === undefined ? undefined : given.trim() === "" ? 5 : decimalIn(given)
     const timeout = given === undefined
       ? Option.getOrUndefined(Duration.decodeUnknown(options.connectTimeout))
-      : given.trim() === ""
-      ? Duration.seconds(5)
-      : Number.isFinite(Number(given))
-      ? Duration.seconds(Number(given))
-      : undefined
+      : seconds === undefined
+      ? undefined
+      : Duration.seconds(seconds)
     return timeout !== undefined && Duration.toMillis(timeout) >= 1 && Duration.isFinite(timeout)
       ? timeout
       : yield* new InvalidInputError({
         operation: "UndiciHttpClient",
         field,
-        description: `must be a ${given === undefined ? "duration" : "number of seconds, such as 5,"} longer than zero.`
+        description: given === undefined
+          ? "must be a duration longer than zero."
+          : `${JSON.stringify(given)} is no number of seconds, more than 0 and in decimal digits, such as 5 or 7.5.`
       })
   })
 

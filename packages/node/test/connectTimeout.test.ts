@@ -7,7 +7,7 @@ const withVariable = (value: string) =>
 
 it.scoped("a connect timeout that cannot be right is refused by the name of its option or variable", () =>
   Effect.gen(function*() {
-    for (const value of ["soon", "0", "-1"]) {
+    for (const value of ["soon", "0", "-1", "0x10", "1e3", "+5", "5s"]) {
       const error = yield* Effect.flip(withVariable(value)(UndiciHttpClient.make()))
       assert.strictEqual(error.field, "TINKER_CONNECT_TIMEOUT")
     }

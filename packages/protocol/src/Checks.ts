@@ -91,7 +91,10 @@ export const record = (each: Check): Check => (value, field) =>
     ]
     : [{ field, description: `is ${kindOf(value)}; it must be an object.` }]
 
-/** Everything wrong with the arguments of a call. Those beyond its parameters are not looked at: `Effect.forEach` passes an index. */
+/**
+ * Everything wrong with the arguments of a call. One beyond its parameters is passed over, as `Effect.forEach` passes an index, but for
+ * an object, which is meant as options.
+ */
 export const argumentIssues = (given: ReadonlyArray<unknown>, parameters: Fields): ReadonlyArray<Issue> => {
   let issues: Array<Issue> | undefined
   let i = 0
@@ -99,8 +102,23 @@ export const argumentIssues = (given: ReadonlyArray<unknown>, parameters: Fields
     const found = looked(parameters[name]!, given[i++], name)
     if (found.length > 0) (issues ??= []).push(...found)
   }
+  for (; i < given.length; i++) {
+    const found = looked(surplus(Object.keys(parameters)), given[i], `argument ${i + 1}`)
+    if (found.length > 0) (issues ??= []).push(...found)
+  }
   return issues ?? none
 }
+
+/** The check of what comes behind the last of some parameters. */
+const surplus = (names: ReadonlyArray<string>): Check => (value, field) =>
+  isObject(value)
+    ? [{
+      field,
+      description: `is an object, which would be passed over: ${
+        names.length === 0 ? "the call takes no arguments" : `the arguments of the call are ${names.join(", ")}`
+      }.`
+    }]
+    : none
 
 /** What a check finds, or that a getter or a proxy of the caller's throws as soon as somebody looks. */
 export const looked = (check: Check, value: unknown, field: string): ReadonlyArray<Issue> => {
@@ -129,6 +147,10 @@ export const positive = must(
 export const decay = must((value) => isNumber(value) && value >= 0 && value < 1, "0 or more and less than 1")
 
 export const share = must((value) => isNumber(value) && value > 0 && value <= 1, "more than 0 and at most 1")
+
+/** The number that a text writes in decimal digits, with a point if it has a fraction, and in no other way: neither `0x10` nor `1e3`. */
+export const decimalIn = (text: string): number | undefined =>
+  /^([0-9]+\.?[0-9]*|\.[0-9]+)$/.test(text.trim()) ? Number(text) : undefined
 
 /** Infinity is no bound. */
 export const bound = must((value) => isNumber(value) && value >= 0, "a number, 0 or more")

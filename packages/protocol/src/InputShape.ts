@@ -20,12 +20,18 @@ export const modelInput: Check = (value, field) => {
   const fault = inputFault(value)
   if (fault !== undefined) return [{ field, description: fault }]
   const { chunks } = value as { readonly chunks: ReadonlyArray<unknown> }
-  let issues = none
+  // Inputs are many, and nearly all have the one field.
+  let issues = Object.keys(value as object).length === 1
+    ? none
+    : checkFields(value as object, inputFields, "field of a model input", `${field}.`)
   for (let i = 0; i < chunks.length && issues.length === 0; i++) {
     issues = looked(chunkOfInput, chunks[i], `${field}.chunks[${i}]`)
   }
   return issues
 }
+
+/** Looked at behind it. */
+const inputFields: Fields = { chunks: () => none }
 
 const inputFault = (value: unknown): string | undefined => {
   if (typeof value === "string") return `is a text${encodeIt}`

@@ -278,15 +278,20 @@ export class RequestFailedError extends Schema.TaggedError<RequestFailedError>("
       ? "Pass the path of a state that is there, as the first request of a model; "
         + "ServiceClient.createTrainingClientFromState makes a model for it."
       : isNameTaken(this)
-      ? `Take another name${/saveState$/.test(this.operation) ? ", or pass overwrite: true to saveState" : ""}.`
+      ? saysWhatToDo.test(this.description)
+        ? ""
+        : `Take another name${/saveState$/.test(this.operation) ? ", or pass overwrite: true to saveState" : ""}.`
       : /sampl|save/i.test(this.operation)
       ? "Fix the request."
       : "Fix the data."
     return `${this.operation}: request ${this.requestId} failed (${this.category}): ${
       sentence(this.description)
-    } ${next}`
+    } ${next}`.trimEnd()
   }
 }
+
+/** Then the server has said itself what to do about a name that is taken. */
+const saysWhatToDo = /\banother name\b/i
 
 /** No part of a request is called a model, so whoever says that there is none means the one that was made. */
 const isOfMissingModel = (description: string): boolean =>

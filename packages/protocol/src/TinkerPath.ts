@@ -55,7 +55,8 @@ export const parse = (path: string): Either.Either<TinkerPath, InvalidInputError
 }
 
 /**
- * Writes a path.
+ * Writes a path. The parts are not looked at: of what is none, as an empty name, it makes a text that {@link parse} refuses, and so does
+ * every call that takes a path.
  *
  * @since 0.1.0
  * @category utils
@@ -64,7 +65,7 @@ export const format = (path: TinkerPath): string =>
   `${scheme}${path.trainingRunId}/${kinds[path.checkpointType]}/${path.name}`
 
 /**
- * The id by which REST calls name the checkpoint: its kind and name.
+ * The id by which REST calls name the checkpoint: its kind and name. The parts are not looked at; the calls refuse what is no id.
  *
  * @since 0.1.0
  * @category utils
@@ -73,7 +74,8 @@ export const checkpointId = (path: TinkerPath): string => `${kinds[path.checkpoi
 
 /**
  * What is wrong with a text that can be no path of a checkpoint; `wanted` is what it should be of. Servers other than the hosted one
- * write paths in other ways, so those with a scheme pass, whatever follows, and those of a folder.
+ * write paths in other ways, so those with a scheme pass, whatever follows, and those of a folder; not addresses of the web, as nothing
+ * is loaded from there.
  *
  * @since 0.1.0
  * @category utils
@@ -83,7 +85,7 @@ export const issues = (
   path: string,
   wanted: CheckpointType = "training"
 ): ReadonlyArray<Issue> =>
-  typeof path === "string" && /^([a-z][a-z0-9+.-]*:\/\/|\/)./i.test(path)
+  typeof path === "string" && /^([a-z][a-z0-9+.-]*:\/\/|\/)./i.test(path) && !isOfWeb.test(path)
     ? []
     : [{
       field,
@@ -91,5 +93,12 @@ export const issues = (
         + `tinker://<training run>/${kinds[wanted]}/<name>.`
     }]
 
+const isOfWeb = /^https?:/i
+
+/** An address of the web may hold a secret. */
 const quoted = (path: unknown): string =>
-  typeof path === "string" ? `${JSON.stringify(path)} is` : `is ${kindOf(path)}, which is`
+  typeof path === "string" && isOfWeb.test(path)
+    ? "is an address of the web, and"
+    : typeof path === "string"
+    ? `${JSON.stringify(path)} is` :
+    `is ${kindOf(path)}, which is`

@@ -152,7 +152,24 @@ for (const [name, store] of Object.entries(stores)) {
       assert.strictEqual(middle.headers["content-length"], "400000")
       assert.deepStrictEqual(middle.body, whole.body.slice(1000, 401_000))
       assert.strictEqual((yield* get(url, { range: `bytes=${whole.body.length}-` })).status, 416)
-      assert.strictEqual((yield* get(url, { "if-none-match": etag! })).status, 304)
+      assert.strictEqual((yield* get(url, { "if-none-match": `"other", W/${etag}` })).status, 304)
+      const modified = whole.headers["last-modified"]!
+      const [before, behind] = [-1000, 1000].map((by) => new Date(Date.parse(modified) + by).toUTCString())
+      const conditions = [
+        [{ "if-modified-since": modified }, 304],
+        [{ "if-modified-since": behind! }, 304],
+        [{ "if-modified-since": before! }, 200],
+        [{ "if-modified-since": "lately" }, 200],
+        [{ "if-modified-since": modified, "if-none-match": "\"other\"" }, 200],
+        [{ "if-unmodified-since": modified }, 200],
+        [{ "if-unmodified-since": before! }, 412],
+        [{ "if-unmodified-since": "lately" }, 200],
+        [{ "if-unmodified-since": before!, "if-match": etag! }, 200],
+        [{ "if-unmodified-since": modified, "if-match": "\"other\"" }, 412]
+      ] as const
+      for (const [headers, status] of conditions) {
+        assert.strictEqual((yield* get(url, headers)).status, status, JSON.stringify(headers))
+      }
     }).pipe(Effect.provide(server())))
 
   it.effect(`an address is valid for its time, and no longer than its checkpoint, kept in ${name}`, () =>

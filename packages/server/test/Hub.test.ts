@@ -119,6 +119,23 @@ for (const size of [1000, 700_000]) {
     }).pipe(Effect.provide(server)))
 }
 
+it.effect("a file is not sent to whoever has it, as any of the tags says that the client knows, weak ones too", () =>
+  Effect.gen(function*() {
+    const path = "/org/model/resolve/main/config.json"
+    const { etag } = (yield* ask("GET", path)).headers
+    const status = (headers: Record<string, string>) => Effect.map(ask("GET", path, headers), ({ status }) => status)
+    const known = ["*", ` ${etag} `, `W/${etag}`, `"a,b", W/"c",${etag}`, `"x" , W/${etag}, "y"`]
+    for (const tags of known) assert.strictEqual(yield* status({ "if-none-match": tags }), 304, tags)
+    const unknown = ["\"other\"", `"x${etag!.slice(1)}`, "", `w/${etag!.slice(0, -1)}`]
+    for (const tags of unknown) assert.strictEqual(yield* status({ "if-none-match": tags }), 200, tags)
+    for (const tags of ["*", etag!, `"a,b",${etag}`]) assert.strictEqual(yield* status({ "if-match": tags }), 200, tags)
+    for (const tags of ["\"other\"", `W/${etag}`, ""]) {
+      assert.strictEqual(yield* status({ "if-match": tags, range: "bytes=0-0" }), 412, tags)
+    }
+    assert.strictEqual(yield* status({ "if-match": "\"other\"", "if-none-match": etag! }), 412)
+    assert.strictEqual(yield* status({ "if-unmodified-since": "Wed, 21 Oct 2015 07:28:00 GMT" }), 200, "it has no date")
+  }).pipe(Effect.provide(inProcess(["org/model"]))))
+
 it.effect("a hub's questions about a model and the list of its files are answered", () =>
   Effect.gen(function*() {
     const model = yield* ask("GET", "/api/models/org/model")

@@ -79,6 +79,7 @@ it.scopedLive("a server without keys answers to names of its own machine alone, 
           `evil.example:${port}`,
           "127.0.0.1.evil.example",
           "localhost.evil.example",
+          "localhost..",
           "192.0.2.1"
         ]
       ) {
@@ -94,7 +95,9 @@ it.scopedLive("a server without keys answers to names of its own machine alone, 
           "127.9.9.9:1",
           "[::1]",
           `[::1]:${port}`,
-          "LOCALHOST"
+          "LOCALHOST",
+          "localhost.",
+          `LocalHost.:${port}`
         ]
       ) {
         const { body } = yield* send(port, { path, headers: { host } })
@@ -117,6 +120,37 @@ it.scopedLive("a server without keys takes nothing from pages of others, also of
       assert.strictEqual(yield* create(origin), 403, origin)
     }
     assert.strictEqual(yield* create(`http://127.0.0.1:${port}`), 200)
+  }))
+
+it.scopedLive("a server without keys takes what pages of its own address send, by whatever name it was called", () =>
+  Effect.gen(function*() {
+    const port = yield* listening({})
+    const create = (host: string, origin: string) =>
+      Effect.map(
+        send(port, { path: "create_session", body: session, headers: { ...json, host, origin } }),
+        ({ status }) => status
+      )
+    const own = [
+      [`localhost:${port}`, `http://localhost:${port}`],
+      [`LOCALHOST.:${port}`, `http://localhost:${port}`],
+      [`localhost:${port}`, `http://localhost.:${port}`],
+      [`localhost:${port}`, `http://127.0.0.1:${port}`],
+      [`[::1]:${port}`, `http://[::1]:${port}`],
+      ["localhost", "http://localhost:80"],
+      ["localhost:443", "https://localhost"]
+    ] as const
+    for (const [host, origin] of own) assert.strictEqual(yield* create(host, origin), 200, `${origin} at ${host}`)
+    const others = [
+      [`localhost:${port}`, "http://localhost"],
+      ["localhost", `http://localhost:${port}`],
+      [`localhost:${port}`, `http://localhost:${port}.evil.example`],
+      [`localhost:${port}`, `http://evil@localhost:${port}`],
+      [`localhost:${port}`, "null"]
+    ] as const
+    for (const [host, origin] of others) assert.strictEqual(yield* create(host, origin), 403, `${origin} at ${host}`)
+    const behind = yield* listening({ publicUrl: "https://tinker.example.org" })
+    const { status } = yield* send(behind, { headers: { origin: "https://tinker.example.org" } })
+    assert.strictEqual(status, 200)
   }))
 
 it.scopedLive("a server without keys takes bodies that no page can send unasked, and says which", () =>

@@ -128,6 +128,45 @@ describe("TinkerProtocol: service and sessions", () => {
     }).pipe(Effect.provide(Wire.server())))
 })
 
+describe("TinkerProtocol: what does not fit", () => {
+  const [text, image] = [{ type: "encoded_text" }, { type: "image", format: "png" }]
+  const chunks: ReadonlyArray<readonly [chunk: object, at: string, says: string]> = [
+    [{ ...text, tokens: ["a"] }, "tokens", "element 0"],
+    [{ tokens: ["a"] }, "tokens", "element 0"],
+    [text, "tokens", "is missing"],
+    [image, "data", "is missing"],
+    [{ ...image, data: 3 }, "data", "Expected string, actual 3"],
+    [{ type: "image_asset_pointer", format: "png", location: 3 }, "location", "Expected string, actual 3"]
+  ]
+  for (const [chunk, at, says] of chunks) {
+    it.effect(`is told of the chunk that was meant, in ${JSON.stringify(chunk)}: ${at}`, () =>
+      Effect.gen(function*() {
+        const { sessionId } = yield* Wire.readyModel
+        const sampler = (yield* Wire.createSampler(sessionId)).body.sampling_session_id
+        const { body, status } = yield* Wire.sample(sampler, { prompt: { chunks: [chunk] } })
+        const [issue, ...others] = body.detail as ReadonlyArray<{ readonly loc: unknown; readonly msg: string }>
+        assert.strictEqual(status, 422)
+        assert.deepStrictEqual(issue?.loc, ["body", "prompt", "chunks", 0, at])
+        assert.include(issue?.msg, says)
+        assert.deepStrictEqual(others, [])
+      }).pipe(Effect.provide(Wire.server())))
+  }
+
+  it.effect("of a query is told as that, also a number that is not written in decimal digits", () =>
+    Effect.gen(function*() {
+      for (const limit of ["0x5", "1e1", " 5", "+5", "%205", "5.0", "", "-1", "0", "99999999999999999999", "five"]) {
+        for (const path of ["training_runs", "checkpoints", "sessions"]) {
+          const { body, status } = yield* Wire.get(`${path}?limit=${encodeURIComponent(decodeURIComponent(limit))}`)
+          assert.strictEqual(status, 422, `${path} ${limit}`)
+          assert.deepNestedInclude(body, { "detail[0].loc": ["query", "limit"] })
+        }
+      }
+      for (const query of ["limit=5", "limit=05&offset=0", ""]) {
+        assert.strictEqual((yield* Wire.get(`sessions?${query}`)).status, 200, query)
+      }
+    }).pipe(Effect.provide(Wire.server())))
+})
+
 describe("TinkerProtocol: models", () => {
   it.effect("makes a model whose id follows from session and number, and says what it is", () =>
     Effect.gen(function*() {
@@ -561,7 +600,7 @@ describe("TinkerProtocol: checkpoints", () => {
         Effect.flatMap(Wire.post("save_weights", { model_id: modelId, seq_id: seqId, ...options }), Wire.result)
       // Clients repeat a 409.
       assert.deepStrictEqual(failure(yield* save(4, { path: "one" })), {
-        error: `the checkpoint ${path} exists already; overwrite: true (Python: overwrite=True) replaces it`,
+        error: `the checkpoint ${path} exists already: take another name, or set overwrite to replace it`,
         category: "user"
       })
       assert.strictEqual((yield* save(5, { path: "one", overwrite: true })).body.path, path)

@@ -69,7 +69,7 @@ export interface ApiFuture<out A, out E = TinkerError> {
    * by the `WaitingPolicy` of the call, `SessionClosedError` when the client is closed before.
    */
   readonly await: Effect.Effect<A, E>
-  /** The present state and those that follow, to `done` or `failed`. */
+  /** The present state and those that follow, to `done`, `failed` or `cancelled`. */
   readonly states: Stream.Stream<State>
   /** Stops asking for the result; whoever awaits it is interrupted. The server is not told: it runs what it accepted. */
   readonly cancel: Effect.Effect<void>
@@ -85,6 +85,7 @@ export interface ApiFuture<out A, out E = TinkerError> {
  * - `retrying`: asking for the result failed, and is tried again
  * - `stuck`: no progress was reported for as long as `WaitingPolicy` says
  * - `done`, `failed`
+ * - `cancelled`: the result is not asked for any more
  *
  * @since 0.1.0
  * @category models
@@ -104,6 +105,7 @@ export type State =
   | { readonly _tag: "stuck"; readonly since: DateTime.Utc }
   | { readonly _tag: "done" }
   | { readonly _tag: "failed"; readonly error: unknown }
+  | { readonly _tag: "cancelled" }
 
 /**
  * @since 0.1.0
@@ -296,7 +298,8 @@ export const makePending = <A, E>(
     Effect.suspend(() => {
       const settled = Exit.isSuccess(exit) ? exit : reasonOf(exit.cause)
       if (Exit.isSuccess(settled)) states.set({ _tag: "done" })
-      else if (settled.cause._tag === "Fail") states.set({ _tag: "failed", error: settled.cause.error })
+      else if (Cause.isInterruptedOnly(settled.cause)) states.set({ _tag: "cancelled" })
+      else states.set({ _tag: "failed", error: Cause.squash(settled.cause) })
       states.end()
       const told = Deferred.done(result, settled)
       return onSettled === undefined ? Effect.asVoid(told) : Effect.zipRight(onSettled(settled), told)

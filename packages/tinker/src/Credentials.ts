@@ -114,7 +114,7 @@ export const make: Effect.Effect<Service, InvalidInputError, TinkerConfig.Tinker
       Effect.flatMap(fromFile.get, (found) =>
         Option.isSome(found) || isLoopback(config.baseUrl)
           ? Effect.succeed(found)
-          : wrong("apiKey", "there is no API key. Set TINKER_API_KEY, or pass the option apiKey."))
+          : wrong("apiKey", noKey))
 
     /** Forgets credentials that were refused: by the next use somebody may have mended it. */
     const forgetRefused = Effect.sync(() => {
@@ -199,6 +199,17 @@ const kept = <E>(effect: Effect.Effect<Option.Option<Redacted.Redacted>, E>, sco
     }
   }
 }
+
+const noKey = "there is no API key. Set TINKER_API_KEY, or pass the option apiKey."
+
+/**
+ * Whether a call was refused because there is no API key, rather than for one that cannot be right.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isMissingKey = (error: TinkerError): boolean =>
+  error._tag === "InvalidInputError" && error.field === "apiKey" && error.description === noKey
 
 const checkKey = (config: TinkerConfig.Service, key: Redacted.Redacted): Effect.Effect<void, InvalidInputError> =>
   config.baseUrl === TinkerConfig.hosted && !/^(tml-|eyJ)/.test(Redacted.value(key))

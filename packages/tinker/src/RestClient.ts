@@ -336,7 +336,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     status: number
   ) => {
     const name = `RestClient.${method}`
-    return checked(name, { checkpoint }, (ref: CheckpointRef.CheckpointRef) => {
+    return checked(name, { checkpoint: kindedCheckpoint }, (ref: CheckpointRef.CheckpointRef) => {
       let lost = false
       return onCheckpoint(name, ref, (checkpoint) =>
         ask(checkpoint).pipe(
@@ -427,7 +427,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     ),
     getWeightsInfo: checked(
       "RestClient.getWeightsInfo",
-      { path: text, options: optional(optionsOf({ weightsAccessToken: optional(secret) })) },
+      { path: anyPath, options: optional(optionsOf({ weightsAccessToken: optional(secret) })) },
       (path, options = {}) =>
         request(
           { name: "RestClient.getWeightsInfo", attributes: { path } },
@@ -437,12 +437,16 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
     deleteCheckpoint: change("deleteCheckpoint", checkpoints.deleteCheckpoint, 404),
     publishCheckpoint: change("publishCheckpoint", checkpoints.publishCheckpoint, 409),
     unpublishCheckpoint: change("unpublishCheckpoint", checkpoints.unpublishCheckpoint, 409),
-    setCheckpointTtl: checked("RestClient.setCheckpointTtl", { checkpoint, ttl: ttlOrNull }, (ref, ttl) =>
-      onCheckpoint(
-        "RestClient.setCheckpointTtl",
-        ref,
-        (checkpoint) => checkpoints.setCheckpointTtl(checkpoint, ttl === null ? null : ttlSeconds({ ttl }) ?? null)
-      )),
+    setCheckpointTtl: checked(
+      "RestClient.setCheckpointTtl",
+      { checkpoint: kindedCheckpoint, ttl: ttlOrNull },
+      (ref, ttl) =>
+        onCheckpoint(
+          "RestClient.setCheckpointTtl",
+          ref,
+          (checkpoint) => checkpoints.setCheckpointTtl(checkpoint, ttl === null ? null : ttlSeconds({ ttl }) ?? null)
+        )
+    ),
     copyWeights: checked("RestClient.copyWeights", {
       path: (value, field) => TinkerPath.issues(field, value as string),
       options: optional(optionsOf({
@@ -549,6 +553,20 @@ const trainingRunIdOf = (idOrPath: string): Either.Either<string, InvalidInputEr
 
 const trainingRun: Check = (value) =>
   typeof value === "string" && value.startsWith("tinker://") ? checkpoint(value, "path") : id(value, "trainingRunId")
+
+/** Some servers list ids without a kind, by which they give archives; none changes anything by them. */
+const kindedCheckpoint = checkpointOf((checkpointId) =>
+  checkpointId.includes("/") ? none : [{
+    field: "checkpointId",
+    description:
+      `${JSON.stringify(checkpointId)} has no kind before its name; pass e.g. weights/${checkpointId}, or the path, `
+      + `as tinker://<training run>/weights/${checkpointId}.`
+  }]
+)
+
+/** Servers write paths in many ways, but none as addresses of the web. */
+const anyPath: Check = (value, field) =>
+  typeof value === "string" && /^https?:/i.test(value) ? TinkerPath.issues(field, value) : text(value, field)
 
 const externalCheckpoint = checkpointOf((checkpointId) =>
   checkpointId.startsWith("external_weights/") ? none : [notExternal(checkpointId)]

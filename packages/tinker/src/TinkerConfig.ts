@@ -2,6 +2,7 @@
  * Settings of the client: the only module that reads configuration.
  */
 import { notOptions } from "@effect-tinker/protocol/CallOptions"
+import { decimalIn } from "@effect-tinker/protocol/Checks"
 import { DefaultBaseUrl } from "@effect-tinker/protocol/DefaultBaseUrl"
 import { failOnIssues, invalidInput, InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Config from "effect/Config"
@@ -379,10 +380,13 @@ const nonEmpty = (name: string) =>
 const seconds = (name: string): Config.Config<Duration.Duration | undefined> =>
   Config.mapOrFail(nonEmpty(name), (value) => {
     if (value === undefined) return Either.right(undefined)
-    const number = Number(value)
-    return number > 0 && number < Infinity
+    const number = decimalIn(value)
+    return number !== undefined && number > 0 && number < Infinity
       ? Either.right(Duration.seconds(number))
-      : Either.left(ConfigErrors.InvalidData([name], `${JSON.stringify(value)} is no number of seconds, such as 60.`))
+      : Either.left(ConfigErrors.InvalidData(
+        [name],
+        `${JSON.stringify(value)} is no number of seconds, more than 0 and in decimal digits, such as 60 or 7.5.`
+      ))
   })
 
 const secret = (name: string) =>

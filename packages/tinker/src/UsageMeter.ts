@@ -131,7 +131,7 @@ const makeMeter = ({ budget, prices }: {
 
   /** The amount of a use in the unit of the budget. */
   const amountOf = (usage: Usage): number =>
-    limit?.unit === "USD" && allPrices !== undefined ? costOf(usage, allPrices) : totalOf(usage)
+    limit?.unit === "USD" && allPrices !== undefined ? priceOf(usage, allPrices) : totalOf(usage)
 
   const left = (): number | undefined => limit && Math.max(0, limit.amount - amountOf(sumOf(used, reserved, uncertain)))
 
@@ -139,7 +139,7 @@ const makeMeter = ({ budget, prices }: {
     used: { ...used },
     reserved: { ...reserved },
     uncertain: { ...uncertain },
-    cost: allPrices && costOf(used, allPrices),
+    cost: allPrices && priceOf(used, allPrices),
     left: left()
   })
   // What changed is read when somebody listens, so that counting makes no object.
@@ -233,20 +233,27 @@ const meterCheck = fitting(
 )
 
 /**
- * The cost of a use, in US dollars.
+ * The cost of a use, in US dollars. Nothing is refused here: the cost is `NaN` when a price or a number of tokens is none, or negative,
+ * and never less than it should be.
  *
  * @since 0.1.0
  * @category utils
  */
-export const costOf = (usage: Usage, prices: Prices): number => {
+export const costOf = (usage: Usage, prices: Prices): number =>
+  kinds.every((kind) => usage[kind] >= 0 && rateOf(kind, prices) >= 0) ? priceOf(usage, prices) : NaN
+
+const priceOf = (usage: Usage, prices: Prices): number => {
   let millionths = 0
   for (const kind of kinds) {
-    const price = prices[kind] ?? prices.prefill
+    const price = rateOf(kind, prices)
     // Tokens without number at no price are free.
     if (usage[kind] > 0 && price > 0) millionths += usage[kind] * price
   }
   return millionths / 1e6
 }
+
+const rateOf = (kind: TokenKind, prices: Prices): number =>
+  kind === "cachedPrefill" ? prices.cachedPrefill ?? prices.prefill : prices[kind]
 
 const kinds = ["training", "prefill", "cachedPrefill", "sampled"] as const
 

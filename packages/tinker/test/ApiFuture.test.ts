@@ -237,6 +237,22 @@ it.effect("gives reserved bytes back when the result fails, and when nobody wait
       assert.strictEqual(observed.limiter?.responses.taken(), 0)
     })))
 
+it.effect("the states of a future that is cancelled end with that, for whoever listens before or after", () =>
+  simulated({}, (training) =>
+    Effect.gen(function*() {
+      const faults = yield* Faults.Faults
+      yield* faults.plan({ path: "retrieve_future", fault: Faults.delayAnswer("10 seconds") })
+      const future = yield* forward(training)
+      const states = yield* Effect.fork(Stream.runCollect(future.states))
+      yield* Effect.sleep("1 second")
+      yield* future.cancel
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Fiber.join(states)).map(({ _tag }) => _tag), [
+        "submitted",
+        "cancelled"
+      ])
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Stream.runCollect(future.states)), [{ _tag: "cancelled" }])
+    })))
+
 it.effect("asks by the policy of a region of code", () =>
   simulated({}, (training, observed) =>
     Effect.gen(function*() {

@@ -72,6 +72,26 @@ const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]>
     pass({ data: [data[0], { ...data[1], modelInput: "hi" }] }),
     /data\[1\]\.modelInput: is a text/
   ],
+  [
+    "a misspelt field beside the chunks",
+    pass({ data: [data[0], { ...data[1], modelInput: { ...data[1]!.modelInput, chunk: [] } }] }),
+    /data\[1\]\.modelInput\.chunk: is no field of a model input; was chunks meant\?/
+  ],
+  [
+    "a field of one's own in a prompt",
+    ({ sampling }) => sampling.computeLogprobs({ ...ModelInput.fromTokens([1, 2]), tokens: [1] } as never),
+    /prompt\.tokens: is no field of a model input; those are chunks\./
+  ],
+  [
+    "options behind all arguments",
+    ({ rest }) =>
+      (rest.getTrainingRun as (...args: ReadonlyArray<unknown>) => ReturnType<typeof rest.getTrainingRun>)(
+        "r",
+        undefined,
+        { accessScope: "accessible" }
+      ),
+    /argument 3: is an object, which would be passed over: the arguments of the call are idOrPath, options\./
+  ],
   ["loss_fn", pass({ loss_fn: "ppo" }), /loss_fn: .*it is called lossFn/],
   [
     "a bad token in one of the data",
@@ -135,9 +155,19 @@ const refusedHere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]>
     ({ service }) => service.createTrainingClientFromState({ path: "tinker://r/weights/a" } as never),
     /path: .*is no checkpoint path/
   ],
+  [
+    "an address of the web as path",
+    ({ service }) => service.createTrainingClientFromState("https://tinker.example/weights/a"),
+    /path: is an address of the web, and no checkpoint path\. .* tinker:\/\/<training run>\/weights\/<name>/
+  ],
   ["a name alone", save("mine"), /options: are a text; pass an object of name, /],
   ["no name", save({}), /name: is undefined; pass the name/],
   ["ttl: \"7d\"", save({ name: "a", ttl: "7d" }), /ttl: is "7d", which is no duration; write it as "7 days"/],
+  [
+    "ttl: \"5 seconds\"",
+    save({ name: "a", ttl: "5 seconds" }),
+    /ttl: is 5 s, and must be whole seconds, between an hour and ten years; write it as "7 days" or "12 hours"\./
+  ],
   [
     "ttl_seconds",
     save({ name: "a", ttl_seconds: 5 }),
@@ -395,7 +425,7 @@ const refusedThere: ReadonlyArray<readonly [what: string, Mistake, told: RegExp]
         ApiFuture.flatten(training.saveState({ name: "a" })),
         ApiFuture.flatten(training.saveState({ name: "a" }))
       ),
-    /the checkpoint \S+ exists already; overwrite: true .* replaces it\. Take another name, or pass overwrite: true to saveState\.$/
+    /the checkpoint \S+ exists already: take another name, or set overwrite to replace it\.$/
   ],
   [
     "a token that the model does not know",

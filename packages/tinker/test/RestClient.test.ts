@@ -254,6 +254,17 @@ it.effect("fails after one request when a checkpoint is public already, and says
       assert.strictEqual(server.to(`${resource}/publish`).length, 2)
     })))
 
+it.effect("says once that a checkpoint is public already, where the server says it", () =>
+  use(
+    { [`${resource}/publish`]: () => json({ detail: `${path} is public already` }, 409) },
+    (rest) =>
+      Effect.gen(function*() {
+        const { message } = yield* Effect.flip(rest.publishCheckpoint(path))
+        assert.match(message, /is public already\. There is nothing to do\.$/)
+        assert.lengthOf(message.split("public already"), 2)
+      })
+  ))
+
 for (
   const [method, at, status] of [
     ["deleteCheckpoint", resource, 404],
@@ -297,7 +308,10 @@ it.effect("refuses before sending a time that no checkpoint is kept for, here an
         ) {
           const error = yield* Effect.flip(call)
           assert.strictEqual(field(error), "ttl")
-          assert.match(error.message, /between an hour and ten years/)
+          assert.match(
+            error.message,
+            /^\S+: ttl: is .+, and must be whole seconds, between an hour and ten years; write it as "7 days"/
+          )
         }
       }
       assert.deepStrictEqual(server.seen, [])
@@ -669,6 +683,19 @@ const invalid: ReadonlyArray<
   ["a checkpoint without a run", (rest) => rest.deleteCheckpoint({ ...ids, trainingRunId: "" }), "trainingRunId"],
   ["a checkpoint without an id", (rest) => rest.deleteCheckpoint({ ...ids, checkpointId: "" }), "checkpointId"],
   [
+    "a checkpoint's id without a kind",
+    (rest) => rest.deleteCheckpoint({ ...ids, checkpointId: "0001" }),
+    "checkpointId"
+  ],
+  ["a path that is the id of a run", (rest) => rest.deleteCheckpoint("run:train:0"), "path"],
+  ["a path that is an address of the web", (rest) => rest.deleteCheckpoint("https://a.example/weights/a"), "path"],
+  ["information on an address of the web", (rest) => rest.getWeightsInfo("https://a.example/weights/a"), "path"],
+  [
+    "a copy of an address of the web",
+    (rest) => rest.copyWeights("http://a.example/weights/a?sig=x", { destinationProjectId: "p" }),
+    "path"
+  ],
+  [
     "a checkpoint's id that leads elsewhere",
     (rest) => rest.deleteCheckpoint({ ...ids, checkpointId: "weights/../.." }),
     "checkpointId"
@@ -698,6 +725,21 @@ for (const [what, call, name] of invalid) {
         assert.deepStrictEqual(server.seen, [])
       })))
 }
+
+it.effect("says what the path of a checkpoint looks like, and repeats no address, which may hold a secret", () =>
+  use({}, (rest) =>
+    Effect.gen(function*() {
+      const web = "https://a.example/weights/a?signature=secret"
+      for (const call of [rest.deleteCheckpoint(web), rest.getWeightsInfo(web), rest.setCheckpointTtl(web, null)]) {
+        const { message } = yield* Effect.flip(call)
+        assert.match(message, /is an address of the web, and no checkpoint path\..* tinker:\/\/<training run>\//)
+        assert.notInclude(message, "secret")
+      }
+      for (const change of [rest.deleteCheckpoint, rest.publishCheckpoint, rest.unpublishCheckpoint]) {
+        const { message } = yield* Effect.flip(change({ ...ids, checkpointId: "0001" }))
+        assert.include(message, "pass e.g. weights/0001, or the path, as tinker://<training run>/weights/0001.")
+      }
+    })))
 
 it("names a checkpoint by its path or by the ids that it is made of", () => {
   assert.deepStrictEqual(

@@ -162,6 +162,12 @@ for (
   const [name, value] of [
     ["TINKER_TIMEOUT", "soon"],
     ["TINKER_TIMEOUT", "-1"],
+    ["TINKER_TIMEOUT", "0"],
+    ["TINKER_TIMEOUT", "0x10"],
+    ["TINKER_TIMEOUT", "1e3"],
+    ["TINKER_TIMEOUT", "+60"],
+    ["TINKER_TIMEOUT", "60 s"],
+    ["TINKER_MAX_RETRIES", "0x10"],
     ["TINKER_MAX_RETRIES", "2.5"],
     ["TINKER_PARITY", "ruby"]
   ] as const

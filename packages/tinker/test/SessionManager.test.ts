@@ -369,6 +369,19 @@ it.effect("with a limit of three, the fourth failure in a row ends the beats and
     assert.strictEqual(yield* count("create_session"), 2)
   }).pipe(Effect.provide(client({ client: { heartbeatFailureLimit: 3 } }))))
 
+it.effect("a server that stays away is warned of once a minute, from the third on", () =>
+  Effect.gen(function*() {
+    const warnings: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => {
+      if (logLevel._tag === "Warning") warnings.push(String(message))
+    })
+    yield* beats(Faults.answer(503), 100, 2)
+    yield* Effect.provide(createSampling, Logger.replace(Logger.defaultLogger, logger))
+    yield* TestClock.adjust("5 minutes")
+    assert.lengthOf(warnings, 3)
+    for (const warning of warnings) assert.match(warning, /^no heartbeat was accepted for .*503/)
+  }).pipe(Effect.provide(client())))
+
 it.effect("a heartbeat is held for ten seconds at most, and not sent again before the next is due", () =>
   Effect.gen(function*() {
     yield* beats(Faults.delay("1 hour"), 1)

@@ -197,7 +197,7 @@ it.effect("cancelling a future interrupts whoever waits, and the model goes on",
     const waiting = yield* Effect.fork(future.await)
     yield* future.cancel
     assert.isTrue((yield* Fiber.await(waiting)).pipe((exit) => exit._tag === "Failure"))
-    assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Stream.runCollect(future.states)).at(-1)?._tag, "submitted")
+    assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Stream.runCollect(future.states)).at(-1)?._tag, "cancelled")
     yield* faults.resumeQueue()
     assert.isNumber(yield* lossOf(training, "next"))
   }).pipe(Effect.provide(client())))

@@ -309,6 +309,15 @@ it.effect("changes tell what is set aside and what is used", () =>
     assert.deepStrictEqual(figures, [[0, 0], [10, 0], [0, 2]])
   }))
 
+it("of a price or a use that is no number the cost is none either, rather than less", () => {
+  const prices = { training: 1, prefill: 2, sampled: 3 }
+  for (const wrong of [NaN, -1, undefined as never, "many" as never]) {
+    assert.isNaN(UsageMeter.costOf({ ...UsageMeter.none, sampled: wrong }, prices))
+    assert.isNaN(UsageMeter.costOf(UsageMeter.none, { ...prices, sampled: wrong }))
+  }
+  assert.strictEqual(UsageMeter.costOf({ ...UsageMeter.none, sampled: Infinity }, { ...prices, sampled: 0 }), 0)
+})
+
 it.effect("a budget in money needs prices, and nothing may be negative", () =>
   Effect.gen(function*() {
     const message = (options: Parameters<typeof UsageMeter.make>[0]) =>

@@ -22,6 +22,7 @@ export const advise = (refused: {
         ? "Check the id, and that this key may see it; it may have been deleted or have expired."
         : `There is no ${refused.subject} that this key may see: check the id; it may have been deleted or have expired.`
     case "Conflict":
+      if (publications.has(refused.operation) && saysPublic.test(refused.detail)) return "There is nothing to do."
       return conflicts.get(refused.operation) ?? advice.Conflict
     case "Authentication":
       return keyOperations.has(refused.operation) ? "Check the key that was passed." : advice.Authentication
@@ -90,6 +91,11 @@ const rights: ReadonlyMap<string, string> = new Map([
   ["get_billing_usage", billing],
   ["get_current_checkpoint_storage_usage", billing]
 ])
+
+const publications: ReadonlySet<string> = new Set(["publish_checkpoint", "unpublish_checkpoint"])
+
+/** Then the server has said itself how it is. */
+const saysPublic = /\bpublic\b/i
 
 const conflicts: ReadonlyMap<string, string> = new Map([
   ["save_weights", "Take another name, or pass overwrite: true to saveState."],

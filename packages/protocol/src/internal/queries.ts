@@ -2,10 +2,15 @@
 import * as Schema from "effect/Schema"
 import { AccessScope } from "../AccessScope.js"
 
+/** It is written in decimal digits alone: what JavaScript takes for a number besides, as `0x10` or an empty text, is none here. */
 const whole = (least: number) =>
-  Schema.NumberFromString.pipe(
-    Schema.filter((value) => Number.isSafeInteger(value) && value >= least || `must be a whole number from ${least}`)
+  Schema.transform(
+    Schema.String.pipe(Schema.filter((text) => /^\d+$/.test(text) || mustBe(least))),
+    Schema.Number.pipe(Schema.filter((value) => Number.isSafeInteger(value) && value >= least || mustBe(least))),
+    { strict: true, decode: Number, encode: String }
   )
+
+const mustBe = (least: number): string => `must be a whole number from ${least}, in decimal digits`
 
 /** The page of a listing that is wanted; `limit` is what a server gives those who do not say. */
 const pageFields = (limit: number) => ({

@@ -14,9 +14,10 @@ export const send = (
   marks: { readonly etag: string } & Readonly<Record<string, string>>
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, Http.Refusal> => {
   const always = { ...marks, "accept-ranges": "bytes" }
-  if (headers["if-none-match"] === marks.etag) {
-    return Effect.succeed(HttpServerResponse.empty({ status: 304, headers: always }))
+  if (isOther(headers, marks)) {
+    return Http.refuse(412, "the file is not the one that the request is for: ask for it without conditions", always)
   }
+  if (isKnown(headers, marks)) return Effect.succeed(HttpServerResponse.empty({ status: 304, headers: always }))
   const condition = headers["if-range"]
   const applies = method === "GET"
     && (condition === undefined || condition === marks.etag || condition === marks["last-modified"])
@@ -47,6 +48,45 @@ export const send = (
       Http.known(Stream.runCollect(bytes)),
       (parts) => HttpServerResponse.uint8Array(joined(Chunk.toReadonlyArray(parts)), options)
     )
+}
+
+/** What tells one state of a file from others. */
+interface Marks {
+  readonly etag: string
+  readonly "last-modified"?: string
+}
+
+type Headers = Http.Received["headers"]
+
+/** Whether the client wants the file in a state that it is not in. */
+const isOther = (headers: Headers, marks: Marks): boolean => {
+  const match = headers["if-match"]
+  if (match !== undefined) return match.trim() !== "*" && !tagsOf(match).includes(marks.etag)
+  return isLater(marks["last-modified"], headers["if-unmodified-since"]) === true
+}
+
+/** Whether the client says that it has the file as it is. */
+const isKnown = (headers: Headers, marks: Marks): boolean => {
+  const noneMatch = headers["if-none-match"]
+  // A weak tag is as good here.
+  if (noneMatch !== undefined) {
+    return noneMatch.trim() === "*" || tagsOf(noneMatch).some((tag) => strong(tag) === marks.etag)
+  }
+  return isLater(marks["last-modified"], headers["if-modified-since"]) === false
+}
+
+/** The tags of a list, which may have commas in them. */
+const tagsOf = (list: string): ReadonlyArray<string> => list.match(/(W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g) ?? []
+
+const strong = (tag: string): string => tag.replace(/^W\//, "")
+
+/** Whether one date is behind another; nothing where one is not there, or is no date of HTTP. */
+const isLater = (modified: string | undefined, since: string | undefined): boolean | undefined => {
+  const [a, b] = [modified, since].map((date) => date?.endsWith(" GMT") === true ? Date.parse(date) : NaN) as [
+    number,
+    number
+  ]
+  return Number.isNaN(a) || Number.isNaN(b) ? undefined : a > b
 }
 
 /** The bytes from one to before another. */

@@ -219,12 +219,16 @@ const largeSeqId = /(?<!\\)"seq_id"\s*:\s*(\d{16,})/g
 /** Found much sooner than the whole pattern, as it begins with a text. */
 const mayHaveLargeSeqId = /"seq_id"\s*:\s*\d{16}/
 
-/** The body's JSON as the schema says; otherwise 422 with the places that do not fit. */
-export const decode = <A, I>(schema: Schema.Schema<A, I>, value: unknown): Either.Either<A, Refusal> =>
+/** What a request has in the body, or elsewhere, as the schema says; otherwise 422 with the places that do not fit. */
+export const decode = <A, I>(
+  schema: Schema.Schema<A, I>,
+  value: unknown,
+  where: "body" | "query" = "body"
+): Either.Either<A, Refusal> =>
   Either.mapLeft(LeanDecoder.decode(schema, value), (error) =>
     refuse(
       422,
-      SchemaIssues.of(error).map(({ message, path }) => ({ type: "value_error", loc: ["body", ...path], msg: message }))
+      SchemaIssues.of(error).map(({ message, path }) => ({ type: "value_error", loc: [where, ...path], msg: message }))
     ))
 
 /** Numbers by which a client tells apart what it makes, which become parts of ids. */
@@ -241,7 +245,7 @@ export const decodeQuery = <A, I extends { readonly [K in keyof I]: string | und
   schema: Schema.Schema<A, I>,
   request: Received
 ): Effect.Effect<A, Refusal> =>
-  Effect.suspend(() => decode(schema, Object.fromEntries(new URL(request.url, "http://server").searchParams)))
+  Effect.suspend(() => decode(schema, Object.fromEntries(new URL(request.url, "http://server").searchParams), "query"))
 
 export const noContent = HttpServerResponse.empty({ status: 204 })
 

@@ -11,31 +11,34 @@ export type RefusalOf = (request: HttpServerRequest.HttpServerRequest) => Http.R
 
 /**
  * Names that are allowed beside those of this machine are with or without a port; `*` allows all, and then nothing is refused but
- * for what the body is.
+ * for what the body is. `originOf` gives the server's own origin, whose pages may ask.
  */
-export const make = (allowed: ReadonlyArray<string>): RefusalOf => {
-  const names = new Set(allowed.map((name) => name.toLowerCase()))
+export const make = (
+  allowed: ReadonlyArray<string>,
+  originOf: (request: HttpServerRequest.HttpServerRequest) => () => string
+): RefusalOf => {
+  const names = new Set(allowed.map(plain))
   const isAllowed = (host: string) => names.has("*") || names.has(host) || names.has(withoutPort(host))
   /** The last that is answered whatever the address: nearly all requests name the same. */
   let known: string | undefined
 
   return (request) => {
     if (Sender.isInProcess(request)) return undefined
-    const host = request.headers.host?.toLowerCase() ?? ""
+    const host = plain(request.headers.host ?? "")
     if (host !== known) {
       if (isAllowed(host) || isLoopbackName(withoutPort(host))) known = host
       else if (!isOwnAddress(host, request)) {
         return Http.refuse(
           403,
           `without keys this server answers to names of its own machine alone, not to ${
-            host === "" ? "none" : host
+            request.headers.host || "none"
           }: call it by localhost or 127.0.0.1, or allow the name where it is started`,
           closing
         )
       }
     }
     const { origin } = request.headers
-    if (origin !== undefined && !isAllowed(hostOf(origin)) && hostOf(origin) !== host) {
+    if (origin !== undefined && !isAllowed(plain(hostOf(origin))) && !isOwn(origin, host, originOf(request)())) {
       return Http.refuse(
         403,
         `without keys this server answers to no pages of others, such as ${origin}: allow their host where it is started`,
@@ -50,6 +53,22 @@ export const make = (allowed: ReadonlyArray<string>): RefusalOf => {
 
 /** What is left of the body is not waited for. */
 const closing = { connection: "close" }
+
+/** Whether an origin is the server's: as it knows it itself, or by the name that it was called by, whatever secures the way to it. */
+const isOwn = (origin: string, host: string, own: string): boolean => {
+  const given = normal(origin)
+  return given !== undefined && (given === normal(own) || given === normal(`${origin.split(":")[0]}://${host}`))
+}
+
+/** An origin in the one form that it has: without the port that its scheme has anyway. */
+const normal = (origin: string): string | undefined => {
+  const [scheme] = origin.toLowerCase().split(":")
+  const host = plain(hostOf(origin)).replace(scheme === "https" ? /:443$/ : /:80$/, "")
+  return host === "" ? undefined : `${scheme}://${host}`
+}
+
+/** A host in small letters, and without the full stop with which a name may end. */
+const plain = (host: string): string => host.toLowerCase().replace(/\.(?=(:\d+)?$)/, "")
 
 const withoutPort = (host: string): string => host.replace(/:\d+$/, "")
 

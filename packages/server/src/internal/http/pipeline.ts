@@ -86,7 +86,7 @@ export const make = (options: Options): HttpApp.Default<PlannedFault.ConnectionD
     })
   )
 
-  const strangers = options.allowedHosts === undefined ? undefined : OriginCheck.make(options.allowedHosts)
+  const strangers = options.allowedHosts === undefined ? undefined : OriginCheck.make(options.allowedHosts, originOf)
   return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
     const refused = strangers?.(request)
     if (refused !== undefined) return observe(request, "unknown", Effect.succeed(Http.refusal(refused)))

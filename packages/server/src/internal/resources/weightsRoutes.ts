@@ -270,10 +270,10 @@ const weightsInfo = (state: State.ServerState): Http.Handler => (request) =>
     })
   })
 
-/** Only saves of states can be told to overwrite. */
+/** Clients of all languages show it as it is. Only saves of states can be told to overwrite. */
 const takenName = (path: TinkerPath.TinkerPath): string =>
-  `the checkpoint ${TinkerPath.format(path)} exists already${
-    path.checkpointType === "training" ? "; overwrite: true (Python: overwrite=True) replaces it" : ""
+  `the checkpoint ${TinkerPath.format(path)} exists already: take another name${
+    path.checkpointType === "training" ? ", or set overwrite to replace it" : ""
   }`
 
 const takenSampler = (seqId: number): string =>

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as ServiceApi from "../../ServiceApi.js"
 import type * as TinkerConfig from "../../TinkerConfig.js"
+import * as ThrottledWarning from "../call/throttledWarning.js"
 import * as Monotonic from "../monotonic.js"
 import * as LiveSession from "./liveSession.js"
 
@@ -32,6 +33,7 @@ export const run = (session: LiveSession.LiveSession, options: {
     let failures = 0
     let denials = 0
     let wait = yield* beginWait
+    const warnOfSilence = ThrottledWarning.make()
 
     const accepted = Effect.flatMap(Monotonic.now, (now) => {
       lastAccepted = now
@@ -52,9 +54,10 @@ export const run = (session: LiveSession.LiveSession, options: {
         }
         yield* onFailed
         if (now - lastAccepted > Duration.toMillis(silence)) {
-          yield* Effect.logWarning(
-            `no heartbeat was accepted for ${spoken(now - lastAccepted)}; the server may end the session`,
-            error.message
+          yield* warnOfSilence(
+            `no heartbeat was accepted for ${
+              spoken(now - lastAccepted)
+            }; the server may end the session: ${error.message}`
           )
         }
       })

@@ -32,7 +32,7 @@ export const ttl: Check = (value, field) => {
       ? `${wanted}, and the number ${value} means ${
         spoken(duration.value)
       }: numbers are milliseconds, so write it as "12 hours".`
-      : `${wanted}.`
+      : `is ${spoken(duration.value)}, and ${wanted}; write it as "7 days" or "12 hours".`
   }]
 }
 
