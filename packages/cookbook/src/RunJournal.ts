@@ -198,7 +198,8 @@ export const open = <S extends JournaledStep, I, R>(
           checked !== undefined && checked.fingerprint === fingerprint && checked.batching === batching
         ) return Effect.void
         checked = { fingerprint, batching }
-        const { batching: keptBatching, checkpoints, data } = last
+        const { batching: keptBatching, checkpoints } = last
+        const data = isOfOneKind(last.data, fingerprint) ? last.data : undefined
         return Effect.gen(function*() {
           if (data !== undefined && fingerprint !== undefined && data !== fingerprint) {
             if (options.allowOtherData !== true) return yield* otherData(name)
@@ -358,10 +359,16 @@ const differences = (
     .map((name) => `${name} (${String(kept[name])} before, ${String(given[name])} now)`)
     .join(", ")
 
+/** Whether two fingerprints can be compared: those of data, and those of texts, which begin with a name. */
+const isOfOneKind = (a: string | undefined, b: string | undefined): boolean =>
+  a === undefined || b === undefined || kindOf(a) === kindOf(b)
+
+const kindOf = (fingerprint: string): string => fingerprint.slice(0, fingerprint.indexOf(":") + 1)
+
 /** What one side does not tell and the other does. */
 const missing = (data: unknown, otherData: unknown, batching: unknown, otherBatching: unknown): string =>
   [
-    data === undefined && otherData !== undefined ? ["a fingerprint of its data"] : [],
+    data === undefined && otherData !== undefined ? ["a fingerprint of its data that can be compared"] : [],
     batching === undefined && otherBatching !== undefined ? ["how its batches are drawn"] : []
   ].flat().join(" and ")
 

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Chunk, Effect, Fiber, Layer, Stream, TestClock } from "effect"
+import { Chunk, Effect, Either, Fiber, Layer, Stream, TestClock } from "effect"
 import { AdamParams, ApiFuture, ServiceClient } from "effect-tinker"
 import type { TrainingClient } from "effect-tinker"
 import * as LearningRateSchedule from "../src/LearningRateSchedule.js"
@@ -445,26 +445,37 @@ it.effect("tells of all lines of a file that cannot be learned at once, before t
     if (error._tag !== "DatasetError") throw error
     assert.strictEqual(error.totalLines, 6)
     assert.deepStrictEqual(
-      [error, ...error.others].map(({ file, key, line, reason }) => [file, line, reason, key]),
+      [error, ...error.others].map(({ file, keys, line, reason }) => [file, line, reason, keys]),
       [
         ["f", 2, "MalformedLine", undefined],
-        ["f", 3, "Unsupported", "tools"],
-        ["f", 4, "SequenceTooLong", undefined],
+        ["f", 3, "Unsupported", ["tools"]],
         ["f", 5, "NotExact", undefined],
-        ["f", 6, "Unsupported", "split"]
+        ["f", 6, "Unsupported", undefined]
       ]
     )
     assert.match(
       error.message,
-      /\n5 of 6 lines are wrong\. If tools, split are of no account, name them in ignoredKeys\.$/
+      /\n4 of 6 lines are wrong\. If tools is of no account, name it in ignoredKeys\.$/
     )
+
+    // What takes the tokenizer to be found is told when nothing else is wrong, and all of it at once.
+    const long = yield* Effect.flip(
+      drain([line("Yes."), line("No, not at all."), line("No."), line("No, never.")].join("\n"), { maxTokens: 25 })
+    )
+    if (long._tag !== "DatasetError") throw long
+    assert.deepStrictEqual(
+      [long, ...long.others].map(({ line, reason }) => [line, reason]),
+      [[2, "SequenceTooLong"], [4, "SequenceTooLong"]]
+    )
+    assert.include(long.message, "2 of 4 lines are wrong.")
 
     // Without a tokenizer all but the length is found.
     const checked = yield* Effect.flip(Effect.provide(Supervised.chatsFromFile("f"), files(content)))
     if (checked._tag !== "DatasetError") throw checked
     assert.deepStrictEqual([checked, ...checked.others].map(({ line }) => line), [2, 3, 5, 6])
     const good = yield* Effect.provide(Supervised.chatsFromFile("f"), files(`${line("Yes.")}\n${line("No.")}`))
-    assert.deepStrictEqual(good.map(({ line }) => line), [1, 2])
+    assert.strictEqual(good.length, 2)
+    assert.deepStrictEqual((yield* good.read([1, 0])).map(({ line }) => line), [2, 1])
   }))
 
 it.effect("tells of all conversations that cannot be learned at once, wherever they are from", () =>
@@ -479,7 +490,7 @@ it.effect("tells of all conversations that cannot be learned at once, wherever t
     assert.deepInclude(error, { _tag: "DatasetError", file: "a", line: 7, totalLines: 4 })
     assert.match(error.message, /^a:7: .*\n {2}b:8: .* The same in line 9\.\n3 of 4 lines are wrong\. If tools is /)
     const many = yield* Effect.flip(Supervised.dataFromChats(Array<typeof chats[1]>(1000).fill(chats[1]!)))
-    assert.match(many.message, /^a:7: .* and 95 more\. These 100 lines are wrong\. .* not looked at\./)
+    assert.match(many.message, /^a:7: .* and 995 more\. 1000 of 1000 lines are wrong\./)
   }).pipe(Effect.provide(layerBytes)))
 
 it.effect("refuses lines that say they are for tests among those to train on, and says by what", () =>
@@ -499,11 +510,12 @@ it.effect("refuses lines that say they are for tests among those to train on, an
     for (const [place, rest] of marks) {
       const content = `${line("Yes.")}\n${line("No.", rest)}`
       const error = yield* Effect.flip(drain(content))
-      const [key] = place.split(".")
-      assert.deepInclude(error, { _tag: "DatasetError", reason: "Unsupported", line: 2, key })
+      // Leaving the key out would have the line learned.
+      assert.deepInclude(error, { _tag: "DatasetError", reason: "Unsupported", line: 2 })
+      assert.isUndefined(error._tag === "DatasetError" ? error.keys : "none")
       assert.include(error.message, `says by ${place} that it is for tests`)
       assert.include(error.message, "a file of their own")
-      yield* drain(content, { ignoredKeys: [key] })
+      for (const key of place.split(".")) yield* drain(content, { ignoredKeys: [key] })
       // A file of nothing else is refused where it is trained on, too.
       assert.strictEqual((yield* Effect.flip(drain(line("No.", rest))))._tag, "DatasetError")
     }
@@ -521,12 +533,124 @@ it.effect("refuses lines that say they are for tests among those to train on, an
     for (const rest of others) yield* drain(line("Yes.", rest))
   }))
 
+/** A key as others write it. */
+const spellings = (key: string): ReadonlyArray<string> => [
+  key,
+  key.toUpperCase(),
+  `${key} `,
+  ` ${key}`,
+  key.replaceAll("_", "-"),
+  key.replaceAll("_", " "),
+  key.replaceAll("_", "."),
+  key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+]
+
+/** A mark beside the messages, or in objects there. */
+const nestings = (key: string, value: unknown): ReadonlyArray<object> => [
+  { [key]: value },
+  { meta: { [key]: value } },
+  { meta: { info: { [key]: value }, id: 1 } },
+  { a: { b: { c: { d: { [key]: value } } } } }
+]
+
+const marks: ReadonlyArray<readonly [keys: ReadonlyArray<string>, change: ReadonlyArray<unknown>, harmless: ReadonlyArray<unknown>]> = [
+  [["is_test", "held_out", "for_eval", "validation", "test_set"], [true, 1, "true", "yes"], [
+    false,
+    0,
+    "false",
+    "no",
+    null,
+    "",
+    "assert a"
+  ]],
+  [["split", "data_split", "original_split", "subset", "splits"], ["test", ["test"], "Validation", ["dev", "eval"], {
+    name: "test"
+  }], ["train", ["train"], "", [], null, "math", 3, "train+test"]],
+  [
+    ["exclude", "deleted", "skip", "is_skipped", "mask", "masked", "exclude_from_training", "removed", "do_not_train"],
+    [true, 1, "yes", "2024-01-01", ["all"]],
+    [false, 0, "false", "no", null, "", [], {}]
+  ],
+  [["keep", "include", "is_valid", "use_in_training"], [false, 0, "false", "no"], [true, 1, "yes", null, ""]],
+  [["train", "is_trainable", "loss_weight", "weight"], [false, 0, 0.5, "no", [1, 0]], [true, 1, "true", null, []]],
+  [["loss_mask", "completion_mask"], [0, [1, 0], true], [null, [], ""]],
+  [["train_on_inputs"], [true, 1, "true"], [false, 0, "false", null]],
+  [["tools", "functions", "system_prompt", "images", "tool_choice"], [[{}], { a: 1 }, "some"], [
+    [],
+    {},
+    null,
+    "",
+    false,
+    "[]",
+    "none"
+  ]]
+]
+
+it.effect("finds marks that change what is learned however their keys are written, at any depth, by what they say", () =>
+  Effect.gen(function*() {
+    const read = (rest: object, ignoredKeys: ReadonlyArray<string> = []) =>
+      Effect.either(Effect.provide(
+        Supervised.chatsFromFile("f", { ignoredKeys }),
+        files(`${line("Yes.")}\n${line("No.", rest)}`)
+      ))
+    for (const [keys, changes, harmless] of marks) {
+      for (const key of keys) {
+        for (const value of changes) {
+          for (const rest of [...nestings(key, value), ...spellings(key).map((key) => ({ [key]: value }))]) {
+            const result = yield* read(rest)
+            if (Either.isRight(result)) throw new Error(`takes ${JSON.stringify(rest)}`)
+            assert.deepInclude(result.left, { _tag: "DatasetError", reason: "Unsupported", line: 2 })
+            // What is named in ignoredKeys is not found, however it is written.
+            assert.isTrue(Either.isRight(yield* read(rest, [key])), JSON.stringify(rest))
+            for (const told of result.left._tag === "DatasetError" ? result.left.keys ?? [] : []) {
+              assert.isTrue(Either.isRight(yield* read(rest, [told])), told)
+            }
+          }
+        }
+        for (const value of harmless) {
+          for (const rest of nestings(key, value)) {
+            assert.isTrue(Either.isRight(yield* read(rest)), JSON.stringify(rest))
+          }
+        }
+      }
+    }
+    const others = [
+      { train_loss: 0.3, eval_score: 0.5, passed_tests: 3, unit_test: "a", test_cases: ["a"], latest: true },
+      { tags: ["test", "skip"], source: "functions", dropout: 0.1, attention: "mask", valid: true, used: "often" },
+      { usage: { prompt_tokens: 3 }, choices: [{ excluded: true }], label: 0, labels: ["a"], system: null, fold: 3 }
+    ]
+    for (const rest of others) assert.isTrue(Either.isRight(yield* read(rest)), JSON.stringify(rest))
+  }))
+
+it.effect("says by which command the lines to learn are kept, and not to leave out the mark", () =>
+  Effect.gen(function*() {
+    const said = (rest: object) =>
+      Effect.map(Effect.flip(drain(line("No.", rest))), ({ message }) => message)
+    const told: ReadonlyArray<readonly [command: string, rest: object]> = [
+      ["jq -c 'select(.split == \"train\")'", { split: "test" }],
+      ["jq -c 'select(.split == [\"train\"])'", { split: ["test"] }],
+      ["jq -c 'select(.meta.info.split == \"train\")'", { meta: { info: { split: "dev" } } }],
+      ["jq -c 'select(.is_test != true)'", { is_test: true }],
+      ["jq -c 'select(.is_test != \"yes\")'", { is_test: "yes" }],
+      ["jq -c 'select(.deleted == null)'", { deleted: "secret" }],
+      ["jq -c 'select(.keep != false)'", { keep: false }]
+    ]
+    for (const [command, rest] of told) {
+      const message = yield* said(rest)
+      assert.include(message, command)
+      assert.notInclude(message, "ignoredKeys")
+      assert.notInclude(message, "secret")
+    }
+    assert.notInclude(yield* said({ "a'; split": "test" }), "jq")
+  }))
+
 it.effect("takes conversations that all say they are for tests as data to be examined on, and not among others", () =>
   Effect.gen(function*() {
     const heldOut = [chat("Hi.", "abc", { split: "test" }), chat("Hi.", "abc", { split: "validation" })]
     assert.lengthOf(yield* Supervised.dataFromChats(heldOut), 2)
     const error = yield* Effect.flip(Supervised.dataFromChats([...heldOut, chat("Hi.", "abc", { split: "train" })]))
-    assert.deepInclude(error, { key: "split", totalLines: 3 })
+    assert.deepInclude(error, { reason: "Unsupported", totalLines: 3 })
+    assert.include(error.message, "says by split that it is for tests")
   }).pipe(Effect.provide(layerBytes)))
 
 it.effect("refuses a datum of which nothing would be learned, by its place", () =>

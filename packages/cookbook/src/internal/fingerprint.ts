@@ -38,6 +38,20 @@ export const fingerprint = (value: unknown): string => {
   return hex(a) + hex(b)
 }
 
+/** The same of a text, of its UTF-16 units and as two numbers: for many texts. */
+export const textHash = (text: string): readonly [number, number] => {
+  let a = 0x811c9dc5
+  let b = 0x9e3779b9
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    a = Math.imul(a ^ unit, 0x01000193)
+    b = Math.imul(b ^ unit, 0x5bd1e995)
+    // Its low bits would never reach the others.
+    b ^= b >>> 15
+  }
+  return [a >>> 0, b >>> 0]
+}
+
 const encoder = new TextEncoder()
 
 const hex = (bits: number): string => (bits >>> 0).toString(16).padStart(8, "0")
