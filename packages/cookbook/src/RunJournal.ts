@@ -22,6 +22,7 @@ import { ArrayFormatter } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { isOfOneKind } from "./internal/fingerprint.js"
 import * as Given from "./internal/given.js"
 import * as JournalLock from "./internal/journalLock.js"
 import * as JournalStore from "./internal/journalStore.js"
@@ -199,6 +200,7 @@ export const open = <S extends JournaledStep, I, R>(
         ) return Effect.void
         checked = { fingerprint, batching }
         const { batching: keptBatching, checkpoints } = last
+        // One of another kind says nothing.
         const data = isOfOneKind(last.data, fingerprint) ? last.data : undefined
         return Effect.gen(function*() {
           if (data !== undefined && fingerprint !== undefined && data !== fingerprint) {
@@ -359,16 +361,10 @@ const differences = (
     .map((name) => `${name} (${String(kept[name])} before, ${String(given[name])} now)`)
     .join(", ")
 
-/** Whether two fingerprints can be compared: those of data, and those of texts, which begin with a name. */
-const isOfOneKind = (a: string | undefined, b: string | undefined): boolean =>
-  a === undefined || b === undefined || kindOf(a) === kindOf(b)
-
-const kindOf = (fingerprint: string): string => fingerprint.slice(0, fingerprint.indexOf(":") + 1)
-
 /** What one side does not tell and the other does. */
 const missing = (data: unknown, otherData: unknown, batching: unknown, otherBatching: unknown): string =>
   [
-    data === undefined && otherData !== undefined ? ["a fingerprint of its data that can be compared"] : [],
+    data === undefined && otherData !== undefined ? ["a fingerprint of its data"] : [],
     batching === undefined && otherBatching !== undefined ? ["how its batches are drawn"] : []
   ].flat().join(" and ")
 

@@ -1,11 +1,17 @@
+import { Tokenizer } from "@effect-tinker/tokenizer"
+import { FileSystem } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
-import { Chunk, Effect, Either, Fiber, Layer, Stream, TestClock } from "effect"
+import { Chunk, Effect, Either, Fiber, Layer, Option, Stream, TestClock } from "effect"
 import { AdamParams, ApiFuture, ServiceClient } from "effect-tinker"
 import type { TrainingClient } from "effect-tinker"
+import * as ChatDataset from "../src/ChatDataset.js"
+import * as ChatFile from "../src/ChatFile.js"
+import { chatLessons } from "../src/internal/chatLessons.js"
+import { datumOf } from "../src/internal/example.js"
 import * as LearningRateSchedule from "../src/LearningRateSchedule.js"
 import * as RoleRenderer from "../src/RoleRenderer.js"
 import * as Supervised from "../src/Supervised.js"
-import { chat, client, createModel, example, files, layerBytes } from "./fixture.js"
+import { bytes, chat, client, createModel, example, files, layerBytes } from "./fixture.js"
 
 const datum = (user: string, assistant: string) => RoleRenderer.toDatum(example(chat(user, assistant).messages))
 
@@ -588,30 +594,25 @@ const marks: ReadonlyArray<readonly [keys: ReadonlyArray<string>, change: Readon
 
 it.effect("finds marks that change what is learned however their keys are written, at any depth, by what they say", () =>
   Effect.gen(function*() {
-    const read = (rest: object, ignoredKeys: ReadonlyArray<string> = []) =>
+    const read = (rests: ReadonlyArray<object>, ignoredKeys: ReadonlyArray<string> = []) =>
       Effect.either(Effect.provide(
         Supervised.chatsFromFile("f", { ignoredKeys }),
-        files(`${line("Yes.")}\n${line("No.", rest)}`)
+        files(rests.map((rest) => line("Yes.", rest)).join("\n"))
       ))
     for (const [keys, changes, harmless] of marks) {
       for (const key of keys) {
-        for (const value of changes) {
-          for (const rest of [...nestings(key, value), ...spellings(key).map((key) => ({ [key]: value }))]) {
-            const result = yield* read(rest)
-            if (Either.isRight(result)) throw new Error(`takes ${JSON.stringify(rest)}`)
-            assert.deepInclude(result.left, { _tag: "DatasetError", reason: "Unsupported", line: 2 })
-            // What is named in ignoredKeys is not found, however it is written.
-            assert.isTrue(Either.isRight(yield* read(rest, [key])), JSON.stringify(rest))
-            for (const told of result.left._tag === "DatasetError" ? result.left.keys ?? [] : []) {
-              assert.isTrue(Either.isRight(yield* read(rest, [told])), told)
-            }
-          }
+        const changing = changes.flatMap((value) => [
+          ...nestings(key, value),
+          ...spellings(key).map((key) => ({ [key]: value }))
+        ])
+        const refused = Either.getOrThrow(Either.flip(yield* read(changing)))
+        assert.deepInclude(refused, { _tag: "DatasetError", reason: "Unsupported", wrongLines: changing.length }, key)
+        // What is named in ignoredKeys is not found, however it is written there.
+        for (const ignored of spellings(key)) assert.isTrue(Either.isRight(yield* read(changing, [ignored])), ignored)
+        if (refused._tag === "DatasetError" && refused.keys !== undefined) {
+          assert.isTrue(Either.isRight(yield* read(changing, refused.keys)), key)
         }
-        for (const value of harmless) {
-          for (const rest of nestings(key, value)) {
-            assert.isTrue(Either.isRight(yield* read(rest)), JSON.stringify(rest))
-          }
-        }
+        assert.isTrue(Either.isRight(yield* read(harmless.flatMap((value) => nestings(key, value)))), key)
       }
     }
     const others = [
@@ -619,7 +620,7 @@ it.effect("finds marks that change what is learned however their keys are writte
       { tags: ["test", "skip"], source: "functions", dropout: 0.1, attention: "mask", valid: true, used: "often" },
       { usage: { prompt_tokens: 3 }, choices: [{ excluded: true }], label: 0, labels: ["a"], system: null, fold: 3 }
     ]
-    for (const rest of others) assert.isTrue(Either.isRight(yield* read(rest)), JSON.stringify(rest))
+    assert.isTrue(Either.isRight(yield* read(others)))
   }))
 
 it.effect("says by which command the lines to learn are kept, and not to leave out the mark", () =>
@@ -663,4 +664,103 @@ it.effect("refuses a datum of which nothing would be learned, by its place", () 
     assert.strictEqual(error.field, "data.1")
     assert.deepStrictEqual(error.others.map(({ field }) => field), ["data.3"])
     assert.match(error.message, /weights that are all 0, so there is nothing to learn/)
+  }))
+
+it.effect("draws of a file the very batches that it draws of all its data", () =>
+  Effect.gen(function*() {
+    for (const count of [1, 7, 61]) {
+      const content = `\n${Array.from({ length: count }, (_, i) => line(`say ${i}`)).join("\r\n\n")}`
+      const data = yield* Effect.flatMap(ChatDataset.parse(content, "f"), (chats) => Supervised.dataFromChats(chats))
+      for (const options of [{ batchSize: 3, seed: 5, epochs: 2 }, { batchSize: 16, steps: 2 }, { batchSize: 2, steps: 1 }]) {
+        const plain = ({ fingerprint: _, ...batch }: Supervised.Batch) => batch
+        const eager = yield* stepNumbers(Supervised.batches(data, options))
+        const lazy = yield* Supervised.batchesFromFile("f", options).pipe(
+          Stream.runCollect,
+          Effect.provide(files(content))
+        )
+        assert.deepStrictEqual(Array.from(lazy, plain), eager.map(plain))
+        assert.strictEqual(new Set(Array.from(lazy, ({ fingerprint }) => fingerprint)).size, 1)
+      }
+    }
+  }).pipe(Effect.provide(layerBytes)))
+
+it.effect("turns into tokens what the steps need and a few for the fingerprint, which does not depend on how many there are", () =>
+  Effect.gen(function*() {
+    const encoded = new Set<string>()
+    const counting = Layer.succeed(Tokenizer.Tokenizer, {
+      ...bytes,
+      encode: (text: string) => {
+        encoded.add(text)
+        return bytes.encode(text)
+      }
+    })
+    const content = (last: string) => [...Array.from({ length: 999 }, (_, i) => line(`say ${i}`)), line(last)].join("\n")
+    const run = (steps: number, last = "say 999") =>
+      Effect.gen(function*() {
+        encoded.clear()
+        const head = yield* Stream.runHead(Supervised.batchesFromFile("f", { batchSize: 2, steps }))
+        return [Option.getOrThrow(head).fingerprint, Array.from(encoded).filter((text) => text.includes("say")).length]
+      }).pipe(Effect.provide(Layer.merge(counting, files(content(last)))))
+    const [fingerprint, few] = yield* run(1)
+    assert.isAtMost(Number(few), 2 + 8)
+    assert.strictEqual((yield* run(20))[0], fingerprint)
+    // Also of a line that is not among the few, and that no step needs.
+    assert.notStrictEqual((yield* run(1, "say 998"))[0], fingerprint)
+  }))
+
+it.effect("holds data that fit, and makes others once more, unless their line is not what it was", () =>
+  Effect.gen(function*() {
+    const content = (answer: string) => Array.from({ length: 600 }, (_, i) => line(`${answer} ${i}`)).join("\n")
+    let text = content("a")
+    const changing = FileSystem.layerNoop({
+      stat: (path) => Effect.provide(Effect.flatMap(FileSystem.FileSystem, (now) => now.stat(path)), files(text)),
+      stream: (path, options) =>
+        Stream.unwrap(Effect.map(FileSystem.FileSystem, (now) => now.stream(path, options))).pipe(
+          Stream.provideSomeLayer(Layer.suspend(() => files(text)))
+        )
+    })
+    const chats = yield* Effect.provide(Supervised.chatsFromFile("f"), changing)
+    const all = Uint32Array.from({ length: 600 }, (_, i) => i)
+    const data = yield* Effect.flatMap(chats.read(all), (chats) => Supervised.dataFromChats(chats))
+    const held = chatLessons(chats, datumOf(RoleRenderer.fromTokenizer(bytes), undefined), 1000)
+    const told: Array<readonly [number, number]> = []
+    yield* held.check(all, ({ conversations, totalBytes }) =>
+      Effect.sync(() => void told.push([conversations, totalBytes!])))
+    assert.deepStrictEqual(told, [[0, text.length], [500, text.length], [600, text.length]])
+    assert.deepStrictEqual(yield* held.read(Uint32Array.of(599, 0, 300)), [data[599]!, data[0]!, data[300]!])
+
+    text = content("b")
+    assert.deepStrictEqual(yield* held.read(Uint32Array.of(1, 0)), [data[1]!, data[0]!])
+    const error = yield* Effect.flip(held.read(Uint32Array.of(0, 300)))
+    assert.deepInclude(error, { _tag: "DatasetError", reason: "Unreadable", file: "f", line: 301 })
+    assert.match(error.message, /^f:301: is not what it was when the file was checked/)
+    text = ""
+    assert.deepInclude(yield* Effect.flip(chats.read([3])), { _tag: "DatasetError", reason: "Unreadable", line: 4 })
+    assert.deepInclude(yield* Effect.flip(chats.read([600])), { _tag: "InvalidInputError", field: "places" })
+  }).pipe(Effect.provide(layerBytes)))
+
+it.effect("selects conversations of a file by their places, and counts those that stand among others too", () =>
+  Effect.gen(function*() {
+    const content = ["a", "b", "a", "c", "b", "b"].map((answer) => line(answer)).join("\n")
+    const chats = yield* Effect.provide(Supervised.chatsFromFile("f"), files(content))
+    const some = yield* ChatFile.select(chats, [5, 3, 0])
+    assert.deepStrictEqual((yield* some.read([1, 0])).map(({ line }) => line), [4, 6])
+    assert.strictEqual(ChatFile.countShared(some, yield* ChatFile.select(chats, [1, 4])), 1)
+    assert.strictEqual(ChatFile.countShared(yield* ChatFile.select(chats, [0, 2, 3]), some), 3)
+    assert.deepInclude(yield* Effect.flip(ChatFile.select(some, [3])), { field: "places" })
+  }))
+
+it.effect("reads what has no size, as a pipe, once, and finds its lines again", () =>
+  Effect.gen(function*() {
+    let reads = 0
+    const pipe = FileSystem.layerNoop({
+      stat: () => Effect.succeed({ type: "FIFO", size: FileSystem.Size(0) } as FileSystem.File.Info),
+      readFile: () => {
+        reads += 1
+        return Effect.succeed(new TextEncoder().encode(`${line("a")}\n${line("b")}\n`))
+      }
+    })
+    const chats = yield* Effect.provide(Supervised.chatsFromFile("/dev/stdin"), pipe)
+    assert.deepStrictEqual((yield* chats.read([1])).map(({ messages }) => messages[0]!.content), ["b"])
+    assert.strictEqual(reads, 1)
   }))

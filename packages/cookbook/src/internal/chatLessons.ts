@@ -24,9 +24,11 @@ export interface ChatLessons {
   readonly read: (places: Uint32Array) => Effect.Effect<ReadonlyArray<Datum>, DatasetError | InvalidInputError>
 }
 
+/** Held are the first, of so many tokens, each of which takes 16 bytes. */
 export const chatLessons = (
   chats: ChatFile,
-  datumOf: (messages: ReadonlyArray<Message>) => Either.Either<Datum, Issue>
+  datumOf: (messages: ReadonlyArray<Message>) => Either.Either<Datum, Issue>,
+  mostHeldTokens = 4e6
 ): ChatLessons => {
   const held = new Map<number, Datum>()
   let heldTokens = 0
@@ -86,9 +88,6 @@ export const chatLessons = (
 
 /** So many conversations are made between two reports. */
 const partLength = 500
-
-/** Each takes 16 bytes. */
-const mostHeldTokens = 4e6
 
 const tokensOf = ({ lossFnInputs }: Datum): number => lossFnInputs["weights"]?.data.length ?? 0
 

@@ -38,7 +38,13 @@ export const fingerprint = (value: unknown): string => {
   return hex(a) + hex(b)
 }
 
-/** The same of a text, of its UTF-16 units and as two numbers: for many texts. */
+/** Whether fingerprints can be compared: those of data, and those of what else is named at their beginning, as in `texts:0a…`. */
+export const isOfOneKind = (a: string | undefined, b: string | undefined): boolean =>
+  a === undefined || b === undefined || kindOf(a) === kindOf(b)
+
+const kindOf = (fingerprint: string): string => fingerprint.slice(0, fingerprint.indexOf(":") + 1)
+
+/** The same as {@link fingerprint} of a text, of its UTF-16 units and as two numbers: for many texts. */
 export const textHash = (text: string): readonly [number, number] => {
   let a = 0x811c9dc5
   let b = 0x9e3779b9

@@ -37,9 +37,8 @@ const mostOpen = 500
 export const nulIssue = (text: string): string | undefined => {
   const at = text.indexOf("\0")
   if (at < 0) return undefined
-  const count = text.split("\0").length - 1
   return `holds NUL bytes from character ${at + 1} on, which no JSON has: ` + (
-    count * 3 > text.length && count * 3 < text.length * 2 && text.replace(/\0/g, "").trim() !== ""
+    /(?:[^\0]\0){8}/.test(text)
       ? "it is UTF-16, perhaps put behind lines of UTF-8. Save it as UTF-8."
       : "the file is damaged, as by a disk that was full or a copy that broke off. Get it again, or remove the line."
   )
