@@ -191,8 +191,7 @@ const explainData = (error: DatasetError, ignoredKeys: ReadonlyArray<string>) =>
   return new UsageError({
     description: `${message} If ${these} of no account, pass --ignore-keys ${
       // Commas stand between them, and do not matter in them.
-      quoted([...ignoredKeys, ...keys.map((key) => key.replaceAll(",", " "))].join(","))
-    }.`,
+      quoted([...ignoredKeys, ...keys.map((key) => key.replaceAll(",", " "))].join(","))}.`,
     cause: error
   })
 }

@@ -18,6 +18,7 @@ import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import { DatasetError, type Issue } from "./DatasetError.js"
 import { isMessages, type Line, parseLine } from "./internal/chatLine.js"
+import { type FileBytes, openBytes } from "./internal/fileBytes.js"
 import {
   beginsArray,
   fileKind,
@@ -27,13 +28,13 @@ import {
   oneArray,
   tableKind
 } from "./internal/fileKind.js"
-import { type FileBytes, openBytes } from "./internal/fileBytes.js"
 import { gatherAll } from "./internal/gather.js"
 import * as Given from "./internal/given.js"
 import { isUnfinished } from "./internal/jsonText.js"
 import * as Keys from "./internal/keys.js"
 import { withKeysInTheWay } from "./internal/keysInTheWay.js"
 import * as Lines from "./internal/lines.js"
+import { tellProgress } from "./internal/tellProgress.js"
 import type { Message } from "./Message.js"
 
 /**
@@ -215,12 +216,9 @@ export const linesOfBytes = (
   Stream.suspend(() => {
     const reader = makeReader(file, options.ignoredKeys ?? [], check)
     const tell = (lines: Chunk.Chunk<Read>) =>
-      Effect.suspend(() => {
-        if (options.onProgress === undefined) return Effect.succeed(lines)
-        const told = options.onProgress({ ...reader.progress(), totalBytes: bytes.total })
-        const issues = Given.mustGive(Effect.isEffect, "an Effect")(told, "onProgress")
-        return Effect.zipRight(issues.length === 0 ? told : failOnIssues(operation, issues), Effect.succeed(lines))
-      })
+      Effect.suspend(() =>
+        tellProgress(operation, options.onProgress, { ...reader.progress(), totalBytes: bytes.total })
+      ).pipe(Effect.as(lines))
     return bytes.all.pipe(
       Stream.mapEffect((part) => Effect.flatMap(reader.add(part), tell)),
       Stream.concat(Stream.fromEffect(Effect.flatMap(reader.end, tell))),

@@ -19,7 +19,7 @@ export interface ChatFile {
   /** How many they are. */
   readonly length: number
   /**
-   * Those at some places, counted from 0, as the places come. Fails with `Unreadable` where a line is not what it was when the file
+   * Reads those at some places, counted from 0, as the places come. Fails with `Unreadable` where a line is not what it was when the file
    * was looked at, and with an `InvalidInputError` for a place at which none is.
    */
   readonly read: (places: ArrayLike<number>) => Effect.Effect<ReadonlyArray<Chat>, DatasetError | InvalidInputError>
@@ -38,7 +38,8 @@ export interface ChatFile {
 }
 
 /**
- * Those at some places, counted from 0, in their order, without reading them. An `InvalidInputError` for a place at which none is.
+ * Takes those at some places, counted from 0, in their order, without reading them. A place at which none is gives an
+ * `InvalidInputError`.
  *
  * @since 0.1.0
  * @category combinators
@@ -47,7 +48,7 @@ export const select = (
   chats: ChatFile,
   places: ArrayLike<number>
 ): Effect.Effect<ChatFile, InvalidInputError> =>
-  Effect.map(failOnIssues("ChatFile.select", placesIssues(places, chats.length)), () => {
+  Effect.map(failOnIssues("ChatFile.select", issuesOf(chats, places)), () => {
     const selected = Uint32Array.from(places)
     const marks = new Uint32Array(2 * selected.length)
     selected.forEach((place, i) => marks.set(chats.marks.subarray(2 * place, 2 * place + 2), 2 * i))
@@ -81,6 +82,21 @@ export const countShared = (some: ChatFile, others: ChatFile): number => {
 }
 
 const markAt = ({ marks }: ChatFile, place: number): string => `${marks[2 * place]} ${marks[2 * place + 1]}`
+
+const issuesOf = (chats: ChatFile, places: ArrayLike<number>) => {
+  const issues = chatFile(chats, "chats")
+  return issues.length > 0 ? issues : placesIssues(places, chats.length)
+}
+
+/**
+ * The check of what should be a {@link ChatFile}.
+ *
+ * @internal
+ */
+export const chatFile: Given.Check = Given.having(
+  { length: Given.count, read: Given.func, bytesAt: Given.func, marks: Given.must(ArrayBuffer.isView, "its own") },
+  "what Supervised.chatsFromFile gives"
+)
 
 /**
  * What is wrong with places.

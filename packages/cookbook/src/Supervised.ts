@@ -16,8 +16,9 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ChatDataset from "./ChatDataset.js"
-import type { ChatFile } from "./ChatFile.js"
+import { type ChatFile, chatFile } from "./ChatFile.js"
 import type { DatasetError, Issue as LineIssue } from "./DatasetError.js"
+import { charactersTold } from "./internal/charactersTold.js"
 import { chatLessons, fingerprintOfChats } from "./internal/chatLessons.js"
 import { drawn } from "./internal/draws.js"
 import { datumOf } from "./internal/example.js"
@@ -40,7 +41,7 @@ import * as RoleRenderer from "./RoleRenderer.js"
  */
 export interface Batch {
   readonly data: ReadonlyArray<Datum>
-  /** The mark of all data of the run, in their order: the same for the same data, wherever they come from. `RunJournal` compares it. */
+  /** The mark of all that the run learns from, in its order. `RunJournal` compares it. That of a file is another than that of its data. */
   readonly fingerprint?: string | undefined
   /** What decides which data each batch of the run has, and how many there are: `batchSize`, `seed`, `steps`. For `RunJournal`. */
   readonly batching?: Readonly<Record<string, number>> | undefined
@@ -107,8 +108,9 @@ export const chatsFromFile = (
   openChatFile("Supervised.chatsFromFile", file, options, trainingIssue)
 
 /** What keeps any tokenizer from learning a line as it stands. */
-const trainingIssue = ({ messages, metadata }: Pick<ChatDataset.Chat, "messages" | "metadata">): LineIssue | undefined =>
-  markIssue(metadata, { isTest: false }) ?? messagesIssue(messages)
+const trainingIssue = (
+  { messages, metadata }: Pick<ChatDataset.Chat, "messages" | "metadata">
+): LineIssue | undefined => markIssue(metadata, { isTest: false }) ?? messagesIssue(messages)
 
 /**
  * How many characters are turned into tokens.
@@ -153,41 +155,16 @@ export const dataFromChats = (
     // Where all of them are, they are no training data.
     const isTest = chats.every(({ metadata }) => isForTests(metadata))
     return yield* gatherAll(
-      Stream.map(withProgress(chats, options.onProgress), (chat) => {
+      Stream.map(charactersTold("Supervised.dataFromChats", chats, options.onProgress), (chat) => {
         const issue = markIssue(chat.metadata, { isTest })
         return inPlace(chat, issue === undefined ? makeDatum(chat.messages) : Either.left(issue))
       })
     )
   })
 
-/** With the place of the conversation that something is wrong with. */
+/** Names the place of the conversation that something is wrong with. */
 const inPlace = <A>({ file, line }: ChatDataset.Chat, made: Either.Either<A, LineIssue>): Either.Either<A, LineIssue> =>
   Either.mapLeft(made, (issue) => ({ ...issue, file, line }))
-
-/** Characters between two reports: a model's tokenizer reads about a million a second. */
-const progressEvery = 250_000
-
-const withProgress = (
-  chats: ReadonlyArray<ChatDataset.Chat>,
-  onProgress: ((progress: DataProgress) => Effect.Effect<void>) | undefined
-): Stream.Stream<ChatDataset.Chat, InvalidInputError> => {
-  if (onProgress === undefined) return Stream.fromIterable(chats)
-  const totalCharacters = chats.reduce((sum, chat) => sum + charactersOf(chat), 0)
-  let characters = 0
-  let told = -Infinity
-  return Stream.tap(Stream.fromIterable(chats), (chat) => {
-    const done = characters
-    characters += charactersOf(chat)
-    if (characters - told <= progressEvery) return Effect.void
-    told = done
-    const telling = onProgress({ characters: done, totalCharacters })
-    const issues = Given.mustGive(Effect.isEffect, "an Effect")(telling, "onProgress")
-    return issues.length === 0 ? telling : failOnIssues("Supervised.dataFromChats", issues)
-  })
-}
-
-const charactersOf = ({ messages }: ChatDataset.Chat): number =>
-  messages.reduce((sum, { content }) => sum + content.length, 0)
 
 /**
  * How data become batches:
@@ -254,7 +231,7 @@ export const batchesFromChatFile = (
 > =>
   Effect.gen(function*() {
     yield* failOnIssues("Supervised.batchesFromChatFile", [
-      ...Given.having({ length: Given.count, read: Given.func }, "what Supervised.chatsFromFile gives")(chats, "chats"),
+      ...chatFile(chats, "chats"),
       ...batchesIssues(options, { maxTokens: Given.optional(Given.count), onProgress: Given.optional(Given.func) })
     ])
     const { batchSize, epochs, maxTokens, onProgress, seed, steps } = options
@@ -384,7 +361,10 @@ export const steps =
           { ahead: Option.none<SubmittedStep>(), doneAt: startedAt },
           ({ ahead, doneAt }, batch) =>
             Effect.gen(function*() {
-              const submitNext = Effect.transposeMapOption(batch, (batch) => submit(stepsName, training, batch, options))
+              const submitNext = Effect.transposeMapOption(
+                batch,
+                (batch) => submit(stepsName, training, batch, options)
+              )
               if (Option.isNone(ahead)) {
                 return [{ ahead: yield* submitNext, doneAt }, Option.none<EvaluatedStep<A>>()] as const
               }

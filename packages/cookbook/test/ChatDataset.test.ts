@@ -290,34 +290,58 @@ it.effect("advises what can be done about a line, and to leave out keys only whe
       [/"function_call"/, undefined, line([user, { role: "assistant", content: "", function_call: { name: "f" } }])],
       [/has tools/, undefined, line([user, call], { tools: [{}] })],
       [/"tool_calls"/, ["tool_calls"], line([user, { ...answer, tool_calls: [{}] }])],
-      [/has tools/, ["tools", "id", "tool_calls"], line([user, { ...answer, id: 1, tool_calls: [{}] }], { tools: [{}] })],
+      [
+        /has tools/,
+        ["tools", "id", "tool_calls"],
+        line([user, { ...answer, id: 1, tool_calls: [{}] }], { tools: [{}] })
+      ],
       [/messages and prompt/, ["prompt", "completion"], line([answer], { prompt: "Q", completion: "A" })],
       [/messages and Messages/, undefined, line([answer], { Messages: [answer] })],
-      [/system follows.*Put what system says at the beginning/, undefined, line([
-        user,
-        answer,
-        { role: "system", content: "S" },
-        user,
-        answer
-      ])],
-      [/tool follows.*no place for tools: leave the conversation out/, undefined, line([
-        answer,
-        { role: "tool", content: "S" }
-      ])],
+      [
+        /system follows.*Put what system says at the beginning/,
+        undefined,
+        line([
+          user,
+          answer,
+          { role: "system", content: "S" },
+          user,
+          answer
+        ])
+      ],
+      [
+        /tool follows.*no place for tools: leave the conversation out/,
+        undefined,
+        line([
+          answer,
+          { role: "tool", content: "S" }
+        ])
+      ],
       [/assistant follows.*Join the two, or mark it/, undefined, line([user, answer, answer])],
-      [/"output_text" .*Write it as \{"type": "text"/, undefined, line([{
-        role: "assistant",
-        content: [{ type: "output_text", text: "A", annotations: [] }]
-      }])],
-      [/"input_text" .*Write it as/, undefined, line([
-        { role: "user", content: [{ type: "input_text", text: "A" }] },
-        answer
-      ])],
+      [
+        /"output_text" .*Write it as \{"type": "text"/,
+        undefined,
+        line([{
+          role: "assistant",
+          content: [{ type: "output_text", text: "A", annotations: [] }]
+        }])
+      ],
+      [
+        /"input_text" .*Write it as/,
+        undefined,
+        line([
+          { role: "user", content: [{ type: "input_text", text: "A" }] },
+          answer
+        ])
+      ],
       [/without a type .*Write it as/, undefined, line([{ role: "assistant", content: [{ text: "A" }] }])],
-      [/"image_url" .*Only text can be learned: remove it/, undefined, line([
-        { role: "user", content: [{ type: "image_url" }] },
-        answer
-      ])]
+      [
+        /"image_url" .*Only text can be learned: remove it/,
+        undefined,
+        line([
+          { role: "user", content: [{ type: "image_url" }] },
+          answer
+        ])
+      ]
     ]
     for (const [text, keys, content] of advice) {
       const error = yield* Effect.flip(Effect.provide(wellAsked(Supervised.chatsFromFile("f")), files(content)))
@@ -472,14 +496,20 @@ it.effect("names each kind of mistake once, wherever in a line it is, and with e
       ofPlaces.message,
       /^f:1: .*messages\.1.* The same in lines 2, 3, 4, 5 and 3 more\. 8 of 8 lines are wrong\.$/
     )
-    const keys = Array.from({ length: 25 }, (_, i) => line([user], { tools: 1 }).replace("tools", `text${"_".repeat(i)}`))
+    const keys = Array.from(
+      { length: 25 },
+      (_, i) => line([user], { tools: 1 }).replace("tools", `text${"_".repeat(i)}`)
+    )
     const ofKeys = yield* Effect.flip(
       parse(keys.map((text) => text.replace(/"role":"user"/g, "\"role\":\"assistant\"")).join("\n"), "f")
     )
     const told = ofKeys.message.split("\n")
     assert.lengthOf(told, 22)
     assert.strictEqual(told[20], "  and 5 other mistakes, in 5 lines")
-    assert.match(told[21]!, /^25 of 25 lines are wrong\. If text, text_, .* and 5 more are of no account, name them in /)
+    assert.match(
+      told[21]!,
+      /^25 of 25 lines are wrong\. If text, text_, .* and 5 more are of no account, name them in /
+    )
   }))
 
 it.effect("looks at all of a file, however many lines are wrong, holds a hundred of them, and tells the totals", () =>

@@ -559,7 +559,9 @@ const nestings = (key: string, value: unknown): ReadonlyArray<object> => [
   { a: { b: { c: { d: { [key]: value } } } } }
 ]
 
-const marks: ReadonlyArray<readonly [keys: ReadonlyArray<string>, change: ReadonlyArray<unknown>, harmless: ReadonlyArray<unknown>]> = [
+const marks: ReadonlyArray<
+  readonly [keys: ReadonlyArray<string>, change: ReadonlyArray<unknown>, harmless: ReadonlyArray<unknown>]
+> = [
   [["is_test", "held_out", "for_eval", "validation", "test_set"], [true, 1, "true", "yes"], [
     false,
     0,
@@ -625,8 +627,7 @@ it.effect("finds marks that change what is learned however their keys are writte
 
 it.effect("says by which command the lines to learn are kept, and not to leave out the mark", () =>
   Effect.gen(function*() {
-    const said = (rest: object) =>
-      Effect.map(Effect.flip(drain(line("No.", rest))), ({ message }) => message)
+    const said = (rest: object) => Effect.map(Effect.flip(drain(line("No.", rest))), ({ message }) => message)
     const told: ReadonlyArray<readonly [command: string, rest: object]> = [
       ["jq -c 'select(.split == \"train\")'", { split: "test" }],
       ["jq -c 'select(.split == [\"train\"])'", { split: ["test"] }],
@@ -671,7 +672,9 @@ it.effect("draws of a file the very batches that it draws of all its data", () =
     for (const count of [1, 7, 61]) {
       const content = `\n${Array.from({ length: count }, (_, i) => line(`say ${i}`)).join("\r\n\n")}`
       const data = yield* Effect.flatMap(ChatDataset.parse(content, "f"), (chats) => Supervised.dataFromChats(chats))
-      for (const options of [{ batchSize: 3, seed: 5, epochs: 2 }, { batchSize: 16, steps: 2 }, { batchSize: 2, steps: 1 }]) {
+      for (
+        const options of [{ batchSize: 3, seed: 5, epochs: 2 }, { batchSize: 16, steps: 2 }, { batchSize: 2, steps: 1 }]
+      ) {
         const plain = ({ fingerprint: _, ...batch }: Supervised.Batch) => batch
         const eager = yield* stepNumbers(Supervised.batches(data, options))
         const lazy = yield* Supervised.batchesFromFile("f", options).pipe(
@@ -694,7 +697,8 @@ it.effect("turns into tokens what the steps need and a few for the fingerprint, 
         return bytes.encode(text)
       }
     })
-    const content = (last: string) => [...Array.from({ length: 999 }, (_, i) => line(`say ${i}`)), line(last)].join("\n")
+    const content = (last: string) =>
+      [...Array.from({ length: 999 }, (_, i) => line(`say ${i}`)), line(last)].join("\n")
     const run = (steps: number, last = "say 999") =>
       Effect.gen(function*() {
         encoded.clear()
@@ -724,8 +728,10 @@ it.effect("holds data that fit, and makes others once more, unless their line is
     const data = yield* Effect.flatMap(chats.read(all), (chats) => Supervised.dataFromChats(chats))
     const held = chatLessons(chats, datumOf(RoleRenderer.fromTokenizer(bytes), undefined), 1000)
     const told: Array<readonly [number, number]> = []
-    yield* held.check(all, ({ conversations, totalBytes }) =>
-      Effect.sync(() => void told.push([conversations, totalBytes!])))
+    yield* held.check(
+      all,
+      ({ conversations, totalBytes }) => Effect.sync(() => void told.push([conversations, totalBytes!]))
+    )
     assert.deepStrictEqual(told, [[0, text.length], [500, text.length], [600, text.length]])
     assert.deepStrictEqual(yield* held.read(Uint32Array.of(599, 0, 300)), [data[599]!, data[0]!, data[300]!])
 

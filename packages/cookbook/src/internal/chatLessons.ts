@@ -1,5 +1,5 @@
 import type { Datum } from "@effect-tinker/protocol/Datum"
-import { failOnIssues, type InvalidInputError } from "@effect-tinker/protocol/TinkerError"
+import type { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -11,7 +11,7 @@ import type { Message } from "../Message.js"
 import type { RoleRenderer } from "../RoleRenderer.js"
 import { fingerprint } from "./fingerprint.js"
 import { gather } from "./gather.js"
-import * as Given from "./given.js"
+import { tellProgress } from "./tellProgress.js"
 
 /** The data of conversations that stay in their file. */
 export interface ChatLessons {
@@ -20,7 +20,7 @@ export interface ChatLessons {
     places: Uint32Array,
     onProgress: ((progress: Progress) => Effect.Effect<void>) | undefined
   ) => Effect.Effect<void, DatasetError | InvalidInputError>
-  /** Those at some places, which are held or made once more. */
+  /** Gives those at some places, which are held or made once more. */
   readonly read: (places: Uint32Array) => Effect.Effect<ReadonlyArray<Datum>, DatasetError | InvalidInputError>
 }
 
@@ -48,12 +48,9 @@ export const chatLessons = (
         const totalBytes = places.reduce((sum, place) => sum + chats.bytesAt(place), 0)
         let bytes = 0
         const tell = (conversations: number) =>
-          Effect.suspend(() => {
-            if (onProgress === undefined) return Effect.void
-            const telling = onProgress({ bytes, totalBytes, conversations })
-            const issues = Given.mustGive(Effect.isEffect, "an Effect")(telling, "onProgress")
-            return issues.length === 0 ? telling : failOnIssues("Supervised.batchesFromChatFile", issues)
-          })
+          Effect.suspend(() =>
+            tellProgress("Supervised.batchesFromChatFile", onProgress, { bytes, totalBytes, conversations })
+          )
         return gather(
           Stream.unfold(0, (from) =>
             from < places.length
@@ -106,7 +103,9 @@ export const fingerprintOfChats = (
       `texts:${
         fingerprint({
           marks: chats.marks,
-          examples: few.map(({ messages }) => Either.getOrElse(renderer.supervisedExample(messages), () => "refused"))
+          examples: few.map(({ messages }) =>
+            Either.getOrElse(renderer.supervisedExample(messages), () => "refused")
+          )
         })
       }`
   )

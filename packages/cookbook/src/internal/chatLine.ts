@@ -280,7 +280,10 @@ const messageOf = (message: unknown, place: string, ignoredKeys: IgnoredKeys): M
 const isBlank = (text: string): boolean => /^[\s\p{Cf}]*$/u.test(text)
 
 const emptyAnswer = (place: string, answer: string, advice: string): never =>
-  wrong(place, `the answer ${answer === "" ? "is empty" : "holds blanks only"}, so there is nothing to learn. ${advice}`)
+  wrong(
+    place,
+    `the answer ${answer === "" ? "is empty" : "holds blanks only"}, so there is nothing to learn. ${advice}`
+  )
 
 const callKeys = ["tool_calls", "function_call"]
 

@@ -3,7 +3,7 @@ import * as Stream from "effect/Stream"
 import type { Batch, BatchesOptions } from "../Supervised.js"
 import { shuffledPlaces } from "./shuffled.js"
 
-/** Which data a batch has, by their places, and where it stands in the run. */
+/** Says which data a batch has, by their places, and where it stands in the run. */
 export interface Draw extends Pick<Batch, "batching" | "step" | "totalSteps" | "epoch"> {
   readonly places: Uint32Array
 }

@@ -8,11 +8,11 @@ import { DatasetError } from "../DatasetError.js"
 
 /** The bytes of a file, from its beginning or at a place. */
 export interface FileBytes {
-  /** In parts of a MiB. Fails when the file is changed meanwhile. */
+  /** They come in parts of a MiB. The stream fails when the file is changed meanwhile. */
   readonly all: Stream.Stream<Uint8Array, DatasetError>
   /** Absent for what has no size, e.g. a pipe. */
   readonly total: number | undefined
-  /** Those from one place to another, or to the end. There are fewer if the file has become shorter. */
+  /** Reads those from one place to another, or to the end. There are fewer if the file has become shorter. */
   readonly range: (from: number, to: number | undefined) => Effect.Effect<Uint8Array, DatasetError>
 }
 

@@ -11,7 +11,7 @@ export const fileKind = (head: Uint8Array): string | undefined => {
     : undefined
 }
 
-/** As text in UTF-16 is, most of which is of one byte. */
+/** Whether it begins as text in UTF-16 does, most of which is of one byte. */
 const isEveryOtherNul = (latin1: string): boolean => /^(\0[^\0]|[^\0]\0){2}/.test(latin1)
 
 /** Whether a file may be one JSON array, by its first bytes. */

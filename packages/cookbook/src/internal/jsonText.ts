@@ -7,7 +7,9 @@ export const keysIssue = (text: string): string | undefined => {
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)
     if (code === leftBrace || code === leftBracket) {
-      if (open.length === mostOpen) return `nests objects and lists more than ${mostOpen} deep. Leave out what is within.`
+      if (open.length === mostOpen) {
+        return `nests objects and lists more than ${mostOpen} deep. Leave out what is within.`
+      }
       open.push(code === leftBrace ? new Set() : undefined)
     } else if (code === rightBrace || code === rightBracket) open.pop()
     else if (code === quote) {

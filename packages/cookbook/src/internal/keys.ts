@@ -59,7 +59,6 @@ export const isNo = (value: unknown): boolean => value === false || value === 0 
 const nos: ReadonlySet<string> = new Set(["false", "no", "n", "f", "off", "0", "0.0"])
 
 /** Whether a value says yes. */
-export const isYes = (value: unknown): boolean =>
-  value === true || value === 1 || isOneOf(yeses, value)
+export const isYes = (value: unknown): boolean => value === true || value === 1 || isOneOf(yeses, value)
 
 const yeses: ReadonlySet<string> = new Set(["true", "yes", "y", "t", "on", "1", "1.0"])

@@ -51,7 +51,8 @@ const ruleOf = (key: string): Rule | undefined => {
 
 const before = /^(?:is|was|tobe|should(?:be)?|marked(?:as|for)?|for|in)+/
 
-const behind = /(?:(?:from|for|in|of|during)(?:the)?loss|(?:from|for|in|of|during)?(?:the)?(?:train(?:ing)?)?(?:data)?(?:set|split|flag)?)$/
+const behind =
+  /(?:(?:from|for|in|of|during)(?:the)?loss|(?:from|for|in|of|during)?(?:the)?(?:train(?:ing)?)?(?:data)?(?:set|split|flag)?)$/
 
 /** A file has the same few keys in all its lines. */
 const found = new Map<string, { readonly rule: Rule | undefined }>()
@@ -72,7 +73,8 @@ const placeOf = (path: ReadonlyArray<string>): string => path.map((key) => key.s
 
 /** The values of marks, which are no words of anybody; others are not told. */
 const without = (value: unknown): string =>
-  typeof value === "boolean" || value === 0 || value === 1 || (typeof value === "string" && (isYes(value) || isNo(value)))
+  typeof value === "boolean" || value === 0 || value === 1 ||
+    (typeof value === "string" && (isYes(value) || isNo(value)))
     ? `!= ${JSON.stringify(value)}`
     : "== null"
 
@@ -123,7 +125,9 @@ const textsOf = (value: unknown): ReadonlyArray<string> =>
   typeof value === "string"
     ? [value.slice(0, 100)]
     : typeof value === "object" && value !== null
-    ? Object.values(value).slice(0, 100).flatMap((inner: unknown) => typeof inner === "string" ? [inner.slice(0, 100)] : [])
+    ? Object.values(value).slice(0, 100).flatMap((inner: unknown) =>
+      typeof inner === "string" ? [inner.slice(0, 100)] : []
+    )
     : []
 
 /** Whether the name of a split says that it is held out, as `test`, `test[:10%]`, `test_sft` and `held-out` do. */
@@ -136,8 +140,10 @@ const heldOutNames = /^(test|testing|validation|valid|val|dev|development|eval|e
 
 /** Names as {@link plain} writes them. The first that fits counts. */
 const rules: ReadonlyArray<readonly [names: RegExp, rule: Rule]> = [
-  [/(split|splits|partition|subset)$|^(set|fold|phase|purpose)$/, ofTests(isHeldOut, (value) =>
-    Array.isArray(value) ? "== [\"train\"]" : "== \"train\"")],
+  [
+    /(split|splits|partition|subset)$|^(set|fold|phase|purpose)$/,
+    ofTests(isHeldOut, (value) => Array.isArray(value) ? "== [\"train\"]" : "== \"train\"")
+  ],
   [/^(test|validation|val|dev|eval|evaluation|heldout|holdout)$/, ofTests(isYes, without)],
   [
     /^(exclude|skip|delete|remove|ignore|drop|discard|omit|reject|mask|disable)(d|ed|ped|ted|s)?$|^invalid$|^(do)?(not|nt|no)(train|learn|use)$/,
@@ -148,7 +154,10 @@ const rules: ReadonlyArray<readonly [names: RegExp, rule: Rule]> = [
   [/^labels$/, weighed((value) => Array.isArray(value) && value.includes(-100))],
   [/(loss|completion|response|assistant|answer|label|token|train|learn)masks?$/, weighed(not(isNothing))],
   [/^trainon(input|prompt|user)s?$/, weighed(not(saysNothing))],
-  [/^(loss|sample|example|line|row|message|turn|token|train|training)?weights?$|^(train|trainable|learn|trainon\w*)$/, weighed(not(asEver))],
+  [
+    /^(loss|sample|example|line|row|message|turn|token|train|training)?weights?$|^(train|trainable|learn|trainon\w*)$/,
+    weighed(not(asEver))
+  ],
   [
     /^(tools?|functions?|toolchoice|paralleltoolcalls|functioncalls?|toolcalls?)$/,
     more("Plain text has no place for tools; leave it out, and the line if it needs them.")

@@ -5,7 +5,11 @@ import { roleIssue } from "./roleIssue.js"
 /** The first thing about messages that keeps any tokenizer from learning them as they stand, in plain text. */
 export const messagesIssue = (messages: ReadonlyArray<Message>): Issue | undefined => {
   for (const [i, message] of messages.entries()) {
-    const issue = messageIssue(message, messages[i + 1], messages.some((other) => other !== message && isTrainable(other)))
+    const issue = messageIssue(
+      message,
+      messages[i + 1],
+      messages.some((other) => other !== message && isTrainable(other))
+    )
     if (issue !== undefined) return { ...issue, description: `messages.${i} ${issue.description}` }
   }
   return messages.some(isTrainable)
