@@ -8,7 +8,7 @@ import * as NodePath from "@effect/platform-node/NodePath"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as CheckpointDownload from "effect-tinker/CheckpointDownload"
 import type * as Credentials from "effect-tinker/Credentials"
-import type * as TinkerHttpClient from "effect-tinker/TinkerHttpClient"
+import * as HttpRuntime from "effect-tinker/HttpRuntime"
 import * as Layer from "effect/Layer"
 import * as CredentialCommand from "./CredentialCommand.js"
 import * as Hashing from "./Hashing.js"
@@ -27,7 +27,7 @@ export type Provided =
   | Credentials.CredentialCommand
   | Credentials.StoredCredentials
   | CheckpointDownload.Hashing
-  | TinkerHttpClient.Zstd
+  | HttpRuntime.Zstd
 
 /**
  * Provides what {@link layer} does, with a proxy or a connect timeout given as a value. Two clients may have different ones.

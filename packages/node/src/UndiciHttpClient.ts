@@ -13,7 +13,6 @@ import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
-import { RefusedAnswer } from "effect-tinker/ResponseLimits"
 import {
   CurrentTraffic,
   type DirectAnswer,
@@ -22,7 +21,8 @@ import {
   TakesLentParts,
   type Traffic,
   trafficOf
-} from "effect-tinker/TinkerHttpClient"
+} from "effect-tinker/HttpRuntime"
+import { RefusedAnswer } from "effect-tinker/ResponseLimits"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"

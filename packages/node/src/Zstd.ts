@@ -1,7 +1,7 @@
 /**
  * Compresses request bodies with zstd: by Node itself where it can, else by WebAssembly that comes with this package.
  */
-import * as TinkerHttpClient from "effect-tinker/TinkerHttpClient"
+import * as HttpRuntime from "effect-tinker/HttpRuntime"
 import * as Layer from "effect/Layer"
 import { compress } from "./internal/zstd.js"
 
@@ -11,4 +11,4 @@ import { compress } from "./internal/zstd.js"
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<TinkerHttpClient.Zstd> = Layer.succeed(TinkerHttpClient.Zstd, { compress })
+export const layer: Layer.Layer<HttpRuntime.Zstd> = Layer.succeed(HttpRuntime.Zstd, { compress })

@@ -2,7 +2,7 @@ import { HttpClient } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Exit, Fiber, Layer, Redacted, Stream } from "effect"
 import type { Scope } from "effect"
-import { TinkerHttpClient } from "effect-tinker"
+import { HttpRuntime } from "effect-tinker"
 import { createServer, type IncomingMessage } from "node:http"
 import { type AddressInfo, connect, type Socket } from "node:net"
 import { inspect } from "node:util"
@@ -109,7 +109,7 @@ for (const kind of ["train", "poll", "download"] as const) {
         yield* Fiber.interrupt(reading)
         yield* until(() => closed)
       }).pipe(
-        Effect.provideService(TinkerHttpClient.CurrentTraffic, kind),
+        Effect.provideService(HttpRuntime.CurrentTraffic, kind),
         Effect.provide(UndiciHttpClient.layerWith({ proxy: proxy.host }))
       )
       assert.isAtLeast(proxy.tunnels.length, 1)
@@ -129,7 +129,7 @@ for (const kind of ["train", "download"] as const) {
         const answer = yield* HttpClient.get("https://tinker.test/file")
         assert.isTrue(Buffer.from(yield* answer.arrayBuffer).equals(body))
       }).pipe(
-        Effect.provideService(TinkerHttpClient.CurrentTraffic, kind),
+        Effect.provideService(HttpRuntime.CurrentTraffic, kind),
         Effect.provide(UndiciHttpClient.layer.pipe(Layer.provide(environment({ HTTPS_PROXY: proxy.host }))))
       )
       assert.deepStrictEqual(proxy.tunnels.map(({ target }) => target), ["tinker.test:443"])

@@ -1,7 +1,7 @@
 import { HttpClient } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { TinkerHttpClient } from "effect-tinker"
+import { HttpRuntime } from "effect-tinker"
 import { createHash } from "node:crypto"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { UndiciHttpClient } from "../src/index.js"
@@ -72,8 +72,8 @@ for (const [name, server] of Object.entries(servers)) {
               }
             }
           }).pipe(
-            Effect.provideService(TinkerHttpClient.CurrentTraffic, "download"),
-            Effect.provideService(TinkerHttpClient.TakesLentParts, lent),
+            Effect.provideService(HttpRuntime.CurrentTraffic, "download"),
+            Effect.provideService(HttpRuntime.TakesLentParts, lent),
             Effect.provide(UndiciHttpClient.layer)
           )
       )
@@ -94,8 +94,8 @@ for (const [name, server] of Object.entries(servers)) {
       )
       for (const [size, body] of bodies) assert.strictEqual(hashOf(body), hashOf(bodyOf(size + 1, size)))
     }).pipe(
-      Effect.provideService(TinkerHttpClient.CurrentTraffic, "download"),
-      Effect.provideService(TinkerHttpClient.TakesLentParts, true),
+      Effect.provideService(HttpRuntime.CurrentTraffic, "download"),
+      Effect.provideService(HttpRuntime.TakesLentParts, true),
       Effect.provide(UndiciHttpClient.layer)
     ))
 }
@@ -113,7 +113,7 @@ it.scoped("a reader that has stopped for long finds the rest unchanged, although
     })
     assert.strictEqual(hashOf(Buffer.concat(kept)), hashOf(bodyOf(size + 1, size)))
   }).pipe(
-    Effect.provideService(TinkerHttpClient.CurrentTraffic, "download"),
-    Effect.provideService(TinkerHttpClient.TakesLentParts, true),
+    Effect.provideService(HttpRuntime.CurrentTraffic, "download"),
+    Effect.provideService(HttpRuntime.TakesLentParts, true),
     Effect.provide(UndiciHttpClient.layer)
   ))

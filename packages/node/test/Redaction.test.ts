@@ -10,6 +10,7 @@ import {
   AdamParams,
   ApiFuture,
   Datum,
+  HttpRuntime,
   Identifiers,
   ModelInput,
   RetryPolicy,
@@ -266,10 +267,10 @@ const hearing = (hear: (request: HttpClientRequest.HttpClientRequest) => void) =
     HttpClient.HttpClient,
     Effect.map(HttpClient.HttpClient, (client) => {
       const heard = HttpClient.tapRequest(client, (request) => Effect.sync(() => hear(request)))
-      if (!(TinkerHttpClient.SendDirectly in client)) return heard
-      const sendDirectly = (client as TinkerHttpClient.DirectHttpClient)[TinkerHttpClient.SendDirectly]
+      if (!(HttpRuntime.SendDirectly in client)) return heard
+      const sendDirectly = (client as HttpRuntime.DirectHttpClient)[HttpRuntime.SendDirectly]
       return Object.assign(heard, {
-        [TinkerHttpClient.SendDirectly]: (...args: Parameters<typeof sendDirectly>) => {
+        [HttpRuntime.SendDirectly]: (...args: Parameters<typeof sendDirectly>) => {
           hear(args[0])
           return sendDirectly(...args)
         }

@@ -1,7 +1,7 @@
 import { HttpClient, type HttpClientError } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream } from "effect"
-import { TinkerHttpClient } from "effect-tinker"
+import { HttpRuntime } from "effect-tinker"
 import { UndiciHttpClient } from "../src/index.js"
 import { encodingsOf, serve, until } from "./fixture.js"
 
@@ -67,7 +67,7 @@ it.scoped("a reader that takes its time keeps the server from sending", () =>
   }).pipe(provided))
 
 for (const kind of ["train", "download"] as const) {
-  const as = Effect.provideService(TinkerHttpClient.CurrentTraffic, kind)
+  const as = Effect.provideService(HttpRuntime.CurrentTraffic, kind)
 
   it.scoped(`interrupting a reader closes its connection, one for ${kind}`, () =>
     Effect.gen(function*() {
@@ -126,7 +126,7 @@ it.scoped("answers read one after another, each to its end, share a connection",
       Effect.flatMap(HttpClient.get(server.url), (answer) => Stream.runDrain(answer.stream)))
     assert.strictEqual(server.requests.length, 10)
     assert.strictEqual(server.sockets.length, 1)
-  }).pipe(provided, Effect.provideService(TinkerHttpClient.CurrentTraffic, "download")))
+  }).pipe(provided, Effect.provideService(HttpRuntime.CurrentTraffic, "download")))
 
 it.scoped("a hundred downloads that stand still take no connection from training", () =>
   Effect.gen(function*() {
@@ -135,7 +135,7 @@ it.scoped("a hundred downloads that stand still take no connection from training
       else response.writeHead(200).write("part")
     })
     const downloads = Effect.forEach(Array.from({ length: 100 }), () => HttpClient.get(`${server.url}/file`))
-    const held = yield* Effect.provideService(downloads, TinkerHttpClient.CurrentTraffic, "download")
+    const held = yield* Effect.provideService(downloads, HttpRuntime.CurrentTraffic, "download")
     const answer = yield* HttpClient.post(`${server.url}/api/v1/optim_step`)
     assert.deepStrictEqual(yield* answer.json, {})
     assert.strictEqual(held.length, 100)

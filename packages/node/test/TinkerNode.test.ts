@@ -8,12 +8,12 @@ import {
   AdamParams,
   ApiFuture,
   Datum,
+  HttpRuntime,
   ModelInput,
   SamplingParams,
   ServiceClient,
   Tinker,
-  TinkerConfig,
-  TinkerHttpClient
+  TinkerConfig
 } from "effect-tinker"
 import { decompress } from "fzstd"
 import { createServer } from "node:http"
@@ -63,7 +63,7 @@ it.scopedLive("a whole training program runs over sockets, its requests compress
 
 it.effect("what is compressed is the same inside", () =>
   Effect.gen(function*() {
-    const zstd = yield* TinkerHttpClient.Zstd
+    const zstd = yield* HttpRuntime.Zstd
     const random = Uint8Array.from({ length: 100_000 }, (_, i) => (i * 2654435761) >>> 13)
     for (const bytes of [new Uint8Array(0), Uint8Array.of(1), random, new Uint8Array(3_000_000)]) {
       assert.deepStrictEqual(decompress(yield* zstd.compress(bytes)), bytes)
@@ -72,7 +72,7 @@ it.effect("what is compressed is the same inside", () =>
 
 it.effect("many bodies compressed at once do not mix", () =>
   Effect.gen(function*() {
-    const zstd = yield* TinkerHttpClient.Zstd
+    const zstd = yield* HttpRuntime.Zstd
     const bodies = Array.from({ length: 20 }, (_, i) => new Uint8Array(10_000).fill(i))
     const compressed = yield* Effect.all(bodies.map((body) => zstd.compress(body)), { concurrency: "unbounded" })
     assert.deepStrictEqual(compressed.map((body) => decompress(body)[9_999]), bodies.map((body) => body[0]))

@@ -1,7 +1,7 @@
 import { HttpClient } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Redacted, Scope, Stream, TestClock } from "effect"
-import { RetryPolicy, TinkerHttpClient } from "effect-tinker"
+import { HttpRuntime, RetryPolicy } from "effect-tinker"
 import { TinkerNode, UndiciHttpClient } from "../src/index.js"
 import { encodingsOf, get, post, serve, transport, until } from "./fixture.js"
 
@@ -278,5 +278,5 @@ it.scoped("is an HttpClient like any other, whose answers can be read in every w
 
 it.scoped("the transport of the SDK needs no fiber of its own over this client", () =>
   Effect.gen(function*() {
-    assert.isTrue(TinkerHttpClient.SendDirectly in (yield* HttpClient.HttpClient))
+    assert.isTrue(HttpRuntime.SendDirectly in (yield* HttpClient.HttpClient))
   }).pipe(Effect.provide(UndiciHttpClient.layer)))

@@ -53,17 +53,28 @@ export const checkFields = (
     ;(issues ??= []).push({ field: place + field, description: notOne(what, field, Object.keys(fields)) })
   }
   for (const field in fields) {
-    const found = isOwn(value, field)
-      ? fields[field]!((value as Readonly<Record<string, unknown>>)[field], place + field)
-      : [{ field: place + field, description: inherited }]
+    const found = fieldIssues(value, field, fields[field]!, place)
     if (found.length > 0) (issues ??= []).push(...found)
   }
   return issues ?? none
 }
 
+const fieldIssues = (value: object, field: string, check: Check, place: string): ReadonlyArray<Issue> => {
+  try {
+    return isOwn(value, field)
+      ? check((value as Readonly<Record<string, unknown>>)[field], place + field)
+      : [{ field: place + field, description: inherited }]
+  } catch {
+    return [{ field: place + field, description: unreadable }]
+  }
+}
+
 /** The options of a call: its caller knows their fields by their own names. */
-export const optionsOf = (fields: Fields): Check => (value) =>
-  notOptions(value, Object.keys(fields)) ?? checkFields(value as object, fields, "option")
+export const optionsOf = (fields: Fields): Check => {
+  const names = Object.keys(fields)
+  const check: Check = (value) => notOptions(value, names) ?? checkFields(value as object, fields, "option")
+  return (value) => looked(check, value, "options")
+}
 
 /** An object with these fields and no others. */
 export const object = (fields: Fields, what: string = "setting"): Check => (value, field) =>
@@ -91,14 +102,16 @@ export const argumentIssues = (given: ReadonlyArray<unknown>, parameters: Fields
   return issues ?? none
 }
 
-/** A getter or a proxy of the caller's may throw as soon as somebody looks. */
-const looked = (check: Check, value: unknown, field: string): ReadonlyArray<Issue> => {
+/** What a check finds, or that a getter or a proxy of the caller's throws as soon as somebody looks. */
+export const looked = (check: Check, value: unknown, field: string): ReadonlyArray<Issue> => {
   try {
     return check(value, field)
   } catch {
-    return [{ field, description: "cannot be read: it throws when it is looked at. Pass plain values." }]
+    return [{ field, description: unreadable }]
   }
 }
+
+const unreadable = "cannot be read: it throws when it is looked at. Pass plain values."
 
 const isNumber = (value: unknown): value is number => typeof value === "number"
 

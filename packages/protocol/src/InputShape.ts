@@ -1,9 +1,19 @@
 /** Whether data and model inputs are made of what they should be, so that all else about them can be told. */
 import * as Predicate from "effect/Predicate"
 import { inherited, isObject, isOwn, kindOf, lostFields, named, nearest, notOne } from "./CallOptions.js"
-import { type Check, checkFields, type Fields, fitting, none, oneOf, optional, text, wholeFrom } from "./Checks.js"
+import {
+  type Check,
+  checkFields,
+  type Fields,
+  fitting,
+  looked,
+  none,
+  oneOf,
+  optional,
+  text,
+  wholeFrom
+} from "./Checks.js"
 import type { ModelInputChunk } from "./ModelInput.js"
-import type { Issue } from "./TinkerError.js"
 
 /** The check of a model input. What people pass for it most often is text, or tokens as they are. */
 export const modelInput: Check = (value, field) => {
@@ -12,7 +22,7 @@ export const modelInput: Check = (value, field) => {
   const { chunks } = value as { readonly chunks: ReadonlyArray<unknown> }
   let issues = none
   for (let i = 0; i < chunks.length && issues.length === 0; i++) {
-    issues = chunkIssues(chunks[i], `${field}.chunks[${i}]`)
+    issues = looked(chunkOfInput, chunks[i], `${field}.chunks[${i}]`)
   }
   return issues
 }
@@ -30,7 +40,7 @@ const inputFault = (value: unknown): string | undefined => {
 const encodeIt =
   ", and models read tokens: encode it with the model's tokenizer, then pass ModelInput.fromTokens(tokens)."
 
-const chunkIssues = (chunk: unknown, field: string): ReadonlyArray<Issue> => {
+const chunkOfInput: Check = (chunk, field) => {
   if (!isObject(chunk)) {
     return [{ field, description: `is ${kindOf(chunk)}; a chunk is an object with a type, one of ${types}.` }]
   }
@@ -72,7 +82,7 @@ const types = Object.keys(chunkFields).join(", ")
 export const data: Check = (value, field) => {
   if (!Array.isArray(value)) return [{ field, description: `is ${kindOf(value)}; pass a list of Datum.` }]
   let issues = none
-  for (let i = 0; i < value.length && issues.length === 0; i++) issues = datum(value[i], `${field}[${i}]`)
+  for (let i = 0; i < value.length && issues.length === 0; i++) issues = looked(datum, value[i], `${field}[${i}]`)
   return issues
 }
 
@@ -95,7 +105,7 @@ const datum: Check = (value, field) => {
       : [{ field, description: "is an object; pass what Datum.make or Datum.fromTokens makes." }]
   }
   return [
-    ...lossInputs(value.lossFnInputs, `${field}.lossFnInputs`),
+    ...looked(lossInputs, value.lossFnInputs, `${field}.lossFnInputs`),
     ...optional(spans)(value.modelInputSpans, `${field}.modelInputSpans`),
     ...optional(spans)(value.lossFnInputSpans, `${field}.lossFnInputSpans`)
   ]

@@ -4,7 +4,7 @@
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { kindOf, nearest } from "./CallOptions.js"
-import { fitting, optional, record } from "./Checks.js"
+import { type Check, fitting, looked, none, optional, record } from "./Checks.js"
 import type { Datum } from "./Datum.js"
 import { data as shapeOf } from "./InputShape.js"
 import { inputDtypes } from "./internal/lossInputs.js"
@@ -132,12 +132,14 @@ export const issues = (options: {
   /** Longest model input in tokens, if it is known. */
   readonly maxContextLength?: number | undefined
 }): ReadonlyArray<Issue> => {
-  const found: Array<Issue> = [...optional(lossFnConfig)(options.lossFnConfig, "lossFnConfig")]
+  const found = [
+    ...looked(optional(lossFnConfig), options.lossFnConfig, "lossFnConfig"),
+    ...looked(lossName, options.lossFn, "lossFn")
+  ]
   const add: Add = (field, description) => {
     found.push({ field, description })
   }
-  checkName(options.lossFn, add)
-  const shape = shapeOf(options.data, "data")
+  const shape = looked(shapeOf, options.data, "data")
   // All else is about what is not there.
   if (shape.length > 0) return [...found, ...shape]
   if (options.data.length === 0) add("data", "there is no datum; pass at least one.")
@@ -161,23 +163,23 @@ interface Limits {
   readonly context: number
 }
 
-const checkName = (lossFn: unknown, add: Add): void => {
+const lossName: Check = (lossFn, field) => {
+  const description = lossNameFault(lossFn)
+  return description === undefined ? none : [{ field, description }]
+}
+
+const lossNameFault = (lossFn: unknown): string | undefined => {
   const name = Predicate.isRecord(lossFn) ? lossFn.name : lossFn
-  if (name === "custom") {
-    add("lossFn", "custom names no loss by itself; pass the loss to forwardBackwardCustom.")
-  } else if (typeof lossFn === "function") {
-    add("lossFn", "is a function; pass a loss of your own to forwardBackwardCustom.")
-  } else if (typeof name !== "string" || name === "") {
-    add("lossFn", `is ${kindOf(lossFn)}; pass one of ${knownNames.join(", ")}.`)
-  } else if (name === lossFn && !isKnown(name)) {
-    const near = nearest(name, knownNames)
-    add(
-      "lossFn",
-      `${name} is not known. Known are ${knownNames.join(", ")}; LossFn.other passes another name.${
-        near === undefined ? "" : ` Was ${near} meant?`
-      }`
-    )
+  if (name === "custom") return "custom names no loss by itself; pass the loss to forwardBackwardCustom."
+  if (typeof lossFn === "function") return "is a function; pass a loss of your own to forwardBackwardCustom."
+  if (Predicate.isRecord(lossFn) && lossFn._tag !== "OtherLossFn") {
+    return "is an object; pass the name of a loss, or what LossFn.other makes of one that is not known here."
   }
+  if (typeof name !== "string" || name === "") return `is ${kindOf(lossFn)}; pass one of ${knownNames.join(", ")}.`
+  if (name !== lossFn || isKnown(name)) return undefined
+  const near = nearest(name, knownNames)
+  const meant = near === undefined ? "" : ` Was ${near} meant?`
+  return `${name} is not known. Known are ${knownNames.join(", ")}; LossFn.other passes another name.${meant}`
 }
 
 const lossFnConfig = record(

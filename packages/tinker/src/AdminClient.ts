@@ -15,8 +15,8 @@ import * as Layer from "effect/Layer"
 import * as AuditApi from "./AuditApi.js"
 import * as BillingApi from "./BillingApi.js"
 import type * as ClientConfig from "./ClientConfig.js"
-import { operations } from "./internal/operation.js"
-import * as Sessionless from "./internal/sessionless.js"
+import { operations } from "./internal/call/operation.js"
+import * as Sessionless from "./internal/call/sessionless.js"
 
 /**
  * @since 0.1.0

@@ -15,7 +15,7 @@ import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import * as FuturesApi from "./FuturesApi.js"
 import * as Monotonic from "./internal/monotonic.js"
-import * as PolicyRun from "./internal/policyRun.js"
+import * as PolicyRun from "./internal/transport/policyRun.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import type { SessionLife } from "./TinkerHttpClient.js"
 

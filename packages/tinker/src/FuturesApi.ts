@@ -15,10 +15,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { isOfService } from "./internal/answerOrigin.js"
-import { decodeValue, type Origin, parseJson, unreadable } from "./internal/decodeJson.js"
-import { post, requestOf, send } from "./internal/endpoint.js"
-import { readErrorDetail } from "./internal/readErrorDetail.js"
+import { isOfService } from "./internal/transport/answerOrigin.js"
+import { decodeValue, type Origin, parseJson, unreadable } from "./internal/transport/decodeJson.js"
+import { post, requestOf, send } from "./internal/transport/endpoint.js"
+import { readErrorDetail } from "./internal/transport/readErrorDetail.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -177,8 +177,8 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       },
       // What is asked for by these belongs to several calls, or to none any more.
       retrieveMany: (request, timeout, options) =>
-        TinkerHttpClient.ofNobody(retrieveMany(request, { timeout, ...options })),
-      cancel: (requestId) => TinkerHttpClient.ofNobody(cancel({ body: { requestId } }, { timeout: cancelTimeout }))
+        TinkerHttpClient.asOwnRequest(retrieveMany(request, { timeout, ...options })),
+      cancel: (requestId) => TinkerHttpClient.asOwnRequest(cancel({ body: { requestId } }, { timeout: cancelTimeout }))
     })
   }
 )

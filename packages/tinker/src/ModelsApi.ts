@@ -14,8 +14,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import { decodeValue, parseJson } from "./internal/decodeJson.js"
-import { post } from "./internal/endpoint.js"
+import { decodeValue, parseJson } from "./internal/transport/decodeJson.js"
+import { post } from "./internal/transport/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**

@@ -34,11 +34,12 @@ import * as Stream from "effect/Stream"
 import type * as ClientConfig from "./ClientConfig.js"
 import type { DownloadError } from "./DownloadError.js"
 import type { FormFields } from "./FormFields.js"
-import { boundedLines } from "./internal/boundedLines.js"
-import { operations } from "./internal/operation.js"
-import { rawBody } from "./internal/rawBody.js"
-import * as Sessionless from "./internal/sessionless.js"
-import * as StagedFile from "./internal/stagedFile.js"
+import * as HttpRuntime from "./HttpRuntime.js"
+import { operations } from "./internal/call/operation.js"
+import * as Sessionless from "./internal/call/sessionless.js"
+import * as StagedFile from "./internal/download/stagedFile.js"
+import { boundedLines } from "./internal/transport/boundedLines.js"
+import { rawBody } from "./internal/transport/rawBody.js"
 import type * as Multipart from "./Multipart.js"
 import * as RawResponse from "./RawResponse.js"
 import * as RequestExtras from "./RequestExtras.js"
@@ -296,7 +297,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
             }))
           yield* file.commit
           return { bytes, headers }
-        })).pipe(Effect.provideService(TinkerHttpClient.TakesLentParts, true))
+        })).pipe(Effect.provideService(HttpRuntime.TakesLentParts, true))
     )
   })
 })

@@ -12,7 +12,7 @@ import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Given from "./internal/given.js"
-import * as QueryValues from "./internal/queryValues.js"
+import * as QueryValues from "./internal/transport/queryValues.js"
 
 /**
  * A query by its names, nested as deep as it is.

@@ -12,10 +12,10 @@ import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Record from "effect/Record"
 import * as Schedule from "effect/Schedule"
-import * as Attempts from "./internal/attempts.js"
 import * as Given from "./internal/given.js"
 import * as Monotonic from "./internal/monotonic.js"
-import * as PolicyRun from "./internal/policyRun.js"
+import * as Attempts from "./internal/transport/attempts.js"
+import * as PolicyRun from "./internal/transport/policyRun.js"
 import * as TinkerEvents from "./TinkerEvents.js"
 
 /**

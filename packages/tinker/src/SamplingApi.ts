@@ -8,7 +8,7 @@ import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { requestOf } from "./internal/endpoint.js"
+import { requestOf } from "./internal/transport/endpoint.js"
 import { readSubmitted } from "./ModelsApi.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 

@@ -9,8 +9,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { misfits } from "./internal/decodeJson.js"
 import * as Given from "./internal/given.js"
+import { misfits } from "./internal/transport/decodeJson.js"
 import * as ResponseLimits from "./ResponseLimits.js"
 
 /**

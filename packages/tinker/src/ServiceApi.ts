@@ -23,7 +23,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { call, ofCollection, post, send } from "./internal/endpoint.js"
+import { call, ofCollection, post, send } from "./internal/transport/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -104,20 +104,20 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     const join = post(http, Endpoints.joinSamplingSession)
     const getSampler = call(http, Endpoints.getSampler)
     return ServiceApi.of({
-      clientConfig: (request, credential) => ofNobody(clientConfig(request, { credential })),
+      clientConfig: (request, credential) => asOwnRequest(clientConfig(request, { credential })),
       dynamicConfig: (request, { inBackground = false } = {}) =>
-        ofNobody(dynamicConfig(request, inBackground ? background : {})),
+        asOwnRequest(dynamicConfig(request, inBackground ? background : {})),
       authToken: (credential) =>
-        ofNobody(Effect.suspend(() =>
+        asOwnRequest(Effect.suspend(() =>
           // It may come between the attempts at another request, and must not pass for one of them.
           Effect.map(authToken({}, { credential, attempts: TinkerHttpClient.makeAttempts() }), ({ jwt }) => jwt)
         )),
       healthz: Effect.asVoid(healthz({})),
       checkAccess: access({}, { pausesForBilling: false }),
       getServerCapabilities: ofCollection(capabilities({})),
-      createSession: (request, options) => ofNobody(createSession(request, options)),
+      createSession: (request, options) => asOwnRequest(createSession(request, options)),
       sessionHeartbeat: (sessionId) =>
-        ofNobody(Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, background))),
+        asOwnRequest(Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, background))),
       finishSession: (sessionId, type, detail) =>
         Effect.asVoid(
           finish({ parameters: { id: sessionId }, body: { reason: { type }, detail: detail ?? null } })
@@ -133,7 +133,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
 /** What goes on beside the user's calls comes again soon, so it does not wait for long. */
 const background = { timeout: Duration.seconds(10), pausesForBilling: false }
 
-const { ofNobody } = TinkerHttpClient
+const { asOwnRequest } = TinkerHttpClient
 
 /**
  * @since 0.1.0

@@ -292,7 +292,10 @@ export const make: Effect.Effect<
       const session = usable()
       if (session === undefined) return Effect.void
       const reason = Exit.isSuccess(exit) ? "success" : Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "errored"
-      const goodbyes = Effect.zipRight(close, TinkerHttpClient.ofNobody(api.finishSession(session.sessionId, reason)))
+      const goodbyes = Effect.zipRight(
+        close,
+        TinkerHttpClient.asOwnRequest(api.finishSession(session.sessionId, reason))
+      )
       return goodbyes.pipe(
         Effect.interruptible,
         Effect.timeout(goodbye),

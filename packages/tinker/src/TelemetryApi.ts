@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { post } from "./internal/endpoint.js"
+import { post } from "./internal/transport/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -42,7 +42,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
     const send = post(http, Endpoints.telemetry)
     return TelemetryApi.of({
       send: (request, options) =>
-        TinkerHttpClient.ofNobody(Effect.asVoid(send(request, { timeout, pausesForBilling: false, ...options })))
+        TinkerHttpClient.asOwnRequest(Effect.asVoid(send(request, { timeout, pausesForBilling: false, ...options })))
     })
   }
 )

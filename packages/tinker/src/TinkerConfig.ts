@@ -19,8 +19,8 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { configIssues, optionNames } from "./internal/configIssues.js"
-import type { Query } from "./internal/queryValues.js"
-import { withoutUserInfo } from "./internal/requestLog.js"
+import type { Query } from "./internal/transport/queryValues.js"
+import { withoutUserInfo } from "./internal/transport/requestLog.js"
 import * as ResponseLimits from "./ResponseLimits.js"
 
 /**

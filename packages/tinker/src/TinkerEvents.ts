@@ -9,7 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import type { Traffic } from "./TinkerHttpClient.js"
+import type { Traffic } from "./HttpRuntime.js"
 
 /**
  * @since 0.1.0

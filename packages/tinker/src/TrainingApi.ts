@@ -8,7 +8,7 @@ import type { OptimStepRequest } from "@effect-tinker/protocol/TrainingMessages"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { requestOf, requests } from "./internal/endpoint.js"
+import { requestOf, requests } from "./internal/transport/endpoint.js"
 import { readSubmitted } from "./ModelsApi.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 

@@ -2,7 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Either } from "effect"
 import type { TinkerError } from "effect-tinker"
 import { Datum, ModelInput, TensorData } from "effect-tinker"
-import { backwardData, customLossMetrics, sentData, withWeights } from "../src/internal/customLoss.js"
+import { backwardData, customLossMetrics, sentData, withWeights } from "../src/internal/training/customLoss.js"
 
 const modelInput = ModelInput.fromTokens([1, 2])
 

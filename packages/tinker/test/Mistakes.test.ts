@@ -11,6 +11,7 @@ import {
   SamplingClient,
   SamplingParams,
   ServiceClient,
+  TensorData,
   TinkerError,
   TinkerHttpClient,
   type TrainingClient
@@ -288,6 +289,94 @@ for (const [what, mistake, told] of refusedHere) {
       const error = yield* Effect.flip(exit)
       assert.strictEqual(error._tag, "InvalidInputError")
       assert.match(error.message, told)
+      assert.strictEqual(sent, 0)
+    }).pipe(Effect.provide(client({
+      onRequest: ({ url }) => {
+        if (!/telemetry|heartbeat/.test(url)) sent += 1
+      }
+    })))
+  })
+}
+
+const throwing = (): never => {
+  throw new Error("not for you")
+}
+
+/** Throws at whatever is done with it. */
+const untouchable = new Proxy(
+  {},
+  Object.fromEntries(
+    ["get", "has", "ownKeys", "getOwnPropertyDescriptor", "getPrototypeOf"].map((trap) => [trap, throwing])
+  )
+)
+
+type Damage = readonly [where: string, value: unknown]
+
+/** The same value with a field that throws when it is read, or whose value throws at all, in every place where there is a field. */
+const unreadable = (value: unknown, place: string): ReadonlyArray<Damage> => {
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return []
+  const changed = (field: string, descriptor: PropertyDescriptor) =>
+    Object.defineProperty(
+      Array.isArray(value)
+        ? [...value]
+        : Object.create(Object.getPrototypeOf(value), Object.getOwnPropertyDescriptors(value)),
+      field,
+      { enumerable: true, configurable: true, ...descriptor }
+    )
+  return Object.entries(value).flatMap(([field, inner]): ReadonlyArray<Damage> => [
+    [`${place}.${field} as a getter`, changed(field, { get: throwing })],
+    [`${place}.${field} as a proxy`, changed(field, { value: untouchable })],
+    ...unreadable(inner, `${place}.${field}`).map(([where, other]): Damage => [where, changed(field, { value: other })])
+  ])
+}
+
+const images = ModelInput.append(question.prompt, { type: "image", data: Uint8Array.of(1), format: "png" })
+
+const readable: ReadonlyArray<readonly [name: string, value: unknown, call: (value: never) => Mistake]> = [
+  ["a sample", {
+    ...question,
+    prompt: images,
+    targetPromptLogprobs: TensorData.int64([1], [1, 1])
+  }, (call) => ({ sampling }) => sampling.sample(call)],
+  ["scores", question.prompt, (prompt) => ({ sampling }) => sampling.computeLogprobs(prompt)],
+  [
+    "a pass",
+    { data, lossFn: LossFn.other("new"), lossFnConfig: { clipLowThreshold: 0.8 } },
+    (call) => ({ training }) => training.forwardBackward(call)
+  ],
+  [
+    "a pass with a loss of its own",
+    { data, lossFn: () => Effect.never },
+    (call) => ({ training }) => training.forwardBackwardCustom(call)
+  ],
+  ["a step", adam, (params) => ({ training }) => training.optimStep(params)],
+  [
+    "a save",
+    { name: "a", ttl: "1 day", userMetadata: { a: "b" }, overwrite: true },
+    (call) => ({ training }) => training.saveState(call)
+  ],
+  [
+    "a model",
+    { baseModel: "bigram", rank: 4, userMetadata: { a: { b: 1 } } },
+    (call) => ({ service }) => service.createLoraTrainingClient(call)
+  ]
+]
+
+for (const [name, value, call] of readable) {
+  it.effect(`${name} is refused by name when a part of it throws as it is read, before anything is sent`, () => {
+    let sent = 0
+    return Effect.gen(function*() {
+      const held = yield* clients
+      sent = 0
+      for (const [where, damaged] of [...unreadable(value, "options"), ["all of it", untouchable] as const]) {
+        const exit = yield* Effect.exit(call(damaged as never)(held))
+        const found = Exit.match(exit, { onFailure: Cause.pretty, onSuccess: () => "it is accepted" })
+        assert.isTrue(Exit.isFailure(exit) && Cause.isFailType(exit.cause), `${where}: ${found}`)
+        const error = yield* Effect.flip(exit)
+        assert.strictEqual(error._tag, "InvalidInputError", where)
+        if (where.endsWith("getter")) assert.match(error.message, /cannot be read: it throws/, where)
+        assert.notInclude(error.message, "not for you")
+      }
       assert.strictEqual(sent, 0)
     }).pipe(Effect.provide(client({
       onRequest: ({ url }) => {

@@ -2,7 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect, FastCheck, Schema, Stream } from "effect"
 import { ResponseLimits, ServerSentEvents } from "effect-tinker"
 import { readdirSync, readFileSync } from "node:fs"
-import { boundedLines } from "../src/internal/boundedLines.js"
+import { boundedLines } from "../src/internal/transport/boundedLines.js"
 
 const bytesOf = (text: string) => new TextEncoder().encode(text)
 const parse = (text: string) => ResponseLimits.parseJson(bytesOf(text))

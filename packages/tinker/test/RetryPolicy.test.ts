@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { ConfigProvider, DateTime, Duration, Effect, Fiber, Ref, Schedule, TestClock } from "effect"
 import { RetryPolicy, ServiceClient, TinkerConfig, TinkerError } from "effect-tinker"
-import * as PolicyRun from "../src/internal/policyRun.js"
+import * as PolicyRun from "../src/internal/transport/policyRun.js"
 import { json, stub } from "./stub.js"
 
 const status = (status: number, retryAfter?: Duration.Duration) =>

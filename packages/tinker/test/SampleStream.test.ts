@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Cause, Chunk, Deferred, Effect, Either, Exit, FastCheck, Fiber, Stream, TestClock } from "effect"
 import { ModelInput, SamplingParams, ServiceClient } from "effect-tinker"
-import { answersInPlace } from "../src/internal/answersInPlace.js"
+import { answersInPlace } from "../src/internal/sampling/answersInPlace.js"
 import { stub } from "./stub.js"
 
 const samplingParams = SamplingParams.make({ maxTokens: 2 })

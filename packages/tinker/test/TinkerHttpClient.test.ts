@@ -14,7 +14,7 @@ import {
   Schema,
   TestClock
 } from "effect"
-import { Credentials, RetryPolicy, TinkerConfig, TinkerError, TinkerHttpClient } from "effect-tinker"
+import { Credentials, HttpRuntime, RetryPolicy, TinkerConfig, TinkerError, TinkerHttpClient } from "effect-tinker"
 import { transport } from "./fixture.js"
 
 const get: TinkerHttpClient.Request = { operation: "get_info", method: "GET", path: "/api/v1/runs/S:train:0/weights/a" }
@@ -399,8 +399,8 @@ it.effect("stops all requests that are interrupted together before what waits fo
   Effect.gen(function*() {
     const events: Array<string> = []
     const platform = HttpClient.make(() => Effect.never)
-    const direct: TinkerHttpClient.DirectHttpClient = Object.assign(platform, {
-      [TinkerHttpClient.SendDirectly]: () => () => void events.push("stopped")
+    const direct: HttpRuntime.DirectHttpClient = Object.assign(platform, {
+      [HttpRuntime.SendDirectly]: () => () => void events.push("stopped")
     })
     const layer = TinkerHttpClient.layer.pipe(
       Layer.provide(Layer.succeed(HttpClient.HttpClient, direct)),

@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { FastCheck } from "effect"
 import { Datum } from "effect-tinker"
-import { chunkData } from "../src/internal/chunkData.js"
+import { chunkData } from "../src/internal/training/chunkData.js"
 
 /** 12 + 24 + 12 bytes for each three tokens read. */
 const datum = (tokens: number): Datum.Datum =>

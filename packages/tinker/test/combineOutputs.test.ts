@@ -2,7 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { FastCheck } from "effect"
 import { TensorData } from "effect-tinker"
 import type { ForwardBackwardOutput } from "effect-tinker"
-import { combineOutputs } from "../src/internal/combineOutputs.js"
+import { combineOutputs } from "../src/internal/training/combineOutputs.js"
 
 const output = (
   metrics: Record<string, number>,

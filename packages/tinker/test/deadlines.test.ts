@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Exit } from "effect"
-import * as Deadlines from "../src/internal/deadlines.js"
+import * as Deadlines from "../src/internal/transport/deadlines.js"
 
 it.effect("work that is done before it has begun gives its outcome, as when a runtime refuses a request at once", () =>
   Effect.gen(function*() {

@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type { Options } from "../TinkerConfig.js"
-import { withoutUserInfo } from "./requestLog.js"
+import { withoutUserInfo } from "./transport/requestLog.js"
 
 /** Everything that cannot be right in options, without what may be secret. `baseUrl`: the one that they lead to. */
 export const configIssues = (options: Options, baseUrl: string): ReadonlyArray<Issue> => {

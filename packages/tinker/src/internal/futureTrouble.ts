@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import type { Submitted } from "../ApiFuture.js"
 import type * as FuturesApi from "../FuturesApi.js"
 import type { FutureFailureKind } from "../TinkerEvents.js"
-import type { Observers } from "./observers.js"
+import type { Observers } from "./call/observers.js"
 
 type Named = Pick<Submitted<unknown>, "operation" | "requestId" | "requestType">
 

@@ -68,8 +68,9 @@ const make = (ast: AST.AST): Attempt => {
     case "TupleType":
       return ast.elements.length === 0 && ast.rest.length === 1 ? arrayOf(attemptOf(ast.rest[0]!.type)) : bySchema(ast)
     case "TypeLiteral":
-      if (isRecord(ast)) return record(ast.propertySignatures.map((field) => ({ field, to: field.name })))
-      return isTable(ast) ? table(attemptOf(ast.indexSignatures[0]!.type)) : bySchema(ast)
+      return isRecord(ast)
+        ? record(ast.propertySignatures.map((field) => ({ field, to: field.name })))
+        : byNameOf(ast) ?? bySchema(ast)
     case "Transformation":
       return transformed(ast)
     default:
@@ -142,10 +143,16 @@ const record = (fields: ReadonlyArray<Field>): Attempt => {
 }
 
 /** One with no fields is anything but null, and one with others than those that it names needs all of them looked at. */
-const isRecord = (ast: AST.AST): ast is AST.TypeLiteral =>
-  AST.isTypeLiteral(ast) && ast.propertySignatures.length > 0 && ast.indexSignatures.length === 0
+const isRecord = (ast: AST.TypeLiteral): boolean =>
+  ast.propertySignatures.length > 0 && ast.indexSignatures.length === 0
 
-const table = (value: Attempt): Attempt => (values) => {
+/** What reads an object of any names, each with a value of one kind, if that is what the schema asks for. */
+const byNameOf = ({ indexSignatures: [names, ...others], propertySignatures }: AST.TypeLiteral): Attempt | undefined =>
+  names !== undefined && AST.isStringKeyword(names.parameter) && others.length === 0 && propertySignatures.length === 0
+    ? byName(attemptOf(names.type))
+    : undefined
+
+const byName = (value: Attempt): Attempt => (values) => {
   if (!Predicate.isRecord(values)) return unfit
   const output: Record<string, unknown> = {}
   for (const name of Object.keys(values)) {
@@ -156,15 +163,10 @@ const table = (value: Attempt): Attempt => (values) => {
   return output
 }
 
-/** Any names, each with a value of one kind. */
-const isTable = ({ indexSignatures, propertySignatures }: AST.TypeLiteral): boolean =>
-  propertySignatures.length === 0 && indexSignatures.length === 1
-  && AST.isStringKeyword(indexSignatures[0]!.parameter)
-
 const transformed = (ast: AST.Transformation): Attempt => {
   const { from, to, transformation } = ast
   if (AST.isTypeLiteralTransformation(transformation)) {
-    return isRecord(from) ? record(renamed(from, to, transformation)) : bySchema(ast)
+    return AST.isTypeLiteral(from) && isRecord(from) ? record(renamed(from, to, transformation)) : bySchema(ast)
   }
   const first = attemptOf(from)
   const last = attemptOf(to)

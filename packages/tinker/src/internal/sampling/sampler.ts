@@ -1,0 +1,80 @@
+/** What the samples of one client share. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as ApiFuture from "../../ApiFuture.js"
+import * as ClientConfig from "../../ClientConfig.js"
+import * as DispatchLimiter from "../../DispatchLimiter.js"
+import * as FuturesApi from "../../FuturesApi.js"
+import * as SampleCancellation from "../../SampleCancellation.js"
+import * as SamplingApi from "../../SamplingApi.js"
+import type { Options, Requirements, RetryConfig } from "../../SamplingClient.js"
+import * as SessionManager from "../../SessionManager.js"
+import * as IgnoredOptions from "../call/ignoredOptions.js"
+import { type Observers, observers } from "../call/observers.js"
+import * as ThrottledWarning from "../call/throttledWarning.js"
+import * as Places from "./places.js"
+import * as SampleProgress from "./sampleProgress.js"
+
+export interface Sampler {
+  readonly api: SamplingApi.Service
+  readonly futures: FuturesApi.Service
+  readonly clientConfig: ClientConfig.Service
+  readonly limiter: DispatchLimiter.Service
+  readonly cancellation: SampleCancellation.Service
+  readonly sessions: SessionManager.Service
+  readonly places: Places.Places
+  readonly observers: Observers
+  readonly progress: SampleProgress.SampleProgress
+  /** What results are waited for with. */
+  readonly waiting: ApiFuture.Waiting
+  readonly label: string
+  readonly warn: (message: string) => Effect.Effect<void>
+  /** Tells, once, of options that this kind of server passes over. */
+  readonly tellIgnored: IgnoredOptions.Tell
+  readonly retryConfig: RetryConfig
+  /** Most samples at once, if the user has said. */
+  readonly ownLimit: DispatchLimiter.Budget | undefined
+  readonly recordStabilityInfo: boolean
+  readonly maxContextLength: number | undefined
+}
+
+export const make = (options: Options): Effect.Effect<Sampler, never, Requirements | Scope.Scope> =>
+  Effect.gen(function*() {
+    const { baseModel, maxContextLength, place, recordStabilityInfo = false, retryConfig = {} } = options
+    const futures = yield* FuturesApi.FuturesApi
+    const limiter = yield* DispatchLimiter.DispatchLimiter
+    const watching = yield* observers
+    const label = `sampler ${place.samplingSessionId}${baseModel === "" ? "" : ` of ${baseModel}`}`
+    const warn = ThrottledWarning.make()
+    const { maxConnections } = retryConfig
+    return {
+      api: yield* SamplingApi.SamplingApi,
+      futures,
+      clientConfig: yield* ClientConfig.ClientConfig,
+      limiter,
+      cancellation: yield* SampleCancellation.SampleCancellation,
+      sessions: yield* SessionManager.SessionManager,
+      places: yield* Places.make(options),
+      observers: watching,
+      progress: SampleProgress.make(label),
+      waiting: {
+        futures,
+        responseBudget: limiter.responses,
+        label,
+        // Of its own: that a queue stands still is told every minute, which would leave no room for it.
+        warn: ThrottledWarning.make(),
+        warnOfQueue: warn,
+        progress: { at: -Infinity },
+        observers: watching
+      },
+      label,
+      warn,
+      tellIgnored: yield* IgnoredOptions.make,
+      retryConfig,
+      ownLimit: maxConnections === undefined || maxConnections === null
+        ? undefined
+        : DispatchLimiter.makeBudget(() => maxConnections),
+      recordStabilityInfo,
+      maxContextLength
+    }
+  })
