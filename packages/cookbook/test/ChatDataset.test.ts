@@ -295,6 +295,18 @@ it.effect("advises what can be done about a line, and to leave out keys only whe
         ["tools", "id", "tool_calls"],
         line([user, { ...answer, id: 1, tool_calls: [{}] }], { tools: [{}] })
       ],
+      ...["mask", "Weight", "loss_weight", "Trainable", "train ", "skip", "is_test"].map((key) =>
+        [
+          /which is not honoured\. Say whether it is learned by "trainable"/,
+          undefined,
+          line([
+            user,
+            answer,
+            user,
+            { ...answer, [key]: 0 }
+          ])
+        ] as const
+      ),
       [/messages and prompt/, ["prompt", "completion"], line([answer], { prompt: "Q", completion: "A" })],
       [/messages and Messages/, undefined, line([answer], { Messages: [answer] })],
       [

@@ -6,15 +6,21 @@ import { isNo, isNothing, isYes, type Json, plain } from "./keys.js"
 /** The first mark of a line that keeps it from being learned, at any depth of its objects. Those of tests may be passed over. */
 export const markIssue = (metadata: Json, options: { readonly isTest: boolean }): Issue | undefined => {
   for (const { path, rule, value } of marks(metadata)) {
-    if (!options.isTest || !rule.isOfTests) return rule.issue(path, value)
+    if (!options.isTest || rule.about !== "tests") return rule.issue(path, value)
   }
   return undefined
 }
 
 /** Whether a line says that it is for tests. */
 export const isForTests = (metadata: Json): boolean => {
-  for (const { rule } of marks(metadata)) if (rule.isOfTests) return true
+  for (const { rule } of marks(metadata)) if (rule.about === "tests") return true
   return false
+}
+
+/** Whether a key is one of those that say whether something is learned. */
+export const isAboutLearning = (key: string): boolean => {
+  const about = ruleOf(key)?.about
+  return about === "tests" || about === "learning"
 }
 
 interface Mark {
@@ -27,7 +33,8 @@ interface Rule {
   /** What is falsy, or as it is without the key, changes nothing. */
   readonly changes: (value: unknown) => boolean
   readonly issue: (path: ReadonlyArray<string>, value: unknown) => Issue
-  readonly isOfTests: boolean
+  /** What it is about; what is more than messages may be of no account. */
+  readonly about: "tests" | "learning" | "more"
 }
 
 function* marks(metadata: Json, path: ReadonlyArray<string> = []): Generator<Mark> {
@@ -85,7 +92,7 @@ const ofTests = (changes: Rule["changes"], test: (value: unknown) => string): Ru
     description: `says by ${placeOf(path)} that it is for tests, and what is trained on is no test. `
       + `Put such lines into a file of their own, and keep the others${keepingBy(path, test(value))}.`
   }),
-  isOfTests: true
+  about: "tests"
 })
 
 const notLearned = (changes: Rule["changes"]): Rule => ({
@@ -95,7 +102,7 @@ const notLearned = (changes: Rule["changes"]): Rule => ({
     description: `says by ${placeOf(path)} that it is to be left out, and would be learned. `
       + `Keep only the others${keepingBy(path, without(value))}.`
   }),
-  isOfTests: false
+  about: "learning"
 })
 
 const weighed = (changes: Rule["changes"]): Rule => ({
@@ -105,7 +112,7 @@ const weighed = (changes: Rule["changes"]): Rule => ({
     description: `has ${placeOf(path)}, which is not honoured. `
       + "Say which messages are learned in the messages themselves, or leave the line out."
   }),
-  isOfTests: false
+  about: "learning"
 })
 
 /** What is more than messages, and can be of no account: the key, at any depth, may be left out. */
@@ -116,7 +123,7 @@ const more = (advice: string): Rule => ({
     description: `has ${placeOf(path)}, which is not honoured. ${advice}`,
     keys: path.slice(-1)
   }),
-  isOfTests: false
+  about: "more"
 })
 
 const isFalse = (value: unknown): boolean => isNo(value) && typeof value !== "number"

@@ -1,5 +1,6 @@
 import type { Issue } from "../DatasetError.js"
 import { isTrainable, type Message, roles } from "../Message.js"
+import { isAboutLearning } from "./marks.js"
 import { roleIssue } from "./roleIssue.js"
 
 /** The first thing about messages that keeps any tokenizer from learning them as they stand, in plain text. */
@@ -27,13 +28,18 @@ const messageIssue = (
   if (role !== undefined) return { reason: "UnknownRole", description: role }
   const key = Object.keys(message.rest ?? {})[0]
   if (key !== undefined) {
+    const has = `has ${JSON.stringify(key.slice(0, 40))}`
+    if (isAboutLearning(key)) {
+      return {
+        reason: "Unsupported",
+        description: `${has}, which is not honoured. Say whether it is learned by "trainable", true or false.`
+      }
+    }
     // Who says nothing but this would say nothing without it.
     const isAll = message.content === "" && isTrainable(message)
     return {
       reason: "Unsupported",
-      description:
-        `has ${JSON.stringify(key.slice(0, 40))}, for which plain text has no place. Remove it, or leave the `
-        + "conversation out.",
+      description: `${has}, for which plain text has no place. Remove it, or leave the conversation out.`,
       ...(isAll ? {} : { keys: [key] })
     }
   }
