@@ -70,7 +70,7 @@ export const program = Effect.fnUntraced(function*({ lessons, ...plan }: Plan) {
     settings: {
       baseModel,
       data: lessons.name,
-      conversations: lessons.train.length,
+      conversations: lessons.trainLength,
       steps: plan.steps,
       batchSize: plan.batchSize,
       rank: plan.rank,
@@ -100,11 +100,9 @@ export const program = Effect.fnUntraced(function*({ lessons, ...plan }: Plan) {
     display.note(stopping),
     (stop) =>
       model.steps((training, from) =>
-        Supervised.batches(lessons.train, { batchSize: plan.batchSize, steps: plan.steps }).pipe(
+        lessons.batches.pipe(
           journal.remaining,
           Stream.filter(({ step }) => step >= from),
-          // A chunk has a whole epoch, and is not stopped within.
-          Stream.rechunk(1),
           Stream.haltWhenDeferred(stop),
           Supervised.steps(training, {
             adamParams: AdamParams.make({ learningRate: plan.learningRate }),

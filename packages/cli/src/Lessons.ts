@@ -1,7 +1,8 @@
 /**
  * What a run learns from, and what it is examined on.
  */
-import * as ChatDataset from "@effect-tinker/cookbook/ChatDataset"
+import type * as ChatDataset from "@effect-tinker/cookbook/ChatDataset"
+import * as ChatFile from "@effect-tinker/cookbook/ChatFile"
 import type { DatasetError } from "@effect-tinker/cookbook/DatasetError"
 import * as Lighthouse from "@effect-tinker/cookbook/Lighthouse"
 import * as Supervised from "@effect-tinker/cookbook/Supervised"
@@ -10,6 +11,7 @@ import type { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import type * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 
 /**
  * @since 0.1.0
@@ -17,7 +19,10 @@ import * as Effect from "effect/Effect"
  */
 export interface Lessons {
   readonly name: string
-  readonly train: ReadonlyArray<Datum>
+  /** How many conversations there are to learn from. */
+  readonly trainLength: number
+  /** The batches of the run. */
+  readonly batches: Stream.Stream<Supervised.Batch, DatasetError | InvalidInputError>
   /** What the run is examined on. */
   readonly heldOut: ReadonlyArray<Datum>
   /** How many of those are learned too, because they stand in the file again or because it is too short to hold lines out. */
@@ -34,8 +39,8 @@ export interface Lessons {
  */
 export interface Conversations {
   readonly name: string
-  readonly train: ReadonlyArray<ChatDataset.Chat>
-  readonly heldOut: ReadonlyArray<ChatDataset.Chat>
+  readonly train: ChatFile.ChatFile
+  readonly heldOut: ChatFile.ChatFile
 }
 
 /**
@@ -48,11 +53,14 @@ export const read = (
   file: string | undefined,
   options: ChatDataset.Options = {}
 ): Effect.Effect<Conversations, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
-  file === undefined ? shipped : Effect.map(Supervised.chatsFromFile(file, options), (chats) => split(file, chats))
+  file === undefined
+    ? shipped
+    : Effect.flatMap(Supervised.chatsFromFile(file, options), (chats) => split(file, chats))
 
 /**
- * Conversations as a run learns them. One longer than `maxTokens` is an error. `onProgress` is told how far it is, as
- * `Supervised.dataFromChats` tells it.
+ * Conversations as a run of so many steps learns them. What it does not need is not turned into tokens: of those held out it is
+ * examined on {@link mostExamined} at most, which stand all over the file. One longer than `maxTokens` is an error. `onProgress` is
+ * told how far it is, as `Supervised.batchesFromChatFile` tells it.
  *
  * @since 0.1.0
  * @category constructors
@@ -60,47 +68,55 @@ export const read = (
 export const encode = (
   { heldOut, name, train }: Conversations,
   options: {
+    readonly steps: number
+    readonly batchSize: number
     readonly maxTokens: number | undefined
-    readonly onProgress?: ((progress: Supervised.DataProgress) => Effect.Effect<void>) | undefined
+    readonly onProgress?: ((progress: ChatDataset.Progress) => Effect.Effect<void>) | undefined
   }
 ): Effect.Effect<Lessons, DatasetError | InvalidInputError, Tokenizer.Tokenizer> =>
   Effect.gen(function*() {
-    // One that is in both is encoded once.
-    const chats = Array.from(new Set([...train, ...heldOut]))
-    const encoded = yield* Supervised.dataFromChats(chats, options)
-    const data = new Map(chats.map((chat, i) => [chat, encoded[i]!]))
-    const dataOf = (chats: ReadonlyArray<ChatDataset.Chat>) => chats.map((chat) => data.get(chat)!)
+    const examined = yield* ChatFile.select(heldOut, spread(heldOut.length, mostExamined))
+    const chats = yield* examined.read(places(examined.length))
     return {
       name,
-      train: dataOf(train),
-      heldOut: dataOf(heldOut),
-      alsoLearned: shared(heldOut, train),
-      prompts: heldOut.filter((chat) => chat.messages.at(-1)?.role === "assistant").slice(0, 3)
+      trainLength: train.length,
+      batches: yield* Supervised.batchesFromChatFile(train, options),
+      heldOut: yield* Supervised.dataFromChats(chats, { maxTokens: options.maxTokens }),
+      alsoLearned: ChatFile.countShared(examined, train),
+      prompts: chats.filter((chat) => chat.messages.at(-1)?.role === "assistant").slice(0, 3)
     }
   })
 
-/** How many of some conversations are among others too. */
-const shared = (some: ReadonlyArray<ChatDataset.Chat>, others: ReadonlyArray<ChatDataset.Chat>): number => {
-  const textOf = ({ messages }: ChatDataset.Chat) => JSON.stringify(messages)
-  const alone = new Set(some.map(textOf))
-  for (const chat of others) alone.delete(textOf(chat))
-  return some.filter((chat) => !alone.has(textOf(chat))).length
-}
+/**
+ * More would say little more of how good a model is, and take longer than a short run.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const mostExamined = 256
+
+/** The places of a list of so many. */
+const places = (length: number): ReadonlyArray<number> => Array.from({ length }, (_, place) => place)
+
+/** The same, but no more than `most` of them, evenly. */
+const spread = (length: number, most: number): ReadonlyArray<number> =>
+  places(Math.min(length, most)).map((i) => Math.floor(i * length / Math.min(length, most)))
 
 const shipped = Effect.all({
   name: Effect.succeed("the lighthouse keeper's log, which ships"),
-  train: ChatDataset.read(Lighthouse.trainFile),
-  heldOut: ChatDataset.read(Lighthouse.heldOutFile)
+  train: Supervised.chatsFromFile(Lighthouse.trainFile),
+  heldOut: Supervised.chatsFromFile(Lighthouse.heldOutFile)
 })
 
 /** Every tenth line is held out, or every third of a short file; a single line is trained on and examined. */
-const split = (name: string, chats: ReadonlyArray<ChatDataset.Chat>): Conversations => {
+const split = (name: string, chats: ChatFile.ChatFile): Effect.Effect<Conversations, InvalidInputError> => {
   const every = Math.max(1, Math.min(10, Math.floor(chats.length / 3)))
   const isHeldOut = (index: number) => index % every === every - 1
-  const train = chats.filter((_, index) => !isHeldOut(index))
-  return {
-    name,
-    train: train.length === 0 ? chats : train,
-    heldOut: chats.filter((_, index) => isHeldOut(index))
-  }
+  const all = places(chats.length)
+  const train = all.filter((index) => !isHeldOut(index))
+  return Effect.all({
+    name: Effect.succeed(name),
+    train: ChatFile.select(chats, train.length === 0 ? all : train),
+    heldOut: ChatFile.select(chats, all.filter(isHeldOut))
+  })
 }

@@ -38,27 +38,28 @@ const readLessons = ({ data, ignoredKeys }: QuickstartOptions.QuickstartOptions)
     }))
 
 /** The conversations as the base model reads them. */
-const encodeLessons = (conversations: Lessons.Conversations) =>
+const encodeLessons = (conversations: Lessons.Conversations, { steps }: QuickstartOptions.QuickstartOptions) =>
   Effect.gen(function*() {
     const display = yield* Display.Display
     const base = yield* BaseModel.BaseModel
     yield* display.line(`Base model: ${base.description}`)
     const lessons = yield* Lessons.encode(conversations, {
+      steps,
+      batchSize: QuickstartOptions.defaults.batchSize,
       maxTokens: base.maxContextLength,
-      onProgress: ({ characters, totalCharacters }) =>
-        display.progress({
-          what: "Turning text into tokens",
-          millionUnit: "million characters",
-          done: characters,
-          total: totalCharacters
-        })
+      onProgress: ({ bytes, totalBytes }) =>
+        display.progress({ what: "Turning text into tokens", millionUnit: "MB", done: bytes, total: totalBytes })
     })
+    const heldOut = conversations.heldOut.length
+    const examined = lessons.heldOut.length
     yield* display.note(
-      `Lessons: ${lessons.name} (${lessons.train.length} to learn from, ${lessons.heldOut.length} held out)\n`
+      `Lessons: ${lessons.name} (${lessons.trainLength} to learn from, ${heldOut} held out${
+        examined < heldOut ? `, of which it is examined on ${examined}` : ""
+      })\n`
     )
     if (lessons.alsoLearned > 0) {
       yield* display.note(
-        `${lessons.alsoLearned} of those held out are learned too, so the held-out loss says little of what is new to the model; `
+        `${lessons.alsoLearned} of those it is examined on are learned too, so the held-out loss says little of what is new to the model; `
           + "give it more conversations, each of them once\n"
       )
     }
@@ -209,15 +210,15 @@ const whatIsKept = ({ hasEarlier, out }: Place, stopped: string, isToBeMended = 
 
 /** The keys that are in the way can be left out by an option. */
 const explainData = (error: DatasetError, ignoredKeys: ReadonlyArray<string>) => {
-  const keys = Array.from(new Set([error, ...error.others].flatMap(({ key }) => key === undefined ? [] : [key])))
+  const keys = Array.from(new Set([error, ...error.others].flatMap(({ keys }) => keys ?? [])))
   if (keys.length === 0) return error
-  const others = error.others.map((issue) => ({ ...issue, key: undefined }))
-  const { message } = new DatasetError({ ...error, key: undefined, others })
+  const others = error.others.map((issue) => ({ ...issue, keys: undefined }))
+  const { message } = new DatasetError({ ...error, keys: undefined, others })
   const these = `${keys.join(", ")} ${keys.length === 1 ? "is" : "are"}`
   return new UsageError({
     description: `${message} If ${these} of no account, pass --ignore-keys ${
-      quoted([...ignoredKeys, ...keys].join(","))
-    }.`,
+      // Commas stand between them, and do not matter in them.
+      quoted([...ignoredKeys, ...keys.map((key) => key.replaceAll(",", " "))].join(","))}.`,
     cause: error
   })
 }
@@ -257,7 +258,7 @@ const trainInto = (options: QuickstartOptions.QuickstartOptions, place: Place) =
     yield* OutFolder.check(out)
     const conversations = yield* readLessons(options)
     const prepared = Effect.gen(function*() {
-      const lessons = yield* encodeLessons(conversations)
+      const lessons = yield* encodeLessons(conversations, options)
       yield* OutFolder.prepare(out)
       return lessons
     })

@@ -12,7 +12,7 @@ import * as FineTune from "../src/FineTune.js"
 import { bigram, byteTokenizer, lessons, recording } from "./fixture.js"
 
 const program = Effect.flatMap(
-  lessons,
+  lessons(30),
   (lessons) => FineTune.program({ lessons, steps: 30, batchSize: 2, rank: 4, learningRate: 0.3 })
 )
 
@@ -99,10 +99,9 @@ it.effect("refuses other data under the same name, before a step", () => {
   return Effect.gen(function*() {
     yield* program
     const steps = text().split("step ").length
-    const learned = yield* lessons
     const error = yield* Effect.flip(
       FineTune.program({
-        lessons: { ...learned, train: learned.train.toReversed() },
+        lessons: yield* lessons(30, { isReversed: true }),
         steps: 30,
         batchSize: 2,
         rank: 4,

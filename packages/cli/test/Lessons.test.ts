@@ -1,7 +1,8 @@
+import { Tokenizer } from "@effect-tinker/tokenizer"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import * as Lessons from "../src/Lessons.js"
 import { byteTokenizer } from "./fixture.js"
 
@@ -17,13 +18,16 @@ const withFile = (lines: number) =>
 
 /** What is learned of a file, or of the data set that ships. */
 const lessonsOf = (file: string | undefined, maxTokens?: number) =>
-  Effect.flatMap(Lessons.read(file), (conversations) => Lessons.encode(conversations, { maxTokens }))
+  Effect.flatMap(
+    Lessons.read(file),
+    (conversations) => Lessons.encode(conversations, { maxTokens, steps: 100, batchSize: 16 })
+  )
 
 for (const [lines, train, heldOut, both] of [[100, 90, 10, 0], [9, 6, 3, 0], [2, 2, 2, 2], [1, 1, 1, 1]] as const) {
   it.scoped(`of ${lines} lines learns from ${train} and is examined on ${heldOut}, of which ${both} are learned too`, () =>
     Effect.gen(function*() {
       const lessons = yield* lessonsOf(yield* withFile(lines))
-      assert.strictEqual(lessons.train.length, train)
+      assert.strictEqual(lessons.trainLength, train)
       assert.strictEqual(lessons.heldOut.length, heldOut)
       assert.strictEqual(lessons.alsoLearned, both)
       assert.isAbove(lessons.prompts.length, 0)
@@ -61,35 +65,39 @@ it.scoped("leaves out keys that it is told are of no account", () =>
     assert.lengthOf((yield* Lessons.read(file, { ignoredKeys: ["id", "system_prompt"] })).train, 1)
   }).pipe(Effect.provide(NodeContext.layer)))
 
-it.effect("tells how far it is before each quarter of a million characters, and encodes each conversation once", () =>
+it.scoped("turns no more into tokens than its steps and its examination need, whatever the file has", () =>
   Effect.gen(function*() {
-    const chat = (length: number) => ({
-      messages: [{ role: "assistant", content: "a".repeat(length) }],
-      metadata: {},
-      file: "chats.jsonl",
-      line: 1
-    })
-    const chats = [chat(100_000), chat(100_000), chat(400_000), chat(10)]
-    const told: Array<readonly [number, number]> = []
-    const { heldOut, train } = yield* Lessons.encode({ name: "a", train: chats, heldOut: chats }, {
-      maxTokens: undefined,
-      onProgress: ({ characters, totalCharacters }) => Effect.sync(() => void told.push([characters, totalCharacters]))
-    })
-    assert.deepStrictEqual(told, [[0, 600_010], [200_000, 600_010], [600_000, 600_010]])
-    assert.strictEqual(train[2], heldOut[2])
-    assert.deepStrictEqual(
-      train.map(({ lossFnInputs }) => lossFnInputs["weights"]!.data.length),
-      chats.map(({ messages }) => "assistant: ".length + messages[0]!.content.length + "\n\nuser:".length - 1)
-    )
-  }).pipe(Effect.provide(byteTokenizer)))
+    const file = yield* withFile(4000)
+    const encoded: Array<string> = []
+    const { batches, heldOut, prompts, trainLength } = yield* Effect.flatMap(
+      Lessons.read(file),
+      (conversations) => Lessons.encode(conversations, { maxTokens: undefined, steps: 3, batchSize: 2 })
+    ).pipe(Effect.updateService(Tokenizer.Tokenizer, (tokenizer) => ({
+      ...tokenizer,
+      encode: (text) => {
+        encoded.push(text)
+        return tokenizer.encode(text)
+      }
+    })))
+    assert.deepStrictEqual([trainLength, heldOut.length], [3600, Lessons.mostExamined])
+    // Six for the steps, and eight for the fingerprint of the file.
+    const answers = new Set(encoded.filter((text) => text.startsWith(" say ")))
+    assert.isAtMost(answers.size, Lessons.mostExamined + 6 + 8)
+    // Those are from all over the file.
+    assert.deepStrictEqual([prompts[0]!.line, prompts[1]!.line], [10, 20])
+    const learned = Array.from(yield* Stream.runCollect(batches)).flatMap(({ data }) => data)
+    assert.lengthOf(learned, 6)
+  }).pipe(Effect.provide([NodeContext.layer, byteTokenizer])))
 
 it.effect("finds the data set that ships, no sentence of which is in both parts", () =>
   Effect.gen(function*() {
     const lessons = yield* lessonsOf(undefined)
-    assert.isAtLeast(lessons.train.length, 300)
+    assert.isAtLeast(lessons.trainLength, 300)
     assert.isAtLeast(lessons.heldOut.length, 200)
     assert.strictEqual(lessons.prompts.length, 3)
-    const text = (datum: Lessons.Lessons["train"][number]) => JSON.stringify(datum.modelInput)
-    const trained = new Set(lessons.train.map(text))
+    const text = (datum: Lessons.Lessons["heldOut"][number]) => JSON.stringify(datum.modelInput)
+    const batches = yield* Stream.runCollect(lessons.batches)
+    const trained = new Set(Array.from(batches).flatMap(({ data }) => data.map(text)))
+    assert.strictEqual(trained.size, lessons.trainLength)
     assert.isFalse(lessons.heldOut.some((datum) => trained.has(text(datum))))
   }).pipe(Effect.provide([NodeContext.layer, byteTokenizer])))

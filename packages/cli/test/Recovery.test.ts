@@ -89,7 +89,7 @@ const train = (options: { readonly liveModels: boolean; readonly endsAt?: number
       return restart
     })
     const { lossAfter, steps: done } = yield* Effect.flatMap(
-      lessons,
+      lessons(steps),
       (lessons) => FineTune.program({ lessons, steps, batchSize: 2, rank: 4, learningRate: 0.3, checkpointEvery: 5 })
     ).pipe(
       Effect.provide(

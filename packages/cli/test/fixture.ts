@@ -37,8 +37,21 @@ const line = (question: string, answer: string) =>
 
 export const chats = ChatDataset.parse([line("a?", "bc"), line("b?", "bc"), line("c?", "bc")].join("\n"), "test.jsonl")
 
-export const lessons: Effect.Effect<Lessons, never, Tokenizer.Tokenizer> = Effect.gen(function*() {
-  const all = yield* chats
-  const data = yield* Supervised.dataFromChats(all)
-  return { name: "a test", train: data.slice(0, 2), heldOut: data.slice(2), alsoLearned: 0, prompts: all.slice(2) }
-}).pipe(Effect.orDie)
+/** The lessons of a run of so many steps. */
+export const lessons = (
+  steps: number,
+  options: { readonly isReversed: boolean } = { isReversed: false }
+): Effect.Effect<Lessons, never, Tokenizer.Tokenizer> =>
+  Effect.gen(function*() {
+    const all = yield* chats
+    const data = yield* Supervised.dataFromChats(all)
+    const train = data.slice(0, 2)
+    return {
+      name: "a test",
+      trainLength: 2,
+      batches: Supervised.batches(options.isReversed ? train.toReversed() : train, { batchSize: 2, steps }),
+      heldOut: data.slice(2),
+      alsoLearned: 0,
+      prompts: all.slice(2)
+    }
+  }).pipe(Effect.orDie)

@@ -8,18 +8,17 @@
  * A message may say whether it is learned: `weight` (0 or 1), `trainable` or `train` (true or false). What else it says is
  * kept in its `rest`, for a renderer to write or to refuse. Texts stay as they are, letter for letter. A line that says
  * something else, says it otherwise, or has two things to learn, fails the whole file, so that no run begins on part of its data.
- * Who reads it whole is told of all such lines at once.
+ * Who reads it whole is told of all such lines at once: each mistake, and how many lines have it.
  */
 import { failOnIssues, type InvalidInputError } from "@effect-tinker/protocol/TinkerError"
-import type { PlatformError } from "@effect/platform/Error"
-import * as FileSystem from "@effect/platform/FileSystem"
+import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { DatasetError, type Issue } from "./DatasetError.js"
-import * as ChatLine from "./internal/chatLine.js"
+import { isMessages, type Line, parseLine } from "./internal/chatLine.js"
+import { type FileBytes, openBytes } from "./internal/fileBytes.js"
 import {
   beginsArray,
   fileKind,
@@ -29,10 +28,13 @@ import {
   oneArray,
   tableKind
 } from "./internal/fileKind.js"
-import { gather, mostIssues } from "./internal/gather.js"
+import { gatherAll } from "./internal/gather.js"
 import * as Given from "./internal/given.js"
 import { isUnfinished } from "./internal/jsonText.js"
+import * as Keys from "./internal/keys.js"
+import { withKeysInTheWay } from "./internal/keysInTheWay.js"
 import * as Lines from "./internal/lines.js"
+import { tellProgress } from "./internal/tellProgress.js"
 import type { Message } from "./Message.js"
 
 /**
@@ -51,7 +53,8 @@ export interface Chat {
 }
 
 /**
- * - `ignoredKeys`: keys of lines and of messages that are of no account, e.g. `timestamp`; they are as if they were not there
+ * - `ignoredKeys`: keys of lines, of the objects in them and of messages that are of no account, e.g. `timestamp`; they are as if
+ *   they were not there, however they are capitalised, with whatever blanks, dashes and underlines
  * - `onProgress`: told after about every MiB, and at the end
  *
  * @since 0.1.0
@@ -86,8 +89,8 @@ export interface Progress {
 }
 
 /**
- * Every conversation of `file`, in order. Blank lines are skipped. Of lines that are wrong the first hundred are told at once, in
- * one error.
+ * Every conversation of `file`, in order. Blank lines are skipped. Lines that are wrong are told of at once, in one error: the first
+ * hundred, each kind of mistake, and how many there are.
  *
  * Errors: `FileMissing`, `Unreadable`, `Empty`, `WrongFormat`, `MalformedLine`, `UnknownShape`, `UnknownRole`,
  * `Unsupported`, `NoAssistantMessage`; and an `InvalidInputError` for arguments that make no sense.
@@ -99,7 +102,7 @@ export const read = (
   file: string,
   options: Options = {}
 ): Effect.Effect<ReadonlyArray<Chat>, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
-  gather(linesOfFile("ChatDataset.read", file, options, mostIssues), Either.right)
+  gatherAll(Stream.map(linesOfFile("ChatDataset.read", file, options), chatOfLine))
 
 /**
  * The same one after another. It holds a MiB of the file and one line at a time, of 64 MiB at most; so a file may be of any
@@ -112,9 +115,9 @@ export const stream = (
   file: string,
   options: Options = {}
 ): Stream.Stream<Chat, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
-  linesOfFile("ChatDataset.stream", file, options, 1).pipe(
+  linesOfFile("ChatDataset.stream", file, options).pipe(
     Stream.mapChunksEffect((lines) =>
-      Either.mapBoth(Either.all(lines), {
+      Either.mapBoth(Either.all(Chunk.map(lines, chatOfLine)), {
         onLeft: (issue) => new DatasetError(issue),
         onRight: (chats) => Chunk.unsafeFromArray(chats)
       })
@@ -122,8 +125,23 @@ export const stream = (
   )
 
 /**
- * The lines that hold something, each a conversation or what is wrong with it, until so many are wrong. Fails where the file
- * is no JSON lines at all.
+ * A conversation, and the byte of the file that its line begins with.
+ *
+ * @internal
+ */
+export interface ChatLine {
+  readonly chat: Chat
+  readonly offset: number
+}
+
+/** What a line holds, or what is wrong with it. */
+type Read = Either.Either<ChatLine, Issue>
+
+const chatOfLine = (line: Read): Either.Either<Chat, Issue> => Either.map(line, ({ chat }) => chat)
+
+/**
+ * The lines that hold something, each a conversation or what is wrong with it, be it by `check`. Fails where the file is no JSON
+ * lines at all.
  *
  * @internal
  */
@@ -131,43 +149,29 @@ export const linesOfFile = (
   operation: string,
   file: string,
   options: Options,
-  mostIssues: number
-): Stream.Stream<Either.Either<Chat, Issue>, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
-  Stream.unwrap(Effect.gen(function*() {
-    yield* failOnIssues(operation, [
-      ...Given.path(file, "file"),
-      ...Given.options(optionFields)(options, "options")
-    ])
-    const files = yield* FileSystem.FileSystem
-    const before = yield* Effect.mapError(files.stat(file), unreadable(file))
-    const { size, type } = before
-    if (type === "Directory") {
-      return yield* new DatasetError({ reason: "Unreadable", file, description: "is a folder. Name a file in it." })
-    }
-    const unchanged = Effect.flatMap(
-      files.stat(file),
-      (after) =>
-        after.size === before.size && timeOf(after) === timeOf(before)
-          ? Effect.void
-          : new DatasetError({
-            reason: "Unreadable",
-            file,
-            description: "was changed while it was read. Read a copy that nobody writes to."
-          })
-    )
-    // What is no file has no positions to read from.
-    const bytes = type === "File"
-      ? Stream.concat(files.stream(file, { chunkSize: partBytes }), Stream.execute(unchanged))
-      : Stream.fromEffect(files.readFile(file))
-    return fromBytes(
-      operation,
-      Stream.mapError(bytes, (error) => error instanceof DatasetError ? error : unreadable(file)(error)),
-      file,
-      type === "File" ? Number(size) : undefined,
-      options,
-      mostIssues
-    )
-  }))
+  check: Check = () => undefined
+): Stream.Stream<Read, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
+  Stream.unwrap(Effect.map(
+    Effect.zipRight(checkArguments(operation, file, options), openBytes(file)),
+    (bytes) => linesOfBytes(operation, file, bytes, options, check)
+  ))
+
+/**
+ * Fails with what makes no sense in the arguments of a function that reads a file.
+ *
+ * @internal
+ */
+export const checkArguments = (
+  operation: string,
+  file: string,
+  options: Options
+): Effect.Effect<void, InvalidInputError> =>
+  failOnIssues(operation, [
+    ...Given.path(file, "file"),
+    ...Given.options(optionFields)(options, "options")
+  ])
+
+type Check = (line: Line) => Issue | undefined
 
 /**
  * The conversations in the text of a file; `file` names it in errors, which are those of {@link read}.
@@ -187,65 +191,48 @@ export const parse = (
       ...Given.options(optionFields)(options, "options")
     ])
     const bytes = new TextEncoder().encode(text)
-    return yield* gather(
-      fromBytes("ChatDataset.parse", Stream.make(bytes), file, bytes.length, options, mostIssues),
-      Either.right
+    return yield* gatherAll(
+      Stream.map(
+        linesOfBytes("ChatDataset.parse", file, { all: Stream.make(bytes), total: bytes.length }, options),
+        chatOfLine
+      )
     )
   })
 
-const timeOf = ({ mtime }: FileSystem.File.Info): number => Option.match(mtime, { onNone: () => 0, onSome: Number })
-
-const partBytes = 2 ** 20
-
 const mostLineBytes = 64 * 2 ** 20
 
-const unreadable = (file: string) => (cause: PlatformError): DatasetError =>
-  cause._tag === "SystemError" && cause.reason === "NotFound"
-    ? new DatasetError({
-      reason: "FileMissing",
-      file,
-      description: "there is no such file. Give its path relative to where the program starts.",
-      cause
-    })
-    : new DatasetError({
-      reason: "Unreadable",
-      file,
-      description: "cannot be read. It must be a text file that you may open.",
-      cause
-    })
-
-const fromBytes = (
+/**
+ * The lines in the bytes of a file, as {@link linesOfFile} gives them.
+ *
+ * @internal
+ */
+export const linesOfBytes = (
   operation: string,
-  bytes: Stream.Stream<Uint8Array, DatasetError>,
   file: string,
-  totalBytes: number | undefined,
+  bytes: Pick<FileBytes, "all" | "total">,
   options: Options,
-  mostIssues: number
-): Stream.Stream<Either.Either<Chat, Issue>, DatasetError | InvalidInputError> =>
+  check: Check = () => undefined
+): Stream.Stream<Read, DatasetError | InvalidInputError> =>
   Stream.suspend(() => {
-    const reader = makeReader(file, new Set(options.ignoredKeys ?? []), mostIssues)
-    const tell = (lines: Read) =>
-      Effect.suspend(() => {
-        if (options.onProgress === undefined) return Effect.succeed(lines)
-        const told = options.onProgress({ ...reader.progress(), totalBytes })
-        const issues = Given.mustGive(Effect.isEffect, "an Effect")(told, "onProgress")
-        return Effect.zipRight(issues.length === 0 ? told : failOnIssues(operation, issues), Effect.succeed(lines))
-      })
-    return bytes.pipe(
+    const reader = makeReader(file, options.ignoredKeys ?? [], check)
+    const tell = (lines: Chunk.Chunk<Read>) =>
+      Effect.suspend(() =>
+        tellProgress(operation, options.onProgress, { ...reader.progress(), totalBytes: bytes.total })
+      ).pipe(Effect.as(lines))
+    return bytes.all.pipe(
       Stream.mapEffect((part) => Effect.flatMap(reader.add(part), tell)),
       Stream.concat(Stream.fromEffect(Effect.flatMap(reader.end, tell))),
       Stream.flattenChunks
     )
   })
 
-type Read = Chunk.Chunk<Either.Either<Chat, Issue>>
-
 /**
  * Takes the bytes of a file in parts of any size, and gives what is in the lines that they complete. Fails where the file is no
  * JSON lines at all.
  */
-const makeReader = (file: string, ignoredKeys: ReadonlySet<string>, mostIssues: number) => {
+const makeReader = (file: string, ignoredKeys: ReadonlyArray<string>, check: Check) => {
   const lines = Lines.make()
+  const ignored = Keys.ignoredKeys(ignoredKeys)
   const decoder = new TextDecoder("utf-8", { fatal: true })
   let head: Uint8Array | undefined = new Uint8Array(0)
   let isArray = false
@@ -253,12 +240,12 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>, mostIssues: 
   let conversations = 0
   let issues = 0
 
-  const refuse = (issue: ChatLine.Issue, line?: number) => new DatasetError({ ...issue, file, line })
+  const refuse = (issue: Issue, line?: number) => new DatasetError({ ...issue, file, line })
 
-  const wrongFormat = (description: string): Either.Either<never, ChatLine.Issue> =>
+  const wrongFormat = (description: string): Either.Either<never, Issue> =>
     Either.left({ reason: "WrongFormat", description })
 
-  const decode = (content: Uint8Array): Either.Either<string, ChatLine.Issue> => {
+  const decode = (content: Uint8Array): Either.Either<string, Issue> => {
     try {
       return Either.right(decoder.decode(content))
     } catch {
@@ -268,8 +255,8 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>, mostIssues: 
 
   const isFirst = () => conversations + issues === 0
 
-  const chatOf = (content: Uint8Array, isLast: boolean): Either.Either<ChatLine.Line | undefined, ChatLine.Issue> =>
-    Either.flatMap(decode(content), (text): Either.Either<ChatLine.Line | undefined, ChatLine.Issue> => {
+  const chatOf = (content: Uint8Array, isLast: boolean): Either.Either<Line | undefined, Issue> =>
+    Either.flatMap(decode(content), (text): Either.Either<Line | undefined, Issue> => {
       if (text.trim() === "") return Either.right(undefined)
       if (isFirst()) {
         if (!isLast && isBeginning(text)) {
@@ -277,17 +264,27 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>, mostIssues: 
             "begins a JSON object that goes on in the next line. Write each on one line, e.g. by jq -c ."
           )
         }
-        if (text.trimStart().startsWith("[") && !ChatLine.isMessages(text)) return wrongFormat(oneArray)
+        if (text.trimStart().startsWith("[") && !isMessages(text)) return wrongFormat(oneArray)
         const kind = tableKind(text)
         if (kind !== undefined) return wrongFormat(kind)
       }
-      return ChatLine.parse(text, { ignoredKeys, isLast })
+      return withKeysInTheWay((more) =>
+        Either.flatMap(
+          parseLine(text, { ignoredKeys: Keys.ignoredKeys(more, ignored), isLast }),
+          (line) => {
+            const issue = check(line)
+            return issue === undefined ? Either.right(line) : Either.left(issue)
+          }
+        )
+      )
     })
 
-  const read = (lines: Iterable<Lines.Line>, isLast: boolean): Effect.Effect<Read, DatasetError> => {
-    const all: Array<Either.Either<Chat, Issue>> = []
-    for (const { content, number: line } of lines) {
-      if (issues === mostIssues) break
+  const read = (
+    lines: Iterable<Lines.Line>,
+    isLast: boolean
+  ): Effect.Effect<Chunk.Chunk<Read>, DatasetError> => {
+    const all: Array<Read> = []
+    for (const { content, number: line, offset } of lines) {
       const chat = chatOf(content, isLast)
       if (Either.isLeft(chat)) {
         if (chat.left.reason === "WrongFormat") return refuse(chat.left, line)
@@ -295,7 +292,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>, mostIssues: 
         all.push(Either.left({ ...chat.left, file, line }))
       } else if (chat.right !== undefined) {
         conversations += 1
-        all.push(Either.right({ ...chat.right, file, line }))
+        all.push(Either.right({ chat: { ...chat.right, file, line }, offset }))
       }
     }
     return Effect.succeed(Chunk.unsafeFromArray(all))
@@ -320,7 +317,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>, mostIssues: 
   }
 
   /** What is wrong with a line that has not ended, at its newest part. */
-  const pendingIssue = (bytes: number, part: Uint8Array): ChatLine.Issue | undefined => {
+  const pendingIssue = (bytes: number, part: Uint8Array): Issue | undefined => {
     if (bytes > part.length && hasOldLineEnds(part)) return { reason: "WrongFormat", description: oldLineEnds }
     if (bytes <= mostLineBytes) return undefined
     if (isArray && isFirst()) return { reason: "WrongFormat", description: oneArray }
@@ -332,7 +329,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlySet<string>, mostIssues: 
   }
 
   return {
-    add: (part: Uint8Array): Effect.Effect<Read, DatasetError> =>
+    add: (part: Uint8Array): Effect.Effect<Chunk.Chunk<Read>, DatasetError> =>
       Effect.gen(function*() {
         bytes += part.length
         const all = yield* read(yield* linesOf(part, false), false)

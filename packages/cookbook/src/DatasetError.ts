@@ -2,6 +2,7 @@
  * What is wrong with a file of conversations, or with one of them. Raised before any training.
  */
 import * as Schema from "effect/Schema"
+import { kindOf, mostKinds } from "./internal/kindOf.js"
 
 const fields = {
   reason: Schema.Literal(
@@ -22,12 +23,14 @@ const fields = {
   /** Counted from 1. */
   line: Schema.optional(Schema.Number),
   description: Schema.String,
-  /** The key that is in the way, of a line or a message, where leaving it out (`ignoredKeys`) would do. */
-  key: Schema.optional(Schema.String)
+  /** The keys that are in the way, of a line or its messages, where leaving them out (`ignoredKeys`) would do. */
+  keys: Schema.optional(Schema.Array(Schema.String)),
+  /** How many lines have this mistake, where this is the first of them and more than those are told of here. */
+  lines: Schema.optional(Schema.Number)
 }
 
 /**
- * What is wrong with one line.
+ * What is wrong with one line. It never holds what the line says, which may be private.
  *
  * @since 0.1.0
  * @category schemas
@@ -61,8 +64,13 @@ export type Issue = typeof Issue.Type
 export class DatasetError
   extends Schema.TaggedError<DatasetError>("@effect-tinker/cookbook/DatasetError")("DatasetError", {
     ...fields,
-    /** The other issues in their order; with the first they are 100 at most. Empty where only the first was looked for. */
+    /**
+     * The issues of other lines in their order: of the first hundred that are wrong, and of the first that has a mistake that
+     * none before has. Empty where only the first was looked for.
+     */
     others: Schema.optionalWith(Schema.Array(Issue), { default: () => [] }),
+    /** How many lines are wrong; absent where only the first was looked for. */
+    wrongLines: Schema.optional(Schema.Number),
     /** How many lines were looked at, blank ones aside; absent where that was not all of them. */
     totalLines: Schema.optional(Schema.Number),
     cause: Schema.optional(Schema.Defect)
@@ -70,56 +78,58 @@ export class DatasetError
 {
   override get message() {
     const issues: ReadonlyArray<Issue> = [this, ...this.others]
-    const [first, ...more] = told(issues)
-    const sum = sumOf(issues.length, this.totalLines)
+    const [first, ...more] = told(issues, this.wrongLines ?? issues.length)
+    const sum = sumOf(this.wrongLines, this.totalLines)
     const last = more.length === 0 ? " " : "\n"
     return [first, ...more.map((text) => `\n  ${text}`), ...sum === "" ? [] : [last, sum], adviceOf(issues)].join("")
   }
 }
 
 /** So many mistakes are told, so many lines of each, and so many keys. */
-const mostTold = 5
+const most = { mistakes: 20, lines: 4, keys: 20 }
 
-/** Each mistake once, at the first line that has it, with the others that have it. */
-const told = (issues: ReadonlyArray<Issue>): ReadonlyArray<string> => {
+/** Each mistake once, at the first line that has it, with others that have it. */
+const told = (issues: ReadonlyArray<Issue>, wrongLines: number): ReadonlyArray<string> => {
   const mistakes = new Map<string, Array<Issue>>()
   for (const issue of issues) {
-    const mistake = `${issue.file ?? ""}:${issue.description}`
-    const same = mistakes.get(mistake)
-    if (same === undefined) mistakes.set(mistake, [issue])
+    const kind = kindOf(issue)
+    const same = mistakes.get(kind)
+    if (same === undefined) mistakes.set(kind, [issue])
     else same.push(issue)
   }
   const all = Array.from(mistakes.values())
-  const untold = all.slice(mostTold).flat().length
+  const toldLines = all.slice(0, most.mistakes).reduce((sum, same) => sum + linesOf(same), 0)
+  const untold = all.length - most.mistakes
   return [
-    ...all.slice(0, mostTold).map(([first, ...same]) => `${placeOf(first!)}: ${first!.description}${sameIn(same)}`),
-    ...untold === 0 ? [] : [`and ${untold} more ${untold === 1 ? "line" : "lines"} with other mistakes`]
+    ...all.slice(0, most.mistakes).map((same) => `${placeOf(same[0]!)}: ${same[0]!.description}${sameIn(same)}`),
+    ...untold <= 0 ? [] : [
+      `and ${untold}${all.length < mostKinds ? "" : " or more"} other mistakes, in ${wrongLines - toldLines} lines`
+    ]
   ]
 }
 
 const placeOf = ({ file, line }: Issue): string => `${file ?? "a conversation"}${line === undefined ? "" : `:${line}`}`
 
-const sameIn = (issues: ReadonlyArray<Issue>): string => {
-  if (issues.length === 0) return ""
-  const lines = issues.slice(0, mostTold - 1).map(({ line }) => line).join(", ")
-  const more = issues.length - (mostTold - 1)
-  return ` The same in ${issues.length === 1 ? "line" : "lines"} ${lines}${more > 0 ? ` and ${more} more` : ""}.`
+const linesOf = (same: ReadonlyArray<Issue>): number => same[0]?.lines ?? same.length
+
+const sameIn = (same: ReadonlyArray<Issue>): string => {
+  const others = linesOf(same) - 1
+  if (others === 0) return ""
+  const lines = same.slice(1, 1 + most.lines).map(({ line }) => line)
+  const more = others - lines.length
+  if (lines.length === 0) return ` The same in ${more} more ${more === 1 ? "line" : "lines"}.`
+  return ` The same in ${others === 1 ? "line" : "lines"} ${lines.join(", ")}${more > 0 ? ` and ${more} more` : ""}.`
 }
 
-const sumOf = (wrong: number, total: number | undefined): string => {
-  if (total === undefined) {
-    return wrong === 1
-      ? ""
-      : `These ${wrong} lines are wrong. Those behind them were not looked at.`
-  }
-  if (total === 1) return ""
-  return `${wrong} of ${total} lines ${wrong === 1 ? "is" : "are"} wrong.`
-}
+const sumOf = (wrong: number | undefined, total: number | undefined): string =>
+  wrong === undefined || total === undefined || total === 1
+    ? ""
+    : `${wrong} of ${total} lines ${wrong === 1 ? "is" : "are"} wrong.`
 
 const adviceOf = (issues: ReadonlyArray<Issue>): string => {
-  const keys = Array.from(new Set(issues.flatMap(({ key }) => key === undefined ? [] : [key])))
+  const keys = Array.from(new Set(issues.flatMap(({ keys }) => keys ?? [])))
   if (keys.length === 0) return ""
   const [are, them] = keys.length === 1 ? ["is", "it"] : ["are", "them"]
-  const more = keys.length > mostTold ? ` and ${keys.length - mostTold} more` : ""
-  return ` If ${keys.slice(0, mostTold).join(", ")}${more} ${are} of no account, name ${them} in ignoredKeys.`
+  const more = keys.length > most.keys ? ` and ${keys.length - most.keys} more` : ""
+  return ` If ${keys.slice(0, most.keys).join(", ")}${more} ${are} of no account, name ${them} in ignoredKeys.`
 }

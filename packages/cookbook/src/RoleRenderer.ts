@@ -26,8 +26,7 @@ import { invalidInput, type InvalidInputError } from "@effect-tinker/protocol/Ti
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { DatasetError } from "./DatasetError.js"
-import type * as ChatLine from "./internal/chatLine.js"
+import { DatasetError, type Issue } from "./DatasetError.js"
 import * as Given from "./internal/given.js"
 import { messagesIssue } from "./internal/messagesIssue.js"
 import { isTrainable, type Message } from "./Message.js"
@@ -198,9 +197,9 @@ const turn = "user:"
 
 const end = `${blankLine}${turn}`
 
-const refuse = (issue: ChatLine.Issue): Either.Either<never, DatasetError> => Either.left(new DatasetError(issue))
+const refuse = (issue: Issue): Either.Either<never, DatasetError> => Either.left(new DatasetError(issue))
 
-const inexact = (place: number): ChatLine.Issue => ({
+const inexact = (place: number): Issue => ({
   reason: "NotExact",
   description: `messages.${place} is not given back by the tokenizer as it stands, so other text would be learned. `
     + "Tokenizers that change text, e.g. by putting accents in normal form (NFC), need text in that form."

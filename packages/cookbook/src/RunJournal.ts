@@ -22,6 +22,7 @@ import { ArrayFormatter } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { isOfOneKind } from "./internal/fingerprint.js"
 import * as Given from "./internal/given.js"
 import * as JournalLock from "./internal/journalLock.js"
 import * as JournalStore from "./internal/journalStore.js"
@@ -198,7 +199,9 @@ export const open = <S extends JournaledStep, I, R>(
           checked !== undefined && checked.fingerprint === fingerprint && checked.batching === batching
         ) return Effect.void
         checked = { fingerprint, batching }
-        const { batching: keptBatching, checkpoints, data } = last
+        const { batching: keptBatching, checkpoints } = last
+        // One of another kind says nothing.
+        const data = isOfOneKind(last.data, fingerprint) ? last.data : undefined
         return Effect.gen(function*() {
           if (data !== undefined && fingerprint !== undefined && data !== fingerprint) {
             if (options.allowOtherData !== true) return yield* otherData(name)

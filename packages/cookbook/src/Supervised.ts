@@ -4,11 +4,9 @@
  */
 import * as AdamParams from "@effect-tinker/protocol/AdamParams"
 import type { Datum } from "@effect-tinker/protocol/Datum"
-import * as ModelInput from "@effect-tinker/protocol/ModelInput"
 import { failOnIssues, type InvalidInputError, type Issue, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type * as FileSystem from "@effect/platform/FileSystem"
-import type * as ApiFuture from "effect-tinker/ApiFuture"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
@@ -18,17 +16,21 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ChatDataset from "./ChatDataset.js"
-import type { DatasetError } from "./DatasetError.js"
-import type * as ChatLine from "./internal/chatLine.js"
+import { type ChatFile, chatFile } from "./ChatFile.js"
+import type { DatasetError, Issue as LineIssue } from "./DatasetError.js"
+import { charactersTold } from "./internal/charactersTold.js"
+import { chatLessons, fingerprintOfChats } from "./internal/chatLessons.js"
+import { drawn } from "./internal/draws.js"
+import { datumOf } from "./internal/example.js"
 import { fingerprint as fingerprintOf } from "./internal/fingerprint.js"
-import { gather, mostIssues } from "./internal/gather.js"
+import { gatherAll } from "./internal/gather.js"
 import * as Given from "./internal/given.js"
-import { heldOutMark } from "./internal/heldOutMark.js"
+import { isForTests, markIssue } from "./internal/marks.js"
 import { meanNll, type Nll } from "./internal/meanNll.js"
 import { messagesIssue } from "./internal/messagesIssue.js"
-import { metadataIssue } from "./internal/metadataIssue.js"
-import { shuffled } from "./internal/shuffled.js"
-import * as LearningRateSchedule from "./LearningRateSchedule.js"
+import { openChatFile } from "./internal/openChatFile.js"
+import { finish, isDue, submit, type SubmittedStep } from "./internal/submittedStep.js"
+import type * as LearningRateSchedule from "./LearningRateSchedule.js"
 import * as RoleRenderer from "./RoleRenderer.js"
 
 /**
@@ -39,7 +41,7 @@ import * as RoleRenderer from "./RoleRenderer.js"
  */
 export interface Batch {
   readonly data: ReadonlyArray<Datum>
-  /** The mark of all data of the run, in their order: the same for the same data, wherever they come from. `RunJournal` compares it. */
+  /** The mark of all that the run learns from, in its order. `RunJournal` compares it. That of a file is another than that of its data. */
   readonly fingerprint?: string | undefined
   /** What decides which data each batch of the run has, and how many there are: `batchSize`, `seed`, `steps`. For `RunJournal`. */
   readonly batching?: Readonly<Record<string, number>> | undefined
@@ -91,9 +93,10 @@ export const Step = Schema.Struct({
 export type Step = typeof Step.Type
 
 /**
- * The conversations of `file`, to train on: every line that cannot be learned, whatever the tokenizer, is told of at once, in one
- * `DatasetError`. Beside what `ChatDataset.read` refuses these are lines that a renderer of plain text refuses, that ask for what is
- * not honoured (tools, a weight of their own), and that say they are for tests (`"split": "test"`).
+ * The conversations of `file`, to train on, without a tokenizer: every line that cannot be learned, whatever the tokenizer, is told
+ * of at once, in one `DatasetError`. Beside what `ChatDataset.read` refuses these are lines that a renderer of plain text refuses, that
+ * ask for what is not honoured (tools, a weight of their own), and that say they are for tests (`"split": "test"`) or to be left out.
+ * What is held is where each conversation stands in the file, about 24 bytes.
  *
  * @since 0.1.0
  * @category constructors
@@ -101,11 +104,13 @@ export type Step = typeof Step.Type
 export const chatsFromFile = (
   file: string,
   options: ChatDataset.Options = {}
-): Effect.Effect<ReadonlyArray<ChatDataset.Chat>, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
-  gather(ChatDataset.linesOfFile("Supervised.chatsFromFile", file, options, mostIssues), (chat) => {
-    const issue = heldOutMark(chat.metadata) ?? metadataIssue(chat.metadata) ?? messagesIssue(chat.messages)
-    return issue === undefined ? Either.right(chat) : Either.left(issue)
-  })
+): Effect.Effect<ChatFile, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
+  openChatFile("Supervised.chatsFromFile", file, options, trainingIssue)
+
+/** What keeps any tokenizer from learning a line as it stands. */
+const trainingIssue = (
+  { messages, metadata }: Pick<ChatDataset.Chat, "messages" | "metadata">
+): LineIssue | undefined => markIssue(metadata, { isTest: false }) ?? messagesIssue(messages)
 
 /**
  * How many characters are turned into tokens.
@@ -146,62 +151,20 @@ export const dataFromChats = (
         "options"
       )
     ])
-    const renderer = yield* RoleRenderer.make
+    const makeDatum = datumOf(yield* RoleRenderer.make, options.maxTokens)
     // Where all of them are, they are no training data.
-    const isHeldOut = chats.every(({ metadata }) => heldOutMark(metadata) !== undefined)
-    return yield* gather(
-      Stream.map(withProgress(chats, options.onProgress), Either.right),
-      datumOf(renderer, options.maxTokens, isHeldOut)
+    const isTest = chats.every(({ metadata }) => isForTests(metadata))
+    return yield* gatherAll(
+      Stream.map(charactersTold("Supervised.dataFromChats", chats, options.onProgress), (chat) => {
+        const issue = markIssue(chat.metadata, { isTest })
+        return inPlace(chat, issue === undefined ? makeDatum(chat.messages) : Either.left(issue))
+      })
     )
   })
 
-/** Characters between two reports: a model's tokenizer reads about a million a second. */
-const progressEvery = 250_000
-
-const withProgress = (
-  chats: ReadonlyArray<ChatDataset.Chat>,
-  onProgress: ((progress: DataProgress) => Effect.Effect<void>) | undefined
-): Stream.Stream<ChatDataset.Chat, InvalidInputError> => {
-  if (onProgress === undefined) return Stream.fromIterable(chats)
-  const totalCharacters = chats.reduce((sum, chat) => sum + charactersOf(chat), 0)
-  let characters = 0
-  let told = -Infinity
-  return Stream.tap(Stream.fromIterable(chats), (chat) => {
-    const done = characters
-    characters += charactersOf(chat)
-    if (characters - told <= progressEvery) return Effect.void
-    told = done
-    const telling = onProgress({ characters: done, totalCharacters })
-    const issues = Given.mustGive(Effect.isEffect, "an Effect")(telling, "onProgress")
-    return issues.length === 0 ? telling : failOnIssues("Supervised.dataFromChats", issues)
-  })
-}
-
-const charactersOf = ({ messages }: ChatDataset.Chat): number =>
-  messages.reduce((sum, { content }) => sum + content.length, 0)
-
-const datumOf =
-  (renderer: RoleRenderer.RoleRenderer, maxTokens: number | undefined, isHeldOut: boolean) =>
-  ({ messages, metadata }: ChatDataset.Chat): Either.Either<Datum, ChatLine.Issue> =>
-    Either.gen(function*() {
-      const unhonoured = (isHeldOut ? undefined : heldOutMark(metadata)) ?? metadataIssue(metadata)
-      if (unhonoured !== undefined) return yield* Either.left(unhonoured)
-      const example = yield* Either.mapLeft(
-        renderer.supervisedExample(messages),
-        (error): ChatLine.Issue =>
-          error._tag === "DatasetError"
-            ? { reason: error.reason, description: error.description, key: error.key }
-            : { reason: "MalformedLine", description: error.message }
-      )
-      const { length } = example.tokens
-      if (maxTokens !== undefined && length > maxTokens) {
-        return yield* Either.left<ChatLine.Issue>({
-          reason: "SequenceTooLong",
-          description: `takes ${length} tokens, and ${maxTokens} are allowed. Shorten or split it.`
-        })
-      }
-      return RoleRenderer.toDatum(example)
-    })
+/** Names the place of the conversation that something is wrong with. */
+const inPlace = <A>({ file, line }: ChatDataset.Chat, made: Either.Either<A, LineIssue>): Either.Either<A, LineIssue> =>
+  Either.mapLeft(made, (issue) => ({ ...issue, file, line }))
 
 /**
  * How data become batches:
@@ -222,9 +185,8 @@ export interface BatchesOptions {
 }
 
 /**
- * Batches of the conversations in `file`, which is read and checked whole before the first; of the lines that are wrong the first
- * hundred are told at once. The file is read line by line, so what is held is the data: about 16 bytes a token. Lines that say they
- * are for tests (`"split": "test"`) are refused too.
+ * Batches of the conversations in `file`, which may be of any size: it is checked whole by {@link chatsFromFile}, then what the
+ * steps need by {@link batchesFromChatFile}, and held is what these hold. `onProgress` is told of both, one after the other.
  *
  * @since 0.1.0
  * @category constructors
@@ -234,20 +196,53 @@ export const batchesFromFile = (
   options: BatchesOptions & ChatDataset.Options & { readonly maxTokens?: number | undefined }
 ): Stream.Stream<Batch, DatasetError | InvalidInputError, Tokenizer.Tokenizer | FileSystem.FileSystem> =>
   Stream.unwrap(Effect.gen(function*() {
-    yield* failOnIssues(batchesFromFileName, [
+    const operation = "Supervised.batchesFromFile"
+    yield* failOnIssues(operation, [
       ...Given.path(file, "file"),
       ...batchesIssues(options, { maxTokens: Given.optional(Given.count), ...ChatDataset.optionFields })
     ])
-    const renderer = yield* RoleRenderer.make
-    const { batchSize, epochs, ignoredKeys, maxTokens, onProgress, seed, steps } = options
-    const data = yield* gather(
-      ChatDataset.linesOfFile(batchesFromFileName, file, { ignoredKeys, onProgress }, mostIssues),
-      datumOf(renderer, maxTokens, false)
-    )
-    return batches(data, { batchSize, epochs, seed, steps })
+    const { ignoredKeys, ...batching } = options
+    const { onProgress } = options
+    const chats = yield* openChatFile(operation, file, { ignoredKeys, onProgress }, trainingIssue)
+    return yield* batchesFromChatFile(chats, batching)
   }))
 
-const batchesFromFileName = "Supervised.batchesFromFile"
+/**
+ * Batches of conversations that stay in their file. All that the steps need, and no more, are turned into tokens before this
+ * succeeds, so what the tokenizer cannot give back, or takes more than `maxTokens`, is told of at once. Some 60 MB of data are held;
+ * what is more is read again when its batch comes, and that fails with `Unreadable` where it was changed meanwhile.
+ *
+ * Each epoch has every conversation once, in the same order as {@link batches} of all their data. Their fingerprint is of what the
+ * conversations say, and of the tokens of a few.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const batchesFromChatFile = (
+  chats: ChatFile,
+  options: BatchesOptions & {
+    readonly maxTokens?: number | undefined
+    readonly onProgress?: ((progress: ChatDataset.Progress) => Effect.Effect<void>) | undefined
+  }
+): Effect.Effect<
+  Stream.Stream<Batch, DatasetError | InvalidInputError>,
+  DatasetError | InvalidInputError,
+  Tokenizer.Tokenizer
+> =>
+  Effect.gen(function*() {
+    yield* failOnIssues("Supervised.batchesFromChatFile", [
+      ...chatFile(chats, "chats"),
+      ...batchesIssues(options, { maxTokens: Given.optional(Given.count), onProgress: Given.optional(Given.func) })
+    ])
+    const { batchSize, epochs, maxTokens, onProgress, seed, steps } = options
+    const renderer = yield* RoleRenderer.make
+    const lessons = chatLessons(chats, datumOf(renderer, maxTokens))
+    const { draws, needed } = drawn(chats.length, { batchSize, epochs, steps, seed })
+    yield* lessons.check(needed(), onProgress)
+    const fingerprint = yield* fingerprintOfChats(chats, renderer)
+    return Stream.mapEffect(draws, ({ places, ...draw }) =>
+      Effect.map(lessons.read(places), (data): Batch => ({ data, fingerprint, ...draw })))
+  })
 
 /**
  * Batches of `data`: each epoch has every datum once, in an order of its own. An epoch takes `data.length / batchSize` steps,
@@ -267,25 +262,12 @@ export const batches = (
   Stream.unwrap(Effect.gen(function*() {
     yield* failOnIssues("Supervised.batches", [...Given.data(data, "data"), ...batchesIssues(options)])
     yield* failOnIssues("Supervised.batches", Given.list(learnsSomething, "data")(data, "data"))
-    const { batchSize, epochs = 1, seed = 0, steps } = options
-    const perEpoch = Math.ceil(data.length / batchSize)
-    const totalSteps = steps ?? perEpoch * epochs
     const fingerprint = fingerprintOf(data)
-    const batching = { batchSize, seed, steps: totalSteps }
-    return Stream.iterate(0, (epoch) => epoch + 1).pipe(
-      Stream.mapConcat((epoch) => {
-        const order = shuffled(data, [seed, epoch])
-        return Array.from({ length: perEpoch }, (_, i): Batch => ({
-          data: order.slice(i * batchSize, (i + 1) * batchSize),
-          fingerprint,
-          batching,
-          step: epoch * perEpoch + i,
-          totalSteps,
-          epoch
-        }))
-      }),
-      Stream.take(totalSteps)
-    )
+    return Stream.map(drawn(data.length, options).draws, ({ places, ...draw }): Batch => ({
+      data: Array.from(places, (place) => data[place]!),
+      fingerprint,
+      ...draw
+    }))
   }))
 
 const learnsSomething: Given.Check = (datum, field) => {
@@ -376,17 +358,20 @@ export const steps =
         // Pulling one more element submits its step, so none may be pulled before it is asked for.
         Stream.rechunk(1),
         Stream.mapAccumEffect(
-          { ahead: Option.none<Submitted>(), doneAt: startedAt },
+          { ahead: Option.none<SubmittedStep>(), doneAt: startedAt },
           ({ ahead, doneAt }, batch) =>
             Effect.gen(function*() {
-              const submitNext = Effect.transposeMapOption(batch, (batch) => submit(training, batch, options))
+              const submitNext = Effect.transposeMapOption(
+                batch,
+                (batch) => submit(stepsName, training, batch, options)
+              )
               if (Option.isNone(ahead)) {
                 return [{ ahead: yield* submitNext, doneAt }, Option.none<EvaluatedStep<A>>()] as const
               }
               const { evaluate } = options
               const isEvaluated = evaluate !== undefined && isDue(evaluate.every, ahead.value.batch)
               // What is submitted before the evaluation is done would change what it sees.
-              const early = isEvaluated ? Option.none<Submitted>() : yield* submitNext
+              const early = isEvaluated ? Option.none<SubmittedStep>() : yield* submitNext
               const finished = yield* finish(ahead.value)
               const now = yield* Clock.currentTimeMillis
               const step = {
@@ -425,16 +410,6 @@ const stepsFields: Given.Fields = {
   evaluate: Given.optional(Given.object({ every: Given.count, run: Given.func }))
 } satisfies Record<keyof StepsOptions, Given.Check>
 
-/** The check of a batch that a program made itself; its data are looked at where they are sent. */
-const batchCheck = Given.having(
-  { data: Given.data, step: Given.place, totalSteps: Given.count, epoch: Given.place },
-  "what Supervised.batches gives"
-)
-
-/** After every `every` steps, and after the last. */
-const isDue = (every: number, { step, totalSteps }: Batch): boolean =>
-  (step + 1) % every === 0 || step + 1 === totalSteps
-
 /**
  * Loss over `data` in nats a target token, without touching gradients: with a fresh model that of the base. The requests
  * of `batchSize` data each, 64 by default, are made one after another.
@@ -472,59 +447,3 @@ const combine = (a: Nll, b: Nll): Nll => {
   const weight = a.weight + b.weight
   return { nllPerToken: (a.nllPerToken * a.weight + b.nllPerToken * b.weight) / weight, weight }
 }
-
-interface Submitted {
-  readonly batch: Batch
-  readonly learningRate: number
-  readonly gradients: ApiFuture.ApiFuture<Parameters<typeof meanNll>[1]>
-  readonly update: ApiFuture.ApiFuture<{ readonly metrics?: Readonly<Record<string, number>> | undefined }>
-  readonly saving: ApiFuture.ApiFuture<{ readonly path: string }> | undefined
-}
-
-const submit = Effect.fnUntraced(function*(
-  training: TrainingClient.Service,
-  batch: Batch,
-  options: Pick<StepsOptions, "adamParams" | "checkpoint" | "schedule">
-) {
-  yield* failOnIssues(stepsName, batchCheck(batch, "batch"))
-  const schedule = options.schedule ?? LearningRateSchedule.linear
-  const params = options.adamParams ?? AdamParams.make()
-  const factor = schedule(batch.step, batch.totalSteps)
-  const { checkpoint } = options
-  const isSaved = checkpoint !== undefined && isDue(checkpoint.every, batch)
-  const name = isSaved ? (checkpoint.name ?? defaultName)(batch.step + 1) : undefined
-  const when = ` at step ${batch.step} of ${batch.totalSteps}`
-  yield* failOnIssues(stepsName, [
-    ...Given.mustGive(isFactor, "a finite number, 0 or more", when)(factor, "schedule"),
-    ...isSaved ? Given.mustGive(isName, "a text, and not an empty one", when)(name, "checkpoint.name") : []
-  ])
-  const learningRate = params.learningRate * factor
-  const gradients = yield* training.forwardBackward({ data: batch.data, lossFn: "cross_entropy" })
-  const update = yield* training.optimStep(AdamParams.make({ ...params, learningRate }))
-  const saving = name === undefined ? undefined : yield* training.saveState({ name })
-  return { batch, learningRate, gradients, update, saving } satisfies Submitted
-})
-
-const isFactor = (value: unknown): boolean => typeof value === "number" && value >= 0 && value < Infinity
-
-const isName = (value: unknown): boolean => typeof value === "string" && value !== ""
-
-const finish = Effect.fnUntraced(function*({ batch, gradients, learningRate, saving, update }: Submitted) {
-  const output = yield* gradients.await
-  const { metrics } = yield* update.await
-  const checkpoint = saving === undefined ? undefined : (yield* saving.await).path
-  let tokens = 0
-  for (const datum of batch.data) tokens += ModelInput.textLength(datum.modelInput) ?? 0
-  return {
-    step: batch.step,
-    totalSteps: batch.totalSteps,
-    epoch: batch.epoch,
-    learningRate,
-    nllPerToken: meanNll(batch.data, output).nllPerToken,
-    tokens,
-    metrics: metrics ?? {},
-    checkpoint
-  }
-})
-
-const defaultName = (steps: number): string => `step-${String(steps).padStart(6, "0")}`

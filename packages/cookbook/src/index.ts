@@ -6,6 +6,11 @@ export * as ChatDataset from "./ChatDataset.js"
 /**
  * @since 0.1.0
  */
+export * as ChatFile from "./ChatFile.js"
+
+/**
+ * @since 0.1.0
+ */
 export * as DatasetError from "./DatasetError.js"
 
 /**

@@ -129,6 +129,14 @@ it.effect("names the place of a missing or wrong value, and does not repeat the 
       [line("secret"), "messages"],
       [JSON.stringify({ prompt: "secret" }), "messages"],
       [line([user, { ...answer, content: "" }]), "messages.1.content: the answer is empty"],
+      ...[" ", "\n\n", "\t\r\n", "\u00a0\u3000", "\u200b\ufeff"].map((content) =>
+        [line([user, { ...answer, content }]), "messages.1.content: the answer holds blanks only"] as const
+      ),
+      [
+        line([user, { ...answer, content: [{ type: "text", text: " " }, { type: "text", text: "\n" }] }]),
+        "messages.1.content: the answer holds blanks only"
+      ],
+      [JSON.stringify({ prompt: "secret", completion: "\n" }), "completion: the answer holds blanks only"],
       [JSON.stringify({ prompt: "secret", completion: "" }), "completion: the answer is empty"],
       [line([user, { ...answer, content: [{ type: "text", text: "" }] }]), "messages.1.content: the answer is empty"],
       [
@@ -265,6 +273,99 @@ it.effect("knows other shapes, reads those that can be learned, and names those 
     }
   }))
 
+it.effect("takes blanks for an answer that is not learned, and in the words of others", () =>
+  Effect.gen(function*() {
+    const answer = { role: "assistant", content: "A" }
+    for (const value of [{ ...user, content: " " }, { ...answer, content: " ", weight: 0 }]) {
+      assert.deepStrictEqual(yield* learnedOf(parse(line([value, user, answer]), "f")), ["A"])
+    }
+  }))
+
+it.effect("advises what can be done about a line, and to leave out keys only where that helps", () =>
+  Effect.gen(function*() {
+    const answer = { role: "assistant", content: "A" }
+    const call = { role: "assistant", content: null, tool_calls: [{ id: "1" }] }
+    const advice: ReadonlyArray<readonly [text: RegExp, keys: ReadonlyArray<string> | undefined, line: string]> = [
+      [/"tool_calls"/, undefined, line([user, call, user, answer])],
+      [/"function_call"/, undefined, line([user, { role: "assistant", content: "", function_call: { name: "f" } }])],
+      [/has tools/, undefined, line([user, call], { tools: [{}] })],
+      [/"tool_calls"/, ["tool_calls"], line([user, { ...answer, tool_calls: [{}] }])],
+      [
+        /has tools/,
+        ["tools", "id", "tool_calls"],
+        line([user, { ...answer, id: 1, tool_calls: [{}] }], { tools: [{}] })
+      ],
+      ...["mask", "Weight", "loss_weight", "Trainable", "train ", "skip", "is_test"].map((key) =>
+        [
+          /which is not honoured\. Say whether it is learned by "trainable"/,
+          undefined,
+          line([
+            user,
+            answer,
+            user,
+            { ...answer, [key]: 0 }
+          ])
+        ] as const
+      ),
+      [/messages and prompt/, ["prompt", "completion"], line([answer], { prompt: "Q", completion: "A" })],
+      [/messages and Messages/, undefined, line([answer], { Messages: [answer] })],
+      [
+        /system follows.*Put what system says at the beginning/,
+        undefined,
+        line([
+          user,
+          answer,
+          { role: "system", content: "S" },
+          user,
+          answer
+        ])
+      ],
+      [
+        /tool follows.*no place for tools: leave the conversation out/,
+        undefined,
+        line([
+          answer,
+          { role: "tool", content: "S" }
+        ])
+      ],
+      [/assistant follows.*Join the two, or mark it/, undefined, line([user, answer, answer])],
+      [
+        /"output_text" .*Write it as \{"type": "text"/,
+        undefined,
+        line([{
+          role: "assistant",
+          content: [{ type: "output_text", text: "A", annotations: [] }]
+        }])
+      ],
+      [
+        /"input_text" .*Write it as/,
+        undefined,
+        line([
+          { role: "user", content: [{ type: "input_text", text: "A" }] },
+          answer
+        ])
+      ],
+      [/without a type .*Write it as/, undefined, line([{ role: "assistant", content: [{ text: "A" }] }])],
+      [
+        /"image_url" .*Only text can be learned: remove it/,
+        undefined,
+        line([
+          { role: "user", content: [{ type: "image_url" }] },
+          answer
+        ])
+      ]
+    ]
+    for (const [text, keys, content] of advice) {
+      const error = yield* Effect.flip(Effect.provide(wellAsked(Supervised.chatsFromFile("f")), files(content)))
+      assert.match(error.message, text)
+      assert.deepStrictEqual(error.keys, keys, content)
+      assert.strictEqual(/ignoredKeys/.test(error.message), keys !== undefined)
+      if (keys !== undefined) {
+        yield* Effect.provide(Supervised.chatsFromFile("f", { ignoredKeys: keys }), files(content))
+      }
+    }
+  }))
+
 it.effect("refuses a key that one object has twice, wherever it is, and names it", () =>
   Effect.gen(function*() {
     const answer = "{\"role\": \"assistant\", \"content\": \"A\"}"
@@ -313,6 +414,12 @@ it.effect("says what a line is instead of JSON, and where, without its content",
         [/a number is written as JSON does not write them/, `${start}, "a": ${number}}`] as const
       ),
       [/something follows the object/, `${good}${good}`],
+      [new RegExp(`NUL bytes from character ${good.length + 1} on.*damaged`), `${good}${"\0".repeat(100)}`],
+      [/NUL bytes.*damaged/, `\0\0${good}`],
+      [/NUL bytes.*damaged/, "\0".repeat(1000)],
+      [/NUL bytes.*damaged/, start.replace("secret", "sec\0ret") + "}"],
+      [/NUL bytes.*is UTF-16/, Array.from(good).join("\0")],
+      [/nests .* more than 500 deep/, `${start}, "a": ${"[".repeat(1000)}${"]".repeat(1000)}}`],
       [/a control character, such as a tab/, start.replace("secret", "sec\tret") + "}"],
       [/a text has ended, and more follows/, start.replace("secret", "a \"secret\" b") + "}"],
       [/the file ends within the object: it was cut short/, start],
@@ -324,7 +431,7 @@ it.effect("says what a line is instead of JSON, and where, without its content",
       const error = yield* Effect.flip(parse(`${good}\n${text}`, "f"))
       assert.deepInclude(error, { reason: "MalformedLine", line: 2 }, text)
       assert.match(error.message, what)
-      assert.match(error.message, /is no JSON/)
+      assert.match(error.message, /is no JSON|NUL bytes|nests/)
       assert.notInclude(JSON.stringify(error), "secret")
     }
     const broken = yield* Effect.flip(parse(`${good}\n${start}\n}\n`, "f"))
@@ -391,39 +498,53 @@ it.effect("tells of all lines that are wrong at once, each mistake with the line
     assert.notInclude(only.message, "wrong.")
   }))
 
-it.effect("tells of five mistakes, and how many lines have others", () =>
+it.effect("names each kind of mistake once, wherever in a line it is, and with each key that is in the way", () =>
   Effect.gen(function*() {
-    const text = Array.from({ length: 8 }, (_, i) => line([user, ...Array<object>(i).fill(user), {}])).join("\n")
-    const { message, others } = yield* Effect.flip(parse(text, "f"))
-    assert.lengthOf(others, 7)
-    const told = message.split("\n")
-    assert.lengthOf(told, 7)
-    assert.match(told[4]!, /^ {2}f:5: /)
-    const keys = Array.from({ length: 7 }, (_, i) =>
-      line([user], { prompt: "a" }).replace("prompt", `text${"_".repeat(i)}`))
-    const ofKeys = yield* Effect.flip(parse(keys.join("\n"), "f"))
+    // The same in another message of each line.
+    const places = Array.from({ length: 8 }, (_, i) => line([user, ...Array<object>(i).fill(user), {}])).join("\n")
+    const ofPlaces = yield* Effect.flip(parse(places, "f"))
+    assert.lengthOf(ofPlaces.others, 7)
     assert.match(
-      ofKeys.message,
-      / If text, text_, text__, text___, text____ and 2 more are of no account, name them in /
+      ofPlaces.message,
+      /^f:1: .*messages\.1.* The same in lines 2, 3, 4, 5 and 3 more\. 8 of 8 lines are wrong\.$/
     )
-    assert.deepStrictEqual(told.slice(5), ["  and 3 more lines with other mistakes", "8 of 8 lines are wrong."])
+    const keys = Array.from(
+      { length: 25 },
+      (_, i) => line([user], { tools: 1 }).replace("tools", `text${"_".repeat(i)}`)
+    )
+    const ofKeys = yield* Effect.flip(
+      parse(keys.map((text) => text.replace(/"role":"user"/g, "\"role\":\"assistant\"")).join("\n"), "f")
+    )
+    const told = ofKeys.message.split("\n")
+    assert.lengthOf(told, 22)
+    assert.strictEqual(told[20], "  and 5 other mistakes, in 5 lines")
+    assert.match(
+      told[21]!,
+      /^25 of 25 lines are wrong\. If text, text_, .* and 5 more are of no account, name them in /
+    )
   }))
 
-it.effect("reads on to the hundredth line that is wrong, and no further", () =>
+it.effect("looks at all of a file, however many lines are wrong, holds a hundred of them, and tells the totals", () =>
   Effect.gen(function*() {
-    const part = new TextEncoder().encode(`${good}\n{}\n`.repeat(30))
-    let given = 0
+    const part = new TextEncoder().encode(`${good}\n{}\n`.repeat(300))
+    const last = new TextEncoder().encode(`{\n${good.replace("Good day.", "")}\n`)
     const layer = FileSystem.layerNoop({
       stat: () =>
-        Effect.succeed({ type: "File", size: FileSystem.Size(2 ** 40), mtime: Option.none() } as FileSystem.File.Info),
-      stream: () => Stream.tap(Stream.repeatValue(part), () => Effect.sync(() => given++))
+        Effect.succeed(
+          { type: "File", size: FileSystem.Size(2 ** 40), mtime: Option.none() } as FileSystem.File.Info
+        ),
+      stream: () => Stream.concat(Stream.repeatValue(part).pipe(Stream.take(100)), Stream.make(last))
     })
     const error = yield* Effect.flip(Effect.provide(read("f"), layer))
-    assert.deepInclude(error, { line: 2, totalLines: undefined })
-    assert.lengthOf(error.others, 99)
-    assert.deepInclude(error.others.at(-1), { line: 200 })
-    assert.match(error.message, /The same in lines 4, 6, 8, 10 and 95 more\. These 100 lines are .* not looked at\.$/)
-    assert.isAtMost(given, 10)
+    assert.deepInclude(error, { line: 2, lines: 30_000, wrongLines: 30_002, totalLines: 60_002 })
+    assert.lengthOf(error.others, 101)
+    assert.deepInclude(error.others[98], { line: 200 })
+    // Mistakes that no line before has are named, wherever they stand.
+    const told = error.message.split("\n")
+    assert.match(told[0]!, /^f:2: has no messages\. .* The same in lines 4, 6, 8, 10 and 29995 more\.$/)
+    assert.match(told[1]!, /^ {2}f:60001: is no JSON/)
+    assert.match(told[2]!, /^ {2}f:60002: .*the answer is empty/)
+    assert.strictEqual(told[3], "30002 of 60002 lines are wrong.")
   }))
 
 it.effect("as a stream it fails at the first line that is wrong, and names that alone", () =>
@@ -491,7 +612,7 @@ it.effect("leaves out the keys of lines and messages that it is told are of no a
     const beside = line(answer, { system_prompt: "S", prompt: "Q", text: "T", id: 1 })
     const [chat] = yield* parse(beside, "f", { ignoredKeys: ["system_prompt", "prompt", "text"] })
     assert.deepStrictEqual([chat!.messages, chat!.metadata], [answer, { id: 1 }])
-    assert.deepInclude(yield* Effect.flip(parse(beside, "f")), { key: "prompt", reason: "UnknownShape" })
+    assert.deepInclude(yield* Effect.flip(parse(beside, "f")), { keys: ["prompt", "text"], reason: "UnknownShape" })
     // What is named is left out, whatever it would have said.
     assert.deepStrictEqual(
       yield* learnedOf(parse(line([{ ...answer[0], weight: 0 }]), "f", { ignoredKeys: ["weight"] })),
@@ -521,7 +642,10 @@ it.effect("calls a file that is no JSON lines in UTF-8 what it is", () =>
       [/UTF-16/, utf16(good)],
       [/UTF-16/, utf16(`\uFEFF${good}`).swap16()],
       [/UTF-16/, utf16(good).swap16()],
+      [/UTF-16/, utf16(`\n${good}`)],
+      [/UTF-16/, utf16(` ${good}`).swap16()],
       [/UTF-32/, Uint8Array.of(0xff, 0xfe, 0, 0, 0x7b, 0, 0, 0)],
+      [/UTF-32/, Buffer.from(Array.from(good, (c) => [c.charCodeAt(0), 0, 0, 0]).flat())],
       [/Git LFS/, lfs],
       [/table \(CSV\)/, "prompt,completion\nHello,Good day"],
       [/table \(CSV\)/, "\"prompt\",\"completion\"\r\n\"Hello, you\",\"Good day\"\r\n"],
@@ -562,7 +686,7 @@ const text = FastCheck.array(
     ),
     FastCheck.string({ unit: "binary", maxLength: 4 })
   ),
-  { maxLength: 6 }
+  { minLength: 1, maxLength: 6 }
 ).map((pieces) => pieces.join(""))
 
 /** One of `usual` nearly always, which is what a good file has. */

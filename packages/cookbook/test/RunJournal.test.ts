@@ -13,7 +13,9 @@ import { chat, createModel, example, files, layerBytes } from "./fixture.js"
 
 const datum = (word: string) => RoleRenderer.toDatum(example(chat("Say it.", word).messages))
 
-const data = ["ab", "cd", "ef", "gh", "ij"].map(datum)
+const words = ["ab", "cd", "ef", "gh", "ij"]
+
+const data = words.map(datum)
 
 /** The server outlives the processes that train on it. */
 const server = TinkerServer.layerClientWithStore().pipe(
@@ -54,6 +56,8 @@ interface RunOptions {
   readonly allowOtherBatching?: boolean | undefined
   /** Instead of `totalSteps`, a batch size of 2 and a seed of 3. */
   readonly batches?: Supervised.BatchesOptions | undefined
+  /** The batches come from a file of these words instead of `lessons`. */
+  readonly words?: ReadonlyArray<string> | undefined
   /** False: the batches do not tell their data, nor how they are drawn. */
   readonly isTold?: boolean
   /** Checkpoints that the server no longer has. */
@@ -85,6 +89,7 @@ const run = (
     lessons = data,
     settings,
     totalSteps = long ? 30 : 10,
+    words,
     batches = { batchSize: 2, steps: totalSteps, seed: 3 }
   }: RunOptions
 ) =>
@@ -97,7 +102,13 @@ const run = (
       allowOtherData,
       allowOtherBatching
     })
-    const steps = yield* Supervised.batches(lessons, batches).pipe(
+    const drawn = words === undefined
+      ? Supervised.batches(lessons, batches)
+      : Stream.provideLayer(
+        Supervised.batchesFromFile("f", batches),
+        Layer.merge(layerBytes, files(words.map((word) => JSON.stringify(chat("Say it.", word))).join("\n")))
+      )
+    const steps = yield* drawn.pipe(
       Stream.map((batch) => isTold ? batch : { ...batch, fingerprint: undefined, batching: undefined }),
       journal.remaining,
       Supervised.steps(journal.training, {
@@ -367,6 +378,24 @@ describe("RunJournal", () => {
       assert.lengthOf(said, 2)
       assert.include(said[1], "the batches do not tell a fingerprint")
     }).pipe(Effect.provide(server)))
+
+  it.effect("a run of data in memory goes on from a file of the same, says that it cannot compare them, and then can", () =>
+    Effect.gen(function*() {
+      const unbroken = yield* run({ entries: new Map(), totalSteps: 6 })
+      const entries: Entries = new Map()
+      // Dies with the checkpoint of step 4 written down.
+      yield* Effect.exit(run({ entries, totalSteps: 6, dies: { atWrite: 7, torn: false } }))
+      const said: Array<string> = []
+      const resumed = yield* afterLease(Effect.provide(run({ entries, totalSteps: 6, words }), warnings(said)))
+      assert.deepStrictEqual(resumed.trained, [4, 5])
+      assert.deepStrictEqual([resumed.history, resumed.logprobs], [unbroken.history, unbroken.logprobs])
+      assert.lengthOf(said.filter((text) => text.includes("cannot be checked")), 1)
+      for (const other of [words.toReversed(), words.slice(1), [...words.slice(1), "iJ"], [...words, "kl"]]) {
+        const error = yield* failure(run({ entries, totalSteps: 6, words: other }))
+        assert.include((error as RunJournalError).message, "other data")
+      }
+      assert.deepStrictEqual((yield* run({ entries, totalSteps: 6, words })).trained, [])
+    }).pipe(Effect.provide(server), Effect.provide(Logger.remove(Logger.defaultLogger))))
 
   it.effect("a journal whose head is gone, whole or torn, is Unreadable rather than begun anew", () =>
     Effect.gen(function*() {

@@ -1,11 +1,17 @@
+import { Tokenizer } from "@effect-tinker/tokenizer"
+import { FileSystem } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
-import { Chunk, Effect, Fiber, Layer, Stream, TestClock } from "effect"
+import { Chunk, Effect, Either, Fiber, Layer, Option, Stream, TestClock } from "effect"
 import { AdamParams, ApiFuture, ServiceClient } from "effect-tinker"
 import type { TrainingClient } from "effect-tinker"
+import * as ChatDataset from "../src/ChatDataset.js"
+import * as ChatFile from "../src/ChatFile.js"
+import { chatLessons } from "../src/internal/chatLessons.js"
+import { datumOf } from "../src/internal/example.js"
 import * as LearningRateSchedule from "../src/LearningRateSchedule.js"
 import * as RoleRenderer from "../src/RoleRenderer.js"
 import * as Supervised from "../src/Supervised.js"
-import { chat, client, createModel, example, files, layerBytes } from "./fixture.js"
+import { bytes, chat, client, createModel, example, files, layerBytes } from "./fixture.js"
 
 const datum = (user: string, assistant: string) => RoleRenderer.toDatum(example(chat(user, assistant).messages))
 
@@ -445,26 +451,37 @@ it.effect("tells of all lines of a file that cannot be learned at once, before t
     if (error._tag !== "DatasetError") throw error
     assert.strictEqual(error.totalLines, 6)
     assert.deepStrictEqual(
-      [error, ...error.others].map(({ file, key, line, reason }) => [file, line, reason, key]),
+      [error, ...error.others].map(({ file, keys, line, reason }) => [file, line, reason, keys]),
       [
         ["f", 2, "MalformedLine", undefined],
-        ["f", 3, "Unsupported", "tools"],
-        ["f", 4, "SequenceTooLong", undefined],
+        ["f", 3, "Unsupported", ["tools"]],
         ["f", 5, "NotExact", undefined],
-        ["f", 6, "Unsupported", "split"]
+        ["f", 6, "Unsupported", undefined]
       ]
     )
     assert.match(
       error.message,
-      /\n5 of 6 lines are wrong\. If tools, split are of no account, name them in ignoredKeys\.$/
+      /\n4 of 6 lines are wrong\. If tools is of no account, name it in ignoredKeys\.$/
     )
+
+    // What takes the tokenizer to be found is told when nothing else is wrong, and all of it at once.
+    const long = yield* Effect.flip(
+      drain([line("Yes."), line("No, not at all."), line("No."), line("No, never.")].join("\n"), { maxTokens: 25 })
+    )
+    if (long._tag !== "DatasetError") throw long
+    assert.deepStrictEqual(
+      [long, ...long.others].map(({ line, reason }) => [line, reason]),
+      [[2, "SequenceTooLong"], [4, "SequenceTooLong"]]
+    )
+    assert.include(long.message, "2 of 4 lines are wrong.")
 
     // Without a tokenizer all but the length is found.
     const checked = yield* Effect.flip(Effect.provide(Supervised.chatsFromFile("f"), files(content)))
     if (checked._tag !== "DatasetError") throw checked
     assert.deepStrictEqual([checked, ...checked.others].map(({ line }) => line), [2, 3, 5, 6])
     const good = yield* Effect.provide(Supervised.chatsFromFile("f"), files(`${line("Yes.")}\n${line("No.")}`))
-    assert.deepStrictEqual(good.map(({ line }) => line), [1, 2])
+    assert.strictEqual(good.length, 2)
+    assert.deepStrictEqual((yield* good.read([1, 0])).map(({ line }) => line), [2, 1])
   }))
 
 it.effect("tells of all conversations that cannot be learned at once, wherever they are from", () =>
@@ -479,7 +496,7 @@ it.effect("tells of all conversations that cannot be learned at once, wherever t
     assert.deepInclude(error, { _tag: "DatasetError", file: "a", line: 7, totalLines: 4 })
     assert.match(error.message, /^a:7: .*\n {2}b:8: .* The same in line 9\.\n3 of 4 lines are wrong\. If tools is /)
     const many = yield* Effect.flip(Supervised.dataFromChats(Array<typeof chats[1]>(1000).fill(chats[1]!)))
-    assert.match(many.message, /^a:7: .* and 95 more\. These 100 lines are wrong\. .* not looked at\./)
+    assert.match(many.message, /^a:7: .* and 995 more\. 1000 of 1000 lines are wrong\./)
   }).pipe(Effect.provide(layerBytes)))
 
 it.effect("refuses lines that say they are for tests among those to train on, and says by what", () =>
@@ -499,11 +516,12 @@ it.effect("refuses lines that say they are for tests among those to train on, an
     for (const [place, rest] of marks) {
       const content = `${line("Yes.")}\n${line("No.", rest)}`
       const error = yield* Effect.flip(drain(content))
-      const [key] = place.split(".")
-      assert.deepInclude(error, { _tag: "DatasetError", reason: "Unsupported", line: 2, key })
+      // Leaving the key out would have the line learned.
+      assert.deepInclude(error, { _tag: "DatasetError", reason: "Unsupported", line: 2 })
+      assert.isUndefined(error._tag === "DatasetError" ? error.keys : "none")
       assert.include(error.message, `says by ${place} that it is for tests`)
       assert.include(error.message, "a file of their own")
-      yield* drain(content, { ignoredKeys: [key] })
+      for (const key of place.split(".")) yield* drain(content, { ignoredKeys: [key] })
       // A file of nothing else is refused where it is trained on, too.
       assert.strictEqual((yield* Effect.flip(drain(line("No.", rest))))._tag, "DatasetError")
     }
@@ -521,12 +539,120 @@ it.effect("refuses lines that say they are for tests among those to train on, an
     for (const rest of others) yield* drain(line("Yes.", rest))
   }))
 
+/** A key as others write it. */
+const spellings = (key: string): ReadonlyArray<string> => [
+  key,
+  key.toUpperCase(),
+  `${key} `,
+  ` ${key}`,
+  key.replaceAll("_", "-"),
+  key.replaceAll("_", " "),
+  key.replaceAll("_", "."),
+  key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+]
+
+/** A mark beside the messages, or in objects there. */
+const nestings = (key: string, value: unknown): ReadonlyArray<object> => [
+  { [key]: value },
+  { meta: { [key]: value } },
+  { meta: { info: { [key]: value }, id: 1 } },
+  { a: { b: { c: { d: { [key]: value } } } } }
+]
+
+const marks: ReadonlyArray<
+  readonly [keys: ReadonlyArray<string>, change: ReadonlyArray<unknown>, harmless: ReadonlyArray<unknown>]
+> = [
+  [["is_test", "held_out", "for_eval", "validation", "test_set"], [true, 1, "true", "yes"], [
+    false,
+    0,
+    "false",
+    "no",
+    null,
+    "",
+    "assert a"
+  ]],
+  [["split", "data_split", "original_split", "subset", "splits"], ["test", ["test"], "Validation", ["dev", "eval"], {
+    name: "test"
+  }], ["train", ["train"], "", [], null, "math", 3, "train+test"]],
+  [
+    ["exclude", "deleted", "skip", "is_skipped", "mask", "masked", "exclude_from_training", "removed", "do_not_train"],
+    [true, 1, "yes", "2024-01-01", ["all"]],
+    [false, 0, "false", "no", null, "", [], {}]
+  ],
+  [["keep", "include", "is_valid", "use_in_training"], [false, 0, "false", "no"], [true, 1, "yes", null, ""]],
+  [["train", "is_trainable", "loss_weight", "weight"], [false, 0, 0.5, "no", [1, 0]], [true, 1, "true", null, []]],
+  [["loss_mask", "completion_mask"], [0, [1, 0], true], [null, [], ""]],
+  [["train_on_inputs"], [true, 1, "true"], [false, 0, "false", null]],
+  [["tools", "functions", "system_prompt", "images", "tool_choice"], [[{}], { a: 1 }, "some"], [
+    [],
+    {},
+    null,
+    "",
+    false,
+    "[]",
+    "none"
+  ]]
+]
+
+it.effect("finds marks that change what is learned however their keys are written, at any depth, by what they say", () =>
+  Effect.gen(function*() {
+    const read = (rests: ReadonlyArray<object>, ignoredKeys: ReadonlyArray<string> = []) =>
+      Effect.either(Effect.provide(
+        Supervised.chatsFromFile("f", { ignoredKeys }),
+        files(rests.map((rest) => line("Yes.", rest)).join("\n"))
+      ))
+    for (const [keys, changes, harmless] of marks) {
+      for (const key of keys) {
+        const changing = changes.flatMap((value) => [
+          ...nestings(key, value),
+          ...spellings(key).map((key) => ({ [key]: value }))
+        ])
+        const refused = Either.getOrThrow(Either.flip(yield* read(changing)))
+        assert.deepInclude(refused, { _tag: "DatasetError", reason: "Unsupported", wrongLines: changing.length }, key)
+        // What is named in ignoredKeys is not found, however it is written there.
+        for (const ignored of spellings(key)) assert.isTrue(Either.isRight(yield* read(changing, [ignored])), ignored)
+        if (refused._tag === "DatasetError" && refused.keys !== undefined) {
+          assert.isTrue(Either.isRight(yield* read(changing, refused.keys)), key)
+        }
+        assert.isTrue(Either.isRight(yield* read(harmless.flatMap((value) => nestings(key, value)))), key)
+      }
+    }
+    const others = [
+      { train_loss: 0.3, eval_score: 0.5, passed_tests: 3, unit_test: "a", test_cases: ["a"], latest: true },
+      { tags: ["test", "skip"], source: "functions", dropout: 0.1, attention: "mask", valid: true, used: "often" },
+      { usage: { prompt_tokens: 3 }, choices: [{ excluded: true }], label: 0, labels: ["a"], system: null, fold: 3 }
+    ]
+    assert.isTrue(Either.isRight(yield* read(others)))
+  }))
+
+it.effect("says by which command the lines to learn are kept, and not to leave out the mark", () =>
+  Effect.gen(function*() {
+    const said = (rest: object) => Effect.map(Effect.flip(drain(line("No.", rest))), ({ message }) => message)
+    const told: ReadonlyArray<readonly [command: string, rest: object]> = [
+      ["jq -c 'select(.split == \"train\")'", { split: "test" }],
+      ["jq -c 'select(.split == [\"train\"])'", { split: ["test"] }],
+      ["jq -c 'select(.meta.info.split == \"train\")'", { meta: { info: { split: "dev" } } }],
+      ["jq -c 'select(.is_test != true)'", { is_test: true }],
+      ["jq -c 'select(.is_test != \"yes\")'", { is_test: "yes" }],
+      ["jq -c 'select(.deleted == null)'", { deleted: "secret" }],
+      ["jq -c 'select(.keep != false)'", { keep: false }]
+    ]
+    for (const [command, rest] of told) {
+      const message = yield* said(rest)
+      assert.include(message, command)
+      assert.notInclude(message, "ignoredKeys")
+      assert.notInclude(message, "secret")
+    }
+    assert.notInclude(yield* said({ "a'; split": "test" }), "jq")
+  }))
+
 it.effect("takes conversations that all say they are for tests as data to be examined on, and not among others", () =>
   Effect.gen(function*() {
     const heldOut = [chat("Hi.", "abc", { split: "test" }), chat("Hi.", "abc", { split: "validation" })]
     assert.lengthOf(yield* Supervised.dataFromChats(heldOut), 2)
     const error = yield* Effect.flip(Supervised.dataFromChats([...heldOut, chat("Hi.", "abc", { split: "train" })]))
-    assert.deepInclude(error, { key: "split", totalLines: 3 })
+    assert.deepInclude(error, { reason: "Unsupported", totalLines: 3 })
+    assert.include(error.message, "says by split that it is for tests")
   }).pipe(Effect.provide(layerBytes)))
 
 it.effect("refuses a datum of which nothing would be learned, by its place", () =>
@@ -539,4 +665,108 @@ it.effect("refuses a datum of which nothing would be learned, by its place", () 
     assert.strictEqual(error.field, "data.1")
     assert.deepStrictEqual(error.others.map(({ field }) => field), ["data.3"])
     assert.match(error.message, /weights that are all 0, so there is nothing to learn/)
+  }))
+
+it.effect("draws of a file the very batches that it draws of all its data", () =>
+  Effect.gen(function*() {
+    for (const count of [1, 7, 61]) {
+      const content = `\n${Array.from({ length: count }, (_, i) => line(`say ${i}`)).join("\r\n\n")}`
+      const data = yield* Effect.flatMap(ChatDataset.parse(content, "f"), (chats) => Supervised.dataFromChats(chats))
+      for (
+        const options of [{ batchSize: 3, seed: 5, epochs: 2 }, { batchSize: 16, steps: 2 }, { batchSize: 2, steps: 1 }]
+      ) {
+        const plain = ({ fingerprint: _, ...batch }: Supervised.Batch) => batch
+        const eager = yield* stepNumbers(Supervised.batches(data, options))
+        const lazy = yield* Supervised.batchesFromFile("f", options).pipe(
+          Stream.runCollect,
+          Effect.provide(files(content))
+        )
+        assert.deepStrictEqual(Array.from(lazy, plain), eager.map(plain))
+        assert.strictEqual(new Set(Array.from(lazy, ({ fingerprint }) => fingerprint)).size, 1)
+      }
+    }
+  }).pipe(Effect.provide(layerBytes)))
+
+it.effect("turns into tokens what the steps need and a few for the fingerprint, which does not depend on how many there are", () =>
+  Effect.gen(function*() {
+    const encoded = new Set<string>()
+    const counting = Layer.succeed(Tokenizer.Tokenizer, {
+      ...bytes,
+      encode: (text: string) => {
+        encoded.add(text)
+        return bytes.encode(text)
+      }
+    })
+    const content = (last: string) =>
+      [...Array.from({ length: 999 }, (_, i) => line(`say ${i}`)), line(last)].join("\n")
+    const run = (steps: number, last = "say 999") =>
+      Effect.gen(function*() {
+        encoded.clear()
+        const head = yield* Stream.runHead(Supervised.batchesFromFile("f", { batchSize: 2, steps }))
+        return [Option.getOrThrow(head).fingerprint, Array.from(encoded).filter((text) => text.includes("say")).length]
+      }).pipe(Effect.provide(Layer.merge(counting, files(content(last)))))
+    const [fingerprint, few] = yield* run(1)
+    assert.isAtMost(Number(few), 2 + 8)
+    assert.strictEqual((yield* run(20))[0], fingerprint)
+    // Also of a line that is not among the few, and that no step needs.
+    assert.notStrictEqual((yield* run(1, "say 998"))[0], fingerprint)
+  }))
+
+it.effect("holds data that fit, and makes others once more, unless their line is not what it was", () =>
+  Effect.gen(function*() {
+    const content = (answer: string) => Array.from({ length: 600 }, (_, i) => line(`${answer} ${i}`)).join("\n")
+    let text = content("a")
+    const changing = FileSystem.layerNoop({
+      stat: (path) => Effect.provide(Effect.flatMap(FileSystem.FileSystem, (now) => now.stat(path)), files(text)),
+      stream: (path, options) =>
+        Stream.unwrap(Effect.map(FileSystem.FileSystem, (now) => now.stream(path, options))).pipe(
+          Stream.provideSomeLayer(Layer.suspend(() => files(text)))
+        )
+    })
+    const chats = yield* Effect.provide(Supervised.chatsFromFile("f"), changing)
+    const all = Uint32Array.from({ length: 600 }, (_, i) => i)
+    const data = yield* Effect.flatMap(chats.read(all), (chats) => Supervised.dataFromChats(chats))
+    const held = chatLessons(chats, datumOf(RoleRenderer.fromTokenizer(bytes), undefined), 1000)
+    const told: Array<readonly [number, number]> = []
+    yield* held.check(
+      all,
+      ({ conversations, totalBytes }) => Effect.sync(() => void told.push([conversations, totalBytes!]))
+    )
+    assert.deepStrictEqual(told, [[0, text.length], [500, text.length], [600, text.length]])
+    assert.deepStrictEqual(yield* held.read(Uint32Array.of(599, 0, 300)), [data[599]!, data[0]!, data[300]!])
+
+    text = content("b")
+    assert.deepStrictEqual(yield* held.read(Uint32Array.of(1, 0)), [data[1]!, data[0]!])
+    const error = yield* Effect.flip(held.read(Uint32Array.of(0, 300)))
+    assert.deepInclude(error, { _tag: "DatasetError", reason: "Unreadable", file: "f", line: 301 })
+    assert.match(error.message, /^f:301: is not what it was when the file was checked/)
+    text = ""
+    assert.deepInclude(yield* Effect.flip(chats.read([3])), { _tag: "DatasetError", reason: "Unreadable", line: 4 })
+    assert.deepInclude(yield* Effect.flip(chats.read([600])), { _tag: "InvalidInputError", field: "places" })
+  }).pipe(Effect.provide(layerBytes)))
+
+it.effect("selects conversations of a file by their places, and counts those that stand among others too", () =>
+  Effect.gen(function*() {
+    const content = ["a", "b", "a", "c", "b", "b"].map((answer) => line(answer)).join("\n")
+    const chats = yield* Effect.provide(Supervised.chatsFromFile("f"), files(content))
+    const some = yield* ChatFile.select(chats, [5, 3, 0])
+    assert.deepStrictEqual((yield* some.read([1, 0])).map(({ line }) => line), [4, 6])
+    assert.strictEqual(ChatFile.countShared(some, yield* ChatFile.select(chats, [1, 4])), 1)
+    assert.strictEqual(ChatFile.countShared(yield* ChatFile.select(chats, [0, 2, 3]), some), 3)
+    assert.deepInclude(yield* Effect.flip(ChatFile.select(some, [3])), { field: "places" })
+  }))
+
+it.effect("reads what has no size, as a pipe, once, and finds its lines again", () =>
+  Effect.gen(function*() {
+    let reads = 0
+    const pipe = FileSystem.layerNoop({
+      stat: () => Effect.succeed({ type: "FIFO", size: FileSystem.Size(0) } as FileSystem.File.Info),
+      readFile: () => {
+        reads += 1
+        return Effect.succeed(new TextEncoder().encode(`${line("a")}\n${line("b")}\n`))
+      }
+    })
+    const chats = yield* Effect.provide(Supervised.chatsFromFile("/dev/stdin"), pipe)
+    assert.deepStrictEqual((yield* chats.read([1])).map(({ messages }) => messages[0]!.content), ["b"])
+    assert.strictEqual(reads, 1)
   }))

@@ -73,10 +73,13 @@ export const files = (content: string | Uint8Array, partBytes = 2 ** 16): Layer.
       Effect.succeed(
         { type: "File", size: FileSystem.Size(bytes.length), mtime: Option.none() } as FileSystem.File.Info
       ),
-    stream: () =>
-      Stream.range(0, Math.ceil(bytes.length / partBytes) - 1).pipe(
-        Stream.map((i) => bytes.subarray(i * partBytes, (i + 1) * partBytes))
+    stream: (_, { bytesToRead, offset = 0 } = {}) => {
+      const from = Number(offset)
+      const part = bytes.subarray(from, bytesToRead === undefined ? undefined : from + Number(bytesToRead))
+      return Stream.range(0, Math.ceil(part.length / partBytes) - 1).pipe(
+        Stream.map((i) => part.subarray(i * partBytes, (i + 1) * partBytes))
       )
+    }
   })
 }
 

@@ -5,6 +5,7 @@ import { Chunk, Effect, Layer, Stream } from "effect"
 import { ApiFuture, ServiceClient, TinkerError } from "effect-tinker"
 import type { TrainingClient } from "effect-tinker"
 import * as ChatDataset from "../src/ChatDataset.js"
+import * as ChatFile from "../src/ChatFile.js"
 import * as ExactAnswers from "../src/ExactAnswers.js"
 import * as LearningRateSchedule from "../src/LearningRateSchedule.js"
 import * as RoleRenderer from "../src/RoleRenderer.js"
@@ -81,6 +82,16 @@ const fromFile = drained(Supervised.batchesFromFile)
 const ofData = drained(Supervised.batches)
 const dataFromChats = Supervised.dataFromChats as unknown as Call
 const chatsFromFile = Supervised.chatsFromFile as unknown as Call
+const select = ChatFile.select as unknown as Call
+const fromChatFile = Supervised.batchesFromChatFile as unknown as Call
+/** One conversation, which is not to be read. */
+const opened = {
+  file: "f",
+  length: 1,
+  read: () => Effect.die("what makes no sense is refused before a file is read"),
+  marks: new Uint32Array(2),
+  bytesAt: () => 1
+} as ChatFile.ChatFile
 const renderer = RoleRenderer.fromTokenizer(bytes)
 const generationPrompt = renderer.generationPrompt as unknown as Call
 const supervisedExample = renderer.supervisedExample as unknown as Call
@@ -189,6 +200,27 @@ const cases: ReadonlyArray<Case> = [
   ...batchCases("batchesFromFile", (options) => fromFile("f", options)),
   ...readerCases("batchesFromFile", fromFile, { batchSize: 1 }),
   ...each("batchesFromFile", "maxTokens", noCounts, (maxTokens) => fromFile("f", { batchSize: 1, maxTokens })),
+  ...each("batchesFromChatFile", "chats", [null, undefined, 5, "f"], (chats) => fromChatFile(chats, { batchSize: 1 })),
+  ...each(
+    "batchesFromChatFile",
+    "chats.length",
+    noCounts,
+    (length) => fromChatFile({ ...opened, length }, { batchSize: 1 })
+  ),
+  ...batchCases("batchesFromChatFile", (options) => fromChatFile(opened, options)),
+  ...each(
+    "batchesFromChatFile",
+    "onProgress",
+    noFunctions,
+    (onProgress) => fromChatFile(opened, { batchSize: 1, onProgress })
+  ),
+  ...each("select", "chats", [null, undefined, 5, "f"], (chats) => select(chats, [0])),
+  ...each(
+    "select",
+    "places",
+    [null, undefined, 5, "a", {}, [1], [-1], [0.5], ["0"], [NaN]],
+    (places) => select(opened, places)
+  ),
   ...batchCases("batches", (options) => ofData(data, options)),
   ...dataCases("batches", (data) => ofData(data, { batchSize: 1 })),
 

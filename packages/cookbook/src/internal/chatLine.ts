@@ -1,21 +1,26 @@
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import type * as DatasetError from "../DatasetError.js"
+import type { Issue } from "../DatasetError.js"
 import { isTrainable, type Message } from "../Message.js"
 import { hasOldLineEnds, oldLineEnds } from "./fileKind.js"
-import { jsonIssue, repeatedKey } from "./jsonText.js"
-import { plain } from "./plainKey.js"
+import { jsonIssue, keysIssue, nulIssue } from "./jsonText.js"
+import {
+  type IgnoredKeys,
+  isEmpty,
+  isNo,
+  isSame,
+  isYes,
+  type Json,
+  plain,
+  withoutKeys,
+  withoutKeysWithin
+} from "./keys.js"
 import { roleIssue } from "./roleIssue.js"
-
-/** Why a line is refused. Never holds its content, which may be private. */
-export type Issue = Pick<DatasetError.Issue, "reason" | "description" | "key">
 
 export interface Line {
   readonly messages: ReadonlyArray<Message>
   readonly metadata: Readonly<Record<string, unknown>>
 }
-
-type Json = Readonly<Record<string, unknown>>
 
 /** Thrown here and caught by {@link parse}: a file has millions of lines, and an `Either` at each step costs more than the rest. */
 class Refusal {
@@ -38,12 +43,12 @@ const example = `A line reads {"messages": [{"role": "user", "content": "…"}, 
  * - `isLast`: whether the file ends with it
  */
 export interface Options {
-  readonly ignoredKeys: ReadonlySet<string>
+  readonly ignoredKeys: IgnoredKeys
   readonly isLast: boolean
 }
 
 /** The conversation of one line. */
-export const parse = (text: string, options: Options): Either.Either<Line, Issue> => {
+export const parseLine = (text: string, options: Options): Either.Either<Line, Issue> => {
   try {
     return Either.right(conversationOf(text, options))
   } catch (error) {
@@ -54,13 +59,8 @@ export const parse = (text: string, options: Options): Either.Either<Line, Issue
 
 const conversationOf = (text: string, { ignoredKeys, isLast }: Options): Line => {
   const value = parseJson(text, isLast)
-  const repeated = repeatedKey(text)
-  if (repeated !== undefined) {
-    return refuse(
-      "MalformedLine",
-      `has the key ${named(repeated)} twice in one object, of which only one can be meant. Remove the other.`
-    )
-  }
+  const keys = keysIssue(text)
+  if (keys !== undefined) return refuse("MalformedLine", keys)
   const line = Predicate.isReadonlyRecord(value)
     ? lineOf(value, ignoredKeys)
     : isListOfMessages(value)
@@ -100,6 +100,8 @@ const parseJson = (text: string, isLast: boolean): unknown => {
     return JSON.parse(text)
   } catch (error) {
     if (hasOldLineEnds(text)) return refuse("WrongFormat", oldLineEnds)
+    const nuls = nulIssue(text)
+    if (nuls !== undefined) return refuse("MalformedLine", nuls)
     const issue = jsonIssue(text, isLast)
     if (issue !== undefined) {
       return refuse("MalformedLine", `is no JSON from character ${issue.at + 1} on: ${issue.description}`)
@@ -136,12 +138,12 @@ const textKeys: ReadonlySet<string> = new Set(
   [...listKeys, ...askKeys, ...answerKeys, ...otherTextKeys].map((key) => plain(key))
 )
 
-const lineOf = (line: Json, ignoredKeys: ReadonlySet<string>): Line => {
+const lineOf = (line: Json, ignoredKeys: IgnoredKeys): Line => {
   const value = withoutKeys(line, ignoredKeys)
   const [key] = listKeys.filter((key) => has(value, key))
   if (key !== undefined) {
     checkNoOtherTexts(value, [key])
-    return { messages: messagesOf(value[key], key, ignoredKeys), metadata: withoutKeys(value, new Set([key])) }
+    return { messages: messagesOf(value[key], key, ignoredKeys), metadata: metadataOf(value, [key], ignoredKeys) }
   }
   if (has(value, "prompt") && has(value, "completion")) return promptAndCompletion(value, ignoredKeys)
   checkSpelling(value, [...listKeys, "prompt", "completion"])
@@ -158,7 +160,7 @@ const lineOf = (line: Json, ignoredKeys: ReadonlySet<string>): Line => {
 /** Refuses a key that would be one of `names` but for its capitals, dashes and the like. */
 const checkSpelling = (value: Json, names: ReadonlyArray<string>, place: string = ""): void => {
   for (const key of Object.keys(value)) {
-    const meant = names.find((name) => name !== key && plain(name) === plain(key))
+    const meant = names.find((name) => name !== key && isSame(name, key))
     if (meant !== undefined && !has(value, meant)) {
       refuse("MalformedLine", `has ${named(key)}${place}, which is written ${meant} here. Rename it.`)
     }
@@ -168,7 +170,7 @@ const checkSpelling = (value: Json, names: ReadonlyArray<string>, place: string 
 /** Refuses a line in which other texts stand beside those that are read: all were meant, and some would not be learned. */
 const checkNoOtherTexts = (value: Json, read: ReadonlyArray<string>): void => {
   const other = Object.keys(value).find((key) =>
-    !read.includes(key) && textKeys.has(plain(key)) && !isNothing(value[key])
+    !read.includes(key) && textKeys.has(plain(key)) && !isEmpty(value[key])
   )
   if (other === undefined) return
   throw new Refusal({
@@ -176,7 +178,7 @@ const checkNoOtherTexts = (value: Json, read: ReadonlyArray<string>): void => {
     description:
       `has ${read.join(" and ")} and ${other}, and ${other} would not be learned. Keep what is to be learned and `
       + `remove the rest.`,
-    key: other
+    keys: [other]
   })
 }
 
@@ -187,8 +189,9 @@ const renaming = (asked: string, answered: string): string => {
   }.`
 }
 
-const withoutKeys = (value: Json, keys: ReadonlySet<string>): Json =>
-  keys.size === 0 ? value : Object.fromEntries(Object.entries(value).filter(([key]) => !keys.has(key)))
+/** What a line says beside what is read of it. */
+const metadataOf = (value: Json, read: ReadonlyArray<string>, ignoredKeys: IgnoredKeys): Json =>
+  withoutKeysWithin(Object.fromEntries(Object.entries(value).filter(([key]) => !read.includes(key))), ignoredKeys)
 
 const has = (value: Json, key: string): boolean => value[key] !== undefined && value[key] !== null
 
@@ -210,8 +213,9 @@ const otherShapes: ReadonlyArray<readonly [keys: ReadonlyArray<string>, descript
 ]
 
 /** A prompt and its completion, each a text or messages, of which the completion is learned. */
-const promptAndCompletion = (value: Json, ignoredKeys: ReadonlySet<string>): Line => {
-  if (typeof value["label"] === "boolean") {
+const promptAndCompletion = (value: Json, ignoredKeys: IgnoredKeys): Line => {
+  const label = Object.entries(value).find(([key]) => isSame(key, "label"))?.[1]
+  if (typeof label !== "number" && (isYes(label) || isNo(label))) {
     return refuse(
       "UnknownShape",
       "says of its completion whether it is good (label), from which supervised training cannot learn. Remove the bad "
@@ -220,9 +224,9 @@ const promptAndCompletion = (value: Json, ignoredKeys: ReadonlySet<string>): Lin
   }
   const { completion, prompt } = value
   checkNoOtherTexts(value, ["prompt", "completion"])
-  const metadata = withoutKeys(value, new Set(["prompt", "completion"]))
+  const metadata = metadataOf(value, ["prompt", "completion"], ignoredKeys)
   if (typeof prompt === "string" && typeof completion === "string") {
-    if (completion === "") return emptyAnswer("completion", "Write one, or remove the line.")
+    if (isBlank(completion)) return emptyAnswer("completion", completion, "Write one, or remove the line.")
     const asked = { role: "user", content: wholeText(prompt, "prompt") }
     return { messages: [asked, { role: "assistant", content: wholeText(completion, "completion") }], metadata }
   }
@@ -231,14 +235,14 @@ const promptAndCompletion = (value: Json, ignoredKeys: ReadonlySet<string>): Lin
   return { messages: [...given, ...messagesOf(completion, "completion", ignoredKeys)], metadata }
 }
 
-const messagesOf = (list: unknown, place: string, ignoredKeys: ReadonlySet<string>): ReadonlyArray<Message> =>
+const messagesOf = (list: unknown, place: string, ignoredKeys: IgnoredKeys): ReadonlyArray<Message> =>
   !Array.isArray(list)
     ? wrong(place, `it is a list of messages. ${example}`)
     : list.length === 0
     ? refuse("MalformedLine", `has no message in ${place}, which is an empty list. Add some, or remove the line.`)
     : list.map((value: unknown, i) => messageOf(value, `${place}.${i}`, ignoredKeys))
 
-const messageOf = (message: unknown, place: string, ignoredKeys: ReadonlySet<string>): Message => {
+const messageOf = (message: unknown, place: string, ignoredKeys: IgnoredKeys): Message => {
   if (!Predicate.isReadonlyRecord(message)) return wrong(place, "a message is an object.")
   const value = withoutKeys(message, ignoredKeys)
   const isShareGpt = "from" in value || "value" in value
@@ -249,17 +253,19 @@ const messageOf = (message: unknown, place: string, ignoredKeys: ReadonlySet<str
   checkSpelling(value, ["role", "content", "from", "value"], ` at ${place}`)
   const role = roleOf(value[roleKey], `${place}.${roleKey}`, isShareGpt)
   const rest = Object.entries(value).filter(([key, inner]) =>
-    key !== roleKey && key !== contentKey && !trainableKeys.includes(key) && !isNothing(inner)
+    key !== roleKey && key !== contentKey && !trainableKeys.includes(key) && !isEmpty(inner)
   )
   // Whoever calls a tool need not say anything.
   const content = !has(value, contentKey) && rest.some(([key]) => callKeys.includes(key))
     ? ""
     : contentOf(value[contentKey], `${place}.${contentKey}`)
   const trainable = trainableOf(value, place)
-  if (role === "assistant" && trainable !== false && content === "" && rest.length === 0) {
+  if (role === "assistant" && trainable !== false && isBlank(content) && rest.length === 0) {
     return emptyAnswer(
       `${place}.${contentKey}`,
-      "Write one, mark it as not to be learned (\"trainable\": false), or remove the line."
+      content,
+      "Write one, or remove the line; where another answer is to be learned, it can be marked as not to be "
+        + "(\"trainable\": false)."
     )
   }
   return {
@@ -270,13 +276,16 @@ const messageOf = (message: unknown, place: string, ignoredKeys: ReadonlySet<str
   }
 }
 
-const emptyAnswer = (place: string, advice: string): never =>
-  wrong(place, `the answer is empty, so there is nothing to learn. ${advice}`)
+/** Whether a text has nothing that can be seen: blanks, line ends, and characters of no width. */
+const isBlank = (text: string): boolean => /^[\s\p{Cf}]*$/u.test(text)
+
+const emptyAnswer = (place: string, answer: string, advice: string): never =>
+  wrong(
+    place,
+    `the answer ${answer === "" ? "is empty" : "holds blanks only"}, so there is nothing to learn. ${advice}`
+  )
 
 const callKeys = ["tool_calls", "function_call"]
-
-const isNothing = (value: unknown): boolean =>
-  value === undefined || value === null || value === "" || (Array.isArray(value) && value.length === 0)
 
 const shareGptRoles: ReadonlyMap<string, string> = new Map([["human", "user"], ["gpt", "assistant"]])
 
@@ -299,15 +308,21 @@ const partOf = (part: unknown, place: string): string => {
   if (!Predicate.isReadonlyRecord(part)) return wrong(place, "a part of a message is an object.")
   const { text, type } = part
   if (type !== "text") {
-    const name = typeof type === "string" ? `of the type ${JSON.stringify(type.slice(0, 40))}` : "without a type"
-    return refuse("Unsupported", `has a part ${name} at ${place}, and only text can be learned. Remove it or the line.`)
+    const name = typeof type === "string" ? `of the type ${named(type)}` : "without a type"
+    const advice = typeof text === "string" && (type === undefined || textTypes.includes(String(type)))
+      ? "Write it as {\"type\": \"text\", \"text\": …}."
+      : "Only text can be learned: remove it or the line."
+    return refuse("Unsupported", `has a part ${name} at ${place}, which is not read. ${advice}`)
   }
-  const other = Object.keys(part).find((key) => key !== "type" && key !== "text" && !isNothing(part[key]))
+  const other = Object.keys(part).find((key) => key !== "type" && key !== "text" && !isEmpty(part[key]))
   if (other !== undefined) {
-    return refuse("Unsupported", `has ${other} at ${place}, which cannot be honoured. Remove it or the line.`)
+    return refuse("Unsupported", `has ${named(other)} at ${place}, which cannot be honoured. Remove it or the line.`)
   }
   return typeof text === "string" ? text : wrong(`${place}.text`, "it is a text.")
 }
+
+/** How others name a part of text; those of OpenAI's Responses. */
+const textTypes = ["output_text", "input_text"]
 
 /** Half of a pair of surrogates is no character, and would be learned as another. */
 const wholeText = (text: string, place: string): string =>

@@ -5,10 +5,14 @@ export const headBytes = 64
 export const fileKind = (head: Uint8Array): string | undefined => {
   const latin1 = String.fromCharCode(...head.subarray(0, headBytes))
   for (const [start, description] of starts) if (latin1.startsWith(start)) return description
+  if (isEveryOtherNul(latin1)) return utf16
   return latin1.trimStart()[0] === "<"
     ? "is HTML or XML, perhaps the page of a download. Get the file itself."
     : undefined
 }
+
+/** Whether it begins as text in UTF-16 does, most of which is of one byte. */
+const isEveryOtherNul = (latin1: string): boolean => /^(\0[^\0]|[^\0]\0){2}/.test(latin1)
 
 /** Whether a file may be one JSON array, by its first bytes. */
 export const beginsArray = (head: Uint8Array): boolean =>
@@ -38,6 +42,8 @@ const compressed = (name: string, command: string) => `is compressed (${name}). 
 
 const utf16 = "is UTF-16. Save it as UTF-8, e.g. by iconv -f UTF-16 -t UTF-8."
 
+const utf32 = "is UTF-32. Save it as UTF-8, e.g. by iconv -f UTF-32 -t UTF-8."
+
 /** First bytes, one a character. */
 const starts: ReadonlyArray<readonly [start: string, description: string]> = [
   ["\x1f\x8b", compressed("gzip", "gunzip")],
@@ -47,13 +53,12 @@ const starts: ReadonlyArray<readonly [start: string, description: string]> = [
   ["PK\x03\x04", compressed("zip", "unzip")],
   ["PAR1", "is Parquet. Write it as JSON lines, e.g. by to_json(orient=\"records\", lines=True) of pandas."],
   ["ARROW1", "is Arrow. Write it as JSON lines, e.g. by to_json of the Python library datasets."],
-  ["\xff\xfe\x00\x00", "is UTF-32. Save it as UTF-8."],
+  ["\xff\xfe\x00\x00", utf32],
+  ["\x00\x00\xfe\xff", utf32],
   ["\xff\xfe", utf16],
   ["\xfe\xff", utf16],
-  ["{\x00", utf16],
-  ["\x00{", utf16],
-  ["[\x00", utf16],
-  ["\x00[", utf16],
+  ["{\x00\x00\x00", utf32],
+  ["\x00\x00\x00{", utf32],
   [
     "version https://git-lfs.github.com/",
     "is a pointer of Git LFS, and not the file that it stands for. Get that by git lfs pull."

@@ -38,6 +38,26 @@ export const fingerprint = (value: unknown): string => {
   return hex(a) + hex(b)
 }
 
+/** Whether fingerprints can be compared: those of data, and those of what else is named at their beginning, as in `texts:0a…`. */
+export const isOfOneKind = (a: string | undefined, b: string | undefined): boolean =>
+  a === undefined || b === undefined || kindOf(a) === kindOf(b)
+
+const kindOf = (fingerprint: string): string => fingerprint.slice(0, fingerprint.indexOf(":") + 1)
+
+/** The same as {@link fingerprint} of a text, of its UTF-16 units and as two numbers: for many texts. */
+export const textHash = (text: string): readonly [number, number] => {
+  let a = 0x811c9dc5
+  let b = 0x9e3779b9
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    a = Math.imul(a ^ unit, 0x01000193)
+    b = Math.imul(b ^ unit, 0x5bd1e995)
+    // Its low bits would never reach the others.
+    b ^= b >>> 15
+  }
+  return [a >>> 0, b >>> 0]
+}
+
 const encoder = new TextEncoder()
 
 const hex = (bits: number): string => (bits >>> 0).toString(16).padStart(8, "0")

@@ -1,41 +1,53 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
-import type { Chat } from "../ChatDataset.js"
 import { DatasetError, type Issue } from "../DatasetError.js"
-import type * as ChatLine from "./chatLine.js"
+import { kindOf, mostKinds } from "./kindOf.js"
 
-/** The most issues that are told: of a file whose lines are all wrong, so many say enough. */
-export const mostIssues = 100
+/** So many lines are told of one by one. */
+const mostLines = 100
 
-/** What `take` makes of each line, or one error with everything that is wrong with them. */
+/** Takes each line that is right, until one is wrong, and looks at all: one error tells of everything that is wrong with them. */
 export const gather = <A, E, R>(
-  lines: Stream.Stream<Either.Either<Chat, Issue>, E, R>,
-  take: (chat: Chat) => Either.Either<A, ChatLine.Issue>
+  lines: Stream.Stream<Either.Either<A, Issue>, E, R>,
+  take: (line: A) => void
+): Effect.Effect<void, E | DatasetError, R> =>
+  Effect.suspend(() => {
+    const issues: Array<{ -readonly [K in keyof Issue]: Issue[K] }> = []
+    const firsts = new Map<string, typeof issues[number]>()
+    let totalLines = 0
+    let wrongLines = 0
+    const add = (issue: Issue): void => {
+      wrongLines += 1
+      const kind = kindOf(issue)
+      const first = firsts.get(kind)
+      if (first !== undefined) first.lines = (first.lines ?? 1) + 1
+      const isNew = first === undefined && firsts.size < mostKinds
+      if (wrongLines > mostLines && !isNew) return
+      const told = { ...issue }
+      issues.push(told)
+      if (isNew) firsts.set(kind, told)
+    }
+    return Stream.runForEachChunk(lines, (chunk) =>
+      Effect.sync(() => {
+        for (const line of chunk) {
+          totalLines += 1
+          if (Either.isLeft(line)) add(line.left)
+          else if (wrongLines === 0) take(line.right)
+        }
+      })).pipe(
+        Effect.zipRight(Effect.suspend(() => {
+          const [first, ...others] = issues
+          return first === undefined ? Effect.void : new DatasetError({ ...first, others, wrongLines, totalLines })
+        }))
+      )
+  })
+
+/** What all lines are, or one error with everything that is wrong with them. */
+export const gatherAll = <A, E, R>(
+  lines: Stream.Stream<Either.Either<A, Issue>, E, R>
 ): Effect.Effect<ReadonlyArray<A>, E | DatasetError, R> =>
   Effect.suspend(() => {
-    const taken: Array<A> = []
-    const issues: Array<Issue> = []
-    let totalLines = 0
-    return lines.pipe(
-      Stream.runForEachWhile((line) =>
-        Effect.sync(() => {
-          totalLines += 1
-          const one = Either.flatMap(
-            line,
-            (chat) => Either.mapLeft(take(chat), (issue): Issue => ({ ...issue, file: chat.file, line: chat.line }))
-          )
-          if (Either.isLeft(one)) issues.push(one.left)
-          else if (issues.length === 0) taken.push(one.right)
-          return issues.length < mostIssues
-        })
-      ),
-      Effect.zipRight(Effect.suspend(() =>
-        issues.length === 0 ? Effect.succeed(taken) : new DatasetError({
-          ...issues[0]!,
-          others: issues.slice(1),
-          totalLines: issues.length < mostIssues ? totalLines : undefined
-        })
-      ))
-    )
+    const all: Array<A> = []
+    return Effect.as(gather(lines, (line) => all.push(line)), all)
   })

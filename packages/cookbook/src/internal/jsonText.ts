@@ -1,19 +1,49 @@
-/** The first key that an object in `text`, which is JSON, has twice; nothing if none has. Parsers keep the last, silently. */
-export const repeatedKey = (text: string): string | undefined => {
+/**
+ * What is wrong with the keys of a text that is JSON: one that an object has twice, of which parsers keep the last, silently, or
+ * objects and lists within each other without end.
+ */
+export const keysIssue = (text: string): string | undefined => {
   const open: Array<Set<string> | undefined> = []
-  for (const { from, kind, to } of tokens(text)) {
-    if (kind === "{") open.push(new Set())
-    else if (kind === "[") open.push(undefined)
-    else if (kind === "}" || kind === "]") open.pop()
-    else if (kind === "text" && text[afterBlanks(text, to)] === ":") {
-      const raw = text.slice(from + 1, to - 1)
-      const key = raw.includes("\\") ? String(JSON.parse(text.slice(from, to))) : raw
-      const keys = open.at(-1)
-      if (keys?.has(key) === true) return key
-      keys?.add(key)
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === leftBrace || code === leftBracket) {
+      if (open.length === mostOpen) {
+        return `nests objects and lists more than ${mostOpen} deep. Leave out what is within.`
+      }
+      open.push(code === leftBrace ? new Set() : undefined)
+    } else if (code === rightBrace || code === rightBracket) open.pop()
+    else if (code === quote) {
+      const end = textEnd(text, at) ?? text.length
+      const keys = open[open.length - 1]
+      if (keys !== undefined && text.charCodeAt(afterBlanks(text, end)) === colon) {
+        const raw = text.slice(at + 1, end - 1)
+        const key = raw.includes("\\") ? String(JSON.parse(text.slice(at, end))) : raw
+        if (keys.has(key)) {
+          return `has the key ${
+            JSON.stringify(key.slice(0, 40))
+          } twice in one object, of which only one can be meant. Remove the other.`
+        }
+        keys.add(key)
+      }
+      at = end - 1
     }
   }
   return undefined
+}
+
+const [leftBrace, rightBrace, leftBracket, rightBracket, quote, colon] = Array.from("{}[]\":", (c) => c.charCodeAt(0))
+
+const mostOpen = 500
+
+/** What NULs in a line that is no JSON tell of its file; nothing if there are none. */
+export const nulIssue = (text: string): string | undefined => {
+  const at = text.indexOf("\0")
+  if (at < 0) return undefined
+  return `holds NUL bytes from character ${at + 1} on, which no JSON has: ` + (
+    /(?:[^\0]\0){8}/.test(text)
+      ? "it is UTF-16, perhaps put behind lines of UTF-8. Save it as UTF-8."
+      : "the file is damaged, as by a disk that was full or a copy that broke off. Get it again, or remove the line."
+  )
 }
 
 /** Whether a text ends within an object or a list. */
@@ -135,9 +165,11 @@ function* tokens(text: string): Generator<Token> {
 
 const wordLetter = /[\w.+-]/
 
+const isBlank = (code: number): boolean => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d
+
 const afterBlanks = (text: string, from: number): number => {
   let at = from
-  while (at < text.length && " \t\r\n".includes(text[at]!)) at += 1
+  while (isBlank(text.charCodeAt(at))) at += 1
   return at
 }
 

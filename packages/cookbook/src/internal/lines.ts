@@ -2,6 +2,8 @@
 export interface Line {
   /** Counted from 1, blank ones too. */
   readonly number: number
+  /** Where it begins, in bytes of all parts. */
+  readonly offset: number
   readonly content: Uint8Array
 }
 
@@ -24,6 +26,7 @@ export const make = (): Lines => {
   let pending: Array<Uint8Array> = []
   let pendingBytes = 0
   let number = 1
+  let added = 0
   const finish = (end: Uint8Array): Uint8Array => {
     if (pendingBytes === 0) return end
     const line = new Uint8Array(pendingBytes + end.length)
@@ -49,8 +52,9 @@ export const make = (): Lines => {
         }
         const at = part.indexOf(lineFeed, from)
         if (at < 0) break
+        const offset = added + from - pendingBytes
         const content = finish(part.subarray(from, at))
-        if (!content.every(isBlank)) yield { number, content }
+        if (!content.every(isBlank)) yield { number, offset, content }
         number += 1
         from = at + 1
       }
@@ -58,10 +62,12 @@ export const make = (): Lines => {
         pending.push(part.subarray(from))
         pendingBytes += part.length - from
       }
+      added += part.length
     },
     last: () => {
+      const offset = added - pendingBytes
       const content = finish(new Uint8Array(0))
-      return content.every(isBlank) ? undefined : { number, content }
+      return content.every(isBlank) ? undefined : { number, offset, content }
     },
     pending: () => ({ number, bytes: pendingBytes })
   }

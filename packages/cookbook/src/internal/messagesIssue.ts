@@ -1,11 +1,16 @@
+import type { Issue } from "../DatasetError.js"
 import { isTrainable, type Message, roles } from "../Message.js"
-import type * as ChatLine from "./chatLine.js"
+import { isAboutLearning } from "./marks.js"
 import { roleIssue } from "./roleIssue.js"
 
 /** The first thing about messages that keeps any tokenizer from learning them as they stand, in plain text. */
-export const messagesIssue = (messages: ReadonlyArray<Message>): ChatLine.Issue | undefined => {
+export const messagesIssue = (messages: ReadonlyArray<Message>): Issue | undefined => {
   for (const [i, message] of messages.entries()) {
-    const issue = messageIssue(message, messages[i + 1])
+    const issue = messageIssue(
+      message,
+      messages[i + 1],
+      messages.some((other) => other !== message && isTrainable(other))
+    )
     if (issue !== undefined) return { ...issue, description: `messages.${i} ${issue.description}` }
   }
   return messages.some(isTrainable)
@@ -13,17 +18,29 @@ export const messagesIssue = (messages: ReadonlyArray<Message>): ChatLine.Issue 
     : { reason: "NoAssistantMessage", description: "has no message of the assistant that is to be learned." }
 }
 
-const messageIssue = (message: Message, next: Message | undefined): ChatLine.Issue | undefined => {
+/** `isOneOfSeveral`: whether another message is learned, too. */
+const messageIssue = (
+  message: Message,
+  next: Message | undefined,
+  isOneOfSeveral: boolean
+): Issue | undefined => {
   const role = roleIssue(message.role)
   if (role !== undefined) return { reason: "UnknownRole", description: role }
   const key = Object.keys(message.rest ?? {})[0]
   if (key !== undefined) {
+    const has = `has ${JSON.stringify(key.slice(0, 40))}`
+    if (isAboutLearning(key)) {
+      return {
+        reason: "Unsupported",
+        description: `${has}, which is not honoured. Say whether it is learned by "trainable", true or false.`
+      }
+    }
+    // Who says nothing but this would say nothing without it.
+    const isAll = message.content === "" && isTrainable(message)
     return {
       reason: "Unsupported",
-      description:
-        `has ${JSON.stringify(key.slice(0, 40))}, for which plain text has no place. Remove it, or leave the `
-        + "conversation out.",
-      key
+      description: `${has}, for which plain text has no place. Remove it, or leave the conversation out.`,
+      ...(isAll ? {} : { keys: [key] })
     }
   }
   const forged = forgedTurn(message)
@@ -40,15 +57,25 @@ const messageIssue = (message: Message, next: Message | undefined): ChatLine.Iss
     : {
       reason: "Unsupported",
       description: `is an answer that ${next.role} follows, and an answer ends where the user speaks. `
-        + "Join the two, or mark the first as not to be learned (\"trainable\": false)."
+        + adviceBefore(next.role, isOneOfSeveral)
     }
+}
+
+const adviceBefore = (next: string, isOneOfSeveral: boolean): string => {
+  const others = isOneOfSeveral
+    ? "mark it as not to be learned (\"trainable\": false)"
+    : "leave the conversation out"
+  if (next === "assistant") return `Join the two, or ${others}.`
+  return next === "tool"
+    ? `Plain text has no place for tools: ${others}.`
+    : `Put what ${next} says at the beginning, or in front of a message of the user, or ${others}.`
 }
 
 /**
  * Where a text holds what would be read as the beginning of another turn: by the user, for an answer; by anybody, for what else
  * is said.
  */
-const forgedTurn = ({ content, role }: Message): ChatLine.Issue | undefined => {
+const forgedTurn = ({ content, role }: Message): Issue | undefined => {
   const found = (role === "assistant" ? answerEnd : anyTurn).exec(content)
   if (found === null) return undefined
   const at = found.index

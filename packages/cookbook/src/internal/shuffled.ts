@@ -1,19 +1,21 @@
 import { mulberry32 } from "./mulberry32.js"
 
-/** A copy of `list` in an order that `seed` determines, every order being about as likely. */
-export const shuffled = <A>(list: ReadonlyArray<A>, seed: ReadonlyArray<number>): ReadonlyArray<A> =>
-  shuffledBy(list, random(seed))
+/** The places of a list of so many in an order that `seed` determines, every order being about as likely. */
+export const shuffledPlaces = (length: number, seed: ReadonlyArray<number>): Uint32Array =>
+  shuffle(Uint32Array.from({ length }, (_, place) => place), random(seed))
 
-/** The same by numbers in [0, 1) from `next`. */
-export const shuffledBy = <A>(list: ReadonlyArray<A>, next: () => number): ReadonlyArray<A> => {
-  const copy = list.slice()
-  for (let i = copy.length - 1; i > 0; i--) {
+/** A copy of `list` in an order that numbers in [0, 1) from `next` determine. */
+export const shuffledBy = <A>(list: ReadonlyArray<A>, next: () => number): ReadonlyArray<A> =>
+  shuffle<A, Array<A>>(list.slice(), next)
+
+const shuffle = <A, L extends { readonly length: number; [place: number]: A }>(list: L, next: () => number): L => {
+  for (let i = list.length - 1; i > 0; i--) {
     const j = Math.floor(next() * (i + 1))
-    const last = copy[i]!
-    copy[i] = copy[j]!
-    copy[j] = last
+    const last = list[i]!
+    list[i] = list[j]!
+    list[j] = last
   }
-  return copy
+  return list
 }
 
 /** Random numbers, from a state in which every number of `seed` has been stirred. */
