@@ -16,7 +16,7 @@ import * as ModelInputs from "./ModelInput.js"
 import * as TensorData from "./TensorData.js"
 import { InvalidInputError } from "./TinkerError.js"
 import type { Issue } from "./TinkerError.js"
-import { field } from "./WireField.js"
+import { field, missable } from "./WireField.js"
 
 /**
  * The schema of a run of tokens.
@@ -52,8 +52,8 @@ export const ProvenanceSpan = Schema.Struct({
 export const Datum = Schema.Struct({
   modelInput: field(ModelInputs.ModelInput, "model_input"),
   lossFnInputs: field(NamedTensors, "loss_fn_inputs"),
-  modelInputSpans: Schema.optional(Schema.Array(ProvenanceSpan)).pipe(Schema.fromKey("model_input_spans")),
-  lossFnInputSpans: Schema.optional(Schema.Array(ProvenanceSpan)).pipe(Schema.fromKey("loss_fn_input_spans"))
+  modelInputSpans: missable(Schema.Array(ProvenanceSpan), "model_input_spans"),
+  lossFnInputSpans: missable(Schema.Array(ProvenanceSpan), "loss_fn_input_spans")
 })
 
 /**

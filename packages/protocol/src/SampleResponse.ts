@@ -7,7 +7,7 @@ import { Float32FromJson, Int64FromJson } from "./internal/tensorSchema.js"
 import { Tokens } from "./internal/tokens.js"
 import * as TopkRows from "./internal/topkRows.js"
 import type { Float32Tensor, Int64Tensor } from "./TensorData.js"
-import { field, orUndefined } from "./WireField.js"
+import { field, missable, orUndefined } from "./WireField.js"
 
 /**
  * The schema of one answer, whose JSON is the service's beside its id.
@@ -34,11 +34,9 @@ export const SampleResponse = Schema.Struct({
   sequences: Schema.Array(SampledSequence),
   promptLogprobs: orUndefined(Floats, "prompt_logprobs"),
   topkPromptLogprobs: orUndefined(TopkRows.TopkFromRows, "topk_prompt_logprobs"),
-  promptLogprobsOffset: Schema.optional(Schema.Int).pipe(Schema.fromKey("prompt_logprobs_offset")),
-  targetPromptLogprobs: Schema.optional(Float32FromJson).pipe(Schema.fromKey("target_prompt_logprobs")),
-  promptAltTokens: Schema.optional(Schema.Struct({ tokens: Int64FromJson, logprobs: Float32FromJson })).pipe(
-    Schema.fromKey("prompt_alt_tokens")
-  ),
+  promptLogprobsOffset: missable(Schema.Int, "prompt_logprobs_offset"),
+  targetPromptLogprobs: missable(Float32FromJson, "target_prompt_logprobs"),
+  promptAltTokens: missable(Schema.Struct({ tokens: Int64FromJson, logprobs: Float32FromJson }), "prompt_alt_tokens"),
   promptCacheHitTokens: field(Schema.Int, "prompt_cache_hit_tokens")
 })
 

@@ -18,6 +18,35 @@ export const orUndefined = <A, I, const K extends string>(schema: Schema.Schema<
     encode: Option.fromNullable
   }).pipe(Schema.fromKey(key))
 
+/** A field of the same name here and there, which may be missing or null; then it is absent here, and left out when sent. */
+export const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
+
+/** A field of the same name here and there that has a value when it is missing. */
+export const defaulted = <A, I>(schema: Schema.Schema<A, I>, value: () => NoInfer<A>) =>
+  Schema.optionalWith(schema, { default: value })
+
+/** A field that has a value when it is missing. */
+export const fieldDefaulted = <A, I, const K extends string>(
+  schema: Schema.Schema<A, I>,
+  key: K,
+  value: () => NoInfer<A>
+) => defaulted(schema, value).pipe(Schema.fromKey(key))
+
+/** A field of the same name here and there that has a value when it is missing or null. */
+export const nullishDefaulted = <A, I>(schema: Schema.Schema<A, I>, value: () => NoInfer<A>) =>
+  Schema.optionalWith(schema, { default: value, nullable: true })
+
+/** A field that has a value when it is missing or null. */
+export const optionalDefaulted = <A, I, const K extends string>(
+  schema: Schema.Schema<A, I>,
+  key: K,
+  value: () => NoInfer<A>
+) => nullishDefaulted(schema, value).pipe(Schema.fromKey(key))
+
+/** A field that may be missing, and is left out when it is `undefined`. */
+export const missable = <A, I, const K extends string>(schema: Schema.Schema<A, I>, key: K) =>
+  Schema.optional(schema).pipe(Schema.fromKey(key))
+
 /** The name of the request's type, always sent; other servers' clients may leave it out. */
 export const literal = <const L extends string>(value: L) =>
   Schema.optionalWith(Schema.Literal(value), { default: () => value })
