@@ -26,6 +26,7 @@ import { isOfOneKind } from "./internal/fingerprint.js"
 import * as Given from "./internal/given.js"
 import * as JournalLock from "./internal/journalLock.js"
 import * as JournalStore from "./internal/journalStore.js"
+import { missing } from "./internal/missing.js"
 import { RunJournalError } from "./RunJournalError.js"
 
 /**
@@ -220,8 +221,11 @@ export const open = <S extends JournaledStep, I, R>(
           if (untold !== "") {
             yield* Effect.logWarning(`journal ${name}: the batches do not tell ${untold}, so it cannot be checked.`)
           }
+          const kind = last.data === undefined || data !== undefined
+            ? ""
+            : " that can be compared with the one of these batches"
           last = { ...last, data: fingerprint ?? data, batching: batching ?? keptBatching }
-          const unknown = checkpoints.length === 0 ? "" : missing(data, fingerprint, keptBatching, batching)
+          const unknown = checkpoints.length === 0 ? "" : missing(data, fingerprint, keptBatching, batching, kind)
           if (unknown !== "") {
             yield* Effect.logWarning(
               `journal ${name}: it was written without ${unknown}, so whether that is as it was cannot be checked. `
@@ -362,13 +366,6 @@ const differences = <A>(
 
 const told = (all: ReturnType<typeof differences>): string =>
   all.map(({ before, name, now }) => `${name} (${String(before)} before, ${String(now)} now)`).join(", ")
-
-/** What one side does not tell and the other does. */
-const missing = (data: unknown, otherData: unknown, batching: unknown, otherBatching: unknown): string =>
-  [
-    data === undefined && otherData !== undefined ? ["a fingerprint of its data"] : [],
-    batching === undefined && otherBatching !== undefined ? ["how its batches are drawn"] : []
-  ].flat().join(" and ")
 
 const checkSettings = (
   journal: string,

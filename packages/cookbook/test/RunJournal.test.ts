@@ -390,6 +390,10 @@ describe("RunJournal", () => {
       assert.deepStrictEqual(resumed.trained, [4, 5])
       assert.deepStrictEqual([resumed.history, resumed.logprobs], [unbroken.history, unbroken.logprobs])
       assert.lengthOf(said.filter((text) => text.includes("cannot be checked")), 1)
+      assert.include(
+        said.join(),
+        "without a fingerprint of its data that can be compared with the one of these batches"
+      )
       for (const other of [words.toReversed(), words.slice(1), [...words.slice(1), "iJ"], [...words, "kl"]]) {
         const error = yield* failure(run({ entries, totalSteps: 6, words: other }))
         assert.include((error as RunJournalError).message, "other data")
