@@ -10,7 +10,7 @@ import * as Inspectable from "effect/Inspectable"
 import type * as Schema from "effect/Schema"
 import * as Given from "./internal/given.js"
 import { decodeJson } from "./internal/transport/decodeJson.js"
-import { parseJson } from "./ResponseLimits.js"
+import { parseJson } from "./internal/transport/responseLimits.js"
 import type * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**

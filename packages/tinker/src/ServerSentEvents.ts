@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Given from "./internal/given.js"
 import { misfits } from "./internal/transport/decodeJson.js"
-import * as ResponseLimits from "./ResponseLimits.js"
+import * as ResponseLimits from "./internal/transport/responseLimits.js"
 
 /**
  * @since 0.1.0

@@ -22,7 +22,7 @@ import * as Schema from "effect/Schema"
 import { configIssues, optionNames } from "./internal/configIssues.js"
 import type { Query } from "./internal/transport/queryValues.js"
 import { withoutUserInfo } from "./internal/transport/requestLog.js"
-import * as ResponseLimits from "./ResponseLimits.js"
+import * as ResponseLimits from "./internal/transport/responseLimits.js"
 
 /**
  * What the rest of the package reads: defaults filled in. Printed without what may be secret: keys and commands, values of

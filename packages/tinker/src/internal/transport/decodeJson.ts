@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { ArrayFormatter, type ParseError } from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as ResponseLimits from "../../ResponseLimits.js"
+import * as ResponseLimits from "./responseLimits.js"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
 
 /** Where a value came from, for the error about it. */

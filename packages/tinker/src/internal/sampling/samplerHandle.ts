@@ -5,7 +5,7 @@ import { SamplingSessionId, SessionId } from "@effect-tinker/protocol/Identifier
 import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { samplerFields } from "./internal/sampling/retryConfig.js"
+import { samplerFields } from "./retryConfig.js"
 
 const count = Schema.optional(Schema.Number)
 

@@ -6,9 +6,9 @@
 import { failOnIssues, type InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import type { FileInput } from "./FileInput.js"
-import * as FormFields from "./FormFields.js"
-import { concatBytes } from "./internal/concatBytes.js"
+import type { FileInput } from "../../FileInput.js"
+import * as FormFields from "./formFields.js"
+import { concatBytes } from "../concatBytes.js"
 
 /**
  * @since 0.1.0

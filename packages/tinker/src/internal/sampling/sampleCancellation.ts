@@ -8,10 +8,10 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as ClientConfig from "./ClientConfig.js"
-import { makeBudget } from "./DispatchLimiter.js"
-import * as FuturesApi from "./FuturesApi.js"
-import * as RetryPolicy from "./RetryPolicy.js"
+import * as ClientConfig from "../../ClientConfig.js"
+import { makeBudget } from "../dispatch/dispatchLimiter.js"
+import * as FuturesApi from "../../FuturesApi.js"
+import * as RetryPolicy from "../../RetryPolicy.js"
 
 /**
  * @since 0.1.0

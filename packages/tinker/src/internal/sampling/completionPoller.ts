@@ -13,11 +13,11 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
-import * as FuturesApi from "./FuturesApi.js"
-import * as Monotonic from "./internal/monotonic.js"
-import * as PolicyRun from "./internal/transport/policyRun.js"
-import * as RetryPolicy from "./RetryPolicy.js"
-import type { SessionLife } from "./TinkerHttpClient.js"
+import * as FuturesApi from "../../FuturesApi.js"
+import * as Monotonic from "../monotonic.js"
+import * as PolicyRun from "../transport/policyRun.js"
+import * as RetryPolicy from "../../RetryPolicy.js"
+import type { SessionLife } from "../../TinkerHttpClient.js"
 
 /**
  * @since 0.1.0

@@ -10,12 +10,12 @@ import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
-import * as ClientConfig from "./ClientConfig.js"
-import * as Monotonic from "./internal/monotonic.js"
-import * as PolicyRun from "./internal/transport/policyRun.js"
-import * as RetryPolicy from "./RetryPolicy.js"
-import * as TinkerEvents from "./TinkerEvents.js"
-import * as TinkerMetrics from "./TinkerMetrics.js"
+import * as ClientConfig from "../../ClientConfig.js"
+import * as Monotonic from "../monotonic.js"
+import * as PolicyRun from "../transport/policyRun.js"
+import * as RetryPolicy from "../../RetryPolicy.js"
+import * as TinkerEvents from "../../TinkerEvents.js"
+import * as TinkerMetrics from "../../TinkerMetrics.js"
 
 /**
  * @since 0.1.0

@@ -17,7 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
-import { cannotServe, isConflict, isNumberTaken } from "./internal/training/numberRefusal.js"
+import { cannotServe, isConflict, isNumberTaken } from "./numberRefusal.js"
 
 /**
  * @since 0.1.0
