@@ -31,9 +31,9 @@ import * as Stream from "effect/Stream"
 import * as ApiFuture from "./ApiFuture.js"
 import * as CheckpointsApi from "./CheckpointsApi.js"
 import * as ClientConfig from "./ClientConfig.js"
-import { DownloadError } from "./internal/download/downloadError.js"
 import { operations } from "./internal/call/operation.js"
 import * as Digests from "./internal/download/digests.js"
+import { DownloadError } from "./internal/download/downloadError.js"
 import { downloadFile } from "./internal/download/downloadFile.js"
 import * as DownloadParts from "./internal/download/downloadParts.js"
 import * as DownloadTotals from "./internal/download/downloadTotals.js"
@@ -153,6 +153,23 @@ export interface Done {
   readonly bytes: number
 }
 
+export {
+  /**
+   * What can go wrong with a download beside the requests themselves, which fail with a `TinkerError`.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  DownloadError,
+  /**
+   * Why a download failed.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  DownloadReason
+} from "./internal/download/downloadError.js"
+
 /**
  * Makes clients that each have a session of their own, for what should not end the session of anybody else. `Tinker`
  * provides it.
@@ -201,11 +218,7 @@ export const result = <E, R>(states: Stream.Stream<State, E, R>): Effect.Effect<
       })
     ))
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type Requirements =
+type Requirements =
   | CheckpointsApi.CheckpointsApi
   | ClientConfig.ClientConfig
   | TinkerConfig.TinkerConfig

@@ -135,8 +135,7 @@ export const layer: Layer.Layer<
 /**
  * Whether the server is still making the archive that it was asked for.
  *
- * @since 0.1.0
- * @category guards
+ * @internal
  */
 export const isBeingMade = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.status === 503
 

@@ -134,8 +134,7 @@ export interface Protobuf {
 /**
  * Longer than any server should hold the question. Source: the Python SDK 0.38.0.
  *
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export const pollTimeout = Duration.seconds(45)
 

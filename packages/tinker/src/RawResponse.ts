@@ -39,8 +39,7 @@ export interface RawResponse {
 }
 
 /**
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export class CurrentListener extends Context.Reference<CurrentListener>()("effect-tinker/RawResponse/CurrentListener", {
   defaultValue: (): ((response: RawResponse) => void) | undefined => undefined
@@ -96,8 +95,7 @@ export const withResponses = <A, E, R>(
   )
 
 /**
- * @since 0.1.0
- * @category constructors
+ * @internal
  */
 export const make = (options: {
   readonly answer: TinkerHttpClient.Response

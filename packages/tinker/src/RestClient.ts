@@ -253,11 +253,7 @@ export interface Identity {
   readonly email: string | undefined
 }
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type Requirements =
+type Requirements =
   | ApiKeyApi.ApiKeyApi
   | CheckpointsApi.CheckpointsApi
   | ClientConfig.ClientConfig

@@ -13,26 +13,33 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import type * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
+import type * as FuturesApi from "./FuturesApi.js"
 import { annotate, operations } from "./internal/call/operation.js"
+import * as DispatchLimiter from "./internal/dispatch/dispatchLimiter.js"
 import { isMissing } from "./internal/isMissing.js"
 import * as PathChecks from "./internal/pathChecks.js"
 import { samplerFields } from "./internal/sampling/retryConfig.js"
+import * as SampleCancellation from "./internal/sampling/sampleCancellation.js"
+import type * as Sampler from "./internal/sampling/sampler.js"
+import * as SamplerHandle from "./internal/sampling/samplerHandle.js"
 import { samplingPlace } from "./internal/sampling/samplingPlace.js"
 import * as ServiceClientTag from "./internal/serviceClientTag.js"
 import * as ModelCreation from "./internal/training/modelCreation.js"
 import { fromStateFields, fromWeightsFields, loraFields, modelName } from "./internal/training/modelFields.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as RetryPolicy from "./RetryPolicy.js"
-import * as SamplerHandle from "./internal/sampling/samplerHandle.js"
+import type * as SamplingApi from "./SamplingApi.js"
 import * as SamplingClient from "./SamplingClient.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
+import type * as TinkerConfig from "./TinkerConfig.js"
+import type * as TrainingApi from "./TrainingApi.js"
 import * as TrainingClient from "./TrainingClient.js"
+import type * as WeightsApi from "./WeightsApi.js"
 
 /**
  * @since 0.1.0
@@ -175,17 +182,7 @@ export type SamplingOptions =
     | { readonly modelPath: string; readonly baseModel?: string | undefined }
   )
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type Requirements = TrainingClient.Requirements | Credentials.Credentials
-
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = Effect.gen(function*() {
+const make = Effect.gen(function*() {
   const api = yield* ServiceApi.ServiceApi
   const sessions = yield* SessionManager.SessionManager
   const clientConfig = yield* ClientConfig.ClientConfig
@@ -230,7 +227,23 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<ServiceClient, never, Requirements> = Layer.scoped(ServiceClient, make)
+export const layer: Layer.Layer<
+  ServiceClient,
+  never,
+  | ServiceApi.ServiceApi
+  | ModelsApi.ModelsApi
+  | TrainingApi.TrainingApi
+  | SamplingApi.SamplingApi
+  | WeightsApi.WeightsApi
+  | FuturesApi.FuturesApi
+  | ClientConfig.ClientConfig
+  | Credentials.Credentials
+  | SessionManager.SessionManager
+  | TinkerConfig.TinkerConfig
+> = Layer.provide(
+  Layer.scoped(ServiceClient, make),
+  [DispatchLimiter.layer, SampleCancellation.layer]
+)
 
 /** What the server said of its models, if it was asked, by their names. */
 type KnownModels = Map<string, typeof ServiceMessages.SupportedModel.Type>
@@ -241,7 +254,7 @@ const trainingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
     const models = yield* ModelsApi.ModelsApi
     const sessions = yield* SessionManager.SessionManager
     const creation = yield* ModelCreation.make
-    const context = yield* Effect.context<TrainingClient.Requirements | Scope.Scope>()
+    const context = yield* Effect.context<Effect.Effect.Context<ReturnType<typeof TrainingClient.make>>>()
     const { checked, operation } = yield* operations
 
     const clientOf = (
@@ -346,10 +359,10 @@ const samplingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
     const api = yield* ServiceApi.ServiceApi
     const sessions = yield* SessionManager.SessionManager
     const clientConfig = yield* ClientConfig.ClientConfig
-    const context = yield* Effect.context<SamplingClient.Requirements | Scope.Scope>()
+    const context = yield* Effect.context<Effect.Effect.Context<ReturnType<typeof SamplingClient.make>>>()
     const { checked, operation } = yield* operations
 
-    const clientOf = (options: SamplingClient.Options) =>
+    const clientOf = (options: Sampler.Options) =>
       Effect.provide(
         SamplingClient.make({ ...options, maxContextLength: known.get(options.baseModel)?.maxContextLength }),
         context

@@ -23,9 +23,9 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Failure from "./internal/telemetry/reportedFailure.js"
 import * as Given from "./internal/given.js"
 import * as EventQueue from "./internal/telemetry/eventQueue.js"
+import * as Failure from "./internal/telemetry/reportedFailure.js"
 import { uuid } from "./internal/uuid.js"
 import type * as TelemetryApi from "./TelemetryApi.js"
 import * as TinkerConfig from "./TinkerConfig.js"
@@ -86,8 +86,7 @@ export interface ExceptionOptions {
  * What the events of a region of code carry in their data, under what they have themselves: events of yours, mistakes of the
  * caller, and what went wrong with results. Exceptions have no data.
  *
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export class CurrentMetadata extends Context.Reference<CurrentMetadata>()(
   "effect-tinker/TelemetryReporter/CurrentMetadata",

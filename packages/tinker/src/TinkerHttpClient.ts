@@ -174,8 +174,7 @@ export { type Attempts, CurrentAttempts, makeAttempts, type Sender } from "./int
 /**
  * The public call on whose behalf requests are sent, e.g. `TrainingClient.optimStep`; the outermost one counts.
  *
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export class PublicCall extends Context.Reference<PublicCall>()("effect-tinker/TinkerHttpClient/PublicCall", {
   defaultValue: (): { readonly name: string | undefined } => ({ name: undefined })
