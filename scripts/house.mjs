@@ -46,6 +46,10 @@ const longFunctions = () => {
 const exportsOf = (tree) => {
   const found = []
   for (const statement of tree.statements) {
+    if (ts.isExportDeclaration(statement) && statement.exportClause !== undefined && ts.isNamedExports(statement.exportClause)) {
+      for (const { name } of statement.exportClause.elements) found.push({ name: name.text, isInternal: false })
+      continue
+    }
     if (!ts.canHaveModifiers(statement)) continue
     const isExported = ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)
     if (!isExported) continue

@@ -21,6 +21,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { decodeJson, malformed } from "./internal/transport/decodeJson.js"
 import { call, ofCollection, post, requests, send, unsupported } from "./internal/transport/endpoint.js"
+import { statusError } from "./internal/transport/statusError.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
@@ -94,7 +95,7 @@ export const make: Effect.Effect<
       })
       if (response.status === 302) return yield* readRedirect(response, baseUrl)
       if (response.status < 200 || response.status >= 300) {
-        const error = yield* TinkerHttpClient.statusError(response)
+        const error = yield* statusError(response)
         return yield* lacksArchives.has(response.status) ? unsupported(error) : error
       }
       const { expires, url } = yield* decodeJson(response, ArchiveAnswer)

@@ -94,7 +94,7 @@ export const sample: Policy = backoff({ first: "500 millis", longest: "10 second
 
 /**
  * The policy of a sample that is refused for now (429): without end, and without delays of its own, as all samples of the client pause
- * together (see `DispatchLimiter`).
+ * together.
  *
  * @since 0.1.0
  * @category policies

@@ -17,6 +17,7 @@ import { patienceFor, type Progress, stuckAt } from "../call/progress.js"
 import { queueWarning } from "../call/queueWarning.js"
 import { stuckWarning } from "../call/stuckWarning.js"
 import * as Monotonic from "../monotonic.js"
+import type { Attempts } from "../transport/attempts.js"
 import { malformed, type Origin, unreadable } from "../transport/decodeJson.js"
 import { FutureTrouble } from "./futureTrouble.js"
 import { inWords } from "./stateWords.js"
@@ -114,7 +115,7 @@ export class Waiter<A> {
   /** A result that cannot be read is asked for again as one that did not arrive: the server still has it. */
   private askOnce(
     iteration: number,
-    attempts: TinkerHttpClient.Attempts
+    attempts: Attempts
   ): Effect.Effect<Unfinished | Result<A>, TinkerError> {
     const { decode, operation, requestId, requestType, roundTrip, session } = this.submitted
     return Effect.flatMap(

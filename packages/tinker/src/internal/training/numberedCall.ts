@@ -13,6 +13,7 @@ import type { WatchedCall } from "../call/watchedCall.js"
 import * as Pending from "../futures/pending.js"
 import * as Retrieval from "../futures/retrieval.js"
 import * as Monotonic from "../monotonic.js"
+import type { Attempts } from "../transport/attempts.js"
 import { decodeValue } from "../transport/decodeJson.js"
 import type * as RequestSequence from "./requestSequence.js"
 import * as Resending from "./resending.js"
@@ -80,7 +81,7 @@ const submission = <A, I>(
         Effect.tap(rememberPath)
       )
 
-  const attempt = (attempts: TinkerHttpClient.Attempts) =>
+  const attempt = (attempts: Attempts) =>
     Effect.suspend(() => {
       track.attribute("attempt", attempts.retryCount + 1)
       return Effect.tapError(call.submit(seqId, { attempts, call: operation, session }), (error) =>
