@@ -19,7 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as CallOptions from "./CallOptions.js"
-import { advise } from "./internal/advice.js"
+import { advise } from "./internal/errors/advice.js"
 import { phrase, sentence, spoken } from "./Prose.js"
 
 /**
