@@ -102,8 +102,8 @@ const codeOf = (file) => textOf(file).replace(/\/\*[^]*?\*\//g, "")
  * something else, and so are the routes of other servers.
  */
 const endpointPlaces = () => {
-  const table = sources.find((file) => file.endsWith("packages/protocol/src/Endpoints.ts"))
-  const names = Array.from(textOf(table).matchAll(/operation: "([^"]+)"/g), ([, name]) => name)
+  const tables = sources.filter((file) => file.startsWith("packages/protocol/src/internal/endpoints/"))
+  const names = tables.flatMap((file) => Array.from(textOf(file).matchAll(/operation: "([^"]+)"/g), ([, name]) => name))
   return names.filter((name) => name.includes("_")).map((name) => {
     const written = new RegExp(`(?<!type: |type === |literal\\()["'/\`]${name}["'/\`]`)
     const places = sources.filter((file) => !file.endsWith("Dialect.ts") && !file.includes("/dialects/") && written.test(codeOf(file)))
