@@ -121,13 +121,13 @@ const publicModules = sources.filter((file) => packageOf(file) === "tinker" && i
 
 /** Of each figure: what was found, what is wanted, and what there may be until then, to be lowered with every improvement. */
 const figures = [
-  ["public modules of effect-tinker", publicModules, 40, 48],
-  ["exports that no page, example or other package names", unnamedExports(), 0, 191],
-  ["files over 450 lines", longFiles(), 0, 7],
-  ["functions over 120 lines", longFunctions(), 0, 7],
+  ["public modules of effect-tinker", publicModules, 40, 40],
+  ["exports that no page, example or other package names", unnamedExports(), 0, 0],
+  ["files over 450 lines", longFiles(), 0, 0],
+  ["functions over 120 lines", longFunctions(), 0, 0],
   ["doc comments that are no sentences", fragments(), 0, 0],
   ["endpoints written down in more than two places", endpointPlaces(), 0, 0],
-  ["Effect.sleep in effect-tinker", sleeps(), 3, 11]
+  ["Effect.sleep in effect-tinker", sleeps(), 3, 10]
 ]
 
 let isWorse = false

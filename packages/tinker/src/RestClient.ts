@@ -31,6 +31,7 @@ import * as Credentials from "./Credentials.js"
 import { operations } from "./internal/call/operation.js"
 import * as Sessionless from "./internal/call/sessionless.js"
 import { identityOf } from "./internal/identityOf.js"
+import * as CheckpointChanges from "./internal/rest/checkpointChanges.js"
 import * as Checkpoints from "./internal/rest/checkpoints.js"
 import * as Sessions from "./internal/rest/sessions.js"
 import * as TrainingRuns from "./internal/rest/trainingRuns.js"
@@ -256,6 +257,7 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
   return RestClient.of({
     ...yield* TrainingRuns.make,
     ...yield* Checkpoints.make,
+    ...yield* CheckpointChanges.make,
     ...yield* Sessions.make,
     getServerCapabilities: request({ name: "RestClient.getServerCapabilities" }, service.getServerCapabilities, {
       policy: "firstContact"
