@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
@@ -29,6 +30,7 @@ import { samplingPlace } from "./internal/sampling/samplingPlace.js"
 import * as ServiceClientTag from "./internal/serviceClientTag.js"
 import * as ModelCreation from "./internal/training/modelCreation.js"
 import { fromStateFields, fromWeightsFields, loraFields, modelName } from "./internal/training/modelFields.js"
+import type * as TrainedModel from "./internal/training/trainedModel.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import type * as SamplingApi from "./SamplingApi.js"
@@ -254,7 +256,9 @@ const trainingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
     const models = yield* ModelsApi.ModelsApi
     const sessions = yield* SessionManager.SessionManager
     const creation = yield* ModelCreation.make
-    const context = yield* Effect.context<Effect.Effect.Context<ReturnType<typeof TrainingClient.make>>>()
+    const context = yield* Effect.context<
+      TrainedModel.Requirements | Sampler.Requirements | ModelsApi.ModelsApi | ServiceApi.ServiceApi | Scope.Scope
+    >()
     const { checked, operation } = yield* operations
 
     const clientOf = (
@@ -359,7 +363,7 @@ const samplingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
     const api = yield* ServiceApi.ServiceApi
     const sessions = yield* SessionManager.SessionManager
     const clientConfig = yield* ClientConfig.ClientConfig
-    const context = yield* Effect.context<Effect.Effect.Context<ReturnType<typeof SamplingClient.make>>>()
+    const context = yield* Effect.context<Sampler.Requirements | Scope.Scope>()
     const { checked, operation } = yield* operations
 
     const clientOf = (options: Sampler.Options) =>
