@@ -21,6 +21,9 @@ const tiers = [
   "Tinker"
 ]
 
+/** The wings of what is inside the SDK, first to last: a module imports from its own wing and those before it. */
+const wings = ["transport", "call|dispatch", "session|telemetry|training|sampling|futures|download|rest"]
+
 module.exports = {
   forbidden: [
     {
@@ -44,6 +47,23 @@ module.exports = {
       from: { path: `^packages/tinker/src/(${tiers[i]})[.]ts$` },
       to: { path: `^packages/tinker/src/(${tiers.slice(i + 1).join("|")})[.]ts$` }
     })),
+    ...wings.slice(1).map((wing, i) => ({
+      name: `wing-${i}-of-the-sdk`,
+      comment: "A module inside the SDK imports from its own wing and the ones above it.",
+      severity: "error",
+      from: { path: `^packages/tinker/src/internal/(${wings[i]})/` },
+      to: { path: `^packages/tinker/src/internal/(${wings.slice(i + 1).join("|")})/`, dependencyTypesNot: ["type-only"] }
+    })),
+    {
+      name: "wings-import-no-client",
+      comment: "What is inside the SDK is what clients are made of.",
+      severity: "error",
+      from: { path: "^packages/tinker/src/internal/" },
+      to: {
+        path: "^packages/tinker/src/(ServiceClient|TrainingClient|SamplingClient|RestClient|AdminClient|RawClient|Tinker)[.]ts$",
+        dependencyTypesNot: ["type-only"]
+      }
+    },
     {
       name: "losses-take-types-only",
       comment: "The losses are arithmetic; of the protocol they need its types.",

@@ -127,7 +127,7 @@ const figures = [
   ["functions over 120 lines", longFunctions(), 0, 0],
   ["doc comments that are no sentences", fragments(), 0, 0],
   ["endpoints written down in more than two places", endpointPlaces(), 0, 0],
-  ["Effect.sleep in effect-tinker", sleeps(), 3, 10]
+  ["Effect.sleep in effect-tinker", sleeps(), 3, 3]
 ]
 
 let isWorse = false

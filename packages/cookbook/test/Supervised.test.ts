@@ -670,7 +670,11 @@ it.effect("refuses a datum of which nothing would be learned, by its place", () 
 it.effect("draws of a file the very batches that it draws of all its data", () =>
   Effect.gen(function*() {
     for (const count of [1, 7, 61]) {
-      const content = `\n${Array.from({ length: count }, (_, i) => line(`say ${i}`)).join("\r\n\n")}`
+      // Whatever a file has for a blank line, which JSON need not.
+      const blanks = ["", "\u00a0", "\u3000", "\f", "\v", "\ufeff", "\u2028", " \t"]
+      const blank = (i: number) => blanks[i % blanks.length]!
+      const lines = Array.from({ length: count }, (_, i) => `${line(`say ${i}`)}\r\n${blank(i)}`)
+      const content = `\n${lines.join("\n")}\n${blank(count)}`
       const data = yield* Effect.flatMap(ChatDataset.parse(content, "f"), (chats) => Supervised.dataFromChats(chats))
       for (
         const options of [{ batchSize: 3, seed: 5, epochs: 2 }, { batchSize: 16, steps: 2 }, { batchSize: 2, steps: 1 }]

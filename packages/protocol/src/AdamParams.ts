@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import { checkFields, decay, notNegative, positive } from "./Checks.js"
 import { settingsOf } from "./internal/settingsOf.js"
 import type { Issue } from "./TinkerError.js"
+import { defaulted, fieldDefaulted } from "./WireField.js"
 
 /**
  * AdamW with decoupled weight decay. Every field is sent, so a change of the server's defaults changes no run.
@@ -16,17 +17,17 @@ import type { Issue } from "./TinkerError.js"
  */
 export class AdamParams extends Schema.Class<AdamParams>("@effect-tinker/protocol/AdamParams")({
   /** Step size. Default 1e-4. */
-  learningRate: Schema.optionalWith(Schema.Number, { default: () => 1e-4 }).pipe(Schema.fromKey("learning_rate")),
+  learningRate: fieldDefaulted(Schema.Number, "learning_rate", () => 1e-4),
   /** Decay of the first moment. Default 0.9. */
-  beta1: Schema.optionalWith(Schema.Number, { default: () => 0.9 }),
+  beta1: defaulted(Schema.Number, () => 0.9),
   /** Decay of the second moment. Default 0.95. */
-  beta2: Schema.optionalWith(Schema.Number, { default: () => 0.95 }),
+  beta2: defaulted(Schema.Number, () => 0.95),
   /** Added to the root of the second moment. Default 1e-12. */
-  eps: Schema.optionalWith(Schema.Number, { default: () => 1e-12 }),
+  eps: defaulted(Schema.Number, () => 1e-12),
   /** Share of each weight that a step of size 1 takes away. Default 0. */
-  weightDecay: Schema.optionalWith(Schema.Number, { default: () => 0 }).pipe(Schema.fromKey("weight_decay")),
+  weightDecay: fieldDefaulted(Schema.Number, "weight_decay", () => 0),
   /** Largest global gradient norm; larger gradients are scaled down to it. 0, the default, leaves them. */
-  gradClipNorm: Schema.optionalWith(Schema.Number, { default: () => 0 }).pipe(Schema.fromKey("grad_clip_norm"))
+  gradClipNorm: fieldDefaulted(Schema.Number, "grad_clip_norm", () => 0)
 }) {}
 
 /**

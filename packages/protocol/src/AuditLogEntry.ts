@@ -2,7 +2,7 @@
  * Something that somebody in the organization did.
  */
 import * as Schema from "effect/Schema"
-import { optional } from "./WireField.js"
+import { nullish, optional, optionalDefaulted } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -13,16 +13,17 @@ export const AuditLogEntry = Schema.Struct({
   timestamp: Time,
   /** `<resource>_<action>`. */
   event: Schema.String,
-  eventDetails: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.Unknown }), {
-    default: () => ({}),
-    nullable: true
-  }).pipe(Schema.fromKey("event_details")),
+  eventDetails: optionalDefaulted(
+    Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+    "event_details",
+    () => ({})
+  ),
   /** The model, in older entries; newer ones tell it in `eventDetails`. */
   modelId: optional(Schema.String, "model_id"),
   /** The path of the checkpoint, in older entries. */
   tinkerPath: optional(Schema.String, "tinker_path"),
   /** What it was done for, in older entries. */
-  purpose: Schema.optionalWith(Schema.String, { nullable: true })
+  purpose: nullish(Schema.String)
 })
 
 /**

@@ -3,6 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { AuditLogEntry } from "./AuditLogEntry.js"
+import { fieldDefaulted } from "./WireField.js"
 
 /**
  * What the entries are about.
@@ -39,6 +40,6 @@ export type AuditLogResponse = typeof AuditLogResponse.Type
  * @category schemas
  */
 export const AuditQuery = Schema.Struct({
-  eventType: Schema.optionalWith(EventType, { default: () => "all" as const }).pipe(Schema.fromKey("event_type")),
+  eventType: fieldDefaulted(EventType, "event_type", () => "all" as const),
   day: Schema.optional(Schema.String.pipe(Schema.pattern(/^\d{4}-\d\d-\d\d$/)))
 })

@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { StorageUsage } from "./StorageUsage.js"
 import { UsageEvent } from "./UsageEvent.js"
-import { field, optional } from "./WireField.js"
+import { field, missable, nullishDefaulted, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -14,14 +14,14 @@ import { Time } from "./WireTime.js"
 export const BillingUsageResponse = Schema.Struct({
   data: Schema.Array(UsageEvent),
   /** What is kept with the sessions of the events, by id. */
-  sessions: Schema.optionalWith(
+  sessions: nullishDefaulted(
     Schema.Record({
       key: Schema.String,
       value: Schema.Struct({
         userMetadata: optional(Schema.Record({ key: Schema.String, value: Schema.String }), "user_metadata")
       })
     }),
-    { default: () => ({}), nullable: true }
+    () => ({})
   ),
   /** Costs before this time are from invoices, later ones from published prices. */
   costDataThrough: optional(Time, "cost_data_through")
@@ -66,5 +66,5 @@ export const UsageQuery = Schema.Struct({
  * @category schemas
  */
 export const StorageQuery = Schema.Struct({
-  projectId: Schema.optional(Schema.String).pipe(Schema.fromKey("project_id"))
+  projectId: missable(Schema.String, "project_id")
 })

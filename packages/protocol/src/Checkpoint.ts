@@ -2,7 +2,7 @@
  * A checkpoint as listings tell of it.
  */
 import * as Schema from "effect/Schema"
-import { field, optional } from "./WireField.js"
+import { field, nullishDefaulted, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -19,7 +19,7 @@ export const Checkpoint = Schema.Struct({
   tinkerPath: field(Schema.String, "tinker_path"),
   sizeBytes: optional(Schema.Number, "size_bytes"),
   /** Whether everybody may use it. */
-  public: Schema.optionalWith(Schema.Boolean, { default: () => false, nullable: true }),
+  public: nullishDefaulted(Schema.Boolean, () => false),
   userMetadata: optional(Schema.Record({ key: Schema.String, value: Schema.String }), "user_metadata"),
   /** When the server removes it; absent: never. */
   expiresAt: optional(Time, "expires_at")

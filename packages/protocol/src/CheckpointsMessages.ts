@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { Checkpoint } from "./Checkpoint.js"
 import { Cursor } from "./Cursor.js"
-import { field, optional } from "./WireField.js"
+import { field, nullish, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -15,7 +15,7 @@ import { Time } from "./WireTime.js"
  */
 export const CheckpointsListResponse = Schema.Struct({
   checkpoints: Schema.Array(Checkpoint),
-  cursor: Schema.optionalWith(Cursor, { nullable: true })
+  cursor: nullish(Cursor)
 })
 
 /**
@@ -104,4 +104,4 @@ export type ArchiveUrl = typeof ArchiveUrl.Type
  * @since 0.1.0
  * @category schemas
  */
-export const ArchiveAnswer = Schema.Struct({ url: SignedUrl, expires: Schema.optionalWith(Time, { nullable: true }) })
+export const ArchiveAnswer = Schema.Struct({ url: SignedUrl, expires: nullish(Time) })

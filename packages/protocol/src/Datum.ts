@@ -3,10 +3,12 @@
  */
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
+import * as Schema from "effect/Schema"
 import { type Check, none, object, optional, optionsOf, record, text } from "./Checks.js"
 import { data, modelInput, spans, tensor } from "./InputShape.js"
 import { isNumbers } from "./internal/isNumbers.js"
 import { inputDtypes } from "./internal/lossInputs.js"
+import { NamedTensors } from "./internal/namedTensors.js"
 import { provenanceIssues } from "./internal/provenance.js"
 import { toTokens } from "./internal/tokens.js"
 import type { ModelInput } from "./ModelInput.js"
@@ -14,6 +16,45 @@ import * as ModelInputs from "./ModelInput.js"
 import * as TensorData from "./TensorData.js"
 import { InvalidInputError } from "./TinkerError.js"
 import type { Issue } from "./TinkerError.js"
+import { field, missable } from "./WireField.js"
+
+/**
+ * The schema of a run of tokens.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ProvenanceSpan = Schema.Struct({
+  kind: Schema.Literal("prompt", "sampled"),
+  sequenceId: field(Schema.String, "sequence_id"),
+  offset: Schema.Number,
+  length: Schema.Number
+})
+
+/**
+ * The schema of a datum, whose JSON is the service's: `{ model_input, loss_fn_inputs }`, and `model_input_spans` and `loss_fn_input_spans`
+ * where there are such. Inputs of a loss have the wire's names there, as `target_tokens`.
+ *
+ * @example
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Datum } from "effect-tinker"
+ *
+ * // A line of a file that a Python program has written.
+ * const line = "{\"model_input\":{\"chunks\":[{\"tokens\":[1,2]}]},\"loss_fn_inputs\":{\"target_tokens\":{\"data\":[2,3],\"dtype\":\"int64\"}}}"
+ * const { lossFnInputs } = Schema.decodeSync(Schema.parseJson(Datum.Datum))(line)
+ * console.log(lossFnInputs.targetTokens?.data)
+ * ```
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Datum = Schema.Struct({
+  modelInput: field(ModelInputs.ModelInput, "model_input"),
+  lossFnInputs: field(NamedTensors, "loss_fn_inputs"),
+  modelInputSpans: missable(Schema.Array(ProvenanceSpan), "model_input_spans"),
+  lossFnInputSpans: missable(Schema.Array(ProvenanceSpan), "loss_fn_input_spans")
+})
 
 /**
  * @since 0.1.0

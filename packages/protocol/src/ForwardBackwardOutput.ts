@@ -1,7 +1,22 @@
 /**
  * What a pass over training data gives back.
  */
+import * as Schema from "effect/Schema"
+import { NamedTensors } from "./internal/namedTensors.js"
 import type { TensorData } from "./TensorData.js"
+import { field } from "./WireField.js"
+
+/**
+ * The schema of what a pass gives back, whose JSON is the service's: `{ loss_fn_output_type, loss_fn_outputs, metrics }`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ForwardBackwardOutput = Schema.Struct({
+  lossFnOutputType: field(Schema.String, "loss_fn_output_type"),
+  lossFnOutputs: field(Schema.Array(NamedTensors), "loss_fn_outputs"),
+  metrics: Schema.Record({ key: Schema.String, value: Schema.JsonNumber })
+})
 
 /**
  * @since 0.1.0

@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { RequestId, SamplingSessionId } from "./Identifiers.js"
-import { field, literal, optional } from "./WireField.js"
+import { field, fieldDefaulted, literal, nullish, optional } from "./WireField.js"
 
 /**
  * What was submitted, as the service names it.
@@ -36,7 +36,7 @@ export const FuturesRetrieveRequest = Schema.Struct({
   }),
   prevCursor: field(Schema.Number, "prev_cursor"),
   /** 0 for an answer at once. */
-  timeout: Schema.optionalWith(Schema.Number, { nullable: true }),
+  timeout: nullish(Schema.Number),
   retrievedRequestIds: field(Schema.Array(Schema.String), "retrieved_request_ids")
 })
 
@@ -72,9 +72,7 @@ export type FuturesRetrieveResponse = typeof FuturesRetrieveResponse.Type
  */
 export const FutureRetrieveRequest = Schema.Struct({
   requestId: field(RequestId, "request_id"),
-  allowMetadataOnly: Schema.optionalWith(Schema.Boolean, { default: () => false }).pipe(
-    Schema.fromKey("allow_metadata_only")
-  )
+  allowMetadataOnly: fieldDefaulted(Schema.Boolean, "allow_metadata_only", () => false)
 })
 
 /**

@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import { checkFields, flag, optional, whole, wholeFrom } from "./Checks.js"
 import { settingsOf } from "./internal/settingsOf.js"
 import type { Issue } from "./TinkerError.js"
+import { defaulted, fieldDefaulted, nullish } from "./WireField.js"
 
 /**
  * @since 0.1.0
@@ -12,15 +13,15 @@ import type { Issue } from "./TinkerError.js"
  */
 export class LoraConfig extends Schema.Class<LoraConfig>("@effect-tinker/protocol/LoraConfig")({
   /** Default 32. */
-  rank: Schema.optionalWith(Schema.Number, { default: () => 32 }),
+  rank: defaulted(Schema.Number, () => 32),
   /** The same seed gives the same initial weights; without one the server draws it. */
-  seed: Schema.optionalWith(Schema.Number, { nullable: true }),
+  seed: nullish(Schema.Number),
   /** Adapt the unembedding. Default true. */
-  trainUnembed: Schema.optionalWith(Schema.Boolean, { default: () => true }).pipe(Schema.fromKey("train_unembed")),
+  trainUnembed: fieldDefaulted(Schema.Boolean, "train_unembed", () => true),
   /** Adapt the feed-forward layers. Default true. */
-  trainMlp: Schema.optionalWith(Schema.Boolean, { default: () => true }).pipe(Schema.fromKey("train_mlp")),
+  trainMlp: fieldDefaulted(Schema.Boolean, "train_mlp", () => true),
   /** Adapt the attention layers. Default true. */
-  trainAttn: Schema.optionalWith(Schema.Boolean, { default: () => true }).pipe(Schema.fromKey("train_attn"))
+  trainAttn: fieldDefaulted(Schema.Boolean, "train_attn", () => true)
 }) {}
 
 /**

@@ -3,18 +3,48 @@
  */
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 import { kindOf, nearest } from "./CallOptions.js"
 import { type Check, fitting, looked, none, optional, record } from "./Checks.js"
 import type { Datum } from "./Datum.js"
 import { data as shapeOf } from "./InputShape.js"
+import { attempt } from "./internal/attempt.js"
 import { inputDtypes } from "./internal/lossInputs.js"
+import { renamed } from "./internal/namedTensors.js"
 import { provenanceIssues } from "./internal/provenance.js"
 import { firstNonFinite, firstOutside, firstOutsideInt64 } from "./internal/scan.js"
 import { sparseFault } from "./internal/sparse.js"
+import { fromRequestName, toWireName } from "./internal/wireNames.js"
 import * as ModelInput from "./ModelInput.js"
 import type { TensorData } from "./TensorData.js"
 import { elementCount } from "./TensorData.js"
 import type { Issue } from "./TinkerError.js"
+
+const Settings = Schema.Record({ key: Schema.String, value: Schema.Union(Schema.JsonNumber, Schema.String) })
+
+/**
+ * The schema of a loss: its name on the wire. A name that this version does not know is decoded to that of {@link other}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const LossFn: Schema.Schema<LossFn, string> = Schema.transform(
+  Schema.String,
+  Schema.declare((u): u is LossFn => lossNameFault(u) === undefined, { identifier: "LossFn" }),
+  { strict: true, decode: (name) => isKnown(name) ? name : other(name), encode: (lossFn) => nameOf(lossFn) }
+)
+
+/**
+ * The schema of settings of a loss, which have the wire's names in JSON, as `clip_low_threshold`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const LossFnConfig: Schema.Schema<LossFnConfig> = Schema.transformOrFail(Settings, Settings, {
+  strict: true,
+  decode: (config, _, ast) => attempt(ast, config, () => renamed(config, fromRequestName)),
+  encode: (config, _, ast) => attempt(ast, config, () => renamed(config, toWireName))
+})
 
 /**
  * The losses, with `p` the log-probability of the target, `q` the `logprobs` input, `A` the advantage, `w` the weight, `r = exp(p - q)`:

@@ -10,13 +10,14 @@ import { dmelShape } from "./internal/dmelShape.js"
 import { isNumbers } from "./internal/isNumbers.js"
 import { Tokens, toTokens as tokensOf } from "./internal/tokens.js"
 import type { Issue } from "./TinkerError.js"
+import { defaulted, optional } from "./WireField.js"
 
 /**
  * @since 0.1.0
  * @category schemas
  */
 export const EncodedTextChunk = Schema.Struct({
-  type: Schema.optionalWith(Schema.Literal("encoded_text"), { default: () => "encoded_text" as const }),
+  type: defaulted(Schema.Literal("encoded_text"), () => "encoded_text" as const),
   /** `[tokens] int32`. */
   tokens: Tokens
 })
@@ -33,7 +34,7 @@ export const ImageChunk = Schema.Struct({
   data: Schema.Uint8ArrayFromBase64,
   format: ImageFormat,
   /** How many tokens the caller expects; the server counts for itself and may refuse a wrong number. */
-  expectedTokens: Schema.optionalWith(Schema.Int, { nullable: true }).pipe(Schema.fromKey("expected_tokens"))
+  expectedTokens: optional(Schema.Int, "expected_tokens")
 })
 
 /**
@@ -46,7 +47,7 @@ export const ImageAssetPointerChunk = Schema.Struct({
   type: Schema.Literal("image_asset_pointer"),
   location: Schema.String,
   format: ImageFormat,
-  expectedTokens: Schema.optionalWith(Schema.Int, { nullable: true }).pipe(Schema.fromKey("expected_tokens"))
+  expectedTokens: optional(Schema.Int, "expected_tokens")
 })
 
 /**

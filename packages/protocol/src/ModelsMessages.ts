@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { ModelId, RequestId, SessionId } from "./Identifiers.js"
 import { LoraConfig } from "./LoraConfig.js"
-import { field, literal, optional } from "./WireField.js"
+import { field, literal, nullish, optional, optionalDefaulted } from "./WireField.js"
 
 /**
  * The answer to a submitted request: the id by which its result is fetched.
@@ -96,7 +96,7 @@ export const GetInfoResponse = Schema.Struct({
   modelId: field(Schema.String, "model_id"),
   modelData: field(
     Schema.Struct({
-      arch: Schema.optionalWith(Schema.String, { nullable: true }),
+      arch: nullish(Schema.String),
       modelName: optional(Schema.String, "model_name"),
       tokenizerId: optional(Schema.String, "tokenizer_id")
     }),
@@ -105,9 +105,7 @@ export const GetInfoResponse = Schema.Struct({
   isLora: optional(Schema.Boolean, "is_lora"),
   loraRank: optional(Schema.Int, "lora_rank"),
   modelName: optional(Schema.String, "model_name"),
-  optimizerConfig: Schema.optionalWith(OptimizerConfig, { nullable: true, default: () => adamw }).pipe(
-    Schema.fromKey("optimizer_config")
-  )
+  optimizerConfig: optionalDefaulted(OptimizerConfig, "optimizer_config", () => adamw)
 })
 
 /**

@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import { checkFields, decay, fitting, json, must, notNegative } from "./Checks.js"
 import { settingsOf } from "./internal/settingsOf.js"
 import type { Issue } from "./TinkerError.js"
+import { defaulted, field, fieldDefaulted } from "./WireField.js"
 
 /**
  * Settings of a step of the optimizer Dimuon, with which the model must have been made. Every field is sent.
@@ -16,13 +17,13 @@ import type { Issue } from "./TinkerError.js"
  * @category models
  */
 export class Dimuon extends Schema.Class<Dimuon>("effect-tinker/OptimizerParams/Dimuon")({
-  type: Schema.optionalWith(Schema.Literal("dimuon"), { default: () => "dimuon" as const }),
+  type: defaulted(Schema.Literal("dimuon"), () => "dimuon" as const),
   /** Step size. There is no default. */
-  learningRate: Schema.propertySignature(Schema.Number).pipe(Schema.fromKey("learning_rate")),
+  learningRate: field(Schema.Number, "learning_rate"),
   /** Largest global gradient norm; larger gradients are scaled down to it. 0, the default, leaves them. */
-  gradClipNorm: Schema.optionalWith(Schema.Number, { default: () => 0 }).pipe(Schema.fromKey("grad_clip_norm")),
+  gradClipNorm: fieldDefaulted(Schema.Number, "grad_clip_norm", () => 0),
   /** Decay of the momentum. Default 0.9. */
-  beta1: Schema.optionalWith(Schema.Number, { default: () => 0.9 })
+  beta1: defaulted(Schema.Number, () => 0.9)
 }) {}
 
 /**

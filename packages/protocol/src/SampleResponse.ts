@@ -1,7 +1,44 @@
 /**
  * Answers of a model to a prompt.
  */
+import * as Schema from "effect/Schema"
+import { Floats } from "./internal/floats.js"
+import { Float32FromJson, Int64FromJson } from "./internal/tensorSchema.js"
+import { Tokens } from "./internal/tokens.js"
+import * as TopkRows from "./internal/topkRows.js"
 import type { Float32Tensor, Int64Tensor } from "./TensorData.js"
+import { field, missable, orUndefined } from "./WireField.js"
+
+/**
+ * The schema of one answer, whose JSON is the service's beside its id.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SampledSequence = Schema.Struct({
+  sequenceId: field(Schema.String, "sequence_id"),
+  tokens: Tokens,
+  logprobs: orUndefined(Floats, "logprobs"),
+  topkLogprobs: orUndefined(TopkRows.TopkFromRows, "topk_logprobs"),
+  stopReason: field(Schema.Literal("stop", "length"), "stop_reason")
+})
+
+/**
+ * The schema of a response, for programs that keep samples, or pass them on in an `HttpApi`, an rpc or a workflow. Its JSON is the
+ * service's, with the ids of sequences; the most probable tokens are rows of pairs, of which `k` is the length of the longest.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SampleResponse = Schema.Struct({
+  sequences: Schema.Array(SampledSequence),
+  promptLogprobs: orUndefined(Floats, "prompt_logprobs"),
+  topkPromptLogprobs: orUndefined(TopkRows.TopkFromRows, "topk_prompt_logprobs"),
+  promptLogprobsOffset: missable(Schema.Int, "prompt_logprobs_offset"),
+  targetPromptLogprobs: missable(Float32FromJson, "target_prompt_logprobs"),
+  promptAltTokens: missable(Schema.Struct({ tokens: Int64FromJson, logprobs: Float32FromJson }), "prompt_alt_tokens"),
+  promptCacheHitTokens: field(Schema.Int, "prompt_cache_hit_tokens")
+})
 
 /**
  * @since 0.1.0
@@ -61,16 +98,13 @@ export interface TopkLogprobs {
  * @since 0.1.0
  * @category models
  */
-export const noLogprob = -99999
+export const noLogprob = TopkRows.noLogprob
 
 /**
  * @since 0.1.0
  * @category models
  */
 export type TopkRow = ReadonlyArray<readonly [token: number, logprob: number]>
-
-const isEmptyCell = (topk: TopkLogprobs, cell: number): boolean =>
-  topk.tokenIds[cell] === 0 && topk.logprobs[cell] === noLogprob
 
 /**
  * The tokens at one position with their log-probabilities, without the empty cells at the end; none where the first cell
@@ -79,12 +113,7 @@ const isEmptyCell = (topk: TopkLogprobs, cell: number): boolean =>
  * @since 0.1.0
  * @category utils
  */
-export const topkAt = (topk: TopkLogprobs, position: number): TopkRow => {
-  const start = position * topk.k
-  let end = isEmptyCell(topk, start) ? start : start + topk.k
-  while (end > start && isEmptyCell(topk, end - 1)) end--
-  return Array.from({ length: end - start }, (_, i) => [topk.tokenIds[start + i]!, topk.logprobs[start + i]!] as const)
-}
+export const topkAt: (topk: TopkLogprobs, position: number) => TopkRow = TopkRows.rowAt
 
 /**
  * A row for each position, null where the server had none.
@@ -92,11 +121,7 @@ export const topkAt = (topk: TopkLogprobs, position: number): TopkRow => {
  * @since 0.1.0
  * @category utils
  */
-export const topkRows = (topk: TopkLogprobs): ReadonlyArray<TopkRow | null> =>
-  Array.from({ length: topk.length }, (_, position) => {
-    const row = topkAt(topk, position)
-    return row.length === 0 ? null : row
-  })
+export const topkRows: (topk: TopkLogprobs) => ReadonlyArray<TopkRow | null> = TopkRows.rowsOf
 
 const lists = new WeakMap<Int32Array | Float32Array, ReadonlyArray<number>>()
 
@@ -181,7 +206,7 @@ const lastRows = (topk: TopkLogprobs, count: number) => {
   const length = Math.min(count, topk.length)
   const cells = (topk.length - length) * topk.k
   let ignored = false
-  for (let cell = 0; cell < cells; cell++) if (!isEmptyCell(topk, cell)) ignored = true
+  for (let cell = 0; cell < cells; cell++) if (!TopkRows.isEmptyCell(topk, cell)) ignored = true
   return {
     topk: { k: topk.k, length, tokenIds: topk.tokenIds.slice(cells), logprobs: topk.logprobs.slice(cells) },
     ignored

@@ -10,10 +10,9 @@ import { TensorFromJson } from "./internal/tensorSchema.js"
 import { widestToken, writeTokens } from "./internal/tokenDigits.js"
 import { ModelInput, ModelInputChunk } from "./ModelInput.js"
 import { SamplingParams } from "./SamplingParams.js"
-import { field, literal, optional } from "./WireField.js"
+import { field, literal, optional, optionalDefaulted } from "./WireField.js"
 
-const count = (key: string, value: number) =>
-  Schema.optionalWith(Schema.Int, { default: () => value, nullable: true }).pipe(Schema.fromKey(key))
+const count = (key: string, value: number) => optionalDefaulted(Schema.Int, key, () => value)
 
 /**
  * @since 0.1.0
@@ -28,18 +27,14 @@ export const SampleRequest = Schema.Struct({
   samplingSessionId: optional(SamplingSessionId, "sampling_session_id"),
   /** Needed with a sampling session. Sending the same number again asks for the same samples. */
   seqId: optional(Schema.Union(Schema.Number, Schema.BigIntFromSelf), "seq_id"),
-  promptLogprobs: Schema.optionalWith(Schema.Boolean, { default: () => false, nullable: true }).pipe(
-    Schema.fromKey("prompt_logprobs")
-  ),
+  promptLogprobs: optionalDefaulted(Schema.Boolean, "prompt_logprobs", () => false),
   topkPromptLogprobs: count("topk_prompt_logprobs", 0),
   topkSampleLogprobs: count("topk_sample_logprobs", 0),
   /** Tokens whose log-probabilities are wanted, `[prompt - 1, K] int64`; -1 for none. */
   targetPromptLogprobs: optional(TensorFromJson, "target_prompt_logprobs"),
   promptAltTokensK: count("prompt_alt_tokens_k", 0),
   promptLogprobsLastN: optional(Schema.Int, "prompt_logprobs_last_n"),
-  recordStabilityInfo: Schema.optionalWith(Schema.Boolean, { default: () => false, nullable: true }).pipe(
-    Schema.fromKey("record_stability_info")
-  ),
+  recordStabilityInfo: optionalDefaulted(Schema.Boolean, "record_stability_info", () => false),
   type: literal("sample")
 })
 

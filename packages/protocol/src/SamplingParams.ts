@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import { checkFields, must, notNegative, optional, share, whole, wholeFrom } from "./Checks.js"
 import { settingsOf } from "./internal/settingsOf.js"
 import type { Issue } from "./TinkerError.js"
+import { defaulted, fieldDefaulted, nullish, optional as optionalField } from "./WireField.js"
 
 /** Some servers refuse a bare text, so it is sent as a list of one. */
 const Stop = Schema.transform(
@@ -19,20 +20,20 @@ const Stop = Schema.transform(
  */
 export class SamplingParams extends Schema.Class<SamplingParams>("@effect-tinker/protocol/SamplingParams")({
   /** Longest answer, in tokens. Without it the server takes what the context leaves. */
-  maxTokens: Schema.optionalWith(Schema.Number, { nullable: true }).pipe(Schema.fromKey("max_tokens")),
+  maxTokens: optionalField(Schema.Number, "max_tokens"),
   /** The same seed and prompt give the same answer. */
-  seed: Schema.optionalWith(Schema.Number, { nullable: true }),
+  seed: nullish(Schema.Number),
   /**
    * An answer ends with any of these texts or tokens, which is kept. Without it the model's own end tokens count; an
    * empty list turns those off too.
    */
-  stop: Schema.optionalWith(Stop, { nullable: true }),
+  stop: nullish(Stop),
   /** 0 takes the most probable token each time. Default 1. */
-  temperature: Schema.optionalWith(Schema.Number, { default: () => 1 }),
+  temperature: defaulted(Schema.Number, () => 1),
   /** Number of most probable tokens to choose from; -1, the default, for all. */
-  topK: Schema.optionalWith(Schema.Number, { default: () => -1 }).pipe(Schema.fromKey("top_k")),
+  topK: fieldDefaulted(Schema.Number, "top_k", () => -1),
   /** Choose from the most probable tokens that together have this probability. Default 1. */
-  topP: Schema.optionalWith(Schema.Number, { default: () => 1 }).pipe(Schema.fromKey("top_p"))
+  topP: fieldDefaulted(Schema.Number, "top_p", () => 1)
 }) {}
 
 /**

@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { SamplingSessionId, SessionId } from "./Identifiers.js"
-import { field, literal, optional } from "./WireField.js"
+import { field, literal, nullish, optional, optionalDefaulted } from "./WireField.js"
 
 /**
  * @since 0.1.0
@@ -26,7 +26,7 @@ export const ClientConfigRequest = Schema.Struct({
 export type ClientConfigRequest = typeof ClientConfigRequest.Type
 
 const setting = <A, I>(schema: Schema.Schema<A, I>, key: string, value: A) =>
-  Schema.optionalWith(schema, { default: () => value, nullable: true }).pipe(Schema.fromKey(key))
+  optionalDefaulted(schema, key, () => value)
 
 /**
  * Settings that the server dictates, at the start and when asked for changes. Missing ones take the defaults of the Python
@@ -113,8 +113,8 @@ export const SupportedModel = Schema.Struct({
   /** Number of tokens that the model knows. Our own server tells it. */
   vocabularySize: optional(Schema.Int, "vocab_size"),
   /** Absent when the server does not say. */
-  trainable: Schema.optionalWith(Schema.Boolean, { nullable: true }),
-  sampleable: Schema.optionalWith(Schema.Boolean, { nullable: true })
+  trainable: nullish(Schema.Boolean),
+  sampleable: nullish(Schema.Boolean)
 })
 
 /**

@@ -3,10 +3,10 @@
  */
 import * as Schema from "effect/Schema"
 import { otherVariant, variant } from "./internal/variant.js"
-import { field, optional } from "./WireField.js"
+import { field, nullish, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
-const detail = Schema.optionalWith(Schema.String, { nullable: true })
+const detail = nullish(Schema.String)
 
 /** An object told apart by `type`, with whatever else belongs to that. */
 const Typed = Schema.Struct({ type: Schema.String }, { key: Schema.String, value: Schema.Unknown })
@@ -42,7 +42,7 @@ export const SessionSummary = Schema.Struct({
   createdAt: field(Time, "created_at"),
   owner: Schema.String,
   projectId: field(Schema.String, "project_id"),
-  status: Schema.optionalWith(SessionStatus, { nullable: true }),
+  status: nullish(SessionStatus),
   checkpointsCount: field(Schema.Int, "checkpoints_count"),
   displayName: optional(Schema.String, "display_name"),
   userMetadata: optional(Schema.Record({ key: Schema.String, value: Schema.String }), "user_metadata"),

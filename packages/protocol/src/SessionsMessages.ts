@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { FinishReason } from "./ServiceMessages.js"
 import { SessionSummary } from "./SessionSummary.js"
-import { field, optional } from "./WireField.js"
+import { field, nullish, optional } from "./WireField.js"
 
 const StringMap = Schema.Record({ key: Schema.String, value: Schema.String })
 
@@ -102,9 +102,9 @@ export const SessionSearchRequest = Schema.Struct({
   displayName: optional(Schema.String, "display_name"),
   userMetadata: field(StringMap, "user_metadata"),
   owner: SearchOwner,
-  statuses: Schema.optionalWith(Schema.Array(StatusQuery), { nullable: true }),
+  statuses: nullish(Schema.Array(StatusQuery)),
   limit: Schema.Int,
-  cursor: Schema.optionalWith(SearchCursor, { nullable: true })
+  cursor: nullish(SearchCursor)
 })
 
 /**
@@ -142,8 +142,8 @@ export const AssignProjectRequest = Schema.Struct({ projectId: field(Schema.Stri
 export const SessionTraceExportPollResponse = Schema.Struct({
   status: Schema.Literal("pending", "ready", "failed"),
   /** Whoever has it has the file, so it is kept out of logs. */
-  url: Schema.optionalWith(Schema.Redacted(Schema.String), { nullable: true }),
-  error: Schema.optionalWith(Schema.String, { nullable: true })
+  url: nullish(Schema.Redacted(Schema.String)),
+  error: nullish(Schema.String)
 })
 
 /**

@@ -2,7 +2,7 @@
  * The endpoint to which clients report what went wrong.
  */
 import * as Schema from "effect/Schema"
-import { field, optional } from "./WireField.js"
+import { field, fieldDefaulted, optional } from "./WireField.js"
 
 /**
  * @since 0.1.0
@@ -64,9 +64,7 @@ export const GenericEvent = Schema.Struct({
   ...common,
   /** One of a few. */
   eventName: field(Schema.String, "event_name"),
-  eventData: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.Unknown }), {
-    default: () => ({})
-  }).pipe(Schema.fromKey("event_data"))
+  eventData: fieldDefaulted(Schema.Record({ key: Schema.String, value: Schema.Unknown }), "event_data", () => ({}))
 })
 
 /**

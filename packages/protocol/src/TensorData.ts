@@ -4,18 +4,38 @@
  */
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import type * as Schema from "effect/Schema"
 import { kindOf, named, notOptions, optionIssues } from "./CallOptions.js"
 import { tensor as tensorIssues } from "./InputShape.js"
 import { isNumbers } from "./internal/isNumbers.js"
 import { forEachStored, sparseFault, sparsePattern } from "./internal/sparse.js"
+import type { TensorJson as Json } from "./internal/tensorJson.js"
+import { TensorFromJson } from "./internal/tensorSchema.js"
 import { flatten, floats, toFloat32, toInt64, truncate, widen, widenBfloat16 } from "./internal/tensorValues.js"
 import type { Issue } from "./TinkerError.js"
+
+/**
+ * The schema of a tensor, whose JSON is the service's: `{ data, dtype, shape, sparse_crow_indices, sparse_col_indices }`, with null for NaN.
+ * Encoding fails for what JSON lacks: infinities, and integers beyond 2^53 - 1. JSON has one zero, so -0 becomes 0.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const TensorData: Schema.Schema<TensorData, TensorJson> = TensorFromJson
 
 /**
  * @since 0.1.0
  * @category models
  */
 export type TensorData = Float32Tensor | Int64Tensor
+
+/**
+ * A tensor in JSON.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TensorJson = Json
 
 /**
  * @since 0.1.0

@@ -7,7 +7,7 @@ import { ModelId } from "./Identifiers.js"
 import * as LegacyJson from "./internal/legacyJson.js"
 import * as Protobuf from "./internal/protobuf.js"
 import { OptimizerParams } from "./OptimizerParams.js"
-import { field, literal, optional } from "./WireField.js"
+import { field, literal, nullishDefaulted, optional } from "./WireField.js"
 
 /**
  * @since 0.1.0
@@ -96,10 +96,7 @@ export type OptimStepRequest = typeof OptimStepRequest.Type
  */
 export const OptimStepResponse = Schema.Struct({
   /** Named `name:reduction`, e.g. `unclipped_grad_l2:mean`. */
-  metrics: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.Number }), {
-    nullable: true,
-    default: () => ({})
-  })
+  metrics: nullishDefaulted(Schema.Record({ key: Schema.String, value: Schema.Number }), () => ({}))
 })
 
 /**

@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { Checkpoint } from "./Checkpoint.js"
-import { field, optional } from "./WireField.js"
+import { field, nullishDefaulted, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -17,7 +17,7 @@ export const TrainingRun = Schema.Struct({
   modelOwner: field(Schema.String, "model_owner"),
   isLora: field(Schema.Boolean, "is_lora"),
   /** Its state on the server is damaged; go on from a checkpoint. */
-  corrupted: Schema.optionalWith(Schema.Boolean, { default: () => false, nullable: true }),
+  corrupted: nullishDefaulted(Schema.Boolean, () => false),
   loraRank: optional(Schema.Int, "lora_rank"),
   lastRequestTime: field(Time, "last_request_time"),
   /** The newest that training can go on from. */

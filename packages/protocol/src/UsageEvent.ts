@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { otherVariant, variant } from "./internal/variant.js"
-import { field, optional } from "./WireField.js"
+import { field, nullishDefaulted, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 const tokenCount = field(Schema.Number, "token_count")
@@ -21,7 +21,7 @@ export const UsageInfo = Schema.Union(
   variant("checkpoint", "Checkpoint", { count: Schema.Number }),
   variant("storage", "Storage", {
     gigabyteHours: field(Schema.Number, "gigabyte_hours"),
-    free: Schema.optionalWith(Schema.Boolean, { default: () => false, nullable: true })
+    free: nullishDefaulted(Schema.Boolean, () => false)
   }),
   otherVariant(["training", "sampling_prefill", "sampling_sample", "checkpoint", "storage"])
 )

@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { ModelId, SamplingSessionId, SessionId } from "./Identifiers.js"
 import { OptimizerConfig } from "./ModelsMessages.js"
-import { field, literal, optional } from "./WireField.js"
+import { defaulted, field, literal, nullish, optional } from "./WireField.js"
 
 const StringMap = Schema.Record({ key: Schema.String, value: Schema.String })
 
@@ -15,10 +15,10 @@ const StringMap = Schema.Record({ key: Schema.String, value: Schema.String })
 export const SaveWeightsRequest = Schema.Struct({
   modelId: field(ModelId, "model_id"),
   /** The checkpoint's name. */
-  path: Schema.optionalWith(Schema.String, { nullable: true }),
+  path: nullish(Schema.String),
   seqId: field(Schema.Int, "seq_id"),
   ttlSeconds: optional(Schema.Int, "ttl_seconds"),
-  overwrite: Schema.optionalWith(Schema.Boolean, { default: () => false }),
+  overwrite: defaulted(Schema.Boolean, () => false),
   userMetadata: optional(StringMap, "user_metadata"),
   type: literal("save_weights")
 })
@@ -49,9 +49,9 @@ export type SaveWeightsResponse = typeof SaveWeightsResponse.Type
  */
 export const SaveWeightsForSamplerRequest = Schema.Struct({
   modelId: field(ModelId, "model_id"),
-  path: Schema.optionalWith(Schema.String, { nullable: true }),
+  path: nullish(Schema.String),
   samplingSessionSeqId: optional(Schema.Int, "sampling_session_seq_id"),
-  kind: Schema.optionalWith(Schema.String, { default: () => "snapshot" }),
+  kind: defaulted(Schema.String, () => "snapshot"),
   seqId: field(Schema.Int, "seq_id"),
   ttlSeconds: optional(Schema.Int, "ttl_seconds"),
   userMetadata: optional(StringMap, "user_metadata"),
@@ -69,7 +69,7 @@ export type SaveWeightsForSamplerRequest = typeof SaveWeightsForSamplerRequest.T
  * @category schemas
  */
 export const SaveWeightsForSamplerResponse = Schema.Struct({
-  path: Schema.optionalWith(Schema.String, { nullable: true }),
+  path: nullish(Schema.String),
   samplingSessionId: optional(SamplingSessionId, "sampling_session_id")
 }).pipe(
   Schema.filter(({ path, samplingSessionId }) => path !== undefined || samplingSessionId !== undefined)
@@ -195,7 +195,7 @@ export type LoadWeightsRequest = typeof LoadWeightsRequest.Type
  * @category schemas
  */
 export const LoadWeightsResponse = Schema.Struct({
-  path: Schema.optionalWith(Schema.String, { nullable: true }),
+  path: nullish(Schema.String),
   modelId: optional(Schema.String, "model_id")
 })
 

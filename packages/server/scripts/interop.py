@@ -114,7 +114,7 @@ def run() -> None:
             save("taken").result()
             check(f"refuses a name that is taken, of {what}", False)
         except tinker.RequestFailedError as error:
-            told = "exists already" in str(error) and ("overwrite=True" in str(error)) == (what == "a state")
+            told = "exists already" in str(error) and ("set overwrite" in str(error)) == (what == "a state")
             check(f"refuses a name that is taken, of {what}: {error}", told)
     again = training.save_state("final", overwrite=True).result().path
     check("saves again under a name when told to overwrite", again == path)

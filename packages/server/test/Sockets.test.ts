@@ -79,6 +79,11 @@ it.live("HEAD is answered like GET, and another method with those that there are
     assert.deepStrictEqual(yield* statusOf("DELETE", "asample?a=b"), [405, "POST"])
     assert.deepStrictEqual(yield* statusOf("DELETE", "sessions/any/finish"), [405, "POST"])
     assert.deepStrictEqual(yield* statusOf("GET", "other"), [404, undefined])
+    // The route is there, and not what its path names.
+    assert.deepStrictEqual(yield* statusOf("GET", "training_runs/"), [404, undefined])
+    assert.deepStrictEqual(yield* statusOf("GET", `training_runs/${"x".repeat(1000)}`), [404, undefined])
+    assert.deepStrictEqual(yield* statusOf("GET", "training_runs/%zz"), [400, undefined])
+    assert.deepStrictEqual(yield* statusOf("PUT", "training_runs/"), [405, "GET"])
   }).pipe(Effect.provide(server({}))))
 
 it.effect("what a client asked for is made, though it leaves meanwhile", () =>

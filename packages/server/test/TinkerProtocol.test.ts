@@ -668,7 +668,7 @@ describe("TinkerProtocol: checkpoints", () => {
           const { category, error } = failure(yield* save(kind, options))
           assert.strictEqual(category, "user")
           assert.include(error, `the checkpoint ${String(path)} exists already`)
-          assert.strictEqual(error.includes("overwrite=True"), kind === "save_weights")
+          assert.strictEqual(error.includes("set overwrite"), kind === "save_weights")
         }
       }
       // The numbers are used, and the next request runs.

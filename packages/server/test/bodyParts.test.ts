@@ -189,6 +189,24 @@ describe("the parts of a pass in protobuf", () => {
     }).pipe(Effect.provide(Wire.server())))
 })
 
+it("long lists of numbers have for blanks what JSON has, and nothing else is between their numbers", () => {
+  const list = (between: string, number: string) =>
+    JSON.stringify({ tokens: 0 }).replace("0", `[${Array(5000).fill(number).join(`,${between}`)}]`)
+  for (const number of ["7", "0.5"]) {
+    for (let code = 0; code <= 0x20; code++) {
+      const body = list(String.fromCharCode(code), number)
+      let isJson = true
+      try {
+        JSON.parse(body)
+      } catch {
+        isJson = false
+      }
+      const read = Http.parseJson(bytesOf(body), JsonNumbers.trainingBounds)
+      assert.strictEqual(Either.isRight(read), isJson, `${number} and the byte ${code}`)
+    }
+  }
+})
+
 describe("lists of a sample that are looked at part by part", () => {
   const ask = (options: Record<string, unknown>) =>
     Effect.gen(function*() {

@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Credentials from "./Credentials.js"
@@ -106,20 +107,17 @@ export const make: Effect.Effect<
   ).pipe(
     Effect.catchAll((error) => Effect.logDebug("the settings could not be asked for again", error.message))
   )
-  const refreshing = Effect.forever(
-    Effect.zipRight(
-      Effect.suspend(() =>
-        Effect.sleep(Duration.max(Duration.seconds(current.refreshIntervalSeconds), shortestInterval))
-      ),
-      refreshOnce
-    )
+  // The server says anew each time how long the next one may take.
+  const refreshes = Schedule.addDelay(
+    Schedule.forever,
+    () => Duration.max(Duration.seconds(current.refreshIntervalSeconds), shortestInterval)
   )
 
   const get = yield* cachedSuccess(fetch)
   return ClientConfig.of({
     get: Effect.map(get, () => current),
     current: () => current,
-    refresh: Effect.asVoid(Effect.forkScoped(Effect.interruptible(refreshing)))
+    refresh: Effect.asVoid(Effect.forkScoped(Effect.interruptible(Effect.schedule(refreshOnce, refreshes))))
   })
 })
 

@@ -391,7 +391,7 @@ const again = <A, R>(
         const message = stillFailing(error, elapsed, wait)
         yield* warn?.(message) ?? sender?.warn(error.operation, message) ?? Effect.void
       }
-      yield* PolicyRun.sleep(wait)
+      yield* Monotonic.sleep(wait)
       attempts.retryCount += 1
       if (onRetry !== undefined) yield* onRetry(attemptNumber, error)
       const outcome = yield* Effect.either(attempt)

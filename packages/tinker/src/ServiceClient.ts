@@ -7,7 +7,7 @@ import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
 import * as LoraConfig from "@effect-tinker/protocol/LoraConfig"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
-import { failOnIssues, InvalidInputError, type Issue, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import { failOnIssues, InvalidInputError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -28,6 +28,7 @@ import type * as Sampler from "./internal/sampling/sampler.js"
 import * as SamplerHandle from "./internal/sampling/samplerHandle.js"
 import { samplingPlace } from "./internal/sampling/samplingPlace.js"
 import * as ServiceClientTag from "./internal/serviceClientTag.js"
+import { type KnownModels, untrainable } from "./internal/training/knownModels.js"
 import * as ModelCreation from "./internal/training/modelCreation.js"
 import { fromStateFields, fromWeightsFields, loraFields, modelName } from "./internal/training/modelFields.js"
 import type * as TrainedModel from "./internal/training/trainedModel.js"
@@ -247,9 +248,6 @@ export const layer: Layer.Layer<
   [DispatchLimiter.layer, SampleCancellation.layer]
 )
 
-/** What the server said of its models, if it was asked, by their names. */
-type KnownModels = Map<string, typeof ServiceMessages.SupportedModel.Type>
-
 /** The methods that make clients which train. */
 const trainingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
   Effect.gen(function*() {
@@ -337,25 +335,6 @@ const trainingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
       )
     }
   })
-
-/** What keeps a model from being trained. */
-const untrainable = (
-  { trainAttn, trainMlp, trainUnembed }: LoraConfig.LoraConfig,
-  baseModel: string,
-  known: KnownModels
-): ReadonlyArray<Issue> => {
-  const issues: Array<Issue> = []
-  if (!trainAttn && !trainMlp && !trainUnembed) {
-    issues.push({
-      field: "trainAttn, trainMlp, trainUnembed",
-      description: "are all false, which leaves nothing to train."
-    })
-  }
-  if (known.get(baseModel)?.trainable === false) {
-    issues.push({ field: "baseModel", description: `${baseModel} cannot be trained on this server.` })
-  }
-  return issues
-}
 
 /** The methods that make clients which sample. */
 const samplingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>

@@ -244,7 +244,7 @@ export const layerLogger: Layer.Layer<never> = Layer.scopedDiscard(
       Effect.gen(function*() {
         stop()
         yield* Fiber.interrupt(fiber)
-        for (const event of yield* Queue.takeAll(stopped)) yield* Effect.logInfo(line(event))
+        for (const event of yield* Queue.takeUpTo(stopped, Infinity)) yield* Effect.logInfo(line(event))
       })
     )
   })

@@ -31,9 +31,11 @@ export const openChatFile = (
     const { lines, marks, offsets } = index.end()
     const ignoredKeys = Keys.ignoredKeys(options.ignoredKeys ?? [])
 
+    /** There may be more in the content behind its line: lines that the file has for blank, and that JSON does not. */
     const chatAt = (place: number, content: Uint8Array): ChatDataset.Chat | undefined => {
       try {
-        const text = new TextDecoder("utf-8", { fatal: true }).decode(content)
+        const end = content.indexOf(lineFeed)
+        const text = new TextDecoder("utf-8", { fatal: true }).decode(end < 0 ? content : content.subarray(0, end))
         const line = Either.getOrUndefined(parseLine(text, { ignoredKeys, isLast: true }))
         const mark = line === undefined ? undefined : markOf(line.messages)
         return line !== undefined && mark?.[0] === marks[2 * place] && mark?.[1] === marks[2 * place + 1]
@@ -69,6 +71,8 @@ export const openChatFile = (
     const bytesAt = (place: number): number => (endOf(place) ?? offsets[place]!) - offsets[place]!
     return { file, length: offsets.length, read, marks, bytesAt }
   })
+
+const lineFeed = 0x0a
 
 /** So many bytes are read at once, to have several lines of them. */
 const mostBytes = 2 ** 16

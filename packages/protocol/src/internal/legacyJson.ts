@@ -7,9 +7,9 @@ import type { Datum } from "../Datum.js"
 import type { ForwardBackwardOutput } from "../ForwardBackwardOutput.js"
 import { joinText, ModelInput } from "../ModelInput.js"
 import type { SampledSequence, SampleResponse, TopkLogprobs } from "../SampleResponse.js"
-import { noLogprob } from "../SampleResponse.js"
 import type { ForwardBackwardRequest } from "./protobuf.js"
-import { floatsOf, integerOf, listOf, objectOf, tensorFromJson, tensorToJson } from "./tensorJson.js"
+import { floatsOf, integerOf, listOf, numberOf, objectOf, tensorFromJson, tensorToJson, tokenOf } from "./tensorJson.js"
+import { topkOf } from "./topkRows.js"
 import { fromWireName, toWireName } from "./wireNames.js"
 
 /** The body for `forward` if the request is that alone, else for `forward_backward`. */
@@ -103,12 +103,6 @@ const sequenceFromJson = (value: unknown, sequenceId: string, name: string): Sam
   }
 }
 
-const tokenOf = (value: unknown, name: string): number => {
-  const token = integerOf(value, name)
-  if ((token | 0) !== token) throw new Error(`${name} is no 32-bit integer`)
-  return token
-}
-
 /** An empty list counts as absent, as an empty field does in protobuf. */
 const floats = (value: unknown, name: string): Float32Array | undefined => {
   if (value === undefined || value === null) return undefined
@@ -123,23 +117,10 @@ const finite = (values: Float32Array | undefined, name: string): Float32Array | 
   return values
 }
 
-/** Rows of pairs, of different lengths and null where there are none, in cells of the longest row. */
 const topkFromJson = (value: unknown, name: string): TopkLogprobs | undefined => {
   if (value === undefined || value === null) return undefined
-  const rows = listOf(value, name).map((row, i) => row === null ? [] : listOf(row, `${name}[${i}]`))
-  const k = rows.reduce((longest, row) => Math.max(longest, row.length), 0)
-  if (k === 0) return undefined
-  const tokenIds = new Int32Array(rows.length * k)
-  const logprobs = new Float32Array(rows.length * k).fill(noLogprob)
-  rows.forEach((row, i) =>
-    row.forEach((cell, j) => {
-      const place = `${name}[${i}][${j}]`
-      const pair = listOf(cell, place)
-      tokenIds[i * k + j] = tokenOf(pair[0], place)
-      logprobs[i * k + j] = numberOf(pair[1], place)
-    })
-  )
-  return { k, length: rows.length, tokenIds, logprobs }
+  const topk = topkOf(value, name)
+  return topk.k === 0 ? undefined : topk
 }
 
 const altTokensFromJson = (value: unknown): SampleResponse["promptAltTokens"] => {
@@ -150,11 +131,6 @@ const altTokensFromJson = (value: unknown): SampleResponse["promptAltTokens"] =>
   if (tokens.dtype !== "int64") throw new Error("prompt_alt_tokens.tokens is no integer tensor")
   if (logprobs.dtype !== "float32") throw new Error("prompt_alt_tokens.logprobs is no float tensor")
   return { tokens, logprobs }
-}
-
-const numberOf = (value: unknown, name: string): number => {
-  if (typeof value !== "number") throw new Error(`${name} is no number`)
-  return value
 }
 
 const textOf = (value: unknown, name: string): string => {

@@ -1,6 +1,7 @@
 /** Queries of listings. They are made by functions, so that a bundler leaves out those that nobody uses. */
 import * as Schema from "effect/Schema"
 import { AccessScope } from "../AccessScope.js"
+import { defaulted, fieldDefaulted, missable } from "../WireField.js"
 
 /** It is written in decimal digits alone: what JavaScript takes for a number besides, as `0x10` or an empty text, is none here. */
 const whole = (least: number) =>
@@ -14,12 +15,12 @@ const mustBe = (least: number): string => `must be a whole number from ${least},
 
 /** The page of a listing that is wanted; `limit` is what a server gives those who do not say. */
 const pageFields = (limit: number) => ({
-  limit: Schema.optionalWith(whole(1), { default: () => limit }),
-  offset: Schema.optionalWith(whole(0), { default: () => 0 })
+  limit: defaulted(whole(1), () => limit),
+  offset: defaulted(whole(0), () => 0)
 })
 
 const scopeFields = () => ({
-  accessScope: Schema.optionalWith(AccessScope, { default: () => "owned" }).pipe(Schema.fromKey("access_scope"))
+  accessScope: fieldDefaulted(AccessScope, "access_scope", () => "owned" as const)
 })
 
 export const page = (limit: number) => Schema.Struct(pageFields(limit))
@@ -33,5 +34,5 @@ export const projectPage = (limit: number) =>
   Schema.Struct({
     ...pageFields(limit),
     ...scopeFields(),
-    projectId: Schema.optional(Schema.String).pipe(Schema.fromKey("project_id"))
+    projectId: missable(Schema.String, "project_id")
   })

@@ -98,3 +98,14 @@ export const objectOf = (value: unknown, name: string): Readonly<Record<string, 
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error(`${name} is no object`)
   return value as Readonly<Record<string, unknown>>
 }
+
+export const numberOf = (value: unknown, name: string): number => {
+  if (typeof value !== "number") throw new Error(`${name} is no number`)
+  return value
+}
+
+export const tokenOf = (value: unknown, name: string): number => {
+  const token = integerOf(value, name)
+  if ((token | 0) !== token) throw new Error(`${name} is no 32-bit integer`)
+  return token
+}

@@ -1,28 +1,54 @@
-import * as Either from "effect/Either"
-import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { TensorData } from "../TensorData.js"
-import { tensorFromJson, tensorToJson } from "./tensorJson.js"
+import { attempt } from "./attempt.js"
+import { tensorFromJson, type TensorJson, tensorToJson } from "./tensorJson.js"
 
-const TensorFromSelf: Schema.Schema<TensorData> = Schema.declare(
-  (u): u is TensorData => Predicate.hasProperty(u, "dtype") && Predicate.hasProperty(u, "data"),
-  { identifier: "TensorData" }
-)
+const isTensor = (dtype: TensorData["dtype"]) => (u: unknown): boolean =>
+  Predicate.hasProperty(u, "dtype") && u.dtype === dtype && Predicate.hasProperty(u, "data")
 
-/** A tensor as the JSON of sampling requests has it. Checked in one loop, not by a schema an element. */
-export const TensorFromJson: Schema.Schema<TensorData, unknown> = Schema.transformOrFail(
-  Schema.Unknown,
-  TensorFromSelf,
-  {
-    strict: true,
-    decode: (json, _, ast) => attempt(ast, json, () => tensorFromJson(json, "tensor")),
-    encode: (tensor, _, ast) => attempt(ast, tensor, () => tensorToJson(tensor, "tensor"))
+const list = (items: string) => ({ type: "array", items: { type: items } })
+
+const Json: Schema.Schema<TensorJson> = Schema.declare((u): u is TensorJson => Predicate.isRecord(u), {
+  identifier: "TensorJson",
+  jsonSchema: {
+    type: "object",
+    required: ["data", "dtype"],
+    properties: {
+      data: { type: "array", items: { type: ["number", "null"] } },
+      dtype: { enum: ["float32", "int64"] },
+      shape: list("integer"),
+      sparse_crow_indices: list("integer"),
+      sparse_col_indices: list("integer")
+    }
   }
-)
+})
 
-const attempt = <A>(ast: ConstructorParameters<typeof ParseResult.Type>[0], input: unknown, f: () => A) =>
-  Either.try({
-    try: f,
-    catch: (error) => new ParseResult.Type(ast, input, error instanceof Error ? error.message : String(error))
-  })
+/** Checked in one loop, not by a schema an element. */
+const make = <A extends TensorData>(
+  identifier: string,
+  dtypes: ReadonlyArray<A["dtype"]>
+): Schema.Schema<A, TensorJson> =>
+  Schema.transformOrFail(
+    Json,
+    Schema.declare((u): u is A => dtypes.some((dtype) => isTensor(dtype)(u)), { identifier }),
+    {
+      strict: true,
+      decode: (json, _, ast) =>
+        attempt(ast, json, () => {
+          const tensor = tensorFromJson(json, "tensor")
+          if (!dtypes.some((dtype) => dtype === tensor.dtype)) {
+            throw new Error(`tensor is ${tensor.dtype}; it must be ${dtypes.join(" or ")}`)
+          }
+          return tensor as A
+        }),
+      encode: (tensor, _, ast) => attempt(ast, tensor, () => tensorToJson(tensor, "tensor"))
+    }
+  )
+
+/** A tensor as the JSON of sampling requests has it. */
+export const TensorFromJson: Schema.Schema<TensorData, TensorJson> = make("TensorData", ["float32", "int64"])
+
+export const Float32FromJson = make<Extract<TensorData, { readonly dtype: "float32" }>>("Float32Tensor", ["float32"])
+
+export const Int64FromJson = make<Extract<TensorData, { readonly dtype: "int64" }>>("Int64Tensor", ["int64"])

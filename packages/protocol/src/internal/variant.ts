@@ -1,6 +1,7 @@
 /** Unions whose members the wire tells apart by `type`, and which may grow on the server's side. */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { field } from "../WireField.js"
 
 /** A member, told apart by `_tag` here. */
 export const variant = <const Type extends string, const Tag extends string, Fields extends Schema.Struct.Fields>(
@@ -9,7 +10,7 @@ export const variant = <const Type extends string, const Tag extends string, Fie
   fields: Fields
 ) =>
   Schema.Struct({
-    _tag: Schema.propertySignature(Schema.transformLiteral(type, tag)).pipe(Schema.fromKey("type")),
+    _tag: field(Schema.transformLiteral(type, tag), "type"),
     ...fields
   })
 

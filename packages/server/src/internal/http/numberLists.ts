@@ -158,10 +158,13 @@ const listAt = (body: Uint8Array, start: number, key: number): Place | undefined
       if (!isOfNumbers[byte]) return undefined
       isEmpty = false
       if (byte < zero || byte > nine) isWhole = false
-    }
+    } else if (!isBlank(byte)) return undefined
   }
   return undefined
 }
+
+/** What JSON has for blank. */
+const isBlank = (byte: number): boolean => byte === space || byte === 0x09 || byte === 0x0a || byte === 0x0d
 
 const isOfNumbers: ReadonlyArray<boolean> = Array.from(
   { length: 256 },

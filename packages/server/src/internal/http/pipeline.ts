@@ -192,9 +192,23 @@ const asUser = <A, E>(
 const notHere = (method: string, url: string): Http.Refusal => {
   const detail = `there is no ${method} ${url} here`
   const allowed = Routes.methodsOf(pathOf(url))
-  return allowed.length === 0
-    ? Http.refuse(404, detail)
-    : Http.refuse(405, `${detail}, but ${allowed.join()}`, { allow: allowed.join(", ") })
+  if (allowed.length === 0) return Http.refuse(404, detail)
+  // The router takes no name that is empty or very long, or whose escapes are none.
+  if (!allowed.includes(method)) {
+    return Http.refuse(405, `${detail}, but ${allowed.join()}`, { allow: allowed.join(", ") })
+  }
+  return isDecodable(pathOf(url))
+    ? Http.refuse(404, `${detail}: a name in the path is empty, or longer than any`)
+    : Http.refuse(400, `${detail}: the path has a % that begins no escape of UTF-8`)
+}
+
+const isDecodable = (path: string): boolean => {
+  try {
+    decodeURIComponent(path)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** The routes whose requests wait for something that others do. */

@@ -11,15 +11,8 @@ export const watchdog = <A, E, R, E2>(
   limit: () => number,
   shortest: Duration.Duration,
   onStuck: () => Effect.Effect<never, E2>
-): Effect.Effect<A, E | E2, R> => {
-  const nap = Math.min(Duration.toMillis(shortest), longestSleep)
-  const watch: Effect.Effect<never, E2> = Effect.flatMap(Monotonic.now, (now) => {
-    const left = limit() - now
-    if (left <= 0) return onStuck()
-    return Effect.zipRight(Effect.sleep(Math.ceil(Math.min(left, nap))), watch)
-  })
-  return Effect.raceFirst(effect, watch)
-}
-
-/** Timers know no more than 2^31 - 1 milliseconds. */
-const longestSleep = 2 ** 31 - 1
+): Effect.Effect<A, E | E2, R> =>
+  Effect.raceFirst(
+    effect,
+    Effect.zipRight(Monotonic.sleepUntil(limit, Duration.toMillis(shortest)), Effect.suspend(onStuck))
+  )

@@ -65,14 +65,7 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
     const samples = new Map<SamplingSessionId, Budget.Budget>()
     let pausedUntil = -Infinity
 
-    const resumed = (): Effect.Effect<void> =>
-      Effect.flatMap(
-        Monotonic.now,
-        (now) =>
-          now < pausedUntil
-            ? Effect.zipRight(Effect.sleep(Math.ceil(pausedUntil - now)), Effect.suspend(resumed))
-            : Effect.void
-      )
+    const resumed = Monotonic.sleepUntil(() => pausedUntil)
 
     const pause = (bytes: number, askedToWait: Duration.Duration | undefined) =>
       Effect.gen(function*() {
@@ -125,14 +118,14 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
             : Effect.catchAll(Effect.map(attempt, Effect.succeed), (error) =>
               error._tag === "ApiStatusError" && error.reason === "RateLimit"
                 ? Effect.map(refused(error, error.retryAfter), (wait) =>
-                  Effect.zipRight(PolicyRun.sleep(wait), again))
+                  Effect.zipRight(Monotonic.sleep(wait), again))
                 : Effect.fail(error))
         ).pipe(
           submissions.withPermits(careful ? cautionRequests : 1),
           submittedBytes.withPermits(careful ? bytes * cautionBytes : bytes)
         )
       })
-      const again: Effect.Effect<A, TinkerError> = Effect.zipRight(resumed(), Effect.flatten(guarded))
+      const again: Effect.Effect<A, TinkerError> = Effect.zipRight(resumed, Effect.flatten(guarded))
       return again
     }
 

@@ -21,11 +21,12 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CurrentTraffic, TakesLentParts } from "../../HttpRuntime.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
+import * as Monotonic from "../monotonic.js"
+import * as PolicyRun from "../transport/policyRun.js"
 import { retryAfter } from "../transport/retryAfter.js"
 import * as Digests from "./digests.js"
 import { DownloadError } from "./downloadError.js"
@@ -171,22 +172,16 @@ const persist = (
 ): Effect.Effect<void, Failure> =>
   Effect.gen(function*() {
     const { request } = yield* RetryPolicy.CurrentPolicies
-    const driver = yield* Schedule.driver(request)
+    let run = PolicyRun.begin(request)
     for (;;) {
       const before = progress.received
       const outcome = yield* Effect.either(attempt)
       if (Either.isRight(outcome)) return
       const error = outcome.left
       if (!mayPass(error)) return yield* Effect.fail(error)
-      if (progress.received > before) yield* driver.reset
-      const failed = yield* Clock.currentTimeMillis
+      if (progress.received > before) run = PolicyRun.begin(request)
       const fault = error._tag === "DownloadError" ? connectionLost(subject, name, error) : error
-      if (Either.isLeft(yield* Effect.either(driver.next(fault)))) return yield* Effect.fail(error)
-      const asked = error._tag === "ApiStatusError" && error.retryAfter !== undefined
-        ? Duration.toMillis(error.retryAfter)
-        : 0
-      const wait = failed + asked - (yield* Clock.currentTimeMillis)
-      if (wait > 0) yield* Effect.sleep(wait)
+      if (!(yield* run.pause(fault))) return yield* Effect.fail(error)
     }
   })
 
@@ -325,15 +320,11 @@ const read = (
     let buffer: Uint8Array = new Uint8Array(0)
     let filled = 0
     const clock = yield* Effect.clock
-    let lastPart = clock.unsafeCurrentTimeMillis()
+    let lastPart = Monotonic.unsafeNow(clock)
     // A timeout for every part would cost more than the part.
-    const silence = Effect.suspend(() =>
-      Effect.sleep(lastPart + Duration.toMillis(options.timeout) - clock.unsafeCurrentTimeMillis())
-    ).pipe(
-      Effect.repeat({
-        until: () => clock.unsafeCurrentTimeMillis() - lastPart >= Duration.toMillis(options.timeout)
-      }),
-      Effect.zipRight(Effect.suspend(() => Effect.fail(timedOut(options))))
+    const silence = Effect.zipRight(
+      Monotonic.sleepUntil(() => lastPart + Duration.toMillis(options.timeout)),
+      Effect.suspend(() => Effect.fail(timedOut(options)))
     )
     // What the system still writes when its file is closed would be written to another.
     const write = (bytes: Uint8Array) =>
@@ -363,7 +354,7 @@ const read = (
     yield* response.stream.pipe(
       Stream.mapError((error): Failure => lost(options, url, error)),
       Stream.runForEachChunk((chunk) => {
-        lastPart = clock.unsafeCurrentTimeMillis()
+        lastPart = Monotonic.unsafeNow(clock)
         const [first, ...rest] = Chunk.toReadonlyArray(chunk)
         return rest.length === 0 ? take(first!) : Effect.forEach([first!, ...rest], take, { discard: true })
       }),

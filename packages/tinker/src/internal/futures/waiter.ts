@@ -285,5 +285,4 @@ interface Result<A> {
  */
 const shortestInterval = 100
 
-const pace = (asked: number, now: number): Effect.Effect<void> =>
-  now >= asked + shortestInterval ? Effect.void : Effect.sleep(Math.ceil(asked + shortestInterval - now))
+const pace = (asked: number, now: number): Effect.Effect<void> => Monotonic.sleep(asked + shortestInterval - now)

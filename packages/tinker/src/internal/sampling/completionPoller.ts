@@ -218,7 +218,7 @@ const afterFailure = (poll: Poll, error: TinkerError): Effect.Effect<boolean> =>
       poll.failures = undefined
       return false
     }
-    yield* PolicyRun.sleep(wait)
+    yield* Monotonic.sleep(wait)
     return true
   })
 

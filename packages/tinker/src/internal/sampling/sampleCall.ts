@@ -10,6 +10,7 @@ import { ApiTimeoutError, invalidInput, type TinkerError } from "@effect-tinker/
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as ApiFuture from "../../ApiFuture.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import type { SampleOptions } from "../../SamplingClient.js"
@@ -232,5 +233,6 @@ const once = (
 const isGivenUp = (exit: Exit.Exit<unknown, TinkerError>): boolean => {
   if (Exit.isSuccess(exit)) return false
   const { cause } = exit
-  return Cause.isInterruptedOnly(cause) || (cause._tag === "Fail" && cause.error._tag === "ApiTimeoutError")
+  return Cause.isInterruptedOnly(cause)
+    || Option.exists(Cause.failureOption(cause), (error) => error._tag === "ApiTimeoutError")
 }

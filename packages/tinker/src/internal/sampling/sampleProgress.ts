@@ -1,4 +1,5 @@
 import { isTinkerError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -44,9 +45,10 @@ export const make = (label: string): SampleProgress => {
   const end = (exit: Exit.Exit<unknown, TinkerError>) => {
     open -= 1
     if (Exit.isSuccess(exit)) done += 1
-    else if (exit.cause._tag === "Fail" && isTinkerError(exit.cause.error)) {
-      const { _tag } = exit.cause.error
-      failed.set(_tag, (failed.get(_tag) ?? 0) + 1)
+    else {
+      for (const error of Cause.failures(exit.cause)) {
+        if (isTinkerError(error)) failed.set(error._tag, (failed.get(error._tag) ?? 0) + 1)
+      }
     }
   }
 

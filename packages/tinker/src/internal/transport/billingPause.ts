@@ -48,7 +48,7 @@ export const make = (
         )
       }
       request.onBillingPause?.(DateTime.unsafeMake(since))
-      yield* PolicyRun.sleep(wait)
+      yield* Monotonic.sleep(wait)
     })
 
   const untilThereIsCredit = (

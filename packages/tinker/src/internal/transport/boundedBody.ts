@@ -44,9 +44,9 @@ export const bounded = <E>(
 ): Stream.Stream<Uint8Array, E | RefusedAnswer> =>
   Stream.suspend(() => {
     let bytes = 0
-    return Stream.mapEffect(stream, (part) => {
-      bytes += part.length
-      return bytes > maxBytes ? tooLong(maxBytes) : Effect.succeed(part)
+    return Stream.mapChunksEffect(stream, (parts) => {
+      for (const part of parts) bytes += part.length
+      return bytes > maxBytes ? tooLong(maxBytes) : Effect.succeed(parts)
     })
   })
 

@@ -50,9 +50,8 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
         const first = queue.entries[0]
         if (first === undefined) break
         const now = yield* Monotonic.now
-        // Rounded up: a remainder too small to move the clock would be slept for again and again.
         if (first.at <= now) end(queue, first, first.onTimeout())
-        else yield* Effect.sleep(Math.ceil(first.at - now))
+        else yield* Monotonic.sleep(first.at - now)
       }
       queue.watched = false
     })

@@ -76,7 +76,8 @@ export const make = (options: {
   const renewAhead: Effect.Effect<void> = Effect.gen(function*() {
     while (token !== undefined) {
       const current: Token = token
-      // A time that is drawn anew for each token, so that those who began together do not renew together.
+      // The time is drawn anew for each token, so that those who began together do not renew together. A schedule would renew also one
+      // that was replaced meanwhile.
       yield* Effect.sleep(untilRenewal(current, yield* Random.nextRange(0.45, 0.55)))
       const run = PolicyRun.begin((yield* RetryPolicy.CurrentPolicies).tokenRenewal)
       while (token === current) {

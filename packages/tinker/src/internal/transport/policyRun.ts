@@ -45,13 +45,10 @@ export const begin = (policy: Schedule.Schedule<unknown, TinkerError>): PolicyRu
     pause: (error) =>
       Effect.flatMap(
         next(error),
-        (wait) => wait === undefined ? Effect.succeed(false) : Effect.as(sleep(wait), true)
+        (wait) => wait === undefined ? Effect.succeed(false) : Effect.as(Monotonic.sleep(wait), true)
       )
   }
 }
-
-/** Sleeps for so many milliseconds of a policy, in whole ones: timers would wake before a fraction is over. */
-export const sleep = (wait: number): Effect.Effect<void> => wait > 0 ? Effect.sleep(Math.ceil(wait)) : Effect.void
 
 /** The longest wait that a server may ask for, in milliseconds. Nobody waits so long for one answer without wanting to hear of it. */
 const longestAsked = 3_600_000

@@ -6,6 +6,7 @@ import type * as Redacted from "effect/Redacted"
 import type * as Credentials from "../../Credentials.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import type { Request, Response } from "../../TinkerHttpClient.js"
+import * as Monotonic from "../monotonic.js"
 import type { Attempt } from "./attempt.js"
 import type { Attempts } from "./attempts.js"
 import * as PolicyRun from "./policyRun.js"
@@ -32,7 +33,7 @@ export const make = (attempt: Attempt, credentials: Credentials.Service): Authen
       const isWanted = wait !== undefined
       const renewed = yield* unlessInterrupted(credentials.renew(refused), attempts.watched)
       if (!isWanted || !renewed) return response
-      yield* unlessInterrupted(PolicyRun.sleep(wait), attempts.watched)
+      yield* unlessInterrupted(Monotonic.sleep(wait), attempts.watched)
       const key = yield* credentials.current
       const again = yield* attempt(request, attempts, call, key)
       return again.status === 401 ? yield* withNewToken(request, attempts, call, key, again, run) : again
