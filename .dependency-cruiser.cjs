@@ -13,17 +13,16 @@ const allowed = {
 
 /** The tiers of the SDK, first to last: a module imports from its own tier and those before it. */
 const tiers = [
-  "DownloadError|ConsoleUrl|ServerSentEvents|FormFields|FileInput|Multipart",
+  "ConsoleUrl|ServerSentEvents|FileInput",
   "TinkerConfig|Credentials|TinkerEvents|TinkerMetrics|RequestExtras|RawResponse|TinkerHttpClient|RetryPolicy",
   "ServiceApi|ModelsApi|TrainingApi|SamplingApi|WeightsApi|FuturesApi|TelemetryApi|CheckpointsApi|TrainingRunsApi|SessionsApi|BillingApi|AuditApi|ApiKeyApi",
-  "ClientConfig|SessionManager|WaitingPolicy|DispatchLimiter|ApiFuture|RequestSequence|CompletionPoller|SampleCancellation"
-  + "|SamplerHandle|CustomLoss|TelemetryReporter|UsageMeter",
+  "ClientConfig|SessionManager|WaitingPolicy|ApiFuture|CustomLoss|TelemetryReporter|UsageMeter",
   "CheckpointDownload|ServiceClient|TrainingClient|SamplingClient|RestClient|AdminClient|RawClient",
   "Tinker"
 ]
 
 /** The wings of what is inside the SDK, first to last: a module imports from its own wing and those before it. */
-const wings = ["transport", "call", "session|telemetry|training|sampling|futures|download"]
+const wings = ["transport", "call|dispatch", "session|telemetry|training|sampling|futures|download|rest"]
 
 module.exports = {
   forbidden: [

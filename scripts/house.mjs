@@ -46,6 +46,10 @@ const longFunctions = () => {
 const exportsOf = (tree) => {
   const found = []
   for (const statement of tree.statements) {
+    if (ts.isExportDeclaration(statement) && statement.exportClause !== undefined && ts.isNamedExports(statement.exportClause)) {
+      for (const { name } of statement.exportClause.elements) found.push({ name: name.text, isInternal: false })
+      continue
+    }
     if (!ts.canHaveModifiers(statement)) continue
     const isExported = ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)
     if (!isExported) continue
@@ -98,8 +102,8 @@ const codeOf = (file) => textOf(file).replace(/\/\*[^]*?\*\//g, "")
  * something else, and so are the routes of other servers.
  */
 const endpointPlaces = () => {
-  const table = sources.find((file) => file.endsWith("packages/protocol/src/Endpoints.ts"))
-  const names = Array.from(textOf(table).matchAll(/operation: "([^"]+)"/g), ([, name]) => name)
+  const tables = sources.filter((file) => file.startsWith("packages/protocol/src/internal/endpoints/"))
+  const names = tables.flatMap((file) => Array.from(textOf(file).matchAll(/operation: "([^"]+)"/g), ([, name]) => name))
   return names.filter((name) => name.includes("_")).map((name) => {
     const written = new RegExp(`(?<!type: |type === |literal\\()["'/\`]${name}["'/\`]`)
     const places = sources.filter((file) => !file.endsWith("Dialect.ts") && !file.includes("/dialects/") && written.test(codeOf(file)))
@@ -117,13 +121,13 @@ const publicModules = sources.filter((file) => packageOf(file) === "tinker" && i
 
 /** Of each figure: what was found, what is wanted, and what there may be until then, to be lowered with every improvement. */
 const figures = [
-  ["public modules of effect-tinker", publicModules, 40, 48],
-  ["exports that no page, example or other package names", unnamedExports(), 0, 191],
-  ["files over 450 lines", longFiles(), 0, 7],
-  ["functions over 120 lines", longFunctions(), 0, 7],
+  ["public modules of effect-tinker", publicModules, 40, 40],
+  ["exports that no page, example or other package names", unnamedExports(), 0, 0],
+  ["files over 450 lines", longFiles(), 0, 0],
+  ["functions over 120 lines", longFunctions(), 0, 0],
   ["doc comments that are no sentences", fragments(), 0, 0],
   ["endpoints written down in more than two places", endpointPlaces(), 0, 0],
-  ["Effect.sleep in effect-tinker", sleeps(), 3, 11]
+  ["Effect.sleep in effect-tinker", sleeps(), 3, 3]
 ]
 
 let isWorse = false

@@ -18,12 +18,12 @@ import {
   CurrentTraffic,
   type DirectAnswer,
   type DirectHttpClient,
+  RefusedAnswer,
   SendDirectly,
   TakesLentParts,
   type Traffic,
   trafficOf
 } from "effect-tinker/HttpRuntime"
-import { RefusedAnswer } from "effect-tinker/ResponseLimits"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"

@@ -2,7 +2,7 @@ import { FetchHttpClient } from "@effect/platform"
 import type { HttpClient } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Schedule, Schema, Stream } from "effect"
-import { RawClient, RequestExtras, ResponseLimits, RetryPolicy, Tinker, TinkerHttpClient } from "effect-tinker"
+import { HttpRuntime, RawClient, RequestExtras, RetryPolicy, Tinker, TinkerHttpClient } from "effect-tinker"
 import type { TinkerConfig } from "effect-tinker"
 import type { ServerResponse } from "node:http"
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib"
@@ -46,7 +46,7 @@ const healthz = again(Effect.flatMap(
 
 const assertTooLong = (error: TinkerError, most: string) => {
   assert.strictEqual(error._tag, "ApiResponseValidationError")
-  assert.instanceOf(error.cause, ResponseLimits.RefusedAnswer)
+  assert.instanceOf(error.cause, HttpRuntime.RefusedAnswer)
   assert.include(error.message, `the ${most} bytes that are read of one`)
   assert.include(error.message, "raise the option maxResponseBytes")
 }

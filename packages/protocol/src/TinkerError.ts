@@ -13,14 +13,12 @@
  * | `BudgetExceededError` | the call could have exceeded a `UsageMeter`'s budget; nothing was sent | ask for less, or raise the budget |
  * | `OutcomeUnknownError` | whether a training request was taken cannot be known | go on from a checkpoint |
  */
-import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as CallOptions from "./CallOptions.js"
-import { advise } from "./internal/advice.js"
-import { phrase, sentence, spoken } from "./Prose.js"
+import * as Wording from "./internal/errors/wording.js"
 
 /**
  * @since 0.1.0
@@ -57,18 +55,6 @@ const attempted = {
   mayHaveRun: Schema.optional(Schema.Boolean)
 }
 
-const unlessTaken = ({ mayHaveRun }: { readonly mayHaveRun?: boolean | undefined }): string =>
-  mayHaveRun === true
-    ? " The server may have taken the request all the same, so calling again may do it twice: go on from a checkpoint to be sure."
-    : ""
-
-const afterAttempts = (
-  error: { readonly attempts?: number | undefined; readonly elapsed?: Duration.Duration | undefined }
-) =>
-  error.attempts === undefined || error.elapsed === undefined
-    ? ""
-    : ` (${error.attempts} attempts in ${spoken(error.elapsed)})`
-
 /**
  * No response arrived: the address is wrong, nothing listens there, or the connection broke.
  *
@@ -87,13 +73,8 @@ export class ApiConnectionError
   })
 {
   readonly [TypeId]: TypeId = TypeId
-  override get message() {
-    const next = this.isUntrusted === true
-      ? "Its certificate is not trusted here: if it is your company's own, name the file of its authority in "
-        + "NODE_EXTRA_CA_CERTS before the program starts; otherwise check TINKER_BASE_URL and the clock of this machine."
-      : "Check that the server is running there, and TINKER_BASE_URL."
-    return `${this.operation}: no response from ${this.url} (${phrase(this.description)})${afterAttempts(this)}. `
-      + `${next}${unlessTaken(this)}`
+  override get message(): string {
+    return Wording.ofConnection(this)
   }
 }
 
@@ -157,14 +138,8 @@ export class ApiStatusError extends Schema.TaggedError<ApiStatusError>("effect-t
   }
 ) {
   readonly [TypeId]: TypeId = TypeId
-  override get message() {
-    const who = this.isForeign === true ? "something before the server" : "the server"
-    const said = this.detail === "" ? "" : `: ${phrase(this.detail)}`
-    const until = this.retryAt === undefined
-      ? ""
-      : `It asks not to be asked again before ${DateTime.formatIso(this.retryAt)}. `
-    return `${this.operation}: ${who} answered ${this.status} (${this.reason})${said}${afterAttempts(this)}. ${until}`
-      + advise(this) + unlessTaken(this)
+  override get message(): string {
+    return Wording.ofStatus(this)
   }
 }
 
@@ -198,22 +173,8 @@ export class ApiTimeoutError extends Schema.TaggedError<ApiTimeoutError>("effect
   }
 ) {
   readonly [TypeId]: TypeId = TypeId
-  override get message() {
-    const within = spoken(this.deadline)
-    const request = this.requestId === undefined
-      ? `the call (${this.state ?? "not accepted yet"})`
-      : `request ${this.requestId} (${this.state ?? "submitted"})`
-    switch (this.reason) {
-      case "request":
-        return `${this.operation}: no answer within ${within}${afterAttempts(this)}. `
-          + `Try again, or allow more time (option requestTimeout).${unlessTaken(this)}`
-      case "waiting":
-        return `${this.operation}: ${request} has no result after ${within}. `
-          + "It may still run on the server; wait longer with WaitingPolicy, or go on from a checkpoint."
-      case "stuck":
-        return `${this.operation}: ${request} made no progress for ${within}. `
-          + "It may still run on the server; report its id, or go on from a checkpoint."
-    }
+  override get message(): string {
+    return Wording.ofTimeout(this)
   }
 }
 
@@ -244,12 +205,8 @@ export class ApiResponseValidationError
   )
 {
   readonly [TypeId]: TypeId = TypeId
-  override get message() {
-    const where = this.path === undefined ? "" : ` (${this.status ?? "no status"} from ${this.path})`
-    return `${this.operation}: the answer could not be read${where}: ${phrase(this.description)}${
-      afterAttempts(this)
-    }. `
-      + `Check that the base URL is that of a Tinker server; if it is, please report this.${unlessTaken(this)}`
+  override get message(): string {
+    return Wording.ofAnswer(this)
   }
 }
 
@@ -270,33 +227,9 @@ export class RequestFailedError extends Schema.TaggedError<RequestFailedError>("
 ) {
   readonly [TypeId]: TypeId = TypeId
   override get message(): string {
-    const next = this.category !== "user"
-      ? "Try again; if it stays, report the request id."
-      : isOfMissingModel(this.description)
-      ? "The server does not have the model, or no longer: make a new client from a checkpoint."
-      : /load|FromState/i.test(this.operation)
-      ? "Pass the path of a state that is there, as the first request of a model; "
-        + "ServiceClient.createTrainingClientFromState makes a model for it."
-      : isNameTaken(this)
-      ? saysWhatToDo.test(this.description)
-        ? ""
-        : `Take another name${/saveState$/.test(this.operation) ? ", or pass overwrite: true to saveState" : ""}.`
-      : /sampl|save/i.test(this.operation)
-      ? "Fix the request."
-      : "Fix the data."
-    return `${this.operation}: request ${this.requestId} failed (${this.category}): ${
-      sentence(this.description)
-    } ${next}`.trimEnd()
+    return Wording.ofFailure(this)
   }
 }
-
-/** Then the server has said itself what to do about a name that is taken. */
-const saysWhatToDo = /\banother name\b/i
-
-/** No part of a request is called a model, so whoever says that there is none means the one that was made. */
-const isOfMissingModel = (description: string): boolean =>
-  /\b(model|adapter)\b.*\b(not found|not loaded|does not exist|no longer|unknown|unloaded|evicted)\b|\b(no such|unknown|there is no) model\b/i
-    .test(description)
 
 /**
  * One thing to fix: where it is, e.g. `data[3].lossFnInputs.weights`, and what is wrong with it.
@@ -327,16 +260,10 @@ export class InvalidInputError extends Schema.TaggedError<InvalidInputError>("ef
   }
 ) {
   readonly [TypeId]: TypeId = TypeId
-  override get message() {
-    const told = this.others.slice(0, mostIssuesTold).map((issue) => `\n  ${issue.field}: ${issue.description}`)
-    const rest = this.others.length - told.length
-    return `${this.operation}: ${this.field}: ${this.description}${told.join("")}${
-      rest > 0 ? `\n  and ${rest} more` : ""
-    }`
+  override get message(): string {
+    return Wording.ofInput(this)
   }
 }
-
-const mostIssuesTold = 9
 
 /**
  * Fails with all issues at once, if there are any.
@@ -389,12 +316,8 @@ export class SessionClosedError extends Schema.TaggedError<SessionClosedError>("
   }
 ) {
   readonly [TypeId]: TypeId = TypeId
-  override get message() {
-    const session = this.sessionId === undefined ? "the session" : `the session ${this.sessionId}`
-    const next = this.reason === "closed"
-      ? "Make a new client and go on from a checkpoint."
-      : "Make a new training client from a checkpoint; the ServiceClient starts a new session for it."
-    return `${this.operation}: ${session} ${sessionEnds[this.reason]}. ${next}`
+  override get message(): string {
+    return Wording.ofSession(this)
   }
 }
 
@@ -418,12 +341,8 @@ export class BudgetExceededError extends Schema.TaggedError<BudgetExceededError>
   }
 ) {
   readonly [TypeId]: TypeId = TypeId
-  override get message() {
-    const left = `${amount(this.left)} of the budget of ${amount(this.budget)} ${this.unit} are left`
-    return this.asked === undefined
-      ? `${this.operation}: nothing bounds what the call may use, and ${left}. Set maxTokens, and expectedTokens of images.`
-      : `${this.operation}: the call may use ${amount(this.asked)} ${this.unit}, and ${left}. `
-        + "Ask for fewer tokens, await the calls that are under way, or raise the budget of the UsageMeter."
+  override get message(): string {
+    return Wording.ofBudget(this)
   }
 }
 
@@ -448,21 +367,10 @@ export class OutcomeUnknownError extends Schema.TaggedError<OutcomeUnknownError>
   }
 ) {
   readonly [TypeId]: TypeId = TypeId
-  override get message() {
-    const call = this.isEarlier === true ? `an earlier call, ${this.unknownCall}` : "this call"
-    return `${this.operation}: it is not known whether the server has taken ${call} (number ${this.seqId} of the model): `
-      + `${sentence(this.description)} Go on from a checkpoint to be sure of what the model has learned.`
+  override get message(): string {
+    return Wording.ofOutcome(this)
   }
 }
-
-const amount = (value: number): string => Number(value.toPrecision(6)).toString()
-
-const sessionEnds = {
-  closed: "was closed by this client",
-  finished: "is finished",
-  expired: "has ended, as the server had not heard of this client for too long",
-  lost: "is no longer known to the server"
-} as const
 
 /**
  * @since 0.1.0
@@ -470,208 +378,13 @@ const sessionEnds = {
  */
 export const isTinkerError = (u: unknown): u is TinkerError => Predicate.hasProperty(u, TypeId)
 
-/**
- * The reason that a status stands for.
- *
- * @since 0.1.0
- * @category models
- */
-export const reasonOfStatus = (status: number): StatusReason => {
-  switch (status) {
-    case 400:
-      return "BadRequest"
-    case 401:
-      return "Authentication"
-    case 402:
-      return "Billing"
-    case 403:
-      return "PermissionDenied"
-    case 404:
-      return "NotFound"
-    case 405:
-    case 501:
-    case 505:
-      return "Unsupported"
-    case 408:
-      return "RequestTimeout"
-    case 409:
-      return "Conflict"
-    case 410:
-      return "Expired"
-    case 422:
-      return "UnprocessableEntity"
-    case 429:
-      return "RateLimit"
-    default:
-      return status >= 500 ? "InternalServer" : "Other"
-  }
-}
+export * from "./internal/errors/judgements.js"
 
-const retryableReasons: ReadonlySet<StatusReason> = new Set(["RequestTimeout", "RateLimit", "InternalServer"])
-
-/** A request of this size or form stays what it is. */
-const finalForeignStatuses: ReadonlySet<number> = new Set([405, 413, 414, 431])
-
-/**
- * Whether sending the same request again may succeed. The only place that decides.
- *
- * | error | sent again |
- * | --- | --- |
- * | `ApiConnectionError` | yes, unless `isUntrusted` |
- * | `ApiTimeoutError` | of reason `request` |
- * | `ApiStatusError` | as its header `x-should-retry` says; without one 408, 429, 5xx but 501 and 505, and {@link isPuzzling} |
- * | `ApiResponseValidationError` | when {@link isPuzzling} |
- * | every other | no |
- *
- * 409 is final: what exists already exists after a minute too.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isRetryable = (error: TinkerError): boolean => {
-  switch (error._tag) {
-    case "ApiConnectionError":
-      return error.isUntrusted !== true
-    case "ApiTimeoutError":
-      return error.reason === "request"
-    case "ApiStatusError":
-      return error.shouldRetry ?? (retryableReasons.has(error.reason) || isPuzzling(error))
-    case "ApiResponseValidationError":
-      return isPuzzling(error)
-    case "RequestFailedError":
-    case "InvalidInputError":
-    case "SessionClosedError":
-    case "BudgetExceededError":
-    case "OutcomeUnknownError":
-      return false
-  }
-}
-
-/**
- * Whether the answer makes no sense as one of the service: a refusal that a proxy has written, or a success that is a page, empty
- * or cut off. It may pass, as when a gateway restarts, or mean a wrong address, so requests are sent again a few times only.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isPuzzling = (error: TinkerError): boolean => {
-  switch (error._tag) {
-    case "ApiStatusError":
-      return error.isForeign === true && !retryableReasons.has(error.reason) && !finalForeignStatuses.has(error.status)
-    case "ApiResponseValidationError":
-      return error.isUnreadable === true
-    default:
-      return false
-  }
-}
-
-/**
- * Whether a save was refused because there is a checkpoint of its name. Servers tell it in two ways: as an `ApiStatusError` of
- * reason `Conflict` when they are asked, and as a `RequestFailedError` of category `user`, whose description says so, when the
- * save is run.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isNameTaken = (error: TinkerError): boolean => {
-  switch (error._tag) {
-    case "ApiStatusError":
-      return error.reason === "Conflict" && error.isForeign !== true && isSave.test(error.operation)
-    case "RequestFailedError":
-      return error.category === "user" && isSave.test(error.operation) && saysTaken.test(error.description)
-    default:
-      return false
-  }
-}
-
-const isSave = /save/i
-const saysTaken = /\b(exists already|already exists)\b/i
-
-/**
- * Whether a request stayed without an answer: no connection, or none in time.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isUnanswered = (error: TinkerError): error is ApiConnectionError | ApiTimeoutError =>
-  error._tag === "ApiConnectionError" || (error._tag === "ApiTimeoutError" && error.reason === "request")
-
-/**
- * Whether the one who holds the client is at fault, rather than the service or the way to it: a status from 400 to 499 of the
- * service itself other than 408 and 429 (a wrong key and a lost model among them), input refused here, a budget exceeded, or a
- * failure that the server puts in the category `user`. A backend that passes requests of others on asks more narrowly.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isUserError = (error: TinkerError): boolean => {
-  switch (error._tag) {
-    case "ApiStatusError":
-      return error.status >= 400 && error.status < 500 && error.status !== 408 && error.status !== 429
-        && error.isForeign !== true
-    case "RequestFailedError":
-      return error.category === "user"
-    case "InvalidInputError":
-    case "BudgetExceededError":
-      return true
-    case "ApiConnectionError":
-    case "ApiTimeoutError":
-    case "ApiResponseValidationError":
-    case "SessionClosedError":
-    case "OutcomeUnknownError":
-      return false
-  }
-}
-
-/**
- * Whether what was asked for is at fault, so that whoever asked can mend it, rather than the key, the account, the service or
- * the way to it: input refused here or by the service (400, 422), or a failure that the server puts in the category `user`.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isInputError = (error: TinkerError): boolean =>
-  error._tag === "InvalidInputError"
-  || (error._tag === "RequestFailedError" && error.category === "user")
-  || (error._tag === "ApiStatusError" && error.isForeign !== true
-    && (error.reason === "BadRequest" || error.reason === "UnprocessableEntity"))
-
-/**
- * Whether the server certainly did not take the request, so that its sequence number is free for the next one.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isDefinitelyRefused = (error: TinkerError): boolean => {
-  switch (error._tag) {
-    case "InvalidInputError":
-    case "SessionClosedError":
-    case "BudgetExceededError":
-      return true
-    case "ApiStatusError":
-      return error.status >= 400 && error.status < 500 && !undecidedStatuses.has(error.status)
-        && error.isForeign !== true
-    case "ApiConnectionError":
-    case "ApiTimeoutError":
-    case "ApiResponseValidationError":
-    case "RequestFailedError":
-    case "OutcomeUnknownError":
-      return false
-  }
-}
-
-/** Too Early may come while the request is already queued; the others are answered on the way after forwarding. */
-const undecidedStatuses: ReadonlySet<number> = new Set([408, 425, 429])
-
-/**
- * The same error, telling how often the request was sent and how long that took, in milliseconds. Errors that are no
- * failure of sending stay as they are.
- *
- * @since 0.1.0
- * @category utils
- */
-export const withAttempts = (error: TinkerError, attempts: number, elapsedMillis: number): TinkerError => {
-  const told = { attempts, elapsed: Duration.millis(elapsedMillis) }
+/** The same error with more told of its request; errors that are no failure of sending stay as they are. */
+const ofSending = (
+  error: TinkerError,
+  told: Partial<Pick<ApiTimeoutError, "operation" | "attempts" | "elapsed" | "mayHaveRun">>
+): TinkerError => {
   switch (error._tag) {
     case "ApiConnectionError":
       return new ApiConnectionError({ ...error, cause: error.cause, ...told })
@@ -691,25 +404,22 @@ export const withAttempts = (error: TinkerError, attempts: number, elapsedMillis
 }
 
 /**
+ * The same error, telling how often the request was sent and how long that took, in milliseconds. Errors that are no
+ * failure of sending stay as they are.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const withAttempts = (error: TinkerError, attempts: number, elapsedMillis: number): TinkerError =>
+  ofSending(error, { attempts, elapsed: Duration.millis(elapsedMillis) })
+
+/**
  * The same error of a training request, which the server may have taken.
  *
  * @since 0.1.0
  * @category utils
  */
-export const withDoubt = (error: TinkerError): TinkerError => {
-  switch (error._tag) {
-    case "ApiConnectionError":
-      return new ApiConnectionError({ ...error, cause: error.cause, mayHaveRun: true })
-    case "ApiStatusError":
-      return new ApiStatusError({ ...error, mayHaveRun: true })
-    case "ApiTimeoutError":
-      return new ApiTimeoutError({ ...error, mayHaveRun: true })
-    case "ApiResponseValidationError":
-      return new ApiResponseValidationError({ ...error, cause: error.cause, mayHaveRun: true })
-    default:
-      return error
-  }
-}
+export const withDoubt = (error: TinkerError): TinkerError => ofSending(error, { mayHaveRun: true })
 
 /**
  * The same error under the name of the call that it ends, when it came of a request that nobody called by name.
@@ -719,14 +429,6 @@ export const withDoubt = (error: TinkerError): TinkerError => {
  */
 export const withOperation = (error: TinkerError, operation: string): TinkerError => {
   switch (error._tag) {
-    case "ApiConnectionError":
-      return new ApiConnectionError({ ...error, cause: error.cause, operation })
-    case "ApiStatusError":
-      return new ApiStatusError({ ...error, operation })
-    case "ApiTimeoutError":
-      return new ApiTimeoutError({ ...error, operation })
-    case "ApiResponseValidationError":
-      return new ApiResponseValidationError({ ...error, cause: error.cause, operation })
     case "RequestFailedError":
       return new RequestFailedError({ ...error, operation })
     case "InvalidInputError":
@@ -737,5 +439,10 @@ export const withOperation = (error: TinkerError, operation: string): TinkerErro
       return new BudgetExceededError({ ...error, operation })
     case "OutcomeUnknownError":
       return new OutcomeUnknownError({ ...error, cause: error.cause, operation })
+    case "ApiConnectionError":
+    case "ApiStatusError":
+    case "ApiTimeoutError":
+    case "ApiResponseValidationError":
+      return ofSending(error, { operation })
   }
 }

@@ -65,11 +65,7 @@ export interface Service {
  */
 export type Time = DateTime.DateTime | Date | string
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type Requirements = AuditApi.AuditApi | BillingApi.BillingApi | ClientConfig.ClientConfig
+type Requirements = AuditApi.AuditApi | BillingApi.BillingApi | ClientConfig.ClientConfig
 
 /**
  * Sends nothing until it is used.

@@ -21,6 +21,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { decodeJson, malformed } from "./internal/transport/decodeJson.js"
 import { call, ofCollection, post, requests, send, unsupported } from "./internal/transport/endpoint.js"
+import { statusError } from "./internal/transport/statusError.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as TinkerConfig from "./TinkerConfig.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
@@ -94,7 +95,7 @@ export const make: Effect.Effect<
       })
       if (response.status === 302) return yield* readRedirect(response, baseUrl)
       if (response.status < 200 || response.status >= 300) {
-        const error = yield* TinkerHttpClient.statusError(response)
+        const error = yield* statusError(response)
         return yield* lacksArchives.has(response.status) ? unsupported(error) : error
       }
       const { expires, url } = yield* decodeJson(response, ArchiveAnswer)
@@ -135,8 +136,7 @@ export const layer: Layer.Layer<
 /**
  * Whether the server is still making the archive that it was asked for.
  *
- * @since 0.1.0
- * @category guards
+ * @internal
  */
 export const isBeingMade = (error: TinkerError): boolean => error._tag === "ApiStatusError" && error.status === 503
 

@@ -42,8 +42,7 @@ export interface Service {
 /**
  * Used with servers that have no such endpoint.
  *
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export const defaults: ServiceMessages.ClientConfigResponse = Schema.decodeSync(ServiceMessages.ClientConfigResponse)(
   {}

@@ -36,8 +36,7 @@ export interface Result {
 /**
  * Everything that keeps a result from being trained on.
  *
- * @since 0.1.0
- * @category utils
+ * @internal
  */
 export const issues = (result: Result, logprobs: ReadonlyArray<Float32Array>): ReadonlyArray<Issue> => {
   const given: unknown = result

@@ -19,6 +19,7 @@ import { isOfService } from "./internal/transport/answerOrigin.js"
 import { decodeValue, type Origin, parseJson, unreadable } from "./internal/transport/decodeJson.js"
 import { post, requestOf, send } from "./internal/transport/endpoint.js"
 import { readErrorDetail } from "./internal/transport/readErrorDetail.js"
+import { statusError } from "./internal/transport/statusError.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -134,8 +135,7 @@ export interface Protobuf {
 /**
  * Longer than any server should hold the question. Source: the Python SDK 0.38.0.
  *
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export const pollTimeout = Duration.seconds(45)
 
@@ -221,7 +221,7 @@ const readReply = (origin: Origin): Effect.Effect<Reply, TinkerError> => {
       return Effect.succeed({ _tag: "Failed", category: "user", description: readErrorDetail(response.body) })
     }
     const named = { operation: origin.operation, ...(requestId === undefined ? {} : { requestId }) }
-    return Effect.flatMap(TinkerHttpClient.statusError(response, named), Effect.fail)
+    return Effect.flatMap(statusError(response, named), Effect.fail)
   }
   if (response.headers["content-type"]?.includes("application/x-protobuf")) {
     return Effect.succeed({ _tag: "Protobuf", response })

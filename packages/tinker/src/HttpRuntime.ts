@@ -9,7 +9,9 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 
 /**
  * Kinds of traffic that should not delay each other. Runtimes with pools of connections keep one a kind.
@@ -86,7 +88,7 @@ export const SendDirectly: unique symbol = Symbol.for("effect-tinker/HttpRuntime
 export interface DirectHttpClient extends HttpClient.HttpClient {
   /**
    * Sends a request, calls back once with what came of it, and gives the means to stop, after which it does not call. An answer
-   * longer than `maxBytes`, as it comes or unpacked, is an error with a `ResponseLimits.RefusedAnswer` as its cause.
+   * longer than `maxBytes`, as it comes or unpacked, is an error with a {@link RefusedAnswer} as its cause.
    */
   readonly [SendDirectly]: (
     request: HttpClientRequest.HttpClientRequest,
@@ -116,3 +118,49 @@ export interface DirectAnswer {
 export class Zstd extends Context.Tag("effect-tinker/HttpRuntime/Zstd")<Zstd, {
   readonly compress: (bytes: Uint8Array) => Effect.Effect<Uint8Array>
 }>() {}
+
+/**
+ * Why an answer was read no further. Transports give it as the cause of their error, and the SDK as that of its
+ * `ApiResponseValidationError`. The same request would be answered so again, so it is not sent again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RefusedAnswer extends Data.TaggedError("RefusedAnswer")<{
+  readonly reason: "TooLong" | "TooOftenEncoded" | "TooDeep"
+  /** Bytes, encodings, or levels: the most that is taken. */
+  readonly limit: number
+}> {
+  override get message() {
+    const most = this.limit.toLocaleString("en")
+    switch (this.reason) {
+      case "TooLong":
+        return `it is longer, or unpacks to more, than the ${most} bytes that are read of one. If it may be that long, raise the `
+          + "option maxResponseBytes"
+      case "TooOftenEncoded":
+        return `its body is encoded again and again, and no more than ${most} encodings are undone`
+      case "TooDeep":
+        return `its JSON is nested more than ${most} deep`
+    }
+  }
+}
+
+/** How often a body may be encoded, one encoding over the other. */
+const mostEncodings = 2
+
+/**
+ * The encodings of a body, by its header `content-encoding`, in the order in which they were applied; or why they are not undone.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const encodingsOf = (header: string | undefined): Either.Either<ReadonlyArray<string>, RefusedAnswer> => {
+  if (header === undefined) return none
+  const names = header.split(",").map((name) => name.trim().toLowerCase())
+    .filter((name) => name !== "" && name !== "identity")
+  return names.length > mostEncodings
+    ? Either.left(new RefusedAnswer({ reason: "TooOftenEncoded", limit: mostEncodings }))
+    : Either.right(names)
+}
+
+const none = Either.right([])

@@ -2,7 +2,7 @@
  * Endpoints of models: creating one, and asking what it is.
  */
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
-import { ModelId, RequestId } from "@effect-tinker/protocol/Identifiers"
+import { ModelId } from "@effect-tinker/protocol/Identifiers"
 import {
   CreateModelRequest,
   GetInfoResponse,
@@ -13,8 +13,6 @@ import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
-import { decodeValue, parseJson } from "./internal/transport/decodeJson.js"
 import { post } from "./internal/transport/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
@@ -42,32 +40,6 @@ export interface Service {
     modelId: ModelId,
     options?: TinkerHttpClient.CallOptions
   ) => Effect.Effect<UnloadModelResponse, TinkerError>
-}
-
-/**
- * The answer to a submission. Thousands come a second, so the usual form is read without a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const readSubmitted = (response: TinkerHttpClient.Response): Effect.Effect<UntypedFuture, TinkerError> => {
-  const origin = { operation: response.request.operation, response }
-  return Effect.flatMap(parseJson(origin), (value) => {
-    if (Predicate.isRecord(value)) {
-      const { model_id: modelId, request_id: requestId, sample_sequence_ids: ids } = value
-      const usual = typeof requestId === "string" && requestId !== ""
-        && (typeof modelId === "string" || modelId === undefined || modelId === null)
-        && (ids === undefined || ids === null || (Array.isArray(ids) && ids.every(Predicate.isString)))
-      if (usual) {
-        return Effect.succeed({
-          requestId: requestId as RequestId,
-          ...(typeof modelId === "string" ? { modelId } : {}),
-          ...(Array.isArray(ids) ? { sampleSequenceIds: ids } : {})
-        })
-      }
-    }
-    return decodeValue(origin, value, UntypedFuture)
-  })
 }
 
 /**

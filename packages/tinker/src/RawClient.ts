@@ -32,15 +32,14 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as ClientConfig from "./ClientConfig.js"
-import type { DownloadError } from "./DownloadError.js"
-import type { FormFields } from "./FormFields.js"
+import type { FileInput } from "./FileInput.js"
 import * as HttpRuntime from "./HttpRuntime.js"
 import { operations } from "./internal/call/operation.js"
 import * as Sessionless from "./internal/call/sessionless.js"
+import type { DownloadError } from "./internal/download/downloadError.js"
 import * as StagedFile from "./internal/download/stagedFile.js"
 import { boundedLines } from "./internal/transport/boundedLines.js"
 import { rawBody } from "./internal/transport/rawBody.js"
-import type * as Multipart from "./Multipart.js"
 import * as RawResponse from "./RawResponse.js"
 import * as RequestExtras from "./RequestExtras.js"
 import * as RetryPolicy from "./RetryPolicy.js"
@@ -191,7 +190,35 @@ export type Payload<A, I> =
   | { readonly json: unknown }
   | { readonly bytes: Uint8Array; readonly contentType?: string | undefined }
   | { readonly form: FormFields }
-  | { readonly multipart: Parameters<typeof Multipart.make>[0] }
+  | { readonly multipart: MultipartForm }
+
+/**
+ * Nested values, which are sent as flat fields: `{ a: { b: [1, 2] } }` is `a[b][]=1` and `a[b][]=2`. `null` is an empty text; `undefined`
+ * is left out, as are empty lists and objects.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FormFields {
+  readonly [name: string]: FormValue
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type FormValue = string | number | boolean | null | undefined | ReadonlyArray<FormValue> | FormFields
+
+/**
+ * The fields are sent in their order, and the files behind them in theirs. A name may have several files.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MultipartForm {
+  readonly fields?: FormFields | undefined
+  readonly files?: Readonly<Record<string, FileInput | ReadonlyArray<FileInput>>> | undefined
+}
 
 /**
  * @since 0.1.0
@@ -203,11 +230,7 @@ export interface Saved {
   readonly headers: Headers.Headers
 }
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type Requirements =
+type Requirements =
   | ClientConfig.ClientConfig
   | TinkerConfig.TinkerConfig
   | TinkerHttpClient.TinkerHttpClient

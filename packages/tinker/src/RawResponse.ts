@@ -10,7 +10,7 @@ import * as Inspectable from "effect/Inspectable"
 import type * as Schema from "effect/Schema"
 import * as Given from "./internal/given.js"
 import { decodeJson } from "./internal/transport/decodeJson.js"
-import { parseJson } from "./ResponseLimits.js"
+import { parseJson } from "./internal/transport/responseLimits.js"
 import type * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**
@@ -39,8 +39,7 @@ export interface RawResponse {
 }
 
 /**
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export class CurrentListener extends Context.Reference<CurrentListener>()("effect-tinker/RawResponse/CurrentListener", {
   defaultValue: (): ((response: RawResponse) => void) | undefined => undefined
@@ -96,8 +95,7 @@ export const withResponses = <A, E, R>(
   )
 
 /**
- * @since 0.1.0
- * @category constructors
+ * @internal
  */
 export const make = (options: {
   readonly answer: TinkerHttpClient.Response

@@ -54,8 +54,7 @@ export interface RequestExtras {
 }
 
 /**
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export class CurrentExtras extends Context.Reference<CurrentExtras>()("effect-tinker/RequestExtras/CurrentExtras", {
   defaultValue: (): RequestExtras | undefined => undefined
@@ -148,8 +147,7 @@ interface Body {
 /**
  * A request with the extras. `isPoll`: it fetches the result of another.
  *
- * @since 0.1.0
- * @category utils
+ * @internal
  */
 export const apply = <R extends Extended>(
   request: R,

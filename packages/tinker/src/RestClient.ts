@@ -6,45 +6,22 @@
  */
 import type { AccessScope } from "@effect-tinker/protocol/AccessScope"
 import * as ApiKeyMessages from "@effect-tinker/protocol/ApiKeyMessages"
-import { kindOf } from "@effect-tinker/protocol/CallOptions"
 import type { Checkpoint } from "@effect-tinker/protocol/Checkpoint"
 import * as CheckpointRef from "@effect-tinker/protocol/CheckpointRef"
 import * as CheckpointsMessages from "@effect-tinker/protocol/CheckpointsMessages"
-import {
-  type Check,
-  duration,
-  id,
-  none,
-  oneOf,
-  optional,
-  optionsOf,
-  orNull,
-  secret,
-  text,
-  wholeFrom
-} from "@effect-tinker/protocol/Checks"
+import { id, secret } from "@effect-tinker/protocol/Checks"
 import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
 import * as SessionsMessages from "@effect-tinker/protocol/SessionsMessages"
 import type { SessionSummary } from "@effect-tinker/protocol/SessionSummary"
-import {
-  invalidInput,
-  type InvalidInputError,
-  isRetryable,
-  type Issue,
-  isUnanswered,
-  type TinkerError
-} from "@effect-tinker/protocol/TinkerError"
-import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
+import { type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import type { TrainingRun } from "@effect-tinker/protocol/TrainingRun"
 import * as TrainingRunsMessages from "@effect-tinker/protocol/TrainingRunsMessages"
 import * as WeightsMessages from "@effect-tinker/protocol/WeightsMessages"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Stream from "effect/Stream"
 import * as ApiKeyApi from "./ApiKeyApi.js"
@@ -53,11 +30,11 @@ import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
 import { operations } from "./internal/call/operation.js"
 import * as Sessionless from "./internal/call/sessionless.js"
-import { exportTrace } from "./internal/download/exportTrace.js"
 import { identityOf } from "./internal/identityOf.js"
-import { checkpoint, checkpointOf } from "./internal/pathChecks.js"
-import { searchCursor, searchFields } from "./internal/searchFields.js"
-import { ttl, ttlSeconds } from "./internal/training/saveOptions.js"
+import * as CheckpointChanges from "./internal/rest/checkpointChanges.js"
+import * as Checkpoints from "./internal/rest/checkpoints.js"
+import * as Sessions from "./internal/rest/sessions.js"
+import * as TrainingRuns from "./internal/rest/trainingRuns.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionsApi from "./SessionsApi.js"
@@ -253,11 +230,7 @@ export interface Identity {
   readonly email: string | undefined
 }
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type Requirements =
+type Requirements =
   | ApiKeyApi.ApiKeyApi
   | CheckpointsApi.CheckpointsApi
   | ClientConfig.ClientConfig
@@ -268,9 +241,6 @@ export type Requirements =
   | TrainingRunsApi.TrainingRunsApi
   | WeightsApi.WeightsApi
 
-/** The size of the pages that streams ask for. The sizes of single pages are those of the Python SDK 0.38.0. */
-const pageSize = 100
-
 /**
  * Sends nothing until it is used.
  *
@@ -278,248 +248,20 @@ const pageSize = 100
  * @category constructors
  */
 export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(function*() {
-  const runs = yield* TrainingRunsApi.TrainingRunsApi
-  const checkpoints = yield* CheckpointsApi.CheckpointsApi
-  const sessions = yield* SessionsApi.SessionsApi
   const service = yield* ServiceApi.ServiceApi
-  const weights = yield* WeightsApi.WeightsApi
   const apiKeys = yield* ApiKeyApi.ApiKeyApi
   const credentials = yield* Credentials.Credentials
   const clientConfig = yield* ClientConfig.ClientConfig
-  const config = yield* TinkerConfig.TinkerConfig
-  const { call, request } = yield* Sessionless.make
-  const { checked, checkedStream, operation } = yield* operations
-
-  const trainingRunsPage = (
-    name: string,
-    { accessScope = "owned", limit = 20, offset = 0, projectId }: TrainingRunsOptions & PageOptions
-  ) => request({ name }, runs.listTrainingRuns({ limit, offset, accessScope, projectId }))
-
-  const userCheckpointsPage = (name: string, { limit = 100, offset = 0 }: PageOptions) =>
-    request({ name }, checkpoints.listUserCheckpoints({ limit, offset }))
-
-  const sessionsPage = (
-    name: string,
-    { accessScope = "owned", limit = 20, offset = 0 }: ScopeOptions & PageOptions
-  ) => request({ name }, sessions.listSessions({ limit, offset, accessScope }))
-
-  const searchPage = (name: string, options: Partial<SessionsMessages.SessionSearchRequest>) =>
-    request(
-      { name },
-      sessions.searchSessions({
-        ...options,
-        userMetadata: options.userMetadata ?? {},
-        owner: options.owner ?? { type: "own" },
-        limit: options.limit ?? 50
-      })
-    )
-
-  /** A call about one checkpoint. */
-  const onCheckpoint = <A>(
-    name: string,
-    ref: CheckpointRef.CheckpointRef,
-    ask: (checkpoint: CheckpointRef.CheckpointIds) => Effect.Effect<A, TinkerError>,
-    options?: RetryPolicy.RetryOptions
-  ): Effect.Effect<A, TinkerError> =>
-    Effect.flatMap(
-      CheckpointRef.resolve(name, ref),
-      (checkpoint) => request({ name, attributes: { ...checkpoint } }, ask(checkpoint), options)
-    )
-
-  /**
-   * A change of one checkpoint. When the answer to an attempt was lost and the next one is told `status`, the lost one has
-   * made the change.
-   */
-  const change = (
-    method: string,
-    ask: (checkpoint: CheckpointRef.CheckpointIds) => Effect.Effect<void, TinkerError>,
-    status: number
-  ) => {
-    const name = `RestClient.${method}`
-    return checked(name, { checkpoint: kindedCheckpoint }, (ref: CheckpointRef.CheckpointRef) => {
-      let lost = false
-      return onCheckpoint(name, ref, (checkpoint) =>
-        ask(checkpoint).pipe(
-          Effect.tapError((error) =>
-            Effect.sync(() => {
-              lost ||= isUnanswered(error)
-            })
-          ),
-          Effect.catchIf(
-            (error) => lost && error._tag === "ApiStatusError" && error.status === status,
-            () => Effect.void
-          )
-        ))
-    })
-  }
-
-  const copyWeights: Service["copyWeights"] = (path, { weightsAccessToken, ...options } = {}) => {
-    const name = "RestClient.copyWeights"
-    const destinationProjectId = options.destinationProjectId ?? Option.getOrUndefined(config.projectId)
-    if (!destinationProjectId) {
-      return operation(name)(invalidInput(name, [{
-        field: "destinationProjectId",
-        description: "is missing: say which project the copy is for, here or by TINKER_PROJECT_ID."
-      }]))
-    }
-    return request(
-      { name, attributes: { path } },
-      Effect.map(
-        checkpoints.copyWeights(
-          { sourcePath: path, destinationProjectId, ttlSeconds: ttlSeconds(options) },
-          weightsAccessToken
-        ),
-        ({ tinkerPath }) => tinkerPath
-      )
-    )
-  }
-
-  const ofSession = (method: string, sessionId: string) => ({ name: `RestClient.${method}`, attributes: { sessionId } })
-
+  const { request } = yield* Sessionless.make
+  const { checked, operation } = yield* operations
   return RestClient.of({
+    ...yield* TrainingRuns.make,
+    ...yield* Checkpoints.make,
+    ...yield* CheckpointChanges.make,
+    ...yield* Sessions.make,
     getServerCapabilities: request({ name: "RestClient.getServerCapabilities" }, service.getServerCapabilities, {
       policy: "firstContact"
     }),
-    getTrainingRun: checked(
-      "RestClient.getTrainingRun",
-      { idOrPath: trainingRun, options: scopeOptions },
-      (idOrPath, { accessScope = "owned" } = {}) =>
-        Effect.flatMap(trainingRunIdOf(idOrPath), (trainingRunId) =>
-          request(
-            { name: "RestClient.getTrainingRun", attributes: { trainingRunId } },
-            runs.getTrainingRun(trainingRunId, accessScope)
-          ))
-    ),
-    listTrainingRuns: checked(
-      "RestClient.listTrainingRuns",
-      { options: optional(optionsOf({ ...pageFields, accessScope, projectId: optional(text) })) },
-      (options = {}) => trainingRunsPage("RestClient.listTrainingRuns", options)
-    ),
-    trainingRuns: checkedStream(
-      "RestClient.trainingRuns",
-      { options: optional(optionsOf({ accessScope, projectId: optional(text) })) },
-      (options = {}) =>
-        Sessionless.pages(0, (offset) =>
-          Effect.map(
-            trainingRunsPage("RestClient.trainingRuns", { ...options, limit: pageSize, offset }),
-            ({ cursor, trainingRuns }) => ({ entries: trainingRuns, next: nextOffset(offset, trainingRuns, cursor) })
-          ))
-    ),
-    listCheckpoints: checked("RestClient.listCheckpoints", { trainingRunId: id }, (trainingRunId) =>
-      request(
-        { name: "RestClient.listCheckpoints", attributes: { trainingRunId } },
-        checkpoints.listCheckpoints(trainingRunId)
-      )),
-    listUserCheckpoints: checked(
-      "RestClient.listUserCheckpoints",
-      { options: optional(optionsOf(pageFields)) },
-      (options = {}) => userCheckpointsPage("RestClient.listUserCheckpoints", options)
-    ),
-    userCheckpoints: checkedStream(
-      "RestClient.userCheckpoints",
-      { options: noOptions },
-      () =>
-        Sessionless.pages(0, (offset) =>
-          Effect.map(
-            userCheckpointsPage("RestClient.userCheckpoints", { limit: pageSize, offset }),
-            ({ checkpoints, cursor }) => ({ entries: checkpoints, next: nextOffset(offset, checkpoints, cursor) })
-          ))
-    ),
-    getWeightsInfo: checked(
-      "RestClient.getWeightsInfo",
-      { path: anyPath, options: optional(optionsOf({ weightsAccessToken: optional(secret) })) },
-      (path, options = {}) =>
-        request(
-          { name: "RestClient.getWeightsInfo", attributes: { path } },
-          weights.weightsInfo(path, options.weightsAccessToken)
-        )
-    ),
-    deleteCheckpoint: change("deleteCheckpoint", checkpoints.deleteCheckpoint, 404),
-    publishCheckpoint: change("publishCheckpoint", checkpoints.publishCheckpoint, 409),
-    unpublishCheckpoint: change("unpublishCheckpoint", checkpoints.unpublishCheckpoint, 409),
-    setCheckpointTtl: checked(
-      "RestClient.setCheckpointTtl",
-      { checkpoint: kindedCheckpoint, ttl: ttlOrNull },
-      (ref, ttl) =>
-        onCheckpoint(
-          "RestClient.setCheckpointTtl",
-          ref,
-          (checkpoint) => checkpoints.setCheckpointTtl(checkpoint, ttl === null ? null : ttlSeconds({ ttl }) ?? null)
-        )
-    ),
-    copyWeights: checked("RestClient.copyWeights", {
-      path: (value, field) => TinkerPath.issues(field, value as string),
-      options: optional(optionsOf({
-        destinationProjectId: optional(text),
-        ttl: optional(ttl),
-        weightsAccessToken: optional(secret)
-      }))
-    }, copyWeights),
-    getExternalWeightsUrls: checked(
-      "RestClient.getExternalWeightsUrls",
-      { checkpoint: externalCheckpoint },
-      (ref) => onCheckpoint("RestClient.getExternalWeightsUrls", ref, checkpoints.externalWeightsUrls)
-    ),
-    getCheckpointArchiveUrl: checked(
-      "RestClient.getCheckpointArchiveUrl",
-      { checkpoint },
-      (ref) =>
-        onCheckpoint("RestClient.getCheckpointArchiveUrl", ref, checkpoints.archiveUrl, {
-          // Its own policy has waited for it long enough.
-          when: (error) => isRetryable(error) && !CheckpointsApi.isBeingMade(error)
-        })
-    ),
-    getSession: checked(
-      "RestClient.getSession",
-      { sessionId: id, options: scopeOptions },
-      (sessionId, { accessScope = "owned" } = {}) =>
-        request(ofSession("getSession", sessionId), sessions.getSession(sessionId, accessScope))
-    ),
-    listSessions: checked(
-      "RestClient.listSessions",
-      { options: optional(optionsOf({ ...pageFields, accessScope })) },
-      (options = {}) => sessionsPage("RestClient.listSessions", options)
-    ),
-    sessions: checkedStream(
-      "RestClient.sessions",
-      { options: scopeOptions },
-      (options = {}) =>
-        Sessionless.pages(0, (offset) =>
-          Effect.map(
-            sessionsPage("RestClient.sessions", { ...options, limit: pageSize, offset }),
-            ({ sessions }) => ({ entries: sessions, next: sessions.length < pageSize ? undefined : offset + pageSize })
-          ))
-    ),
-    searchSessions: checked(
-      "RestClient.searchSessions",
-      { options: optional(optionsOf({ ...searchFields, cursor: optional(searchCursor) })) },
-      (options = {}) => searchPage("RestClient.searchSessions", options)
-    ),
-    foundSessions: checkedStream(
-      "RestClient.foundSessions",
-      { options: optional(optionsOf(searchFields)) },
-      (options = {}) =>
-        Sessionless.pages<SessionSummary, SessionsMessages.SearchCursor | "begin">("begin", (cursor) =>
-          Effect.map(
-            searchPage("RestClient.foundSessions", cursor === "begin" ? options : { ...options, cursor }),
-            ({ nextCursor, sessions }) => ({ entries: sessions, next: nextCursor })
-          ))
-    ),
-    assignSessionProject: checked(
-      "RestClient.assignSessionProject",
-      { sessionId: id, projectId: text },
-      (sessionId, projectId) =>
-        request(ofSession("assignSessionProject", sessionId), sessions.assignSessionProject(sessionId, projectId))
-    ),
-    exportSessionTrace: checked(
-      "RestClient.exportSessionTrace",
-      { sessionId: id, options: optional(optionsOf({ deadline: optional(duration) })) },
-      (sessionId, options = {}) =>
-        call(
-          ofSession("exportSessionTrace", sessionId),
-          exportTrace(RetryPolicy.retry(sessions.traceExport(sessionId)), sessionId, options.deadline)
-        )
-    ),
     getSampler: checked("RestClient.getSampler", { samplerId: id }, (samplerId) =>
       request(
         { name: "RestClient.getSampler", attributes: { samplerId } },
@@ -544,64 +286,3 @@ export const make: Effect.Effect<Service, never, Requirements> = Effect.gen(func
  * @category layers
  */
 export const layer: Layer.Layer<RestClient, never, Requirements> = Layer.effect(RestClient, make)
-
-/** The id of a training run, given by itself or by the path of one of its checkpoints. */
-const trainingRunIdOf = (idOrPath: string): Either.Either<string, InvalidInputError> =>
-  idOrPath.startsWith("tinker://")
-    ? Either.map(CheckpointRef.resolve("RestClient.getTrainingRun", idOrPath), ({ trainingRunId }) => trainingRunId)
-    : Either.right(idOrPath)
-
-const trainingRun: Check = (value) =>
-  typeof value === "string" && value.startsWith("tinker://") ? checkpoint(value, "path") : id(value, "trainingRunId")
-
-/** Some servers list ids without a kind, by which they give archives; none changes anything by them. */
-const kindedCheckpoint = checkpointOf((checkpointId) =>
-  checkpointId.includes("/") ? none : [{
-    field: "checkpointId",
-    description:
-      `${JSON.stringify(checkpointId)} has no kind before its name; pass e.g. weights/${checkpointId}, or the path, `
-      + `as tinker://<training run>/weights/${checkpointId}.`
-  }]
-)
-
-/** Servers write paths in many ways, but none as addresses of the web. */
-const anyPath: Check = (value, field) =>
-  typeof value === "string" && /^https?:/i.test(value) ? TinkerPath.issues(field, value) : text(value, field)
-
-const externalCheckpoint = checkpointOf((checkpointId) =>
-  checkpointId.startsWith("external_weights/") ? none : [notExternal(checkpointId)]
-)
-
-const accessScope = optional(oneOf("owned", "accessible"))
-
-const scopeOptions = optional(optionsOf({ accessScope }))
-
-const pageFields = { limit: optional(wholeFrom(1)), offset: optional(wholeFrom(0)) }
-
-const noOptions: Check = (value) =>
-  value === undefined
-    ? none
-    : [{
-      field: "options",
-      description: `are ${kindOf(value)}; this stream has none: it ends where its consumer stops.`
-    }]
-
-const ttlOrNull: Check = (value, field) =>
-  value === undefined
-    ? [{ field, description: "is undefined; pass a duration, or null to keep the checkpoint for ever." }]
-    : orNull(ttl)(value, field)
-
-/** The offset of the next page, if there is one: without a cursor everything is on the page. */
-const nextOffset = (
-  offset: number,
-  entries: ReadonlyArray<unknown>,
-  cursor: { readonly totalCount: number } | undefined
-): number | undefined => {
-  const next = offset + entries.length
-  return cursor === undefined || entries.length === 0 || next >= cursor.totalCount ? undefined : next
-}
-
-const notExternal = (checkpointId: string): Issue => ({
-  field: "checkpointId",
-  description: `${checkpointId} was not saved for others to read: save it with saveWeightsExternal.`
-})

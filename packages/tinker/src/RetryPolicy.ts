@@ -94,7 +94,7 @@ export const sample: Policy = backoff({ first: "500 millis", longest: "10 second
 
 /**
  * The policy of a sample that is refused for now (429): without end, and without delays of its own, as all samples of the client pause
- * together (see `DispatchLimiter`).
+ * together.
  *
  * @since 0.1.0
  * @category policies
@@ -236,8 +236,7 @@ const policyFields = { ...Record.map(schedules, () => Given.schedule), retryable
 /**
  * The policies in force.
  *
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export class CurrentPolicies extends Context.Reference<CurrentPolicies>()("effect-tinker/RetryPolicy/CurrentPolicies", {
   defaultValue: () => defaults
@@ -321,23 +320,8 @@ export const retry = <A, R>(
   }, () => resend((sharing) => Effect.provideService(attempt, Attempts.CurrentAttempts, sharing), options))
 
 /**
- * Retries as {@link retry} does, for requests that take what their attempts share as a value. Providing a service costs more than the rest
- * of an attempt, which counts where thousands are made a second.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const retryWith = <A, R>(
-  attempt: (attempts: Attempts.Attempts) => Effect.Effect<A, TinkerError.TinkerError, R>,
-  options: RetryOptions = {}
-): Effect.Effect<A, TinkerError.TinkerError, R> =>
-  Given.around("RetryPolicy.retryWith", [attempt, options], {
-    attempt: Given.fun,
-    options: retryOptions
-  }, () => resend(attempt, options))
-
-/**
- * Retries as {@link retryWith} does, for the SDK's own requests: their arguments need no look at each of thousands a second.
+ * Retries as {@link retry} does, for the SDK's own requests: they take what their attempts share as a value, as providing a service costs
+ * more than the rest of an attempt, and their arguments need no look at each of thousands a second.
  *
  * @internal
  */

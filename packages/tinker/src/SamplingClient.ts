@@ -15,22 +15,14 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as ClientConfig from "./ClientConfig.js"
-import type * as DispatchLimiter from "./DispatchLimiter.js"
-import type * as FuturesApi from "./FuturesApi.js"
 import { operations } from "./internal/call/operation.js"
 import { answersInPlace } from "./internal/sampling/answersInPlace.js"
 import * as SampleCall from "./internal/sampling/sampleCall.js"
 import * as Sampler from "./internal/sampling/sampler.js"
+import * as SamplerHandle from "./internal/sampling/samplerHandle.js"
 import { serviceClient } from "./internal/serviceClientTag.js"
-import type * as SampleCancellation from "./SampleCancellation.js"
-import * as SamplerHandle from "./SamplerHandle.js"
-import type * as SamplingApi from "./SamplingApi.js"
 import type * as ServiceClient from "./ServiceClient.js"
-import type * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
-import type * as TinkerConfig from "./TinkerConfig.js"
-import type { SessionLife } from "./TinkerHttpClient.js"
 
 /**
  * @since 0.1.0
@@ -158,57 +150,13 @@ export interface RetryConfig {
 }
 
 /**
- * @since 0.1.0
- * @category models
- */
-export type Requirements =
-  | SamplingApi.SamplingApi
-  | FuturesApi.FuturesApi
-  | ClientConfig.ClientConfig
-  | DispatchLimiter.DispatchLimiter
-  | SampleCancellation.SampleCancellation
-  | SessionManager.SessionManager
-  | TinkerConfig.TinkerConfig
-
-/**
- * Where a client samples: a sampling session, and the session that it belongs to.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Place {
-  readonly samplingSessionId: SamplingSessionId
-  readonly session: SessionLife
-}
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface Options {
-  readonly place: Place
-  /** Makes the same again elsewhere, when the server has lost the place. */
-  readonly renew?: Effect.Effect<Place, TinkerError> | undefined
-  readonly baseModel: string
-  readonly retryConfig?: RetryConfig | undefined
-  /** Let the server record what some losses need to be stable. Default false. */
-  readonly recordStabilityInfo?: boolean | undefined
-  /** Longest prompt and answer together, in tokens, if it is known: prompts beyond it are refused before they are sent. */
-  readonly maxContextLength?: number | undefined
-  /** What a client made of a handle is made of: the session that it was made in, and what tells its requests from others'. */
-  readonly restored?: {
-    readonly handle: SamplerHandle.SamplerHandle
-    readonly clone: Effect.Effect<bigint, TinkerError>
-  }
-}
-
-/**
  * The client of a sampling session that exists.
  *
- * @since 0.1.0
- * @category constructors
+ * @internal
  */
-export const make = (options: Options): Effect.Effect<Service, never, Requirements | Scope.Scope> =>
+export const make = (
+  options: Sampler.Options
+): Effect.Effect<Service, never, Sampler.Requirements | Scope.Scope> =>
   Effect.gen(function*() {
     const { baseModel } = options
     const sampler = yield* Sampler.make(options)
@@ -265,7 +213,7 @@ const answerWith = (sample: Service["sample"]) => (call: SampleOptions, index: n
 
 const handleOf = (
   { places, recordStabilityInfo, sessions }: Sampler.Sampler,
-  { baseModel, restored, retryConfig }: Options
+  { baseModel, restored, retryConfig }: Sampler.Options
 ): Service["handle"] =>
   restored === undefined
     ? Effect.map(sessions.sessionId, (sessionId) =>

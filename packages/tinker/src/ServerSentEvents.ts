@@ -9,9 +9,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as HttpRuntime from "./HttpRuntime.js"
 import * as Given from "./internal/given.js"
 import { misfits } from "./internal/transport/decodeJson.js"
-import * as ResponseLimits from "./ResponseLimits.js"
+import * as ResponseLimits from "./internal/transport/responseLimits.js"
 
 /**
  * @since 0.1.0
@@ -94,7 +95,7 @@ export const json =
           return Effect.flatMap(
             Effect.try({
               try: () => ResponseLimits.parseJson(encoder.encode(data)),
-              catch: (cause) => misfit(cause instanceof ResponseLimits.RefusedAnswer ? cause.message : "it is no JSON")
+              catch: (cause) => misfit(cause instanceof HttpRuntime.RefusedAnswer ? cause.message : "it is no JSON")
             }),
             (value) => Effect.mapError(decode(value), (error) => misfit(misfits(error)))
           )

@@ -23,6 +23,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { makeAttempts } from "./internal/transport/attempts.js"
 import { call, ofCollection, post, send } from "./internal/transport/endpoint.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
@@ -110,7 +111,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
       authToken: (credential) =>
         asOwnRequest(Effect.suspend(() =>
           // It may come between the attempts at another request, and must not pass for one of them.
-          Effect.map(authToken({}, { credential, attempts: TinkerHttpClient.makeAttempts() }), ({ jwt }) => jwt)
+          Effect.map(authToken({}, { credential, attempts: makeAttempts() }), ({ jwt }) => jwt)
         )),
       healthz: Effect.asVoid(healthz({})),
       checkAccess: access({}, { pausesForBilling: false }),

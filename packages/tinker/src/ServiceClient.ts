@@ -7,7 +7,7 @@ import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
 import * as LoraConfig from "@effect-tinker/protocol/LoraConfig"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
-import { failOnIssues, InvalidInputError, type Issue, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import { failOnIssues, InvalidInputError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -17,22 +17,32 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
+import type * as FuturesApi from "./FuturesApi.js"
 import { annotate, operations } from "./internal/call/operation.js"
+import * as DispatchLimiter from "./internal/dispatch/dispatchLimiter.js"
 import { isMissing } from "./internal/isMissing.js"
 import * as PathChecks from "./internal/pathChecks.js"
 import { samplerFields } from "./internal/sampling/retryConfig.js"
+import * as SampleCancellation from "./internal/sampling/sampleCancellation.js"
+import type * as Sampler from "./internal/sampling/sampler.js"
+import * as SamplerHandle from "./internal/sampling/samplerHandle.js"
 import { samplingPlace } from "./internal/sampling/samplingPlace.js"
 import * as ServiceClientTag from "./internal/serviceClientTag.js"
+import { type KnownModels, untrainable } from "./internal/training/knownModels.js"
 import * as ModelCreation from "./internal/training/modelCreation.js"
 import { fromStateFields, fromWeightsFields, loraFields, modelName } from "./internal/training/modelFields.js"
+import type * as TrainedModel from "./internal/training/trainedModel.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as RetryPolicy from "./RetryPolicy.js"
-import * as SamplerHandle from "./SamplerHandle.js"
+import type * as SamplingApi from "./SamplingApi.js"
 import * as SamplingClient from "./SamplingClient.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
+import type * as TinkerConfig from "./TinkerConfig.js"
+import type * as TrainingApi from "./TrainingApi.js"
 import * as TrainingClient from "./TrainingClient.js"
+import type * as WeightsApi from "./WeightsApi.js"
 
 /**
  * @since 0.1.0
@@ -175,17 +185,7 @@ export type SamplingOptions =
     | { readonly modelPath: string; readonly baseModel?: string | undefined }
   )
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type Requirements = TrainingClient.Requirements | Credentials.Credentials
-
-/**
- * @since 0.1.0
- * @category constructors
- */
-export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = Effect.gen(function*() {
+const make = Effect.gen(function*() {
   const api = yield* ServiceApi.ServiceApi
   const sessions = yield* SessionManager.SessionManager
   const clientConfig = yield* ClientConfig.ClientConfig
@@ -230,10 +230,23 @@ export const make: Effect.Effect<Service, never, Requirements | Scope.Scope> = E
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<ServiceClient, never, Requirements> = Layer.scoped(ServiceClient, make)
-
-/** What the server said of its models, if it was asked, by their names. */
-type KnownModels = Map<string, typeof ServiceMessages.SupportedModel.Type>
+export const layer: Layer.Layer<
+  ServiceClient,
+  never,
+  | ServiceApi.ServiceApi
+  | ModelsApi.ModelsApi
+  | TrainingApi.TrainingApi
+  | SamplingApi.SamplingApi
+  | WeightsApi.WeightsApi
+  | FuturesApi.FuturesApi
+  | ClientConfig.ClientConfig
+  | Credentials.Credentials
+  | SessionManager.SessionManager
+  | TinkerConfig.TinkerConfig
+> = Layer.provide(
+  Layer.scoped(ServiceClient, make),
+  [DispatchLimiter.layer, SampleCancellation.layer]
+)
 
 /** The methods that make clients which train. */
 const trainingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
@@ -241,7 +254,9 @@ const trainingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
     const models = yield* ModelsApi.ModelsApi
     const sessions = yield* SessionManager.SessionManager
     const creation = yield* ModelCreation.make
-    const context = yield* Effect.context<TrainingClient.Requirements | Scope.Scope>()
+    const context = yield* Effect.context<
+      TrainedModel.Requirements | Sampler.Requirements | ModelsApi.ModelsApi | ServiceApi.ServiceApi | Scope.Scope
+    >()
     const { checked, operation } = yield* operations
 
     const clientOf = (
@@ -321,35 +336,16 @@ const trainingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
     }
   })
 
-/** What keeps a model from being trained. */
-const untrainable = (
-  { trainAttn, trainMlp, trainUnembed }: LoraConfig.LoraConfig,
-  baseModel: string,
-  known: KnownModels
-): ReadonlyArray<Issue> => {
-  const issues: Array<Issue> = []
-  if (!trainAttn && !trainMlp && !trainUnembed) {
-    issues.push({
-      field: "trainAttn, trainMlp, trainUnembed",
-      description: "are all false, which leaves nothing to train."
-    })
-  }
-  if (known.get(baseModel)?.trainable === false) {
-    issues.push({ field: "baseModel", description: `${baseModel} cannot be trained on this server.` })
-  }
-  return issues
-}
-
 /** The methods that make clients which sample. */
 const samplingMethods = (known: KnownModels, paths: PathChecks.PathChecks) =>
   Effect.gen(function*() {
     const api = yield* ServiceApi.ServiceApi
     const sessions = yield* SessionManager.SessionManager
     const clientConfig = yield* ClientConfig.ClientConfig
-    const context = yield* Effect.context<SamplingClient.Requirements | Scope.Scope>()
+    const context = yield* Effect.context<Sampler.Requirements | Scope.Scope>()
     const { checked, operation } = yield* operations
 
-    const clientOf = (options: SamplingClient.Options) =>
+    const clientOf = (options: Sampler.Options) =>
       Effect.provide(
         SamplingClient.make({ ...options, maxContextLength: known.get(options.baseModel)?.maxContextLength }),
         context

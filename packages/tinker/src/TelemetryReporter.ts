@@ -86,8 +86,7 @@ export interface ExceptionOptions {
  * What the events of a region of code carry in their data, under what they have themselves: events of yours, mistakes of the
  * caller, and what went wrong with results. Exceptions have no data.
  *
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export class CurrentMetadata extends Context.Reference<CurrentMetadata>()(
   "effect-tinker/TelemetryReporter/CurrentMetadata",

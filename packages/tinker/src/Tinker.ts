@@ -18,12 +18,10 @@ import * as CheckpointDownload from "./CheckpointDownload.js"
 import * as CheckpointsApi from "./CheckpointsApi.js"
 import * as ClientConfig from "./ClientConfig.js"
 import * as Credentials from "./Credentials.js"
-import * as DispatchLimiter from "./DispatchLimiter.js"
 import * as FuturesApi from "./FuturesApi.js"
 import * as ModelsApi from "./ModelsApi.js"
 import * as RawClient from "./RawClient.js"
 import * as RestClient from "./RestClient.js"
-import * as SampleCancellation from "./SampleCancellation.js"
 import * as SamplingApi from "./SamplingApi.js"
 import * as ServiceApi from "./ServiceApi.js"
 import * as ServiceClient from "./ServiceClient.js"
@@ -58,8 +56,7 @@ const resources = Layer.mergeAll(
   ApiKeyApi.layer
 )
 
-const mechanics = Layer.mergeAll(DispatchLimiter.layer, SampleCancellation.layer).pipe(
-  Layer.provideMerge(SessionManager.layer),
+const mechanics = SessionManager.layer.pipe(
   Layer.provideMerge(TelemetryReporter.layer),
   Layer.provideMerge(ClientConfig.layer)
 )

@@ -2,27 +2,23 @@
  * Settings of the client: the only module that reads configuration.
  */
 import { notOptions } from "@effect-tinker/protocol/CallOptions"
-import { decimalIn } from "@effect-tinker/protocol/Checks"
 import { DefaultBaseUrl } from "@effect-tinker/protocol/DefaultBaseUrl"
 import { failOnIssues, invalidInput, InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
-import * as ConfigErrors from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import { configIssues, optionNames } from "./internal/configIssues.js"
+import * as Environment from "./internal/environment.js"
 import type { Query } from "./internal/transport/queryValues.js"
 import { withoutUserInfo } from "./internal/transport/requestLog.js"
-import * as ResponseLimits from "./ResponseLimits.js"
+import * as Limits from "./internal/transport/responseLimits.js"
 
 /**
  * What the rest of the package reads: defaults filled in. Printed without what may be secret: keys and commands, values of
@@ -42,7 +38,7 @@ export interface Service {
   readonly requestTimeout: Duration.Duration
   readonly maxRetries: Option.Option<number>
   readonly serverProfile: ServerProfile
-  readonly maxResponseBytes: ResponseLimits.ResponseLimits
+  readonly maxResponseBytes: ResponseLimits
   readonly billingPause: Option.Option<Duration.Duration>
   readonly heartbeatInterval: Duration.Duration
   readonly heartbeatFailureLimit: number
@@ -59,6 +55,19 @@ export interface Service {
  * @category tags
  */
 export class TinkerConfig extends Context.Tag("effect-tinker/TinkerConfig")<TinkerConfig, Service>() {}
+
+/**
+ * The most that is read of an answer, in bytes, of a body as it comes and of the same body unpacked.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ResponseLimits {
+  /** The most of the result of a sample or of a training request. Default 1 GiB. */
+  readonly results: number
+  /** The most of every other answer. Default 64 MiB. */
+  readonly others: number
+}
 
 /**
  * What a user writes.
@@ -108,7 +117,7 @@ export interface Options {
    * The most that is read of one answer, in bytes; a longer one is an `ApiResponseValidationError`. Bodies that are read as they
    * arrive, those of `RawClient.stream` and of downloads, have no such bound.
    */
-  readonly maxResponseBytes?: Partial<ResponseLimits.ResponseLimits> | undefined
+  readonly maxResponseBytes?: Partial<ResponseLimits> | undefined
   /** How long 402 (no credit) is waited out. Default: what the server says, an hour if nothing. Zero fails at once. */
   readonly billingPause?: Duration.DurationInput | undefined
   /** Time between heartbeats of a session. Default 10 seconds. */
@@ -235,7 +244,7 @@ export const make = (options: Options): Effect.Effect<Service, InvalidInputError
 
 const ofOptions = (options: Options): Effect.Effect<Service, InvalidInputError> =>
   Effect.flatMap(
-    Effect.all([DefaultBaseUrl, telemetryWanted, defaults]),
+    Effect.all([DefaultBaseUrl, Environment.telemetryWanted, Environment.defaults]),
     ([defaultBaseUrl, telemetryWanted, given]) => {
       const parity = parities[options.parity ?? given.parity ?? "none"]
       const baseUrl = String(options.baseUrl || defaultBaseUrl).replace(/\/+$/, "")
@@ -254,8 +263,8 @@ const ofOptions = (options: Options): Effect.Effect<Service, InvalidInputError> 
           maxRetries: Option.fromNullable(options.maxRetries ?? given.maxRetries ?? parity.maxRetries),
           serverProfile: serverProfiles[options.serverProfile ?? "tinker"],
           maxResponseBytes: {
-            results: options.maxResponseBytes?.results ?? ResponseLimits.defaults.results,
-            others: options.maxResponseBytes?.others ?? ResponseLimits.defaults.others
+            results: options.maxResponseBytes?.results ?? Limits.defaults.results,
+            others: options.maxResponseBytes?.others ?? Limits.defaults.others
           },
           billingPause: Option.map(Option.fromNullable(options.billingPause), Duration.decode),
           heartbeatInterval: Duration.decode(options.heartbeatInterval ?? "10 seconds"),
@@ -290,12 +299,6 @@ const hidden = "<redacted>"
 const hideValues = (record: object): Readonly<Record<string, string>> =>
   Object.fromEntries(Object.keys(record).map((name) => [name, hidden]))
 
-/** Who has said no in the environment has said it to every client. Words: the Python SDK 0.38.0. */
-const telemetryWanted: Effect.Effect<boolean> = Effect.match(Config.string("TINKER_TELEMETRY"), {
-  onFailure: () => true,
-  onSuccess: (word) => word.trim() === "" || ["1", "true", "yes", "on"].includes(word.trim().toLowerCase())
-})
-
 const parities: Record<
   Parity | "none",
   { readonly timeout: string & Duration.DurationInput; readonly maxRetries: number | undefined }
@@ -303,54 +306,6 @@ const parities: Record<
   none: { timeout: "60 seconds", maxRetries: undefined },
   python: { timeout: "60 seconds", maxRetries: 10 },
   beam: { timeout: "120 seconds", maxRetries: 2 }
-}
-
-/** What the environment says of every client. */
-const defaults: Effect.Effect<{
-  readonly timeout: Duration.Duration | undefined
-  readonly maxRetries: number | undefined
-  readonly parity: Parity | undefined
-}, InvalidInputError> = Effect.suspend(() =>
-  Effect.mapError(
-    Config.all({
-      timeout: seconds("TINKER_TIMEOUT"),
-      maxRetries: Config.mapOrFail(nonEmpty("TINKER_MAX_RETRIES"), (value) =>
-        value === undefined || /^\d+$/.test(value.trim())
-          ? Either.right(value === undefined ? undefined : Number(value))
-          : Either.left(
-            ConfigErrors.InvalidData(
-              ["TINKER_MAX_RETRIES"],
-              `${JSON.stringify(value)} is no number of retries, such as 10.`
-            )
-          )),
-      parity: Config.mapOrFail(nonEmpty("TINKER_PARITY"), (word) => {
-        if (word === undefined) {
-          return Either.right(undefined)
-        }
-        const parity = parityWords.get(word.trim().toLowerCase())
-        return parity === undefined
-          ? Either.left(
-            ConfigErrors.InvalidData(["TINKER_PARITY"], `${JSON.stringify(word)} is neither python nor beam.`)
-          )
-          : Either.right(parity)
-      })
-    }),
-    (error) =>
-      new InvalidInputError({ operation: "TinkerConfig", ...variableIn(error) })
-  )
-)
-
-const parityWords = new Map<string, Parity>([["python", "python"], ["beam", "beam"], ["elixir", "beam"]])
-
-/** The variable that is wrong, and what is wrong with it. */
-const variableIn = (error: ConfigError): { readonly field: string; readonly description: string } => {
-  switch (error._op) {
-    case "And":
-    case "Or":
-      return variableIn(error.left)
-    default:
-      return { field: error.path.join("."), description: error.message }
-  }
 }
 
 /**
@@ -371,45 +326,6 @@ export const layerConfig = (
 ): Layer.Layer<TinkerConfig, ConfigError | InvalidInputError> =>
   Layer.effect(TinkerConfig, Effect.flatMap(Config.unwrap(options), make))
 
-const optional = <A>(config: Config.Config<A>) => Config.withDefault(config, undefined)
-
-const nonEmpty = (name: string) =>
-  Config.map(optional(Config.string(name)), (value) => value?.trim() === "" ? undefined : value)
-
-/** A number of seconds, more than zero. */
-const seconds = (name: string): Config.Config<Duration.Duration | undefined> =>
-  Config.mapOrFail(nonEmpty(name), (value) => {
-    if (value === undefined) return Either.right(undefined)
-    const number = decimalIn(value)
-    return number !== undefined && number > 0 && number < Infinity
-      ? Either.right(Duration.seconds(number))
-      : Either.left(ConfigErrors.InvalidData(
-        [name],
-        `${JSON.stringify(value)} is no number of seconds, more than 0 and in decimal digits, such as 60 or 7.5.`
-      ))
-  })
-
-const secret = (name: string) =>
-  Config.map(
-    Config.all([nonEmpty(name), optional(Config.redacted(name))]),
-    ([present, value]) => present === undefined ? undefined : value
-  )
-
-/** A JSON object of texts. */
-const texts = (name: string): Config.Config<Readonly<Record<string, string>> | undefined> =>
-  Config.mapOrFail(nonEmpty(name), (value) => {
-    if (value === undefined) return Either.right(undefined)
-    const parsed = parseTexts(value)
-    return Either.isRight(parsed)
-      ? Either.right(parsed.right)
-      // What it is may be secret.
-      : Either.left(ConfigErrors.InvalidData([name], `${name} is no JSON object of texts, such as {"name":"value"}.`))
-  })
-
-const parseTexts = Schema.decodeUnknownEither(
-  Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String }))
-)
-
 /**
  * `TINKER_API_KEY`, `TINKER_CREDENTIAL_CMD`, `TINKER_BASE_URL`, `TINKER_HEADERS`, `TINKER_QUERY`, `TINKER_TAGS`,
  * `TINKER_PROJECT_ID`, `TINKER_SERVER_PROFILE`, `CLOUDFLARE_ACCESS_CLIENT_ID`,
@@ -418,31 +334,9 @@ const parseTexts = Schema.decodeUnknownEither(
  * @since 0.1.0
  * @category layers
  */
-export const layerFromEnv: Layer.Layer<TinkerConfig, ConfigError | InvalidInputError> = layerConfig({
-  apiKey: secret("TINKER_API_KEY"),
-  credentialCommand: nonEmpty("TINKER_CREDENTIAL_CMD"),
-  baseUrl: nonEmpty("TINKER_BASE_URL"),
-  headers: texts("TINKER_HEADERS"),
-  query: texts("TINKER_QUERY"),
-  tags: Config.map(nonEmpty("TINKER_TAGS"), (tags) => tags?.split(",")),
-  projectId: nonEmpty("TINKER_PROJECT_ID"),
-  serverProfile: Config.mapOrFail(
-    nonEmpty("TINKER_SERVER_PROFILE"),
-    (name) =>
-      name === undefined || Object.hasOwn(serverProfiles, name)
-        ? Either.right(name as Options["serverProfile"])
-        : Either.left(
-          ConfigErrors.InvalidData(
-            ["TINKER_SERVER_PROFILE"],
-            `${JSON.stringify(name)} is no kind of server. There are ${Object.keys(serverProfiles).join(", ")}.`
-          )
-        )
-  ),
-  cloudflareAccess: {
-    clientId: nonEmpty("CLOUDFLARE_ACCESS_CLIENT_ID"),
-    clientSecret: secret("CLOUDFLARE_ACCESS_CLIENT_SECRET")
-  }
-})
+export const layerFromEnv: Layer.Layer<TinkerConfig, ConfigError | InvalidInputError> = layerConfig(
+  Environment.options(Object.keys(serverProfiles))
+)
 
 /**
  * Logs what is at least as grave as `TINKER_LOG` says: `trace`, `debug`, `info`, `warning`, `error` or `none`. From `debug`
@@ -452,31 +346,5 @@ export const layerFromEnv: Layer.Layer<TinkerConfig, ConfigError | InvalidInputE
  * @category layers
  */
 export const layerLogFromEnv: Layer.Layer<never, ConfigError> = Layer.unwrapEffect(
-  Effect.map(
-    nonEmpty("TINKER_LOG").pipe(
-      Config.mapOrFail((word) => {
-        if (word === undefined) return Either.right(undefined)
-        const level = logLevels.get(word.trim().toLowerCase())
-        return level === undefined
-          ? Either.left(
-            ConfigErrors.InvalidData(
-              ["TINKER_LOG"],
-              `${JSON.stringify(word)} is no level. There are ${Array.from(logLevels.keys()).join(", ")}.`
-            )
-          )
-          : Either.right(level)
-      })
-    ),
-    (level) => level === undefined ? Layer.empty : Logger.minimumLogLevel(level)
-  )
+  Effect.map(Environment.logLevel, (level) => level === undefined ? Layer.empty : Logger.minimumLogLevel(level))
 )
-
-const logLevels = new Map([
-  ["trace", LogLevel.Trace],
-  ["debug", LogLevel.Debug],
-  ["info", LogLevel.Info],
-  ["warning", LogLevel.Warning],
-  ["warn", LogLevel.Warning],
-  ["error", LogLevel.Error],
-  ["none", LogLevel.None]
-])

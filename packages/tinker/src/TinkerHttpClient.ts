@@ -102,7 +102,7 @@ export interface Request {
   readonly pausesForBilling?: boolean | undefined
   /** The session without which the request makes no sense: it ends with it. */
   readonly session?: SessionLife | undefined
-  /** Default: those of {@link CurrentAttempts}, or none. */
+  /** Default: those of the `RetryPolicy.retry` around it, or none. */
   readonly attempts?: Attempts | undefined
   /** The public call behind the request, unless {@link PublicCall} names one around it. */
   readonly call?: string | undefined
@@ -169,13 +169,10 @@ export interface Response {
   readonly stream?: Stream.Stream<Uint8Array, TinkerError> | undefined
 }
 
-export { type Attempts, CurrentAttempts, makeAttempts, type Sender } from "./internal/transport/attempts.js"
-
 /**
  * The public call on whose behalf requests are sent, e.g. `TrainingClient.optimStep`; the outermost one counts.
  *
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export class PublicCall extends Context.Reference<PublicCall>()("effect-tinker/TinkerHttpClient/PublicCall", {
   defaultValue: (): { readonly name: string | undefined } => ({ name: undefined })
@@ -206,8 +203,6 @@ export const jsonBody = (value: unknown): Body => ({
 })
 
 const encoder = new TextEncoder()
-
-export { statusError }
 
 /**
  * @since 0.1.0

@@ -18,6 +18,7 @@ import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
 import * as MetricKey from "effect/MetricKey"
 import * as MetricLabel from "effect/MetricLabel"
+import { summarize } from "./internal/summarize.js"
 import type { Result } from "./TinkerEvents.js"
 
 /**
@@ -244,30 +245,6 @@ interface Sums {
 const sumKeys = ["requests", "succeeded", "retries", "bytesSent", "bytesReceived"] as const
 
 const valueOf = (counter: Metric.Metric.Counter<number>): number => counter.unsafeValue(noTags).count
-
-/**
- * Figures of a set of values, in any order.
- *
- * @since 0.1.0
- * @category utils
- */
-export const summarize = (values: ArrayLike<number>): Summary => {
-  const sorted = Float64Array.from(values).sort()
-  const count = sorted.length
-  let sum = 0
-  for (let i = 0; i < count; i++) sum += sorted[i]!
-  const nearestRank = (percent: number): number | undefined => sorted[Math.ceil((count * percent) / 100) - 1]
-  const upper = sorted[count >> 1]
-  return {
-    count,
-    mean: count === 0 ? undefined : sum / count,
-    min: sorted[0],
-    max: sorted[count - 1],
-    p50: upper === undefined || count % 2 === 1 ? upper : (sorted[count / 2 - 1]! + upper) / 2,
-    p95: nearestRank(95),
-    p99: nearestRank(99)
-  }
-}
 
 /**
  * The metrics of the clients that are made in a region of code; `undefined` for none. By default one set without tags.

@@ -9,7 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { requestOf, requests } from "./internal/transport/endpoint.js"
-import { readSubmitted } from "./ModelsApi.js"
+import { readSubmitted } from "./internal/transport/readSubmitted.js"
 import * as TinkerHttpClient from "./TinkerHttpClient.js"
 
 /**

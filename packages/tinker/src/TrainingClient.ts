@@ -21,8 +21,10 @@ import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as ApiFuture from "./ApiFuture.js"
 import type * as CustomLoss from "./CustomLoss.js"
+import * as Retrieval from "./internal/futures/retrieval.js"
 import * as PathChecks from "./internal/pathChecks.js"
 import { samplerFields } from "./internal/sampling/retryConfig.js"
+import type * as Sampler from "./internal/sampling/sampler.js"
 import { samplingPlace } from "./internal/sampling/samplingPlace.js"
 import { serviceClient } from "./internal/serviceClientTag.js"
 import * as CustomPass from "./internal/training/customPass.js"
@@ -38,10 +40,7 @@ import * as ServiceApi from "./ServiceApi.js"
 import type * as ServiceClient from "./ServiceClient.js"
 import * as SessionManager from "./SessionManager.js"
 import type * as TelemetryReporter from "./TelemetryReporter.js"
-import type * as TinkerConfig from "./TinkerConfig.js"
-import type * as TrainingApi from "./TrainingApi.js"
 import * as WaitingPolicy from "./WaitingPolicy.js"
-import type * as WeightsApi from "./WeightsApi.js"
 
 /**
  * @since 0.1.0
@@ -191,40 +190,17 @@ export interface SamplerOptions {
 }
 
 /**
- * @since 0.1.0
- * @category models
- */
-export type Requirements =
-  | TrainingApi.TrainingApi
-  | WeightsApi.WeightsApi
-  | ModelsApi.ModelsApi
-  | ServiceApi.ServiceApi
-  | TinkerConfig.TinkerConfig
-  | SamplingClient.Requirements
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface Options {
-  readonly modelId: ModelId
-  /** The session in which the model was made. */
-  readonly session: SessionManager.Session
-  readonly info: ModelsMessages.GetInfoResponse
-  /** Number of the next request. Default 1. */
-  readonly firstSeqId?: number | undefined
-  /** What is known of the base model, for checks before anything is sent. */
-  readonly vocabularySize?: number | undefined
-  readonly maxContextLength?: number | undefined
-}
-
-/**
  * The client of a model that exists. Results are polled for in the scope, and end with it.
  *
- * @since 0.1.0
- * @category constructors
+ * @internal
  */
-export const make = (options: Options): Effect.Effect<Service, never, Requirements | Scope.Scope> =>
+export const make = (
+  options: TrainedModel.Options
+): Effect.Effect<
+  Service,
+  never,
+  TrainedModel.Requirements | Sampler.Requirements | ModelsApi.ModelsApi | ServiceApi.ServiceApi | Scope.Scope
+> =>
   Effect.gen(function*() {
     const { info, modelId } = options
     const model = yield* TrainedModel.make(options)
@@ -299,17 +275,17 @@ export const layerFromState = (
 
 /** Makes the clients that sample from this model, in the environment of its own client. */
 type Samplers = (
-  place: SamplingClient.Place,
+  place: Sampler.Place,
   options: SamplerOptions,
-  renew?: Effect.Effect<SamplingClient.Place, TinkerError>
+  renew?: Effect.Effect<Sampler.Place, TinkerError>
 ) => Effect.Effect<SamplingClient.Service>
 
 const samplersOf = (
   { limits: { maxContextLength } }: TrainedModel.TrainedModel,
-  { info }: Options
-): Effect.Effect<Samplers, never, SamplingClient.Requirements | Scope.Scope> =>
+  { info }: TrainedModel.Options
+): Effect.Effect<Samplers, never, Sampler.Requirements | Scope.Scope> =>
   Effect.map(
-    Effect.context<SamplingClient.Requirements | Scope.Scope>(),
+    Effect.context<Sampler.Requirements | Scope.Scope>(),
     (context): Samplers => (place, options, renew) =>
       Effect.provide(
         SamplingClient.make({
@@ -388,7 +364,7 @@ const unloadModel = (
     const name = "TrainingClient.unloadModel"
     return RetryPolicy.retry(models.unloadModel(modelId, { session })).pipe(
       Effect.flatMap(({ requestId }) =>
-        requestId === undefined ? Effect.void : ApiFuture.retrieve(waiting, {
+        requestId === undefined ? Effect.void : Retrieval.retrieve(waiting, {
           requestId,
           requestType: "UnloadModel",
           operation: name,

@@ -196,8 +196,7 @@ const makeMeter = ({ budget, prices }: {
 /**
  * The meters of a region of code, the outer ones first. Each counts everything inside it.
  *
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export class CurrentMeters extends Context.Reference<CurrentMeters>()("effect-tinker/UsageMeter/CurrentMeters", {
   defaultValue: (): ReadonlyArray<UsageMeter> => []

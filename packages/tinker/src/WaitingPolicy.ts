@@ -97,8 +97,7 @@ const unfit = (options: unknown) => optionIssues(options, ["activeFor"]).length 
 /**
  * The policy in force where a request is made.
  *
- * @since 0.1.0
- * @category config
+ * @internal
  */
 export class CurrentWaitingPolicy extends Context.Reference<CurrentWaitingPolicy>()(
   "effect-tinker/WaitingPolicy/CurrentWaitingPolicy",

@@ -1,7 +1,7 @@
 import { FileSystem } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { CheckpointDownload, type DownloadError } from "effect-tinker"
+import { CheckpointDownload } from "effect-tinker"
 import { execFileSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -105,53 +105,54 @@ it.effect("joins the two parts of a long name", () =>
     assert.deepStrictEqual(tree, whole({ "a/b/weights.bin": bytesOf(3) }))
   }))
 
-const refused: ReadonlyArray<readonly [what: string, reason: DownloadError.DownloadReason, archive: Uint8Array]> = [
-  ["a name that leaves the target", "UnsafeName", tar([...entries, { name: "../x" }])],
-  ["a name that leaves the target in the middle", "UnsafeName", tarGz([...entries, { name: "a/../../x" }])],
-  ["an absolute name", "UnsafeName", tar([...entries, { name: "/etc/passwd" }])],
-  ["a name that leaves the target in a pax header", "UnsafeName", tar([pax({ path: "../../x" }), { name: "x" }])],
+const refused: ReadonlyArray<readonly [what: string, reason: CheckpointDownload.DownloadReason, archive: Uint8Array]> =
   [
-    "a long name that leaves the target",
-    "UnsafeName",
-    tar([
-      { name: "././@LongLink", type: "L", bytes: Buffer.from("../../x\0") },
-      { name: "x" }
-    ])
-  ],
-  ["a backslash", "UnsafeName", tar([{ name: "..\\x" }])],
-  ["a name for a device", "UnsafeName", tar([{ name: "aux.json" }])],
-  ["the same name twice", "UnsafeName", tar([{ name: "a" }, { name: "A" }])],
-  ["a file where a directory is", "UnsafeName", tar([{ name: "a/b" }, { name: "a" }])],
-  ["a symbolic link", "UnsafeArchive", tar([...entries, { name: "link", type: "2", linkName: "/etc" }])],
-  ["a hard link", "UnsafeArchive", tar([...entries, { name: "link", type: "1", linkName: "adapter_config.json" }])],
-  ["a character device", "UnsafeArchive", tar([{ name: "device", type: "3" }])],
-  ["a block device", "UnsafeArchive", tar([{ name: "device", type: "4" }])],
-  ["a pipe", "UnsafeArchive", tar([{ name: "pipe", type: "6" }])],
-  [
-    "a damaged header",
-    "Damaged",
-    (() => {
-      const archive = tar(entries)
-      archive[3]! ^= 1
-      return archive
-    })()
-  ],
-  ["an end in the middle of a file", "Damaged", tar(entries).subarray(0, 5_000)],
-  ["an end between two files, without the mark", "Damaged", entry(entries[0]!)],
-  ["no archive at all", "Damaged", bytesOf(5_000)],
-  ["nothing at all", "Damaged", new Uint8Array(0)],
-  [
-    "a damaged compression",
-    "Damaged",
-    (() => {
-      const archive = tarGz(entries)
-      archive.fill(0, 1_000, 1_100)
-      return archive
-    })()
-  ],
-  ["a compression cut short", "Damaged", tarGz(entries).subarray(0, 10_000)],
-  ["a header for the next that is too long", "Damaged", tar([{ name: "x", type: "x", bytes: bytesOf(8_400_000) }])]
-]
+    ["a name that leaves the target", "UnsafeName", tar([...entries, { name: "../x" }])],
+    ["a name that leaves the target in the middle", "UnsafeName", tarGz([...entries, { name: "a/../../x" }])],
+    ["an absolute name", "UnsafeName", tar([...entries, { name: "/etc/passwd" }])],
+    ["a name that leaves the target in a pax header", "UnsafeName", tar([pax({ path: "../../x" }), { name: "x" }])],
+    [
+      "a long name that leaves the target",
+      "UnsafeName",
+      tar([
+        { name: "././@LongLink", type: "L", bytes: Buffer.from("../../x\0") },
+        { name: "x" }
+      ])
+    ],
+    ["a backslash", "UnsafeName", tar([{ name: "..\\x" }])],
+    ["a name for a device", "UnsafeName", tar([{ name: "aux.json" }])],
+    ["the same name twice", "UnsafeName", tar([{ name: "a" }, { name: "A" }])],
+    ["a file where a directory is", "UnsafeName", tar([{ name: "a/b" }, { name: "a" }])],
+    ["a symbolic link", "UnsafeArchive", tar([...entries, { name: "link", type: "2", linkName: "/etc" }])],
+    ["a hard link", "UnsafeArchive", tar([...entries, { name: "link", type: "1", linkName: "adapter_config.json" }])],
+    ["a character device", "UnsafeArchive", tar([{ name: "device", type: "3" }])],
+    ["a block device", "UnsafeArchive", tar([{ name: "device", type: "4" }])],
+    ["a pipe", "UnsafeArchive", tar([{ name: "pipe", type: "6" }])],
+    [
+      "a damaged header",
+      "Damaged",
+      (() => {
+        const archive = tar(entries)
+        archive[3]! ^= 1
+        return archive
+      })()
+    ],
+    ["an end in the middle of a file", "Damaged", tar(entries).subarray(0, 5_000)],
+    ["an end between two files, without the mark", "Damaged", entry(entries[0]!)],
+    ["no archive at all", "Damaged", bytesOf(5_000)],
+    ["nothing at all", "Damaged", new Uint8Array(0)],
+    [
+      "a damaged compression",
+      "Damaged",
+      (() => {
+        const archive = tarGz(entries)
+        archive.fill(0, 1_000, 1_100)
+        return archive
+      })()
+    ],
+    ["a compression cut short", "Damaged", tarGz(entries).subarray(0, 10_000)],
+    ["a header for the next that is too long", "Damaged", tar([{ name: "x", type: "x", bytes: bytesOf(8_400_000) }])]
+  ]
 
 for (const [what, reason, archive] of refused) {
   it.effect(`an archive with ${what} fails, and nothing of it is left`, () =>

@@ -1,9 +1,9 @@
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, FastCheck, Fiber } from "effect"
-import { DispatchLimiter } from "effect-tinker"
+import * as Budget from "../src/internal/dispatch/budget.js"
 
 /** Holds a share until told to let go, and notes that it has it. */
-const holder = (budget: DispatchLimiter.Budget, cost: number, name: string, order: Array<string>) =>
+const holder = (budget: Budget.Budget, cost: number, name: string, order: Array<string>) =>
   Effect.gen(function*() {
     const over = yield* Deferred.make<void>()
     const fiber = yield* Effect.fork(
@@ -17,7 +17,7 @@ const holder = (budget: DispatchLimiter.Budget, cost: number, name: string, orde
 
 it.effect("who asks for more than there is gets all of it, alone, and the next waits until it is back", () =>
   Effect.gen(function*() {
-    const budget = DispatchLimiter.makeBudget(() => 5)
+    const budget = Budget.make(() => 5)
     const order: Array<string> = []
     const large = yield* holder(budget, 8, "large", order)
     const small = yield* holder(budget, 1, "small", order)
@@ -32,7 +32,7 @@ it.effect("who asks for more than there is gets all of it, alone, and the next w
 
 it.effect("serves those who wait in their order, also when a later one would fit", () =>
   Effect.gen(function*() {
-    const budget = DispatchLimiter.makeBudget(() => 5)
+    const budget = Budget.make(() => 5)
     const order: Array<string> = []
     const first = yield* holder(budget, 3, "first", order)
     const second = yield* holder(budget, 4, "second", order)
@@ -47,7 +47,7 @@ it.effect("serves those who wait in their order, also when a later one would fit
 
 it.effect("who is interrupted while waiting takes nothing, and lets those behind go on", () =>
   Effect.gen(function*() {
-    const budget = DispatchLimiter.makeBudget(() => 5)
+    const budget = Budget.make(() => 5)
     const order: Array<string> = []
     const first = yield* holder(budget, 3, "first", order)
     const second = yield* holder(budget, 4, "second", order)
@@ -62,7 +62,7 @@ it.effect("who is interrupted while waiting takes nothing, and lets those behind
 
 it.effect("who is interrupted at the moment of being served gives the share back", () =>
   Effect.gen(function*() {
-    const budget = DispatchLimiter.makeBudget(() => 5)
+    const budget = Budget.make(() => 5)
     const order: Array<string> = []
     const first = yield* holder(budget, 5, "first", order)
     const second = yield* holder(budget, 5, "second", order)
@@ -77,7 +77,7 @@ it.effect("who is interrupted at the moment of being served gives the share back
 it.effect("grows and shrinks with its capacity, and gives back what it gave", () =>
   Effect.gen(function*() {
     let capacity = 2
-    const budget = DispatchLimiter.makeBudget(() => capacity)
+    const budget = Budget.make(() => capacity)
     const order: Array<string> = []
     const first = yield* holder(budget, 2, "first", order)
     const second = yield* holder(budget, 6, "second", order)
@@ -108,7 +108,7 @@ it.effect("whatever is asked for and given up, no more is out than there is, in 
         ),
         (capacity, holders) =>
           Effect.gen(function*() {
-            const budget = DispatchLimiter.makeBudget(() => capacity)
+            const budget = Budget.make(() => capacity)
             const order: Array<number> = []
             const wait = (turns: number) => Effect.repeatN(Effect.yieldNow(), turns)
             const work = (turns: number, i: number) =>

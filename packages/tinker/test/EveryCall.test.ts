@@ -9,10 +9,10 @@ import {
   AdminClient,
   ApiFuture,
   CheckpointDownload,
+  HttpRuntime,
   Identifiers,
   ModelInput,
   RawClient,
-  ResponseLimits,
   RestClient,
   RetryPolicy,
   SamplingParams,
@@ -320,7 +320,7 @@ for (const [name, row] of Object.entries(table)) {
 /** What fails because its answer is longer than it may be, and is not asked for again. */
 const checkBound = (path: string, error: unknown, asked: number) => {
   assert(TinkerError.isTinkerError(error) && error._tag === "ApiResponseValidationError", `${path}: ${String(error)}`)
-  assert.instanceOf(error.cause, ResponseLimits.RefusedAnswer, path)
+  assert.instanceOf(error.cause, HttpRuntime.RefusedAnswer, path)
   assert.include(error.message, `the ${most(path).toLocaleString("en")} bytes`, path)
   assert.strictEqual(asked, 1, path)
 }

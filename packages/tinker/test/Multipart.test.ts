@@ -1,7 +1,9 @@
 import { Error as PlatformError, FileSystem, Path } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, FastCheck, Layer, Random, Stream } from "effect"
-import { FileInput, FormFields, Multipart } from "effect-tinker"
+import { FileInput } from "effect-tinker"
+import * as FormFields from "../src/internal/transport/formFields.js"
+import * as Multipart from "../src/internal/transport/multipart.js"
 
 /** Reads a body with the runtime's own parser. */
 const parsed = ({ bytes, contentType }: Multipart.Multipart) =>

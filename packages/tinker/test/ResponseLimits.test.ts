@@ -1,11 +1,12 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, FastCheck, Schema, Stream } from "effect"
-import { ResponseLimits, ServerSentEvents } from "effect-tinker"
+import { HttpRuntime, ServerSentEvents } from "effect-tinker"
 import { readdirSync, readFileSync } from "node:fs"
 import { boundedLines } from "../src/internal/transport/boundedLines.js"
+import { parseJson } from "../src/internal/transport/responseLimits.js"
 
 const bytesOf = (text: string) => new TextEncoder().encode(text)
-const parse = (text: string) => ResponseLimits.parseJson(bytesOf(text))
+const parse = (text: string) => parseJson(bytesOf(text))
 const nested = (depth: number, inner = "1") => "[".repeat(depth) + inner + "]".repeat(depth)
 
 it("reads JSON as JSON is read", () => {
@@ -20,7 +21,7 @@ it("reads JSON a hundred deep, and none deeper", () => {
   assert.deepStrictEqual(parse(nested(100)), JSON.parse(nested(100)))
   assert.deepStrictEqual(parse(`[${Array(300).fill("{\"a\":[[1]]}").join(",")}]`), Array(300).fill({ a: [[1]] }))
   for (const text of [nested(101), "[".repeat(101), `{"a":${nested(100)}}`, "{\"a\":".repeat(101)]) {
-    assert.throws(() => parse(text), ResponseLimits.RefusedAnswer)
+    assert.throws(() => parse(text), HttpRuntime.RefusedAnswer)
   }
 })
 
@@ -28,7 +29,7 @@ it("takes brackets in texts for texts, whatever is escaped before their end", ()
   for (const text of ["[", "\\", "\"", "\"[", "\\\"", "[\\"]) {
     const json = JSON.stringify(Array(200).fill(`${text}[[`))
     assert.deepStrictEqual(parse(json), JSON.parse(json))
-    assert.throws(() => parse(nested(101, JSON.stringify(text))), ResponseLimits.RefusedAnswer)
+    assert.throws(() => parse(nested(101, JSON.stringify(text))), HttpRuntime.RefusedAnswer)
   }
   assert.throws(() => parse(`"${"[".repeat(200)}`), SyntaxError)
 })
@@ -38,7 +39,7 @@ it("no answer is parsed otherwise", () => {
   const files = readdirSync(src, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts") && /JSON\.parse\(/.test(readFileSync(new URL(file, src), "utf8")))
   // The one other reads the body of a request.
-  assert.deepStrictEqual(files.toSorted(), ["RequestExtras.ts", "ResponseLimits.ts"])
+  assert.deepStrictEqual(files.toSorted(), ["RequestExtras.ts", "internal/transport/responseLimits.ts"])
 })
 
 it.effect("a line or an event without end ends its stream", () =>

@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer, Metric, TestClock } from "effect"
 import { RetryPolicy, ServiceClient, TinkerHttpClient, TinkerMetrics } from "effect-tinker"
+import { summarize } from "../src/internal/summarize.js"
 import { transport } from "./fixture.js"
 import { drop, json, stub } from "./stub.js"
 
@@ -18,10 +19,10 @@ const metricsWith = (test: string) =>
 
 it("the middle, the 95th and the 99th percent of 1 to 100 are 50.5, 95 and 99", () => {
   const values = Array.from({ length: 100 }, (_, i) => 100 - i)
-  const { count, max, mean, min, p50, p95, p99 } = TinkerMetrics.summarize(values)
+  const { count, max, mean, min, p50, p95, p99 } = summarize(values)
   assert.deepStrictEqual([p50, p95, p99, min, max, mean, count], [50.5, 95, 99, 1, 100, 50.5, 100])
-  assert.deepStrictEqual(TinkerMetrics.summarize([7]).p50, 7)
-  assert.deepStrictEqual(TinkerMetrics.summarize([]).p99, undefined)
+  assert.deepStrictEqual(summarize([7]).p50, 7)
+  assert.deepStrictEqual(summarize([]).p99, undefined)
 })
 
 it.effect("two requests that succeed and one that fails are counted so, with their retries, bytes and times", () =>

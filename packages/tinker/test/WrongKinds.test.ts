@@ -801,7 +801,6 @@ const around: ReadonlyArray<
     ["nothing"]
   ],
   ["RetryPolicy.retry", "attempt", (value) => RetryPolicy.retry(value), ["effect"]],
-  ["RetryPolicy.retryWith", "attempt", (value) => RetryPolicy.retryWith(value), ["fun"]],
   ["RetryPolicy.retry", "policy", (policy) => RetryPolicy.retry(Effect.void, { policy }), ["nothing"]],
   ["TelemetryReporter.withMetadata", "effect", (value) => TelemetryReporter.withMetadata(value, {}), ["effect"]],
   [

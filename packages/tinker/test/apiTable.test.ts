@@ -206,6 +206,24 @@ it("names schemas and encoders that there are", () => {
   for (const name of named) assert.isDefined(exported(name), `${name} is not exported`)
 })
 
+it("names exports of the package that there are, types too", () => {
+  const src = new URL("../src/", import.meta.url)
+  const files = new Map(
+    readdirSync(src).filter((file) => /^[A-Z]/.test(file)).map((file) =>
+      [file.slice(0, -3), readFileSync(new URL(file, src), "utf8")] as const
+    )
+  )
+  const begin = page.indexOf("# Services and Layers")
+  const named = namesIn(page.slice(begin, page.indexOf("# Names in the Python SDK")))
+    .map((name) => name.split("."))
+    .filter(([module, name]) => files.has(module!) && name !== undefined)
+  assert.isAtLeast(named.length, 100)
+  for (const [module, name] of named) {
+    const declared = new RegExp(`^export (const|class|interface|type) ${name}\\b|^export \\{[^}]*^  ${name},?$`, "m")
+    assert.match(files.get(module!)!, declared, `${module}.${name}`)
+  }
+})
+
 it.effect("names every method of the clients without a session, and no other", () => {
   const server = stub({})
   return Effect.gen(function*() {

@@ -7,10 +7,8 @@ import { Clock, Effect, Layer } from "effect"
 import {
   ClientConfig,
   Credentials,
-  DispatchLimiter,
   FuturesApi,
   ModelsApi,
-  SampleCancellation,
   SamplingApi,
   ServiceApi,
   ServiceClient,
@@ -23,6 +21,7 @@ import {
   TrainingMessages,
   WeightsApi
 } from "effect-tinker"
+import * as DispatchLimiter from "../src/internal/dispatch/dispatchLimiter.js"
 
 /** The numbers under which a model's requests arrived, with their paths, each once, in the order of arrival. */
 export const numbered = (observed: Observed): ReadonlyArray<readonly [number, string]> => {
@@ -82,7 +81,7 @@ export const client = (observed: Observed, options: {
         observed.limiter = limiter
       }))
     ),
-    Layer.provide([DispatchLimiter.layer, SampleCancellation.layer]),
+    Layer.provide(DispatchLimiter.layer),
     Layer.provide(SessionManager.layer),
     Layer.provide(TelemetryReporter.layer),
     Layer.provide(ClientConfig.layer),

@@ -31,7 +31,7 @@ export const openChatFile = (
     const { lines, marks, offsets } = index.end()
     const ignoredKeys = Keys.ignoredKeys(options.ignoredKeys ?? [])
 
-    /** Behind its line there may be more in the content: lines that the file has for blank, and that JSON does not. */
+    /** There may be more in the content behind its line: lines that the file has for blank, and that JSON does not. */
     const chatAt = (place: number, content: Uint8Array): ChatDataset.Chat | undefined => {
       try {
         const end = content.indexOf(lineFeed)

@@ -1,4 +1,4 @@
-import { encodingsOf, RefusedAnswer } from "effect-tinker/ResponseLimits"
+import { encodingsOf, RefusedAnswer } from "effect-tinker/HttpRuntime"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { constants } from "node:buffer"

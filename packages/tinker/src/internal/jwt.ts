@@ -1,5 +1,5 @@
 import * as Predicate from "effect/Predicate"
-import { parseJson } from "../ResponseLimits.js"
+import { parseJson } from "./transport/responseLimits.js"
 
 /** What a JSON web token says of itself, in seconds since 1970. The signature is for the server to check. */
 export interface Claims {

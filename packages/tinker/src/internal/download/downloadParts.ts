@@ -4,7 +4,7 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { DownloadError } from "../../DownloadError.js"
+import type { DownloadError } from "./downloadError.js"
 import { failure } from "./stagedDirectory.js"
 
 /** What the rest of a file is recognized by as belonging to its beginning. */

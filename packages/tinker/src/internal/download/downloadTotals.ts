@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import { DownloadError } from "../../DownloadError.js"
+import { DownloadError } from "./downloadError.js"
 
 /** What several files have come to, and what they may come to. */
 export interface DownloadTotals {

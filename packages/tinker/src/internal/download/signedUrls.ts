@@ -4,7 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import { DownloadError } from "../../DownloadError.js"
+import { DownloadError } from "./downloadError.js"
 
 /** Addresses of files as the server signed them at one time. */
 export interface Signed {

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { DownloadError, type DownloadReason } from "../../DownloadError.js"
+import { DownloadError, type DownloadReason } from "./downloadError.js"
 
 export interface StagedDirectory {
   /** Where the target will be. */

@@ -2,7 +2,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { DownloadError } from "../../DownloadError.js"
+import type { DownloadError } from "./downloadError.js"
 import { failure } from "./stagedDirectory.js"
 
 /** A file that is written beside its place and takes it when it is whole. */

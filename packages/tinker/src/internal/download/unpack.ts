@@ -5,7 +5,7 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { createTarDecoder, type ParsedTarEntry } from "modern-tar"
-import { DownloadError, type DownloadReason } from "../../DownloadError.js"
+import { DownloadError, type DownloadReason } from "./downloadError.js"
 import { makeChecker } from "./fileNames.js"
 import { failure } from "./stagedDirectory.js"
 

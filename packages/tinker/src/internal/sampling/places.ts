@@ -2,11 +2,11 @@
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import * as CompletionPoller from "../../CompletionPoller.js"
 import * as FuturesApi from "../../FuturesApi.js"
-import type { Options, Place } from "../../SamplingClient.js"
 import { cachedSuccess } from "../cachedSuccess.js"
+import * as CompletionPoller from "./completionPoller.js"
 import { mayBeRenewed } from "./lostSample.js"
+import type { Options, Place } from "./sampler.js"
 
 export interface Places {
   readonly current: () => ActivePlace

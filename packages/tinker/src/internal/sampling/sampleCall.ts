@@ -18,7 +18,8 @@ import * as WaitingPolicy from "../../WaitingPolicy.js"
 import { patienceFor, type Progress, shortestPatience, stuckAt } from "../call/progress.js"
 import { watchdog } from "../call/watchdog.js"
 import { beginIfWatched, count, type WatchedCall } from "../call/watchedCall.js"
-import { FutureTrouble } from "../futureTrouble.js"
+import { FutureTrouble } from "../futures/futureTrouble.js"
+import { inWords } from "../futures/stateWords.js"
 import { isElsewhere, isForgotten, isLostSample } from "./lostSample.js"
 import * as SampleAnswer from "./sampleAnswer.js"
 import { sampleIssues } from "./sampleIssues.js"
@@ -190,7 +191,7 @@ const once = (
 ): Effect.Effect<SampleResponse, TinkerError> => {
   const { cancellation, places } = sampler
   const report = (reported: ApiFuture.State) => {
-    state.state = ApiFuture.describe(reported)
+    state.state = inWords(reported)
   }
   return Effect.flatMap(
     places.available,

@@ -8,18 +8,20 @@ import type * as FuturesApi from "../../FuturesApi.js"
 import * as WaitingPolicy from "../../WaitingPolicy.js"
 import { queueWarning } from "../call/queueWarning.js"
 import { stuckWarning } from "../call/stuckWarning.js"
-import { FutureTrouble } from "../futureTrouble.js"
+import { FutureTrouble } from "../futures/futureTrouble.js"
+import * as Retrieval from "../futures/retrieval.js"
+import type { Submitted } from "../futures/submitted.js"
 import type { ActivePlace } from "./places.js"
 import type { Sampler } from "./sampler.js"
 
 export const retrieve = (
   sampler: Sampler,
   { poller }: ActivePlace,
-  submitted: ApiFuture.Submitted<SampleResponse>,
+  submitted: Submitted<SampleResponse>,
   report: (state: ApiFuture.State) => void
 ): Effect.Effect<SampleResponse, TinkerError> => {
   const alone = (finishedSize: number | undefined) =>
-    ApiFuture.retrieve(
+    Retrieval.retrieve(
       sampler.waiting,
       finishedSize === undefined ? submitted : { ...submitted, finishedSize },
       report
@@ -46,7 +48,7 @@ export const retrieve = (
 /** Asks for the state of the queue, of which the common poll tells nothing. Whether the result is there. */
 const peek = (
   { futures, label, observers, waiting, warn }: Sampler,
-  submitted: ApiFuture.Submitted<unknown>,
+  submitted: Submitted<unknown>,
   { stuckAfter }: WaitingPolicy.WaitingPolicy
 ) => {
   const { operation, requestId } = submitted

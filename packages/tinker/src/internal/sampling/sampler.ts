@@ -1,19 +1,57 @@
 /** What the samples of one client share. */
+import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
+import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type * as ApiFuture from "../../ApiFuture.js"
 import * as ClientConfig from "../../ClientConfig.js"
-import * as DispatchLimiter from "../../DispatchLimiter.js"
 import * as FuturesApi from "../../FuturesApi.js"
-import * as SampleCancellation from "../../SampleCancellation.js"
 import * as SamplingApi from "../../SamplingApi.js"
-import type { Options, Requirements, RetryConfig } from "../../SamplingClient.js"
+import type { RetryConfig } from "../../SamplingClient.js"
 import * as SessionManager from "../../SessionManager.js"
+import type * as TinkerConfig from "../../TinkerConfig.js"
+import type { SessionLife } from "../../TinkerHttpClient.js"
 import * as IgnoredOptions from "../call/ignoredOptions.js"
 import { type Observers, observers } from "../call/observers.js"
 import * as ThrottledWarning from "../call/throttledWarning.js"
+import * as Budget from "../dispatch/budget.js"
+import * as DispatchLimiter from "../dispatch/dispatchLimiter.js"
+import type { Waiting } from "../futures/submitted.js"
 import * as Places from "./places.js"
+import * as SampleCancellation from "./sampleCancellation.js"
 import * as SampleProgress from "./sampleProgress.js"
+import type * as SamplerHandle from "./samplerHandle.js"
+
+export type Requirements =
+  | SamplingApi.SamplingApi
+  | FuturesApi.FuturesApi
+  | ClientConfig.ClientConfig
+  | DispatchLimiter.DispatchLimiter
+  | SampleCancellation.SampleCancellation
+  | SessionManager.SessionManager
+  | TinkerConfig.TinkerConfig
+
+/** Where a client samples: a sampling session, and the session that it belongs to. */
+export interface Place {
+  readonly samplingSessionId: SamplingSessionId
+  readonly session: SessionLife
+}
+
+export interface Options {
+  readonly place: Place
+  /** Makes the same again elsewhere, when the server has lost the place. */
+  readonly renew?: Effect.Effect<Place, TinkerError> | undefined
+  readonly baseModel: string
+  readonly retryConfig?: RetryConfig | undefined
+  /** Let the server record what some losses need to be stable. Default false. */
+  readonly recordStabilityInfo?: boolean | undefined
+  /** Longest prompt and answer together, in tokens, if it is known: prompts beyond it are refused before they are sent. */
+  readonly maxContextLength?: number | undefined
+  /** What a client made of a handle is made of: the session that it was made in, and what tells its requests from others'. */
+  readonly restored?: {
+    readonly handle: SamplerHandle.SamplerHandle
+    readonly clone: Effect.Effect<bigint, TinkerError>
+  }
+}
 
 export interface Sampler {
   readonly api: SamplingApi.Service
@@ -26,14 +64,14 @@ export interface Sampler {
   readonly observers: Observers
   readonly progress: SampleProgress.SampleProgress
   /** What results are waited for with. */
-  readonly waiting: ApiFuture.Waiting
+  readonly waiting: Waiting
   readonly label: string
   readonly warn: (message: string) => Effect.Effect<void>
   /** Tells, once, of options that this kind of server passes over. */
   readonly tellIgnored: IgnoredOptions.Tell
   readonly retryConfig: RetryConfig
   /** Most samples at once, if the user has said. */
-  readonly ownLimit: DispatchLimiter.Budget | undefined
+  readonly ownLimit: Budget.Budget | undefined
   readonly recordStabilityInfo: boolean
   readonly maxContextLength: number | undefined
 }
@@ -73,7 +111,7 @@ export const make = (options: Options): Effect.Effect<Sampler, never, Requiremen
       retryConfig,
       ownLimit: maxConnections === undefined || maxConnections === null
         ? undefined
-        : DispatchLimiter.makeBudget(() => maxConnections),
+        : Budget.make(() => maxConnections),
       recordStabilityInfo,
       maxContextLength
     }

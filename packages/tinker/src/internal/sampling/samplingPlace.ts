@@ -2,9 +2,9 @@ import type * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as RetryPolicy from "../../RetryPolicy.js"
-import type { Place } from "../../SamplingClient.js"
 import type * as ServiceApi from "../../ServiceApi.js"
 import type { Session } from "../../SessionManager.js"
+import type { Place } from "./sampler.js"
 
 /** Makes a sampling session of a model or a checkpoint in a session. */
 export const samplingPlace =

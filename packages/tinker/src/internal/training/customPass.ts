@@ -7,15 +7,17 @@ import { failOnIssues, type TinkerError } from "@effect-tinker/protocol/TinkerEr
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as ApiFuture from "../../ApiFuture.js"
 import * as CustomLoss from "../../CustomLoss.js"
-import type * as RequestSequence from "../../RequestSequence.js"
 import type { Service } from "../../TrainingClient.js"
 import { count, type WatchedCall } from "../call/watchedCall.js"
+import * as Pending from "../futures/pending.js"
+import * as Retrieval from "../futures/retrieval.js"
+import type { Submitted } from "../futures/submitted.js"
 import { combineOutputs } from "./combineOutputs.js"
 import * as LossPasses from "./customLoss.js"
 import * as Pass from "./pass.js"
 import type * as Passes from "./passes.js"
+import type * as RequestSequence from "./requestSequence.js"
 import type { TrainedModel } from "./trainedModel.js"
 import * as TrainingWatch from "./trainingWatch.js"
 
@@ -64,8 +66,8 @@ interface Prepared {
 /** The first pass under way. */
 interface Accepted<E> {
   readonly chunks: ReadonlyArray<Passes.Pass>
-  readonly submitted: ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>
-  readonly pending: ApiFuture.Pending<ForwardBackwardOutput, TinkerError | E>
+  readonly submitted: ReadonlyArray<Submitted<ForwardBackwardOutput>>
+  readonly pending: Pending.Pending<ForwardBackwardOutput, TinkerError | E>
 }
 
 const prepare = <E, R>(
@@ -95,7 +97,7 @@ const sendFirst = <E>(
   const chunks = passes.chunksOf({ data, lossFn: "cross_entropy" })
   return Effect.map(passes.send(name, chunks, true, turn, started, watch), (submitted) => {
     watch.annotate({ requestId: TrainingWatch.requestIdsOf(submitted) })
-    const pending = ApiFuture.makePending<ForwardBackwardOutput, TinkerError | E>(
+    const pending = Pending.make<ForwardBackwardOutput, TinkerError | E>(
       name,
       submitted.map(({ requestId }) => requestId),
       settled(name, watch, TrainingWatch.usageOf(given, 0))
@@ -117,7 +119,7 @@ const sendSecond = <E>(
     const { passes, scope, waiting } = model
     const loss = yield* pending.part(
       Effect.flatMap(
-        ApiFuture.retrieveAll(waiting, submitted, pending.report),
+        Retrieval.retrieveAll(waiting, submitted, pending.report),
         (outputs) => computed(combineOutputs(outputs))
       )
     )
@@ -131,12 +133,12 @@ const sendSecond = <E>(
     }))
     const second = yield* Effect.either(passes.send(name, parts, false, turn, started, watch))
     model.hasGradient ||= Either.isRight(second)
-    yield* ApiFuture.settleIn(
+    yield* Pending.settleIn(
       scope,
       pending,
       Either.isLeft(second)
         ? Effect.fail(second.left)
-        : Effect.map(ApiFuture.retrieveAll(waiting, second.right, pending.report), (outputs) => {
+        : Effect.map(Retrieval.retrieveAll(waiting, second.right, pending.report), (outputs) => {
           const output = combineOutputs(outputs)
           return { ...output, metrics: LossPasses.customLossMetrics(output.metrics, loss.metrics ?? {}, loss.loss) }
         })

@@ -7,8 +7,6 @@ import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import type * as WeightsMessages from "@effect-tinker/protocol/WeightsMessages"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import * as ApiFuture from "../../ApiFuture.js"
-import * as DispatchLimiter from "../../DispatchLimiter.js"
 import * as FuturesApi from "../../FuturesApi.js"
 import * as ModelsApi from "../../ModelsApi.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
@@ -19,6 +17,9 @@ import * as WeightsApi from "../../WeightsApi.js"
 import * as IgnoredOptions from "../call/ignoredOptions.js"
 import { annotate } from "../call/operation.js"
 import * as ThrottledWarning from "../call/throttledWarning.js"
+import * as DispatchLimiter from "../dispatch/dispatchLimiter.js"
+import * as Retrieval from "../futures/retrieval.js"
+import type { Decoder } from "../futures/submitted.js"
 import { isMissing } from "../isMissing.js"
 import { decodeValue } from "../transport/decodeJson.js"
 
@@ -184,9 +185,9 @@ const awaiting = Effect.gen(function*() {
     requestType: FuturesMessages.RequestType,
     { requestId }: ModelsMessages.UntypedFuture,
     label: string,
-    json: ApiFuture.Decoder<A>["json"]
+    json: Decoder<A>["json"]
   ): Effect.Effect<A, TinkerError> =>
-    ApiFuture.retrieve(
+    Retrieval.retrieve(
       { futures, responseBudget: responses, label, warn, warnOfQueue, progress: { at: -Infinity } },
       { requestId, requestType, operation, session, decode: { json } }
     )

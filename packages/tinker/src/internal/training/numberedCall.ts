@@ -7,12 +7,15 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as ApiFuture from "../../ApiFuture.js"
-import type * as RequestSequence from "../../RequestSequence.js"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
 import * as UsageMeter from "../../UsageMeter.js"
 import type { WatchedCall } from "../call/watchedCall.js"
+import * as Pending from "../futures/pending.js"
+import * as Retrieval from "../futures/retrieval.js"
 import * as Monotonic from "../monotonic.js"
+import type { Attempts } from "../transport/attempts.js"
 import { decodeValue } from "../transport/decodeJson.js"
+import type * as RequestSequence from "./requestSequence.js"
 import * as Resending from "./resending.js"
 import * as SavedCheckpoint from "./savedCheckpoint.js"
 import type { TrainedModel } from "./trainedModel.js"
@@ -78,7 +81,7 @@ const submission = <A, I>(
         Effect.tap(rememberPath)
       )
 
-  const attempt = (attempts: TinkerHttpClient.Attempts) =>
+  const attempt = (attempts: Attempts) =>
     Effect.suspend(() => {
       track.attribute("attempt", attempts.retryCount + 1)
       return Effect.tapError(call.submit(seqId, { attempts, call: operation, session }), (error) =>
@@ -92,8 +95,8 @@ const submission = <A, I>(
     Effect.zip(Monotonic.now),
     Effect.tap(([{ requestId }]) => watch.annotate({ requestId })),
     Effect.flatMap(([{ requestId }, now]) => {
-      const pending = ApiFuture.makePending<A, never>(operation, [requestId], onSettled)
-      const retrieved = ApiFuture.retrieve(waiting, {
+      const pending = Pending.make<A, never>(operation, [requestId], onSettled)
+      const retrieved = Retrieval.retrieve(waiting, {
         requestId,
         track,
         requestType,
@@ -104,12 +107,12 @@ const submission = <A, I>(
         decode: { json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath) }
       }, pending.report)
       return Effect.as(
-        ApiFuture.settleIn(scope, pending, Effect.catchAll(retrieved, foundAgain)),
+        Pending.settleIn(scope, pending, Effect.catchAll(retrieved, foundAgain)),
         pending.future
       )
     }),
     Effect.catchAll((error) =>
-      Effect.flatMap(foundAgain(error), (value) => ApiFuture.succeed(operation, value, onSettled))
+      Effect.flatMap(foundAgain(error), (value) => Pending.succeed(operation, value, onSettled))
     ),
     Effect.tap(() => {
       if (path !== undefined) takenPaths.add(TinkerPath.format(path))

@@ -6,6 +6,7 @@ import { failOnIssues, type TinkerError } from "@effect-tinker/protocol/TinkerEr
 import * as Effect from "effect/Effect"
 import * as ApiFuture from "../../ApiFuture.js"
 import type { PassOptions, Service } from "../../TrainingClient.js"
+import * as Retrieval from "../futures/retrieval.js"
 import { combineOutputs } from "./combineOutputs.js"
 import { withLossSum } from "./lossSum.js"
 import type { TrainedModel } from "./trainedModel.js"
@@ -29,7 +30,7 @@ export const make = (model: TrainedModel, name: string, forwardOnly: boolean): S
               (submitted) => {
                 watch.annotate({ requestId: TrainingWatch.requestIdsOf(submitted) })
                 model.hasGradient ||= !forwardOnly
-                return ApiFuture.make(
+                return Retrieval.inScope(
                   model.waiting,
                   model.scope,
                   submitted,

@@ -11,17 +11,17 @@ import { ApiStatusError, type TinkerError } from "@effect-tinker/protocol/Tinker
 import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as ApiFuture from "../../ApiFuture.js"
-import type * as DispatchLimiter from "../../DispatchLimiter.js"
 import * as HttpRuntime from "../../HttpRuntime.js"
-import type * as RequestSequence from "../../RequestSequence.js"
 import type { Session } from "../../SessionManager.js"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
 import * as TrainingApi from "../../TrainingApi.js"
 import { type Track, untraced } from "../call/callTrace.js"
 import type { WatchedCall } from "../call/watchedCall.js"
+import type * as DispatchLimiter from "../dispatch/dispatchLimiter.js"
+import type { Decoder, Submitted } from "../futures/submitted.js"
 import * as Monotonic from "../monotonic.js"
 import { chunkData } from "./chunkData.js"
+import type * as RequestSequence from "./requestSequence.js"
 import type { Resending } from "./resending.js"
 
 export interface Pass {
@@ -41,7 +41,7 @@ export interface Passes {
     turn: RequestSequence.Turn,
     started: number,
     watch: WatchedCall
-  ) => Effect.Effect<ReadonlyArray<ApiFuture.Submitted<ForwardBackwardOutput>>, TinkerError>
+  ) => Effect.Effect<ReadonlyArray<Submitted<ForwardBackwardOutput>>, TinkerError>
   /**
    * Requests that compute one token and change nothing: without gradients, and, for servers that have no such request, with one
    * that is zero.
@@ -140,7 +140,7 @@ const nothing: Datum.Datum = {
   lossFnInputs: { targetTokens: TensorData.int64([0]), weights: TensorData.float32([0]) }
 }
 
-const decode: ApiFuture.Decoder<ForwardBackwardOutput> = {
+const decode: Decoder<ForwardBackwardOutput> = {
   protobuf: TrainingMessages.decodeForwardBackwardOutput,
   json: (value) => Effect.succeed(TrainingMessages.decodeForwardBackwardOutputJson(value))
 }

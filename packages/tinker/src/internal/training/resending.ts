@@ -1,12 +1,12 @@
 import { isDefinitelyRefused, OutcomeUnknownError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as RetryPolicy from "../../RetryPolicy.js"
-import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
+import type { Attempts } from "../transport/attempts.js"
 
 /** Sends a training request, and sends it again where the server knows it again by its number. */
 export type Resending = <A>(
   request: { readonly seqId: number; readonly call: string | undefined },
-  attempt: (attempts: TinkerHttpClient.Attempts) => Effect.Effect<A, TinkerError>
+  attempt: (attempts: Attempts) => Effect.Effect<A, TinkerError>
 ) => Effect.Effect<A, TinkerError>
 
 /** Sends again as often as the policy wants. */

@@ -1,26 +1,38 @@
 /** What the calls of one training client share. */
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
+import type * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import type * as ApiFuture from "../../ApiFuture.js"
 import * as ClientConfig from "../../ClientConfig.js"
-import * as DispatchLimiter from "../../DispatchLimiter.js"
 import * as FuturesApi from "../../FuturesApi.js"
 import * as HttpRuntime from "../../HttpRuntime.js"
-import * as RequestSequence from "../../RequestSequence.js"
 import * as SessionManager from "../../SessionManager.js"
 import * as TinkerConfig from "../../TinkerConfig.js"
 import type * as TinkerMetrics from "../../TinkerMetrics.js"
 import * as TrainingApi from "../../TrainingApi.js"
-import type { Options } from "../../TrainingClient.js"
 import * as WeightsApi from "../../WeightsApi.js"
 import * as IgnoredOptions from "../call/ignoredOptions.js"
 import { observers } from "../call/observers.js"
 import { type Operations, operations } from "../call/operation.js"
 import * as ThrottledWarning from "../call/throttledWarning.js"
+import * as DispatchLimiter from "../dispatch/dispatchLimiter.js"
+import type { Waiting } from "../futures/submitted.js"
 import * as Passes from "./passes.js"
+import * as RequestSequence from "./requestSequence.js"
 import * as Resending from "./resending.js"
 import * as TrainingWatch from "./trainingWatch.js"
+
+export interface Options {
+  readonly modelId: ModelId
+  /** The session in which the model was made. */
+  readonly session: SessionManager.Session
+  readonly info: ModelsMessages.GetInfoResponse
+  /** Number of the next request. Default 1. */
+  readonly firstSeqId?: number | undefined
+  /** What is known of the base model, for checks before anything is sent. */
+  readonly vocabularySize?: number | undefined
+  readonly maxContextLength?: number | undefined
+}
 
 export interface TrainedModel extends Operations, TrainingWatch.TrainingWatch {
   readonly modelId: ModelId
@@ -35,7 +47,7 @@ export interface TrainedModel extends Operations, TrainingWatch.TrainingWatch {
   /** How passes and steps are sent again. */
   readonly resending: Resending.Resending
   /** What results are waited for with, and where: in the scope of the client. */
-  readonly waiting: ApiFuture.Waiting
+  readonly waiting: Waiting
   readonly scope: Scope.Scope
   readonly metrics: TinkerMetrics.TinkerMetrics | undefined
   /** Tells, once, of options that this kind of server passes over. */
@@ -78,7 +90,7 @@ export const make = (options: Options): Effect.Effect<TrainedModel, never, Requi
       resending,
       zstd: yield* Effect.serviceOption(HttpRuntime.Zstd)
     })
-    const waiting: ApiFuture.Waiting = {
+    const waiting: Waiting = {
       futures: yield* FuturesApi.FuturesApi,
       observers: watching,
       responseBudget: limiter.responses,

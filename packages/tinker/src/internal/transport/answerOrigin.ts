@@ -1,5 +1,5 @@
 import * as Predicate from "effect/Predicate"
-import * as ResponseLimits from "../../ResponseLimits.js"
+import * as ResponseLimits from "./responseLimits.js"
 
 /**
  * Whether the service itself can have written the body of an answer that is no success: JSON that names the trouble. Proxies,

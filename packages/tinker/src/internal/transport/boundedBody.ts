@@ -5,7 +5,7 @@ import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as HttpRuntime from "../../HttpRuntime.js"
-import { encodingsOf, RefusedAnswer } from "../../ResponseLimits.js"
+import { encodingsOf, RefusedAnswer } from "../../HttpRuntime.js"
 import { concatBytes } from "../concatBytes.js"
 
 /** The body of an answer of any client, read until it is longer than it may be; then the connection closes. */

@@ -1,7 +1,7 @@
 import { ApiResponseValidationError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import * as ResponseLimits from "../../ResponseLimits.js"
+import * as ResponseLimits from "./responseLimits.js"
 
 /** The same text, until a line is too long: one without end would be kept until the memory is full. */
 export const boundedLines = (

@@ -3,8 +3,9 @@ import * as Effect from "effect/Effect"
 import { ArrayFormatter, type ParseError } from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as ResponseLimits from "../../ResponseLimits.js"
+import * as HttpRuntime from "../../HttpRuntime.js"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
+import * as ResponseLimits from "./responseLimits.js"
 
 /** Where a value came from, for the error about it. */
 export interface Origin {
@@ -44,7 +45,7 @@ export const parseJson = (origin: Origin): Effect.Effect<unknown, ApiResponseVal
     try {
       return Effect.succeed(ResponseLimits.parseJson(origin.response.body))
     } catch (cause) {
-      return cause instanceof ResponseLimits.RefusedAnswer
+      return cause instanceof HttpRuntime.RefusedAnswer
         ? malformed(origin, cause.message, cause)
         : unreadable(origin, "it is no JSON")
     }

@@ -2,10 +2,10 @@ import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import { ArrayFormatter } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import * as FormFields from "../../FormFields.js"
-import * as Multipart from "../../Multipart.js"
 import type { Payload } from "../../RawClient.js"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
+import * as FormFields from "./formFields.js"
+import * as Multipart from "./multipart.js"
 
 /** What a payload is on the wire. `InvalidInputError` names what is wrong in it, not what it holds. */
 export const rawBody = <A, I>(

@@ -1,5 +1,5 @@
 import * as Predicate from "effect/Predicate"
-import { parseJson } from "../../ResponseLimits.js"
+import { parseJson } from "./responseLimits.js"
 
 /**
  * What an error body says. Servers write it in these ways: `detail` as text or as a list of findings, `error` as text or as an

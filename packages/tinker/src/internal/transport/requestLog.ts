@@ -4,6 +4,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
+import type { Attempts } from "./attempts.js"
 
 /** Whether anybody would read it. */
 export const isWanted = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
@@ -16,7 +17,7 @@ export const logged = <E>(
     readonly request: TinkerHttpClient.Request
     readonly url: string
     readonly headers: Readonly<Record<string, string>>
-    readonly attempts: TinkerHttpClient.Attempts
+    readonly attempts: Attempts
   }
 ): Effect.Effect<TinkerHttpClient.Response, E> => {
   const line = `${request.method} ${withoutUserInfo(url)} (attempt ${attempts.retryCount + 1}, ${

@@ -6,6 +6,7 @@ import { trafficOf } from "../../HttpRuntime.js"
 import type * as TinkerEvents from "../../TinkerEvents.js"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
 import type * as TinkerMetrics from "../../TinkerMetrics.js"
+import type { Attempts } from "./attempts.js"
 
 /** Tells listeners and metrics of the requests of one transport. */
 export interface RequestWatch {
@@ -15,7 +16,7 @@ export interface RequestWatch {
   readonly requestOf: (
     fiber: Fiber.RuntimeFiber<unknown, unknown>,
     request: TinkerHttpClient.Request,
-    attempts: TinkerHttpClient.Attempts
+    attempts: Attempts
   ) => WatchedRequest
 }
 
@@ -73,7 +74,7 @@ class Watched implements WatchedRequest {
   readonly path: string
   private readonly options: Options
   private readonly metrics: TinkerMetrics.RequestMetrics | undefined
-  private readonly attempts: TinkerHttpClient.Attempts
+  private readonly attempts: Attempts
   private readonly clock: Clock.Clock
   private readonly operation: string
   private readonly method: string
@@ -90,7 +91,7 @@ class Watched implements WatchedRequest {
     options: Options,
     metrics: TinkerMetrics.RequestMetrics | undefined,
     request: TinkerHttpClient.Request,
-    attempts: TinkerHttpClient.Attempts,
+    attempts: Attempts,
     clock: Clock.Clock
   ) {
     this.options = options

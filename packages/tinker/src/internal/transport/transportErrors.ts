@@ -6,7 +6,7 @@ import {
   type TinkerError
 } from "@effect-tinker/protocol/TinkerError"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
-import { RefusedAnswer } from "../../ResponseLimits.js"
+import { RefusedAnswer } from "../../HttpRuntime.js"
 
 export const asTinkerError = (
   operation: string,

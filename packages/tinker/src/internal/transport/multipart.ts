@@ -6,14 +6,11 @@
 import { failOnIssues, type InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import type { FileInput } from "./FileInput.js"
-import * as FormFields from "./FormFields.js"
-import { concatBytes } from "./internal/concatBytes.js"
+import type { FileInput } from "../../FileInput.js"
+import type { MultipartForm } from "../../RawClient.js"
+import { concatBytes } from "../concatBytes.js"
+import * as FormFields from "./formFields.js"
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Multipart {
   /** Names the boundary. */
   readonly contentType: string
@@ -23,14 +20,8 @@ export interface Multipart {
 /**
  * The fields in order, then the files in order. A name may have several files. Fails with `InvalidInputError` for a content type
  * that no header can carry.
- *
- * @since 0.1.0
- * @category constructors
  */
-export const make = (form: {
-  readonly fields?: FormFields.FormFields | undefined
-  readonly files?: Readonly<Record<string, FileInput | ReadonlyArray<FileInput>>> | undefined
-}): Effect.Effect<Multipart, InvalidInputError> => {
+export const make = (form: MultipartForm): Effect.Effect<Multipart, InvalidInputError> => {
   const parts = [
     ...FormFields.flatten(form.fields ?? {}).map(([name, text]): Part => ({
       head: `content-disposition: form-data; name="${escape(name)}"`,

@@ -1,9 +1,9 @@
 import { isUserError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
-import type { Submitted } from "../ApiFuture.js"
-import type * as FuturesApi from "../FuturesApi.js"
-import type { FutureFailureKind } from "../TinkerEvents.js"
-import type { Observers } from "./call/observers.js"
+import type * as FuturesApi from "../../FuturesApi.js"
+import type { FutureFailureKind } from "../../TinkerEvents.js"
+import type { Observers } from "../call/observers.js"
+import type { Submitted } from "./submitted.js"
 
 type Named = Pick<Submitted<unknown>, "operation" | "requestId" | "requestType">
 

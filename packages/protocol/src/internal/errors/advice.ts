@@ -1,5 +1,5 @@
 /** What a reader of an error does next, by what the server refused. */
-import type { StatusReason } from "../TinkerError.js"
+import type { StatusReason } from "../../TinkerError.js"
 
 export const advise = (refused: {
   readonly isForeign?: boolean | undefined

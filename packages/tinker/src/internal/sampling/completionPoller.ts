@@ -13,16 +13,12 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
-import * as FuturesApi from "./FuturesApi.js"
-import * as Monotonic from "./internal/monotonic.js"
-import * as PolicyRun from "./internal/transport/policyRun.js"
-import * as RetryPolicy from "./RetryPolicy.js"
-import type { SessionLife } from "./TinkerHttpClient.js"
+import * as FuturesApi from "../../FuturesApi.js"
+import * as RetryPolicy from "../../RetryPolicy.js"
+import type { SessionLife } from "../../TinkerHttpClient.js"
+import * as Monotonic from "../monotonic.js"
+import * as PolicyRun from "../transport/policyRun.js"
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface CompletionPoller {
   /**
    * Waits until the server has finished a request. The size of its result in bytes, 0 when unknown; `undefined` when the
@@ -51,12 +47,7 @@ const betweenPeeks = Duration.toMillis("1 minute")
 /** Completions of samples that nobody waits for yet. The oldest make room: many are of samples that were given up. */
 const mostEarly = 10_000
 
-/**
- * Polls while something waits, in the scope; the question ends with the last that waits. Closing the scope sends the last acknowledgements.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Polls while something waits, in the scope; the question ends with the last that waits. Closing the scope sends the last acknowledgements. */
 export const make = (options: Options): Effect.Effect<CompletionPoller> => {
   const poll: Poll = {
     ...options,
@@ -109,9 +100,9 @@ interface Options {
 /** What is known of the samples of one sampling session. */
 interface Poll extends Options {
   readonly waiting: Map<RequestId, Entry>
-  /** Those that are finished and that nobody waits for yet, with the sizes of their results. */
+  /** The samples that are finished and that nobody waits for yet, with the sizes of their results. */
   readonly early: Map<RequestId, number>
-  /** Those whose results have been read, which the server does not know yet. */
+  /** The samples whose results have been read, which the server does not know yet. */
   readonly read: Set<RequestId>
   /** Up to where the server has told of completions. */
   cursor: number

@@ -1,39 +1,28 @@
-/**
- * How much is on its way to and from the server at once: back-pressure in requests and in bytes, first come, first served.
- */
+/** How much is on its way to and from the server at once: back-pressure in requests and in bytes, first come, first served. */
 import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
 import { type TinkerError, withAttempts } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
-import * as ClientConfig from "./ClientConfig.js"
-import * as Monotonic from "./internal/monotonic.js"
-import * as PolicyRun from "./internal/transport/policyRun.js"
-import * as RetryPolicy from "./RetryPolicy.js"
-import * as TinkerEvents from "./TinkerEvents.js"
-import * as TinkerMetrics from "./TinkerMetrics.js"
+import * as ClientConfig from "../../ClientConfig.js"
+import * as RetryPolicy from "../../RetryPolicy.js"
+import * as TinkerEvents from "../../TinkerEvents.js"
+import * as TinkerMetrics from "../../TinkerMetrics.js"
+import * as Monotonic from "../monotonic.js"
+import * as PolicyRun from "../transport/policyRun.js"
+import * as Budget from "./budget.js"
 
-/**
- * @since 0.1.0
- * @category tags
- */
 export class DispatchLimiter extends Context.Tag("effect-tinker/DispatchLimiter")<DispatchLimiter, Service>() {}
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Service {
   /** Bytes of training requests being submitted. */
-  readonly training: Budget
+  readonly training: Budget.Budget
   /** Bytes of large results being fetched. */
-  readonly responses: Budget
+  readonly responses: Budget.Budget
   /** Samples of one sampling session from submission to result. */
-  readonly samplesOf: (samplingSessionId: SamplingSessionId) => Budget
+  readonly samplesOf: (samplingSessionId: SamplingSessionId) => Budget.Budget
 
   /**
    * Submits a sample of so many estimated bytes. 429 lets all samples of this client pause for a second, or for five
@@ -45,87 +34,6 @@ export interface Service {
     attempt: Effect.Effect<A, TinkerError>,
     warn: (message: string) => Effect.Effect<void>
   ) => Effect.Effect<A, TinkerError>
-}
-
-/**
- * So much of something may be in use at once. Who asks for more than there is at all gets all of it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Budget {
-  /** Waits for its turn and its share, and gives the share back at the end, however that comes. */
-  readonly withPermits: (cost: number) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** The part of the limit that is in use now. */
-  readonly taken: () => number
-  /** The number of calls that wait now. */
-  readonly waiting: () => number
-}
-
-/**
- * A budget whose capacity may change while it is in use.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const makeBudget = (capacity: () => number): Budget => {
-  // In order of arrival; leaving costs nothing, however long the queue is.
-  const queue = new Set<Waiting>()
-  let taken = 0
-
-  const grant = (cost: number): number | undefined => {
-    const limit = Math.max(1, capacity())
-    const share = Math.min(cost, limit)
-    if (taken + share > limit) return undefined
-    taken += share
-    return share
-  }
-
-  const serve = () => {
-    for (const first of queue) {
-      const granted = grant(first.cost)
-      if (granted === undefined) return
-      queue.delete(first)
-      first.granted = granted
-      Deferred.unsafeDone(first.turn, Effect.void)
-    }
-  }
-
-  const release = (granted: number) => {
-    taken -= granted
-    serve()
-  }
-
-  const leave = (waiting: Waiting) => {
-    if (waiting.granted !== undefined) return release(waiting.granted)
-    queue.delete(waiting)
-    serve()
-  }
-
-  // Many wait here at once, so there is little to hold for one that does.
-  const withPermits = (cost: number) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.uninterruptibleMask((restore) => {
-      const use = (granted: number) => Effect.onExit(restore(effect), () => Effect.sync(() => release(granted)))
-      const granted = queue.size === 0 ? grant(cost) : undefined
-      if (granted !== undefined) return use(granted)
-      const waiting: Waiting = { cost, turn: Deferred.unsafeMake<void>(FiberId.none), granted: undefined }
-      queue.add(waiting)
-      return Effect.matchCauseEffect(restore(Deferred.await(waiting.turn)), {
-        onFailure: (cause) => {
-          leave(waiting)
-          return Effect.failCause(cause)
-        },
-        onSuccess: () => use(waiting.granted!)
-      })
-    })
-
-  return { withPermits, taken: () => taken, waiting: () => queue.size }
-}
-
-interface Waiting {
-  readonly cost: number
-  readonly turn: Deferred.Deferred<void>
-  granted: number | undefined
 }
 
 /** Samples being submitted at once. Source of this and the following: the Python SDK 0.38.0. */
@@ -147,18 +55,14 @@ interface Refusals {
 const large = 131_072
 const pauseAfter = (bytes: number): number => Duration.toMillis(bytes > large ? "5 seconds" : "1 second")
 
-/**
- * @since 0.1.0
- * @category constructors
- */
 export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Effect.zipWith(
   ClientConfig.ClientConfig,
   TinkerMetrics.CurrentMetrics,
   (config, metrics) => {
     const limits = config.current
-    const submissions = makeBudget(() => mostSubmissions)
-    const submittedBytes = makeBudget(() => limits().sampleDispatchBytes)
-    const samples = new Map<SamplingSessionId, Budget>()
+    const submissions = Budget.make(() => mostSubmissions)
+    const submittedBytes = Budget.make(() => limits().sampleDispatchBytes)
+    const samples = new Map<SamplingSessionId, Budget.Budget>()
     let pausedUntil = -Infinity
 
     const resumed = Monotonic.sleepUntil(() => pausedUntil)
@@ -226,10 +130,10 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
     }
 
     return DispatchLimiter.of({
-      training: makeBudget(() => limits().fwdbwdDispatchBytes),
-      responses: makeBudget(() => limits().inflightResponseBytes),
+      training: Budget.make(() => limits().fwdbwdDispatchBytes),
+      responses: Budget.make(() => limits().inflightResponseBytes),
       samplesOf: (id) => {
-        const budget = samples.get(id) ?? makeBudget(() => limits().sampleMaxConcurrentRequests)
+        const budget = samples.get(id) ?? Budget.make(() => limits().sampleMaxConcurrentRequests)
         samples.set(id, budget)
         return budget
       },
@@ -238,8 +142,4 @@ export const make: Effect.Effect<Service, never, ClientConfig.ClientConfig> = Ef
   }
 )
 
-/**
- * @since 0.1.0
- * @category layers
- */
 export const layer: Layer.Layer<DispatchLimiter, never, ClientConfig.ClientConfig> = Layer.effect(DispatchLimiter, make)

@@ -1,18 +1,12 @@
-/**
- * A sampling client as a text, to be restored in another process. It holds no credential.
- */
+/** A sampling client as a text, to be restored in another process. It holds no credential. */
 import { SamplingSessionId, SessionId } from "@effect-tinker/protocol/Identifiers"
 import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { samplerFields } from "./internal/sampling/retryConfig.js"
+import { samplerFields } from "./retryConfig.js"
 
 const count = Schema.optional(Schema.Number)
 
-/**
- * @since 0.1.0
- * @category schemas
- */
 export const SamplerHandle = Schema.Struct({
   sessionId: SessionId,
   samplingSessionId: SamplingSessionId,
@@ -31,28 +25,15 @@ export const SamplerHandle = Schema.Struct({
   }))
 })
 
-/**
- * @since 0.1.0
- * @category models
- */
 export type SamplerHandle = typeof SamplerHandle.Type
 
 const Text = Schema.compose(Schema.StringFromBase64Url, Schema.parseJson(SamplerHandle))
 
 const decodeText = Schema.decodeUnknown(Text)
 
-/**
- * @since 0.1.0
- * @category utils
- */
 export const encode: (handle: SamplerHandle) => string = Schema.encodeSync(Text)
 
-/**
- * `InvalidInputError` for a text that is no handle.
- *
- * @since 0.1.0
- * @category utils
- */
+/** `InvalidInputError` for a text that is no handle. */
 export const decode = (text: string): Effect.Effect<SamplerHandle, InvalidInputError> =>
   decodeText(text).pipe(
     Effect.filterOrFail(({ retryConfig }) => samplerFields.retryConfig(retryConfig, "retryConfig").length === 0),

@@ -1,6 +1,4 @@
-/**
- * Tells the server of samples that nobody wants any more, if it asks for that.
- */
+/** Tells the server of samples that nobody wants any more, if it asks for that. */
 import type { RequestId } from "@effect-tinker/protocol/Identifiers"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -8,23 +6,15 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as ClientConfig from "./ClientConfig.js"
-import { makeBudget } from "./DispatchLimiter.js"
-import * as FuturesApi from "./FuturesApi.js"
-import * as RetryPolicy from "./RetryPolicy.js"
+import * as ClientConfig from "../../ClientConfig.js"
+import * as FuturesApi from "../../FuturesApi.js"
+import * as RetryPolicy from "../../RetryPolicy.js"
+import * as Budget from "../dispatch/budget.js"
 
-/**
- * @since 0.1.0
- * @category tags
- */
 export class SampleCancellation
   extends Context.Tag("effect-tinker/SampleCancellation")<SampleCancellation, Service>()
 {}
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Service {
   /** Returns at once; a server that cannot be told is only logged. */
   readonly cancel: (requestId: RequestId) => Effect.Effect<void>
@@ -33,10 +23,6 @@ export interface Service {
 /** The end of a program does not wait longer than this for servers to hear of its samples. */
 const goodbye = Duration.seconds(2)
 
-/**
- * @since 0.1.0
- * @category constructors
- */
 export const make: Effect.Effect<
   Service,
   never,
@@ -48,7 +34,7 @@ export const make: Effect.Effect<
   yield* Effect.addFinalizer(() =>
     Effect.ignore(Effect.timeout(Effect.interruptible(FiberSet.awaitEmpty(telling)), goodbye))
   )
-  const batch = makeBudget(() => config.current().sampleCancelMaxBatchSize)
+  const batch = Budget.make(() => config.current().sampleCancelMaxBatchSize)
 
   return SampleCancellation.of({
     cancel: (requestId) =>
@@ -66,9 +52,5 @@ export const make: Effect.Effect<
   })
 })
 
-/**
- * @since 0.1.0
- * @category layers
- */
 export const layer: Layer.Layer<SampleCancellation, never, FuturesApi.FuturesApi | ClientConfig.ClientConfig> = Layer
   .scoped(SampleCancellation, make)

@@ -17,12 +17,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
-import { cannotServe, isConflict, isNumberTaken } from "./internal/training/numberRefusal.js"
+import { cannotServe, isConflict, isNumberTaken } from "./numberRefusal.js"
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface RequestSequence {
   /**
    * Takes a place in the order in its first step, runs `prepare`, waits for the turn, and then submits.
@@ -33,10 +29,6 @@ export interface RequestSequence {
   readonly run: <P, A>(call: Call<P, A>) => Effect.Effect<A, TinkerError>
 }
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Call<P, A> {
   /** Named in errors. */
   readonly operation: string
@@ -51,12 +43,7 @@ export interface Call<P, A> {
   readonly unwanted?: ((answer: A) => Effect.Effect<void>) | undefined
 }
 
-/**
- * What the call whose turn it is may do.
- *
- * @since 0.1.0
- * @category models
- */
+/** What the call whose turn it is may do. */
 export interface Turn {
   /** Sends a request under the next number. A number that the server definitely refused is used again. */
   readonly send: <A>(request: Numbered<A>) => Effect.Effect<A, TinkerError>
@@ -77,9 +64,6 @@ export interface Turn {
 /**
  * A request that is given its number when it is sent. It makes as many attempts as it wants, and tells of each failure
  * through `note`.
- *
- * @since 0.1.0
- * @category models
  */
 export type Numbered<A> = (seqId: number, note: (error: TinkerError) => void) => Effect.Effect<A, TinkerError>
 
@@ -90,9 +74,6 @@ export type Numbered<A> = (seqId: number, note: (error: TinkerError) => void) =>
  * that number is taken and the filler refused, or the filler closes the gap at which the server would wait. The second is for
  * servers that cannot serve the first, and so on. `keepsNumbers` false is for servers that do not go by numbers, where nothing
  * has to be closed.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = (options: {
   readonly scope: Scope.Scope
@@ -184,7 +165,7 @@ const inTurn = <P, A>(
 /** The numbers of a model's requests on the wire. */
 interface Numbers {
   next: number
-  /** Those of which it is not known whether the server has them. */
+  /** The numbers of which it is not known whether the server has them. */
   uncertain: ReadonlyArray<Uncertain>
   readonly fillers: ReadonlyArray<Numbered<unknown>>
   readonly keepsNumbers: () => boolean

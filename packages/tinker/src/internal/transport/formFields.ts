@@ -1,44 +1,11 @@
-/**
- * Nested values as the flat fields of a form: `{ a: { b: [1, 2] } }` is `a[b][]=1` and `a[b][]=2`.
- */
+/** Nested values as the flat fields of a form: `{ a: { b: [1, 2] } }` is `a[b][]=1` and `a[b][]=2`. */
+import type { FormFields, FormValue } from "../../RawClient.js"
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type FormValue = string | number | boolean | null | undefined | ReadonlyArray<FormValue> | FormFields
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface FormFields {
-  readonly [name: string]: FormValue
-}
-
-/**
- * Names and texts, in order. `null` is an empty text; `undefined` is left out, as are empty lists and objects.
- *
- * @example
- * ```ts
- * import { FormFields } from "effect-tinker"
- *
- * // [["a[b][]", "1"], ["a[b][]", "2"], ["c", "true"]]
- * console.log(FormFields.flatten({ a: { b: [1, 2] }, c: true }))
- * ```
- *
- * @since 0.1.0
- * @category utils
- */
+/** Names and texts, in order. `null` is an empty text; `undefined` is left out, as are empty lists and objects. */
 export const flatten = (fields: FormFields): ReadonlyArray<readonly [string, string]> =>
   Object.entries(fields).flatMap(([name, value]) => flattenValue(name, value))
 
-/**
- * The fields as `application/x-www-form-urlencoded`.
- *
- * @since 0.1.0
- * @category utils
- */
+/** The fields as `application/x-www-form-urlencoded`. */
 export const urlEncoded = (fields: FormFields): string =>
   new URLSearchParams(flatten(fields).map(([name, text]) => [name, text])).toString()
 
