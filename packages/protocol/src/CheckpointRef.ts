@@ -3,6 +3,7 @@
  */
 import * as Either from "effect/Either"
 import { isObject, kindOf, lostFields, notOne } from "./CallOptions.js"
+import { quoted } from "./Prose.js"
 import { InvalidInputError } from "./TinkerError.js"
 import * as TinkerPath from "./TinkerPath.js"
 
@@ -53,13 +54,13 @@ export const resolve = (operation: string, ref: CheckpointRef): Either.Either<Ch
   return Either.flatMap(ids, ({ checkpointId, trainingRunId }) => {
     const field = (name: string) => typeof ref === "string" ? "path" : name
     if (!isId(trainingRunId)) {
-      return invalid(field("trainingRunId"), `${JSON.stringify(trainingRunId)} is no id of a training run.`)
+      return invalid(field("trainingRunId"), `${quoted(trainingRunId)} is no id of a training run.`)
     }
     return checkpointId.split("/").every(isId)
       ? Either.right({ trainingRunId, checkpointId })
       : invalid(
         field("checkpointId"),
-        `${JSON.stringify(checkpointId)} is no id of a checkpoint; it is made of kind and name, e.g. weights/0001.`
+        `${quoted(checkpointId)} is no id of a checkpoint; it is made of kind and name, e.g. weights/0001.`
       )
   })
 }

@@ -16,6 +16,7 @@ import { firstNonFinite, firstOutside, firstOutsideInt64 } from "./internal/scan
 import { sparseFault } from "./internal/sparse.js"
 import { fromRequestName, toWireName } from "./internal/wireNames.js"
 import * as ModelInput from "./ModelInput.js"
+import { quoted } from "./Prose.js"
 import type { TensorData } from "./TensorData.js"
 import { elementCount } from "./TensorData.js"
 import type { Issue } from "./TinkerError.js"
@@ -209,7 +210,9 @@ const lossNameFault = (lossFn: unknown): string | undefined => {
   if (name !== lossFn || isKnown(name)) return undefined
   const near = nearest(name, knownNames)
   const meant = near === undefined ? "" : ` Was ${near} meant?`
-  return `${name} is not known. Known are ${knownNames.join(", ")}; LossFn.other passes another name.${meant}`
+  return `${name.length > 100 ? quoted(name) : name} is not known. Known are ${
+    knownNames.join(", ")
+  }; LossFn.other passes another name.${meant}`
 }
 
 const lossFnConfig = record(

@@ -29,3 +29,7 @@ export const spoken = (input: Duration.DurationInput): string => {
 
 const named = (count: number, unit: string): string =>
   count === 0 ? "" : count === 1 ? `1 ${unit}` : `${count} ${unit}s`
+
+/** A name in quotes; of one that is too long to be any, its beginning. */
+export const quoted = (name: string): string =>
+  name.length <= 100 ? JSON.stringify(name) : `${JSON.stringify(name.slice(0, 60))}… (${name.length} characters)`

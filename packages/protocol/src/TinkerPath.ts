@@ -4,6 +4,7 @@
 import * as Either from "effect/Either"
 import { kindOf } from "./CallOptions.js"
 import type { ModelId } from "./Identifiers.js"
+import { quoted } from "./Prose.js"
 import { InvalidInputError, type Issue } from "./TinkerError.js"
 
 /**
@@ -46,7 +47,7 @@ export const parse = (path: string): Either.Either<TinkerPath, InvalidInputError
       new InvalidInputError({
         operation: "TinkerPath.parse",
         field: "path",
-        description: `${quoted(path)} no checkpoint path. `
+        description: `${shown(path)} no checkpoint path. `
           + "Expected tinker://<training run>/<weights, sampler_weights or external_weights>/<name>."
       })
     )
@@ -89,16 +90,16 @@ export const issues = (
     ? []
     : [{
       field,
-      description: `${quoted(path)} no checkpoint path. Pass what a save returned, such as `
+      description: `${shown(path)} no checkpoint path. Pass what a save returned, such as `
         + `tinker://<training run>/${kinds[wanted]}/<name>.`
     }]
 
 const isOfWeb = /^https?:/i
 
 /** An address of the web may hold a secret. */
-const quoted = (path: unknown): string =>
+const shown = (path: unknown): string =>
   typeof path === "string" && isOfWeb.test(path)
     ? "is an address of the web, and"
     : typeof path === "string"
-    ? `${JSON.stringify(path)} is` :
+    ? `${quoted(path)} is` :
     `is ${kindOf(path)}, which is`

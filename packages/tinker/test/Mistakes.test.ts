@@ -302,6 +302,25 @@ const clients = Effect.gen(function*() {
   }
 })
 
+it.effect("what is far too long to be a name is told by its beginning", () =>
+  Effect.gen(function*() {
+    const held = yield* clients
+    const long = "x".repeat(100_000)
+    const mistakes: ReadonlyArray<Mistake> = [
+      ({ service }) => service.createTrainingClientFromState(long),
+      ({ rest }) => rest.publishCheckpoint(long),
+      ({ rest }) => rest.deleteCheckpoint({ trainingRunId: `${long} `, checkpointId: "weights/a" }),
+      ({ rest }) => rest.copyWeights(long, { destinationProjectId: "p" }),
+      pass({ lossFn: long }),
+      save({ name: `${long} ` })
+    ]
+    for (const mistake of mistakes) {
+      const error = yield* Effect.flip(mistake(held))
+      assert.strictEqual(error._tag, "InvalidInputError")
+      assert.isBelow(error.message.length, 1000)
+    }
+  }).pipe(Effect.provide(client())))
+
 for (const [what, mistake, told] of refusedHere) {
   it.effect(`${what} is refused with what to do, before anything is sent`, () => {
     let sent = 0

@@ -2,7 +2,7 @@
 import * as AgeRecipient from "@effect-tinker/protocol/AgeRecipient"
 import { kindOf } from "@effect-tinker/protocol/CallOptions"
 import { type Check, none } from "@effect-tinker/protocol/Checks"
-import { spoken } from "@effect-tinker/protocol/Prose"
+import { quoted, spoken } from "@effect-tinker/protocol/Prose"
 import type { Issue } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
@@ -43,7 +43,7 @@ export const checkpointName: Check = (value, field) => {
   }
   return /^[A-Za-z0-9._-]+$/.test(value) ? none : [{
     field,
-    description: `${JSON.stringify(value)} is no name of a checkpoint. Use letters, digits, -, _ and .`
+    description: `${quoted(value)} is no name of a checkpoint. Use letters, digits, -, _ and .`
   }]
 }
 
