@@ -73,7 +73,10 @@ export class DatasetError
     wrongLines: Schema.optional(Schema.Number),
     /** How many lines were looked at, blank ones aside; absent where that was not all of them. */
     totalLines: Schema.optional(Schema.Number),
-    /** How to keep the lines that do not say that they are none to train on, where others do: by a command, if one can. */
+    /**
+     * How to keep the lines that do not say that they are none to train on, where others do: by a command, if one can. Of values it has
+     * those that name a split or say yes or no, and no others.
+     */
     advice: Schema.optional(Schema.String),
     cause: Schema.optional(Schema.Defect)
   })
