@@ -34,6 +34,7 @@ import { isUnfinished } from "./internal/jsonText.js"
 import * as Keys from "./internal/keys.js"
 import { withKeysInTheWay } from "./internal/keysInTheWay.js"
 import * as Lines from "./internal/lines.js"
+import type { MarkedIssue } from "./internal/marks.js"
 import { tellProgress } from "./internal/tellProgress.js"
 import type { Message } from "./Message.js"
 
@@ -135,7 +136,7 @@ export interface ChatLine {
 }
 
 /** What a line holds, or what is wrong with it. */
-type Read = Either.Either<ChatLine, Issue>
+type Read = Either.Either<ChatLine, MarkedIssue>
 
 const chatOfLine = (line: Read): Either.Either<Chat, Issue> => Either.map(line, ({ chat }) => chat)
 
@@ -171,7 +172,7 @@ export const checkArguments = (
     ...Given.options(optionFields)(options, "options")
   ])
 
-type Check = (line: Line) => Issue | undefined
+type Check = (line: Line) => MarkedIssue | undefined
 
 /**
  * The conversations in the text of a file; `file` names it in errors, which are those of {@link read}.
@@ -255,8 +256,8 @@ const makeReader = (file: string, ignoredKeys: ReadonlyArray<string>, check: Che
 
   const isFirst = () => conversations + issues === 0
 
-  const chatOf = (content: Uint8Array, isLast: boolean): Either.Either<Line | undefined, Issue> =>
-    Either.flatMap(decode(content), (text): Either.Either<Line | undefined, Issue> => {
+  const chatOf = (content: Uint8Array, isLast: boolean): Either.Either<Line | undefined, MarkedIssue> =>
+    Either.flatMap(decode(content), (text): Either.Either<Line | undefined, MarkedIssue> => {
       if (text.trim() === "") return Either.right(undefined)
       if (isFirst()) {
         if (!isLast && isBeginning(text)) {

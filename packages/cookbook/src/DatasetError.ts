@@ -73,6 +73,11 @@ export class DatasetError
     wrongLines: Schema.optional(Schema.Number),
     /** How many lines were looked at, blank ones aside; absent where that was not all of them. */
     totalLines: Schema.optional(Schema.Number),
+    /**
+     * How to keep the lines that do not say that they are none to train on, where others do: by a command, if one can. Of values it has
+     * those that name a split or say yes or no, and no others.
+     */
+    advice: Schema.optional(Schema.String),
     cause: Schema.optional(Schema.Defect)
   })
 {
@@ -81,7 +86,13 @@ export class DatasetError
     const [first, ...more] = told(issues, this.wrongLines ?? issues.length)
     const sum = sumOf(this.wrongLines, this.totalLines)
     const last = more.length === 0 ? " " : "\n"
-    return [first, ...more.map((text) => `\n  ${text}`), ...sum === "" ? [] : [last, sum], adviceOf(issues)].join("")
+    return [
+      first,
+      ...more.map((text) => `\n  ${text}`),
+      ...sum === "" ? [] : [last, sum],
+      ...this.advice === undefined ? [] : [" ", this.advice],
+      adviceOf(issues)
+    ].join("")
   }
 }
 

@@ -17,7 +17,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as ChatDataset from "./ChatDataset.js"
 import { type ChatFile, chatFile } from "./ChatFile.js"
-import type { DatasetError, Issue as LineIssue } from "./DatasetError.js"
+import type { DatasetError } from "./DatasetError.js"
 import { charactersTold } from "./internal/charactersTold.js"
 import { chatLessons, fingerprintOfChats } from "./internal/chatLessons.js"
 import { drawn } from "./internal/draws.js"
@@ -25,7 +25,7 @@ import { datumOf } from "./internal/example.js"
 import { fingerprint as fingerprintOf } from "./internal/fingerprint.js"
 import { gatherAll } from "./internal/gather.js"
 import * as Given from "./internal/given.js"
-import { isForTests, markIssue } from "./internal/marks.js"
+import { isForTests, type MarkedIssue, markIssue } from "./internal/marks.js"
 import { meanNll, type Nll } from "./internal/meanNll.js"
 import { messagesIssue } from "./internal/messagesIssue.js"
 import { openChatFile } from "./internal/openChatFile.js"
@@ -110,7 +110,7 @@ export const chatsFromFile = (
 /** What keeps any tokenizer from learning a line as it stands. */
 const trainingIssue = (
   { messages, metadata }: Pick<ChatDataset.Chat, "messages" | "metadata">
-): LineIssue | undefined => markIssue(metadata, { isTest: false }) ?? messagesIssue(messages)
+): MarkedIssue | undefined => markIssue(metadata, { isTest: false }) ?? messagesIssue(messages)
 
 /**
  * How many characters are turned into tokens.
@@ -163,8 +163,10 @@ export const dataFromChats = (
   })
 
 /** Names the place of the conversation that something is wrong with. */
-const inPlace = <A>({ file, line }: ChatDataset.Chat, made: Either.Either<A, LineIssue>): Either.Either<A, LineIssue> =>
-  Either.mapLeft(made, (issue) => ({ ...issue, file, line }))
+const inPlace = <A>(
+  { file, line }: ChatDataset.Chat,
+  made: Either.Either<A, MarkedIssue>
+): Either.Either<A, MarkedIssue> => Either.mapLeft(made, (issue) => ({ ...issue, file, line }))
 
 /**
  * How data become batches:

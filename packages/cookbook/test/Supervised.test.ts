@@ -1,9 +1,10 @@
 import { Tokenizer } from "@effect-tinker/tokenizer"
 import { FileSystem } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
-import { Chunk, Effect, Either, Fiber, Layer, Option, Stream, TestClock } from "effect"
+import { Chunk, Effect, Either, FastCheck, Fiber, Layer, Option, Stream, TestClock } from "effect"
 import { AdamParams, ApiFuture, ServiceClient } from "effect-tinker"
 import type { TrainingClient } from "effect-tinker"
+import { spawnSync } from "node:child_process"
 import * as ChatDataset from "../src/ChatDataset.js"
 import * as ChatFile from "../src/ChatFile.js"
 import { chatLessons } from "../src/internal/chatLessons.js"
@@ -461,7 +462,7 @@ it.effect("tells of all lines of a file that cannot be learned at once, before t
     )
     assert.match(
       error.message,
-      /\n4 of 6 lines are wrong\. If tools is of no account, name it in ignoredKeys\.$/
+      /\n4 of 6 lines are wrong\. Once each line is JSON, the lines without such marks are kept by jq .*\. If tools is of no account, name it in ignoredKeys\.$/
     )
 
     // What takes the tokenizer to be found is told when nothing else is wrong, and all of it at once.
@@ -579,7 +580,20 @@ const marks: ReadonlyArray<
     [true, 1, "yes", "2024-01-01", ["all"]],
     [false, 0, "false", "no", null, "", [], {}]
   ],
-  [["keep", "include", "is_valid", "use_in_training"], [false, 0, "false", "no"], [true, 1, "yes", null, ""]],
+  [
+    [
+      "keep",
+      "include",
+      "is_valid",
+      "use_in_training",
+      "for_training",
+      "in_training_set",
+      "eligible_for_training",
+      "approved"
+    ],
+    [false, 0, "false", "no"],
+    [true, 1, "yes", null, ""]
+  ],
   [["train", "is_trainable", "loss_weight", "weight"], [false, 0, 0.5, "no", [1, 0]], [true, 1, "true", null, []]],
   [["loss_mask", "completion_mask"], [0, [1, 0], true], [null, [], ""]],
   [["train_on_inputs"], [true, 1, "true"], [false, 0, "false", null]],
@@ -620,31 +634,178 @@ it.effect("finds marks that change what is learned however their keys are writte
     const others = [
       { train_loss: 0.3, eval_score: 0.5, passed_tests: 3, unit_test: "a", test_cases: ["a"], latest: true },
       { tags: ["test", "skip"], source: "functions", dropout: 0.1, attention: "mask", valid: true, used: "often" },
+      { delete_at: "2031-01-01", training: "phase 1", quality: "invalid", created_by: "me", drop_on: "a" },
       { usage: { prompt_tokens: 3 }, choices: [{ excluded: true }], label: 0, labels: ["a"], system: null, fold: 3 }
     ]
     assert.isTrue(Either.isRight(yield* read(others)))
   }))
 
-it.effect("says by which command the lines to learn are kept, and not to leave out the mark", () =>
+/** What is said of a file whose lines say these things beside their messages. */
+const refusal = (rests: ReadonlyArray<object>) =>
+  Supervised.chatsFromFile("f").pipe(
+    Effect.flip,
+    Effect.provide(files(rests.map((rest) => line("Yes.", rest)).join("\n"))),
+    Effect.map((error) => error._tag === "DatasetError" ? error : assert.fail(error.message))
+  )
+
+it.effect("says by which one command the lines to learn are kept, and not to leave out a mark", () =>
   Effect.gen(function*() {
-    const said = (rest: object) => Effect.map(Effect.flip(drain(line("No.", rest))), ({ message }) => message)
-    const told: ReadonlyArray<readonly [command: string, rest: object]> = [
-      ["jq -c 'select(.split == \"train\")'", { split: "test" }],
-      ["jq -c 'select(.split == [\"train\"])'", { split: ["test"] }],
-      ["jq -c 'select(.meta.info.split == \"train\")'", { meta: { info: { split: "dev" } } }],
-      ["jq -c 'select(.is_test != true)'", { is_test: true }],
-      ["jq -c 'select(.is_test != \"yes\")'", { is_test: "yes" }],
-      ["jq -c 'select(.deleted == null)'", { deleted: "secret" }],
-      ["jq -c 'select(.keep != false)'", { keep: false }]
+    const told: ReadonlyArray<readonly [tests: string, rests: ReadonlyArray<object>]> = [
+      [".split? == \"test\"", [{ split: "test" }]],
+      [".split? == \"test\"", [{ response: "B", tools: [{}], split: "test" }]],
+      [".split? == (\"test\", [\"dev\"])", [{ split: "test" }, { split: ["dev"] }, { split: "test" }]],
+      [".meta?.info?.split? == \"dev\"", [{ meta: { info: { split: "dev" } } }]],
+      [".is_test? == true, .Split? == \"test_sft\"", [{ is_test: true }, { Split: "test_sft", tools: [{}] }]],
+      [".[\"Is-Test\"]? == \"yes\"", [{ "Is-Test": "yes" }]],
+      [".[\"meta data\"]?[\"is\\u0027test\"]? == 1", [{ "meta data": { "is'test": 1 } }]],
+      [".keep? == false", [{ keep: false }]],
+      [".is_train? == false", [{ is_train: false }]],
+      [".for_training? == (false, \"no\")", [{ for_training: false }, { for_training: "no" }]],
+      [".weight? == 0", [{ weight: 0 }]]
     ]
-    for (const [command, rest] of told) {
-      const message = yield* said(rest)
-      assert.include(message, command)
+    for (const [tests, rests] of told) {
+      const { advice, message } = yield* refusal([{}, ...rests])
+      assert.strictEqual(
+        advice,
+        `The lines without such marks are kept by jq -c 'select([${tests}] | any | not)'.`
+      )
+      assert.include(message, advice ?? "none")
       assert.notInclude(message, "ignoredKeys")
+    }
+    // What may be words of somebody is not told; where such values are of any kind, their key is known by what is none.
+    const secrets = yield* refusal([{}, { deleted_at: "secret" }, { deleted_at: "2024-01-01" }])
+    assert.include(secrets.advice ?? "", "jq -c 'select([(.deleted_at? | . == 0 or (tostring | test(")
+    assert.notInclude(secrets.message, "secret")
+    for (
+      const rests of [
+        [{ split: "test of a secret" }],
+        Array.from({ length: 11 }, (_, i) => ({ split: `test_${i}` })),
+        Array.from({ length: 11 }, (_, i) => ({ [`m${i}`]: { is_test: true } })),
+        [{ [`${"a".repeat(41)} split`]: "test" }]
+      ]
+    ) {
+      const { advice, message } = yield* refusal([{}, ...rests])
+      assert.match(advice ?? "", /^The lines without such marks are best kept by a program of your own/)
       assert.notInclude(message, "secret")
     }
-    assert.notInclude(yield* said({ "a'; split": "test" }), "jq")
+    // Where nothing would be left there is nothing to keep.
+    const none = yield* refusal([{ split: "test" }, { deleted: true }])
+    assert.strictEqual(
+      none.advice,
+      "All lines say that they are for tests or to be left out, so none is left to train on."
+    )
+    assert.include((yield* refusal([{ split: "test" }])).message, "none is left to train on")
+    // What is wrong with a line otherwise takes another remedy.
+    for (const rest of [{ tools: [{}] }, { loss_mask: [1, 0] }, { weight: 0.5 }, { train: [1, 0] }]) {
+      assert.isUndefined((yield* refusal([{}, rest])).advice)
+    }
   }))
+
+const hasJq = spawnSync("jq", ["--version"]).status === 0
+
+/** Files whose lines say what they are for in a few ways, and others that say nothing, or something else there. */
+const markedFile = FastCheck.constantFrom<
+  ReadonlyArray<readonly [keys: ReadonlyArray<string>, values: ReadonlyArray<unknown>]>
+>(
+  [
+    [["split"], [
+      "train",
+      "Train",
+      "train_sft",
+      "training",
+      "test",
+      "Validation",
+      "held out",
+      ["test"],
+      ["train"],
+      { name: "dev" },
+      null,
+      3,
+      ""
+    ]],
+    [["metadata", "split"], ["train", "test", "eval", null, "latest"]],
+    [["meta data", "Is-Test"], [true, false, "yes", " Yes ", "no", 1, 0, null, "assert a"]]
+  ],
+  [
+    [["deleted_at"], [
+      null,
+      "",
+      "2024-01-01",
+      "None",
+      " ",
+      false,
+      0,
+      -0,
+      0.0,
+      5,
+      [],
+      {},
+      "[]",
+      ["a"],
+      { a: 1 },
+      "Off",
+      "nothing",
+      "[x]"
+    ]],
+    [["a", "b", "c'd", "exclude"], [null, "no", "some", "0.0", "0x0", true]]
+  ],
+  [
+    [["is_train"], [true, false, "no", "yes", null, 1, 0]],
+    [["for_training"], [true, false, "False", "phase 1", null]],
+    [["quality", "approved"], [true, false, 0, "none"]],
+    [["skip"], Array.from({ length: 30 }, (_, i) => i < 10 ? null : `because ${i}`)]
+  ]
+).chain((marks) =>
+  FastCheck.array(
+    FastCheck.tuple(...marks.map(([keys, values]) =>
+      FastCheck.option(
+        FastCheck.oneof(
+          { weight: 6, arbitrary: FastCheck.constantFrom(...values).map((value) => nested(keys, value)) },
+          // Where an object was to be there is something else.
+          {
+            weight: 1,
+            arbitrary: FastCheck.constantFrom<unknown>(null, "test", 3, ["test"]).map((value) =>
+              nested(keys.slice(0, 1), keys.length > 1 ? value : null)
+            )
+          }
+        ),
+        { nil: {} }
+      )
+    )).map((parts): object => Object.assign({}, ...parts)),
+    { minLength: 1, maxLength: 40 }
+  )
+)
+
+const nested = (keys: ReadonlyArray<string>, value: unknown): object =>
+  keys.reduceRight((inner, key) => ({ [key]: inner }), value) as object
+
+it.effect.skipIf(!hasJq)(
+  "tells a command that keeps the very lines of a file that are not refused",
+  () =>
+    Effect.gen(function*() {
+      let commands = 0
+      for (const rests of FastCheck.sample(markedFile, { numRuns: 150, seed: 7 })) {
+        const lines = rests.map((rest, id) => line("Yes.", { id, ...rest }))
+        const checked = yield* Effect.either(Effect.provide(Supervised.chatsFromFile("f"), files(lines.join("\n"))))
+        if (Either.isRight(checked) || checked.left._tag !== "DatasetError") continue
+        const { advice, line: first, others } = checked.left
+        const command = /jq -c '.*'(?=\.$)/.exec(advice ?? "")?.[0]
+        const refused = new Set([first, ...others.map(({ line }) => line)])
+        if (command === undefined) {
+          assert.strictEqual(refused.size, lines.length)
+          continue
+        }
+        commands += 1
+        const { status, stdout } = spawnSync("sh", ["-c", command], { input: lines.join("\n"), encoding: "utf8" })
+        assert.strictEqual(status, 0, command)
+        const kept = stdout.split("\n").filter((text) => text !== "").map((text) =>
+          (JSON.parse(text) as { id: number }).id
+        )
+        assert.deepStrictEqual(kept, lines.map((_, id) => id).filter((id) => !refused.has(id + 1)), command)
+      }
+      assert.isAbove(commands, 100)
+    })
+)
 
 it.effect("takes conversations that all say they are for tests as data to be examined on, and not among others", () =>
   Effect.gen(function*() {

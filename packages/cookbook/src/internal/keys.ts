@@ -62,3 +62,6 @@ const nos: ReadonlySet<string> = new Set(["false", "no", "n", "f", "off", "0", "
 export const isYes = (value: unknown): boolean => value === true || value === 1 || isOneOf(yeses, value)
 
 const yeses: ReadonlySet<string> = new Set(["true", "yes", "y", "t", "on", "1", "1.0"])
+
+/** The texts of all that says nothing, or no, in small letters. */
+export const nothingOrNo: ReadonlyArray<string> = [...nothings, ...nos]

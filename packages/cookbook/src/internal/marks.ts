@@ -1,14 +1,34 @@
 /** What a line says of itself beside its messages: keys and values that change what is to be learned, and are not honoured. */
 import * as Predicate from "effect/Predicate"
 import type { Issue } from "../DatasetError.js"
-import { isNo, isNothing, isYes, type Json, plain } from "./keys.js"
+import { isNo, isNothing, isYes, type Json, nothingOrNo, plain } from "./keys.js"
+
+/** What is wrong with a line, and all the marks by which the line is none to train on. */
+export interface MarkedIssue extends Issue {
+  readonly marks?: ReadonlyArray<LineMark> | undefined
+}
+
+/** A mark by which a line is none to train on, whatever else it says. */
+export interface LineMark {
+  readonly path: ReadonlyArray<string>
+  /** The value as JSON, where it is no words of anybody. */
+  readonly value: string | undefined
+  /** What `jq` finds this and all other such values by. */
+  readonly test: string | undefined
+}
 
 /** The first mark of a line that keeps it from being learned, at any depth of its objects. Those of tests may be passed over. */
-export const markIssue = (metadata: Json, options: { readonly isTest: boolean }): Issue | undefined => {
+export const markIssue = (metadata: Json, options: { readonly isTest: boolean }): MarkedIssue | undefined => {
+  let issue: Issue | undefined
+  const lineMarks: Array<LineMark> = []
   for (const { path, rule, value } of marks(metadata)) {
-    if (!options.isTest || rule.about !== "tests") return rule.issue(path, value)
+    if (options.isTest && rule.about === "tests") continue
+    issue ??= rule.issue(path, value)
+    if (rule.isOfLine(value)) {
+      lineMarks.push({ path, value: rule.tells(value) ? JSON.stringify(value) : undefined, test: rule.test })
+    }
   }
-  return undefined
+  return issue === undefined ? undefined : { ...issue, marks: lineMarks }
 }
 
 /** Whether a line says that it is for tests. */
@@ -35,6 +55,12 @@ interface Rule {
   readonly issue: (path: ReadonlyArray<string>, value: unknown) => Issue
   /** What it is about; what is more than messages may be of no account. */
   readonly about: "tests" | "learning" | "more"
+  /** Whether a value that changes something says that the line is none to train on. */
+  readonly isOfLine: (value: unknown) => boolean
+  /** Whether a value is no words of anybody. */
+  readonly tells: (value: unknown) => boolean
+  /** What `jq` finds every value by that changes something, where they may be of any kind. */
+  readonly test?: string
 }
 
 function* marks(metadata: Json, path: ReadonlyArray<string> = []): Generator<Mark> {
@@ -72,47 +98,67 @@ const saysNothing = (value: unknown): boolean => isNothing(value) || isNo(value)
 
 const asEver = (value: unknown): boolean => isNothing(value) || isYes(value)
 
-/** What a program can be told to keep the other lines by, where a key can be written without quotes. */
-const keepingBy = (path: ReadonlyArray<string>, test: string): string =>
-  path.every((key) => /^[A-Za-z_]\w{0,39}$/.test(key)) ? `, e.g. by jq -c 'select(.${path.join(".")} ${test})'` : ""
-
 const placeOf = (path: ReadonlyArray<string>): string => path.map((key) => key.slice(0, 40)).join(".")
 
-/** The values of marks, which are no words of anybody; others are not told. */
-const without = (value: unknown): string =>
-  typeof value === "boolean" || value === 0 || value === 1 ||
-    (typeof value === "string" && (isYes(value) || isNo(value)))
-    ? `!= ${JSON.stringify(value)}`
-    : "== null"
+const never = (): boolean => false
 
-const ofTests = (changes: Rule["changes"], test: (value: unknown) => string): Rule => ({
-  changes,
-  issue: (path, value) => ({
-    reason: "Unsupported",
-    description: `says by ${placeOf(path)} that it is for tests, and what is trained on is no test. `
-      + `Put such lines into a file of their own, and keep the others${keepingBy(path, test(value))}.`
-  }),
-  about: "tests"
-})
+const always = (): boolean => true
 
-const notLearned = (changes: Rule["changes"]): Rule => ({
-  changes,
-  issue: (path, value) => ({
-    reason: "Unsupported",
-    description: `says by ${placeOf(path)} that it is to be left out, and would be learned. `
-      + `Keep only the others${keepingBy(path, without(value))}.`
-  }),
-  about: "learning"
-})
+const isWord = (value: unknown): boolean =>
+  (isYes(value) || isNo(value)) && (typeof value !== "string" || value.length <= 40)
 
-const weighed = (changes: Rule["changes"]): Rule => ({
+/** Whether a value is the name of a split, or holds nothing but such. */
+const isName = (value: unknown): boolean =>
+  typeof value === "string"
+    ? /^([\w.:%[\]-]{1,40}|(held|hold) out|\w{1,20} (set|split|data))$/i.test(value)
+    : typeof value === "object" && value !== null && Object.entries(value).length <= 10
+      && Object.entries(value).every(([key, inner]: [string, unknown]) =>
+        isName(key) && typeof inner === "string" && isName(inner)
+      )
+
+const ofTests = (changes: Rule["changes"], tells: Rule["tells"]): Rule => ({
   changes,
   issue: (path) => ({
     reason: "Unsupported",
-    description: `has ${placeOf(path)}, which is not honoured. `
-      + "Say which messages are learned in the messages themselves, or leave the line out."
+    description: `says by ${placeOf(path)} that it is for tests, and what is trained on is no test. `
+      + "Put such lines into a file of their own, and keep the others."
   }),
-  about: "learning"
+  about: "tests",
+  isOfLine: always,
+  tells
+})
+
+const leftOut = (path: ReadonlyArray<string>): Issue => ({
+  reason: "Unsupported",
+  description: `says by ${placeOf(path)} that it is to be left out, and would be learned. Keep only the others.`
+})
+
+const notLearned = (changes: Rule["changes"], test?: string): Rule => ({
+  changes,
+  issue: leftOut,
+  about: "learning",
+  isOfLine: always,
+  tells: isWord,
+  ...(test === undefined ? {} : { test })
+})
+
+/** What `jq` finds by that a value says something, and not no. */
+const saysSomething = `. == 0 or (tostring | test(${
+  JSON.stringify(`^\\s*(${nothingOrNo.map((word) => word.replace(/[.[\]{}]/g, "\\$&")).join("|")})\\s*$`)
+}; "i")) | not`
+
+/** A value of which `isOfLine` is true leaves the whole line out. */
+const weighed = (changes: Rule["changes"], isOfLine: Rule["isOfLine"] = never): Rule => ({
+  changes,
+  issue: (path, value) =>
+    isOfLine(value) ? leftOut(path) : {
+      reason: "Unsupported",
+      description: `has ${placeOf(path)}, which is not honoured. `
+        + "Say which messages are learned in the messages themselves, or leave the line out."
+    },
+  about: "learning",
+  isOfLine,
+  tells: isWord
 })
 
 /** What is more than messages, and can be of no account: the key, at any depth, may be left out. */
@@ -123,7 +169,9 @@ const more = (advice: string): Rule => ({
     description: `has ${placeOf(path)}, which is not honoured. ${advice}`,
     keys: path.slice(-1)
   }),
-  about: "more"
+  about: "more",
+  isOfLine: never,
+  tells: never
 })
 
 const isFalse = (value: unknown): boolean => isNo(value) && typeof value !== "number"
@@ -145,26 +193,36 @@ const isHeldOut = (split: unknown): boolean => {
 
 const heldOutNames = /^(test|testing|validation|valid|val|dev|development|eval|evaluation|heldout)$/
 
+const leavingOut = "exclude|skip|delete|remove|ignore|drop|discard|omit|reject|mask|disable|invalid|invalidate"
+
 /** Names as {@link plain} writes them. The first that fits counts. */
 const rules: ReadonlyArray<readonly [names: RegExp, rule: Rule]> = [
   [
     /(split|splits|partition|subset)$|^(set|fold|phase|purpose)$/,
-    ofTests(isHeldOut, (value) => Array.isArray(value) ? "== [\"train\"]" : "== \"train\"")
+    ofTests(isHeldOut, isName)
   ],
-  [/^(test|validation|val|dev|eval|evaluation|heldout|holdout)$/, ofTests(isYes, without)],
+  [/^(test|validation|val|dev|eval|evaluation|heldout|holdout)$/, ofTests(isYes, isWord)],
   [
-    /^(exclude|skip|delete|remove|ignore|drop|discard|omit|reject|mask|disable)(d|ed|ped|ted|s)?$|^invalid$|^(do)?(not|nt|no)(train|learn|use)$/,
-    notLearned(not(saysNothing))
+    new RegExp(
+      `^(${leavingOut})(d|ed|ped|ted|s)?$|^(${leavingOut})(d|ed|ped|ted)(at|on|by|date|time|timestamp)$|`
+        + `^(${leavingOut}|exclusion|deletion|removal|rejection)(d|ed|ped|ted)?reason$|^(do)?(not|nt|no)(train|learn|use)$`
+    ),
+    notLearned(not(saysNothing), saysSomething)
   ],
-  [/^(keep|include|included|use|used|enable|enabled|valid|approved|accepted)$/, notLearned(isNo)],
-  [/^loss$|^label$/, weighed(isFalse)],
+  [
+    /^(keep|include|included|use|used|enable|enabled|valid|approved|accepted|eligible|learnable|training|train(ing)?(data|set))$/,
+    notLearned(isNo)
+  ],
+  [/^loss$/, notLearned(isFalse)],
+  [/^label$/, weighed(isFalse)],
   [/^labels$/, weighed((value) => Array.isArray(value) && value.includes(-100))],
   [/(loss|completion|response|assistant|answer|label|token|train|learn)masks?$/, weighed(not(isNothing))],
   [/^trainon(input|prompt|user)s?$/, weighed(not(saysNothing))],
   [
-    /^(loss|sample|example|line|row|message|turn|token|train|training)?weights?$|^(train|trainable|learn|trainon\w*)$/,
-    weighed(not(asEver))
+    /^(loss|sample|example|line|row|message|turn|token|train|training)?weights?$|^(train|trainable|learn)$/,
+    weighed(not(asEver), isNo)
   ],
+  [/^trainon\w*$/, weighed(not(asEver))],
   [
     /^(tools?|functions?|toolchoice|paralleltoolcalls|functioncalls?|toolcalls?)$/,
     more("Plain text has no place for tools; leave it out, and the line if it needs them.")

@@ -5,20 +5,21 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ChatDataset from "../ChatDataset.js"
 import { type ChatFile, placesIssues } from "../ChatFile.js"
-import { DatasetError, type Issue } from "../DatasetError.js"
+import { DatasetError } from "../DatasetError.js"
 import type { Message } from "../Message.js"
 import { type Line, parseLine } from "./chatLine.js"
 import { openBytes } from "./fileBytes.js"
 import { textHash } from "./fingerprint.js"
 import { gather } from "./gather.js"
 import * as Keys from "./keys.js"
+import type { MarkedIssue } from "./marks.js"
 
 /** Looks at all of a file, and holds where its conversations are; or tells of all that is wrong with its lines, be it by `check`. */
 export const openChatFile = (
   operation: string,
   file: string,
   options: ChatDataset.Options,
-  check: (line: Line) => Issue | undefined
+  check: (line: Line) => MarkedIssue | undefined
 ): Effect.Effect<ChatFile, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     yield* ChatDataset.checkArguments(operation, file, options)
