@@ -108,9 +108,8 @@ export const chatsFromFile = (
   openChatFile("Supervised.chatsFromFile", file, options, trainingIssue)
 
 /** What keeps any tokenizer from learning a line as it stands. */
-const trainingIssue = (
-  { messages, metadata }: Pick<ChatDataset.Chat, "messages" | "metadata">
-): MarkedIssue | undefined => markIssue(metadata, { isTest: false }) ?? messagesIssue(messages)
+const trainingIssue = ({ messages, metadata }: Pick<ChatDataset.Chat, "messages" | "metadata">) =>
+  markIssue(metadata, { isTest: false }) ?? messagesIssue(messages)
 
 /**
  * How many characters are turned into tokens.

@@ -1,6 +1,6 @@
 import type { LineMark } from "./marks.js"
 
-/** Which lines are none to train on, by all that their marks say, and by what command the others are kept. */
+/** Tells which lines are none to train on, by all that their marks say, and by what command the others are kept. */
 export interface KeptLines {
   /** Takes the marks of one more line. */
   readonly add: (marks: ReadonlyArray<LineMark>) => void
