@@ -268,7 +268,10 @@ describe("a server that is away", () => {
       yield* TestClock.adjust("61500 millis")
       yield* Effect.zipRight(stopped("retrieve_future"), display.step(stepOf(1)))
       yield* TestClock.adjust("1 hour")
-      assert.match(text(), /waiting for it\..*\nWaiting for the server: 1 minute\nThe server is back\.\nstep +2\/10 .*\n$/)
+      assert.match(
+        text(),
+        /waiting for it\..*\nWaiting for the server: 1 minute\nThe server is back\.\nstep +2\/10 .*\n$/
+      )
     }).pipe(Effect.provide(layer))
   })
 
