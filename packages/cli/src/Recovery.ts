@@ -168,7 +168,7 @@ export const watch: Effect.Effect<Outages, never, Display.Display | Scope.Scope>
 
 /** A time in which the server is away. */
 interface Outage {
-  /** In milliseconds of the clock. */
+  /** When it began, in milliseconds of the clock. */
   readonly began: number
   /** Whether it answers, and takes nothing new: then results, which it still gives, are no sign that this is over. */
   isReached: boolean
