@@ -147,13 +147,12 @@ export const layer = (options: {
           Effect.gen(function*() {
             const now = yield* Clock.currentTimeMillis
             if (step.checkpoint !== undefined) kept = { path: step.checkpoint, steps: step.step + 1 }
-            isWaiting = false
-            // Neither a step that began with a wait nor one that is done again says how long those take that are left.
+            // Neither a step that began with a wait, or comes in one, nor one that is done again says how long those take that are left.
             if (last !== undefined && step.step === last.step + 1) {
               pace.steps += 1
               pace.millis += now - last.at
             }
-            last = { at: now, step: step.step }
+            last = isWaiting ? undefined : { at: now, step: step.step }
             const text = describe(step, secondsLeft(step, pace))
             const isLast = step.step + 1 === step.totalSteps
             yield* options.interactive

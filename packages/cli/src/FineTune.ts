@@ -43,8 +43,6 @@ const ask = (sampling: SamplingClient.Service, { prompts }: Lessons) =>
       answers.map(({ chat, given }): Display.Answer => ({ question: chat.messages.at(-2)?.content ?? "", text: given }))
   )
 
-const stopping = Stopping.announcement("what is under way is finished and saved first")
-
 const Loss = Schema.Struct({ nllPerToken: Schema.Number, weight: Schema.Number })
 
 /**
@@ -58,6 +56,7 @@ export const program = Effect.fnUntraced(function*({ lessons, ...plan }: Plan) {
   const service = yield* ServiceClient.ServiceClient
   const display = yield* Display.Display
   const { name: baseModel } = yield* BaseModel.BaseModel
+  const outages = yield* Recovery.watch
 
   const create = Effect.zipRight(
     plan.onBegin ?? Effect.void,
@@ -97,7 +96,7 @@ export const program = Effect.fnUntraced(function*({ lessons, ...plan }: Plan) {
   const evaluate = model.use((training) => Supervised.evaluate(training, lessons.heldOut))
   const lossBefore = yield* remembered(evaluate)
   const steps = yield* Stopping.finishing(
-    display.note(stopping),
+    outages.stopping,
     (stop) =>
       model.steps((training, from) =>
         lessons.batches.pipe(

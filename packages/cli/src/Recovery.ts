@@ -2,21 +2,18 @@
  * Training that outlives its server: one that comes back with the live model is waited for, and one that has lost the model
  * gets it back from the last checkpoint. Either is said.
  */
-import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
+import { isUnanswered, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import type * as ServiceClient from "effect-tinker/ServiceClient"
 import * as TinkerEvents from "effect-tinker/TinkerEvents"
 import type * as TrainingClient from "effect-tinker/TrainingClient"
-import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Queue from "effect/Queue"
-import * as Schedule from "effect/Schedule"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Display from "./Display.js"
+import * as Stopping from "./Stopping.js"
 
 /**
  * A model, whichever client it has now.
@@ -48,7 +45,7 @@ export interface Start {
 }
 
 /**
- * A training that goes on when the server has lost the live model. Outages of the server are said until the scope closes.
+ * A training that goes on when the server has lost the live model.
  *
  * @since 0.1.0
  * @category constructors
@@ -56,28 +53,23 @@ export interface Start {
 export const make = (
   service: ServiceClient.Service,
   { create, ...start }: Start
-): Effect.Effect<Recoverable, never, Display.Display | Scope.Scope> =>
+): Effect.Effect<Recoverable, never, Display.Display> =>
   Effect.gen(function*() {
     const display = yield* Display.Display
-    const outages = yield* watch(display)
     let training = start.training
-    outages.of(training)
 
     /** Gives the number of steps that are in the model. */
     const recover: Effect.Effect<number, TinkerError> = Effect.gen(function*() {
-      outages.of(undefined)
       const kept = yield* display.kept
       if (kept === undefined) {
         yield* display.note("The server has lost the live model, and there is no checkpoint yet: training begins anew.")
         training = yield* create
-        outages.of(training)
         return 0
       }
       yield* display.note(
         `The server has lost the live model: training goes on from the checkpoint of step ${kept.steps}, ${kept.path}`
       )
       training = yield* service.createTrainingClientFromStateWithOptimizer(kept.path)
-      outages.of(training)
       return kept.steps
     })
 
@@ -99,79 +91,105 @@ export const make = (
     return { use, steps: (f) => stepsFrom(f, start.steps) }
   })
 
-interface Outages {
-  /** Called with the model that there is now, or when it is known to be lost. */
-  readonly of: (training: TrainingClient.Service | undefined) => void
+/**
+ * What is known of the server being away.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Outages {
+  /** Says at the first Ctrl-C what is done before the program ends. */
+  readonly stopping: Effect.Effect<void>
 }
 
-/** Says, until the scope closes, when the server cannot be reached, for how long, and when it is back with the live model. */
-const watch = (display: Display.Service): Effect.Effect<Outages, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const hub = yield* TinkerEvents.CurrentHub
-    const changes = yield* Queue.unbounded<Outage | "back">()
-    let modelId: string | undefined
-    let outage: Outage | undefined
-    const end = () => {
-      if (outage !== undefined) Deferred.unsafeDone(outage.over, Effect.void)
-      outage = undefined
-    }
-    // Where it happens, not later: what is heard of the next model must not be taken for this one's.
-    const stop = hub.listen((event) => {
-      // Requests of a model that is lost may be asked for a while longer.
-      if (
-        outage === undefined && event._tag === "FutureFailed" && isBroken(event)
-        && event.requestId.startsWith(`${modelId}:`)
-      ) {
-        outage = { over: Deferred.unsafeMake<void>(FiberId.none) }
-        Queue.unsafeOffer(changes, outage)
-      }
-      if (event._tag === "RequestStopped" && outage !== undefined && isTraining(event)) {
-        end()
-        Queue.unsafeOffer(changes, "back")
-      }
-    })
-    yield* Effect.addFinalizer(() => Effect.sync(stop))
+/**
+ * Says, until the scope closes, when the server is away, for how long, and when it is back. Each line is written where it happens, so that
+ * it comes before whatever the answer of the server leads to.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const watch: Effect.Effect<Outages, never, Display.Display | Scope.Scope> = Effect.gen(function*() {
+  const display = yield* Display.Display
+  const hub = yield* TinkerEvents.CurrentHub
+  const clock = yield* Effect.clock
+  const say = Runtime.runSync(yield* Effect.runtime<never>())
+  let outage: Outage | undefined
+  let isStopping = false
+  const isOut = Effect.unsafeMakeLatch(false)
 
-    const wait = ({ over }: Outage) =>
-      Effect.flatMap(Clock.currentTimeMillis, (began) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          display.waiting(now - began)).pipe(
-            Effect.repeat(Schedule.spaced("1 second")),
-            Effect.raceFirst(Deferred.await(over))
-          ))
-    yield* Queue.take(changes).pipe(
-      Effect.flatMap((change) =>
-        change === "back"
-          ? display.note("The server is back, with the live model: training goes on where it was.")
-          : Effect.zipRight(
-            display.note(
-              "The server cannot be reached: waiting for it. Ctrl-C twice ends that, and says how to go on."
-            ),
-            Effect.when(wait(change), () =>
-              outage === change)
-          )
-      ),
-      Effect.forever,
-      Effect.forkScoped
-    )
-    return {
-      of: (training) => {
-        modelId = training?.modelId
-        end()
+  const begin = (isReached: boolean) => {
+    outage = { began: clock.unsafeCurrentTimeMillis(), isReached }
+    isOut.unsafeOpen()
+    const what = isReached ? "takes nothing new" : "cannot be reached"
+    const ends = isStopping ? "Ctrl-C again ends that at once" : "Ctrl-C twice ends that"
+    say(Effect.zipRight(
+      display.note(`The server ${what}: waiting for it. ${ends}, and says how to go on.`),
+      display.waiting(0)
+    ))
+  }
+  const stop = hub.listen((event) => {
+    if (event._tag === "RetryScheduled" && event.policy !== "telemetry") {
+      if (isAway(event.error)) {
+        if (outage === undefined) begin(false)
+        outage!.isReached = false
+      } else if (outage === undefined && isRefusing(event.error)) {
+        begin(true)
       }
+    }
+    if (event._tag === "RequestStopped" && outage !== undefined && isBack(event, outage)) {
+      outage = undefined
+      isOut.unsafeClose()
+      say(display.note("The server is back."))
     }
   })
+  yield* Effect.addFinalizer(() => Effect.sync(stop))
+  const tick = Effect.sync(() => {
+    if (outage !== undefined) say(display.waiting(clock.unsafeCurrentTimeMillis() - outage.began))
+  })
+  yield* isOut.await.pipe(
+    Effect.zipRight(Effect.sleep("1 second")),
+    Effect.zipRight(tick),
+    Effect.forever,
+    Effect.forkScoped
+  )
 
-/** One time that the server cannot be reached. */
+  return {
+    stopping: Effect.suspend(() => {
+      isStopping = true
+      return display.note(
+        outage === undefined
+          ? Stopping.announcement("what is under way is finished and saved first")
+          : "Stopping: the server is waited for, to finish and save what is under way. Ctrl-C again stops at once, with what is kept."
+      )
+    })
+  }
+})
+
+/** A time in which the server is away. */
 interface Outage {
-  readonly over: Deferred.Deferred<void>
+  /** When it began, in milliseconds of the clock. */
+  readonly began: number
+  /** Whether it answers, and takes nothing new: then results, which it still gives, are no sign that this is over. */
+  isReached: boolean
 }
 
-const isBroken = ({ isRetried, kind }: TinkerEvents.FutureFailed): boolean => isRetried && kind === "connection_error"
+const statusesOfProxies: ReadonlySet<number | undefined> = new Set([502, 503, 504])
 
-/** The model is there: results are, also of one that is not. */
-const isTraining = ({ path, result }: TinkerEvents.RequestStopped): boolean =>
-  result === "ok" && /\/(forward|forward_backward|optim_step|save_weights(_for_sampler)?)$/.test(path)
+const isAway = (error: TinkerError): boolean =>
+  isUnanswered(error)
+  || (error._tag === "ApiStatusError" && statusesOfProxies.has(error.status) && !isRefusing(error))
+
+const isRefusing = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && error.status === 503 && error.isForeign !== true
+
+/** An answer to what was sent before the server was away says nothing. */
+const isBack = ({ at, path, result, retries, status }: TinkerEvents.RequestStopped, outage: Outage): boolean =>
+  status !== undefined && !statusesOfProxies.has(status) && (retries > 0 || at >= outage.began)
+  && (!outage.isReached || (result === "ok" && beginsSomething.test(path)))
+
+const beginsSomething =
+  /\/(create_session|create_model|create_sampling_session|forward|forward_backward|optim_step|save_weights\w*|load_weights|asample)$/
 
 /** The server knows that it had the model, or its request, and does not have it any more. */
 const isLost = (error: unknown): error is TinkerError =>

@@ -4,13 +4,15 @@
 import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
 import * as TinkerNode from "@effect-tinker/node/TinkerNode"
 import * as UndiciHttpClient from "@effect-tinker/node/UndiciHttpClient"
-import { isTinkerError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import { type ApiStatusError, isTinkerError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type { TokenizerError } from "@effect-tinker/tokenizer/TokenizerError"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import type * as CheckpointDownload from "effect-tinker/CheckpointDownload"
 import * as Credentials from "effect-tinker/Credentials"
+import * as RestClient from "effect-tinker/RestClient"
+import * as RetryPolicy from "effect-tinker/RetryPolicy"
 import * as ServiceClient from "effect-tinker/ServiceClient"
 import * as Tinker from "effect-tinker/Tinker"
 import * as TinkerConfig from "effect-tinker/TinkerConfig"
@@ -19,6 +21,7 @@ import type { ConfigError } from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as BaseModel from "./BaseModel.js"
 import { UsageError } from "./UsageError.js"
 
@@ -34,7 +37,11 @@ export const layer = (options: {
   readonly baseModel: string | undefined
   readonly tokenizerFolder: string | undefined
 }): Layer.Layer<
-  ServiceClient.ServiceClient | CheckpointDownload.CheckpointDownload | Tokenizer.Tokenizer | BaseModel.BaseModel,
+  | ServiceClient.ServiceClient
+  | RestClient.RestClient
+  | CheckpointDownload.CheckpointDownload
+  | Tokenizer.Tokenizer
+  | BaseModel.BaseModel,
   TinkerError | ConfigError | TokenizerError | UsageError,
   FileSystem.FileSystem | Path.Path
 > =>
@@ -74,6 +81,62 @@ export const address: Effect.Effect<string | undefined> = Effect.map(
     return url === "" || url === TinkerConfig.hosted ? undefined : url
   }
 )
+
+/**
+ * Why a service refused or failed, for who has set variables and no options.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const explain = (cause: { readonly message: string }): Effect.Effect<string> =>
+  Effect.map(address, (url) => {
+    if (!isTinkerError(cause)) return cause.message
+    if (isKeyRefused(cause)) return cause.message.replace(/option apiKey, or (?=TINKER_API_KEY)/, "")
+    const ends = url !== undefined && cause._tag === "ApiStatusError" && cause.status === 404
+      ? /\/api(\/v\d+)?$/.exec(url)?.[0]
+      : undefined
+    return ends === undefined
+      ? cause.message
+      : `${cause.operation}: the server answered 404. Leave off ${ends} at the end of TINKER_BASE_URL, which the client adds by itself: `
+        + `TINKER_BASE_URL=${url!.slice(0, -ends.length)}`
+  })
+
+const isKeyRefused = (error: TinkerError): boolean =>
+  error._tag === "ApiStatusError" && error.reason === "Authentication"
+
+/**
+ * Whether the server does not know what it had, as after a start anew of one that keeps all in memory.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isForgotten = (cause: unknown): boolean =>
+  isTinkerError(cause) && isNotFound(cause)
+  && (cause.requestId !== undefined ||
+    /\bno (model|request|session|sampler)\b|\b(model|future|session|sampler) not found\b/i.test(cause.detail))
+
+const isNotFound = (error: TinkerError): error is ApiStatusError =>
+  error._tag === "ApiStatusError" && error.reason === "NotFound" && error.isForeign !== true
+
+/**
+ * Whether a service says that there is no such checkpoint. False where none is asked, or it says nothing of it.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const isCheckpointGone = (path: string): Effect.Effect<boolean> =>
+  Effect.flatMap(
+    Effect.serviceOption(RestClient.RestClient),
+    Option.match({
+      onNone: () => Effect.succeed(false),
+      onSome: (rest) =>
+        rest.getWeightsInfo(path).pipe(
+          RetryPolicy.withPolicies({ request: RetryPolicy.none, firstContact: RetryPolicy.none }),
+          Effect.match({ onFailure: isNotFound, onSuccess: () => false }),
+          Effect.timeoutTo({ duration: "5 seconds", onSuccess: (isGone) => isGone, onTimeout: () => false })
+        )
+    })
+  )
 
 interface Model {
   readonly name: string

@@ -181,6 +181,15 @@ export const stoppingWords = ({ data, gracePeriod, keepLiveModels = true }: {
   return { first, second: `${stopped} ${lost} Kept in: ${data}` }
 }
 
+/**
+ * What a server without a folder says at its start.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const inMemoryLine =
+  "Models and checkpoints are kept in memory alone, and are gone when this server ends; --data FOLDER keeps them."
+
 const count = (number: number, what: string): string | undefined =>
   number === 0 ? undefined : `${number} ${what}${number === 1 ? "" : "s"}`
 

@@ -4,7 +4,13 @@
 import { DatasetError } from "@effect-tinker/cookbook/DatasetError"
 import type { RunJournalError } from "@effect-tinker/cookbook/RunJournalError"
 import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
-import { isPuzzling, isTinkerError, isUserError, type SessionClosedError } from "@effect-tinker/protocol/TinkerError"
+import {
+  isPuzzling,
+  isTinkerError,
+  isUnanswered,
+  isUserError,
+  type SessionClosedError
+} from "@effect-tinker/protocol/TinkerError"
 import * as Command from "@effect/cli/Command"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
@@ -184,28 +190,51 @@ const whySessionEnded = ({ reason }: SessionClosedError): string => {
 }
 
 /** Why a run has ended, and behind it what is kept. */
-const sayHowToGoOn = (place: Place, cause: { readonly message: string }, why: string = cause.message) =>
-  Effect.flatMap(
-    whatIsKept(place, "Stopped", isToBeMended(cause)),
-    (kept) => new UsageError({ description: `${why}\n${kept}`, cause })
-  )
+const sayHowToGoOn = (place: Place, cause: { readonly message: string }, why?: string) =>
+  Effect.gen(function*() {
+    const kept = yield* Effect.flatMap(Display.Display, (display) => display.kept)
+    const isForgotten = Remote.isForgotten(cause)
+    const isGone = kept !== undefined && (yield* Remote.isCheckpointGone(kept.path))
+    const end = isGone
+      ? `Stopped. The checkpoint of step ${kept.steps}, ${kept.path}, is not there any more either. ${keepsAll}\n`
+        + "Then begin anew: the same command, with another folder for --out."
+      : yield* whatIsKept(place, "Stopped", isForgotten ? undefined : condition(cause))
+    const isKeptNowhere = isForgotten && kept === undefined ? ` ${keepsAll}` : ""
+    const reason = why
+      ?? (isForgotten
+        ? "the server has forgotten the model, as it does when it is started anew and has kept it in memory alone."
+        : yield* Remote.explain(cause))
+    return yield* new UsageError({ description: `${reason}\n${end}${isKeptNowhere}`, cause })
+  })
+
+const keepsAll = "A server that is started as npm run serve -- --data FOLDER keeps models and checkpoints."
+
+/** What has to be first if the same is not to fail again, at the beginning of a sentence. */
+const condition = (cause: unknown): string | undefined =>
+  isToBeMended(cause)
+    ? mended
+    : isTinkerError(cause) && isUnanswered(cause)
+    ? "Once the server runs and can be reached"
+    : undefined
+
+const mended = "Once that is mended"
 
 /** Whether the same would fail again: what was asked for is wrong, or the key, or the address. */
 const isToBeMended = (cause: unknown): boolean =>
   isTinkerError(cause)
   && (isUserError(cause) || isPuzzling(cause) || (cause._tag === "ApiConnectionError" && cause.isUntrusted === true))
 
-const whatIsKept = ({ hasEarlier, out }: Place, stopped: string, isToBeMended = false) =>
+const whatIsKept = ({ hasEarlier, out }: Place, stopped: string, condition?: string) =>
   Effect.map(Effect.flatMap(Display.Display, ({ kept }) => kept), (kept) => {
-    const command = isToBeMended ? "Once that is mended, the same command" : "The same command"
+    const command = condition === undefined ? "The same command" : `${condition}, the same command`
     const again = `${command} with --out ${quoted(out)} goes on`
     return kept !== undefined
       ? `${stopped}. Kept: the checkpoint of step ${kept.steps}, ${kept.path}\n${again} from step ${kept.steps}.`
       : hasEarlier
       ? `${stopped}. The run in ${out} is as it was before.\n${again} with it.`
-      : isToBeMended
+      : condition === mended
       ? "Nothing was kept. Mend that before you begin anew."
-      : `${stopped} before there was a checkpoint; this run has kept nothing.\nThe same command begins anew.`
+      : `${stopped} before there was a checkpoint; this run has kept nothing.\n${command} begins anew.`
   })
 
 /** The keys that are in the way can be left out by an option. */

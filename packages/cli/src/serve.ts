@@ -110,8 +110,8 @@ const logRestored = (restored: TinkerProtocol.Restored) =>
     if (line !== undefined) process.stderr.write(`${line}\n`)
   })
 
-/** Says where the server listens: for programs the address alone; for people also how those in Python find it. */
-const listening = (publicUrl: string | undefined, asksForKeys: boolean) =>
+/** Says where the server listens: for programs the address alone; for people also how those in Python find it, and whether anything is kept. */
+const listening = (publicUrl: string | undefined, asksForKeys: boolean, isInMemory: boolean) =>
   Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
     Effect.sync(() => {
       if (address._tag !== "TcpAddress") return
@@ -120,6 +120,7 @@ const listening = (publicUrl: string | undefined, asksForKeys: boolean) =>
       process.stdout.write(`listening on ${url}\n`)
       const reached = publicUrl ?? url
       process.stderr.write(`${ServeOptions.pythonLine(reached, asksForKeys)}\n`)
+      if (isInMemory) process.stderr.write(`${ServeOptions.inMemoryLine}\n`)
     }))
 
 interface Place {
@@ -181,7 +182,7 @@ const launch = (options: TinkerProtocol.Options & ServeOptions.LocalOptions, { d
   Layer.build(
     Layer.merge(
       TinkerServer.layer(options),
-      Layer.effectDiscard(listening(options.publicUrl, options.apiKeys !== undefined))
+      Layer.effectDiscard(listening(options.publicUrl, options.apiKeys !== undefined, Option.isNone(data)))
     ).pipe(
       Layer.provide(NodeServer.layer({ port, host })),
       Layer.provideMerge(engine(model, options.engine)),

@@ -5,6 +5,7 @@ import { FileSystem, HttpServer } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer } from "effect"
+import { RetryPolicy } from "effect-tinker"
 import { execFileSync, spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -216,6 +217,90 @@ it.scopedLive(
     }).pipe(Effect.provide(NodeContext.layer)),
   60_000
 )
+
+/** What is said when a server does not know what it had, as after a start anew: from the n-th request to a path on, and maybe checkpoints. */
+const forgotten = (out: string, path: string, nth: number, isCheckpointGone: boolean) =>
+  Effect.gen(function*() {
+    const { address } = yield* HttpServer.HttpServer
+    const baseUrl = address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}` : ""
+    const faults = yield* Faults.Faults
+    const missing = (detail: string) => Faults.answer(404, { body: { detail } })
+    yield* faults.plan({ path, fault: missing("there is no model or request m"), nth, times: 1000 })
+    if (isCheckpointGone) {
+      yield* faults.plan({ path: "weights_info", fault: missing("there is no checkpoint"), nth: 1, times: 1000 })
+    }
+    const args = ["--remote", "--tokenizer", model, "--steps", "30", "--checkpoint-every", "2", "--out", out]
+    const error = yield* Effect.flip(Effect.sandbox(start(...args))).pipe(
+      Effect.withConfigProvider(
+        ConfigProvider.fromMap(new Map([["TINKER_BASE_URL", baseUrl], ["TINKER_API_KEY", "tml-right"]]))
+      )
+    )
+    return Main.explain(error)
+  }).pipe(Effect.provide([faulty, recording(false).layer]))
+
+it.scopedLive(
+  "at a server that has forgotten the model it says so, and promises to go on from a checkpoint only if that is there",
+  () =>
+    Effect.gen(function*() {
+      const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+      const start = "^error: the server has forgotten the model, as it does when it is started anew .*\\n"
+      const keeps = "A server that is started as npm run serve -- --data FOLDER keeps models and checkpoints\\."
+      for (const [path, nth] of [["optim_step", 6], ["retrieve_future", 35]] as const) {
+        const gone = yield* forgotten(`${folder}/gone-${path}`, path, nth, true)
+        assert.match(
+          gone,
+          new RegExp(
+            `${start}Stopped\\. The checkpoint of step \\d+, tinker://\\S+, is not there any more either\\. ${keeps}\\n`
+          )
+        )
+        assert.match(gone, /\nThen begin anew: the same command, with another folder for --out\.$/)
+        assert.notInclude(gone, "goes on")
+      }
+      assert.match(
+        yield* forgotten(`${folder}/there`, "optim_step", 6, false),
+        new RegExp(
+          `${start}Stopped\\. Kept: the checkpoint of step 4, tinker://\\S+\\nThe same command with --out \\S+ goes on from step 4\\.$`
+        )
+      )
+      assert.match(
+        yield* forgotten(`${folder}/none`, "forward_backward", 1, true),
+        new RegExp(
+          `${start}Stopped before there was a checkpoint; this run has kept nothing\\.\\nThe same command begins anew\\. ${keeps}$`
+        )
+      )
+    }).pipe(Effect.provide(NodeContext.layer)),
+  60_000
+)
+
+/** What is said at an address, when nothing is tried twice. */
+const remoteComplaint = (baseUrl: string, key: string) =>
+  complaint("--remote", "--tokenizer", model).pipe(
+    RetryPolicy.withPolicies({ firstContact: RetryPolicy.none, request: RetryPolicy.none }),
+    Effect.withConfigProvider(
+      ConfigProvider.fromMap(new Map([["TINKER_BASE_URL", baseUrl], ["TINKER_API_KEY", key]]))
+    )
+  )
+
+it.scopedLive("says what is wrong with the address or the key in the words of who has set variables", () =>
+  Effect.gen(function*() {
+    const { address } = yield* HttpServer.HttpServer
+    const baseUrl = address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}` : ""
+    assert.match(
+      yield* remoteComplaint("http://127.0.0.1:1", "tml-right"),
+      /\nOnce the server runs and can be reached, the same command begins anew\.$/
+    )
+    for (const end of ["/api/v1", "/api/v1/", "/api"]) {
+      assert.include(
+        yield* remoteComplaint(`${baseUrl}${end}`, "tml-right"),
+        `Leave off ${
+          end.replace(/\/$/, "")
+        } at the end of TINKER_BASE_URL, which the client adds by itself: TINKER_BASE_URL=${baseUrl}\n`
+      )
+    }
+    const refused = yield* remoteComplaint(baseUrl, "tml-wrong")
+    assert.include(refused, "Check the API key: TINKER_API_KEY.\n")
+    assert.notInclude(refused, "apiKey")
+  }).pipe(Effect.provide([faulty, recording(false).layer, NodeContext.layer])))
 
 /** The quickstart against a server of a model with a table of so many tokens. */
 const at = (baseModel: string, vocabularySize: number, ...args: ReadonlyArray<string>) =>

@@ -7,6 +7,7 @@ import { Effect, Fiber, Layer, Schedule } from "effect"
 import { AdamParams, ApiFuture, Datum, ServiceClient, Tinker } from "effect-tinker"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import * as ServeOptions from "../src/ServeOptions.js"
 
 const entry = fileURLToPath(new URL("../src/serve.ts", import.meta.url))
 
@@ -122,9 +123,10 @@ it.scopedLive(
   () =>
     Effect.gen(function*() {
       const child = yield* serve("--port", "0", "--model", `Qwen/Qwen3-8B=${ShippedModel.folder}`)
-      const hint = yield* Effect.fork(readUntil(child.stderr, /\n/))
+      const hint = yield* Effect.fork(readUntil(child.stderr, /--data.*\n/))
       const url = (yield* readUntil(child.stdout, /\n/)).replace("listening on ", "").trim()
       assert.include(yield* Fiber.join(hint), `TINKER_BASE_URL=${url} HF_ENDPOINT=${url} TINKER_API_KEY=tml-local\n`)
+      assert.include(yield* Fiber.join(hint), `\n${ServeOptions.inMemoryLine}\n`)
       const { loss, tokenizer } = yield* Effect.gen(function*() {
         const service = yield* ServiceClient.ServiceClient
         const training = yield* service.createLoraTrainingClient({ baseModel: "Qwen/Qwen3-8B", rank: 4, seed: 1 })
