@@ -400,7 +400,8 @@ it.scopedLive("says all that is wrong with the data at once, before it loads the
     assert.match(said[2]!, /^ {2}.*chats\.jsonl:4: has tools/)
     assert.strictEqual(
       said[3],
-      "4 of 5 lines are wrong. If tools is of no account, pass --ignore-keys tools."
+      "4 of 5 lines are wrong. Once each line is JSON, the lines without such marks are kept by "
+        + "jq -c 'select([.split? == \"test\"] | any | not)'. If tools is of no account, pass --ignore-keys tools."
     )
     assert.strictEqual(text(), "")
   }).pipe(Effect.provide([NodeContext.layer, layer]))
