@@ -213,4 +213,4 @@ const anyNumbers = (body: Uint8Array, { count, end, start }: Place): Float64Arra
   return numbers
 }
 
-const bytesAtATime = 64 * 1024
+const bytesAtATime = 8 * 1024
