@@ -7,9 +7,12 @@ import * as Schema from "effect/Schema"
 export const field = <A, I, const K extends string>(schema: Schema.Schema<A, I>, key: K) =>
   Schema.propertySignature(schema).pipe(Schema.fromKey(key))
 
+/** A field of the same name here and there, which may be missing or null; then it is absent here, and left out when sent. */
+export const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
+
 /** A field that may be missing or null; then it is absent here, and left out when sent. */
 export const optional = <A, I, const K extends string>(schema: Schema.Schema<A, I>, key: K) =>
-  Schema.optionalWith(schema, { nullable: true }).pipe(Schema.fromKey(key))
+  nullish(schema).pipe(Schema.fromKey(key))
 
 /** A field that may be missing or null; then it is there, and `undefined`. It is left out when sent. */
 export const orUndefined = <A, I, const K extends string>(schema: Schema.Schema<A, I>, key: K) =>
@@ -17,9 +20,6 @@ export const orUndefined = <A, I, const K extends string>(schema: Schema.Schema<
     decode: (found) => Option.getOrUndefined(Option.filter(found, Predicate.isNotNull)),
     encode: Option.fromNullable
   }).pipe(Schema.fromKey(key))
-
-/** A field of the same name here and there, which may be missing or null; then it is absent here, and left out when sent. */
-export const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
 
 /** A field of the same name here and there that has a value when it is missing. */
 export const defaulted = <A, I>(schema: Schema.Schema<A, I>, value: () => NoInfer<A>) =>
@@ -48,5 +48,4 @@ export const missable = <A, I, const K extends string>(schema: Schema.Schema<A, 
   Schema.optional(schema).pipe(Schema.fromKey(key))
 
 /** The name of the request's type, always sent; other servers' clients may leave it out. */
-export const literal = <const L extends string>(value: L) =>
-  Schema.optionalWith(Schema.Literal(value), { default: () => value })
+export const literal = <const L extends string>(value: L) => defaulted(Schema.Literal(value), () => value)

@@ -1,6 +1,6 @@
 import * as Schema from "effect/Schema"
 import { attempt } from "./attempt.js"
-import { floatsOf } from "./tensorJson.js"
+import { floatsOf, floatsToJson } from "./tensorJson.js"
 
 const Numbers: Schema.Schema<ReadonlyArray<number | null>> = Schema.declare(
   (u): u is ReadonlyArray<number | null> => Array.isArray(u),
@@ -18,11 +18,6 @@ export const Floats: Schema.Schema<Float32Array, ReadonlyArray<number | null>> =
   {
     strict: true,
     decode: (numbers, _, ast) => attempt(ast, numbers, () => floatsOf(numbers, "floats")),
-    encode: (floats, _, ast) => attempt(ast, floats, () => Array.from(floats, toJson))
+    encode: (floats, _, ast) => attempt(ast, floats, () => floatsToJson(floats, "floats"))
   }
 )
-
-const toJson = (value: number, i: number): number | null => {
-  if (Math.abs(value) === Infinity) throw new Error(`floats[${i}] is ${value}, which JSON lacks`)
-  return Number.isNaN(value) ? null : value
-}

@@ -13,12 +13,7 @@ export interface TensorJson {
 }
 
 export const tensorToJson = (tensor: TensorData, name: string): TensorJson => ({
-  data: tensor.dtype === "float32"
-    ? Array.from(tensor.data, (value, i) => {
-      if (Math.abs(value) === Infinity) throw new Error(`${name} is ${value} at ${i}, which JSON lacks`)
-      return Number.isNaN(value) ? null : value
-    })
-    : integers(tensor.data, name),
+  data: tensor.dtype === "float32" ? floatsToJson(tensor.data, name) : integers(tensor.data, name),
   dtype: tensor.dtype,
   shape: tensor.shape,
   ...(tensor.sparse === undefined ? {} : {
@@ -26,6 +21,13 @@ export const tensorToJson = (tensor: TensorData, name: string): TensorJson => ({
     sparse_col_indices: integers(tensor.sparse.colIndices, `${name} sparse_col_indices`)
   })
 })
+
+/** Null stands for NaN, which JSON lacks as it does infinities. */
+export const floatsToJson = (values: Float32Array, name: string): ReadonlyArray<number | null> =>
+  Array.from(values, (value, i) => {
+    if (Math.abs(value) === Infinity) throw new Error(`${name} is ${value} at ${i}, which JSON lacks`)
+    return Number.isNaN(value) ? null : value
+  })
 
 const integers = (values: BigInt64Array, name: string): ReadonlyArray<number> =>
   Array.from(values, (value, i) => {

@@ -4,8 +4,8 @@ import type { TensorData } from "../TensorData.js"
 import { attempt } from "./attempt.js"
 import { tensorFromJson, type TensorJson, tensorToJson } from "./tensorJson.js"
 
-const isTensor = (dtype: TensorData["dtype"]) => (u: unknown): boolean =>
-  Predicate.hasProperty(u, "dtype") && u.dtype === dtype && Predicate.hasProperty(u, "data")
+const isTensor = (u: unknown, dtypes: ReadonlyArray<unknown>): boolean =>
+  Predicate.hasProperty(u, "dtype") && dtypes.includes(u.dtype) && Predicate.hasProperty(u, "data")
 
 const list = (items: string) => ({ type: "array", items: { type: items } })
 
@@ -31,13 +31,13 @@ const make = <A extends TensorData>(
 ): Schema.Schema<A, TensorJson> =>
   Schema.transformOrFail(
     Json,
-    Schema.declare((u): u is A => dtypes.some((dtype) => isTensor(dtype)(u)), { identifier }),
+    Schema.declare((u): u is A => isTensor(u, dtypes), { identifier }),
     {
       strict: true,
       decode: (json, _, ast) =>
         attempt(ast, json, () => {
           const tensor = tensorFromJson(json, "tensor")
-          if (!dtypes.some((dtype) => dtype === tensor.dtype)) {
+          if (!isTensor(tensor, dtypes)) {
             throw new Error(`tensor is ${tensor.dtype}; it must be ${dtypes.join(" or ")}`)
           }
           return tensor as A
