@@ -129,7 +129,7 @@ def run(folder: pathlib.Path, check) -> None:
         chat_sl.cli_main(
             options(
                 chat_sl.CLIConfig, "sl", fresh, "dataset=chats.jsonl", "batch_size=8", "lora_rank=16",
-                "learning_rate=0.01", "lr_schedule=constant", "num_epochs=30", "max_steps=24", "save_every=0",
+                "learning_rate=0.01", "lr_schedule=linear", "num_epochs=30", "max_steps=24", "save_every=0",
                 "eval_every=0", "max_length=512",
             )
         )  # fmt: skip
