@@ -19,6 +19,7 @@ import { root } from "./Commands.js"
 import * as CommandTree from "./CommandTree.js"
 import * as GlobalOptions from "./GlobalOptions.js"
 import * as Output from "./Output.js"
+import { patient } from "./PatientScheduler.js"
 import { UsageError } from "./UsageError.js"
 
 /**
@@ -64,12 +65,17 @@ type Platform = FileSystem.FileSystem | Path.Path | Terminal.Terminal
  */
 export const run = (line: ReadonlyArray<string>): void => {
   let isReaderGone = false
+  const { words } = GlobalOptions.extract(line)
+  const found = CommandTree.find(root, words)
+  const isServer = typeof found !== "string" && found.command._tag === "Leaf" && found.command.isServer
   Effect.zipRight(endsWithItsReader(() => isReaderGone = true), execute(line, Output.ofProcess())).pipe(
     Effect.provide(platform),
+    Effect.withScheduler(patient),
     NodeRuntime.runMain({
       disableErrorReporting: true,
       disablePrettyLogger: true,
-      teardown: (exit, onExit) => onExit(isReaderGone ? 0 : Exit.isSuccess(exit) ? exit.value as number : 130)
+      teardown: (exit, onExit) =>
+        onExit(isReaderGone ? 0 : Exit.isSuccess(exit) ? exit.value as number : isServer ? 0 : 130)
     })
   )
 }

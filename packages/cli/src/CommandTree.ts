@@ -56,6 +56,8 @@ export interface Leaf {
   readonly operands: ReadonlyArray<Described>
   readonly options: ReadonlyArray<Described>
   readonly known: Known
+  /** Whether it goes on until it is told to stop, which then is its end and no failure. */
+  readonly isServer: boolean
   /** What reads its words and runs it. */
   readonly load: () => Promise<Loaded>
 }
@@ -99,6 +101,7 @@ export interface LeafOptions<Parameters extends Command.Command.Config> {
   readonly parameters: Parameters
   readonly short?: { readonly [Key in keyof Parameters & string]?: string }
   readonly repeated?: ReadonlyArray<keyof Parameters & string>
+  readonly isServer?: boolean
   /** Imports the module that does it. */
   readonly load: () => Promise<Handler<Command.Command.ParseConfig<Parameters>>>
 }
@@ -111,7 +114,9 @@ export interface LeafOptions<Parameters extends Command.Command.Config> {
  */
 export const leaf = <const Parameters extends Command.Command.Config>(
   name: string,
-  { details, examples = [], load, parameters, repeated = [], short = {}, summary }: LeafOptions<Parameters>
+  { details, examples = [], isServer = false, load, parameters, repeated = [], short = {}, summary }: LeafOptions<
+    Parameters
+  >
 ): Leaf => {
   const letters = Object.entries<string | undefined>(short)
   const operands = Object.values(parameters).filter(Args.isArgs)
@@ -127,6 +132,7 @@ export const leaf = <const Parameters extends Command.Command.Config>(
     summary,
     details,
     examples,
+    isServer,
     operands: described,
     options: options.flatMap(({ key, parameter }) => {
       const letter = letters.find(([of]) => of === key)?.[1]

@@ -7,7 +7,6 @@ import { ApiTimeoutError, type InvalidInputError, type TinkerError } from "@effe
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import type * as CheckpointDownload from "effect-tinker/CheckpointDownload"
-import * as Credentials from "effect-tinker/Credentials"
 import * as RetryPolicy from "effect-tinker/RetryPolicy"
 import * as Tinker from "effect-tinker/Tinker"
 import * as TinkerEvents from "effect-tinker/TinkerEvents"
@@ -56,31 +55,25 @@ function profile() {
   )
 }
 
+const keyId = Effect.map(Effect.suspend(profile), (profile) => Option.getOrUndefined(profile)?.key)
+
 const given = (values: Readonly<Record<string, string | undefined>>): ReadonlyArray<readonly [string, string]> =>
   Object.entries(values).flatMap(([name, value]) => value === undefined ? [] : [[name, value] as const])
 
-/** A profile's key, where the environment has none. */
-const storedKey: Layer.Layer<
-  Credentials.StoredCredentials,
-  UsageError,
-  GlobalOptions.GlobalOptions | FileSystem.FileSystem | Path.Path
-> = Layer.unwrapEffect(
-  Effect.map(profile(), (found) => {
-    const id = Option.getOrUndefined(found)?.key
-    return id === undefined ? StoredCredentials.layer : Layer.effect(
-      Credentials.StoredCredentials,
-      Effect.map(Effect.context<FileSystem.FileSystem | Path.Path>(), (context) => ({
-        defaultKey: Effect.provide(
-          Effect.map(
-            StoredCredentials.read,
-            Option.flatMap(({ keys }) => Option.fromNullable(keys[id]?.key))
-          ),
-          context
-        )
-      }))
-    )
-  })
-)
+/**
+ * Has a program read the settings in force instead of the variables, and a profile's key where it has one.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withSettings = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | UsageError, R | GlobalOptions.GlobalOptions | FileSystem.FileSystem | Path.Path> =>
+  Effect.flatMap(Effect.all([settings, keyId]), ([settings, keyId]) =>
+    effect.pipe(
+      Effect.withConfigProvider(ConfigProvider.fromMap(new Map(settings))),
+      Effect.provideService(StoredCredentials.KeyId, keyId)
+    ))
 
 /** Says, once an attempt has failed, that there is another. */
 const announced: Layer.Layer<never, never, Output.Output> = Layer.scopedDiscard(Effect.gen(function*() {
@@ -107,13 +100,16 @@ export const layer: Layer.Layer<
   UsageError | ConfigError | InvalidInputError,
   GlobalOptions.GlobalOptions | Output.Output | FileSystem.FileSystem | Path.Path
 > = Layer.unwrapEffect(
-  Effect.map(settings, (settings) =>
-    Layer.merge(Tinker.layerFromEnv, Tinker.layerDownloadFromEnv).pipe(
-      Layer.provide(announced),
-      Layer.provide(storedKey),
-      Layer.provide(TinkerNode.layer),
-      Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map(settings))))
-    ))
+  Effect.map(
+    Effect.all([settings, keyId]),
+    ([settings, keyId]) =>
+      Layer.merge(Tinker.layerFromEnv, Tinker.layerDownloadFromEnv).pipe(
+        Layer.provide(announced),
+        Layer.provide(TinkerNode.layer),
+        Layer.provide(Layer.succeed(StoredCredentials.KeyId, keyId)),
+        Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map(settings))))
+      )
+  )
 )
 
 /** Three attempts: more is for programs that nobody waits for. */

@@ -10,12 +10,14 @@
  * | 4 | not there |
  * | 130 | stopped by Ctrl-C |
  */
+import { DatasetError } from "@effect-tinker/cookbook/DatasetError"
 import { type ApiStatusError, isTinkerError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Credentials from "effect-tinker/Credentials"
 import * as Cause from "effect/Cause"
 import * as ConfigError from "effect/ConfigError"
 import * as Data from "effect/Data"
 import * as Predicate from "effect/Predicate"
+import { RunFailure } from "./RunFailure.js"
 import { UsageError } from "./UsageError.js"
 
 /**
@@ -87,6 +89,9 @@ export const ofError = (error: unknown): Omit<Failure, "details"> => {
     const { code, exitCode, message, requestId, status } = error
     return { code, exitCode, message, requestId, status }
   }
+  if (error instanceof RunFailure || error instanceof DatasetError) {
+    return { code: "failed", exitCode: 1, message: error.message }
+  }
   if (error instanceof UsageError) return { code: "usage", exitCode: 2, message: error.message }
   if (isTinkerError(error)) return ofTinkerError(error)
   if (ConfigError.isConfigError(error)) {
@@ -133,7 +138,7 @@ export const text = (
 ): string =>
   format === "json"
     ? `${JSON.stringify({ error: { code, message, status, requestId, ...(isVerbose ? { details } : {}) } })}\n`
-    : `error: ${oneLine(message)}\n${
+    : `error: ${message}\n${
       isVerbose ? `${requestId === undefined ? "" : `request: ${requestId}\n`}${details ?? ""}\n` : ""
     }`
 
@@ -198,13 +203,17 @@ const ofStatus = ({ reason }: ApiStatusError): Pick<Failure, "code" | "exitCode"
 
 /** The SDK's advice is for programs, which have options; a command has variables and profiles. */
 const forPeople = (error: TinkerError): string =>
-  Credentials.isMissingKey(error)
-    ? "there is no API key. Set TINKER_API_KEY, or store one with: tinker auth login. A server on this machine needs none: set "
-      + "TINKER_BASE_URL to its address."
-    : error.message.replace(/option apiKey, or (?=TINKER_API_KEY)/, "")
+  oneLine(
+    Credentials.isMissingKey(error)
+      ? "there is no API key. Set TINKER_API_KEY, or store one with: tinker auth login. A server on this machine needs none: set "
+        + "TINKER_BASE_URL to its address."
+      : error.message.replace(/option apiKey, or (?=TINKER_API_KEY)/, "")
+  )
 
 const isPlatformError = (error: unknown): boolean =>
   Predicate.isTagged(error, "SystemError") || Predicate.isTagged(error, "BadArgument")
 
 const messageOf = (error: unknown): string =>
-  Predicate.hasProperty(error, "message") && typeof error.message === "string" ? error.message : String(error)
+  Predicate.hasProperty(error, "message") && typeof error.message === "string"
+    ? oneLine(error.message)
+    : oneLine(String(error))

@@ -24,6 +24,11 @@ export interface Service {
   readonly format: Format
   /** Whether standard output is a terminal. */
   readonly isTerminal: boolean
+  /** Whether what is said beside the result goes to a terminal. */
+  readonly isErrorTerminal: boolean
+  readonly isQuiet: boolean
+  /** Writes text beside the result, as it is. */
+  readonly say: (text: string) => Effect.Effect<void>
   /** Whether somebody can be asked: input and errors are those of a terminal. */
   readonly isInteractive: boolean
   readonly layout: Layout
@@ -151,7 +156,7 @@ export const make = (streams: Streams, { format, hasHeader, isQuiet }: {
   const layout: Layout = { width: columns, isColored: streams.isColored, hasHeader }
   const showsProgress = isErrorTerminal && format === "table" && !isQuiet
   let isLineOpen = false
-  const say = (line: string) =>
+  const sayLine = (line: string) =>
     Effect.sync(() => {
       streams.writeError(`${isLineOpen ? clearLine : ""}${line}\n`)
       isLineOpen = false
@@ -165,6 +170,9 @@ export const make = (streams: Streams, { format, hasHeader, isQuiet }: {
   return Output.of({
     format,
     isTerminal: columns !== undefined,
+    isErrorTerminal,
+    isQuiet,
+    say: (text) => Effect.sync(() => streams.writeError(text)),
     isInteractive: isInputTerminal && isErrorTerminal,
     layout,
     input: streams.readInput,
@@ -182,8 +190,8 @@ export const make = (streams: Streams, { format, hasHeader, isQuiet }: {
         for (const part of parts) streams.write(part)
       }),
     write: (text) => format === "json" ? Effect.void : write(text),
-    notice: (line) => isQuiet ? Effect.void : say(line),
-    warning: (line) => say(`warning: ${line}`),
+    notice: (line) => isQuiet ? Effect.void : sayLine(line),
+    warning: (line) => sayLine(`warning: ${line}`),
     confirm: (question) =>
       isInputTerminal && isErrorTerminal
         ? Effect.sync(() => streams.writeError(`${question} [y/N] `)).pipe(

@@ -77,6 +77,16 @@ export class Folder extends Context.Reference<Folder>()("@effect-tinker/node/Sto
 }) {}
 
 /**
+ * The id of the key that is used when no other credential is given. Default: the file's own default.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export class KeyId extends Context.Reference<KeyId>()("@effect-tinker/node/StoredCredentials/KeyId", {
+  defaultValue: (): string | undefined => undefined
+}) {}
+
+/**
  * Reads the file; none when it is not there. `InvalidInputError`, which names the file and repeats nothing of it, when it
  * is damaged, or others than its owner may read it.
  *
@@ -145,10 +155,11 @@ export const defaultKey: Effect.Effect<
   Option.Option<Redacted.Redacted>,
   InvalidInputError,
   FileSystem.FileSystem | Path.Path
-> = Effect.map(
-  read,
-  Option.flatMap(({ default: id, keys }) => id === undefined ? Option.none() : Option.fromNullable(keys[id]?.key))
-)
+> = Effect.zipWith(read, KeyId, (stored, wanted) =>
+  Option.flatMap(stored, ({ default: fallback, keys }) => {
+    const id = wanted ?? fallback
+    return id === undefined ? Option.none() : Option.fromNullable(keys[id]?.key)
+  }))
 
 /**
  * Provides the stored keys to the SDK.
