@@ -1,11 +1,12 @@
 /** Handlers of models and their training. */
 import type { LossResult, TrainingDatum } from "@effect-tinker/engine/Engine"
 import * as AdamParams from "@effect-tinker/protocol/AdamParams"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
+import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import * as TensorData from "@effect-tinker/protocol/TensorData"
 import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import type { Completed } from "../../Futures.js"
 import * as Failures from "../http/failures.js"
 import * as Http from "../http/http.js"
@@ -66,7 +67,7 @@ const createModel = (state: State.ServerState): Http.Handler => (request) =>
       request,
       work: (modelId) =>
         Effect.as(state.engine.createModel(modelId, { baseModel: baseModel.name, lora }), {
-          ...ModelQueue.completed({ model_id: modelId, type: "create_model" }),
+          ...ModelQueue.completed(Endpoints.createModel, { modelId: modelId as ModelId }),
           changed: "weights" as const
         })
     })
@@ -76,7 +77,7 @@ const getInfo = (state: State.ServerState): Http.Handler => (request) =>
   Effect.gen(function*() {
     const { modelId } = yield* Http.decodeBody(ModelsMessages.GetInfoRequest, request)
     const { baseModel, lora } = yield* Lookups.requireModel(state, modelId)
-    return getInfoResponse({
+    return Http.answer(Endpoints.getInfo, {
       modelId,
       modelData: {
         arch: baseModel.architecture,
@@ -86,16 +87,16 @@ const getInfo = (state: State.ServerState): Http.Handler => (request) =>
       isLora: true,
       loraRank: lora.rank,
       modelName: baseModel.name,
-      optimizerConfig: { type: "adamw" }
+      optimizerConfig: ModelsMessages.adamw
     })
   })
 
 const unloadModel = (state: State.ServerState): Http.Handler => (request) =>
   Effect.gen(function*() {
-    const { modelId } = yield* Http.decodeBody(UnloadModelRequest, request)
+    const { modelId } = yield* Http.decodeBody(ModelsMessages.UnloadModelRequest, request)
     const model = yield* Lookups.requireModel(state, modelId)
     const requestId = `${modelId}:unload`
-    const unloaded = ModelQueue.completed({ model_id: modelId, type: "unload_model" })
+    const unloaded = ModelQueue.completed(Endpoints.unloadModel, { modelId })
     yield* Models.unload(state, model, unloaded)
     yield* state.futures.submit(requestId, model.queue.state)
     yield* state.futures.complete(requestId, unloaded)
@@ -181,7 +182,7 @@ const optimStep = (state: State.ServerState): Http.Handler =>
         }
         return yield* Effect.match(state.engine.optimStep(model.id, adamParams), {
           onSuccess: ({ unclippedGradNorm }): Work.Outcome => ({
-            ...ModelQueue.completed({ metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } }),
+            ...ModelQueue.completed(Endpoints.optimStep, { metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } }),
             changed: "weights"
           }),
           onFailure: (error): Work.Outcome => ({
@@ -195,12 +196,6 @@ const optimStep = (state: State.ServerState): Http.Handler =>
 /** The settings for clients do not offer it. */
 const createCustomLoss: Http.Handler = () =>
   Http.refuse(400, "this server computes no losses of others: they are computed by the client, from a forward pass")
-
-const getInfoResponse = Http.encode(ModelsMessages.GetInfoResponse)
-
-export const UnloadModelRequest = Schema.Struct({
-  modelId: Schema.propertySignature(Schema.String).pipe(Schema.fromKey("model_id"))
-})
 
 /** The body as it was before the client compressed it. */
 const plainBody = ({ body, headers }: Http.Received, maxBytes: number): Effect.Effect<Uint8Array, Http.Refusal> => {
