@@ -1,5 +1,6 @@
 /** Requests as bytes and JSON, answers as JSON or protobuf. */
 import type * as Endpoint from "@effect-tinker/protocol/Endpoint"
+import { ErrorResponse } from "@effect-tinker/protocol/ServiceMessages"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
@@ -9,6 +10,7 @@ import * as Schema from "effect/Schema"
 import type { Fault } from "../../Faults.js"
 import type { ServerError } from "../../ServerError.js"
 import * as LeanDecoder from "../fast/leanDecoder.js"
+import * as LeanEncoder from "../fast/leanEncoder.js"
 import * as NumberLists from "./numberLists.js"
 import * as SchemaIssues from "./schemaIssues.js"
 import { brief } from "./wording.js"
@@ -16,11 +18,11 @@ import { brief } from "./wording.js"
 /** The answer to a request that is not taken. */
 export class Refusal extends Data.TaggedError("Refusal")<{
   readonly status: number
-  readonly detail: unknown
+  readonly detail: ErrorResponse["detail"]
   readonly headers: Readonly<Record<string, string>> | undefined
 }> {}
 
-export const refuse = (status: number, detail: unknown, headers?: Readonly<Record<string, string>>) =>
+export const refuse = (status: number, detail: ErrorResponse["detail"], headers?: Readonly<Record<string, string>>) =>
   new Refusal({ status, detail, headers })
 
 /** The path of a checkpoint; otherwise 400. */
@@ -73,8 +75,8 @@ export const protobuf = (bytes: Uint8Array): HttpServerResponse.HttpServerRespon
 export const protobufType = "application/x-protobuf"
 
 export const refusal = ({ detail, headers, status }: Refusal): HttpServerResponse.HttpServerResponse => {
-  const answer = json({ detail: typeof detail === "string" ? brief(detail) : detail }, status)
-  return headers === undefined ? answer : HttpServerResponse.setHeaders(answer, headers)
+  const body = json(encode(ErrorResponse, { detail: typeof detail === "string" ? brief(detail) : detail }), status)
+  return headers === undefined ? body : HttpServerResponse.setHeaders(body, headers)
 }
 
 /** Deeper than anything that clients send, and not too deep for what walks through it. */
@@ -229,7 +231,11 @@ export const decode = <A, I>(
   Either.mapLeft(LeanDecoder.decode(schema, value), (error) =>
     refuse(
       422,
-      SchemaIssues.of(error).map(({ message, path }) => ({ type: "value_error", loc: [where, ...path], msg: message }))
+      SchemaIssues.of(error).map(({ message, path }) => ({
+        type: "value_error",
+        loc: [where, ...path.map((part) => typeof part === "number" ? part : String(part))],
+        msg: message
+      }))
     ))
 
 /** Numbers by which a client tells apart what it makes, which become parts of ids. */
@@ -262,7 +268,7 @@ const encoders = new WeakMap<Schema.Schema.AnyNoContext, (value: unknown) => unk
 export const encode = (schema: Schema.Schema.AnyNoContext, value: unknown): unknown => {
   const known = encoders.get(schema)
   if (known !== undefined) return known(value)
-  const made = Schema.encodeUnknownSync(schema)
+  const made = LeanEncoder.encodeUnknownSync(schema)
   encoders.set(schema, made)
   return made(value)
 }
