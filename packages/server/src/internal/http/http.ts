@@ -57,7 +57,17 @@ export interface Received {
   readonly replayed?: { readonly fingerprint: string; readonly seed: number | undefined } | undefined
 }
 
-export type Handler = (request: Received) => Effect.Effect<HttpServerResponse.HttpServerResponse, Refusal>
+/** An answer that is known to be a value `A` in JSON. */
+export interface Answered<A> extends HttpServerResponse.HttpServerResponse {
+  readonly [answered]?: A
+}
+
+declare const answered: unique symbol
+
+/** Answers requests with values `A` in JSON, if any. */
+export interface Handler<A = never> {
+  (request: Received): Effect.Effect<Answered<A>, Refusal>
+}
 
 /**
  * Bytes rather than text, so that the answer has a content-length: a 400 without one is taken for a proxy's by the
@@ -260,7 +270,7 @@ export const noContent = HttpServerResponse.empty({ status: 204 })
 export const answer = <const E extends Endpoint.Endpoint | Pick<Endpoint.Endpoint, "answer">>(
   { answer }: E,
   value: Endpoint.Answer<E>
-) => json(Schema.isSchema(answer) ? encode(answer, value) : value)
+): Answered<Endpoint.Answer<E>> => json(Schema.isSchema(answer) ? encode(answer, value) : value)
 
 const encoders = new WeakMap<Schema.Schema.AnyNoContext, (value: unknown) => unknown>()
 
