@@ -1,5 +1,7 @@
 /** What the handlers of requests have in common that wait in the queue of a model. */
+import type * as Endpoint from "@effect-tinker/protocol/Endpoint"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
+import type { UntypedFuture } from "@effect-tinker/protocol/ModelsMessages"
 import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
@@ -24,7 +26,7 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
       received: Http.Received
     ) => Effect.Effect<void, Http.Refusal>
   }
-): Http.Handler =>
+): Http.Handler<UntypedFuture> =>
 (request) =>
   Effect.gen(function*() {
     const value = yield* Http.parseJson(request.body)
@@ -62,7 +64,14 @@ export const requireAdamW = (config: { readonly type: string } | undefined): Eff
     ? Effect.void
     : Http.refuse(400, `this server has the optimizer adamw alone, not ${config.type}`)
 
-export const completed = (value: unknown): Completed => ({ _tag: "Completed", json: () => value })
+/** What the request for an endpoint has come to, as its schema has it. */
+export const completed = <const E extends Endpoint.Endpoint & { readonly result: Schema.Schema.AnyNoContext }>(
+  { result }: E,
+  value: Endpoint.Result<E>
+): Completed => {
+  const json = Http.encode(result, value)
+  return { _tag: "Completed", json: () => json }
+}
 
 export const userError = (detail: string) => new Work.UserError({ detail })
 

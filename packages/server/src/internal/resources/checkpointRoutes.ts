@@ -1,5 +1,6 @@
 /** Handlers of checkpoints that exist: listing them, and changing what holds for them. */
 import * as CheckpointsMessages from "@effect-tinker/protocol/CheckpointsMessages"
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
@@ -26,15 +27,15 @@ export const make = (
     return Http.tinkerPath(`tinker://${id}/${kind}/${name}`)
   }
 
-  const listUserCheckpoints: Http.Handler = (request) =>
+  const listUserCheckpoints: Http.Handler<Answer<typeof Endpoints.listUserCheckpoints>> = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(Endpoints.listUserCheckpoints.query, request)
       const isMine = yield* Users.isMine
       const mine = (yield* store.list).filter(({ owner }) => isMine(owner))
       const newestFirst = Array.from(Listing.readableBy(request.headers, mine)).reverse()
-      return Http.json({
-        checkpoints: newestFirst.slice(offset, offset + limit).map(Listing.checkpointJson),
-        cursor: { offset, limit, total_count: newestFirst.length }
+      return Http.answer(Endpoints.listUserCheckpoints, {
+        checkpoints: newestFirst.slice(offset, offset + limit).map(Listing.checkpointOf),
+        cursor: { offset, limit, totalCount: newestFirst.length }
       })
     })
 
@@ -72,7 +73,7 @@ export const make = (
   const { copies } = state
 
   /** A request that its user sends again gets the copy that it made before. */
-  const copyWeights: Http.Handler = (request) =>
+  const copyWeights: Http.Handler<Answer<typeof Endpoints.copyWeights>> = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(CheckpointsMessages.CopyWeightsRequest, request)
       const tokenOwner = yield* ownerOfToken(request.headers["x-tinker-weights-access-token"])
@@ -83,7 +84,7 @@ export const make = (
       const body = Http.fingerprint(request.body)
       const copy = Effect.gen(function*() {
         const before = key === undefined ? undefined : copies.get(key)
-        if (before?.body === body) return Http.json({ tinker_path: before.path })
+        if (before?.body === body) return copied(before.path)
         const info = yield* Http.known(store.info(source))
         yield* Users.requireReadable(wanted.sourcePath, info, tokenOwner)
         const snapshot = yield* Http.known(store.load(source))
@@ -103,7 +104,7 @@ export const make = (
           })
         ])
         if (key !== undefined) copies.set(key, { body, path })
-        return Http.json({ tinker_path: path })
+        return copied(path)
       })
       return yield* key === undefined ? copy : copying(key, copy)
     })
@@ -124,6 +125,8 @@ export const make = (
     withoutKind
   }
 }
+
+const copied = (tinkerPath: string) => Http.answer(Endpoints.copyWeights, { tinkerPath })
 
 /** The bounds of a time to live, in seconds. Source of the range: the Tinker documentation. */
 const shortestTtl = 3600
