@@ -2,6 +2,7 @@
 import type { Endpoint } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
+import { field } from "@effect-tinker/protocol/WireField"
 import * as Schema from "effect/Schema"
 import * as FutureRoutes from "../resources/futureRoutes.js"
 import * as ModelRoutes from "../resources/modelRoutes.js"
@@ -21,7 +22,7 @@ export interface Route extends Omit<Endpoint, "answer" | "operation"> {
 /** Numbers that JavaScript cannot hold are read as they are written. */
 const SampleRequest = Schema.Struct({
   ...SamplingMessages.SampleRequest.fields,
-  seqId: Schema.NonNegativeInt.pipe(Schema.propertySignature, Schema.fromKey("seq_id"))
+  seqId: field(Schema.NonNegativeInt, "seq_id")
 })
 
 /** A route that is open for whoever asks, as clients of the Hugging Face hub have no key of this server. */

@@ -1,5 +1,6 @@
 /** Handlers of the results of requests, whichever they were. */
 import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
+import { fieldDefaulted } from "@effect-tinker/protocol/WireField"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -115,7 +116,5 @@ const longestPoll = Duration.seconds(30)
 /** Clients before 0.36 do not say what they have fetched. */
 export const FuturesRetrieveRequest = Schema.Struct({
   ...FuturesMessages.FuturesRetrieveRequest.fields,
-  retrievedRequestIds: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }).pipe(
-    Schema.fromKey("retrieved_request_ids")
-  )
+  retrievedRequestIds: fieldDefaulted(Schema.Array(Schema.String), "retrieved_request_ids", () => [])
 })

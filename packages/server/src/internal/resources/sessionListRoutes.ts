@@ -1,6 +1,7 @@
 /** Handlers of what is told about sessions, and of the projects that they are in. */
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as SessionsMessages from "@effect-tinker/protocol/SessionsMessages"
+import { defaulted, fieldDefaulted, nullish } from "@effect-tinker/protocol/WireField"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../../CheckpointStore.js"
@@ -95,15 +96,14 @@ interface Found {
 
 export const SearchRequest = Schema.Struct({
   ...SessionsMessages.SessionSearchRequest.fields,
-  userMetadata: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.String }), {
-    default: () => ({})
-  }).pipe(Schema.fromKey("user_metadata")),
-  owner: Schema.optionalWith(SessionsMessages.SearchOwner, { default: () => ({ type: "own" as const }) }),
-  limit: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 200)), { default: () => 50 }),
-  cursor: Schema.optionalWith(
-    Schema.Struct({ last_created_at: Schema.String, last_session_id: Schema.String }),
-    { nullable: true }
-  )
+  userMetadata: fieldDefaulted(
+    Schema.Record({ key: Schema.String, value: Schema.String }),
+    "user_metadata",
+    () => ({})
+  ),
+  owner: defaulted(SessionsMessages.SearchOwner, () => ({ type: "own" as const })),
+  limit: defaulted(Schema.Int.pipe(Schema.between(1, 200)), () => 50),
+  cursor: nullish(Schema.Struct({ last_created_at: Schema.String, last_session_id: Schema.String }))
 })
 
 const fits = (wanted: typeof SearchRequest.Type, { projectId, session, status }: Found): boolean => {
