@@ -1,10 +1,11 @@
 /** What the handlers of requests have in common that wait in the queue of a model. */
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as Effect from "effect/Effect"
-import type * as Either from "effect/Either"
+import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { Completed } from "../../Futures.js"
+import * as Eithers from "../effect/eithers.js"
 import * as Http from "../http/http.js"
 import * as Lookups from "../resources/lookups.js"
 import * as Models from "./models.js"
@@ -27,8 +28,8 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
 ): Http.Handler =>
 (request) =>
   Effect.gen(function*() {
-    const value = yield* Http.parseJson(request.body)
-    const wanted = yield* freeingNumber(state, value, Http.decode(schema, value))
+    const value = yield* Eithers.toEffect(Http.parseJson(request.body))
+    const wanted = yield* freeingNumber(state, value, Eithers.toEffect(Http.decode(schema, value)))
     const model = yield* Lookups.requireModel(state, wanted.modelId)
     yield* requireSeqId(wanted.seqId)
     return yield* Models.submit(state, model, {
@@ -67,4 +68,4 @@ export const completed = (value: unknown): Completed => ({ _tag: "Completed", js
 export const userError = (detail: string) => new Work.UserError({ detail })
 
 export const orUserError = <A>(either: Either.Either<A, string>): Effect.Effect<A, Work.UserError> =>
-  Effect.mapError(either, userError)
+  Eithers.toEffect(Either.mapLeft(either, userError))

@@ -4,9 +4,11 @@ import * as AdamParams from "@effect-tinker/protocol/AdamParams"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import * as TensorData from "@effect-tinker/protocol/TensorData"
 import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
+import { field } from "@effect-tinker/protocol/WireField"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Completed } from "../../Futures.js"
+import * as Eithers from "../effect/eithers.js"
 import * as Failures from "../http/failures.js"
 import * as Http from "../http/http.js"
 import * as ProtobufParts from "../http/protobufParts.js"
@@ -135,7 +137,7 @@ const passInJson = (
   request: Http.Received
 ) =>
   Effect.gen(function*() {
-    const value = yield* Http.parseJson(request.body, JsonNumbers.trainingBounds)
+    const value = yield* Eithers.toEffect(Http.parseJson(request.body, JsonNumbers.trainingBounds))
     return yield* pass(state, yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
   })
 
@@ -199,7 +201,7 @@ const createCustomLoss: Http.Handler = () =>
 const getInfoResponse = Http.encode(ModelsMessages.GetInfoResponse)
 
 export const UnloadModelRequest = Schema.Struct({
-  modelId: Schema.propertySignature(Schema.String).pipe(Schema.fromKey("model_id"))
+  modelId: field(Schema.String, "model_id")
 })
 
 /** The body as it was before the client compressed it. */

@@ -2,8 +2,8 @@
 import type { SessionId } from "@effect-tinker/protocol/Identifiers"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
 import * as TelemetryMessages from "@effect-tinker/protocol/TelemetryMessages"
+import { missable, nullish } from "@effect-tinker/protocol/WireField"
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import * as Schema from "effect/Schema"
 import type { Session } from "../../Sessions.js"
 import * as Http from "../http/http.js"
@@ -52,7 +52,7 @@ export const make = (
       const session = yield* once(
         request,
         Effect.gen(function*() {
-          const owner = yield* FiberRef.get(Users.current)
+          const owner = yield* Users.current
           if (!(yield* state.sessions.makeRoom)) {
             return yield* Http.refuse(
               429,
@@ -106,7 +106,7 @@ export const make = (
 /** Not every client says more than the reason. */
 export const FinishRequest = Schema.Struct({
   ...ServiceMessages.FinishSessionRequest.fields,
-  detail: Schema.optionalWith(Schema.String, { nullable: true })
+  detail: nullish(Schema.String)
 })
 
 const knownEvents: ReadonlyArray<string> = TelemetryMessages.TelemetryEvent.members.map(
@@ -122,7 +122,7 @@ const NewerEvent = Schema.Struct({
 export const TelemetrySendRequest = Schema.Struct({
   ...TelemetryMessages.TelemetrySendRequest.fields,
   events: Schema.Array(Schema.Union(TelemetryMessages.TelemetryEvent, NewerEvent)),
-  processUuid: Schema.optional(Schema.String).pipe(Schema.fromKey("process_uuid"))
+  processUuid: missable(Schema.String, "process_uuid")
 })
 
 /** What a server tells its clients unless told otherwise. Meanings and defaults: the Python SDK 0.38.0. */

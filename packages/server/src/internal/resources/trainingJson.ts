@@ -2,12 +2,12 @@
 import type { Datum } from "@effect-tinker/protocol/Datum"
 import type * as TensorData from "@effect-tinker/protocol/TensorData"
 import type { ForwardBackwardRequest } from "@effect-tinker/protocol/TrainingMessages"
+import { defaulted, nullish } from "@effect-tinker/protocol/WireField"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Eithers from "../effect/eithers.js"
 import * as Http from "../http/http.js"
 import * as JsonNumbers from "./jsonNumbers.js"
-
-const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
 
 /** A tensor in JSON. Its numbers are looked at by {@link tensorOf} alone. */
 export const Tensor = Schema.Struct({
@@ -21,7 +21,7 @@ export const Tensor = Schema.Struct({
 const Input = Schema.Struct({
   data: Schema.Array(Schema.Struct({
     model_input: JsonNumbers.Input,
-    loss_fn_inputs: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Tensor }), { default: () => ({}) })
+    loss_fn_inputs: defaulted(Schema.Record({ key: Schema.String, value: Tensor }), () => ({}))
   })),
   loss_fn: Schema.String,
   loss_fn_config: nullish(Schema.Record({ key: Schema.String, value: Schema.Union(Schema.Number, Schema.String) }))
@@ -36,13 +36,16 @@ export const Forward = Schema.Struct({ ...ids, forward_input: Input })
 /** The body of `forward_backward`, which always wants gradients. */
 export const decodeForwardBackward = (value: unknown): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>
   Effect.flatMap(
-    Http.decode(ForwardBackward, value),
+    Eithers.toEffect(Http.decode(ForwardBackward, value)),
     ({ forward_backward_input: input, ...ids }) => requestOf(ids, input, false)
   )
 
 /** The body of `forward`. */
 export const decodeForward = (value: unknown): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>
-  Effect.flatMap(Http.decode(Forward, value), ({ forward_input: input, ...ids }) => requestOf(ids, input, true))
+  Effect.flatMap(
+    Eithers.toEffect(Http.decode(Forward, value)),
+    ({ forward_input: input, ...ids }) => requestOf(ids, input, true)
+  )
 
 const requestOf = (
   ids: { readonly model_id: string; readonly seq_id: number },
