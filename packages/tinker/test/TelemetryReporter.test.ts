@@ -341,7 +341,7 @@ it.effect("a hundred questions for a result that are answered 408 are one event,
       const training = yield* service.createLoraTrainingClient({ baseModel: "m" })
       const stepping = yield* Effect.fork(ApiFuture.flatten(training.optimStep(adam)))
       yield* TestClock.adjust("1 minute")
-      yield* stepping
+      yield* Fiber.join(stepping)
     }).pipe(Effect.provide(layer))
     assert.strictEqual(asked, 101)
     const generic = events().flatMap((event) => event.event === "GENERIC_EVENT" ? [event] : [])
