@@ -45,7 +45,7 @@ export const make = (sampler: Sampler, name: string, alwaysRetries: boolean) => 
   const ids = () => ({ sessionId: sessions.current(), samplingSessionId: places.current().samplingSessionId })
   return (call: SampleOptions): Effect.Effect<SampleResponse, TinkerError> =>
     reported(Fibers.withRunning((fiber) => {
-      // Nobody would read how the samples get on: counting is left out.
+      // Where nobody reads how samples get on, they are not counted.
       const isObserved = Fibers.logsDebug(fiber)
       const watch = beginIfWatched(fiber, name, ids)
       return watch === undefined
