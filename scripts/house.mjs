@@ -142,7 +142,7 @@ const seams = [
       "\\bSchedule\\.(union|intersect|either|both|andThen|upTo|recurUpTo|check|elapsed|delays|modifyDelay|addDelay|jitteredWith|while|until|stop"
         + "|driver|resetAfter)|\"effect/Schedule(Decision|Interval|Intervals)\""
     ),
-    files: ["tinker/src/internal/transport/policyRun.ts"]
+    files: ["cli/src/Connection.ts", "tinker/src/internal/transport/policyRun.ts"]
   },
   {
     pattern: new RegExp(

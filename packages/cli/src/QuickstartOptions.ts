@@ -6,7 +6,7 @@ import * as ShippedModel from "@effect-tinker/llama/ShippedModel"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as CommandLine from "./CommandLine.js"
+import * as NumberOption from "./NumberOption.js"
 import { UsageError } from "./UsageError.js"
 
 /**
@@ -73,22 +73,22 @@ export const flags = {
     ),
     Options.optional
   ),
-  steps: CommandLine.number("steps", {
+  steps: NumberOption.make("steps", {
     description: `Optimizer steps, each on ${defaults.batchSize} conversations`,
     isInteger: true,
     fallback: defaults.steps
   }),
-  rank: CommandLine.number("rank", {
+  rank: NumberOption.make("rank", {
     description: "Rank of the LoRA adapter",
     isInteger: true,
     fallback: defaults.rank
   }),
-  learningRate: CommandLine.number("learning-rate", {
+  learningRate: NumberOption.make("learning-rate", {
     description:
       "Learning rate of the first step, from which it falls to 0 in a straight line; usual are 0.00001 to 0.01",
     fallback: defaults.learningRate
   }),
-  checkpointEvery: CommandLine.number("checkpoint-every", {
+  checkpointEvery: NumberOption.make("checkpoint-every", {
     description: "Steps from one checkpoint to the next; the last step and Ctrl-C make one too",
     isInteger: true,
     fallback: defaults.checkpointEvery

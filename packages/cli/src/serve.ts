@@ -22,12 +22,13 @@ import * as Stream from "effect/Stream"
 import * as CommandLine from "./CommandLine.js"
 import * as FolderLock from "./FolderLock.js"
 import * as Main from "./Main.js"
+import * as NumberOption from "./NumberOption.js"
 import * as ServeOptions from "./ServeOptions.js"
 import * as Stopping from "./Stopping.js"
 import { UsageError } from "./UsageError.js"
 
 const flags = {
-  port: CommandLine.number("port", {
+  port: NumberOption.make("port", {
     description: "Port to listen on; 0 for any that is free",
     isInteger: true,
     bounds: [0, 65535],

@@ -1,0 +1,130 @@
+/**
+ * Where a command writes: the result, and nothing else, to standard output, and all that is said beside it to standard error.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type { Format } from "./GlobalOptions.js"
+import type { Layout } from "./Table.js"
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class Output extends Context.Tag("@effect-tinker/cli/Output")<Output, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly format: Format
+  /** Whether standard output is a terminal. */
+  readonly isTerminal: boolean
+  /** Whether somebody can be asked: input and errors are those of a terminal. */
+  readonly isInteractive: boolean
+  readonly layout: Layout
+  /** Writes a result: one JSON document, or what `text` makes of it. */
+  readonly result: (result: Result) => Effect.Effect<void>
+  /** Writes text of a result as it is, where the format is not JSON. */
+  readonly write: (text: string) => Effect.Effect<void>
+  /** Says a line beside the result, unless nothing is to be said. */
+  readonly notice: (line: string) => Effect.Effect<void>
+  /** Says a line that must be heard. */
+  readonly warning: (line: string) => Effect.Effect<void>
+  /**
+   * How far something is, on a line that is written over; an empty text takes the line away. Only on a terminal, and not where the result is
+   * JSON.
+   */
+  readonly progress: (text: string) => Effect.Effect<void>
+}
+
+/**
+ * What a command has found out, for programs and for people.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Result {
+  readonly json: unknown
+  readonly text: (layout: Layout) => string
+}
+
+/**
+ * Where the streams lead.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Streams {
+  readonly write: (text: string) => void
+  readonly writeError: (text: string) => void
+  /** None where standard output is no terminal. */
+  readonly columns: number | undefined
+  readonly isErrorTerminal: boolean
+  readonly isInputTerminal: boolean
+  readonly isColored: boolean
+}
+
+/**
+ * The streams of this process. `NO_COLOR` takes the colors away, and `COLUMNS` goes before the terminal's own width.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const ofProcess = (): Streams => {
+  const isTerminal = process.stdout.isTTY === true
+  const wanted = Number(process.env.COLUMNS)
+  return {
+    write: (text) => void process.stdout.write(text),
+    writeError: (text) => void process.stderr.write(text),
+    columns: isTerminal ? wanted > 0 ? wanted : process.stdout.columns || 80 : undefined,
+    isErrorTerminal: process.stderr.isTTY === true,
+    isInputTerminal: process.stdin.isTTY === true,
+    isColored: isTerminal && !process.env.NO_COLOR && process.env.TERM !== "dumb"
+  }
+}
+
+const clearLine = "\r\u001B[2K"
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (streams: Streams, { format, hasHeader, isQuiet }: {
+  readonly format: Format
+  readonly hasHeader: boolean
+  readonly isQuiet: boolean
+}): Service => {
+  const { columns, isErrorTerminal, isInputTerminal } = streams
+  const layout: Layout = { width: columns, isColored: streams.isColored, hasHeader }
+  const showsProgress = isErrorTerminal && format === "table" && !isQuiet
+  let isLineOpen = false
+  const say = (line: string) =>
+    Effect.sync(() => {
+      streams.writeError(`${isLineOpen ? clearLine : ""}${line}\n`)
+      isLineOpen = false
+    })
+  const write = (text: string) =>
+    Effect.sync(() => {
+      if (isLineOpen) streams.writeError(clearLine)
+      isLineOpen = false
+      streams.write(text)
+    })
+  return Output.of({
+    format,
+    isTerminal: columns !== undefined,
+    isInteractive: isInputTerminal && isErrorTerminal,
+    layout,
+    result: ({ json, text }) => write(format === "json" ? `${JSON.stringify(json, null, 2)}\n` : text(layout)),
+    write: (text) => format === "json" ? Effect.void : write(text),
+    notice: (line) => isQuiet ? Effect.void : say(line),
+    warning: (line) => say(`warning: ${line}`),
+    progress: (text) =>
+      showsProgress
+        ? Effect.sync(() => {
+          if (text !== "" || isLineOpen) streams.writeError(`${clearLine}${text}`)
+          isLineOpen = text !== ""
+        })
+        : Effect.void
+  })
+}
