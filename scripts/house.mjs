@@ -1,6 +1,6 @@
 // Measures how the house stands, and fails when a figure is worse than it was; what is wanted stands beside it: modules and exports, exports that nobody names,
-// long files and functions, doc comments that are no sentences, places that write an endpoint down, waiting without a schedule, and
-// what another edition of Effect has otherwise.
+// long files and functions, doc comments that are no sentences, places that write an endpoint down, waiting without a schedule,
+// what the server says beside the table of endpoints, and what another edition of Effect has otherwise.
 // `--list` says where each is.
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
@@ -106,7 +106,7 @@ const endpointPlaces = () => {
   const tables = sources.filter((file) => file.startsWith("packages/protocol/src/internal/endpoints/"))
   const names = tables.flatMap((file) => Array.from(textOf(file).matchAll(/operation: "([^"]+)"/g), ([, name]) => name))
   return names.filter((name) => name.includes("_")).map((name) => {
-    const written = new RegExp(`(?<!type: |type === |literal\\()["'/\`]${name}["'/\`]`)
+    const written = new RegExp(`(?<!type: |type === |literal\\(|sentType\\()["'/\`]${name}["'/\`]`)
     const places = sources.filter((file) => !file.endsWith("Dialect.ts") && !file.includes("/dialects/") && written.test(codeOf(file)))
     return { name, places }
   }).filter(({ places }) => places.length > 2).map(({ name, places }) => `${name}: ${places.join(", ")}`)
@@ -115,6 +115,13 @@ const endpointPlaces = () => {
 const sleeps = () =>
   sources.filter((file) => packageOf(file) === "tinker").flatMap((file) =>
     Array.from(textOf(file).matchAll(/Effect\.sleep\(/g), ({ index }) =>
+      `${file}:${textOf(file).slice(0, index).split("\n").length}`)
+  )
+
+/** Objects of the wire, and their schemas, that the server has beside the table; those of its own files are its own. */
+const serverWire = () =>
+  sources.filter((file) => packageOf(file) === "server" && !file.includes("/records/")).flatMap((file) =>
+    Array.from(textOf(file).matchAll(/Schema\.Struct\(|Http\.json\(\{/g), ({ index }) =>
       `${file}:${textOf(file).slice(0, index).split("\n").length}`)
   )
 
@@ -173,8 +180,7 @@ const seams = [
     pattern: /\bCause\.(failures|defects|dieOption|interruptOption|failureOrCause|isEmptyType|reduce|match|sequential|parallel|linearize)|\bcause\._op\b/,
     files: ["cli/src/Main.ts", "node/src/NodeServer.ts"]
   },
-  { pattern: /\bQueue\.take(All|UpTo)\b/, files: [] },
-  { pattern: /\bHttpRouter\.makeRoute\b/, files: ["server/src/internal/http/pipeline.ts"] }
+  { pattern: /\bQueue\.take(All|UpTo)\b/, files: [] }
 ]
 
 const outsideSeams = () =>
@@ -196,6 +202,7 @@ const figures = [
   ["doc comments that are no sentences", fragments(), 0, 0],
   ["endpoints written down in more than two places", endpointPlaces(), 0, 0],
   ["Effect.sleep in effect-tinker", sleeps(), 3, 3],
+  ["wire objects and schemas by hand in the server", serverWire(), 0, 1],
   ["uses of what Effect 4 has otherwise, outside their seams", outsideSeams(), 0, 0]
 ]
 

@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { SamplingSessionId, SessionId } from "./Identifiers.js"
-import { field, literal, nullish, optional, optionalDefaulted } from "./WireField.js"
+import { field, literal, nullable, nullish, optional, optionalDefaulted, sentType } from "./WireField.js"
 
 /**
  * @since 0.1.0
@@ -191,6 +191,12 @@ export const SessionHeartbeatRequest = Schema.Struct({
  * @since 0.1.0
  * @category schemas
  */
+export const SessionHeartbeatResponse = Schema.Struct({ type: sentType("session_heartbeat") })
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
 export const FinishReason = Schema.Literal("success", "errored", "interrupted")
 
 /**
@@ -205,7 +211,7 @@ export type FinishReason = typeof FinishReason.Type
  */
 export const FinishSessionRequest = Schema.Struct({
   reason: Schema.Struct({ type: FinishReason }),
-  detail: Schema.NullOr(Schema.String)
+  detail: nullable(Schema.String)
 })
 
 /**

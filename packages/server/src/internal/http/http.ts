@@ -1,4 +1,5 @@
 /** Requests as bytes and JSON, answers as JSON or protobuf. */
+import type * as Endpoint from "@effect-tinker/protocol/Endpoint"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
@@ -252,9 +253,21 @@ export const decodeQuery = <A, I extends { readonly [K in keyof I]: string | und
 
 export const noContent = HttpServerResponse.empty({ status: 204 })
 
-export const encode = <A, I>(schema: Schema.Schema<A, I>) => {
-  const encode = Schema.encodeSync(schema)
-  return (value: A, status?: number) => json(encode(value), status)
+/** An answer of an endpoint, as its schema has it. */
+export const answer = <const E extends Endpoint.Endpoint | Pick<Endpoint.Endpoint, "answer">>(
+  { answer }: E,
+  value: Endpoint.Answer<E>
+) => json(Schema.isSchema(answer) ? encode(answer, value) : value)
+
+const encoders = new WeakMap<Schema.Schema.AnyNoContext, (value: unknown) => unknown>()
+
+/** The JSON of a value, by an encoder that is made once for a schema. */
+export const encode = (schema: Schema.Schema.AnyNoContext, value: unknown): unknown => {
+  const known = encoders.get(schema)
+  if (known !== undefined) return known(value)
+  const made = Schema.encodeUnknownSync(schema)
+  encoders.set(schema, made)
+  return made(value)
 }
 
 export const acceptsProtobuf = (request: Received): boolean => request.headers.accept?.includes(protobufType) ?? false

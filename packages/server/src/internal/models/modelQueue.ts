@@ -1,4 +1,5 @@
 /** What the handlers of requests have in common that wait in the queue of a model. */
+import type * as Endpoint from "@effect-tinker/protocol/Endpoint"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -63,7 +64,14 @@ export const requireAdamW = (config: { readonly type: string } | undefined): Eff
     ? Effect.void
     : Http.refuse(400, `this server has the optimizer adamw alone, not ${config.type}`)
 
-export const completed = (value: unknown): Completed => ({ _tag: "Completed", json: () => value })
+/** What the request for an endpoint has come to, as its schema has it. */
+export const completed = <const E extends Endpoint.Endpoint & { readonly result: Schema.Schema.AnyNoContext }>(
+  { result }: E,
+  value: Endpoint.Result<E>
+): Completed => {
+  const json = Http.encode(result, value)
+  return { _tag: "Completed", json: () => json }
+}
 
 export const userError = (detail: string) => new Work.UserError({ detail })
 

@@ -31,9 +31,9 @@ export const make = (
       const isMine = yield* Users.isMine
       const mine = (yield* store.list).filter(({ owner }) => isMine(owner))
       const newestFirst = Array.from(Listing.readableBy(request.headers, mine)).reverse()
-      return Http.json({
-        checkpoints: newestFirst.slice(offset, offset + limit).map(Listing.checkpointJson),
-        cursor: { offset, limit, total_count: newestFirst.length }
+      return Http.answer(Endpoints.listUserCheckpoints, {
+        checkpoints: newestFirst.slice(offset, offset + limit).map(Listing.checkpointOf),
+        cursor: { offset, limit, totalCount: newestFirst.length }
       })
     })
 
@@ -82,7 +82,7 @@ export const make = (
       const body = Http.fingerprint(request.body)
       const copy = Effect.gen(function*() {
         const before = key === undefined ? undefined : copies.get(key)
-        if (before?.body === body) return Http.json({ tinker_path: before.path })
+        if (before?.body === body) return copied(before.path)
         const info = yield* Http.known(store.info(source))
         yield* Users.requireReadable(wanted.sourcePath, info, tokenOwner)
         const snapshot = yield* Http.known(store.load(source))
@@ -102,7 +102,7 @@ export const make = (
           })
         ])
         if (key !== undefined) copies.set(key, { body, path })
-        return Http.json({ tinker_path: path })
+        return copied(path)
       })
       return yield* key === undefined ? copy : copying(key, copy)
     })
@@ -123,6 +123,8 @@ export const make = (
     withoutKind
   }
 }
+
+const copied = (tinkerPath: string) => Http.answer(Endpoints.copyWeights, { tinkerPath })
 
 /** The bounds of a time to live, in seconds. Source of the range: the Tinker documentation. */
 const shortestTtl = 3600

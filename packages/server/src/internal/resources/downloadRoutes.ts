@@ -1,11 +1,14 @@
 /**
  * Handlers of checkpoints' files: addresses that are valid for a while, for whoever has them, and what is there.
  */
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as FileAnswer from "../http/fileAnswer.js"
 import * as Http from "../http/http.js"
 import * as StoredFile from "../http/storedFile.js"
@@ -59,9 +62,9 @@ export const make = (state: State.ServerState, options: Options) => {
       }
       const { expires, token } = yield* grant(path)
       const files = yield* Http.known(store.files(path))
-      return Http.json({
-        urls: Object.fromEntries(files.map(({ name }) => [name, addressOf(request, token, name)])),
-        expires: expires.toISOString()
+      return Http.answer(Endpoints.getExternalWeightsUrls, {
+        urls: Object.fromEntries(files.map(({ name }) => [name, Redacted.make(addressOf(request, token, name))])),
+        expires: DateTime.unsafeFromDate(expires)
       })
     })
 

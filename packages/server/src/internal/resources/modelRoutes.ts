@@ -1,12 +1,12 @@
 /** Handlers of models and their training. */
 import type { LossResult, TrainingDatum } from "@effect-tinker/engine/Engine"
 import * as AdamParams from "@effect-tinker/protocol/AdamParams"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
+import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import * as TensorData from "@effect-tinker/protocol/TensorData"
 import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
-import { field } from "@effect-tinker/protocol/WireField"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import type { Completed } from "../../Futures.js"
 import * as Eithers from "../effect/eithers.js"
 import * as Failures from "../http/failures.js"
@@ -68,7 +68,7 @@ const createModel = (state: State.ServerState): Http.Handler => (request) =>
       request,
       work: (modelId) =>
         Effect.as(state.engine.createModel(modelId, { baseModel: baseModel.name, lora }), {
-          ...ModelQueue.completed({ model_id: modelId, type: "create_model" }),
+          ...ModelQueue.completed(Endpoints.createModel, { modelId: modelId as ModelId }),
           changed: "weights" as const
         })
     })
@@ -78,7 +78,7 @@ const getInfo = (state: State.ServerState): Http.Handler => (request) =>
   Effect.gen(function*() {
     const { modelId } = yield* Http.decodeBody(ModelsMessages.GetInfoRequest, request)
     const { baseModel, lora } = yield* Lookups.requireModel(state, modelId)
-    return getInfoResponse({
+    return Http.answer(Endpoints.getInfo, {
       modelId,
       modelData: {
         arch: baseModel.architecture,
@@ -88,16 +88,16 @@ const getInfo = (state: State.ServerState): Http.Handler => (request) =>
       isLora: true,
       loraRank: lora.rank,
       modelName: baseModel.name,
-      optimizerConfig: { type: "adamw" }
+      optimizerConfig: ModelsMessages.adamw
     })
   })
 
 const unloadModel = (state: State.ServerState): Http.Handler => (request) =>
   Effect.gen(function*() {
-    const { modelId } = yield* Http.decodeBody(UnloadModelRequest, request)
+    const { modelId } = yield* Http.decodeBody(ModelsMessages.UnloadModelRequest, request)
     const model = yield* Lookups.requireModel(state, modelId)
     const requestId = `${modelId}:unload`
-    const unloaded = ModelQueue.completed({ model_id: modelId, type: "unload_model" })
+    const unloaded = ModelQueue.completed(Endpoints.unloadModel, { modelId })
     yield* Models.unload(state, model, unloaded)
     yield* state.futures.submit(requestId, model.queue.state)
     yield* state.futures.complete(requestId, unloaded)
@@ -183,7 +183,7 @@ const optimStep = (state: State.ServerState): Http.Handler =>
         }
         return yield* Effect.match(state.engine.optimStep(model.id, adamParams), {
           onSuccess: ({ unclippedGradNorm }): Work.Outcome => ({
-            ...ModelQueue.completed({ metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } }),
+            ...ModelQueue.completed(Endpoints.optimStep, { metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } }),
             changed: "weights"
           }),
           onFailure: (error): Work.Outcome => ({
@@ -197,12 +197,6 @@ const optimStep = (state: State.ServerState): Http.Handler =>
 /** The settings for clients do not offer it. */
 const createCustomLoss: Http.Handler = () =>
   Http.refuse(400, "this server computes no losses of others: they are computed by the client, from a forward pass")
-
-const getInfoResponse = Http.encode(ModelsMessages.GetInfoResponse)
-
-export const UnloadModelRequest = Schema.Struct({
-  modelId: field(Schema.String, "model_id")
-})
 
 /** The body as it was before the client compressed it. */
 const plainBody = ({ body, headers }: Http.Received, maxBytes: number): Effect.Effect<Uint8Array, Http.Refusal> => {

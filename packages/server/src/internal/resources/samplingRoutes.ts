@@ -1,5 +1,6 @@
 /** Handlers of sampling. */
 import type * as Engine from "@effect-tinker/engine/Engine"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
 import type * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
@@ -72,7 +73,7 @@ const createSamplingSession = (state: State.ServerState): Http.Handler => (reque
       return yield* Http.refuse(400, `the sampler number ${number} of this session was made by another request`)
     }
     yield* commitSampler(state, sampler)
-    return createSamplingSessionResponse({ samplingSessionId: id as SamplingSessionId })
+    return Http.answer(Endpoints.createSamplingSession, { samplingSessionId: id as SamplingSessionId })
   })
 
 const commitSampler = (state: State.ServerState, sampler: State.Sampler): Effect.Effect<void, Http.Refusal> =>
@@ -91,7 +92,8 @@ const loadSnapshot = (state: State.ServerState, modelPath: string) =>
 const getSampler = (state: State.ServerState): Http.Handler => (request) =>
   Effect.map(
     Lookups.requireKnownSampler(state, request.params.id ?? ""),
-    ({ baseModel, id, modelPath }) => getSamplerResponse({ samplerId: id, baseModel: baseModel.name, modelPath })
+    ({ baseModel, id, modelPath }) =>
+      Http.answer(Endpoints.getSampler, { samplerId: id, baseModel: baseModel.name, modelPath })
   )
 
 const joinSamplingSession = (state: State.ServerState): Http.Handler => (request) =>
@@ -100,7 +102,7 @@ const joinSamplingSession = (state: State.ServerState): Http.Handler => (request
     const sampler = yield* Lookups.requireSampler(state, wanted.samplingSessionId)
     const clientCounter = sampler.joinedClients += 1
     yield* commitSampler(state, sampler)
-    return joinSamplingSessionResponse({ clientCounter })
+    return Http.answer(Endpoints.joinSamplingSession, { clientCounter })
   })
 
 const asample = (state: State.ServerState, sample: SampleWork.SampleWork): Http.Handler => (request) =>
@@ -214,12 +216,6 @@ const recordOutcome = (
     ...usage.map(Records.usage)
   ])
 }
-
-const joinSamplingSessionResponse = Http.encode(ServiceMessages.JoinSamplingSessionResponse)
-
-const createSamplingSessionResponse = Http.encode(ServiceMessages.CreateSamplingSessionResponse)
-
-const getSamplerResponse = Http.encode(ServiceMessages.GetSamplerResponse)
 
 const acceptedSample = ({ requestId, sequences }: State.SampleTicket): HttpServerResponse => {
   const sequenceIds: Array<string> = []
