@@ -3,8 +3,10 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { createInterface } from "node:readline"
 import type { Format } from "./GlobalOptions.js"
 import type { Layout } from "./Table.js"
+import { UsageError } from "./UsageError.js"
 
 /**
  * @since 0.1.0
@@ -23,6 +25,8 @@ export interface Service {
   /** Whether somebody can be asked: input and errors are those of a terminal. */
   readonly isInteractive: boolean
   readonly layout: Layout
+  /** All that is left of the standard input. */
+  readonly input: Effect.Effect<string>
   /** Writes a result: one JSON document, or what `text` makes of it. */
   readonly result: (result: Result) => Effect.Effect<void>
   /** Writes text of a result as it is, where the format is not JSON. */
@@ -31,6 +35,10 @@ export interface Service {
   readonly notice: (line: string) => Effect.Effect<void>
   /** Says a line that must be heard. */
   readonly warning: (line: string) => Effect.Effect<void>
+  /**
+   * Asks whether to go on; no is the answer to silence. `UsageError`, which names `--yes`, where nobody can be asked.
+   */
+  readonly confirm: (question: string) => Effect.Effect<boolean, UsageError>
   /**
    * How far something is, on a line that is written over; an empty text takes the line away. Only on a terminal, and not where the result is
    * JSON.
@@ -63,6 +71,10 @@ export interface Streams {
   readonly isErrorTerminal: boolean
   readonly isInputTerminal: boolean
   readonly isColored: boolean
+  /** The next line of the standard input; none at its end. */
+  readonly readLine: Effect.Effect<string | undefined>
+  /** All that is left of the standard input. */
+  readonly readInput: Effect.Effect<string>
 }
 
 /**
@@ -80,9 +92,27 @@ export const ofProcess = (): Streams => {
     columns: isTerminal ? wanted > 0 ? wanted : process.stdout.columns || 80 : undefined,
     isErrorTerminal: process.stderr.isTTY === true,
     isInputTerminal: process.stdin.isTTY === true,
+    readLine,
+    readInput,
     isColored: isTerminal && !process.env.NO_COLOR && process.env.TERM !== "dumb"
   }
 }
+
+const readLine = Effect.async<string | undefined>((resume) => {
+  const lines = createInterface({ input: process.stdin })
+  lines.once("line", (line) => {
+    resume(Effect.succeed(line))
+    lines.close()
+  })
+  lines.once("close", () => resume(Effect.succeed(undefined)))
+  return Effect.sync(() => lines.close())
+})
+
+const readInput = Effect.promise(async () => {
+  const parts: Array<Buffer> = []
+  for await (const part of process.stdin) parts.push(part as Buffer)
+  return Buffer.concat(parts).toString("utf8")
+})
 
 const clearLine = "\r\u001B[2K"
 
@@ -115,10 +145,22 @@ export const make = (streams: Streams, { format, hasHeader, isQuiet }: {
     isTerminal: columns !== undefined,
     isInteractive: isInputTerminal && isErrorTerminal,
     layout,
+    input: streams.readInput,
     result: ({ json, text }) => write(format === "json" ? `${JSON.stringify(json, null, 2)}\n` : text(layout)),
     write: (text) => format === "json" ? Effect.void : write(text),
     notice: (line) => isQuiet ? Effect.void : say(line),
     warning: (line) => say(`warning: ${line}`),
+    confirm: (question) =>
+      isInputTerminal && isErrorTerminal
+        ? Effect.sync(() => streams.writeError(`${question} [y/N] `)).pipe(
+          Effect.zipRight(streams.readLine),
+          Effect.map((answer) => /^\s*y(es)?\s*$/i.test(answer ?? ""))
+        )
+        : new UsageError({
+          description:
+            "this asks first, and there is nobody to ask: neither input nor errors are a terminal's. Pass --yes to go on "
+            + "without."
+        }),
     progress: (text) =>
       showsProgress
         ? Effect.sync(() => {
