@@ -90,7 +90,7 @@ export const sizeOf = (chosen: ReadonlyArray<Chosen>): number =>
  */
 export interface Outcome {
   readonly done: ReadonlyArray<Chosen>
-  /** Those that were so already. */
+  /** Checkpoints of which nothing was to be changed. */
   readonly already: ReadonlyArray<Chosen>
   readonly failed: ReadonlyArray<{ readonly chosen: Chosen; readonly error: TinkerError }>
 }

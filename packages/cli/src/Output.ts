@@ -3,7 +3,9 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import { createInterface } from "node:readline"
+import { Writable } from "node:stream"
 import type { Format } from "./GlobalOptions.js"
 import type { Layout } from "./Table.js"
 import { UsageError } from "./UsageError.js"
@@ -27,8 +29,12 @@ export interface Service {
   readonly layout: Layout
   /** All that is left of the standard input. */
   readonly input: Effect.Effect<string>
+  /** What is typed in answer to a question, which is not shown; all of the standard input where it is no terminal. */
+  readonly secret: (question: string) => Effect.Effect<Redacted.Redacted>
   /** Writes a result: one JSON document, or what `text` makes of it. */
   readonly result: (result: Result) => Effect.Effect<void>
+  /** Writes a result that is of a format of its own, whatever the format. */
+  readonly raw: (parts: ReadonlyArray<string | Uint8Array>) => Effect.Effect<void>
   /** Writes text of a result as it is, where the format is not JSON. */
   readonly write: (text: string) => Effect.Effect<void>
   /** Says a line beside the result, unless nothing is to be said. */
@@ -64,7 +70,7 @@ export interface Result {
  * @category models
  */
 export interface Streams {
-  readonly write: (text: string) => void
+  readonly write: (text: string | Uint8Array) => void
   readonly writeError: (text: string) => void
   /** None where standard output is no terminal. */
   readonly columns: number | undefined
@@ -75,6 +81,8 @@ export interface Streams {
   readonly readLine: Effect.Effect<string | undefined>
   /** All that is left of the standard input. */
   readonly readInput: Effect.Effect<string>
+  /** The next line that is typed, without showing it. */
+  readonly readHidden: Effect.Effect<string>
 }
 
 /**
@@ -94,6 +102,7 @@ export const ofProcess = (): Streams => {
     isInputTerminal: process.stdin.isTTY === true,
     readLine,
     readInput,
+    readHidden,
     isColored: isTerminal && !process.env.NO_COLOR && process.env.TERM !== "dumb"
   }
 }
@@ -112,6 +121,19 @@ const readInput = Effect.promise(async () => {
   const parts: Array<Buffer> = []
   for await (const part of process.stdin) parts.push(part as Buffer)
   return Buffer.concat(parts).toString("utf8")
+})
+
+const readHidden = Effect.async<string>((resume) => {
+  const nowhere = new Writable({ write: (_part, _encoding, done) => done() })
+  const lines = createInterface({ input: process.stdin, output: nowhere, terminal: true })
+  lines.once("line", (line) => {
+    resume(Effect.succeed(line))
+    lines.close()
+  })
+  // Where nothing is shown, the terminal does not see to Ctrl-C either.
+  lines.once("SIGINT", () => resume(Effect.interrupt))
+  lines.once("close", () => resume(Effect.succeed("")))
+  return Effect.sync(() => lines.close())
 })
 
 const clearLine = "\r\u001B[2K"
@@ -146,7 +168,19 @@ export const make = (streams: Streams, { format, hasHeader, isQuiet }: {
     isInteractive: isInputTerminal && isErrorTerminal,
     layout,
     input: streams.readInput,
+    secret: (question) =>
+      isInputTerminal
+        ? Effect.sync(() => streams.writeError(`${question}: `)).pipe(
+          Effect.zipRight(streams.readHidden),
+          Effect.tap(() => Effect.sync(() => streams.writeError("\n"))),
+          Effect.map((text) => Redacted.make(text.trim()))
+        )
+        : Effect.map(streams.readInput, (text) => Redacted.make(text.trim())),
     result: ({ json, text }) => write(format === "json" ? `${JSON.stringify(json, null, 2)}\n` : text(layout)),
+    raw: (parts) =>
+      Effect.sync(() => {
+        for (const part of parts) streams.write(part)
+      }),
     write: (text) => format === "json" ? Effect.void : write(text),
     notice: (line) => isQuiet ? Effect.void : say(line),
     warning: (line) => say(`warning: ${line}`),

@@ -1,5 +1,5 @@
 /**
- * Which checkpoints a command is about: those that are named, or those that the options describe.
+ * Finds the checkpoints that a command is about: those that are named, or those that the options describe.
  */
 import type { Checkpoint } from "@effect-tinker/protocol/Checkpoint"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
@@ -140,7 +140,7 @@ const listed = (runId: Option.Option<string>) =>
     }))
 
 /**
- * Gives the checkpoints that fit what was given, in the order of the list. Bounds of time are strict.
+ * Leaves of a list those checkpoints that fit what was given, in its order. Bounds of time are strict.
  *
  * @since 0.1.0
  * @category utils

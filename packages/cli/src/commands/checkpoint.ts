@@ -37,6 +37,29 @@ export const checkpoint = CommandTree.group("checkpoint", {
       parameters: { path },
       load: () => import("../handlers/checkpointInfo.js").then(({ info }) => info)
     }),
+    CommandTree.leaf("download", {
+      summary: "Brings the files of a checkpoint to this machine, as a PEFT folder.",
+      details:
+        "One of external_weights as it is. For one of weights the service first makes the files, for which it loads it into a "
+        + "new model; what it saves for that is deleted afterwards. Those of sampler_weights cannot be had.",
+      examples: ["cd \"$(tinker checkpoint download tinker://RUN_ID/weights/final)\""],
+      parameters: {
+        path,
+        output: Options.text("output").pipe(
+          Options.withPseudoName("folder"),
+          Options.withDescription("The folder in which the new one is made. Default: the current one"),
+          Options.withDefault(".")
+        ),
+        force: Options.boolean("force").pipe(
+          Options.withDescription("Replaces a folder that is there, once the new one is whole")
+        ),
+        resume: Options.boolean("resume").pipe(
+          Options.withDescription("Keeps what has come when it fails, and goes on from what is there")
+        )
+      },
+      short: { output: "o" },
+      load: () => import("../handlers/checkpointDownload.js").then(({ download }) => download)
+    }),
     CommandTree.leaf("publish", {
       summary: "Lets everybody use checkpoints.",
       details: "Asks first on a terminal. One that is public already stays so.",
