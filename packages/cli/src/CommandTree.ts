@@ -115,7 +115,9 @@ export const leaf = <const Parameters extends Command.Command.Config>(
 ): Leaf => {
   const letters = Object.entries<string | undefined>(short)
   const operands = Object.values(parameters).filter(Args.isArgs)
-  const described = operands.flatMap((operand) => definitions(Args.getHelp(operand)))
+  const described = operands.flatMap((operand) =>
+    definitions(Args.getHelp(operand)).map(([term, text]): Described => [term.replace(/[<>]/g, ""), text])
+  )
   const options = Object.entries(parameters).flatMap(([key, parameter]) =>
     Options.isOptions(parameter) ? [{ key, parameter, isSwitch: Options.isBool(parameter) }] : []
   )

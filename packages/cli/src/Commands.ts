@@ -1,8 +1,12 @@
 /**
  * The commands there are.
  */
+import { auth } from "./commands/auth.js"
+import { billing } from "./commands/billing.js"
 import { checkpoint } from "./commands/checkpoint.js"
+import { model } from "./commands/model.js"
 import { run } from "./commands/run.js"
+import { session } from "./commands/session.js"
 import { version } from "./commands/version.js"
 import * as CommandTree from "./CommandTree.js"
 
@@ -14,5 +18,5 @@ import * as CommandTree from "./CommandTree.js"
  */
 export const root: CommandTree.Group = CommandTree.group("tinker", {
   summary: "Trains language models at a Tinker service or on this machine, and looks after what was trained.",
-  commands: [checkpoint, run, version]
+  commands: [auth, billing, checkpoint, model, run, session, version]
 })

@@ -15,6 +15,7 @@ import * as PlatformError from "@effect/platform/Error"
 import * as Credentials from "effect-tinker/Credentials"
 import * as Cause from "effect/Cause"
 import * as ConfigError from "effect/ConfigError"
+import * as Data from "effect/Data"
 import * as Predicate from "effect/Predicate"
 import { UsageError } from "./UsageError.js"
 
@@ -83,7 +84,10 @@ export const ofCause = (cause: Cause.Cause<unknown>): Failure => {
  * @category constructors
  */
 export const ofError = (error: unknown): Omit<Failure, "details"> => {
-  if (error instanceof CommandFailed) return error.failure
+  if (error instanceof CommandFailed) {
+    const { code, exitCode, message, requestId, status } = error
+    return { code, exitCode, message, requestId, status }
+  }
   if (error instanceof UsageError) return { code: "usage", exitCode: 2, message: error.message }
   if (isTinkerError(error)) return ofTinkerError(error)
   if (ConfigError.isConfigError(error)) {
@@ -99,12 +103,7 @@ export const ofError = (error: unknown): Omit<Failure, "details"> => {
  * @since 0.1.0
  * @category errors
  */
-export class CommandFailed extends Error {
-  readonly _tag = "CommandFailed"
-  constructor(readonly failure: Omit<Failure, "details">) {
-    super(failure.message)
-  }
-}
+export class CommandFailed extends Data.TaggedError("CommandFailed")<Omit<Failure, "details">> {}
 
 /**
  * Something that a command was to find is not there.

@@ -16,6 +16,7 @@
 import * as StoredCredentials from "@effect-tinker/node/StoredCredentials"
 import { nearest } from "@effect-tinker/protocol/CallOptions"
 import { defaulted } from "@effect-tinker/protocol/WireField"
+import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
@@ -137,4 +138,24 @@ export const find = (
           : `It has: ${names.join(", ")}.`
       }`
     })
+  })
+
+/**
+ * Writes the file, in one step.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const write = (profiles: Profiles): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const place = yield* file
+    const folder = path.dirname(place)
+    yield* files.makeDirectory(folder, { recursive: true, mode: 0o700 })
+    yield* Effect.scoped(Effect.gen(function*() {
+      const beside = yield* files.makeTempFileScoped({ directory: folder, prefix: "profiles-" })
+      yield* files.writeFileString(beside, `${JSON.stringify(profiles, null, 2)}\n`)
+      yield* files.rename(beside, place)
+    }))
   })

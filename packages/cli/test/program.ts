@@ -53,21 +53,30 @@ export const tinker = (args: ReadonlyArray<string>, { cwd, env = {}, stdin }: Gi
     })).pipe(Effect.scoped)
 
 /** Runs a line in this process, as the program would; `terminal` is the width of the terminal that it then has. */
-export const line = (args: ReadonlyArray<string>, { env = {}, terminal }: {
+export const line = (args: ReadonlyArray<string>, { answers, env = {}, home: given, terminal, stdin = "" }: {
+  /** The home folder. Default: one without anything. */
+  readonly home?: string | undefined
+  /** What is typed, a line an entry. */
+  readonly answers?: ReadonlyArray<string> | undefined
+  readonly stdin?: string | undefined
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly terminal?: number | undefined
 } = {}) =>
   Effect.gen(function*() {
-    const home = yield* folder
+    const home = given ?? (yield* folder)
+    const typed = [...answers ?? []]
     let stdout = ""
     let stderr = ""
     const code = yield* CommandRun.execute(args, {
       write: (text) => stdout += text,
       writeError: (text) => stderr += text,
       columns: terminal,
-      isErrorTerminal: terminal !== undefined,
-      isInputTerminal: false,
-      isColored: false
+      isErrorTerminal: terminal !== undefined || answers !== undefined,
+      isInputTerminal: answers !== undefined,
+      isColored: false,
+      readLine: Effect.sync(() => typed.shift()),
+      readInput: Effect.succeed(stdin),
+      readHidden: Effect.sync(() => typed.shift() ?? "")
     }).pipe(
       Effect.provideService(Variables, env),
       Effect.provideService(StoredCredentials.Folder, `${home}/.tinker`),

@@ -2,7 +2,7 @@ import { Faults } from "@effect-tinker/server"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { line, server, tinker } from "./program.js"
-import { LoraTrainings } from "./trainings.js"
+import * as Trainings from "./trainings.js"
 
 it.scopedLive("says what it does and which version it is without a server, a key, or a request", () =>
   Effect.gen(function*() {
@@ -80,7 +80,7 @@ it.scopedLive("lists runs and checkpoints, and tells of each, to people and to p
     const { line, tinker, url } = yield* server()
     const empty = yield* line(["run", "list", "--json"])
     assert.deepStrictEqual(JSON.parse(empty.stdout), { runs: [], total: 0, shown: 0 })
-    const paths = yield* LoraTrainings.save(url, ["first", "second"])
+    const paths = yield* Trainings.save(url, ["first", "second"])
     const runs = JSON.parse((yield* tinker(["run", "list", "--json"])).stdout)
     assert.strictEqual(runs.total, 1)
     const id: string = runs.runs[0].training_run_id
