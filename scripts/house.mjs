@@ -140,6 +140,7 @@ const seams = [
     pattern: /"effect\/(SchemaAST|JSONSchema)"/,
     files: [
       "server/src/internal/fast/leanDecoder.ts",
+      "server/src/internal/fast/leanEncoder.ts",
       "server/src/internal/http/openApi.ts",
       "server/src/internal/http/schemaIssues.ts"
     ]

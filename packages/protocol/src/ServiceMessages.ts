@@ -6,6 +6,30 @@ import { SamplingSessionId, SessionId } from "./Identifiers.js"
 import { field, literal, nullable, nullish, optional, optionalDefaulted, sentType } from "./WireField.js"
 
 /**
+ * The body of a refusal: what was wrong, or where a request does not fit, for people to read.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ErrorResponse = Schema.Struct({
+  detail: Schema.Union(
+    Schema.String,
+    Schema.Array(Schema.Struct({
+      type: Schema.String,
+      /** The names and numbers that lead to the place. */
+      loc: Schema.Array(Schema.Union(Schema.String, Schema.Number)),
+      msg: Schema.String
+    }))
+  )
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ErrorResponse = typeof ErrorResponse.Type
+
+/**
  * @since 0.1.0
  * @category schemas
  */

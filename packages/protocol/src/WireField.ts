@@ -27,7 +27,7 @@ export const fieldNullable = <A, I, const K extends string>(schema: Schema.Schem
 
 /** The name of an answer's type, which is always sent, and never looked at: it is absent here. */
 export const sentType = (type: string) =>
-  Schema.optionalToOptional(Schema.Unknown, Schema.Never, { decode: Option.none, encode: () => Option.some(type) })
+  Schema.optionalToOptional(Schema.Unknown, Schema.Undefined, { decode: Option.none, encode: () => Option.some(type) })
 
 /** A field that may be missing or null; then it is there, and `undefined`. It is left out when sent. */
 export const orUndefined = <A, I, const K extends string>(schema: Schema.Schema<A, I>, key: K) =>

@@ -1,4 +1,4 @@
-import { Endpoints } from "@effect-tinker/protocol"
+import { Endpoints, ForwardBackwardOutput, SampleResponse, SamplingMessages } from "@effect-tinker/protocol"
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Schema, TestClock, TestContext } from "effect"
@@ -342,4 +342,29 @@ it.effect("writes each answer as the table of endpoints has it, and answers ever
       Schema.isSchema(endpoint.answer) ? [name] : []
     )
     assert.sameMembers(Array.from(answered), declared)
+  }))
+
+/** JSON without the fields that are null. */
+const given = (value: unknown): unknown =>
+  JSON.parse(JSON.stringify(value, (_, field: unknown) => field === null ? undefined : field))
+
+it.effect("writes results of passes and samples in JSON as their schemas do, beside the ids of sequences", () =>
+  Effect.gen(function*() {
+    const bodyOf = (answers: ReadonlyArray<Answer>, name: string) =>
+      answers.find((answer) => answer.name === `retrieveFuture ${name}`)?.body
+    const [answers] = yield* all
+    for (const name of ["forwardBackward", "forward"]) {
+      const body = bodyOf(answers, name)
+      const output = Schema.decodeUnknownSync(ForwardBackwardOutput.ForwardBackwardOutput)(body)
+      assert.deepStrictEqual(Schema.encodeSync(ForwardBackwardOutput.ForwardBackwardOutput)(output), body)
+    }
+    for (const name of ["asample", "asample scores"]) {
+      const body = bodyOf(answers, name) as { readonly sequences: ReadonlyArray<object> }
+      const response = SamplingMessages.decodeSampleResponseJson(body, [])
+      const sequences = body.sequences.map((sequence) => ({ ...sequence, sequence_id: "" }))
+      assert.deepStrictEqual(
+        { ...given(Schema.encodeSync(SampleResponse.SampleResponse)(response)) as object, type: "sample" },
+        given({ ...body, sequences })
+      )
+    }
   }))

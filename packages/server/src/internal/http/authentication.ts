@@ -1,5 +1,5 @@
 /** Who may ask: holders of a key, or of a token that a key was exchanged for. */
-import type { Access } from "@effect-tinker/protocol/Endpoint"
+import type { Access, Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -20,13 +20,13 @@ export interface NamedKey {
 export interface Authentication {
   readonly check: (access: Access, credential: string | undefined) => Effect.Effect<void, Http.Refusal>
   /** Gives a token for the key that the request was let in with. */
-  readonly exchange: Http.Handler
+  readonly exchange: Http.Handler<Answer<typeof Endpoints.authToken>>
   /** Whose a key or a token is; none for one that is not valid here. Keys of one name belong to one user. */
   readonly userOf: (credential: string) => Option.Option<string | undefined>
   /** The name of the key that a key or a token proves, if it has one. */
   readonly nameOf: (credential: string | undefined) => string | undefined
   /** Tells about the key that the request was let in with. */
-  readonly describe: Http.Handler
+  readonly describe: Http.Handler<Answer<typeof Endpoints.getApiKey>>
   /** Takes that key away from whoever has it, as long as the server runs. */
   readonly revoke: Http.Handler
 }

@@ -1,5 +1,6 @@
 /** Requests as bytes and JSON, answers as JSON or protobuf. */
 import type * as Endpoint from "@effect-tinker/protocol/Endpoint"
+import { ErrorResponse } from "@effect-tinker/protocol/ServiceMessages"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
@@ -10,6 +11,7 @@ import type { Fault } from "../../Faults.js"
 import type { ServerError } from "../../ServerError.js"
 import * as Eithers from "../effect/eithers.js"
 import * as LeanDecoder from "../fast/leanDecoder.js"
+import * as LeanEncoder from "../fast/leanEncoder.js"
 import * as NumberLists from "./numberLists.js"
 import * as SchemaIssues from "./schemaIssues.js"
 import { brief } from "./wording.js"
@@ -17,11 +19,11 @@ import { brief } from "./wording.js"
 /** The answer to a request that is not taken. */
 export class Refusal extends Data.TaggedError("Refusal")<{
   readonly status: number
-  readonly detail: unknown
+  readonly detail: ErrorResponse["detail"]
   readonly headers: Readonly<Record<string, string>> | undefined
 }> {}
 
-export const refuse = (status: number, detail: unknown, headers?: Readonly<Record<string, string>>) =>
+export const refuse = (status: number, detail: ErrorResponse["detail"], headers?: Readonly<Record<string, string>>) =>
   new Refusal({ status, detail, headers })
 
 /** The path of a checkpoint; otherwise 400. */
@@ -56,7 +58,17 @@ export interface Received {
   readonly replayed?: { readonly fingerprint: string; readonly seed: number | undefined } | undefined
 }
 
-export type Handler = (request: Received) => Effect.Effect<HttpServerResponse.HttpServerResponse, Refusal>
+/** An answer that is known to be a value `A` in JSON. */
+export interface Answered<A> extends HttpServerResponse.HttpServerResponse {
+  readonly [answered]?: A
+}
+
+declare const answered: unique symbol
+
+/** Answers requests with values `A` in JSON, if any. */
+export interface Handler<A = never> {
+  (request: Received): Effect.Effect<Answered<A>, Refusal>
+}
 
 /**
  * Bytes rather than text, so that the answer has a content-length: a 400 without one is taken for a proxy's by the
@@ -74,8 +86,8 @@ export const protobuf = (bytes: Uint8Array): HttpServerResponse.HttpServerRespon
 export const protobufType = "application/x-protobuf"
 
 export const refusal = ({ detail, headers, status }: Refusal): HttpServerResponse.HttpServerResponse => {
-  const answer = json({ detail: typeof detail === "string" ? brief(detail) : detail }, status)
-  return headers === undefined ? answer : HttpServerResponse.setHeaders(answer, headers)
+  const body = json(encode(ErrorResponse, { detail: typeof detail === "string" ? brief(detail) : detail }), status)
+  return headers === undefined ? body : HttpServerResponse.setHeaders(body, headers)
 }
 
 /** Deeper than anything that clients send, and not too deep for what walks through it. */
@@ -230,7 +242,11 @@ export const decode = <A, I>(
   Either.mapLeft(LeanDecoder.decode(schema, value), (error) =>
     refuse(
       422,
-      SchemaIssues.of(error).map(({ message, path }) => ({ type: "value_error", loc: [where, ...path], msg: message }))
+      SchemaIssues.of(error).map(({ message, path }) => ({
+        type: "value_error",
+        loc: [where, ...path.map((part) => typeof part === "number" ? part : String(part))],
+        msg: message
+      }))
     ))
 
 /** Numbers by which a client tells apart what it makes, which become parts of ids. */
@@ -257,7 +273,7 @@ export const noContent = HttpServerResponse.empty({ status: 204 })
 export const answer = <const E extends Endpoint.Endpoint | Pick<Endpoint.Endpoint, "answer">>(
   { answer }: E,
   value: Endpoint.Answer<E>
-) => json(Schema.isSchema(answer) ? encode(answer, value) : value)
+): Answered<Endpoint.Answer<E>> => json(Schema.isSchema(answer) ? encode(answer, value) : value)
 
 const encoders = new WeakMap<Schema.Schema.AnyNoContext, (value: unknown) => unknown>()
 
@@ -265,7 +281,7 @@ const encoders = new WeakMap<Schema.Schema.AnyNoContext, (value: unknown) => unk
 export const encode = (schema: Schema.Schema.AnyNoContext, value: unknown): unknown => {
   const known = encoders.get(schema)
   if (known !== undefined) return known(value)
-  const made = Schema.encodeUnknownSync(schema)
+  const made = LeanEncoder.encodeUnknownSync(schema)
   encoders.set(schema, made)
   return made(value)
 }

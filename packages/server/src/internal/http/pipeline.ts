@@ -25,7 +25,7 @@ import * as PlannedFault from "./plannedFault.js"
 import * as Routes from "./routes.js"
 
 export interface Options {
-  readonly handlers: Readonly<Record<Routes.RouteName, Http.Handler>>
+  readonly handlers: Readonly<Record<Routes.RouteName, Http.Handler<unknown>>>
   readonly authentication: Authentication.Authentication
   /** Why a route takes nothing now. */
   readonly refusalOf: (route: Routes.RouteName) => Http.Refusal | undefined
@@ -89,7 +89,7 @@ type AnswerOf = (request: HttpServerRequest.HttpServerRequest, params: Http.Rece
 const guarded = (
   { authentication, handlers, refusalOf }: Options,
   name: Routes.RouteName
-): Http.Handler => {
+): Http.Handler<unknown> => {
   const { access = "session" }: Routes.Route = Routes.routes[name]
   const handler = handlers[name]
   return (received) => {

@@ -1,6 +1,7 @@
 /** What the handlers of requests have in common that wait in the queue of a model. */
 import type * as Endpoint from "@effect-tinker/protocol/Endpoint"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
+import type { UntypedFuture } from "@effect-tinker/protocol/ModelsMessages"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
@@ -26,7 +27,7 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
       received: Http.Received
     ) => Effect.Effect<void, Http.Refusal>
   }
-): Http.Handler =>
+): Http.Handler<UntypedFuture> =>
 (request) =>
   Effect.gen(function*() {
     const value = yield* Eithers.toEffect(Http.parseJson(request.body))

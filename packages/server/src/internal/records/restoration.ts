@@ -286,7 +286,7 @@ const removeStaleStates = (
 export const replay = (
   state: State.ServerState,
   journal: Journal,
-  handlers: Readonly<Record<string, Http.Handler>>,
+  handlers: Readonly<Record<string, Http.Handler<unknown>>>,
   unfinished: Records.Records["arrivals"]
 ): Effect.Effect<void> =>
   Effect.forEach(unfinished, (arrival) => {

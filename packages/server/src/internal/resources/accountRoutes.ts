@@ -1,4 +1,5 @@
 /** Handlers of what an account has used, stored and done. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type * as UsageEvent from "@effect-tinker/protocol/UsageEvent"
 import * as Clock from "effect/Clock"
@@ -57,23 +58,24 @@ interface Window {
   readonly before: number
 }
 
-const usageEvents = (state: State.ServerState, prices: PriceList): Http.Handler => (request) =>
-  Effect.gen(function*() {
-    const query = yield* Http.decodeQuery(Endpoints.getBillingUsage.query, request)
-    const from = yield* hourIn("starting_on", query.startingOn)
-    const before = yield* hourIn("ending_before", query.endingBefore)
-    const now = yield* Clock.currentTimeMillis
-    if (from > now) return yield* Http.refuse(400, "starting_on is in the future")
-    if (before <= from || before - from > longestWindow) {
-      return yield* Http.refuse(400, "ending_before must be after starting_on, and by no more than 14 days")
-    }
-    const isMine = yield* Users.isMine
-    const events = [
-      ...tokenEvents(state, prices, { from, before }),
-      ...storageEvents(state, prices, { from, before }, now)
-    ].filter(({ place }) => isMine(place.owner))
-    return Http.answer(Endpoints.getBillingUsage, { data: events.map(eventOf), sessions: metadataOf(state, events) })
-  })
+const usageEvents =
+  (state: State.ServerState, prices: PriceList): Http.Handler<Answer<typeof Endpoints.getBillingUsage>> => (request) =>
+    Effect.gen(function*() {
+      const query = yield* Http.decodeQuery(Endpoints.getBillingUsage.query, request)
+      const from = yield* hourIn("starting_on", query.startingOn)
+      const before = yield* hourIn("ending_before", query.endingBefore)
+      const now = yield* Clock.currentTimeMillis
+      if (from > now) return yield* Http.refuse(400, "starting_on is in the future")
+      if (before <= from || before - from > longestWindow) {
+        return yield* Http.refuse(400, "ending_before must be after starting_on, and by no more than 14 days")
+      }
+      const isMine = yield* Users.isMine
+      const events = [
+        ...tokenEvents(state, prices, { from, before }),
+        ...storageEvents(state, prices, { from, before }, now)
+      ].filter(({ place }) => isMine(place.owner))
+      return Http.answer(Endpoints.getBillingUsage, { data: events.map(eventOf), sessions: metadataOf(state, events) })
+    })
 
 const tokenEvents = (state: State.ServerState, prices: PriceList, { before, from }: Window): Array<Used> =>
   state.usage.counts(from, before).map(({ baseModel, hour, kind, sessionId, tokens }) => {
@@ -155,7 +157,11 @@ const metadataOf = (state: State.ServerState, events: ReadonlyArray<Used>) => {
   return sessions
 }
 
-const currentStorage = (state: State.ServerState, { gigabyteMonth }: PriceList): Http.Handler => (request) =>
+const currentStorage = (
+  state: State.ServerState,
+  { gigabyteMonth }: PriceList
+): Http.Handler<Answer<typeof Endpoints.getCurrentCheckpointStorageUsage>> =>
+(request) =>
   Effect.gen(function*() {
     const { projectId } = yield* Http.decodeQuery(Endpoints.getCurrentCheckpointStorageUsage.query, request)
     const isMine = yield* Users.isMine
@@ -183,7 +189,7 @@ const currentStorage = (state: State.ServerState, { gigabyteMonth }: PriceList):
     })
   })
 
-const audit = (state: State.ServerState): Http.Handler => (request) =>
+const audit = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.getAuditLog>> => (request) =>
   Effect.gen(function*() {
     const { day, eventType } = yield* Http.decodeQuery(Endpoints.getAuditLog.query, request)
     const wanted = day ?? Listing.timeOf(yield* Clock.currentTimeMillis).slice(0, 10)

@@ -1,5 +1,6 @@
 /** Handlers of checkpoints that exist: listing them, and changing what holds for them. */
 import * as CheckpointsMessages from "@effect-tinker/protocol/CheckpointsMessages"
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
@@ -25,7 +26,7 @@ export const make = (
     return Http.tinkerPath(`tinker://${id}/${kind}/${name}`)
   }
 
-  const listUserCheckpoints: Http.Handler = (request) =>
+  const listUserCheckpoints: Http.Handler<Answer<typeof Endpoints.listUserCheckpoints>> = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(Endpoints.listUserCheckpoints.query, request)
       const isMine = yield* Users.isMine
@@ -71,7 +72,7 @@ export const make = (
   const { copies } = state
 
   /** A request that its user sends again gets the copy that it made before. */
-  const copyWeights: Http.Handler = (request) =>
+  const copyWeights: Http.Handler<Answer<typeof Endpoints.copyWeights>> = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(CheckpointsMessages.CopyWeightsRequest, request)
       const tokenOwner = yield* ownerOfToken(request.headers["x-tinker-weights-access-token"])

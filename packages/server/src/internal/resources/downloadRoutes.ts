@@ -1,6 +1,7 @@
 /**
  * Handlers of checkpoints' files: addresses that are valid for a while, for whoever has them, and what is there.
  */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -51,7 +52,7 @@ export const make = (state: State.ServerState, options: Options) => {
   const addressOf = ({ origin }: Http.Received, token: string, name: string) =>
     `${origin()}${filesPath}/${token}/${encodeURIComponent(name)}`
 
-  const externalWeightsUrls: Http.Handler = (request) =>
+  const externalWeightsUrls: Http.Handler<Answer<typeof Endpoints.getExternalWeightsUrls>> = (request) =>
     Effect.gen(function*() {
       const path = yield* pathOf(request)
       if (path.checkpointType !== "external") {

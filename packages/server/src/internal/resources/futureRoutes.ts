@@ -1,8 +1,8 @@
 /** Handlers of the results of requests, whichever they were. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
 import type { RequestId } from "@effect-tinker/protocol/Identifiers"
-import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -16,7 +16,7 @@ import * as Lookups from "./lookups.js"
 export const make = (state: State.ServerState) => {
   const { futures } = state
 
-  const retrieveFuture: Http.Handler = (request) =>
+  const retrieveFuture: Http.Handler<Answer<typeof Endpoints.retrieveFuture>> = (request) =>
     Effect.flatMap(
       Http.decodeBody(FuturesMessages.FutureRetrieveRequest, request),
       ({ allowMetadataOnly, requestId }) =>
@@ -29,7 +29,7 @@ export const make = (state: State.ServerState) => {
     request: Http.Received,
     requestId: string,
     reply: Reply
-  ): Effect.Effect<HttpServerResponse, Http.Refusal> => {
+  ): Effect.Effect<Http.Answered<Answer<typeof Endpoints.retrieveFuture>>, Http.Refusal> => {
     switch (reply._tag) {
       case "Pending":
         return Effect.succeed(Http.answer({ answer: FuturesMessages.TryAgain }, {
@@ -81,7 +81,7 @@ export const make = (state: State.ServerState) => {
       : Http.refuse(404, `there is no request ${requestId}`)
   }
 
-  const retrieveFutures: Http.Handler = (request) =>
+  const retrieveFutures: Http.Handler<Answer<typeof Endpoints.retrieveFutures>> = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(FuturesMessages.FuturesRetrieveRequest, request)
       const sampler = yield* Lookups.requireSampler(state, wanted.target.samplingSessionId)
@@ -105,7 +105,7 @@ export const make = (state: State.ServerState) => {
     })
 
   /** Stops a sample. For any other request, known or not, nothing happens. */
-  const cancelFuture: Http.Handler = (request) =>
+  const cancelFuture: Http.Handler<Answer<typeof Endpoints.cancelFuture>> = (request) =>
     Effect.gen(function*() {
       const { requestId } = yield* Http.decodeBody(FuturesMessages.FutureRetrieveRequest, request)
       yield* Lookups.requireRequest(state, requestId)

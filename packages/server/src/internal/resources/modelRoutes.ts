@@ -1,6 +1,7 @@
 /** Handlers of models and their training. */
 import type { LossResult, TrainingDatum } from "@effect-tinker/engine/Engine"
 import * as AdamParams from "@effect-tinker/protocol/AdamParams"
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
@@ -34,7 +35,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => ({
   createCustomLoss
 })
 
-const createModel = (state: State.ServerState): Http.Handler => (request) =>
+const createModel = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.createModel>> => (request) =>
   Effect.gen(function*() {
     const wanted = yield* Http.decodeBody(ModelsMessages.CreateModelRequest, request)
     const session = yield* Lookups.requireSession(state, wanted.sessionId)
@@ -74,7 +75,7 @@ const createModel = (state: State.ServerState): Http.Handler => (request) =>
     })
   })
 
-const getInfo = (state: State.ServerState): Http.Handler => (request) =>
+const getInfo = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.getInfo>> => (request) =>
   Effect.gen(function*() {
     const { modelId } = yield* Http.decodeBody(ModelsMessages.GetInfoRequest, request)
     const { baseModel, lora } = yield* Lookups.requireModel(state, modelId)
@@ -92,7 +93,7 @@ const getInfo = (state: State.ServerState): Http.Handler => (request) =>
     })
   })
 
-const unloadModel = (state: State.ServerState): Http.Handler => (request) =>
+const unloadModel = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.unloadModel>> => (request) =>
   Effect.gen(function*() {
     const { modelId } = yield* Http.decodeBody(ModelsMessages.UnloadModelRequest, request)
     const model = yield* Lookups.requireModel(state, modelId)
@@ -104,31 +105,33 @@ const unloadModel = (state: State.ServerState): Http.Handler => (request) =>
     return Work.accepted(requestId, modelId)
   })
 
-const forwardBackward = (state: State.ServerState, maxBodyBytes: number): Http.Handler => (request) =>
-  Effect.gen(function*() {
-    const body = yield* plainBody(request, maxBodyBytes)
-    const contentType = request.headers["content-type"] ?? ""
-    if (contentType.includes(Http.protobufType)) {
-      const parts = ProtobufParts.count(body, JsonNumbers.trainingParts + body.length)
-      const excess = Http.tooManyParts(parts, body.length, JsonNumbers.trainingParts)
-      if (excess !== undefined) return yield* Http.refuse(422, excess)
-      const wanted = yield* Effect.try({
-        try: () => TrainingMessages.decodeForwardBackwardRequest(body),
-        catch: (error) =>
-          Http.refuse(
-            422,
-            `the body is no forward_backward request: ${error instanceof Error ? error.message : String(error)}`
-          )
-      })
-      return yield* pass(state, wanted, { ...request, body })
-    }
-    if (contentType.includes("application/json")) {
-      return yield* passInJson(state, TrainingJson.decodeForwardBackward, { ...request, body })
-    }
-    return yield* Http.refuse(415, `forward_backward takes ${Http.protobufType} or application/json`)
-  })
+const forwardBackward =
+  (state: State.ServerState, maxBodyBytes: number): Http.Handler<Answer<typeof Endpoints.forwardBackward>> =>
+  (request) =>
+    Effect.gen(function*() {
+      const body = yield* plainBody(request, maxBodyBytes)
+      const contentType = request.headers["content-type"] ?? ""
+      if (contentType.includes(Http.protobufType)) {
+        const parts = ProtobufParts.count(body, JsonNumbers.trainingParts + body.length)
+        const excess = Http.tooManyParts(parts, body.length, JsonNumbers.trainingParts)
+        if (excess !== undefined) return yield* Http.refuse(422, excess)
+        const wanted = yield* Effect.try({
+          try: () => TrainingMessages.decodeForwardBackwardRequest(body),
+          catch: (error) =>
+            Http.refuse(
+              422,
+              `the body is no forward_backward request: ${error instanceof Error ? error.message : String(error)}`
+            )
+        })
+        return yield* pass(state, wanted, { ...request, body })
+      }
+      if (contentType.includes("application/json")) {
+        return yield* passInJson(state, TrainingJson.decodeForwardBackward, { ...request, body })
+      }
+      return yield* Http.refuse(415, `forward_backward takes ${Http.protobufType} or application/json`)
+    })
 
-const forward = (state: State.ServerState): Http.Handler => (request) =>
+const forward = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.forward>> => (request) =>
   passInJson(state, TrainingJson.decodeForward, request)
 
 const passInJson = (
@@ -166,7 +169,7 @@ const pass = (
     })
   })
 
-const optimStep = (state: State.ServerState): Http.Handler =>
+const optimStep = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.optimStep>> =>
   ModelQueue.handler(state, TrainingMessages.OptimStepRequest, {
     work: ({ adamParams, optimizerParams }, model) =>
       Effect.gen(function*() {

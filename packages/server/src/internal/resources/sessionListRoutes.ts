@@ -1,4 +1,5 @@
 /** Handlers of what is told about sessions, and of the projects that they are in. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as ReceivedRequests from "@effect-tinker/protocol/ReceivedRequests"
 import * as SessionsMessages from "@effect-tinker/protocol/SessionsMessages"
@@ -19,7 +20,7 @@ export const make = (state: State.ServerState) => {
 
   const sessionOf = (request: Http.Received) => Lookups.requireKnownSession(state, request.params.id ?? "")
 
-  const listSessions: Http.Handler = (request) =>
+  const listSessions: Http.Handler<Answer<typeof Endpoints.listSessions>> = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(Endpoints.listSessions.query, request)
       const isMine = yield* Users.isMine
@@ -27,7 +28,7 @@ export const make = (state: State.ServerState) => {
       return Http.answer(Endpoints.listSessions, { sessions: all.slice(offset, offset + limit).map(({ id }) => id) })
     })
 
-  const getSession: Http.Handler = (request) =>
+  const getSession: Http.Handler<Answer<typeof Endpoints.getSession>> = (request) =>
     Effect.gen(function*() {
       yield* Http.decodeQuery(Endpoints.getSession.query, request)
       const session = yield* sessionOf(request)
@@ -41,7 +42,7 @@ export const make = (state: State.ServerState) => {
       })
     })
 
-  const assignProject: Http.Handler = (request) =>
+  const assignProject: Http.Handler<Answer<typeof Endpoints.assignSessionProject>> = (request) =>
     Effect.gen(function*() {
       const { projectId } = yield* Http.decodeBody(SessionsMessages.AssignProjectRequest, request)
       if (projectId === "") return yield* Http.refuse(400, "project_id is missing")
@@ -55,7 +56,7 @@ export const make = (state: State.ServerState) => {
       return Http.answer(Endpoints.assignSessionProject, {})
     })
 
-  const search: Http.Handler = (request) =>
+  const search: Http.Handler<Answer<typeof Endpoints.searchSessions>> = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(ReceivedRequests.SessionSearchRequest, request)
       const checkpoints = bySession(yield* state.store.list)
@@ -80,7 +81,7 @@ export const make = (state: State.ServerState) => {
     })
 
   /** No traces are kept, so a job to export them fails at once, which tells clients not to ask again. */
-  const traceExport: Http.Handler = (request) =>
+  const traceExport: Http.Handler<Answer<typeof Endpoints.exportSessionTrace>> = (request) =>
     Effect.as(
       sessionOf(request),
       Http.answer(Endpoints.exportSessionTrace, { status: "failed", error: "this server keeps no traces of sessions" })

@@ -1,4 +1,5 @@
 /** Handlers of what concerns the service and sessions. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { SessionId } from "@effect-tinker/protocol/Identifiers"
 import * as ReceivedRequests from "@effect-tinker/protocol/ReceivedRequests"
@@ -21,18 +22,19 @@ export const make = (
 ) => {
   const once = Repeats.make<Session>(({ status }) => status._tag === "Active")
 
-  const healthz: Http.Handler = () => Effect.succeed(Http.answer(Endpoints.healthz, { status: "ok" }))
+  const healthz: Http.Handler<Answer<typeof Endpoints.healthz>> = () =>
+    Effect.succeed(Http.answer(Endpoints.healthz, { status: "ok" }))
 
-  const config: Http.Handler = (request) =>
+  const config: Http.Handler<Answer<typeof Endpoints.clientConfig>> = (request) =>
     Effect.as(
       Http.decodeBody(ServiceMessages.ClientConfigRequest, request),
       Http.answer(Endpoints.clientConfig, settings.clientConfig)
     )
 
-  const dynamicConfig: Http.Handler = () =>
+  const dynamicConfig: Http.Handler<Answer<typeof Endpoints.dynamicConfig>> = () =>
     Effect.map(settings.dynamicConfig, (config) => Http.answer(Endpoints.dynamicConfig, config))
 
-  const getServerCapabilities: Http.Handler = () =>
+  const getServerCapabilities: Http.Handler<Answer<typeof Endpoints.getServerCapabilities>> = () =>
     Effect.succeed(Http.answer(Endpoints.getServerCapabilities, {
       supportedModels: state.engine.baseModels.map((model) => ({
         modelName: model.name,
@@ -43,7 +45,7 @@ export const make = (
       }))
     }))
 
-  const createSession: Http.Handler = (request) =>
+  const createSession: Http.Handler<Answer<typeof Endpoints.createSession>> = (request) =>
     Effect.gen(function*() {
       const { displayName, projectId, tags, userMetadata } = yield* Http.decodeBody(
         ServiceMessages.CreateSessionRequest,
@@ -74,14 +76,14 @@ export const make = (
       return Http.answer(Endpoints.createSession, { sessionId: session.id as SessionId })
     })
 
-  const heartbeat: Http.Handler = (request) =>
+  const heartbeat: Http.Handler<Answer<typeof Endpoints.sessionHeartbeat>> = (request) =>
     Effect.gen(function*() {
       const { sessionId } = yield* Http.decodeBody(ServiceMessages.SessionHeartbeatRequest, request)
       yield* state.sessions.heartbeat(yield* Lookups.requireSession(state, sessionId))
       return Http.answer(Endpoints.sessionHeartbeat, {})
     })
 
-  const finish: Http.Handler = (request) =>
+  const finish: Http.Handler<Answer<typeof Endpoints.finishSession>> = (request) =>
     Effect.gen(function*() {
       const { detail, reason } = yield* Http.decodeBody(ServiceMessages.FinishSessionRequest, request)
       const session = yield* Lookups.requireKnownSession(state, request.params.id ?? "")
@@ -94,7 +96,7 @@ export const make = (
     })
 
   /** Events are looked at and thrown away: nobody is there to read them. */
-  const telemetry: Http.Handler = (request) =>
+  const telemetry: Http.Handler<Answer<typeof Endpoints.telemetry>> = (request) =>
     Effect.as(
       Http.decodeBody(ReceivedRequests.TelemetrySendRequest, request),
       Http.answer(Endpoints.telemetry, { status: "accepted" })

@@ -1,4 +1,5 @@
 /** Handlers of what is told about training runs: models, and those of earlier servers whose checkpoints are there. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import type { TrainingRun } from "@effect-tinker/protocol/TrainingRun"
@@ -53,7 +54,7 @@ export const make = (state: State.ServerState) => {
       return visible ?? run
     })
 
-  const listTrainingRuns: Http.Handler = (request) =>
+  const listTrainingRuns: Http.Handler<Answer<typeof Endpoints.listTrainingRuns>> = (request) =>
     Effect.gen(function*() {
       const { accessScope, limit, offset, projectId } = yield* Http.decodeQuery(
         Endpoints.listTrainingRuns.query,
@@ -83,13 +84,13 @@ export const make = (state: State.ServerState) => {
       })
     })
 
-  const getTrainingRun: Http.Handler = (request) =>
+  const getTrainingRun: Http.Handler<Answer<typeof Endpoints.getTrainingRun>> = (request) =>
     Effect.zipRight(
       Http.decodeQuery(Endpoints.getTrainingRun.query, request),
       Effect.map(requireRun(request), (run) => Http.answer(Endpoints.getTrainingRun, told(run)))
     )
 
-  const listCheckpoints: Http.Handler = (request) =>
+  const listCheckpoints: Http.Handler<Answer<typeof Endpoints.listCheckpoints>> = (request) =>
     Effect.map(
       requireRun(request),
       ({ checkpoints }) =>

@@ -1,6 +1,7 @@
 /** Handlers of checkpoints that models make and are made of. */
 import type { LoraSpec } from "@effect-tinker/engine/Engine"
 import * as AgeRecipient from "@effect-tinker/protocol/AgeRecipient"
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { ModelId, SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
@@ -75,7 +76,7 @@ const save = (
     })
   })
 
-const saveWeights = (state: State.ServerState): Http.Handler =>
+const saveWeights = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.saveWeights>> =>
   ModelQueue.handler(state, WeightsMessages.SaveWeightsRequest, {
     work: (wanted, model, request) =>
       Effect.map(
@@ -84,7 +85,9 @@ const saveWeights = (state: State.ServerState): Http.Handler =>
       )
   })
 
-const saveWeightsForSampler = (state: State.ServerState): Http.Handler =>
+const saveWeightsForSampler = (
+  state: State.ServerState
+): Http.Handler<Answer<typeof Endpoints.saveWeightsForSampler>> =>
   ModelQueue.handler(state, WeightsMessages.SaveWeightsForSamplerRequest, {
     work: (wanted, model, request) =>
       Effect.gen(function*() {
@@ -118,7 +121,7 @@ const saveWeightsForSampler = (state: State.ServerState): Http.Handler =>
         : Effect.void
   })
 
-const saveWeightsExternal = (state: State.ServerState): Http.Handler =>
+const saveWeightsExternal = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.saveWeightsExternal>> =>
   ModelQueue.handler(state, WeightsMessages.SaveWeightsExternalRequest, {
     work: (wanted, model, request) =>
       Effect.gen(function*() {
@@ -164,7 +167,10 @@ const requireReadableIfThere = (
   })
 
 /** Into a model that has done nothing yet. */
-const loadIntoModel = (state: State.ServerState, ownerOfToken: OwnerOfToken): Http.Handler =>
+const loadIntoModel = (
+  state: State.ServerState,
+  ownerOfToken: OwnerOfToken
+): Http.Handler<Answer<typeof Endpoints.loadWeights>> =>
   ModelQueue.handler(state, ReceivedRequests.LoadIntoModelRequest, {
     work: (wanted, model) =>
       Effect.gen(function*() {
@@ -242,7 +248,10 @@ const createByLoading = (
     })
   })
 
-const loadWeights = (state: State.ServerState, ownerOfToken: OwnerOfToken): Http.Handler => {
+const loadWeights = (
+  state: State.ServerState,
+  ownerOfToken: OwnerOfToken
+): Http.Handler<Answer<typeof Endpoints.loadWeights>> => {
   const load = loadIntoModel(state, ownerOfToken)
   return (request) =>
     Effect.gen(function*() {
@@ -253,7 +262,7 @@ const loadWeights = (state: State.ServerState, ownerOfToken: OwnerOfToken): Http
     })
 }
 
-const weightsInfo = (state: State.ServerState): Http.Handler => (request) =>
+const weightsInfo = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.weightsInfo>> => (request) =>
   Effect.gen(function*() {
     const { tinkerPath } = yield* Http.decodeBody(WeightsMessages.WeightsInfoRequest, request)
     const { baseModel, lora } = yield* checkpointAt(state, tinkerPath, Effect.succeed(undefined))
