@@ -77,7 +77,12 @@ const nameOf = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${le
 export const check = (args: ReadonlyArray<string>, known: Known): Effect.Effect<ReadonlyArray<string>, UsageError> =>
   Effect.zipRight(
     UnknownOptions.check(args, [...known.values, ...known.switches, ...known.elsewhere ?? []]),
-    Effect.suspend(() => Either.mapLeft(arranged(args, known), (description) => new UsageError({ description })))
+    Effect.suspend(() =>
+      Either.match(arranged(args, known), {
+        onLeft: (description) => Effect.fail(new UsageError({ description })),
+        onRight: Effect.succeed
+      })
+    )
   )
 
 /** The switches of the library itself, which take no value. */

@@ -12,6 +12,7 @@
  */
 import { DatasetError } from "@effect-tinker/cookbook/DatasetError"
 import { type ApiStatusError, isTinkerError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import * as PlatformError from "@effect/platform/Error"
 import * as Credentials from "effect-tinker/Credentials"
 import * as Cause from "effect/Cause"
 import * as ConfigError from "effect/ConfigError"
@@ -97,7 +98,7 @@ export const ofError = (error: unknown): Omit<Failure, "details"> => {
   if (ConfigError.isConfigError(error)) {
     return { code: "usage", exitCode: 2, message: `a setting cannot be read: ${error.message}` }
   }
-  if (isPlatformError(error)) return { code: "files", exitCode: 1, message: messageOf(error) }
+  if (PlatformError.isPlatformError(error)) return { code: "files", exitCode: 1, message: messageOf(error) }
   return { code: "failed", exitCode: 1, message: messageOf(error) }
 }
 
@@ -209,9 +210,6 @@ const forPeople = (error: TinkerError): string =>
         + "TINKER_BASE_URL to its address."
       : error.message.replace(/option apiKey, or (?=TINKER_API_KEY)/, "")
   )
-
-const isPlatformError = (error: unknown): boolean =>
-  Predicate.isTagged(error, "SystemError") || Predicate.isTagged(error, "BadArgument")
 
 const messageOf = (error: unknown): string =>
   Predicate.hasProperty(error, "message") && typeof error.message === "string"

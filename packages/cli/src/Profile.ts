@@ -15,6 +15,7 @@
  */
 import * as StoredCredentials from "@effect-tinker/node/StoredCredentials"
 import { nearest } from "@effect-tinker/protocol/CallOptions"
+import { defaulted } from "@effect-tinker/protocol/WireField"
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -22,6 +23,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import * as PlatformErrors from "./internal/effect/platformErrors.js"
 import { UsageError } from "./UsageError.js"
 
 /**
@@ -51,7 +53,7 @@ export type Profile = typeof Profile.Type
  */
 export const Profiles = Schema.Struct({
   default: Schema.optional(Schema.NonEmptyString),
-  profiles: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Profile }), { default: () => ({}) })
+  profiles: defaulted(Schema.Record({ key: Schema.String, value: Profile }), () => ({}))
 })
 
 /**
@@ -84,12 +86,12 @@ export const read: Effect.Effect<Profiles, UsageError, FileSystem.FileSystem | P
   const text = yield* files.readFileString(place).pipe(
     Effect.asSome,
     Effect.catchIf(
-      (error) => error._tag === "SystemError" && error.reason === "NotFound",
+      (error) => PlatformErrors.kindOf(error) === "NotFound",
       () => Effect.succeedNone
     ),
     Effect.mapError((cause) =>
       new UsageError({
-        description: `${place} cannot be read (${cause._tag === "SystemError" ? cause.reason : cause._tag}).`,
+        description: `${place} cannot be read (${PlatformErrors.kindOf(cause)}).`,
         cause
       })
     )

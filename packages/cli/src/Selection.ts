@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as CheckpointPath from "./CheckpointPath.js"
 import * as Connection from "./Connection.js"
+import * as PlatformErrors from "./internal/effect/platformErrors.js"
 import * as Output from "./Output.js"
 import { UsageError } from "./UsageError.js"
 
@@ -209,9 +210,7 @@ const readPaths = (
       file === "-" ? output.input : files.readFileString(file),
       (cause) =>
         new UsageError({
-          description: `--from-file: ${file} cannot be read (${
-            cause._tag === "SystemError" ? cause.reason : cause._tag
-          }).`,
+          description: `--from-file: ${file} cannot be read (${PlatformErrors.kindOf(cause)}).`,
           cause
         })
     )

@@ -118,9 +118,9 @@ export const stream = (
 ): Stream.Stream<Chat, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
   linesOfFile("ChatDataset.stream", file, options).pipe(
     Stream.mapChunksEffect((lines) =>
-      Either.mapBoth(Either.all(Chunk.map(lines, chatOfLine)), {
-        onLeft: (issue) => new DatasetError(issue),
-        onRight: (chats) => Chunk.unsafeFromArray(chats)
+      Either.match(Either.all(Chunk.map(lines, chatOfLine)), {
+        onLeft: (issue) => Effect.fail(new DatasetError(issue)),
+        onRight: (chats) => Effect.succeed(Chunk.unsafeFromArray(chats))
       })
     )
   )
@@ -300,21 +300,21 @@ const makeReader = (file: string, ignoredKeys: ReadonlyArray<string>, check: Che
   }
 
   /** Lines of the parts so far, once there are bytes enough to say that they may be JSON lines. */
-  const linesOf = (part: Uint8Array, isLast: boolean): Either.Either<Iterable<Lines.Line>, DatasetError> => {
-    if (head === undefined) return Either.right(lines.add(part))
+  const linesOf = (part: Uint8Array, isLast: boolean): Effect.Effect<Iterable<Lines.Line>, DatasetError> => {
+    if (head === undefined) return Effect.succeed(lines.add(part))
     const joined = new Uint8Array(head.length + part.length)
     joined.set(head)
     joined.set(part, head.length)
     if (joined.length < headBytes && !isLast) {
       head = joined
-      return Either.right([])
+      return Effect.succeed([])
     }
     head = undefined
     isArray = beginsArray(joined)
     const description = fileKind(joined)
     return description === undefined
-      ? Either.right(lines.add(joined))
-      : Either.left(refuse({ reason: "WrongFormat", description }))
+      ? Effect.succeed(lines.add(joined))
+      : Effect.fail(refuse({ reason: "WrongFormat", description }))
   }
 
   /** What is wrong with a line that has not ended, at its newest part. */

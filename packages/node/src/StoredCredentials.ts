@@ -3,6 +3,7 @@
  * too.
  */
 import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
+import { defaulted, nullish } from "@effect-tinker/protocol/WireField"
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -26,7 +27,7 @@ export const StoredKey = Schema.Struct({
   type: Schema.String,
   key: Schema.Redacted(Schema.NonEmptyString),
   name: Schema.String,
-  note: Schema.optionalWith(Schema.String, { nullable: true })
+  note: nullish(Schema.String)
 })
 
 /**
@@ -44,10 +45,10 @@ export type StoredKey = typeof StoredKey.Type
  * @category schemas
  */
 export const StoredKeys = Schema.Struct({
-  version: Schema.optionalWith(Schema.Literal(1), { default: () => 1 }),
+  version: defaulted(Schema.Literal(1), () => 1 as const),
   /** Id of the key that is used when no other credential is given; it may name a key that is gone. */
-  default: Schema.optionalWith(Schema.String, { nullable: true }),
-  keys: Schema.optionalWith(Schema.Record({ key: Schema.String, value: StoredKey }), { default: () => ({}) })
+  default: nullish(Schema.String),
+  keys: defaulted(Schema.Record({ key: Schema.String, value: StoredKey }), () => ({}))
 })
 
 /**

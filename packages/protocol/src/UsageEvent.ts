@@ -1,17 +1,10 @@
 /**
  * What was used in an hour, and what that costs.
  */
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { otherVariant, variant } from "./internal/variant.js"
-import { field, fieldNullable, optional } from "./WireField.js"
+import { field, fieldNullable, flag, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
-
-/** Sent where it says something. */
-const freeFlag = Schema.optionalToRequired(Schema.NullOr(Schema.Boolean), Schema.Boolean, {
-  decode: (found) => Option.getOrUndefined(found) ?? false,
-  encode: (free) => free ? Option.some(true) : Option.none()
-})
 
 const tokenCount = field(Schema.Number, "token_count")
 
@@ -28,7 +21,7 @@ export const UsageInfo = Schema.Union(
   variant("checkpoint", "Checkpoint", { count: Schema.Number }),
   variant("storage", "Storage", {
     gigabyteHours: field(Schema.Number, "gigabyte_hours"),
-    free: freeFlag
+    free: flag
   }),
   otherVariant(["training", "sampling_prefill", "sampling_sample", "checkpoint", "storage"])
 )

@@ -62,5 +62,11 @@ export const optionalDefaulted = <A, I, const K extends string>(
 export const missable = <A, I, const K extends string>(schema: Schema.Schema<A, I>, key: K) =>
   Schema.optional(schema).pipe(Schema.fromKey(key))
 
+/** A flag of the same name here and there, which may be missing or null, and is sent only where it says something. */
+export const flag = Schema.optionalToRequired(Schema.NullOr(Schema.Boolean), Schema.Boolean, {
+  decode: (found) => Option.getOrUndefined(found) ?? false,
+  encode: (value) => value ? Option.some(true) : Option.none()
+})
+
 /** The name of the request's type, always sent; other servers' clients may leave it out. */
 export const literal = <const L extends string>(value: L) => defaulted(Schema.Literal(value), () => value)

@@ -76,7 +76,8 @@ const cachedFolder = (
     const files = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const cache = yield* HubSettings.cache
-    const model = path.join(cache, `models--${id.replaceAll("/", "--")}`)
+    if (Option.isNone(cache)) return Option.none()
+    const model = path.join(cache.value, `models--${id.replaceAll("/", "--")}`)
     const revision = yield* files.readFileString(path.join(model, "refs", "main"))
     const folder = path.join(model, "snapshots", revision.trim())
     return (yield* files.exists(path.join(folder, "tokenizer.json"))) ? Option.some(folder) : Option.none()

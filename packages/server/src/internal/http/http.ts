@@ -9,6 +9,7 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { Fault } from "../../Faults.js"
 import type { ServerError } from "../../ServerError.js"
+import * as Eithers from "../effect/eithers.js"
 import * as LeanDecoder from "../fast/leanDecoder.js"
 import * as LeanEncoder from "../fast/leanEncoder.js"
 import * as NumberLists from "./numberLists.js"
@@ -27,7 +28,7 @@ export const refuse = (status: number, detail: ErrorResponse["detail"], headers?
 
 /** The path of a checkpoint; otherwise 400. */
 export const tinkerPath = (path: string): Effect.Effect<TinkerPath.TinkerPath, Refusal> =>
-  Either.mapLeft(TinkerPath.parse(path), (error) => refuse(400, error.description))
+  Eithers.toEffect(Either.mapLeft(TinkerPath.parse(path), (error) => refuse(400, error.description)))
 
 /** What a store of checkpoints fails with, as an answer. */
 export const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A, Refusal> =>
@@ -254,15 +255,17 @@ export const requireNumber = (name: string, value: number): Effect.Effect<void, 
     ? Effect.void
     : refuse(422, `${name} is ${value}; it must be a whole number from 0`)
 
-export const decodeBody = <A, I>(schema: Schema.Schema<A, I>, request: Received): Either.Either<A, Refusal> =>
-  Either.flatMap(parseJson(request.body), (value) => decode(schema, value))
+export const decodeBody = <A, I>(schema: Schema.Schema<A, I>, request: Received): Effect.Effect<A, Refusal> =>
+  Eithers.toEffect(Either.flatMap(parseJson(request.body), (value) => decode(schema, value)))
 
 /** The query as the schema of its texts says; otherwise 422. */
 export const decodeQuery = <A, I extends { readonly [K in keyof I]: string | undefined }>(
   schema: Schema.Schema<A, I>,
   request: Received
 ): Effect.Effect<A, Refusal> =>
-  Effect.suspend(() => decode(schema, Object.fromEntries(new URL(request.url, "http://server").searchParams), "query"))
+  Effect.suspend(() =>
+    Eithers.toEffect(decode(schema, Object.fromEntries(new URL(request.url, "http://server").searchParams), "query"))
+  )
 
 export const noContent = HttpServerResponse.empty({ status: 204 })
 

@@ -145,11 +145,12 @@ const answers = (options: Options) => (name: Routes.RouteName, one: Routes.Route
 /** Refusals and defects as answers; whoever left needs none. */
 const settledAs = (what: string) =>
   Effect.catchAllCause((cause: Cause.Cause<Http.Refusal>) => {
-    const failure = Cause.failureOrCause(cause)
-    if (failure._tag === "Left") return Effect.succeed(Http.refusal(failure.left))
-    if (Cause.isInterruptedOnly(cause)) return Effect.failCause(failure.right)
+    const failure = Cause.failureOption(cause)
+    if (Option.isSome(failure)) return Effect.succeed(Http.refusal(failure.value))
+    // A cause without a failure is one of nothing but interruptions and defects.
+    if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
     return Effect.as(
-      Effect.logError(`${what} broke`, failure.right),
+      Effect.logError(`${what} broke`, cause),
       Http.refusal(Http.refuse(500, "an error of the server itself; see its log"))
     )
   })
@@ -164,8 +165,8 @@ const asUser = <A, E>(
   const user = Option.getOrUndefined(authentication.userOf(credential))
   if (user === undefined) return effect
   return effect.pipe(
-    Effect.locally(Audit.currentKey, authentication.nameOf(credential)),
-    Effect.locally(Users.current, user)
+    Audit.underKey(authentication.nameOf(credential)),
+    Users.as(user)
   )
 }
 

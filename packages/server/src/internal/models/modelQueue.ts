@@ -3,10 +3,11 @@ import type * as Endpoint from "@effect-tinker/protocol/Endpoint"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import type { UntypedFuture } from "@effect-tinker/protocol/ModelsMessages"
 import * as Effect from "effect/Effect"
-import type * as Either from "effect/Either"
+import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { Completed } from "../../Futures.js"
+import * as Eithers from "../effect/eithers.js"
 import * as Http from "../http/http.js"
 import * as Lookups from "../resources/lookups.js"
 import * as Models from "./models.js"
@@ -29,8 +30,8 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
 ): Http.Handler<UntypedFuture> =>
 (request) =>
   Effect.gen(function*() {
-    const value = yield* Http.parseJson(request.body)
-    const wanted = yield* freeingNumber(state, value, Http.decode(schema, value))
+    const value = yield* Eithers.toEffect(Http.parseJson(request.body))
+    const wanted = yield* freeingNumber(state, value, Eithers.toEffect(Http.decode(schema, value)))
     const model = yield* Lookups.requireModel(state, wanted.modelId)
     yield* requireSeqId(wanted.seqId)
     return yield* Models.submit(state, model, {
@@ -76,4 +77,4 @@ export const completed = <const E extends Endpoint.Endpoint & { readonly result:
 export const userError = (detail: string) => new Work.UserError({ detail })
 
 export const orUserError = <A>(either: Either.Either<A, string>): Effect.Effect<A, Work.UserError> =>
-  Effect.mapError(either, userError)
+  Eithers.toEffect(Either.mapLeft(either, userError))

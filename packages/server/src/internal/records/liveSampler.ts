@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as CheckpointStore from "../../CheckpointStore.js"
 import { ServerError } from "../../ServerError.js"
 import type { Service as Journal } from "../../ServerJournal.js"
+import * as Eithers from "../effect/eithers.js"
 import type * as Records from "./records.js"
 import * as StateTensors from "./stateTensors.js"
 
@@ -27,7 +28,7 @@ export const identityOf = ({ createdAt, savedBy }: CheckpointStore.Info): Checkp
 
 /** The checkpoint that is under a path now; null when there is none. */
 export const checkpointAt = (store: CheckpointStore.Service, path: string): Effect.Effect<Checkpoint> =>
-  Effect.match(Effect.flatMap(TinkerPath.parse(path), store.info), {
+  Effect.match(Effect.flatMap(Eithers.toEffect(TinkerPath.parse(path)), store.info), {
     onSuccess: identityOf,
     onFailure: () => null
   })
@@ -70,7 +71,7 @@ const loadOwn = (store: CheckpointStore.Service, sampler: Sampler, modelPath: st
       why === undefined
         ? Effect.void
         : new ServerError({ reason: "NotFound", description: `the sampler ${sampler.id} is lost: ${why}` }))
-    const path = yield* Effect.mapError(TinkerPath.parse(modelPath), invalidPath)
+    const path = yield* Effect.mapError(Eithers.toEffect(TinkerPath.parse(modelPath)), invalidPath)
     yield* requireThere
     const snapshot = yield* store.load(path)
     yield* requireThere

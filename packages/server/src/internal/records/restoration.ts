@@ -312,7 +312,7 @@ export const replay = (
         replayed: { fingerprint, seed }
       }))
     }).pipe(
-      Effect.locally(Audit.currentKey, keyName),
+      Audit.underKey(keyName),
       Effect.catchAll((error) => {
         const requestId = Records.requestIdOf(modelId, seqId)
         const why = "detail" in error ? error.detail : error.description

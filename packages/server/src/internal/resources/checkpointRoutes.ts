@@ -5,7 +5,6 @@ import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import * as Http from "../http/http.js"
 import * as KeyedMutex from "../models/keyedMutex.js"
 import type * as State from "../models/serverState.js"
@@ -79,7 +78,7 @@ export const make = (
       const tokenOwner = yield* ownerOfToken(request.headers["x-tinker-weights-access-token"])
       if (wanted.ttlSeconds !== undefined) yield* requireTtl(wanted.ttlSeconds)
       const source = yield* Http.tinkerPath(wanted.sourcePath)
-      const owner = yield* FiberRef.get(Users.current)
+      const owner = yield* Users.current
       const key = Repeats.keyOf(request, owner)
       const body = Http.fingerprint(request.body)
       const copy = Effect.gen(function*() {

@@ -9,6 +9,7 @@ import * as TensorData from "@effect-tinker/protocol/TensorData"
 import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import * as Effect from "effect/Effect"
 import type { Completed } from "../../Futures.js"
+import * as Eithers from "../effect/eithers.js"
 import * as Failures from "../http/failures.js"
 import * as Http from "../http/http.js"
 import * as ProtobufParts from "../http/protobufParts.js"
@@ -139,7 +140,7 @@ const passInJson = (
   request: Http.Received
 ) =>
   Effect.gen(function*() {
-    const value = yield* Http.parseJson(request.body, JsonNumbers.trainingBounds)
+    const value = yield* Eithers.toEffect(Http.parseJson(request.body, JsonNumbers.trainingBounds))
     return yield* pass(state, yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
   })
 

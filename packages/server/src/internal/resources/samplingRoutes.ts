@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Failed } from "../../Futures.js"
 import type * as RequestQueue from "../../RequestQueue.js"
+import * as Eithers from "../effect/eithers.js"
 import { after } from "../fast/after.js"
 import { withNow } from "../fast/now.js"
 import { start } from "../fast/start.js"
@@ -111,7 +112,7 @@ const asample =
   (state: State.ServerState, sample: SampleWork.SampleWork): Http.Handler<Answer<typeof Endpoints.asample>> =>
   (request) =>
     Effect.flatMap(
-      SampleBody.read(request.body),
+      Eithers.toEffect(SampleBody.read(request.body)),
       ({ samplerId, seqId, wanted }) =>
         Effect.flatMap(Lookups.requireSampler(state, samplerId), (sampler) => {
           const fingerprint = Http.fingerprint(request.body)

@@ -5,7 +5,6 @@ import type { SessionId } from "@effect-tinker/protocol/Identifiers"
 import * as ReceivedRequests from "@effect-tinker/protocol/ReceivedRequests"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import type { Session } from "../../Sessions.js"
 import * as Http from "../http/http.js"
 import type { ServerState } from "../models/serverState.js"
@@ -55,7 +54,7 @@ export const make = (
       const session = yield* once(
         request,
         Effect.gen(function*() {
-          const owner = yield* FiberRef.get(Users.current)
+          const owner = yield* Users.current
           if (!(yield* state.sessions.makeRoom)) {
             return yield* Http.refuse(
               429,

@@ -4,18 +4,22 @@ import * as ReceivedRequests from "@effect-tinker/protocol/ReceivedRequests"
 import type * as TensorData from "@effect-tinker/protocol/TensorData"
 import type { ForwardBackwardRequest } from "@effect-tinker/protocol/TrainingMessages"
 import * as Effect from "effect/Effect"
+import * as Eithers from "../effect/eithers.js"
 import * as Http from "../http/http.js"
 
 /** The body of `forward_backward`, which always wants gradients. */
 export const decodeForwardBackward = (value: unknown): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>
   Effect.flatMap(
-    Http.decode(ReceivedRequests.ForwardBackwardRequest, value),
+    Eithers.toEffect(Http.decode(ReceivedRequests.ForwardBackwardRequest, value)),
     (request) => requestOf(request, false)
   )
 
 /** The body of `forward`. */
 export const decodeForward = (value: unknown): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>
-  Effect.flatMap(Http.decode(ReceivedRequests.ForwardRequest, value), (request) => requestOf(request, true))
+  Effect.flatMap(
+    Eithers.toEffect(Http.decode(ReceivedRequests.ForwardRequest, value)),
+    (request) => requestOf(request, true)
+  )
 
 const requestOf = (
   { input, modelId, seqId }: typeof ReceivedRequests.ForwardRequest.Type,

@@ -3,12 +3,17 @@
  * holder of the key. Checkpoints that are public can be read by all. Without keys everything is everybody's.
  */
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import type * as CheckpointStore from "../../CheckpointStore.js"
+import * as FiberLocal from "../effect/fiberLocal.js"
 import * as Http from "../http/http.js"
 
+const asker = FiberLocal.make<string | undefined>(undefined)
+
 /** Whose request is being answered; undefined where no keys are asked for. */
-export const current: FiberRef.FiberRef<string | undefined> = FiberRef.unsafeMake<string | undefined>(undefined)
+export const current: Effect.Effect<string | undefined> = FiberLocal.get(asker)
+
+/** Answers as one of this user's requests. */
+export const as = (user: string) => FiberLocal.within(asker, user)
 
 /** What was made where nobody was asked for a key belongs to all. */
 export type Owner = string | undefined
@@ -20,7 +25,7 @@ export const emailOf = (owner: Owner): string => `${owner ?? "user"}@localhost`
 
 /** Tells of an owner whether the one who asks may do what owners may. */
 export const isMine: Effect.Effect<(owner: Owner) => boolean> = Effect.map(
-  FiberRef.get(current),
+  current,
   (user) => (owner: Owner) => owner === undefined || user === undefined || owner === user
 )
 

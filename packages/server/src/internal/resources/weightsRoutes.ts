@@ -13,6 +13,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as CheckpointStore from "../../CheckpointStore.js"
+import * as Eithers from "../effect/eithers.js"
 import * as Http from "../http/http.js"
 import * as ModelQueue from "../models/modelQueue.js"
 import * as Models from "../models/models.js"
@@ -161,7 +162,7 @@ const requireReadableIfThere = (
 ) =>
   Effect.gen(function*() {
     const owner = yield* tokenOwner
-    const info = yield* Effect.option(Effect.flatMap(TinkerPath.parse(path), state.store.info))
+    const info = yield* Effect.option(Effect.flatMap(Eithers.toEffect(TinkerPath.parse(path)), state.store.info))
     if (Option.isSome(info)) yield* Users.requireReadable(path, info.value, owner)
   })
 
@@ -254,9 +255,9 @@ const loadWeights = (
   const load = loadIntoModel(state, ownerOfToken)
   return (request) =>
     Effect.gen(function*() {
-      const value = yield* Http.parseJson(request.body)
+      const value = yield* Eithers.toEffect(Http.parseJson(request.body))
       if (!Predicate.hasProperty(value, "session_id") || value.session_id === null) return yield* load(request)
-      const wanted = yield* Http.decode(ReceivedRequests.CreateByLoadingRequest, value)
+      const wanted = yield* Eithers.toEffect(Http.decode(ReceivedRequests.CreateByLoadingRequest, value))
       return yield* createByLoading(state, wanted, request, ownerOfToken(wanted.weightsAccessToken))
     })
 }

@@ -9,6 +9,7 @@ import * as WaitingPolicy from "../../WaitingPolicy.js"
 import { CurrentProgress } from "../call/heldToProgress.js"
 import { shortestPatience } from "../call/progress.js"
 import { watchdog } from "../call/watchdog.js"
+import * as Fibers from "../effect/fibers.js"
 import * as Monotonic from "../monotonic.js"
 import * as Pending from "./pending.js"
 import type { Submitted, Waiting } from "./submitted.js"
@@ -51,7 +52,7 @@ export const retrieve = <A>(
   submitted: Submitted<A>,
   report?: ((state: State) => void) | undefined
 ): Effect.Effect<A, TinkerError> =>
-  Effect.withFiberRuntime((fiber) => {
+  Fibers.withRunning((fiber) => {
     const policy = Context.get(fiber.currentContext, WaitingPolicy.CurrentWaitingPolicy)
     const progress = submitted.progress ?? Context.get(fiber.currentContext, CurrentProgress)
     return Effect.clockWith((clock) => {

@@ -4,10 +4,10 @@ import type { SessionClosedError, TinkerError } from "@effect-tinker/protocol/Ti
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import type * as ServiceApi from "../../ServiceApi.js"
 import type * as TinkerConfig from "../../TinkerConfig.js"
 import * as ThrottledWarning from "../call/throttledWarning.js"
+import * as Schedules from "../effect/schedules.js"
 import * as Monotonic from "../monotonic.js"
 import * as LiveSession from "./liveSession.js"
 
@@ -71,7 +71,7 @@ export const run = (session: LiveSession.LiveSession, options: {
 
     yield* Effect.schedule(
       beat,
-      Schedule.spaced(config.heartbeatInterval).pipe(Schedule.whileInput(() => session.over() === undefined))
+      Schedules.spacedWhile(config.heartbeatInterval, () => session.over() === undefined)
     )
   }).pipe(
     Effect.annotateLogs({ module: "SessionManager", sessionId: session.sessionId }),

@@ -93,8 +93,8 @@ const submission = <A, I>(
 
   return resent({ seqId, call: operation }, attempt).pipe(
     Effect.zip(Monotonic.now),
-    Effect.tap(([{ requestId }]) => watch.annotate({ requestId })),
     Effect.flatMap(([{ requestId }, now]) => {
+      watch.annotate({ requestId })
       const pending = Pending.make<A, never>(operation, [requestId], onSettled)
       const retrieved = Retrieval.retrieve(waiting, {
         requestId,
@@ -114,8 +114,9 @@ const submission = <A, I>(
     Effect.catchAll((error) =>
       Effect.flatMap(foundAgain(error), (value) => Pending.succeed(operation, value, onSettled))
     ),
-    Effect.tap(() => {
+    Effect.map((future) => {
       if (path !== undefined) takenPaths.add(TinkerPath.format(path))
+      return future
     })
   )
 }

@@ -3,10 +3,10 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Fibers from "../effect/fibers.js"
 
 /**
  * The same client, told to leave redirects alone, for one request; `sent` hears where that goes. Of itself `fetch` follows them, and takes every header along wherever that
@@ -29,7 +29,7 @@ export class IsAbroad extends Context.Reference<IsAbroad>()("effect-tinker/inter
   defaultValue: () => false
 }) {}
 
-const setManual = FiberRef.update(FiberRef.currentContext, (context) => {
+const setManual = Fibers.changeServices((context) => {
   const set = Option.getOrUndefined(Context.getOption(context, FetchHttpClient.RequestInit))
   return Context.add(context, FetchHttpClient.RequestInit, {
     ...set,
