@@ -158,7 +158,7 @@ const seams = [
         + "|currentTracer)\\b|\\bEffect\\.(withFiberRuntime|withScheduler|disconnect|runtime|supervised)\\b"
     ),
     files: [
-      "cli/src/Main.ts",
+      "cli/src/PatientScheduler.ts",
       "cli/src/Recovery.ts",
       "node/src/CredentialCommand.ts",
       "node/src/NodeServer.ts",

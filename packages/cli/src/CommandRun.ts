@@ -19,7 +19,7 @@ import { root } from "./Commands.js"
 import * as CommandTree from "./CommandTree.js"
 import * as GlobalOptions from "./GlobalOptions.js"
 import * as Output from "./Output.js"
-import { patient } from "./PatientScheduler.js"
+import { patiently } from "./PatientScheduler.js"
 import { UsageError } from "./UsageError.js"
 
 /**
@@ -50,6 +50,7 @@ export const execute = (
         )
       ),
       Effect.provideService(Output.Output, output),
+      Effect.provideService(CommandTree.Root, root),
       Effect.provideService(GlobalOptions.GlobalOptions, options),
       Effect.provide(warnings(output))
     )
@@ -70,7 +71,7 @@ export const run = (line: ReadonlyArray<string>): void => {
   const isServer = typeof found !== "string" && found.command._tag === "Leaf" && found.command.isServer
   Effect.zipRight(endsWithItsReader(() => isReaderGone = true), execute(line, Output.ofProcess())).pipe(
     Effect.provide(platform),
-    Effect.withScheduler(patient),
+    patiently,
     NodeRuntime.runMain({
       disableErrorReporting: true,
       disablePrettyLogger: true,

@@ -11,6 +11,7 @@ import * as Options from "@effect/cli/Options"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import type * as Terminal from "@effect/platform/Terminal"
+import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Known } from "./CommandLine.js"
@@ -29,6 +30,7 @@ export type Environment =
   | FileSystem.FileSystem
   | Path.Path
   | Terminal.Terminal
+  | Root
   | Scope.Scope
 
 /**
@@ -105,6 +107,14 @@ export interface LeafOptions<Parameters extends Command.Command.Config> {
   /** Imports the module that does it. */
   readonly load: () => Promise<Handler<Command.Command.ParseConfig<Parameters>>>
 }
+
+/**
+ * All commands, under the program's name, for the one that runs.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class Root extends Context.Tag("@effect-tinker/cli/CommandTree/Root")<Root, Group>() {}
 
 /**
  * A command.

@@ -10,7 +10,7 @@ import * as Predicate from "effect/Predicate"
 import { realpathSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as NpmParent from "./NpmParent.js"
-import { patient } from "./PatientScheduler.js"
+import { patiently } from "./PatientScheduler.js"
 
 /**
  * Whether a module is the program that was started, and not one that another imports.
@@ -86,7 +86,7 @@ export const run = (
         : Effect.sync(() => process.stderr.write(`${explain(cause)}\n`))
     ),
     Effect.provide(NodeContext.layer),
-    Effect.withScheduler(patient),
+    patiently,
     NodeRuntime.runMain({
       disableErrorReporting: true,
       disablePrettyLogger: true,

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { UsageError } from "./UsageError.js"
 
-export { defaults, flags } from "./commands/train.js"
+export { defaults, flags } from "./commands/trainFlags.js"
 
 /**
  * @since 0.1.0

@@ -1,51 +1,49 @@
 import * as Effect from "effect/Effect"
-import { root } from "../Commands.js"
-import type { Handler, Leaf } from "../CommandTree.js"
-import type * as CommandTree from "../CommandTree.js"
+import * as CommandTree from "../CommandTree.js"
 import * as GlobalOptions from "../GlobalOptions.js"
 import * as Output from "../Output.js"
 
-export const completions: Handler<{ readonly shell: string }> = ({ shell }) =>
+export const completions: CommandTree.Handler<{ readonly shell: string }> = ({ shell }) =>
   Effect.flatMap(
-    Output.Output,
-    (output) => output.raw([shell === "fish" ? fish() : shell === "zsh" ? zsh() : bash()])
+    Effect.all([CommandTree.Root, Output.Output]),
+    ([root, output]) => output.raw([shell === "fish" ? fish(root) : shell === "zsh" ? zsh(root) : bash(root)])
   )
 
 interface Place {
   /** The words before, without the program's name. */
   readonly path: ReadonlyArray<string>
-  readonly command: Leaf | CommandTree.Group
+  readonly command: CommandTree.Leaf | CommandTree.Group
 }
 
-const placesOf = (command: Leaf | CommandTree.Group, path: ReadonlyArray<string>): ReadonlyArray<Place> => [
+const placesOf = (command: CommandTree.Leaf | CommandTree.Group, path: ReadonlyArray<string>): ReadonlyArray<Place> => [
   { path, command },
   ...(command._tag === "Leaf" ? [] : command.commands.flatMap((one) => placesOf(one, [...path, one.name])))
 ]
 
-const optionsOf = ({ known: { switches, values } }: Leaf): ReadonlyArray<string> =>
+const optionsOf = ({ known: { switches, values } }: CommandTree.Leaf): ReadonlyArray<string> =>
   [...values, ...switches, ...GlobalOptions.names, "help"].map((name) => `--${name}`)
 
 const wordsOf = ({ command }: Place): ReadonlyArray<string> =>
   command._tag === "Leaf" ? optionsOf(command) : command.commands.map(({ name }) => name)
 
 /** Lists the words that may come, by those before that are no options. */
-const cases = (indent: string): string =>
+const cases = (root: CommandTree.Group, indent: string): string =>
   placesOf(root, []).map((place) => `${indent}"${place.path.join(" ")}") words="${wordsOf(place).join(" ")}" ;;`).join(
     "\n"
   )
 
-const bash = (): string =>
+const bash = (root: CommandTree.Group): string =>
   `_tinker() {
   local path="" word words="" current="\${COMP_WORDS[COMP_CWORD]}"
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "$word" in -*) break ;; esac
     case "\${path:+$path }$word" in
-${knownPaths("      ")}
+${knownPaths(root, "      ")}
       *) break ;;
     esac
   done
   case "$path" in
-${cases("    ")}
+${cases(root, "    ")}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   if [ \${#COMPREPLY[@]} -eq 0 ]; then COMPREPLY=($(compgen -f -- "$current")); fi
@@ -53,15 +51,16 @@ ${cases("    ")}
 complete -F _tinker tinker
 `
 
-const knownPaths = (indent: string): string =>
+const knownPaths = (root: CommandTree.Group, indent: string): string =>
   placesOf(root, []).filter(({ path }) => path.length > 0).map(({ path }) =>
     `${indent}"${path.join(" ")}") path="${path.join(" ")}" ;;`
   ).join("\n")
 
 /** Its compatibility layer runs the script of bash as it is. */
-const zsh = (): string => `#compdef tinker\nautoload -U +X bashcompinit && bashcompinit\n${bash()}`
+const zsh = (root: CommandTree.Group): string =>
+  `#compdef tinker\nautoload -U +X bashcompinit && bashcompinit\n${bash(root)}`
 
-const fish = (): string =>
+const fish = (root: CommandTree.Group): string =>
   placesOf(root, []).flatMap(({ command, path }) => {
     const condition = `__fish_tinker_at ${path.join(" ")}`.trim()
     return command._tag === "Leaf"
