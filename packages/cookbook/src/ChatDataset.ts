@@ -30,12 +30,12 @@ import {
 } from "./internal/fileKind.js"
 import { gatherAll } from "./internal/gather.js"
 import * as Given from "./internal/given.js"
+import { retryIgnoringKeys } from "./internal/ignorableKeys.js"
 import { isUnfinished } from "./internal/jsonText.js"
 import * as Keys from "./internal/keys.js"
-import { withKeysInTheWay } from "./internal/keysInTheWay.js"
 import * as Lines from "./internal/lines.js"
 import type { MarkedIssue } from "./internal/marks.js"
-import { tellProgress } from "./internal/tellProgress.js"
+import { reportProgress } from "./internal/reportProgress.js"
 import type { Message } from "./Message.js"
 
 /**
@@ -218,7 +218,7 @@ export const linesOfBytes = (
     const reader = makeReader(file, options.ignoredKeys ?? [], check)
     const tell = (lines: Chunk.Chunk<Read>) =>
       Effect.suspend(() =>
-        tellProgress(operation, options.onProgress, { ...reader.progress(), totalBytes: bytes.total })
+        reportProgress(operation, options.onProgress, { ...reader.progress(), totalBytes: bytes.total })
       ).pipe(Effect.as(lines))
     return bytes.all.pipe(
       Stream.mapEffect((part) => Effect.flatMap(reader.add(part), tell)),
@@ -269,7 +269,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlyArray<string>, check: Che
         const kind = tableKind(text)
         if (kind !== undefined) return wrongFormat(kind)
       }
-      return withKeysInTheWay((more) =>
+      return retryIgnoringKeys((more) =>
         Either.flatMap(
           parseLine(text, { ignoredKeys: Keys.ignoredKeys(more, ignored), isLast }),
           (line) => {

@@ -3,7 +3,7 @@
  * `TinkerError.isRetryable`, unless a region of code says otherwise.
  */
 import { oneOf, optional, optionsOf } from "@effect-tinker/protocol/Checks"
-import { spoken } from "@effect-tinker/protocol/Prose"
+import { durationText } from "@effect-tinker/protocol/Prose"
 import * as TinkerError from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -415,6 +415,6 @@ export const worthAWarning = 60_000
  * @internal
  */
 export const stillFailing = (error: TinkerError.TinkerError, elapsed: number, wait: number): string => {
-  const since = elapsed < 1000 ? "" : `It has failed for ${spoken(elapsed)}. `
-  return `${error.message} ${since}It is tried again in ${spoken(wait)}`
+  const since = elapsed < 1000 ? "" : `It has failed for ${durationText(elapsed)}. `
+  return `${error.message} ${since}It is tried again in ${durationText(wait)}`
 }

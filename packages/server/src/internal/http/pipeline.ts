@@ -120,7 +120,7 @@ const answers = (options: Options) => (name: Routes.RouteName, one: Routes.Route
   const bodyOf = (request: HttpServerRequest.HttpServerRequest) => {
     const body = Body.read(request, maxBodyBytes, limits)
     // One that takes long is not waited for from anybody, unless a dialect says where the key is.
-    return Body.isOnItsWay(request) && dialect === undefined
+    return Body.isStreaming(request) && dialect === undefined
       ? after(authentication.check(access, request.headers["x-api-key"]), () => body)
       : body
   }

@@ -31,7 +31,7 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
 (request) =>
   Effect.gen(function*() {
     const value = yield* Eithers.toEffect(Http.parseJson(request.body))
-    const wanted = yield* freeingNumber(state, value, Eithers.toEffect(Http.decode(schema, value)))
+    const wanted = yield* releaseNumberOnRefusal(state, value, Eithers.toEffect(Http.decode(schema, value)))
     const model = yield* Lookups.requireModel(state, wanted.modelId)
     yield* requireSeqId(wanted.seqId)
     return yield* Models.submit(state, model, {
@@ -43,7 +43,7 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
   })
 
 /** A request in JSON that is refused while it is read: the numbers after its own need not wait for it. */
-export const freeingNumber = <A>(
+export const releaseNumberOnRefusal = <A>(
   state: State.ServerState,
   value: unknown,
   read: Effect.Effect<A, Http.Refusal>

@@ -300,7 +300,7 @@ const undoUnsaved = (
       ? outcome
       : isGone && error._tag === "EngineError"
       ? Failures.of(error)
-      : Failures.ofUnkept(error)
+      : Failures.notPersisted(error)
     const done = { seqId: request.seqId, at, changed: undefined }
     yield* LiveModel.save(state.engine, journal, model, done, [
       resultOf(model, request, at, Results.toRecord(failed), undefined)

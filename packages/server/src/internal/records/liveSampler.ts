@@ -34,7 +34,7 @@ export const checkpointAt = (store: CheckpointStore.Service, path: string): Effe
   })
 
 /** Why the checkpoint of a sampler is not there any more; nothing if it is, or if there never was one. */
-export const whyGone = (
+export const missingCheckpointReason = (
   store: CheckpointStore.Service,
   { checkpoint: made, modelPath }: Pick<Sampler, "modelPath" | "checkpoint">
 ): Effect.Effect<string | undefined> => {
@@ -67,7 +67,7 @@ export const restore = (
 /** Looks before, to say why it cannot be, and after, as it may have been overwritten in between. */
 const loadOwn = (store: CheckpointStore.Service, sampler: Sampler, modelPath: string) =>
   Effect.gen(function*() {
-    const requireThere = Effect.flatMap(whyGone(store, sampler), (why) =>
+    const requireThere = Effect.flatMap(missingCheckpointReason(store, sampler), (why) =>
       why === undefined
         ? Effect.void
         : new ServerError({ reason: "NotFound", description: `the sampler ${sampler.id} is lost: ${why}` }))

@@ -103,7 +103,7 @@ export const restore = (
     const known = new Set(results.map(({ ownerId, seqId }) => Records.requestIdOf(ownerId, seqId)))
     for (const { samplerId, seqId } of records.asked) {
       if (known.has(Records.requestIdOf(samplerId, seqId))) {
-        changes.push(Records.withoutAsked(Records.requestIdOf(samplerId, seqId)))
+        changes.push(Records.removeSampleRequest(Records.requestIdOf(samplerId, seqId)))
         continue
       }
       const lost: Records.Result = {
@@ -114,7 +114,7 @@ export const restore = (
         outcome: { _tag: "Lost" },
         sequences: undefined
       }
-      changes.push(Records.withoutAsked(Records.requestIdOf(samplerId, seqId)), Records.result(lost, undefined))
+      changes.push(Records.removeSampleRequest(Records.requestIdOf(samplerId, seqId)), Records.result(lost, undefined))
       yield* restoreResult(state, journal, lost)
     }
 

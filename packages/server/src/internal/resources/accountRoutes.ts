@@ -69,11 +69,11 @@ const usageEvents =
       if (before <= from || before - from > longestWindow) {
         return yield* Http.refuse(400, "ending_before must be after starting_on, and by no more than 14 days")
       }
-      const isMine = yield* Users.isMine
+      const isOwner = yield* Users.isOwner
       const events = [
         ...tokenEvents(state, prices, { from, before }),
         ...storageEvents(state, prices, { from, before }, now)
-      ].filter(({ place }) => isMine(place.owner))
+      ].filter(({ place }) => isOwner(place.owner))
       return Http.answer(Endpoints.getBillingUsage, { data: events.map(eventOf), sessions: metadataOf(state, events) })
     })
 
@@ -164,11 +164,11 @@ const currentStorage = (
 (request) =>
   Effect.gen(function*() {
     const { projectId } = yield* Http.decodeQuery(Endpoints.getCurrentCheckpointStorageUsage.query, request)
-    const isMine = yield* Users.isMine
+    const isOwner = yield* Users.isOwner
     const byPlace = new Map<string, Place & { count: number; bytes: number }>()
     for (const info of yield* state.store.list) {
       const place = placeOf(state, info.path.trainingRunId, info.owner)
-      if (!isMine(place.owner)) continue
+      if (!isOwner(place.owner)) continue
       if (projectId !== undefined && place.projectId !== projectId) continue
       const key = JSON.stringify([place.projectId, place.owner])
       const sum = byPlace.get(key) ?? { ...place, count: 0, bytes: 0 }
@@ -194,13 +194,13 @@ const audit = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.g
     const { day, eventType } = yield* Http.decodeQuery(Endpoints.getAuditLog.query, request)
     const wanted = day ?? Listing.timeOf(yield* Clock.currentTimeMillis).slice(0, 10)
     if (Number.isNaN(Date.parse(wanted))) return yield* Http.refuse(422, `${wanted} is no day`)
-    const isMine = yield* Users.isMine
+    const isOwner = yield* Users.isOwner
     const ownerOf = ownersOfEntries(state)
     return Http.answer(Endpoints.getAuditLog, {
       entries: state.audit.entries
         .filter(({ at, details, event }) =>
           Listing.timeOf(at).startsWith(wanted)
-          && isMine(ownerOf(details))
+          && isOwner(ownerOf(details))
           && (eventType === "all" || event.startsWith(`${eventType.slice(0, -1)}_`))
         )
         .map(({ at, details, event }) => ({

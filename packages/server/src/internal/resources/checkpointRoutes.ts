@@ -29,8 +29,8 @@ export const make = (
   const listUserCheckpoints: Http.Handler<Answer<typeof Endpoints.listUserCheckpoints>> = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(Endpoints.listUserCheckpoints.query, request)
-      const isMine = yield* Users.isMine
-      const mine = (yield* store.list).filter(({ owner }) => isMine(owner))
+      const isOwner = yield* Users.isOwner
+      const mine = (yield* store.list).filter(({ owner }) => isOwner(owner))
       const newestFirst = Array.from(Listing.readableBy(request.headers, mine)).reverse()
       return Http.answer(Endpoints.listUserCheckpoints, {
         checkpoints: newestFirst.slice(offset, offset + limit).map(Listing.checkpointOf),
@@ -43,7 +43,7 @@ export const make = (
     Effect.gen(function*() {
       const path = yield* pathOf(request)
       const info = yield* Http.known(store.info(path))
-      yield* Users.requireMine(TinkerPath.format(path), info.owner)
+      yield* Users.requireOwner(TinkerPath.format(path), info.owner)
       return info
     })
 

@@ -40,12 +40,12 @@ export const make = (state: State.ServerState, options: Options) => {
     Effect.gen(function*() {
       const info = yield* Http.known(store.info(path))
       yield* Users.requireReadable(TinkerPath.format(path), info, undefined)
-      const isMine = yield* Users.isMine
+      const isOwner = yield* Users.isOwner
       const now = yield* Clock.currentTimeMillis
       for (const [token, { expiresAt }] of granted) if (expiresAt <= now) granted.delete(token)
       const token = secret()
       const expiresAt = now + lifetime
-      granted.set(token, { path, expiresAt, asPublic: !isMine(info.owner) })
+      granted.set(token, { path, expiresAt, asPublic: !isOwner(info.owner) })
       return { token, expires: new Date(expiresAt) }
     })
 

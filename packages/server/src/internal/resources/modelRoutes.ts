@@ -141,7 +141,7 @@ const passInJson = (
 ) =>
   Effect.gen(function*() {
     const value = yield* Eithers.toEffect(Http.parseJson(request.body, JsonNumbers.trainingBounds))
-    return yield* pass(state, yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
+    return yield* pass(state, yield* ModelQueue.releaseNumberOnRefusal(state, value, decode(value)), request)
   })
 
 const pass = (

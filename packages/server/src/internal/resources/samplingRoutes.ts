@@ -161,7 +161,7 @@ const begin = (
         })
     }
   )
-  const noted = JournalWrites.noteAsked(state.journal, { samplerId: sampler.id, seqId })
+  const noted = JournalWrites.recordSampleRequest(state.journal, { samplerId: sampler.id, seqId })
   const finish = (outcome: Work.Outcome) =>
     withNow((at) => {
       recordOutcome(state, sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
@@ -217,7 +217,7 @@ const recordOutcome = (
   if (!state.journal.isPersistent) return
   void state.journal.unsafeCommit([
     Records.result({ ...request, ownerId: sampler.id, outcome: Results.toRecord(outcome) }, Results.bytesOf(outcome)),
-    Records.withoutAsked(Records.requestIdOf(sampler.id, request.seqId)),
+    Records.removeSampleRequest(Records.requestIdOf(sampler.id, request.seqId)),
     ...usage.map(Records.usage)
   ])
 }

@@ -23,8 +23,8 @@ export const make = (state: State.ServerState) => {
   const listSessions: Http.Handler<Answer<typeof Endpoints.listSessions>> = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(Endpoints.listSessions.query, request)
-      const isMine = yield* Users.isMine
-      const all = sessions.list().filter(({ owner }) => isMine(owner))
+      const isOwner = yield* Users.isOwner
+      const all = sessions.list().filter(({ owner }) => isOwner(owner))
       return Http.answer(Endpoints.listSessions, { sessions: all.slice(offset, offset + limit).map(({ id }) => id) })
     })
 
@@ -60,10 +60,10 @@ export const make = (state: State.ServerState) => {
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(ReceivedRequests.SessionSearchRequest, request)
       const checkpoints = bySession(yield* state.store.list)
-      const isMine = yield* Users.isMine
+      const isOwner = yield* Users.isOwner
       const found: Array<Found> = []
       for (const session of sessions.list()) {
-        if (!isMine(session.owner)) continue
+        if (!isOwner(session.owner)) continue
         const one = { session, status: session.status, projectId: session.projectId }
         if (fits(wanted, one)) found.push(one)
       }

@@ -49,8 +49,8 @@ export const make = (state: State.ServerState) => {
       const checkpoints = (yield* state.store.list).filter(({ path }) => path.trainingRunId === id)
       const run = runOf(id, checkpoints)
       if (run === undefined) return yield* Http.refuse(404, `there is no training run ${id}`)
-      const visible = readable(run, yield* Users.isMine)
-      if (visible === undefined) yield* Users.requireMine(`the training run ${id}`, run.owner)
+      const visible = readable(run, yield* Users.isOwner)
+      if (visible === undefined) yield* Users.requireOwner(`the training run ${id}`, run.owner)
       return visible ?? run
     })
 
@@ -68,12 +68,12 @@ export const make = (state: State.ServerState) => {
         if (known === undefined) byRun.set(id, [info])
         else known.push(info)
       }
-      const isMine = yield* Users.isMine
+      const isOwner = yield* Users.isOwner
       const runs: Array<Run> = []
       for (const [id, checkpoints] of byRun) {
         const whole = runOf(id, checkpoints)
         if (whole === undefined || (projectId !== undefined && whole.projectId !== projectId)) continue
-        const run = accessScope === "accessible" || isMine(whole.owner) ? readable(whole, isMine) : undefined
+        const run = accessScope === "accessible" || isOwner(whole.owner) ? readable(whole, isOwner) : undefined
         if (run !== undefined) runs.push(run)
       }
       // Of those made in the same instant, the later one comes first too.
@@ -103,8 +103,8 @@ export const make = (state: State.ServerState) => {
 }
 
 /** What there is to see of a run: of somebody else's, what is public; undefined when nothing is. */
-const readable = (run: Run, isMine: (owner: Users.Owner) => boolean): Run | undefined => {
-  if (isMine(run.owner)) return run
+const readable = (run: Run, isOwner: (owner: Users.Owner) => boolean): Run | undefined => {
+  if (isOwner(run.owner)) return run
   const checkpoints = run.checkpoints.filter((info) => info.public)
   return checkpoints.length === 0 ? undefined : { ...run, checkpoints, projectId: undefined, userMetadata: undefined }
 }

@@ -92,7 +92,7 @@ export const make = <A, E>(
 }
 
 /** Runs what gives the result in a fiber of the scope. Closing the scope, also before the fiber has begun, ends the future. */
-export const settleIn = <A, E>(
+export const forkIn = <A, E>(
   scope: Scope.Scope,
   pending: Pending<A, E>,
   work: Effect.Effect<A, E>

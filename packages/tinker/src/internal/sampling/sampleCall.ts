@@ -15,13 +15,13 @@ import * as ApiFuture from "../../ApiFuture.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import type { SampleOptions } from "../../SamplingClient.js"
 import * as WaitingPolicy from "../../WaitingPolicy.js"
-import { patienceFor, type Progress, shortestPatience, stuckAt } from "../call/progress.js"
+import { type Progress, progressTimeout, shortestProgressTimeout, stuckAt } from "../call/progress.js"
 import { watchdog } from "../call/watchdog.js"
 import { beginIfWatched, count, type WatchedCall } from "../call/watchedCall.js"
 import * as Fibers from "../effect/fibers.js"
 import { FutureTrouble } from "../futures/futureTrouble.js"
 import { inWords } from "../futures/stateWords.js"
-import { isElsewhere, isForgotten, isLostSample } from "./lostSample.js"
+import { isForgotten, isLostSample, isSamplerGone } from "./lostSample.js"
 import * as SampleAnswer from "./sampleAnswer.js"
 import { sampleIssues } from "./sampleIssues.js"
 import * as SamplePolicies from "./samplePolicies.js"
@@ -141,14 +141,14 @@ const endedWhenStuck = (
       if (requestId !== undefined) {
         new FutureTrouble(observers, { requestId, requestType: "Sample", operation: name }).stuck()
       }
-      const deadline = patienceFor(asked.progress, policy)
+      const deadline = progressTimeout(asked.progress, policy)
       return Effect.fail(new ApiTimeoutError({ operation: name, reason: "stuck", deadline, requestId, state }))
     }
     return policy.failsWhenStuck
       ? watchdog(
         answer,
         () => stuckAt(asked.progress, waiting.progress.at, policy),
-        shortestPatience(policy),
+        shortestProgressTimeout(policy),
         failAsStuck
       )
       : answer
@@ -178,7 +178,7 @@ const untilAnswered = (
       ),
     when: (error) =>
       isLostSample(error)
-      || (state.moves < mostMoves && (isForgotten(error) || (isRenewable && isElsewhere(error))))
+      || (state.moves < mostMoves && (isForgotten(error) || (isRenewable && isSamplerGone(error))))
   })
 }
 

@@ -8,7 +8,7 @@ export const errorIn = (cause: Cause.Cause<unknown>): { readonly error: unknown 
   Cause.isInterruptedOnly(cause) ? undefined : { error: Cause.squash(cause) }
 
 /** What fails because its own client was closed has not failed. */
-export const isOwnEnd = (error: unknown): boolean =>
+export const isOwnClose = (error: unknown): boolean =>
   isTinkerError(error) && error._tag === "SessionClosedError" && error.reason === "closed"
 
 type Content =

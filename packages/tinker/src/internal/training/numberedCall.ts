@@ -107,7 +107,7 @@ const submission = <A, I>(
         decode: { json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath) }
       }, pending.report)
       return Effect.as(
-        Pending.settleIn(scope, pending, Effect.catchAll(retrieved, foundAgain)),
+        Pending.forkIn(scope, pending, Effect.catchAll(retrieved, foundAgain)),
         pending.future
       )
     }),

@@ -25,15 +25,17 @@ export const manualRedirects = (client: HttpClient.HttpClient, sent: (url: strin
     )
 
 /** Whether a request has left its origin, to which the headers set for `fetch` belong as all others do. */
-export class IsAbroad extends Context.Reference<IsAbroad>()("effect-tinker/internal/manualRedirects/IsAbroad", {
-  defaultValue: () => false
-}) {}
+export class HasLeftOrigin
+  extends Context.Reference<HasLeftOrigin>()("effect-tinker/internal/manualRedirects/HasLeftOrigin", {
+    defaultValue: () => false
+  })
+{}
 
 const setManual = Fibers.changeServices((context) => {
   const set = Option.getOrUndefined(Context.getOption(context, FetchHttpClient.RequestInit))
   return Context.add(context, FetchHttpClient.RequestInit, {
     ...set,
-    ...(Context.get(context, IsAbroad) ? { headers: {} } : {}),
+    ...(Context.get(context, HasLeftOrigin) ? { headers: {} } : {}),
     redirect: "manual"
   })
 })
@@ -46,13 +48,13 @@ export const redirectIssue = (response: HttpClientResponse.HttpClientResponse, s
   const source = sourceOf(response)
   // Who rewrites addresses on purpose does so before, and reports no redirect.
   const reached = [response.request.url, source["redirected"] === true ? source["url"] : source["responseURL"]]
-  return reached.some((url) => typeof url === "string" && isElsewhere(url, sent))
+  return reached.some((url) => typeof url === "string" && isSamplerGone(url, sent))
     ? "the HttpClient followed a redirect to another origin by itself, and may have taken the credential along. Use a client "
       + "that leaves redirects alone, and replace the key"
     : undefined
 }
 
-const isElsewhere = (url: string, sent: string): boolean =>
+const isSamplerGone = (url: string, sent: string): boolean =>
   URL.canParse(url) && URL.canParse(sent) && new URL(url).origin !== new URL(sent).origin
 
 /** What the platform's response was made of: an answer of `fetch`, or an `XMLHttpRequest`. */
