@@ -118,8 +118,7 @@ const sleeps = () =>
       `${file}:${textOf(file).slice(0, index).split("\n").length}`)
   )
 
-/** Objects of the wire, and their schemas, that the server has beside the table; those of its own files are its own. */
-/** The server's own files are no messages, and the hub's answers are another service's. */
+/** Objects of the wire, and their schemas, that the server has beside the table. Its own files are no messages, and the hub's answers are another service's. */
 const serverWire = () =>
   sources.filter((file) => packageOf(file) === "server" && !/\/records\/|\/hubRoutes\.ts$/.test(file)).flatMap((file) =>
     Array.from(textOf(file).matchAll(/Schema\.Struct\(|Http\.json\(\{/g), ({ index }) =>
