@@ -38,7 +38,16 @@ export const session = Schema.encodeSync(GetSessionResponse)
  * @since 0.1.0
  * @category encoding
  */
-export const billingUsage = Schema.encodeSync(BillingUsageResponse)
+export const billingUsage = (response: BillingUsageResponse) => {
+  const { data, ...others } = encodeUsage(response)
+  return { ...others, data: data.map(spelledOut) }
+}
+
+const encodeUsage = Schema.encodeSync(BillingUsageResponse)
+
+/** What is stored and paid for is said to be so, where the wire has nothing. */
+const spelledOut = (event: typeof UsageEvent.Encoded): typeof UsageEvent.Encoded =>
+  "gigabyte_hours" in event.event_info ? { ...event, event_info: { free: false, ...event.event_info } } : event
 
 /**
  * @since 0.1.0

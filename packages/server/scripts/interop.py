@@ -252,10 +252,54 @@ def command_line(*arguments: str, fails: bool = False):
     if fails:
         check(f"tinker {arguments[0]} {arguments[1]} fails as it should", done.returncode != 0)
         return done.stderr + done.stdout
+    # Python's process sometimes aborts at its very end, after it has printed everything.
+    ended = done.returncode == 0 or (done.returncode == -6 and done.stdout.strip() != "")
+    if not ended:
+        print(done.stdout, done.stderr, flush=True)
+    check(f"tinker {' '.join(arguments[:2])}", ended)
+    return json.loads(done.stdout) if done.stdout.strip().startswith(("{", "[")) else done.stdout
+
+
+def our_command_line(*arguments: str):
+    """What our command prints as JSON for the same words."""
+    command = ["node", "--import", "tsx", "packages/cli/src/tinker.ts", *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
     if done.returncode != 0:
         print(done.stdout, done.stderr, flush=True)
-    check(f"tinker {' '.join(arguments[:2])}", done.returncode == 0)
-    return json.loads(done.stdout) if done.stdout.strip().startswith(("{", "[")) else done.stdout
+        check(f"our tinker {' '.join(arguments[:2])}", False)
+    return json.loads(done.stdout)
+
+
+def instant(value: str):
+    """The moment that a text names, if it names one: the two write times in different ways."""
+    try:
+        return datetime.datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return value
+
+
+def lacks(theirs, ours, where: str = "") -> list[str]:
+    """What the one says and the other does not, or says otherwise. Nothing and null are the same; more is no matter."""
+    if isinstance(theirs, dict):
+        if not isinstance(ours, dict):
+            return [f"{where}: {theirs} / {ours}"]
+        return [found for key, value in theirs.items() for found in lacks(value, ours.get(key), f"{where}.{key}")]
+    if isinstance(theirs, list):
+        if not isinstance(ours, list) or len(ours) != len(theirs):
+            return [f"{where}: {theirs} / {ours}"]
+        return [found for i, value in enumerate(theirs) for found in lacks(value, ours[i], f"{where}[{i}]")]
+    if isinstance(theirs, str) and isinstance(ours, str):
+        return [] if instant(theirs) == instant(ours) else [f"{where}: {theirs} / {ours}"]
+    if isinstance(theirs, float) or isinstance(ours, float):
+        # What is stored grows while the two are asked.
+        return [] if abs((theirs or 0) - (ours or 0)) <= 0.05 * max(1e-3, abs(theirs or 0)) else [f"{where}: {theirs} / {ours}"]
+    return [] if theirs == ours else [f"{where}: {theirs} / {ours}"]
+
+
+def both(*arguments: str) -> None:
+    """The two commands print the same data."""
+    missing = lacks(command_line(*arguments), our_command_line(*arguments))
+    check(f"our tinker {' '.join(arguments[:2])} says the same {'; '.join(missing[:3])}", not missing)
 
 
 def run_command_line() -> None:
@@ -284,6 +328,13 @@ def run_command_line() -> None:
     check("lists all checkpoints", path in listed and sampler in listed)
     check("lists those of a run", path in json.dumps(command_line("checkpoint", "list", "--run-id", run_id)))
     check("tells about a checkpoint", path in json.dumps(command_line("checkpoint", "info", path)))
+    for arguments in (
+        ("model", "list"), ("model", "list", "BIG"), ("auth", "whoami"), ("run", "list"), ("run", "list", "--limit", "0"),
+        ("run", "info", run_id), ("checkpoint", "list"), ("checkpoint", "list", "--limit", "2"),
+        ("checkpoint", "list", "--run-id", run_id), ("checkpoint", "info", path), ("checkpoint", "info", sampler),
+        ("billing", "checkpoint-storage"),
+    ):
+        both(*arguments)
     command_line("checkpoint", "publish", path)
     check("made it public", "true" in json.dumps(command_line("checkpoint", "info", path)).lower())
     command_line("checkpoint", "unpublish", path)
@@ -300,7 +351,9 @@ def run_command_line() -> None:
 
     now = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0)
     later = now + datetime.timedelta(hours=1)
-    usage = command_line("billing", "usage", now.strftime("%Y-%m-%dT%H:%M:%SZ"), later.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    window = (now.strftime("%Y-%m-%dT%H:%M:%SZ"), later.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    usage = command_line("billing", "usage", *window)
+    both("billing", "usage", *window)
     check("tells what was used", "bigram" in json.dumps(usage))
     command_line("billing", "checkpoint-storage")
     session_id = run_id.split(":")[0]
