@@ -251,10 +251,15 @@ def reference(name, flavour, shape, rank, lengths, stored, folder=None):
         file.write_text(json.dumps(content, indent=1) + "\n")
         print("wrote", file.name)
     else:
-        difference = largest(json.loads(file.read_text()), content)
-        print(f"{'ok    ' if difference < 1e-5 else 'FAILED'} stored values of {name}: {difference:.2e}")
-        if difference >= 1e-5:
-            raise SystemExit(1)
+        stored_values = json.loads(file.read_text())
+        # Five steps of Adam, which divides by small numbers, multiply how processors round differently.
+        after_steps = "logprobsAfterFiveSteps"
+        groups = {"": (set(content) - {after_steps}, 1e-5), " after five steps": ({after_steps}, 1e-4)}
+        for which, (keys, most) in groups.items():
+            difference = max(largest(stored_values[key], content[key]) for key in keys if key != "madeBy")
+            print(f"{'ok    ' if difference < most else 'FAILED'} stored values of {name}{which}: {difference:.2e}")
+            if difference >= most:
+                raise SystemExit(1)
 
 
 def largest(stored, found):
