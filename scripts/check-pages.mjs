@@ -107,13 +107,26 @@ const runs = {
     }
   },
   "packages/cli/README.md": {
-    "quickstart.js": async (code, { cwd, env }) => {
+    "npx tinker train": async (code, { cwd, env }) => {
       await shell(`${code.trim()} --steps 3 --out run`, { cwd, env })
       if (!existsSync(join(cwd, "run", "report.html"))) throw new Error("it wrote no report")
     },
+    "tinker checkpoint delete": (code, { cwd, env }) =>
+      whileRunning("npx tinker serve --port 0", /listening on/, { cwd, env }, async (output) => {
+        const url = /listening on (\S+)/.exec(output)[1]
+        for (const line of code.trim().split("\n").filter((line) => !line.includes("RUN_ID"))) {
+          await shell(`npx ${line}`, { cwd, env: { ...env, TINKER_BASE_URL: url } })
+        }
+      }),
+    "\"default\": \"work\"": async (code, { cwd, env }) => {
+      mkdirSync(join(cwd, ".tinker"), { recursive: true })
+      writeFileSync(join(cwd, ".tinker", "profiles.json"), code)
+      const output = await shell("npx tinker version --json --profile here", { cwd, env: { ...env, HOME: cwd } })
+      if (!output.includes("127.0.0.1:8787")) throw new Error(`it wrote ${output}`)
+    },
     "\"client_config\"": (code, { cwd, env }) => {
       writeFileSync(join(cwd, "settings.json"), code)
-      const line = "node node_modules/@effect-tinker/cli/serve.js --port 0 --settings settings.json"
+      const line = "npx tinker serve --port 0 --settings settings.json"
       return whileRunning(line, /listening on/, { cwd, env })
     }
   }

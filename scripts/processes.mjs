@@ -16,7 +16,7 @@ export const run = (command, args, options = {}) =>
 export const shell = (line, options) => run("bash", ["-c", line], options)
 
 /**
- * Waits until the program is ready, then for `use`, and ends the program with all that it started. It is ready when its output matches
+ * Waits until the program is ready, then for `use`, which is given what was written, and ends the program with all that it started. It is ready when its output matches
  * a pattern, or when it answers at an address.
  */
 export const whileRunning = async (line, ready, { cwd, env }, use = () => {}) => {
@@ -37,7 +37,7 @@ export const whileRunning = async (line, ready, { cwd, env }, use = () => {}) =>
       const ask = () => child.exitCode === null && fetch(ready).then(resolve, () => setTimeout(ask, 200))
       if (!(ready instanceof RegExp)) ask()
     })
-    await use()
+    await use(output)
   } finally {
     try {
       process.kill(-child.pid, "SIGKILL")

@@ -7,19 +7,8 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
-import { realpathSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 import * as NpmParent from "./NpmParent.js"
 import { patiently } from "./PatientScheduler.js"
-
-/**
- * Whether a module is the program that was started, and not one that another imports.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isEntry = (moduleUrl: string): boolean =>
-  process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(moduleUrl)
 
 /**
  * 0 after success, 130 after Ctrl-C, else 1.

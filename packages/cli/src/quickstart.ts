@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as CommandLine from "./CommandLine.js"
 import * as Display from "./Display.js"
+import * as Entry from "./Entry.js"
 import * as Main from "./Main.js"
 import { ofNpm, ProgramNames } from "./ProgramNames.js"
 import * as QuickstartOptions from "./QuickstartOptions.js"
@@ -28,6 +29,6 @@ export const run = CommandLine.run(command, {
   known: CommandLine.known(QuickstartOptions.flags)
 })
 
-if (Main.isEntry(import.meta.url)) {
+if (Entry.isEntry(import.meta.url)) {
   Main.run(Effect.provide(run(process.argv), Layer.provideMerge(Display.layerLogger, Display.layerTerminal)))
 }

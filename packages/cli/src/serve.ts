@@ -4,10 +4,11 @@
 import * as Command from "@effect/cli/Command"
 import * as CommandLine from "./CommandLine.js"
 import { flags } from "./commands/serveFlags.js"
+import * as Entry from "./Entry.js"
 import { serve } from "./handlers/serve.js"
 import * as Main from "./Main.js"
 
-if (Main.isEntry(import.meta.url)) {
+if (Entry.isEntry(import.meta.url)) {
   Main.run(
     CommandLine.run(
       Command.make("serve", flags, serve).pipe(
