@@ -8,10 +8,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { fileIssue } from "./internal/fileIssue.js"
 import { findModel, type ModelInfo } from "./internal/findModel.js"
+import { givingWay } from "./internal/givingWay.js"
 import { Refusal } from "./internal/part.js"
-import { type Pipeline, pipeline } from "./internal/pipeline.js"
+import { pipeline } from "./internal/pipeline.js"
 import { readFolder } from "./internal/readFolder.js"
-import { type ConfigFile, decodeConfigFile, decodeTokenizerFile } from "./internal/tokenizerFile.js"
+import { serviceOf } from "./internal/service.js"
+import { decodeConfigFile, decodeTokenizerFile } from "./internal/tokenizerFile.js"
 import { TokenizerError } from "./TokenizerError.js"
 
 /**
@@ -46,6 +48,16 @@ export interface Service {
     text: string,
     options?: { readonly parseSpecialTokens?: boolean | undefined }
   ) => Int32Array
+
+  /**
+   * The same, stopping for a moment wherever it yields: what {@link encodeLong} runs. Without it that runs `encode` at one go.
+   */
+  readonly encodeSteps?:
+    | ((
+      text: string,
+      options?: { readonly parseSpecialTokens?: boolean | undefined }
+    ) => Generator<undefined, Int32Array, undefined>)
+    | undefined
 
   /**
    * The text of `tokens`. Special tokens are written out unless `skipSpecialTokens` is set; tokens beyond the
@@ -104,9 +116,26 @@ export const make = (options: {
           ? new TokenizerError({ reason: cause.reason, path, description: cause.description })
           : new TokenizerError({ reason: "Malformed", path, description: "cannot be read. Save it again.", cause })
     })
-    return makeService(read, config)
+    return serviceOf(read, { ...config, bosToken: config.addBosToken === false ? undefined : config.bosToken })
   })
 }
+
+/**
+ * The tokens of a text of any length, as {@link Service.encode} gives them, with room for timers and other fibers every few milliseconds.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const encodeLong = (
+  tokenizer: Service,
+  text: string,
+  options?: { readonly parseSpecialTokens?: boolean | undefined }
+): Effect.Effect<Int32Array> =>
+  Effect.suspend(() =>
+    tokenizer.encodeSteps === undefined
+      ? Effect.succeed(tokenizer.encode(text, options))
+      : givingWay(tokenizer.encodeSteps(text, options))
+  )
 
 /**
  * The tokenizer of a Hugging Face folder: its `tokenizer.json` and, where there is one, its `tokenizer_config.json`.
@@ -139,13 +168,3 @@ export const forModel = (
  * @category models
  */
 export type { ModelInfo }
-
-const makeService = (read: Pipeline, config: ConfigFile): Service =>
-  Tokenizer.of({
-    vocabularySize: read.size,
-    bosToken: config.bosToken === undefined || config.addBosToken === false ? undefined : read.tokenId(config.bosToken),
-    eosToken: config.eosToken === undefined ? undefined : read.tokenId(config.eosToken),
-    tokenId: read.tokenId,
-    encode: (text, options) => read.encode(text, options?.parseSpecialTokens === true),
-    decode: (tokens, options) => read.decode(tokens, options?.skipSpecialTokens === true)
-  })

@@ -17,9 +17,12 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** The bytes of a text, each as its letter. */
-export const toByteLevel = (text: string): string => {
+export const toByteLevel = (text: string): string => spelled(encoder.encode(text))
+
+/** Bytes, each as its letter. */
+export const spelled = (bytes: Uint8Array): string => {
   let result = ""
-  for (const byte of encoder.encode(text)) result += letters[byte]!
+  for (let i = 0; i < bytes.length; i++) result += letters[bytes[i]!]!
   return result
 }
 

@@ -1,0 +1,59 @@
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type { Encoding } from "../Tiktoken.js"
+import type { Service } from "../Tokenizer.js"
+import { TokenizerError } from "../TokenizerError.js"
+import { rankedBpe } from "./bpe.js"
+import { toByteLevel } from "./byteLevel.js"
+import { cutRuns } from "./cutRuns.js"
+import { decoderOf } from "./decoder.js"
+import { backtracksExponentially } from "./exponentialBacktracking.js"
+import { translate } from "./oniguruma/translate.js"
+import { Refusal } from "./part.js"
+import { pipelineOf } from "./pipeline.js"
+import { splitter } from "./preTokenizer.js"
+import { serviceOf } from "./service.js"
+import { readRanks } from "./tiktokenFile.js"
+
+/** A tokenizer of a tiktoken file. */
+export const madeOfRanks = ({ encoding, path = "tiktoken.model", ranks }: {
+  readonly ranks: string
+  readonly encoding: Encoding
+  readonly path?: string | undefined
+}): Effect.Effect<Service, TokenizerError> =>
+  Effect.gen(function*() {
+    const failed = (reason: "Malformed" | "Unsupported", description: string) =>
+      new TokenizerError({ reason, path, description })
+    const vocabulary = readRanks(ranks)
+    if (Either.isLeft(vocabulary)) return yield* failed("Malformed", `${vocabulary.left}. Fetch it again.`)
+    const added = Object.entries(encoding.specialTokens).map(([content, id]) => ({ content, id, special: true }))
+    const names = new Map(Array.from(vocabulary.right, ([name, id]) => [id, name]))
+    const wrong = added.find(({ content, id }) => content === "" || !Number.isInteger(id) || id < 0 || names.has(id))
+    if (wrong !== undefined) {
+      return yield* failed(
+        "Malformed",
+        `has no place for the special token ${JSON.stringify(wrong.content)} at ${wrong.id}.`
+      )
+    }
+    if (backtracksExponentially(encoding.pattern)) {
+      return yield* failed("Unsupported", "would be cut by a pattern that can take time without end.")
+    }
+    const pattern = yield* Effect.try({
+      try: () => translate(encoding.pattern, "rust"),
+      catch: (cause) =>
+        cause instanceof Refusal ? failed(cause.reason, cause.description) : failed("Malformed", String(cause))
+    })
+    return serviceOf(
+      pipelineOf({
+        ids: vocabulary.right,
+        names,
+        added,
+        model: rankedBpe(vocabulary.right, names),
+        spell: toByteLevel,
+        preTokenize: splitter(pattern, "Isolated"),
+        decode: decoderOf({ type: "ByteLevel" }),
+        ...(encoding.cutsLongRuns === true ? { cut: cutRuns } : {})
+      }),
+      encoding
+    )
+  })
