@@ -1,41 +1,41 @@
 /**
- * Holds this package against what `shipped_tokenizers.py` has written into a folder.
+ * Holds this package against what `shipped_tokenizers.py` has written into a folder, and what is kept for the tests against that; with
+ * `--write` it is kept anew.
  *
  * `node --import tsx packages/tokenizer/scripts/compareShipped.ts FOLDER`
  */
 import { Effect } from "effect"
-import { readFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Tiktoken from "../src/Tiktoken.js"
 import * as Tokenizer from "../src/Tokenizer.js"
-
-interface Reference {
-  readonly texts: ReadonlyArray<string>
-  readonly tokenizers: ReadonlyArray<{
-    readonly name: string
-    readonly patterns: ReadonlyArray<string>
-    readonly composes: boolean
-    readonly special: Readonly<Record<string, number>>
-    readonly encoded: ReadonlyArray<ReadonlyArray<number>>
-    readonly decoded: ReadonlyArray<string>
-  }>
-}
+import { type Expected, packed, stored, unpacked } from "./storedShipped.js"
 
 const folder = process.argv[2]!
-const reference = JSON.parse(readFileSync(join(folder, "reference.json"), "utf8")) as Reference
+const kept = new URL("../test/fixtures/shippedTokenizers.json.br", import.meta.url)
+const read = (name: string, file: string) => readFileSync(join(folder, name, file), "utf8")
+const reference = JSON.parse(readFileSync(join(folder, "reference.json"), "utf8")) as {
+  readonly texts: ReadonlyArray<string>
+  readonly tokenizers: ReadonlyArray<Expected>
+}
+
 let wrong = 0
 for (const expected of reference.tokenizers) {
-  const read = (file: string) => readFileSync(join(folder, expected.name, file), "utf8")
   const made: Array<readonly [string, Tokenizer.Service]> = [
-    ["tokenizer.json", Effect.runSync(Tokenizer.make({ tokenizerJson: JSON.parse(read("tokenizer.json")) }))]
+    [
+      "tokenizer.json",
+      Effect.runSync(Tokenizer.make({ tokenizerJson: JSON.parse(read(expected.name, "tokenizer.json")) }))
+    ]
   ]
   if (expected.patterns.length === 1 && !expected.composes) {
     const encoding = { pattern: expected.patterns[0]!, specialTokens: expected.special }
-    made.push(["tiktoken.model", Effect.runSync(Tiktoken.make({ ranks: read("tiktoken.model"), encoding }))])
+    made.push([
+      "tiktoken.model",
+      Effect.runSync(Tiktoken.make({ ranks: read(expected.name, "tiktoken.model"), encoding }))
+    ])
   }
   for (const [kind, tokenizer] of made) {
     let different = 0
-    const start = performance.now()
     reference.texts.forEach((text, i) => {
       const tokens = expected.encoded[i]!
       const own = tokenizer.encode(text)
@@ -49,10 +49,14 @@ for (const expected of reference.tokenizers) {
       if (own.join() !== [...around, id, ...around].join() || tokenizer.decode([id]) !== name) different += 1
     }
     wrong += different
-    console.log(
-      `${expected.name}, ${kind}: ${different} of ${reference.texts.length} different`,
-      (performance.now() - start).toFixed(0)
-    )
+    console.log(`${expected.name}, ${kind}: ${different} of ${reference.texts.length} texts different`)
   }
+}
+
+const value = stored(reference.texts, reference.tokenizers, (name) => read(name, "tiktoken.model"))
+if (process.argv.includes("--write")) writeFileSync(kept, packed(value))
+else if (JSON.stringify(unpacked(readFileSync(kept))) !== JSON.stringify(value)) {
+  console.log("what is kept for the tests is no longer what the Python libraries give; --write keeps it anew")
+  wrong += 1
 }
 if (wrong > 0) process.exitCode = 1

@@ -11,6 +11,7 @@ import json
 import pathlib
 import random
 import sys
+import unicodedata
 
 import tiktoken
 from tml_renderers import tokenizers as shipped
@@ -198,14 +199,7 @@ def texts():
 
 
 def is_assigned(character):
-    import unicodedata
-
     return unicodedata.category(character) not in ("Cn", "Cs")
-
-
-def encoded_in_stages(tokenizer, special, text):
-    """By the parts around the names of special tokens, each as if it were alone."""
-    return tokenizer.encode(text, add_special_tokens=False).ids
 
 
 def check(name, text, kind, expected, actual):
