@@ -75,7 +75,12 @@ export function* mergeMany(tokens: Int32Array, { rankOf, resultOf }: Merges): St
     if (before[at]! >= 0) offer(before[at]!)
     offer(at)
   }
-  return tokens.filter((_, i) => isGone[i] === 0)
+  let kept = 0
+  for (let at = 0; at < count; at = behind[at]!) {
+    tokens[kept++] = tokens[at]!
+    if (kept % between === 0) yield
+  }
+  return tokens.subarray(0, kept)
 }
 
 /** A heap, the least first. */

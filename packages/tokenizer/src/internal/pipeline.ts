@@ -29,6 +29,9 @@ export interface Pipeline {
 /** So much of a text is read between two stops. */
 const between = 4096
 
+/** The text with half characters as U+FFFD. */
+const wellFormed = (text: string): string => text.replace(/[\ud800-\udfff]/gu, "\ufffd")
+
 /** What a tokenizer is made of. */
 interface Parts {
   /** The tokens of the model. */
@@ -95,7 +98,7 @@ export const pipelineOf = (parts: Parts): Pipeline => {
 
   function* encode(text: string, parsesSpecialTokens: boolean): Steps<Int32Array> {
     const tokens = new TokenList()
-    const whole = text.replace(/[\ud800-\udfff]/gu, "\ufffd")
+    const whole = wellFormed(text)
     for (const sound of cut?.(whole) ?? [whole]) yield* encodePart(sound, parsesSpecialTokens, tokens)
     return tokens.toArray()
   }
@@ -119,8 +122,7 @@ export const pipelineOf = (parts: Parts): Pipeline => {
         }
         const pieces = preTokenize({ text: inner.slice(part.start, part.end), isFirst: isFront && part.start === 0 })
         for (let piece = pieces(); piece !== undefined; piece = pieces()) {
-          const known = tokensOf.known(piece.text)
-          tokens.pushAll(known ?? (yield* tokensOf.new(piece.text)))
+          tokens.pushAll(tokensOf.known(piece.text) ?? (yield* tokensOf.new(piece.text)))
           read += piece.text.length
           if (read > between) {
             read = 0
@@ -159,7 +161,7 @@ interface Remembering {
 const remembering = (model: Model): Remembering => {
   const memory = new Map<string, ArrayLike<number>>()
   return {
-    known: (text) => memory.get(text),
+    known: (text) => text.length > mostRemembered ? undefined : memory.get(text),
     *new(text) {
       if (text.length > mostRemembered) return yield* model(text)
       const tokens = withoutStops(model(text))

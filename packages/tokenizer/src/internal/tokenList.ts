@@ -4,16 +4,21 @@ export class TokenList {
   private length = 0
 
   push(token: number): void {
-    if (this.length === this.tokens.length) {
-      const longer = new Int32Array(2 * this.length)
-      longer.set(this.tokens)
-      this.tokens = longer
-    }
+    this.grow(1)
     this.tokens[this.length++] = token
   }
 
   pushAll(tokens: ArrayLike<number>): void {
-    for (let i = 0; i < tokens.length; i++) this.push(tokens[i]!)
+    this.grow(tokens.length)
+    this.tokens.set(tokens, this.length)
+    this.length += tokens.length
+  }
+
+  private grow(more: number): void {
+    if (this.length + more <= this.tokens.length) return
+    const longer = new Int32Array(2 * (this.length + more))
+    longer.set(this.tokens)
+    this.tokens = longer
   }
 
   toArray(): Int32Array {
