@@ -6,6 +6,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { madeOfRanks } from "./internal/madeOfRanks.js"
+import { cl100kPattern, kimiPattern, o200kPattern } from "./internal/tiktokenPatterns.js"
 import { type Service, Tokenizer } from "./Tokenizer.js"
 import { TokenizerError } from "./TokenizerError.js"
 
@@ -75,17 +76,6 @@ export const layerFile = (
     })
   )
 
-const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-const spaces = "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
-/** Words that end where lower case is followed by upper case. */
-const casedWords = (but = ""): string => {
-  const upper = `[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}${but}]`
-  const lower = `[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}${but}]`
-  const before = "[^\\r\\n\\p{L}\\p{N}]?"
-  return `${before}${upper}*${lower}+${contractions}?|${before}${upper}+${lower}*${contractions}?`
-}
-
 /**
  * The encoding of GPT-4.
  *
@@ -93,7 +83,7 @@ const casedWords = (but = ""): string => {
  * @category constructors
  */
 export const cl100kBase: Encoding = {
-  pattern: `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${spaces}`,
+  pattern: cl100kPattern,
   specialTokens: {
     "<|endoftext|>": 100257,
     "<|fim_prefix|>": 100258,
@@ -111,7 +101,7 @@ export const cl100kBase: Encoding = {
  * @category constructors
  */
 export const o200kBase: Encoding = {
-  pattern: `${casedWords()}|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${spaces}`,
+  pattern: o200kPattern,
   specialTokens: { "<|endoftext|>": 199999, "<|endofprompt|>": 200018 },
   eosToken: "<|endoftext|>"
 }
@@ -151,7 +141,7 @@ export const o200kHarmony: Encoding = {
  * @category constructors
  */
 export const kimi = (specialTokens: Readonly<Record<string, number>>): Encoding => ({
-  pattern: `[\\p{Han}]+|${casedWords("&&[^\\p{Han}]")}|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${spaces}`,
+  pattern: kimiPattern,
   specialTokens,
   bosToken: "[BOS]",
   eosToken: "[EOS]",

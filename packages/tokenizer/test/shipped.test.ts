@@ -3,7 +3,7 @@
  * (scripts/shipped_tokenizers.py, by `npm run interop:torch`). Of each vocabulary there are the tokens that are part of a text.
  */
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Chunk, Effect, Stream } from "effect"
 import { readFileSync } from "node:fs"
 import { digest, digestOfText, unpacked } from "../scripts/storedShipped.js"
 import { spelled } from "../src/internal/byteLevel.js"
@@ -100,6 +100,62 @@ for (const { name, special, vocabulary: index } of kept.tokenizers) {
       knows(tokenizer, special)
     }))
 }
+
+const kimi = kept.tokenizers.find((one) => one.name === "KimiK2Thinking")!
+const kimiTokenizer = Tiktoken.make({
+  ranks: kept.vocabularies[kimi.vocabulary]!.ranks,
+  encoding: Tiktoken.kimi(kimi.special)
+})
+
+it.effect("gives the text of a stream without breaking a character", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* kimiTokenizer
+    const text = "Grüße 🙂 你好世界 한국어 👩‍👩‍👧‍👦 𠀀𠀁 🇩🇪"
+    const tokens = Array.from(tokenizer.encode(text))
+    assert.isTrue(tokens.some((token) => tokenizer.decode([token]) === "\ufffd"))
+    const pieces = yield* Stream.fromIterable(tokens).pipe(
+      Stream.map((token) => [token]),
+      Tokenizer.decodeStream(tokenizer),
+      Stream.runCollect
+    )
+    assert.isAbove(pieces.length, 10)
+    for (const piece of pieces) assert.notInclude(piece, "\ufffd")
+    assert.strictEqual(Chunk.join(pieces, ""), text)
+  }))
+
+it.effect("gives what cannot become a character at the end of a stream, and U+FFFD itself", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* kimiTokenizer
+    const streamed = (tokens: ArrayLike<number>) =>
+      Stream.make(tokens).pipe(Tokenizer.decodeStream(tokenizer), Stream.runCollect, Effect.map(Chunk.join("")))
+    const half = tokenizer.encode("𠀀").slice(0, -1)
+    assert.strictEqual(yield* streamed(half), "\ufffd")
+    assert.strictEqual(yield* streamed(tokenizer.encode("a\ufffd\ufffdb\ufffd")), "a\ufffd\ufffdb\ufffd")
+    assert.strictEqual(yield* streamed([]), "")
+  }))
+
+it.effect("encodes a long text in steps, between which others have their turn", () =>
+  Effect.gen(function*() {
+    const tokenizer = yield* kimiTokenizer
+    for (const text of [" ".repeat(80_000), kept.texts.join("\n"), "的".repeat(30_000), "x".repeat(100_000)]) {
+      let time = 0
+      let turns = 0
+      const clock = {
+        ...(yield* Effect.clock),
+        unsafeCurrentTimeMillis: () => time++,
+        sleep: () => Effect.sync(() => void (turns += 1))
+      }
+      const tokens = yield* Effect.withClock(Tokenizer.encodeLong(tokenizer, text), clock)
+      assert.deepStrictEqual(tokens, tokenizer.encode(text))
+      assert.isAbove(turns, 1)
+    }
+  }))
+
+it.effect("encodes at one go with a tokenizer that knows no steps", () =>
+  Effect.gen(function*() {
+    const { encodeSteps: _, ...tokenizer } = yield* kimiTokenizer
+    assert.deepStrictEqual(yield* Tokenizer.encodeLong(tokenizer, "the light"), tokenizer.encode("the light"))
+  }))
 
 it.effect("has the patterns of Kimi and of o200k", () =>
   Effect.sync(() => {

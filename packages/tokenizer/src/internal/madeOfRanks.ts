@@ -28,12 +28,20 @@ export const madeOfRanks = ({ encoding, path = "tiktoken.model", ranks }: {
     if (Either.isLeft(vocabulary)) return yield* failed("Malformed", `${vocabulary.left}. Fetch it again.`)
     const added = Object.entries(encoding.specialTokens).map(([content, id]) => ({ content, id, special: true }))
     const names = new Map(Array.from(vocabulary.right, ([name, id]) => [id, name]))
-    const wrong = added.find(({ content, id }) => content === "" || !Number.isInteger(id) || id < 0 || names.has(id))
-    if (wrong !== undefined) {
-      return yield* failed(
-        "Malformed",
-        `has no place for the special token ${JSON.stringify(wrong.content)} at ${wrong.id}.`
-      )
+    const taken = new Set(names.keys())
+    for (const { content, id } of added) {
+      if (content === "" || !Number.isInteger(id) || id < 0 || id >= 2 ** 31 || taken.has(id)) {
+        return yield* failed("Malformed", `has no place for the special token ${JSON.stringify(content)} at ${id}.`)
+      }
+      taken.add(id)
+    }
+    for (const name of [encoding.bosToken, encoding.eosToken]) {
+      if (name !== undefined && !Object.hasOwn(encoding.specialTokens, name)) {
+        return yield* failed(
+          "Malformed",
+          `goes with no special token ${JSON.stringify(name)}, with which a text would begin or end.`
+        )
+      }
     }
     if (backtracksExponentially(encoding.pattern)) {
       return yield* failed("Unsupported", "would be cut by a pattern that can take time without end.")
