@@ -202,6 +202,25 @@ def is_assigned(character):
     return unicodedata.category(character) not in ("Cn", "Cs")
 
 
+def write_files(place, ranks, patterns, special, composes):
+    place.mkdir(parents=True, exist_ok=True)
+    fast_of(ranks, patterns, special, composes).save(str(place / "tokenizer.json"), pretty=False)
+    lines = [f"{base64.b64encode(token).decode()} {id}\n" for id, token in sorted(ranks.items())]
+    (place / "tiktoken.model").write_text("".join(lines))
+
+
+def special_of(tokenizer):
+    """The ids of the special tokens by their names."""
+    ids = sorted(tokenizer.encode_special(one) for one in tokenizer.special_tokens())
+    return {tokenizer.decode([id]): id for id in ids}
+
+
+def write_shipped(name, place):
+    """Writes the files of one tokenizer alone."""
+    tokenizer = getattr(shipped, f"{name}Tokenizer")()
+    write_files(place, ranks_of(tokenizer), patterns_of(name), special_of(tokenizer), is_composing(tokenizer))
+
+
 def check(name, text, kind, expected, actual):
     if expected != actual:
         raise SystemExit(f"{name}: {kind} makes {actual} of {text!r}, and tml-renderers {expected}")
@@ -214,8 +233,7 @@ def main():
     for name in NAMES:
         tokenizer = getattr(shipped, f"{name}Tokenizer")()
         ranks = ranks_of(tokenizer)
-        ids = sorted(tokenizer.encode_special(one) for one in tokenizer.special_tokens())
-        special = {tokenizer.decode([id]): id for id in ids}
+        special = special_of(tokenizer)
         patterns = patterns_of(name)
         composes = is_composing(tokenizer)
         encoded = [tokenizer.encode_ordinary(text) for text in all_texts]
@@ -232,11 +250,7 @@ def main():
             for text, tokens in zip(all_texts, encoded):
                 check(name, text, "tiktoken", tokens, encoding.encode_ordinary(text))
 
-        place = folder / name
-        place.mkdir(parents=True, exist_ok=True)
-        fast_of(ranks, patterns, special, composes).save(str(place / "tokenizer.json"), pretty=False)
-        lines = [f"{base64.b64encode(token).decode()} {id}\n" for id, token in sorted(ranks.items())]
-        (place / "tiktoken.model").write_text("".join(lines))
+        write_files(folder / name, ranks, patterns, special, composes)
         entries.append(
             {
                 "name": name,
@@ -251,4 +265,5 @@ def main():
     (folder / "reference.json").write_text(json.dumps({"texts": all_texts, "tokenizers": entries}))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -135,7 +135,8 @@ export const o200kHarmony: Encoding = {
 }
 
 /**
- * The encoding of the Kimi models, K2 to K3. Special tokens are those that a model's `tokenizer_config.json` names.
+ * The encoding of the Kimi models, K2 to K3. Special tokens are those that a model's `tokenizer_config.json` names, `[BOS]` and `[EOS]`
+ * among them.
  *
  * @since 0.1.0
  * @category constructors

@@ -27,7 +27,7 @@ export interface Pipeline {
 }
 
 /** So much of a text is read between two stops. */
-const between = 4096
+const between = 1024
 
 /** The text with half characters as U+FFFD. */
 const wellFormed = (text: string): string => text.replace(/[\ud800-\udfff]/gu, "\ufffd")
