@@ -112,8 +112,10 @@ const withoutBytes = (name: string, count: number): string => {
  * the tokens by their ids.
  */
 export const rankedBpe = (vocabulary: ReadonlyMap<string, number>, names: ReadonlyMap<number, string>): Model => {
+  const named: Array<string> = []
+  for (const [id, name] of names) named[id] = name
   const merges: Merges = {
-    rankOf: (left, right) => vocabulary.get(names.get(left)! + names.get(right)!) ?? -1,
+    rankOf: (left, right) => vocabulary.get(named[left]! + named[right]!) ?? -1,
     resultOf: (rank) => rank
   }
   return function*(text) {
