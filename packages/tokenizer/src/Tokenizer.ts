@@ -156,7 +156,8 @@ export const layerFolder = (
  */
 export const forModel = (
   info: ModelInfo
-): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> => findModel(info, fromFiles)
+): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> =>
+  Effect.flatMap(Overrides, (overrides) => findModel(info, overrides, fromFiles))
 
 /**
  * What `training.tokenizer` and `sampling.tokenizer` need: tokenizers by {@link forModel}.
@@ -173,27 +174,29 @@ export const layerTokenizers: Layer.Layer<Tokenizers.Tokenizers, never, FileSyst
     )
   )
 
-export {
-  /**
-   * What loads the tokenizers of these names, in place of the Hub. The result is kept as long as the effect is.
-   *
-   * @example
-   * ```ts
-   * import { Effect } from "effect"
-   * import { Tiktoken, Tokenizer } from "@effect-tinker/tokenizer"
-   *
-   * const inkling = Effect.provide(Tokenizer.Tokenizer, Tiktoken.layerFile("o200k_base.tiktoken", Tiktoken.o200kBase))
-   *
-   * export const tokenizer = Tokenizer.forModel({ modelName: "thinkingmachines/Inkling" }).pipe(
-   *   Effect.provideService(Tokenizer.Overrides, { "thinkingmachines/Inkling": inkling })
-   * )
-   * ```
-   *
-   * @since 0.1.0
-   * @category references
-   */
-  Overrides
-} from "./internal/loading.js"
+/**
+ * What loads the tokenizers of these names, in place of the Hub. The result is kept as long as the effect is.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Tiktoken, Tokenizer } from "@effect-tinker/tokenizer"
+ *
+ * const own = Effect.provide(Tokenizer.Tokenizer, Tiktoken.layerFile("o200k_base.tiktoken", Tiktoken.o200kBase))
+ *
+ * export const tokenizer = Tokenizer.forModel({ modelName: "example/own" }).pipe(
+ *   Effect.provideService(Tokenizer.Overrides, { "example/own": own })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export class Overrides extends Context.Reference<Overrides>()("@effect-tinker/tokenizer/Overrides", {
+  defaultValue: (): Readonly<
+    Record<string, Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path>>
+  > => ({})
+}) {}
 
 /**
  * What is asked of a model to find its tokenizer.

@@ -436,6 +436,17 @@ it.effect("takes what is registered for a name, once, before all else", () =>
     )
   }).pipe(home({ HOME: "/nowhere" }), Effect.provide(NodeContext.layer)))
 
+it.effect("asks the Hub for nothing that is no name of its own", () =>
+  Effect.gen(function*() {
+    const { asked, layer } = web(given)
+    for (const tokenizerId of ["../../api/whoami-v2?x=", "org/..", "a/b/c", "C\\x", "org/model#x"]) {
+      const error = yield* Effect.flip(Tokenizer.forModel({ modelData: { tokenizerId } })).pipe(Effect.provide(layer))
+      assert.strictEqual(error.reason, "FolderMissing")
+      assert.include(error.message, tokenizerId)
+    }
+    assert.lengthOf(asked, 0)
+  }).pipe(home({ HOME: "/nowhere" }), Effect.provide(NodeContext.layer)))
+
 it.effect("says of the tokenizers of Thinking Machines where they are, and asks nobody", () =>
   Effect.gen(function*() {
     const { asked, layer } = web(given)

@@ -10,9 +10,9 @@ import { download } from "./download.js"
 import type { Files } from "./files.js"
 import * as HubCache from "./hubCache.js"
 import * as HubSettings from "./hubSettings.js"
-import { Loader, Overrides } from "./loading.js"
+import { type Load, Loader } from "./loading.js"
 import { readFolder } from "./readFolder.js"
-import { isPrivate, nameOf, repositoryOf } from "./tokenizerId.js"
+import { isPrivate, isRepository, nameOf, repositoryOf } from "./tokenizerId.js"
 
 type Make = (files: Files) => Effect.Effect<Service, TokenizerError>
 
@@ -22,6 +22,7 @@ type Make = (files: Files) => Effect.Effect<Service, TokenizerError>
  */
 export const findModel = (
   info: ModelInfo,
+  overrides: Readonly<Record<string, Load>>,
   make: Make
 ): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
@@ -34,7 +35,6 @@ export const findModel = (
       })
     }
     const { load } = yield* Loader
-    const overrides = yield* Overrides
     const registered = Object.hasOwn(overrides, name) ? overrides[name] : undefined
     if (registered !== undefined) return yield* load(registered, name, registered)
     const files = yield* FileSystem.FileSystem
@@ -61,6 +61,13 @@ const fromHub = (
 ): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const id = repositoryOf(name)
+    if (!isRepository(name)) {
+      return yield* new TokenizerError({
+        reason: "FolderMissing",
+        path: name,
+        description: "is neither a folder nor a name that the Hub could have. Use layerFolder with the model's folder."
+      })
+    }
     const cached = yield* HubCache.find(id)
     if (Option.isSome(cached)) return yield* Effect.flatMap(readFolder(cached.value), make)
     if (isPrivate(name)) {

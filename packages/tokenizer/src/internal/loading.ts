@@ -9,12 +9,7 @@ import type { Service } from "../Tokenizer.js"
 import type { TokenizerError } from "../TokenizerError.js"
 
 /** What loads a tokenizer. */
-export type Loaded = Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path>
-
-/** What loads the tokenizers of these names, in place of the Hub. */
-export class Overrides extends Context.Reference<Overrides>()("@effect-tinker/tokenizer/Overrides", {
-  defaultValue: (): Readonly<Record<string, Loaded>> => ({})
-}) {}
+export type Load = Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path>
 
 /** So many tokenizers are kept of one owner; the one that was asked for least lately makes room. */
 const mostKept = 32
@@ -27,7 +22,7 @@ interface Entry {
 
 /** Loads once what many ask for, of each owner by its key: what loads it, or the client that asks for it. */
 export interface Loading {
-  readonly load: (owner: object, key: string, load: Loaded) => Loaded
+  readonly load: (owner: object, key: string, load: Load) => Load
 }
 
 const makeLoader = (): Loading => {
@@ -43,7 +38,7 @@ const makeLoader = (): Loading => {
     return entry
   }
 
-  const shared = (entry: Entry, load: Loaded): Loaded =>
+  const shared = (entry: Entry, load: Load): Load =>
     Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         if (entry.value !== undefined) return Effect.succeed(entry.value)

@@ -1,7 +1,7 @@
 /** Joining tokens two by two, the pair of the lowest rank first, of several such the first of all. */
 import type { Steps } from "./steps.js"
 
-/** Which pairs are joined. */
+/** Says which pairs are joined. */
 export interface Merges {
   /** The rank of two tokens side by side, or -1. */
   readonly rankOf: (left: number, right: number) => number
@@ -39,7 +39,7 @@ export const mergeFew = (tokens: Array<number>, { rankOf, resultOf }: Merges): v
 /** So many pairs are looked at between two stops. */
 const between = 4096
 
-/** As {@link mergeFew} does, for any number of tokens, in a time that grows little faster than that. */
+/** Does the same for any number of tokens, in a time that grows little faster than that. */
 export function* mergeMany(tokens: Int32Array, { rankOf, resultOf }: Merges): Steps<Int32Array> {
   const count = tokens.length
   const before = new Int32Array(count)

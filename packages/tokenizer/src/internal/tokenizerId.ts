@@ -1,6 +1,6 @@
 import type { ModelInfo } from "@effect-tinker/protocol/Tokenizers"
 
-/** Which repository of the Hub has a tokenizer. */
+/** A repository of the Hub that has a tokenizer. */
 export interface TokenizerId {
   readonly repository: string
   /** The commit that is read, where it must be one. */
@@ -41,3 +41,7 @@ export const repositoryOf = (name: string): TokenizerId => {
 
 /** Whether it is one that its makers give out in a Python package alone. */
 export const isPrivate = (name: string): boolean => /^(?:TML|thinkingmachines)\//.test(name)
+
+/** Whether the Hub could have a repository of this name. */
+export const isRepository = (name: string): boolean =>
+  /^[\w.-]+(?:\/[\w.-]+)?$/.test(name) && !name.split("/").some((part) => /^\.+$/.test(part))
