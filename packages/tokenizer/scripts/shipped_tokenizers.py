@@ -111,10 +111,11 @@ def is_composing(tokenizer):
 
 
 def fast_of(ranks, patterns, special, composes):
-    """The tokenizer as the Hub has it. Special tokens are in its vocabulary, so that each keeps its id."""
+    """The tokenizer as the Hub has it: those of Qwen and DeepSeek were made so, the others of files of tiktoken, where a piece that is a
+    token is that token. Special tokens are in its vocabulary, so that each keeps its id."""
     vocabulary = {lettered(token): id for id, token in ranks.items()} | special
     merges = [(lettered(left), lettered(right)) for left, right in merges_of(ranks)]
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=False))
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=not composes and len(patterns) == 1))
     if composes:
         tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -31,7 +31,13 @@ const tokenizerJson = (
   }
   const split = (Regex: string) => ({ type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false })
   return {
-    model: { type: "BPE", vocab: { ...Object.fromEntries(ids), ...special }, merges },
+    model: {
+      type: "BPE",
+      vocab: { ...Object.fromEntries(ids), ...special },
+      merges,
+      // Those that were made of files of tiktoken take a piece that is a token for that token.
+      ignore_merges: !composes && patterns.length === 1
+    },
     added_tokens: Object.entries(special).map(([content, id]) => ({ content, id, special: true, normalized: false })),
     normalizer: composes ? { type: "NFC" } : null,
     pre_tokenizer: {
