@@ -22,7 +22,7 @@ const tiers = [
 ]
 
 /** The wings of what is inside the SDK, first to last: a module imports from its own wing and those before it. */
-const wings = ["transport", "call|dispatch", "session|telemetry|training|sampling|futures|download|rest"]
+const wings = ["effect", "transport", "call|dispatch", "session|telemetry|training|sampling|futures|download|rest"]
 
 module.exports = {
   forbidden: [

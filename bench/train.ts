@@ -17,7 +17,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as Main from "../packages/cli/src/Main.js"
+import * as PatientScheduler from "../packages/cli/src/PatientScheduler.js"
 import { makeRandomLlama } from "../packages/llama/scripts/makeRandomLlama.js"
 import * as EventLoop from "./eventLoop.js"
 import { config, length, measureApart, measurePyTorch, rows, threads } from "./trainGraph.js"
@@ -146,4 +146,4 @@ const program = Effect.gen(function*() {
   if (!best.has("PyTorch eager")) console.log("PyTorch: no torch found; name a Python that has it in PYTHON")
 })
 
-await Effect.runPromise(program.pipe(Effect.scoped, Effect.withScheduler(Main.patient)))
+await Effect.runPromise(program.pipe(Effect.scoped, PatientScheduler.patiently))

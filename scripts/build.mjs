@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, relative, sep } from "node:path"
+import { bundle } from "./bundle.mjs"
 import { annotate } from "./pure.mjs"
 
 execFileSync("node_modules/.bin/tsc", ["-b", "tsconfig.json"], { stdio: "inherit" })
@@ -41,7 +42,7 @@ for (const name of readdirSync("packages")) {
     rewriteLinks(join(dist, page), from, dist)
   }
 
-  const { exports: _, private: _private, bin, ...manifest } = JSON.parse(readFileSync(`${from}/package.json`, "utf8"))
+  const { exports: _, private: _private, bin = {}, ...manifest } = JSON.parse(readFileSync(`${from}/package.json`, "utf8"))
   if (manifest.sideEffects === false) {
     for (const file of readdirSync(dist, { recursive: true }).filter((file) => file.endsWith(".js"))) {
       const module = join(dist, file)
@@ -56,9 +57,7 @@ for (const name of readdirSync("packages")) {
         {
           ...manifest,
           repository: { type: "git", url: "git+https://github.com/effect-tinker/effect-tinker.git", directory: from },
-          ...(bin === undefined
-            ? {}
-            : { bin: Object.fromEntries(Object.entries(bin).map(([k, v]) => [k, v.replace(/src\/(.*)\.ts$/, "$1.js")])) }),
+          ...(Object.keys(bin).length === 0 ? {} : { bin: Object.fromEntries(Object.keys(bin).map((k) => [k, `bin/${k}.js`])) }),
           exports: { ".": entry("index"), "./package.json": "./package.json", "./internal/*": null, "./*": entry("*") }
         },
         null,
@@ -66,4 +65,5 @@ for (const name of readdirSync("packages")) {
       )
     }\n`
   )
+  if (Object.keys(bin).length > 0) await bundle(from, Object.keys(bin))
 }

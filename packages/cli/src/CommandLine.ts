@@ -23,6 +23,9 @@ import { UsageError } from "./UsageError.js"
  * - `values`: those that are followed by a value
  * - `repeated`: those of them that may be given again and again
  * - `switches`: those without
+ * - `letters`: the names of those that have a letter too, by letter
+ * - `elsewhere`: options that are read before, for whoever misspells one
+ * - `operands`: how many words may stand there without a dash; none unless given
  *
  * @since 0.1.0
  * @category models
@@ -31,6 +34,21 @@ export interface Known {
   readonly values: ReadonlyArray<string>
   readonly repeated: ReadonlyArray<string>
   readonly switches: ReadonlyArray<string>
+  readonly letters?: Readonly<Record<string, string>> | undefined
+  readonly elsewhere?: ReadonlyArray<string> | undefined
+  readonly operands?: Operands | undefined
+}
+
+/**
+ * How many words stand behind a command's name without a dash, and how help writes them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Operands {
+  readonly least: number
+  readonly most: number
+  readonly usage: string
 }
 
 /**
@@ -58,8 +76,13 @@ const nameOf = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${le
  */
 export const check = (args: ReadonlyArray<string>, known: Known): Effect.Effect<ReadonlyArray<string>, UsageError> =>
   Effect.zipRight(
-    UnknownOptions.check(args, [...known.values, ...known.switches]),
-    Effect.suspend(() => Either.mapLeft(arranged(args, known), (description) => new UsageError({ description })))
+    UnknownOptions.check(args, [...known.values, ...known.switches, ...known.elsewhere ?? []]),
+    Effect.suspend(() =>
+      Either.match(arranged(args, known), {
+        onLeft: (description) => Effect.fail(new UsageError({ description })),
+        onRight: Effect.succeed
+      })
+    )
   )
 
 /** The switches of the library itself, which take no value. */
@@ -68,17 +91,30 @@ const builtInSwitches = ["help", "version", "wizard"]
 /** Each option with its value behind it, and those of one name together, as the library reads them; left is what is wrong. */
 const arranged = (
   args: ReadonlyArray<string>,
-  { repeated, switches }: Known
+  { letters = {}, operands, repeated, switches }: Known
 ): Either.Either<ReadonlyArray<string>, string> => {
   const byName = new Map<string, Array<string>>()
+  const others: Array<string> = []
   for (let i = 0; i < args.length; i++) {
     const word = args[i]!
-    const [, name, equals, given] = /^--([^=]+)(=?)(.*)$/s.exec(word) ?? []
+    if (operands !== undefined && word === "--") {
+      others.push(...args.slice(i + 1))
+      break
+    }
+    const letter = letters[/^-([^-])$/.exec(word)?.[1] ?? ""]
+    const [, name, equals, given] = letter === undefined
+      ? /^--([^=]+)(=?)(.*)$/s.exec(word) ?? []
+      : [word, letter, "", ""]
     if (name === undefined) {
+      const isOperand = !word.startsWith("-") || word === "-"
+      if (isOperand && operands !== undefined) {
+        others.push(word)
+        continue
+      }
       return Either.left(
-        word.startsWith("-") && word !== "-"
-          ? `there is no option ${word}. --help lists those there are.`
-          : `${JSON.stringify(word)} belongs to no option. --help lists those there are, each of which begins with --.`
+        isOperand
+          ? `${JSON.stringify(word)} belongs to no option. --help lists those there are, each of which begins with --.`
+          : `there is no option ${word}. --help lists those there are.`
       )
     }
     const earlier = byName.get(name)
@@ -88,8 +124,9 @@ const arranged = (
       if (equals !== "" && !isTruthValue.test(given!)) {
         return Either.left(`--${name} is ${given || "given with an empty value"}; it takes no value. Write it alone.`)
       }
-      const isFollowed = equals === "" && next !== undefined && isTruthValue.test(next)
-      byName.set(name, isFollowed ? [word, next] : [word])
+      // The library takes a word like yes behind a switch for its value: where words may stand there, it is one of them.
+      const isFollowed = operands === undefined && equals === "" && next !== undefined && isTruthValue.test(next)
+      byName.set(name, [`--${name}${equals}${given}`, ...isFollowed ? [next] : equals === "" ? ["true"] : []])
       if (isFollowed) i += 1
       continue
     }
@@ -100,54 +137,24 @@ const arranged = (
     byName.set(name, [...earlier ?? [], `--${name}`, value])
     if (equals === "") i += 1
   }
-  return Either.right(Array.from(byName.values()).flat())
+  const issue = operands === undefined ? undefined : countIssue(others, operands)
+  return issue === undefined
+    ? Either.right([...Array.from(byName.values()).flat(), ...others])
+    : Either.left(issue)
 }
+
+const countIssue = (words: ReadonlyArray<string>, { least, most, usage }: Operands): string | undefined =>
+  words.length < least
+    ? `${usage} is missing. Write it behind the command's name.`
+    : words.length > most
+    ? most === 0
+      ? `${
+        JSON.stringify(words[0])
+      } belongs to no option, and the command takes no word of its own. --help says what it takes.`
+      : `there are ${words.length} words where ${usage} stands. Write one, in quotes if it has blanks.`
+    : undefined
 
 const isTruthValue = /^(true|false|1|0|y|n|yes|no|on|off)$/i
-
-/**
- * A number, in decimal digits: a whole one in these alone, another also with a point and an exponent. What is none, or beyond its bounds,
- * is refused by the name of the option.
- *
- * @since 0.1.0
- * @category config
- */
-export const number = (name: string, { bounds, description, fallback, isInteger = false }: {
-  readonly description: string
-  readonly fallback: number
-  readonly isInteger?: boolean | undefined
-  /** The least and the most that it may be. */
-  readonly bounds?: readonly [least: number, most: number] | undefined
-}): Options.Options<number> =>
-  Options.text(name).pipe(
-    Options.withPseudoName(isInteger ? "integer" : "number"),
-    Options.withDescription(`${description}. Default: ${fallback}`),
-    Options.mapEffect((text) => {
-      const value = Number(text)
-      const { form, kind, written } = isInteger ? wholeNumber : fraction
-      const [least, most] = bounds ??
-        (isInteger ? [-largestExact, largestExact] : [-Number.MAX_VALUE, Number.MAX_VALUE])
-      const isWritten = form.test(text)
-      if (isWritten && value >= least && value <= most) return Effect.succeed(value)
-      const within = bounds === undefined && !isWritten ? "" : ` from ${least} to ${most}`
-      const wanted = `it must be ${kind}${within}.${isWritten ? "" : ` Write it in ${written}.`}`
-      return Effect.fail(ValidationError.invalidValue(HelpDoc.p(`--${name} is ${shown(text)}; ${wanted}`)))
-    }),
-    Options.withDefault(fallback)
-  )
-
-const largestExact = Number.MAX_SAFE_INTEGER
-
-const wholeNumber = { kind: "a whole number", form: /^-?[0-9]+$/, written: "the digits 0 to 9 alone, as 1000" }
-
-const fraction = {
-  kind: "a number",
-  form: /^-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?$/i,
-  written: "the digits 0 to 9, as 0.001 or 1e-3"
-}
-
-/** Blanks are seen only between quotes. */
-const shown = (text: string): string => /^[^\s"\p{C}]+$/u.test(text) ? text : JSON.stringify(text)
 
 /**
  * Runs a command with the arguments of a process, the first two of which are the programs.

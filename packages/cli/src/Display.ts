@@ -2,7 +2,7 @@
  * What the quickstart shows while it runs: on a terminal one line that is written over, elsewhere a line a step.
  */
 import type * as Supervised from "@effect-tinker/cookbook/Supervised"
-import { spoken } from "@effect-tinker/protocol/Prose"
+import { durationText } from "@effect-tinker/protocol/Prose"
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -116,12 +116,14 @@ export const layer = (options: {
           Effect.suspend(() => {
             isWaiting = true
             last = undefined
-            if (options.interactive) return options.write(`\r\u001B[2KWaiting for the server: ${spoken(millis)}`)
+            if (options.interactive) return options.write(`\r\u001B[2KWaiting for the server: ${durationText(millis)}`)
             // Where nothing is written over, a line a minute.
             const minutes = Math.floor(millis / 60_000)
             const isTold = minutes === toldMinutes
             toldMinutes = minutes
-            return isTold || minutes === 0 ? Effect.void : line(`Waiting for the server: ${spoken(minutes * 60_000)}`)
+            return isTold || minutes === 0
+              ? Effect.void
+              : line(`Waiting for the server: ${durationText(minutes * 60_000)}`)
           }),
         warning: (text) => Effect.suspend(() => isWaiting ? Effect.void : note(`warning: ${text}`)),
         progress: ({ done, millionUnit, total, what }) =>

@@ -8,7 +8,7 @@
  *
  * This is for processes that see each other: on one machine, in one container.
  */
-import type * as PlatformError from "@effect/platform/Error"
+import * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
@@ -17,6 +17,7 @@ import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Folders from "./Folders.js"
+import * as PlatformErrors from "./internal/effect/platformErrors.js"
 import * as ProcessMark from "./ProcessMark.js"
 import { UsageError } from "./UsageError.js"
 
@@ -103,7 +104,7 @@ export const acquire = (
     Effect.mapError((cause) =>
       cause._tag === "UsageError" ? cause : new UsageError({
         description: `the folder ${folder} cannot be used: ${
-          cause._tag === "SystemError" ? Folders.why(cause) : cause.message
+          Folders.why(cause)
         }. Mend that, or give another with --data.`,
         cause
       })
@@ -114,7 +115,7 @@ export const acquire = (
 const orElse = <A, B, R>(effect: Effect.Effect<A, PlatformError.PlatformError, R>, other: B) =>
   Effect.catchIf(
     effect,
-    (error) => error._tag === "SystemError" && error.reason === "NotFound",
+    (error) => PlatformErrors.kindOf(error) === "NotFound",
     () => Effect.succeed(other)
   )
 

@@ -6,6 +6,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as PlatformErrors from "./internal/effect/platformErrors.js"
 
 /**
  * Makes a folder and those above it, and gives those that were not there, from the top down. It goes level by level: Node's own way never
@@ -27,7 +28,7 @@ export const make = (
       Effect.as([...above, folder]),
       // Another process was first.
       Effect.catchIf(
-        (error) => error._tag === "SystemError" && error.reason === "AlreadyExists",
+        (error) => PlatformErrors.kindOf(error) === "AlreadyExists",
         () => Effect.succeed(above)
       )
     )

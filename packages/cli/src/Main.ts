@@ -7,10 +7,10 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
-import * as Scheduler from "effect/Scheduler"
 import { realpathSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as NpmParent from "./NpmParent.js"
+import { patiently } from "./PatientScheduler.js"
 
 /**
  * Whether a module is the program that was started, and not one that another imports.
@@ -57,15 +57,6 @@ export const explain = (cause: Cause.Cause<unknown>): string => {
 const messageOf = (failure: unknown): string =>
   Predicate.hasProperty(failure, "message") ? String(failure.message) : String(failure)
 
-/**
- * Returns to Node's event loop after each round of fibers. The default does so after thousands, so that a burst of work
- * keeps timers and sockets waiting.
- *
- * @since 0.1.0
- * @category config
- */
-export const patient = Scheduler.makeBatched((task) => void setImmediate(task))
-
 /** Whoever read what it says has gone, as after `| head`: the program ends as after Ctrl-C, and says no more. */
 const endsWithItsReader = Effect.sync(() => {
   process.stdout.once("error", () => {
@@ -95,7 +86,7 @@ export const run = (
         : Effect.sync(() => process.stderr.write(`${explain(cause)}\n`))
     ),
     Effect.provide(NodeContext.layer),
-    Effect.withScheduler(patient),
+    patiently,
     NodeRuntime.runMain({
       disableErrorReporting: true,
       disablePrettyLogger: true,

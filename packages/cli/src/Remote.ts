@@ -23,6 +23,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as BaseModel from "./BaseModel.js"
+import { ProgramNames } from "./ProgramNames.js"
 import { UsageError } from "./UsageError.js"
 
 /**
@@ -58,12 +59,12 @@ export const layer = (options: {
 /** Who trains at a service from the command line has set variables, and no options. */
 const explainKey = (error: TinkerError): Effect.Effect<never, TinkerError | UsageError> =>
   Credentials.isMissingKey(error)
-    ? Effect.flatMap(address, (url) =>
+    ? Effect.flatMap(Effect.all([address, ProgramNames]), ([url, { serve, train }]) =>
       new UsageError({
         description:
           `the service at ${url ?? TinkerConfig.hosted} wants an API key, and there is none. Set the variable `
-          + "TINKER_API_KEY, as in TINKER_API_KEY=tml-… npm start -- --remote. TINKER_BASE_URL is the address of another service; "
-          + "one on this machine, as npm run serve starts it, wants no key.",
+          + `TINKER_API_KEY, as in TINKER_API_KEY=tml-… ${train} --remote. TINKER_BASE_URL is the address of another service; `
+          + `one on this machine, as ${serve.replace(/ --$/, "")} starts it, wants no key.`,
         cause: error
       }))
     : Effect.fail(error)

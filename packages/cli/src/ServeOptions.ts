@@ -11,6 +11,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Net from "node:net"
+import * as PlatformErrors from "./internal/effect/platformErrors.js"
 import * as JsonFile from "./JsonFile.js"
 import * as Stopping from "./Stopping.js"
 import { UsageError } from "./UsageError.js"
@@ -372,11 +373,14 @@ const read = (option: string, file: string): Effect.Effect<string, UsageError, F
     }))
 
 const whyUnreadable = (error: PlatformError.PlatformError): string => {
-  if (error._tag === "SystemError" && error.reason === "NotFound") return "there is no such file."
-  if (error._tag === "SystemError" && error.reason === "PermissionDenied") {
-    return "this user may not read it. Change its permissions."
+  switch (PlatformErrors.kindOf(error)) {
+    case "NotFound":
+      return "there is no such file."
+    case "PermissionDenied":
+      return "this user may not read it. Change its permissions."
+    case "BadResource":
+      return "it is a folder. Give a file."
+    default:
+      return error.message
   }
-  return error._tag === "SystemError" && error.reason === "BadResource"
-    ? "it is a folder. Give a file."
-    : error.message
 }

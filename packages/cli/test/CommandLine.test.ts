@@ -3,12 +3,13 @@ import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Console, Effect } from "effect"
 import * as CommandLine from "../src/CommandLine.js"
+import * as NumberOption from "../src/NumberOption.js"
 import { UsageError } from "../src/UsageError.js"
 
 const flags = {
-  steps: CommandLine.number("steps", { description: "Steps", isInteger: true, fallback: 3 }),
-  port: CommandLine.number("port", { description: "Port", isInteger: true, bounds: [0, 65535], fallback: 8787 }),
-  learningRate: CommandLine.number("learning-rate", { description: "Rate", fallback: 0.1 }),
+  steps: NumberOption.make("steps", { description: "Steps", isInteger: true, fallback: 3 }),
+  port: NumberOption.make("port", { description: "Port", isInteger: true, bounds: [0, 65535], fallback: 8787 }),
+  learningRate: NumberOption.make("learning-rate", { description: "Rate", fallback: 0.1 }),
   keyFile: Options.text("key-file").pipe(Options.optional),
   model: Options.text("model").pipe(Options.repeated),
   remote: Options.boolean("remote")

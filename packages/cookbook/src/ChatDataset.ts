@@ -30,12 +30,12 @@ import {
 } from "./internal/fileKind.js"
 import { gatherAll } from "./internal/gather.js"
 import * as Given from "./internal/given.js"
+import { retryIgnoringKeys } from "./internal/ignorableKeys.js"
 import { isUnfinished } from "./internal/jsonText.js"
 import * as Keys from "./internal/keys.js"
-import { withKeysInTheWay } from "./internal/keysInTheWay.js"
 import * as Lines from "./internal/lines.js"
 import type { MarkedIssue } from "./internal/marks.js"
-import { tellProgress } from "./internal/tellProgress.js"
+import { reportProgress } from "./internal/reportProgress.js"
 import type { Message } from "./Message.js"
 
 /**
@@ -118,9 +118,9 @@ export const stream = (
 ): Stream.Stream<Chat, DatasetError | InvalidInputError, FileSystem.FileSystem> =>
   linesOfFile("ChatDataset.stream", file, options).pipe(
     Stream.mapChunksEffect((lines) =>
-      Either.mapBoth(Either.all(Chunk.map(lines, chatOfLine)), {
-        onLeft: (issue) => new DatasetError(issue),
-        onRight: (chats) => Chunk.unsafeFromArray(chats)
+      Either.match(Either.all(Chunk.map(lines, chatOfLine)), {
+        onLeft: (issue) => Effect.fail(new DatasetError(issue)),
+        onRight: (chats) => Effect.succeed(Chunk.unsafeFromArray(chats))
       })
     )
   )
@@ -218,7 +218,7 @@ export const linesOfBytes = (
     const reader = makeReader(file, options.ignoredKeys ?? [], check)
     const tell = (lines: Chunk.Chunk<Read>) =>
       Effect.suspend(() =>
-        tellProgress(operation, options.onProgress, { ...reader.progress(), totalBytes: bytes.total })
+        reportProgress(operation, options.onProgress, { ...reader.progress(), totalBytes: bytes.total })
       ).pipe(Effect.as(lines))
     return bytes.all.pipe(
       Stream.mapEffect((part) => Effect.flatMap(reader.add(part), tell)),
@@ -269,7 +269,7 @@ const makeReader = (file: string, ignoredKeys: ReadonlyArray<string>, check: Che
         const kind = tableKind(text)
         if (kind !== undefined) return wrongFormat(kind)
       }
-      return withKeysInTheWay((more) =>
+      return retryIgnoringKeys((more) =>
         Either.flatMap(
           parseLine(text, { ignoredKeys: Keys.ignoredKeys(more, ignored), isLast }),
           (line) => {
@@ -300,21 +300,21 @@ const makeReader = (file: string, ignoredKeys: ReadonlyArray<string>, check: Che
   }
 
   /** Lines of the parts so far, once there are bytes enough to say that they may be JSON lines. */
-  const linesOf = (part: Uint8Array, isLast: boolean): Either.Either<Iterable<Lines.Line>, DatasetError> => {
-    if (head === undefined) return Either.right(lines.add(part))
+  const linesOf = (part: Uint8Array, isLast: boolean): Effect.Effect<Iterable<Lines.Line>, DatasetError> => {
+    if (head === undefined) return Effect.succeed(lines.add(part))
     const joined = new Uint8Array(head.length + part.length)
     joined.set(head)
     joined.set(part, head.length)
     if (joined.length < headBytes && !isLast) {
       head = joined
-      return Either.right([])
+      return Effect.succeed([])
     }
     head = undefined
     isArray = beginsArray(joined)
     const description = fileKind(joined)
     return description === undefined
-      ? Either.right(lines.add(joined))
-      : Either.left(refuse({ reason: "WrongFormat", description }))
+      ? Effect.succeed(lines.add(joined))
+      : Effect.fail(refuse({ reason: "WrongFormat", description }))
   }
 
   /** What is wrong with a line that has not ended, at its newest part. */

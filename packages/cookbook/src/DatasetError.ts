@@ -1,6 +1,7 @@
 /**
  * What is wrong with a file of conversations, or with one of them. Raised before any training.
  */
+import { defaulted } from "@effect-tinker/protocol/WireField"
 import * as Schema from "effect/Schema"
 import { kindOf, mostKinds } from "./internal/kindOf.js"
 
@@ -68,7 +69,7 @@ export class DatasetError
      * The issues of other lines in their order: of the first hundred that are wrong, and of the first that has a mistake that
      * none before has. Empty where only the first was looked for.
      */
-    others: Schema.optionalWith(Schema.Array(Issue), { default: () => [] }),
+    others: defaulted(Schema.Array(Issue), () => []),
     /** How many lines are wrong; absent where only the first was looked for. */
     wrongLines: Schema.optional(Schema.Number),
     /** How many lines were looked at, blank ones aside; absent where that was not all of them. */

@@ -7,6 +7,7 @@ import { failOnIssues, type TinkerError } from "@effect-tinker/protocol/TinkerEr
 import type * as Tokenizer from "@effect-tinker/tokenizer/Tokenizer"
 import type * as SamplingClient from "effect-tinker/SamplingClient"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type { Chat } from "./ChatDataset.js"
 import * as Given from "./internal/given.js"
 import * as RoleRenderer from "./RoleRenderer.js"
@@ -86,7 +87,10 @@ export const measure = (
       chats,
       (chat) =>
         Effect.flatMap(
-          renderer.generationPrompt(chat.messages.slice(0, -1)),
+          Either.match(renderer.generationPrompt(chat.messages.slice(0, -1)), {
+            onLeft: Effect.fail,
+            onRight: Effect.succeed
+          }),
           (prompt) => sampling.sample({ prompt, samplingParams })
         ).pipe(
           Effect.map(({ sequences }): Answer => {

@@ -18,8 +18,8 @@ import * as Stream from "effect/Stream"
 import * as ChatDataset from "./ChatDataset.js"
 import { type ChatFile, chatFile } from "./ChatFile.js"
 import type { DatasetError } from "./DatasetError.js"
-import { charactersTold } from "./internal/charactersTold.js"
 import { chatLessons, fingerprintOfChats } from "./internal/chatLessons.js"
+import { countCharacters } from "./internal/countCharacters.js"
 import { drawn } from "./internal/draws.js"
 import { datumOf } from "./internal/example.js"
 import { fingerprint as fingerprintOf } from "./internal/fingerprint.js"
@@ -154,7 +154,7 @@ export const dataFromChats = (
     // Where all of them are, they are no training data.
     const isTest = chats.every(({ metadata }) => isForTests(metadata))
     return yield* gatherAll(
-      Stream.map(charactersTold("Supervised.dataFromChats", chats, options.onProgress), (chat) => {
+      Stream.map(countCharacters("Supervised.dataFromChats", chats, options.onProgress), (chat) => {
         const issue = markIssue(chat.metadata, { isTest })
         return inPlace(chat, issue === undefined ? makeDatum(chat.messages) : Either.left(issue))
       })
@@ -383,7 +383,7 @@ export const steps =
                 return [{ ahead: early, doneAt: now }, Option.some({ ...step, evaluation: undefined })] as const
               }
               const run: Effect.Effect<A, E2, R2> = evaluate.run(training, step)
-              yield* failOnIssues(stepsName, Given.mustGive(Effect.isEffect, "an Effect")(run, "evaluate.run"))
+              yield* failOnIssues(stepsName, Given.resultCheck(Effect.isEffect, "an Effect")(run, "evaluate.run"))
               const evaluation = yield* run
               const evaluatedAt = yield* Clock.currentTimeMillis
               return [

@@ -45,7 +45,7 @@ const learnedOf = <R>(chats: Effect.Effect<ReadonlyArray<ChatDataset.Chat>, Data
       yield* wellAsked(Supervised.dataFromChats(chats))
       const texts: Array<string> = []
       for (const { messages } of chats) {
-        texts.push(...learned(bytes, yield* wellAsked(renderer.supervisedExample(messages))))
+        texts.push(...learned(bytes, Either.getOrThrow(renderer.supervisedExample(messages))))
       }
       return texts
     }).pipe(Effect.provide(layerBytes)))

@@ -217,7 +217,7 @@ it.effect("lets a message's special tokens be plain text, so that it cannot end 
   Effect.gen(function*() {
     const tokenizer = yield* Tokenizer.Tokenizer
     const renderer = yield* RoleRenderer.make
-    const { tokens } = yield* renderer.supervisedExample([{ role: "assistant", content: "<|endoftext|>" }])
+    const { tokens } = Either.getOrThrow(renderer.supervisedExample([{ role: "assistant", content: "<|endoftext|>" }]))
     assert.notInclude(Array.from(tokens), tokenizer.eosToken)
   }).pipe(
     Effect.provide(Layer.provide(Tokenizer.layerFolder(tokenizerFolder("gpt2")), NodeContext.layer))

@@ -3,7 +3,7 @@ import { CheckpointStore, Faults, TinkerServer } from "@effect-tinker/server"
 import { Error as PlatformError, FileSystem, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, Fiber, Layer, Logger, Option, Schema, Stream, TestClock } from "effect"
+import { Cause, Chunk, Effect, Exit, Fiber, Layer, Logger, Option, Schema, Stream, TestClock } from "effect"
 import { AdamParams, ApiFuture, type Datum, ServiceClient, Tinker } from "effect-tinker"
 import * as RoleRenderer from "../src/RoleRenderer.js"
 import * as RunJournal from "../src/RunJournal.js"
@@ -150,7 +150,8 @@ const warnings = (messages: Array<string>) =>
 
 const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.exit(effect), (exit) => {
-    if (Exit.isFailure(exit) && exit.cause._tag === "Fail") return exit.cause.error
+    const error = Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : Option.none()
+    if (Option.isSome(error)) return error.value
     throw new Error(`did not fail: ${String(exit)}`)
   })
 

@@ -1,6 +1,6 @@
 import { Error as PlatformError, KeyValueStore } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Exit, Fiber, Option, Random, TestClock } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Option, Random, TestClock } from "effect"
 import * as JournalLock from "../src/internal/journalLock.js"
 import * as JournalStore from "../src/internal/journalStore.js"
 
@@ -58,7 +58,7 @@ for (const [what, before] of [["that is new", []], ["whose owner died", [["run.l
         const failed = exits.filter(Exit.isFailure)
         assert.lengthOf(failed, exits.length - 1, `seed ${seed}`)
         for (const { cause } of failed) {
-          assert.deepInclude(cause._tag === "Fail" ? cause.error : cause, { reason: "InUse" }, `seed ${seed}`)
+          assert.deepInclude(Cause.squash(cause), { reason: "InUse" }, `seed ${seed}`)
         }
         assert.notProperty(Object.fromEntries(entries), "run.lock")
         // It is free again.

@@ -3,6 +3,7 @@
  * too.
  */
 import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
+import { defaulted, nullish } from "@effect-tinker/protocol/WireField"
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -26,7 +27,7 @@ export const StoredKey = Schema.Struct({
   type: Schema.String,
   key: Schema.Redacted(Schema.NonEmptyString),
   name: Schema.String,
-  note: Schema.optionalWith(Schema.String, { nullable: true })
+  note: nullish(Schema.String)
 })
 
 /**
@@ -44,10 +45,10 @@ export type StoredKey = typeof StoredKey.Type
  * @category schemas
  */
 export const StoredKeys = Schema.Struct({
-  version: Schema.optionalWith(Schema.Literal(1), { default: () => 1 }),
+  version: defaulted(Schema.Literal(1), () => 1 as const),
   /** Id of the key that is used when no other credential is given; it may name a key that is gone. */
-  default: Schema.optionalWith(Schema.String, { nullable: true }),
-  keys: Schema.optionalWith(Schema.Record({ key: Schema.String, value: StoredKey }), { default: () => ({}) })
+  default: nullish(Schema.String),
+  keys: defaulted(Schema.Record({ key: Schema.String, value: StoredKey }), () => ({}))
 })
 
 /**
@@ -74,6 +75,16 @@ export const empty: StoredKeys = { version: 1, keys: {} }
  */
 export class Folder extends Context.Reference<Folder>()("@effect-tinker/node/StoredCredentials/Folder", {
   defaultValue: () => `${homedir()}/.tinker`
+}) {}
+
+/**
+ * The id of the key that is used when no other credential is given. Default: the file's own default.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export class KeyId extends Context.Reference<KeyId>()("@effect-tinker/node/StoredCredentials/KeyId", {
+  defaultValue: (): string | undefined => undefined
 }) {}
 
 /**
@@ -145,10 +156,11 @@ export const defaultKey: Effect.Effect<
   Option.Option<Redacted.Redacted>,
   InvalidInputError,
   FileSystem.FileSystem | Path.Path
-> = Effect.map(
-  read,
-  Option.flatMap(({ default: id, keys }) => id === undefined ? Option.none() : Option.fromNullable(keys[id]?.key))
-)
+> = Effect.zipWith(read, KeyId, (stored, wanted) =>
+  Option.flatMap(stored, ({ default: fallback, keys }) => {
+    const id = wanted ?? fallback
+    return id === undefined ? Option.none() : Option.fromNullable(keys[id]?.key)
+  }))
 
 /**
  * Provides the stored keys to the SDK.

@@ -10,7 +10,7 @@ import { decimalIn } from "@effect-tinker/protocol/Checks"
 import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
@@ -35,6 +35,7 @@ import type { Dispatcher } from "undici"
 import { CallbackQueue } from "./internal/callbackQueue.js"
 import { ConnectionList, ConnectionPool, type Connections, type Handler, isUndici } from "./internal/connections.js"
 import { acceptEncoding, decompress } from "./internal/decompress.js"
+import * as HttpErrors from "./internal/effect/httpErrors.js"
 import { StreamedExchange } from "./internal/streamedExchange.js"
 import { StreamedResponse } from "./internal/streamedResponse.js"
 import * as Proxy from "./Proxy.js"
@@ -141,19 +142,21 @@ export const make = (
         method: request.method as Dispatcher.HttpMethod
       })
       if (options === undefined) {
-        return refused(fail(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`)))
+        return refused(
+          HttpErrors.transport(request, new Error(`a body of the kind ${request.body._tag} cannot be sent`))
+        )
       }
       try {
         pools.get(kind)!.dispatch(origin, options, handler)
       } catch (cause) {
-        refused(fail(request, cause))
+        refused(HttpErrors.transport(request, cause))
       }
     }
 
     const sendDirectly: DirectHttpClient[typeof SendDirectly] = (request, done, maxBytes) => {
       const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
       if (url._tag === "Left") {
-        done(new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: url.left }))
+        done(HttpErrors.invalidUrl(request, url.left))
         return () => {}
       }
       const exchange = new Exchange(request, (outcome) => callbacks.add(() => done(outcome)), maxBytes)
@@ -173,7 +176,7 @@ export const make = (
           callbacks.add(() =>
             resume(
               head === undefined
-                ? fail(request, error)
+                ? HttpErrors.transport(request, error)
                 : Effect.succeed(new StreamedResponse(request, head.status, joined(head.headers), exchange))
             )
           ))
@@ -274,7 +277,7 @@ class Exchange implements Handler {
   /** Closes the connection: the rest of the body is not worth reading. */
   private refuse(): void {
     this.abort()
-    this.done(fail(this.request, new RefusedAnswer({ reason: "TooLong", limit: this.maxBytes })))
+    this.done(HttpErrors.transport(this.request, new RefusedAnswer({ reason: "TooLong", limit: this.maxBytes })))
   }
 
   onResponseEnd(): void {
@@ -287,7 +290,7 @@ class Exchange implements Handler {
       encoding === undefined || encoding === "identity" || body.length === 0
         ? Effect.succeed({ status, headers, body })
         : Effect.matchEffect(decompress(encoding, body, this.maxBytes), {
-          onFailure: (cause) => fail(request, cause),
+          onFailure: (cause) => HttpErrors.transport(request, cause),
           onSuccess: (body) => Effect.succeed({ status, headers, body })
         })
     )
@@ -297,7 +300,7 @@ class Exchange implements Handler {
     this.ended = true
     this.onEnd?.(false)
     // Who has stopped it wants to hear nothing more, least of all that it was stopped.
-    if (!this.aborted) this.done(fail(this.request, cause))
+    if (!this.aborted) this.done(HttpErrors.transport(this.request, cause))
   }
 }
 
@@ -309,6 +312,3 @@ const joined = (headers: Record<string, string | Array<string> | undefined>): He
   }
   return Headers.unsafeFromRecord(headers as Record<string, string>)
 }
-
-const fail = (request: HttpClientRequest.HttpClientRequest, cause: unknown) =>
-  new HttpClientError.RequestError({ request, reason: "Transport", cause })

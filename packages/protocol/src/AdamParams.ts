@@ -37,7 +37,7 @@ export class AdamParams extends Schema.Class<AdamParams>("@effect-tinker/protoco
  * @category constructors
  */
 export const make = (options: ConstructorParameters<typeof AdamParams>[0] = {}): AdamParams =>
-  new AdamParams(settingsOf(options, AdamParams.fields), { disableValidation: true })
+  settingsOf(AdamParams, options)
 
 /**
  * Every setting out of its range and every field that is none. A learning rate of 0 is in range: such a step clears the

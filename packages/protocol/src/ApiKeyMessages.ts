@@ -3,7 +3,7 @@
  * credential the client has.
  */
 import * as Schema from "effect/Schema"
-import { field, nullish } from "./WireField.js"
+import { field, nullable } from "./WireField.js"
 
 /**
  * What the server knows of a key.
@@ -13,8 +13,8 @@ import { field, nullish } from "./WireField.js"
  */
 export const ApiKey = Schema.Struct({
   keyId: field(Schema.Int, "key_id"),
-  name: nullish(Schema.String),
-  note: nullish(Schema.String),
+  name: nullable(Schema.String),
+  note: nullable(Schema.String),
   details: Schema.optional(Schema.Unknown)
 })
 

@@ -2,7 +2,7 @@
  * Something that somebody in the organization did.
  */
 import * as Schema from "effect/Schema"
-import { nullish, optional, optionalDefaulted } from "./WireField.js"
+import { fieldNullable, nullable, optionalDefaulted } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -19,11 +19,11 @@ export const AuditLogEntry = Schema.Struct({
     () => ({})
   ),
   /** The model, in older entries; newer ones tell it in `eventDetails`. */
-  modelId: optional(Schema.String, "model_id"),
+  modelId: fieldNullable(Schema.String, "model_id"),
   /** The path of the checkpoint, in older entries. */
-  tinkerPath: optional(Schema.String, "tinker_path"),
+  tinkerPath: fieldNullable(Schema.String, "tinker_path"),
   /** What it was done for, in older entries. */
-  purpose: nullish(Schema.String)
+  purpose: nullable(Schema.String)
 })
 
 /**

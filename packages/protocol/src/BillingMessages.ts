@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { StorageUsage } from "./StorageUsage.js"
 import { UsageEvent } from "./UsageEvent.js"
-import { field, missable, nullishDefaulted, optional } from "./WireField.js"
+import { field, fieldNullable, missable, nullishDefaulted, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -24,7 +24,7 @@ export const BillingUsageResponse = Schema.Struct({
     () => ({})
   ),
   /** Costs before this time are from invoices, later ones from published prices. */
-  costDataThrough: optional(Time, "cost_data_through")
+  costDataThrough: fieldNullable(Time, "cost_data_through")
 })
 
 /**
@@ -38,7 +38,7 @@ export type BillingUsageResponse = typeof BillingUsageResponse.Type
  * @category schemas
  */
 export const CurrentCheckpointStorageUsageResponse = Schema.Struct({
-  effectiveRateUsdPerGigabyteMonth: optional(Schema.Number, "effective_rate_usd_per_gigabyte_month"),
+  effectiveRateUsdPerGigabyteMonth: fieldNullable(Schema.Number, "effective_rate_usd_per_gigabyte_month"),
   data: Schema.Array(StorageUsage)
 })
 

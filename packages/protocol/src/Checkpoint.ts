@@ -2,7 +2,7 @@
  * A checkpoint as listings tell of it.
  */
 import * as Schema from "effect/Schema"
-import { field, nullishDefaulted, optional } from "./WireField.js"
+import { field, fieldNullable, nullishDefaulted, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -22,7 +22,7 @@ export const Checkpoint = Schema.Struct({
   public: nullishDefaulted(Schema.Boolean, () => false),
   userMetadata: optional(Schema.Record({ key: Schema.String, value: Schema.String }), "user_metadata"),
   /** When the server removes it; absent: never. */
-  expiresAt: optional(Time, "expires_at")
+  expiresAt: fieldNullable(Time, "expires_at")
 })
 
 /**

@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { Checkpoint } from "./Checkpoint.js"
 import { Cursor } from "./Cursor.js"
-import { field, nullish, optional } from "./WireField.js"
+import { field, nullable, nullish, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -15,7 +15,7 @@ import { Time } from "./WireTime.js"
  */
 export const CheckpointsListResponse = Schema.Struct({
   checkpoints: Schema.Array(Checkpoint),
-  cursor: nullish(Cursor)
+  cursor: nullable(Cursor)
 })
 
 /**

@@ -25,8 +25,10 @@ export interface Endpoint {
   readonly body?: Schema.Schema.AnyNoContext
   /** What may be protobuf instead of JSON. */
   readonly protobuf?: "body" | "answer"
-  /** The schema of its JSON answer, or what it answers instead. Default: any object. */
+  /** The schema of its JSON answer, or what it answers instead. Default: an object, which says nothing. */
   readonly answer?: Schema.Schema.AnyNoContext | "none" | "redirect"
+  /** The schema of the JSON that a request for it comes to, where that is asked for later. */
+  readonly result?: Schema.Schema.AnyNoContext
 }
 
 /**
@@ -50,6 +52,23 @@ export type Access = "open" | "key" | "session"
  * @category models
  */
 export type Traffic = "train" | "sample" | "poll" | "session" | "telemetry"
+
+/**
+ * What an endpoint answers in JSON.
+ *
+ * @since 0.1.0
+ * @category type level
+ */
+export type Answer<E> = E extends { readonly answer: Schema.Schema<infer A, infer _I> } ? A
+  : Readonly<Record<string, never>>
+
+/**
+ * What a request for an endpoint comes to, where that is asked for later.
+ *
+ * @since 0.1.0
+ * @category type level
+ */
+export type Result<E> = E extends { readonly result: Schema.Schema<infer A, infer _I> } ? A : never
 
 /**
  * The names of the parameters of a path.

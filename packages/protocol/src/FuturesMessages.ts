@@ -37,7 +37,8 @@ export const FuturesRetrieveRequest = Schema.Struct({
   prevCursor: field(Schema.Number, "prev_cursor"),
   /** 0 for an answer at once. */
   timeout: nullish(Schema.Number),
-  retrievedRequestIds: field(Schema.Array(Schema.String), "retrieved_request_ids")
+  /** Results that may be thrown away. Clients before 0.36 do not say what they have. */
+  retrievedRequestIds: fieldDefaulted(Schema.Array(Schema.String), "retrieved_request_ids", () => [])
 })
 
 /**
@@ -74,6 +75,55 @@ export const FutureRetrieveRequest = Schema.Struct({
   requestId: field(RequestId, "request_id"),
   allowMetadataOnly: fieldDefaulted(Schema.Boolean, "allow_metadata_only", () => false)
 })
+
+/**
+ * The answer to a question for a result that is not there yet: what the queue of the request is doing, and why, for people to read.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const TryAgain = Schema.Struct({
+  type: Schema.Literal("try_again"),
+  requestId: field(Schema.String, "request_id"),
+  queueState: field(Schema.Literal("active", "paused_capacity", "paused_rate_limit"), "queue_state"),
+  queueStateReason: optional(Schema.String, "queue_state_reason")
+})
+
+/**
+ * The answer to a question for a result that is there, and larger than the questioner may want at once.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const CompleteMetadata = Schema.Struct({
+  status: Schema.Literal("complete_metadata"),
+  /** The size of the result, in bytes. */
+  responsePayloadSize: field(Schema.Number, "response_payload_size")
+})
+
+/**
+ * What a request has failed of. The category `user` means that the request is at fault.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const RequestFailed = Schema.Struct({
+  error: Schema.String,
+  category: Schema.Literal("unknown", "server", "user")
+})
+
+/**
+ * The answer to a question for a result: one of those above, or what the request has come to, by the schema of its own endpoint.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FutureRetrieveResponse = Schema.Union(
+  TryAgain,
+  CompleteMetadata,
+  RequestFailed,
+  Schema.Record({ key: Schema.String, value: Schema.Unknown })
+)
 
 /**
  * @since 0.1.0

@@ -31,7 +31,7 @@ export class LoraConfig extends Schema.Class<LoraConfig>("@effect-tinker/protoco
  * @category constructors
  */
 export const make = (options: ConstructorParameters<typeof LoraConfig>[0] = {}): LoraConfig =>
-  new LoraConfig(settingsOf(options, LoraConfig.fields), { disableValidation: true })
+  settingsOf(LoraConfig, options)
 
 /**
  * Every setting out of its range and every field that is none.

@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { ModelId, RequestId, SessionId } from "./Identifiers.js"
 import { LoraConfig } from "./LoraConfig.js"
-import { field, literal, nullish, optional, optionalDefaulted } from "./WireField.js"
+import { field, literal, nullish, optional, optionalDefaulted, sentType } from "./WireField.js"
 
 /**
  * The answer to a submitted request: the id by which its result is fetched.
@@ -77,7 +77,10 @@ export type CreateModelRequest = typeof CreateModelRequest.Type
  * @since 0.1.0
  * @category schemas
  */
-export const CreateModelResponse = Schema.Struct({ modelId: field(ModelId, "model_id") })
+export const CreateModelResponse = Schema.Struct({
+  modelId: field(ModelId, "model_id"),
+  type: sentType("create_model")
+})
 
 /**
  * @since 0.1.0
@@ -128,6 +131,14 @@ export const UnloadModelResponse = Schema.Struct({
  * @category models
  */
 export type UnloadModelResponse = typeof UnloadModelResponse.Type
+
+/**
+ * What comes of the request to unload a model.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const UnloadModelResult = Schema.Struct({ modelId: field(ModelId, "model_id"), type: sentType("unload_model") })
 
 /**
  * @since 0.1.0

@@ -56,7 +56,7 @@ export type OptimizerParams = typeof OptimizerParams.Type
  * @category constructors
  */
 export const dimuon = (options: Omit<ConstructorParameters<typeof Dimuon>[0], "type">): Dimuon =>
-  new Dimuon(settingsOf(options, Dimuon.fields), { disableValidation: true })
+  settingsOf(Dimuon, options)
 
 /**
  * Every setting out of its range and every field that is none. Of an optimizer that is not known only the name is asked

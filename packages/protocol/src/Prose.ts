@@ -11,7 +11,7 @@ export const sentence = (text: string): string => {
 export const phrase = (text: string): string => text.trimEnd().replace(/\.$/, "")
 
 /** A duration as people say it, e.g. `5 minutes 15 s`: its two largest units, and seconds with a fraction below ten. */
-export const spoken = (input: Duration.DurationInput): string => {
+export const durationText = (input: Duration.DurationInput): string => {
   const millis = Duration.toMillis(input)
   if (millis === Infinity) return "for ever"
   if (millis < 1000) return `${Number(millis.toPrecision(3))} ms`

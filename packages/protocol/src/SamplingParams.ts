@@ -43,7 +43,7 @@ export class SamplingParams extends Schema.Class<SamplingParams>("@effect-tinker
  * @category constructors
  */
 export const make = (options: ConstructorParameters<typeof SamplingParams>[0] = {}): SamplingParams =>
-  new SamplingParams(settingsOf(options, SamplingParams.fields), { disableValidation: true })
+  settingsOf(SamplingParams, options)
 
 /**
  * Every parameter out of its range and every field that is none.

@@ -3,7 +3,31 @@
  */
 import * as Schema from "effect/Schema"
 import { SamplingSessionId, SessionId } from "./Identifiers.js"
-import { field, literal, nullish, optional, optionalDefaulted } from "./WireField.js"
+import { field, literal, nullable, nullish, optional, optionalDefaulted, sentType } from "./WireField.js"
+
+/**
+ * The body of a refusal: what was wrong, or where a request does not fit, for people to read.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ErrorResponse = Schema.Struct({
+  detail: Schema.Union(
+    Schema.String,
+    Schema.Array(Schema.Struct({
+      type: Schema.String,
+      /** The names and numbers that lead to the place. */
+      loc: Schema.Array(Schema.Union(Schema.String, Schema.Number)),
+      msg: Schema.String
+    }))
+  )
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ErrorResponse = typeof ErrorResponse.Type
 
 /**
  * @since 0.1.0
@@ -191,6 +215,12 @@ export const SessionHeartbeatRequest = Schema.Struct({
  * @since 0.1.0
  * @category schemas
  */
+export const SessionHeartbeatResponse = Schema.Struct({ type: sentType("session_heartbeat") })
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
 export const FinishReason = Schema.Literal("success", "errored", "interrupted")
 
 /**
@@ -205,7 +235,7 @@ export type FinishReason = typeof FinishReason.Type
  */
 export const FinishSessionRequest = Schema.Struct({
   reason: Schema.Struct({ type: FinishReason }),
-  detail: Schema.NullOr(Schema.String)
+  detail: nullable(Schema.String)
 })
 
 /**

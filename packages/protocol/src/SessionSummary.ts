@@ -3,10 +3,10 @@
  */
 import * as Schema from "effect/Schema"
 import { otherVariant, variant } from "./internal/variant.js"
-import { field, nullish, optional } from "./WireField.js"
+import { field, fieldNullable, nullable, nullish, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
-const detail = nullish(Schema.String)
+const detail = nullable(Schema.String)
 
 /** An object told apart by `type`, with whatever else belongs to that. */
 const Typed = Schema.Struct({ type: Schema.String }, { key: Schema.String, value: Schema.Unknown })
@@ -44,7 +44,7 @@ export const SessionSummary = Schema.Struct({
   projectId: field(Schema.String, "project_id"),
   status: nullish(SessionStatus),
   checkpointsCount: field(Schema.Int, "checkpoints_count"),
-  displayName: optional(Schema.String, "display_name"),
+  displayName: fieldNullable(Schema.String, "display_name"),
   userMetadata: optional(Schema.Record({ key: Schema.String, value: Schema.String }), "user_metadata"),
   checkpointStorageBytes: optional(Schema.Number, "checkpoint_storage_bytes")
 })

@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { FinishReason } from "./ServiceMessages.js"
 import { SessionSummary } from "./SessionSummary.js"
-import { field, nullish, optional } from "./WireField.js"
+import { defaulted, field, fieldDefaulted, fieldNullable, nullable, nullish, optional } from "./WireField.js"
 
 const StringMap = Schema.Record({ key: Schema.String, value: Schema.String })
 
@@ -16,7 +16,7 @@ export const GetSessionResponse = Schema.Struct({
   trainingRunIds: field(Schema.Array(Schema.String), "training_run_ids"),
   samplerIds: field(Schema.Array(Schema.String), "sampler_ids"),
   userMetadata: optional(StringMap, "user_metadata"),
-  displayName: optional(Schema.String, "display_name")
+  displayName: fieldNullable(Schema.String, "display_name")
 })
 
 /**
@@ -100,10 +100,11 @@ export const SessionSearchRequest = Schema.Struct({
   projectIds: optional(Schema.Array(Schema.String), "project_ids"),
   /** Part of the name, in capitals or not. */
   displayName: optional(Schema.String, "display_name"),
-  userMetadata: field(StringMap, "user_metadata"),
-  owner: SearchOwner,
+  userMetadata: fieldDefaulted(StringMap, "user_metadata", () => ({})),
+  owner: defaulted(SearchOwner, () => ({ type: "own" as const })),
   statuses: nullish(Schema.Array(StatusQuery)),
-  limit: Schema.Int,
+  /** Most sessions of the page. */
+  limit: defaulted(Schema.Int, () => 50),
   cursor: nullish(SearchCursor)
 })
 
@@ -120,7 +121,7 @@ export type SessionSearchRequest = typeof SessionSearchRequest.Type
 export const SessionSearchResponse = Schema.Struct({
   sessions: Schema.Array(SessionSummary),
   /** Absent on the last page. */
-  nextCursor: optional(SearchCursor, "next_cursor")
+  nextCursor: fieldNullable(SearchCursor, "next_cursor")
 })
 
 /**
@@ -142,7 +143,7 @@ export const AssignProjectRequest = Schema.Struct({ projectId: field(Schema.Stri
 export const SessionTraceExportPollResponse = Schema.Struct({
   status: Schema.Literal("pending", "ready", "failed"),
   /** Whoever has it has the file, so it is kept out of logs. */
-  url: nullish(Schema.Redacted(Schema.String)),
+  url: nullable(Schema.Redacted(Schema.String)),
   error: nullish(Schema.String)
 })
 

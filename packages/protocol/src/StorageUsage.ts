@@ -2,7 +2,7 @@
  * What checkpoints that are kept now take up, and what that costs a month.
  */
 import * as Schema from "effect/Schema"
-import { field, optional } from "./WireField.js"
+import { field, fieldNullable, optional } from "./WireField.js"
 
 /**
  * The checkpoints of one owner in one project.
@@ -11,7 +11,7 @@ import { field, optional } from "./WireField.js"
  * @category schemas
  */
 export const StorageUsage = Schema.Struct({
-  projectId: optional(Schema.String, "project_id"),
+  projectId: fieldNullable(Schema.String, "project_id"),
   orgUserUrn: optional(Schema.String, "org_user_urn"),
   userEmail: optional(Schema.String, "user_email"),
   userName: optional(Schema.String, "user_name"),
@@ -19,7 +19,7 @@ export const StorageUsage = Schema.Struct({
   sizeBytes: field(Schema.Number, "size_bytes"),
   sizeGigabytes: field(Schema.Number, "size_gigabytes"),
   /** US dollars for 720 hours; absent when not known. */
-  estimatedMonthlyCostUsd: optional(Schema.Number, "estimated_monthly_cost_usd")
+  estimatedMonthlyCostUsd: fieldNullable(Schema.Number, "estimated_monthly_cost_usd")
 })
 
 /**

@@ -19,6 +19,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as CallOptions from "./CallOptions.js"
 import * as Wording from "./internal/errors/wording.js"
+import { defaulted } from "./WireField.js"
 
 /**
  * @since 0.1.0
@@ -256,7 +257,7 @@ export class InvalidInputError extends Schema.TaggedError<InvalidInputError>("ef
   {
     operation: Schema.String,
     ...Issue.fields,
-    others: Schema.optionalWith(Schema.Array(Issue), { default: () => [] })
+    others: defaulted(Schema.Array(Issue), () => [])
   }
 ) {
   readonly [TypeId]: TypeId = TypeId

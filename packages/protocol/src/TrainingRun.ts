@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { Checkpoint } from "./Checkpoint.js"
-import { field, nullishDefaulted, optional } from "./WireField.js"
+import { field, fieldNullable, nullishDefaulted, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 /**
@@ -21,10 +21,10 @@ export const TrainingRun = Schema.Struct({
   loraRank: optional(Schema.Int, "lora_rank"),
   lastRequestTime: field(Time, "last_request_time"),
   /** The newest that training can go on from. */
-  lastCheckpoint: optional(Checkpoint, "last_checkpoint"),
+  lastCheckpoint: fieldNullable(Checkpoint, "last_checkpoint"),
   /** The newest to sample from. */
-  lastSamplerCheckpoint: optional(Checkpoint, "last_sampler_checkpoint"),
-  userMetadata: optional(Schema.Record({ key: Schema.String, value: Schema.String }), "user_metadata")
+  lastSamplerCheckpoint: fieldNullable(Checkpoint, "last_sampler_checkpoint"),
+  userMetadata: fieldNullable(Schema.Record({ key: Schema.String, value: Schema.String }), "user_metadata")
 })
 
 /**

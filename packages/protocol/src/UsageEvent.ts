@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { otherVariant, variant } from "./internal/variant.js"
-import { field, nullishDefaulted, optional } from "./WireField.js"
+import { field, fieldNullable, flag, optional } from "./WireField.js"
 import { Time } from "./WireTime.js"
 
 const tokenCount = field(Schema.Number, "token_count")
@@ -21,7 +21,7 @@ export const UsageInfo = Schema.Union(
   variant("checkpoint", "Checkpoint", { count: Schema.Number }),
   variant("storage", "Storage", {
     gigabyteHours: field(Schema.Number, "gigabyte_hours"),
-    free: nullishDefaulted(Schema.Boolean, () => false)
+    free: flag
   }),
   otherVariant(["training", "sampling_prefill", "sampling_sample", "checkpoint", "storage"])
 )
@@ -47,7 +47,7 @@ export const UsageEvent = Schema.Struct({
   userId: optional(Schema.String, "user_id"),
   userName: optional(Schema.String, "user_name"),
   sessionId: optional(Schema.String, "session_id"),
-  projectId: optional(Schema.String, "project_id"),
+  projectId: fieldNullable(Schema.String, "project_id"),
   estimatedCostUsd: optional(Schema.Number, "estimated_cost_usd"),
   effectiveRateUsdPerMillionTokens: optional(Schema.Number, "effective_rate_usd_per_million_tokens"),
   effectiveRateUsdPerGigabyteMonth: optional(Schema.Number, "effective_rate_usd_per_gigabyte_month"),

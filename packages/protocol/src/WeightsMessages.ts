@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { ModelId, SamplingSessionId, SessionId } from "./Identifiers.js"
 import { OptimizerConfig } from "./ModelsMessages.js"
-import { defaulted, field, literal, nullish, optional } from "./WireField.js"
+import { defaulted, field, literal, nullable, nullish, optional, sentType } from "./WireField.js"
 
 const StringMap = Schema.Record({ key: Schema.String, value: Schema.String })
 
@@ -33,7 +33,7 @@ export type SaveWeightsRequest = typeof SaveWeightsRequest.Type
  * @since 0.1.0
  * @category schemas
  */
-export const SaveWeightsResponse = Schema.Struct({ path: Schema.String })
+export const SaveWeightsResponse = Schema.Struct({ path: Schema.String, type: sentType("save_weights") })
 
 /**
  * @since 0.1.0
@@ -69,8 +69,9 @@ export type SaveWeightsForSamplerRequest = typeof SaveWeightsForSamplerRequest.T
  * @category schemas
  */
 export const SaveWeightsForSamplerResponse = Schema.Struct({
-  path: nullish(Schema.String),
-  samplingSessionId: optional(SamplingSessionId, "sampling_session_id")
+  path: nullable(Schema.String),
+  samplingSessionId: optional(SamplingSessionId, "sampling_session_id"),
+  type: sentType("save_weights_for_sampler")
 }).pipe(
   Schema.filter(({ path, samplingSessionId }) => path !== undefined || samplingSessionId !== undefined)
 )
@@ -100,7 +101,8 @@ export type SaveWeightsExternalRequest = typeof SaveWeightsExternalRequest.Type
  */
 export const SaveWeightsExternalResponse = Schema.Struct({
   path: Schema.String,
-  sizeBytes: optional(Schema.Number, "size_bytes")
+  sizeBytes: optional(Schema.Number, "size_bytes"),
+  type: sentType("save_weights_external")
 })
 
 /**
@@ -196,7 +198,8 @@ export type LoadWeightsRequest = typeof LoadWeightsRequest.Type
  */
 export const LoadWeightsResponse = Schema.Struct({
   path: nullish(Schema.String),
-  modelId: optional(Schema.String, "model_id")
+  modelId: optional(Schema.String, "model_id"),
+  type: sentType("load_weights")
 })
 
 /**

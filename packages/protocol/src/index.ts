@@ -52,6 +52,8 @@ export * as OptimizerParams from "./OptimizerParams.js"
 
 export * as Prose from "./Prose.js"
 
+export * as ReceivedRequests from "./ReceivedRequests.js"
+
 export * as SampleResponse from "./SampleResponse.js"
 
 export * as SamplingMessages from "./SamplingMessages.js"

@@ -190,7 +190,7 @@ export const layer = (
       const open = Effect.gen(function*() {
         yield* fs.makeDirectory(folder, { recursive: true })
         const isOdd = yield* Effect.match(fs.readDirectory(states), {
-          onFailure: (error) => error._tag !== "SystemError" || error.reason !== "NotFound",
+          onFailure: (error) => !DiskTrouble.isMissing(error),
           onSuccess: () => false
         })
         if (isOdd) {

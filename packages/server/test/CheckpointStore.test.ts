@@ -404,11 +404,13 @@ describe("CheckpointStore in a folder, for others", () => {
           )
         ),
         Effect.flatMap((checkpoints) => Effect.flip(checkpoints.load(at("a")))),
-        Effect.tap((error) => {
-          assert.strictEqual(error.reason, "DamagedFile")
-          assert.include(error.description, "state.safetensors of tinker://5e55-10:train:0/weights/a")
-          assert.notInclude(error.description, folder)
-        })
+        Effect.tap((error) =>
+          Effect.sync(() => {
+            assert.strictEqual(error.reason, "DamagedFile")
+            assert.include(error.description, "state.safetensors of tinker://5e55-10:train:0/weights/a")
+            assert.notInclude(error.description, folder)
+          })
+        )
       )
     ))
 

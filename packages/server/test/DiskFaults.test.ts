@@ -2,7 +2,7 @@ import { BigramEngine, Engine, ModelState } from "@effect-tinker/engine"
 import { FileSystem, HttpClient, type Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger, LogLevel, Scope } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Logger, LogLevel, Scope } from "effect"
 import { writeFileSync } from "node:fs"
 import { CheckpointStore, ServerJournal, TinkerServer } from "../src/index.js"
 import * as FaultyFiles from "./faultyFiles.js"
@@ -176,7 +176,7 @@ const training = () => {
           const checkpoints = exit.value.checkpoints as ReadonlyArray<Record<string, unknown>>
           return { ...exit.value, checkpoints: checkpoints.map(({ checkpoint_id }) => checkpoint_id) }
         }
-        const error = exit.cause._tag === "Die" ? exit.cause.defect : exit.cause
+        const error = Cause.squash(exit.cause)
         if (error instanceof Unavailable) return "unavailable" as const
         if (!(error instanceof Gone)) return yield* exit
         modelId = ""

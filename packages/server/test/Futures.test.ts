@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, TestClock } from "effect"
+import { Effect, Fiber, Option, TestClock } from "effect"
 import { Futures } from "../src/index.js"
 import * as Completions from "../src/internal/models/completions.js"
 import * as Wire from "./wire.js"
@@ -46,7 +46,7 @@ describe("outcomes", () => {
       const waiting = yield* Effect.fork(ask(futures, "m:1"))
       yield* Effect.yieldNow()
       yield* futures.lose("m:1")
-      assert.strictEqual(yield* waiting, "Lost")
+      assert.strictEqual(yield* Fiber.join(waiting), "Lost")
       yield* futures.submit("m:1", idle)
       yield* futures.complete("m:1", outcome)
       assert.strictEqual(yield* ask(futures, "m:1"), "Lost")

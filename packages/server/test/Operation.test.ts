@@ -30,7 +30,7 @@ describe("metrics", () => {
         Wire.post("retrieve_future", { request_id: `${modelId}:3`, allow_metadata_only: false })
       )
       yield* TestClock.adjust("40 seconds")
-      yield* held
+      yield* Fiber.join(held)
       const text = yield* scrape
       const requests = (method: string, route: string, status: number) =>
         valueOf(text, `tinker_http_requests_total{method="${method}",route="${route}",status="${status}"}`)

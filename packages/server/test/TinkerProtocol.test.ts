@@ -971,7 +971,7 @@ describe("TinkerProtocol: checkpoints", () => {
       )
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(
-        [(yield* first!).status, (yield* same!).status, (yield* other!).status],
+        [(yield* Fiber.join(first!)).status, (yield* Fiber.join(same!)).status, (yield* Fiber.join(other!)).status],
         [200, 200, 400]
       )
       const sampler = yield* Wire.get(`samplers/${sessionId}:sample:0`)

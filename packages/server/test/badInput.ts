@@ -1,5 +1,5 @@
 import { BigramEngine } from "@effect-tinker/engine"
-import { Effect, TestClock } from "effect"
+import { Effect, Fiber, TestClock } from "effect"
 import * as Wire from "./wire.js"
 
 /** Numbers from 0 to 1, the same for the same seed. */
@@ -180,7 +180,7 @@ export const held = <A, E, R>(question: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const asked = yield* Effect.fork(question)
     yield* TestClock.adjust("40 seconds")
-    return yield* asked
+    return yield* Fiber.join(asked)
   })
 
 /** The end of a request that was accepted: done, or failed by the user's fault. */

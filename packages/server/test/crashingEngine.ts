@@ -47,7 +47,7 @@ export const layer = (options?: BigramEngine.Options): Layer.Layer<Engine.Engine
     ) =>
       Effect.suspend(() => {
         const life = current
-        return Effect.tap(ask(life, method, call), () => where.set(id, life))
+        return Effect.tap(ask(life, method, call), () => Effect.sync(() => where.set(id, life)))
       })
     const of = (where: Map<string, Life>, id: string) => where.get(id) ?? current
     const freed = (

@@ -9,11 +9,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Credentials from "./Credentials.js"
 import { cachedSuccess } from "./internal/cachedSuccess.js"
+import * as Schedules from "./internal/effect/schedules.js"
 import { isMissing } from "./internal/isMissing.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as ServiceApi from "./ServiceApi.js"
@@ -108,8 +108,7 @@ export const make: Effect.Effect<
     Effect.catchAll((error) => Effect.logDebug("the settings could not be asked for again", error.message))
   )
   // The server says anew each time how long the next one may take.
-  const refreshes = Schedule.addDelay(
-    Schedule.forever,
+  const refreshes = Schedules.delayedBy(
     () => Duration.max(Duration.seconds(current.refreshIntervalSeconds), shortestInterval)
   )
 

@@ -3,7 +3,7 @@
  * `TinkerError.isRetryable`, unless a region of code says otherwise.
  */
 import { oneOf, optional, optionsOf } from "@effect-tinker/protocol/Checks"
-import { spoken } from "@effect-tinker/protocol/Prose"
+import { durationText } from "@effect-tinker/protocol/Prose"
 import * as TinkerError from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -12,6 +12,7 @@ import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Record from "effect/Record"
 import * as Schedule from "effect/Schedule"
+import * as Schedules from "./internal/effect/schedules.js"
 import * as Given from "./internal/given.js"
 import * as Monotonic from "./internal/monotonic.js"
 import * as Attempts from "./internal/transport/attempts.js"
@@ -39,11 +40,7 @@ export const backoff = (options: {
   readonly jitter?: number | undefined
 }): Policy => {
   const { first, jitter = 0.25, longest } = options
-  return Schedule.exponential(first).pipe(
-    Schedule.union(Schedule.spaced(longest)),
-    Schedule.jitteredWith({ min: 1 - jitter, max: 1 + jitter }),
-    Schedule.modifyDelay((_, delay) => Duration.min(delay, longest))
-  )
+  return Schedules.doubling({ first, longest, jitter })
 }
 
 /**
@@ -54,8 +51,9 @@ export const backoff = (options: {
  * @since 0.1.0
  * @category policies
  */
-export const transient: Policy = backoff({ first: "500 millis", longest: "10 seconds" }).pipe(
-  Schedule.upTo("5 minutes")
+export const transient: Policy = Schedules.within(
+  backoff({ first: "500 millis", longest: "10 seconds" }),
+  "5 minutes"
 )
 
 /**
@@ -65,11 +63,11 @@ export const transient: Policy = backoff({ first: "500 millis", longest: "10 sec
  * @since 0.1.0
  * @category policies
  */
-export const firstContact: Policy = transient.pipe(
-  Schedule.intersect(Schedule.elapsed),
-  Schedule.check((error: TinkerError.TinkerError, [, elapsed]) =>
-    !(error._tag === "ApiConnectionError" || TinkerError.isPuzzling(error)) || Duration.lessThan(elapsed, "5 seconds")
-  )
+export const firstContact: Policy = Schedules.unless(
+  transient,
+  (error, elapsed) =>
+    (error._tag === "ApiConnectionError" || TinkerError.isPuzzling(error))
+    && Duration.greaterThanOrEqualTo(elapsed, "5 seconds")
 )
 
 /**
@@ -155,7 +153,7 @@ export const traceExport: Policy = Schedule.spaced("5 seconds")
  * @since 0.1.0
  * @category policies
  */
-export const archive: Policy = Schedule.spaced("30 seconds").pipe(Schedule.intersect(Schedule.recurs(5)))
+export const archive: Policy = Schedules.times(Schedule.spaced("30 seconds"), 5)
 
 /**
  * The policy of reports of what went wrong, which are not worth much: a second, doubling, jittered by a quarter, three times.
@@ -163,9 +161,7 @@ export const archive: Policy = Schedule.spaced("30 seconds").pipe(Schedule.inter
  * @since 0.1.0
  * @category policies
  */
-export const telemetry: Policy = backoff({ first: "1 second", longest: "10 seconds" }).pipe(
-  Schedule.intersect(Schedule.recurs(3))
-)
+export const telemetry: Policy = Schedules.times(backoff({ first: "1 second", longest: "10 seconds" }), 3)
 
 /**
  * Never again.
@@ -173,7 +169,7 @@ export const telemetry: Policy = backoff({ first: "1 second", longest: "10 secon
  * @since 0.1.0
  * @category policies
  */
-export const none: Policy = Schedule.stop
+export const none: Policy = Schedules.none
 
 /**
  * The policies of each kind of operation:
@@ -419,6 +415,6 @@ export const worthAWarning = 60_000
  * @internal
  */
 export const stillFailing = (error: TinkerError.TinkerError, elapsed: number, wait: number): string => {
-  const since = elapsed < 1000 ? "" : `It has failed for ${spoken(elapsed)}. `
-  return `${error.message} ${since}It is tried again in ${spoken(wait)}`
+  const since = elapsed < 1000 ? "" : `It has failed for ${durationText(elapsed)}. `
+  return `${error.message} ${since}It is tried again in ${durationText(wait)}`
 }

@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as HttpRuntime from "./HttpRuntime.js"
 import * as Given from "./internal/given.js"
-import { misfits } from "./internal/transport/decodeJson.js"
+import { parseErrorText } from "./internal/transport/decodeJson.js"
 import * as ResponseLimits from "./internal/transport/responseLimits.js"
 
 /**
@@ -97,7 +97,7 @@ export const json =
               try: () => ResponseLimits.parseJson(encoder.encode(data)),
               catch: (cause) => misfit(cause instanceof HttpRuntime.RefusedAnswer ? cause.message : "it is no JSON")
             }),
-            (value) => Effect.mapError(decode(value), (error) => misfit(misfits(error)))
+            (value) => Effect.mapError(decode(value), (error) => misfit(parseErrorText(error)))
           )
         }
       )

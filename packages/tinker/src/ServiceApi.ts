@@ -94,13 +94,14 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
   TinkerHttpClient.TinkerHttpClient,
   (http) => {
     const healthz = call(http, { ...Endpoints.healthz, answer: Schema.Struct({ status: Schema.Literal("ok") }) })
-    const clientConfig = post(http, { ...Endpoints.clientConfig, answer: Settings })
+    const clientConfig = post(http, Endpoints.clientConfig)
     const dynamicConfig = post(http, Endpoints.dynamicConfig)
     const authToken = post(http, Endpoints.authToken)
     const capabilities = call(http, Endpoints.getServerCapabilities)
     const access = send(http, Endpoints.getServerCapabilities)
     const createSession = post(http, Endpoints.createSession)
-    const heartbeat = post(http, Endpoints.sessionHeartbeat)
+    // Whatever it says in JSON will do.
+    const heartbeat = post(http, { ...Endpoints.sessionHeartbeat, answer: Schema.Unknown })
     const finish = call(http, Endpoints.finishSession)
     const join = post(http, Endpoints.joinSamplingSession)
     const getSampler = call(http, Endpoints.getSampler)
@@ -121,7 +122,7 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
         asOwnRequest(Effect.asVoid(heartbeat({ sessionId, type: "session_heartbeat" }, background))),
       finishSession: (sessionId, type, detail) =>
         Effect.asVoid(
-          finish({ parameters: { id: sessionId }, body: { reason: { type }, detail: detail ?? null } })
+          finish({ parameters: { id: sessionId }, body: { reason: { type }, detail } })
         ),
       createSamplingSession: post(http, Endpoints.createSamplingSession),
       joinSamplingSession: (samplingSessionId) =>

@@ -110,7 +110,7 @@ export interface Messages {
 }
 
 /** The end of a program does not wait longer than this for a server to hear of it. */
-const goodbye = Duration.seconds(2)
+const flushDeadline = Duration.seconds(2)
 
 /**
  * @since 0.1.0
@@ -318,7 +318,7 @@ const finished = (
   const reason = Exit.isSuccess(exit) ? "success" : Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "errored"
   return Effect.zipRight(close, TinkerHttpClient.asOwnRequest(api.finishSession(sessionId, reason))).pipe(
     Effect.interruptible,
-    Effect.timeout(goodbye),
+    Effect.timeout(flushDeadline),
     Effect.catchAll((error) => Effect.logDebug("the session could not be finished", error.message))
   )
 }

@@ -168,7 +168,7 @@ export const make: Effect.Effect<
   const logged = (error: unknown, { fatal = false, severity }: ExceptionOptions = {}) =>
     Effect.zipRight(
       once(error, Effect.suspend(() => add(Failure.eventOf(error, { severity, tellsMessage: true })))),
-      fatal ? Effect.ignore(Effect.timeout(Effect.interruptible(queue.flush), EventQueue.goodbye)) : Effect.void
+      fatal ? Effect.ignore(Effect.timeout(Effect.interruptible(queue.flush), EventQueue.flushDeadline)) : Effect.void
     )
 
   return TelemetryReporter.of({
@@ -195,7 +195,7 @@ export const make: Effect.Effect<
     reportFailure: (operation, cause) =>
       Effect.suspend(() => {
         const failure = Failure.errorIn(cause)
-        if (failure === undefined || Failure.isOwnEnd(failure.error)) return Effect.void
+        if (failure === undefined || Failure.isOwnClose(failure.error)) return Effect.void
         return once(
           failure.error,
           Effect.suspend(() => add(Failure.eventOf(failure.error, { operation, tellsMessage: false })))

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { Traffic } from "./HttpRuntime.js"
@@ -244,7 +245,9 @@ export const layerLogger: Layer.Layer<never> = Layer.scopedDiscard(
       Effect.gen(function*() {
         stop()
         yield* Fiber.interrupt(fiber)
-        for (const event of yield* Queue.takeUpTo(stopped, Infinity)) yield* Effect.logInfo(line(event))
+        for (let next = yield* Queue.poll(stopped); Option.isSome(next); next = yield* Queue.poll(stopped)) {
+          yield* Effect.logInfo(line(next.value))
+        }
       })
     )
   })

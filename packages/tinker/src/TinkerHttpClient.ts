@@ -23,6 +23,7 @@ import type * as Stream from "effect/Stream"
 import * as Credentials from "./Credentials.js"
 import { trafficOf } from "./HttpRuntime.js"
 import * as ThrottledWarning from "./internal/call/throttledWarning.js"
+import * as Fibers from "./internal/effect/fibers.js"
 import * as Attempt from "./internal/transport/attempt.js"
 import { type Attempts, CurrentAttempts, makeAttempts, type Sender } from "./internal/transport/attempts.js"
 import * as BillingPause from "./internal/transport/billingPause.js"
@@ -233,14 +234,14 @@ export const make: Effect.Effect<
   const billing = BillingPause.make(authenticated, config.billingPause, hub)
 
   const execute = (request: Request): Effect.Effect<Response, TinkerError> =>
-    Effect.withFiberRuntime((fiber) => {
+    Fibers.withRunning((fiber) => {
       const over = request.session?.over()
       if (over !== undefined) return Effect.fail(sessionClosed(request.operation, request.session!, over))
       const context = fiber.currentContext
       const attempts = request.attempts ?? Context.get(context, CurrentAttempts) ?? makeAttempts()
       attempts.sender ??= sender
       const call = Context.get(context, PublicCall).name ?? request.call
-      let sent = config.propagateTrace ? withTraceparent(request, fiber.currentSpan) : request
+      let sent = config.propagateTrace ? withTraceparent(request, Fibers.spanOf(fiber)) : request
       const extras = Context.get(context, RequestExtras.CurrentExtras)
       if (extras !== undefined) {
         const extended = RequestExtras.apply(sent, extras, { isPoll: trafficOf(request.path) === "poll" })

@@ -14,10 +14,8 @@
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
-import * as MetricBoundaries from "effect/MetricBoundaries"
-import * as MetricKey from "effect/MetricKey"
-import * as MetricLabel from "effect/MetricLabel"
+import type * as Metric from "effect/Metric"
+import * as Metrics from "./internal/effect/metrics.js"
 import { summarize } from "./internal/summarize.js"
 import type { Result } from "./TinkerEvents.js"
 
@@ -93,7 +91,7 @@ export interface Summary {
   readonly p99: number | undefined
 }
 
-const boundaries = MetricBoundaries.fromIterable([
+const boundaries = [
   1,
   2,
   5,
@@ -109,12 +107,9 @@ const boundaries = MetricBoundaries.fromIterable([
   10_000,
   20_000,
   45_000
-])
+]
 
 const mostDurations = 1000
-
-/** One array for all updates: the registry looks for tags by identity. */
-const noTags: ReadonlyArray<MetricLabel.MetricLabel> = []
 
 /**
  * A set of metrics, all with these tags. Sets with the same tags count together.
@@ -124,15 +119,10 @@ const noTags: ReadonlyArray<MetricLabel.MetricLabel> = []
  */
 export const make = (options: { readonly tags?: Readonly<Record<string, string>> | undefined } = {}): TinkerMetrics => {
   const own = Object.entries(options.tags ?? {})
-  // Keys with their tags. `Metric.tagged` would look the tags up at every update.
-  const labels = (tags: Readonly<Record<string, string>>) =>
-    [...own, ...Object.entries(tags)].map(([name, value]) => MetricLabel.make(name, value))
-  const counter = (name: string, tags: Readonly<Record<string, string>> = {}): Metric.Metric.Counter<number> =>
-    Metric.fromMetricKey(MetricKey.taggedWithLabels(MetricKey.counter(name, { incremental: true }), labels(tags)))
+  const labels = (tags: Readonly<Record<string, string>>): Metrics.Labels => [...own, ...Object.entries(tags)]
+  const counter = (name: string, tags: Readonly<Record<string, string>> = {}) => Metrics.counter(name, labels(tags))
 
-  const inFlight: Metric.Metric.Gauge<number> = Metric.fromMetricKey(
-    MetricKey.taggedWithLabels(MetricKey.gauge("tinker_requests_in_flight"), labels({}))
-  )
+  const inFlight = Metrics.gauge("tinker_requests_in_flight", own)
   const stuck = counter("tinker_futures_stuck_total")
   const tokens = {
     training: counter("tinker_tokens_total", { kind: "training" }),
@@ -140,53 +130,48 @@ export const make = (options: { readonly tags?: Readonly<Record<string, string>>
     cachedPrefill: counter("tinker_tokens_total", { kind: "cached_prefill" }),
     sampled: counter("tinker_tokens_total", { kind: "sampled" })
   }
-  const pauses = new Map<string, Metric.Metric.Counter<number>>()
+  const pauses = new Map<string, Metrics.Counter>()
   const operations = new Map<string, RequestMetrics & { readonly sums: () => Sums }>()
   const durations = new Float64Array(mostDurations)
   let measured = 0
 
   const makeRequestMetrics = (operation: string) => {
-    const byResult = new Map<Result, Metric.Metric.Counter<number>>()
+    const byResult = new Map<Result, Metrics.Counter>()
     const retried = counter("tinker_request_retries_total", { operation })
     const sent = counter("tinker_bytes_sent_total", { operation })
     const received = counter("tinker_bytes_received_total", { operation })
-    const duration: Metric.Metric.Histogram<number> = Metric.fromMetricKey(
-      MetricKey.taggedWithLabels(
-        MetricKey.histogram("tinker_request_duration_ms", boundaries),
-        labels({ operation })
-      )
-    )
+    const duration = Metrics.histogram("tinker_request_duration_ms", boundaries, labels({ operation }))
     const resultCounter = (result: Result) => {
       let found = byResult.get(result)
       if (found === undefined) byResult.set(result, found = counter("tinker_requests_total", { operation, result }))
       return found
     }
     return {
-      started: () => inFlight.unsafeModify(1, noTags),
+      started: () => inFlight.change(1),
       ended: (result: Result, retries: number, millis: number) => {
-        inFlight.unsafeModify(-1, noTags)
-        resultCounter(result).unsafeUpdate(1, noTags)
-        duration.unsafeUpdate(millis, noTags)
-        if (retries > 0) retried.unsafeUpdate(retries, noTags)
+        inFlight.change(-1)
+        resultCounter(result).add(1)
+        duration.record(millis)
+        if (retries > 0) retried.add(retries)
         durations[measured++ % mostDurations] = millis
       },
       moved: (bytesSent: number, bytesReceived: number) => {
-        if (bytesSent > 0) sent.unsafeUpdate(bytesSent, noTags)
-        if (bytesReceived > 0) received.unsafeUpdate(bytesReceived, noTags)
+        if (bytesSent > 0) sent.add(bytesSent)
+        if (bytesReceived > 0) received.add(bytesReceived)
       },
       sums: (): Sums => {
         let requests = 0
         let succeeded = 0
         for (const [result, counter] of byResult) {
-          requests += valueOf(counter)
-          if (result === "ok" || result === "pending") succeeded += valueOf(counter)
+          requests += counter.total()
+          if (result === "ok" || result === "pending") succeeded += counter.total()
         }
         return {
           requests,
           succeeded,
-          retries: valueOf(retried),
-          bytesSent: valueOf(sent),
-          bytesReceived: valueOf(received)
+          retries: retried.total(),
+          bytesSent: sent.total(),
+          bytesReceived: received.total()
         }
       }
     }
@@ -200,16 +185,16 @@ export const make = (options: { readonly tags?: Readonly<Record<string, string>>
 
   return {
     requestsOf,
-    inFlight,
+    inFlight: inFlight.metric,
     countTokens: (kind, count) => {
-      if (count > 0) tokens[kind].unsafeUpdate(count, noTags)
+      if (count > 0) tokens[kind].add(count)
     },
     queuePaused: (reason) => {
       let found = pauses.get(reason)
       if (found === undefined) pauses.set(reason, found = counter("tinker_queue_pauses_total", { reason }))
-      found.unsafeUpdate(1, noTags)
+      found.add(1)
     },
-    futureStuck: () => stuck.unsafeUpdate(1, noTags),
+    futureStuck: () => stuck.add(1),
     snapshot: () => {
       const sums: Sums = { requests: 0, succeeded: 0, retries: 0, bytesSent: 0, bytesReceived: 0 }
       for (const operation of operations.values()) {
@@ -219,15 +204,15 @@ export const make = (options: { readonly tags?: Readonly<Record<string, string>>
       return {
         ...sums,
         failed: sums.requests - sums.succeeded,
-        inFlight: inFlight.unsafeValue(noTags).value,
+        inFlight: inFlight.value(),
         tokens: {
-          training: valueOf(tokens.training),
-          prefill: valueOf(tokens.prefill),
-          cachedPrefill: valueOf(tokens.cachedPrefill),
-          sampled: valueOf(tokens.sampled)
+          training: tokens.training.total(),
+          prefill: tokens.prefill.total(),
+          cachedPrefill: tokens.cachedPrefill.total(),
+          sampled: tokens.sampled.total()
         },
-        futuresStuck: valueOf(stuck),
-        queuePauses: Object.fromEntries(Array.from(pauses, ([reason, counter]) => [reason, valueOf(counter)])),
+        futuresStuck: stuck.total(),
+        queuePauses: Object.fromEntries(Array.from(pauses, ([reason, counter]) => [reason, counter.total()])),
         duration: summarize(durations.subarray(0, Math.min(measured, mostDurations)))
       }
     }
@@ -243,8 +228,6 @@ interface Sums {
 }
 
 const sumKeys = ["requests", "succeeded", "retries", "bytesSent", "bytesReceived"] as const
-
-const valueOf = (counter: Metric.Metric.Counter<number>): number => counter.unsafeValue(noTags).count
 
 /**
  * The metrics of the clients that are made in a region of code; `undefined` for none. By default one set without tags.

@@ -91,8 +91,9 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
 
     const tryJson = (pass: EncodedPass, options: TinkerHttpClient.CallOptions | undefined, refusal: TinkerError) =>
       sendJson(pass, options).pipe(
-        Effect.tap(() => {
+        Effect.map((submitted) => {
           form = "json"
+          return submitted
         }),
         // Refused too, it was not for the form. Otherwise the server may have taken it.
         Effect.mapError((error) => isDefinitelyRefused(error) ? refusal : error)
@@ -105,8 +106,9 @@ export const make: Effect.Effect<Service, never, TinkerHttpClient.TinkerHttpClie
         return form === "protobuf"
           ? sent
           : sent.pipe(
-            Effect.tap(() => {
+            Effect.map((submitted) => {
               form = "protobuf"
+              return submitted
             }),
             Effect.catchIf(
               (error) => form !== "protobuf" && mayMeanNoProtobuf(error),

@@ -191,7 +191,7 @@ it.effect("knows whether there is a credential, without a request and without ru
       const { layer, seen } = stub({}, options)
       return Effect.flatMap(ServiceClient.ServiceClient, (service) => service.hasCredentials).pipe(
         Effect.provide(Layer.provide(layer, running(() => Effect.sync(() => String(runs++))))),
-        Effect.tap(() => assert.strictEqual(seen.length, 0))
+        Effect.tap(() => Effect.sync(() => assert.strictEqual(seen.length, 0)))
       )
     }
     assert.isTrue(yield* has({ apiKey: Redacted.make("tml-key") }))

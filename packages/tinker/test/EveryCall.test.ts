@@ -4,7 +4,7 @@ import { HttpClient, HttpClientResponse } from "@effect/platform"
 import type { HttpClientRequest } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Layer, Redacted, Schedule, Stream, TestClock } from "effect"
+import { Cause, Effect, Either, Exit, Layer, Redacted, Schedule, Stream, TestClock } from "effect"
 import {
   AdminClient,
   ApiFuture,
@@ -89,7 +89,7 @@ const onTheWire = (isRefused: (path: string) => boolean, isLong: (path: string) 
             HttpClientResponse.fromWeb(request, new Response(body.slice().buffer, { status, headers }))
           )
         }
-        return Effect.tap(answer, ({ status }) => note(status))
+        return Effect.tap(answer, ({ status }) => Effect.sync(() => note(status)))
       }))
   let isBegun = false
   const begin = () => {
@@ -188,7 +188,10 @@ interface Row {
 const healthz = "api/v1/healthz"
 const sent = { payload: { json: {} } }
 const samplers = (clients: Clients) =>
-  Stream.make(question, question).pipe(clients.sampling.sampleStream, Stream.mapEffect(({ result }) => result))
+  Stream.make(question, question).pipe(
+    clients.sampling.sampleStream,
+    Stream.mapEffect(({ result }) => Either.match(result, { onLeft: Effect.fail, onRight: Effect.succeed }))
+  )
 
 /** Every method of these clients that asks the server for something. */
 const table: Readonly<Record<string, Row>> = {

@@ -142,7 +142,7 @@ const simulate = (variant: Variant, plan: Plan, overtaking: number | undefined) 
       observed,
       modelId: training?.modelId,
       left: {
-        fibers: yield* simulation.fibers,
+        fibers: simulation.fibers(),
         timers: simulation.timers(),
         requests: observed.open.length,
         trainingBytes: observed.limiter?.training.taken(),

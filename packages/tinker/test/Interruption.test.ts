@@ -56,8 +56,8 @@ const oneStep = ({ sampling, training }: Clients, step: number) =>
 
 /** What could be left behind. */
 const left = (simulation: Simulation.Simulation, observed: Observed.Observed) =>
-  Effect.map(simulation.fibers, (fibers) => ({
-    fibers,
+  Effect.sync(() => ({
+    fibers: simulation.fibers(),
     timers: simulation.timers(),
     requests: observed.open,
     trainingBytes: observed.limiter?.training.taken(),

@@ -213,7 +213,7 @@ it.effect("events are a stream, of one's own clients if one wants", () =>
       yield* Effect.yieldNow()
       yield* TestClock.adjust(1)
       yield* capabilities.pipe(Effect.provide(layer))
-      return Array.from(yield* seen, ({ _tag }) => _tag)
+      return Array.from(yield* Fiber.join(seen), ({ _tag }) => _tag)
     }).pipe(Effect.provide(TinkerEvents.layerHub))
     assert.deepStrictEqual(tags, ["RequestStarted", "RequestStopped", "RequestStarted", "RequestStopped"])
   }))
@@ -241,7 +241,7 @@ for (const [kind, reply] of polled) {
         const run = yield* Effect.fork(Effect.flip(sampling.sample(question)))
         yield* TestClock.adjust(kind === "connection_error" ? "1 minute" : "5 minutes")
         if (kind === "connection_error") yield* Fiber.interrupt(run)
-        else yield* run
+        else yield* Fiber.join(run)
       }).pipe(Effect.provide(Layer.provide(layer, hub)))
       const [first] = of("FutureFailed")
       assert.deepInclude(first, {
@@ -357,7 +357,7 @@ it.effect("each phase of a pass is a span, which together take as long as the ca
         const step = yield* Effect.fork(training.optimStep(adam))
         yield* Effect.yieldNow()
         yield* ApiFuture.flatten(training.forwardBackward({ data: [datum("abc")], lossFn: "cross_entropy" }))
-        yield* step
+        yield* Fiber.join(step)
       }))
       yield* finished(run)
     }).pipe(Effect.provide(layer), Effect.provide(tracing))

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Chunk, Deferred, Effect, Fiber, FiberId, Logger, LogLevel, Stream, TestClock } from "effect"
+import { Chunk, Deferred, Effect, Either, Fiber, FiberId, Logger, LogLevel, Stream, TestClock } from "effect"
 import { ModelInput, SamplingParams, ServiceClient } from "effect-tinker"
 import type { SamplingClient } from "effect-tinker"
 import { answer, json, protobuf, stub } from "./stub.js"
@@ -281,7 +281,7 @@ it.effect("a stream of prompts keeps to its concurrency, in order, and stops whe
         const before = to("asample").length
         const fiber = yield* sampling.sampleStream(prompts, { concurrency: 4, unordered }).pipe(
           Stream.take(10),
-          Stream.mapEffect(({ result }) => result),
+          Stream.mapEffect(({ result }) => Either.match(result, { onLeft: Effect.fail, onRight: Effect.succeed })),
           Stream.map(({ promptCacheHitTokens }) => promptCacheHitTokens - before),
           Stream.runCollect,
           Effect.fork

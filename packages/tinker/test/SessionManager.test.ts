@@ -515,7 +515,9 @@ it.effect("a reason given by the user goes before that of the scope, with its de
   }).pipe(
     Effect.scoped,
     Effect.tap((bodies) =>
-      assert.deepStrictEqual(bodies, ["{\"reason\":{\"type\":\"errored\"},\"detail\":\"out of data\"}"])
+      Effect.sync(() =>
+        assert.deepStrictEqual(bodies, ["{\"reason\":{\"type\":\"errored\"},\"detail\":\"out of data\"}"])
+      )
     )
   ))
 

@@ -341,7 +341,7 @@ it.effect("a hundred questions for a result that are answered 408 are one event,
       const training = yield* service.createLoraTrainingClient({ baseModel: "m" })
       const stepping = yield* Effect.fork(ApiFuture.flatten(training.optimStep(adam)))
       yield* TestClock.adjust("1 minute")
-      yield* stepping
+      yield* Fiber.join(stepping)
     }).pipe(Effect.provide(layer))
     assert.strictEqual(asked, 101)
     const generic = events().flatMap((event) => event.event === "GENERIC_EVENT" ? [event] : [])
@@ -540,7 +540,7 @@ it.effect("an endpoint that does not answer, or is not there, leaves no fiber an
       )
       assert.isTrue(Exit.isSuccess(exit))
       yield* simulation.settle
-      assert.strictEqual(yield* simulation.fibers, 0)
+      assert.strictEqual(simulation.fibers(), 0)
       assert.strictEqual(simulation.timers(), 0)
     }
   }))
@@ -572,7 +572,7 @@ it.effect("the in-process server takes a whole run's events, faults and all, and
     const names = sent.flatMap(({ body }) => body["events"] as ReadonlyArray<{ readonly event: string }>)
     assert.strictEqual(names.filter(({ event }) => event === "SESSION_END").length, 1)
     assert.deepStrictEqual(observed.open, [])
-    assert.strictEqual(yield* simulation.fibers, 0)
+    assert.strictEqual(simulation.fibers(), 0)
     assert.strictEqual(simulation.timers(), 0)
   }))
 

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer, Metric, TestClock } from "effect"
+import { Effect, Fiber, Layer, Metric, TestClock } from "effect"
 import { RetryPolicy, ServiceClient, TinkerHttpClient, TinkerMetrics } from "effect-tinker"
 import { summarize } from "../src/internal/summarize.js"
 import { transport } from "./fixture.js"
@@ -43,7 +43,7 @@ it.effect("two requests that succeed and one that fails are counted so, with the
     yield* Effect.gen(function*() {
       const run = yield* Effect.fork(Effect.all([capabilities, capabilities, Effect.flip(capabilities)]))
       yield* TestClock.adjust("10 seconds")
-      yield* run
+      yield* Fiber.join(run)
     }).pipe(Effect.provide(Layer.provide(layer, TinkerMetrics.layer(metrics))))
 
     const found = yield* metricsWith("counted")

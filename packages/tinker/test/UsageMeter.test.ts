@@ -41,14 +41,16 @@ const countingServer = (metrics: TinkerMetrics.TinkerMetrics) => {
     return {
       ...engine,
       forwardBackward: (modelId, call) =>
-        Effect.tap(engine.forwardBackward(modelId, call), () => {
-          for (const { tokens } of call.data) billed.training += tokens.length
-        }),
+        Effect.tap(engine.forwardBackward(modelId, call), () =>
+          Effect.sync(() => {
+            for (const { tokens } of call.data) billed.training += tokens.length
+          })),
       sample: (samplerId, request) =>
-        Effect.tap(engine.sample(samplerId, request), ({ sequences }) => {
-          billed.prefill += request.prompt.length
-          for (const { tokens } of sequences) billed.sampled += tokens.length
-        })
+        Effect.tap(engine.sample(samplerId, request), ({ sequences }) =>
+          Effect.sync(() => {
+            billed.prefill += request.prompt.length
+            for (const { tokens } of sequences) billed.sampled += tokens.length
+          }))
     }
   })
   const layer = Tinker.layer().pipe(
@@ -103,7 +105,7 @@ it.effect(
       })
       const fiber = yield* Effect.fork(run.pipe(UsageMeter.withMeter(meter), Effect.provide(layer)))
       while ((yield* Fiber.poll(fiber))._tag === "None") yield* TestClock.adjust("5 seconds")
-      assert.deepStrictEqual(yield* fiber, [])
+      assert.deepStrictEqual(yield* Fiber.join(fiber), [])
 
       const { cost, left, reserved, uncertain, used } = yield* meter.snapshot
       assert.deepStrictEqual(used, billed)
@@ -200,7 +202,7 @@ it.effect("calls at the same time never exceed the budget together", () =>
       const { left, reserved } = yield* meter.snapshot
       assert.deepStrictEqual([left, reserved], [0, usage({ prefill: 50, sampled: 50 })])
       yield* TestClock.adjust("5 seconds")
-      const exits = yield* all
+      const exits = yield* Fiber.join(all)
       assert.strictEqual(exits.filter(Exit.isSuccess).length, 5)
       assert.strictEqual(answered, 5)
       // Each has used twelve of its twenty, so that there is room again.
@@ -228,7 +230,7 @@ for (const [what, handlers, isKept] of failures) {
         )
       )
       yield* TestClock.adjust("6 minutes")
-      assert.isTrue(Exit.isFailure(yield* run))
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(run)))
       const { left, reserved, uncertain, used } = yield* meter.snapshot
       assert.deepStrictEqual([used, reserved], [UsageMeter.none, UsageMeter.none])
       assert.deepStrictEqual(uncertain, isKept ? usage({ prefill: 10, sampled: 10 }) : UsageMeter.none)
@@ -304,8 +306,8 @@ it.effect("changes tell what is set aside and what is used", () =>
       )
     )
     yield* TestClock.adjust("1 minute")
-    yield* run
-    const figures = Array.from(yield* seen, ({ reserved, used }) => [reserved.sampled, used.sampled])
+    yield* Fiber.join(run)
+    const figures = Array.from(yield* Fiber.join(seen), ({ reserved, used }) => [reserved.sampled, used.sampled])
     assert.deepStrictEqual(figures, [[0, 0], [10, 0], [0, 2]])
   }))
 

@@ -117,9 +117,11 @@ const watchedClient = ({ open, requests }: Observed) =>
           if (path !== "session_heartbeat") requests.push(seen)
           open.push(path)
           return answer.pipe(
-            Effect.tap(({ status }) => {
-              seen.status = status
-            }),
+            Effect.tap(({ status }) =>
+              Effect.sync(() => {
+                seen.status = status
+              })
+            ),
             Effect.ensuring(Effect.sync(() => {
               open.splice(open.indexOf(path), 1)
             }))
@@ -140,10 +142,12 @@ const watchedEngine = (observed: Observed, options: BigramEngine.Options | undef
         return Effect.tap(
           engine.forwardBackward(modelId, call),
           () =>
-            note(
-              modelId,
-              `${call.gradient ? "backward" : "forward"} ${tokens}`,
-              (other) => Effect.map(other.forwardBackward(modelId, call), ({ outputs }) => outputs[0]?.logprobs)
+            Effect.sync(() =>
+              note(
+                modelId,
+                `${call.gradient ? "backward" : "forward"} ${tokens}`,
+                (other) => Effect.map(other.forwardBackward(modelId, call), ({ outputs }) => outputs[0]?.logprobs)
+              )
             )
         )
       },
@@ -151,8 +155,10 @@ const watchedEngine = (observed: Observed, options: BigramEngine.Options | undef
         Effect.tap(
           engine.optimStep(modelId, params),
           () =>
-            note(modelId, `step ${params.learningRate}`, (other) =>
-              Effect.as(other.optimStep(modelId, params), undefined))
+            Effect.sync(() =>
+              note(modelId, `step ${params.learningRate}`, (other) =>
+                Effect.as(other.optimStep(modelId, params), undefined))
+            )
         )
     }
   })

@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Fiber, FiberRef, Random, Supervisor } from "effect"
+import { Clock, Duration, Effect, Fiber, FiberRef, Random } from "effect"
 import type { Exit, Scheduler } from "effect"
 
 /**
@@ -17,12 +17,14 @@ export interface Simulation {
   /** Sleeping now. */
   readonly timers: () => number
   /** Running or suspended, below those that {@link Simulation.fork} made. */
-  readonly fibers: Effect.Effect<number>
+  readonly fibers: () => number
   /** Called before each slice of work of any fiber. */
   onTask: (() => void) | undefined
   /** Called before each operation of any fiber; true lets others go first. */
-  onOperation: ((fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean | void) | undefined
+  onOperation: ((fiber: Running) => boolean | void) | undefined
 }
+
+type Running = Fiber.RuntimeFiber<unknown, unknown>
 
 const patience = Duration.toMillis("2 hours")
 
@@ -31,7 +33,9 @@ const mostTurns = 10_000
 
 export const make = (seed = 0): Effect.Effect<Simulation> =>
   Effect.gen(function*() {
-    const supervisor = yield* Supervisor.track
+    const fibers = new Set<Running>()
+    /** Those whose programs are no part of the simulation: they fork it. */
+    const outside = new WeakSet<Running>()
     const timers = new Set<{ readonly at: number; readonly wake: () => void }>()
     let now = 0
     let tasks = 0
@@ -50,8 +54,16 @@ export const make = (seed = 0): Effect.Effect<Simulation> =>
         })
     }
 
+    /** Every fiber comes by here before it does anything. */
+    const note = (fiber: Running) => {
+      if (fibers.has(fiber) || outside.has(fiber)) return
+      fibers.add(fiber)
+      fiber.addObserver(() => fibers.delete(fiber))
+    }
+
     const scheduler: Scheduler.Scheduler = {
       shouldYield: (fiber) => {
+        note(fiber)
         return simulation.onOperation?.(fiber) === true || fiber.currentOpCount > 2048
           ? fiber.getFiberRef(FiberRef.currentSchedulingPriority)
           : false
@@ -93,14 +105,16 @@ export const make = (seed = 0): Effect.Effect<Simulation> =>
     }
 
     const fork = <A, E>(program: Effect.Effect<A, E>): Effect.Effect<Fiber.RuntimeFiber<A, E>> =>
-      program.pipe(
-        Effect.interruptible,
-        Effect.forkDaemon,
-        Effect.supervised(supervisor),
-        Effect.withRandom(Random.make(seed)),
-        Effect.withScheduler(scheduler),
-        Effect.withClock(clock)
-      )
+      Effect.withFiberRuntime((parent) => {
+        outside.add(parent)
+        return program.pipe(
+          Effect.interruptible,
+          Effect.forkDaemon,
+          Effect.withRandom(Random.make(seed)),
+          Effect.withScheduler(scheduler),
+          Effect.withClock(clock)
+        )
+      })
 
     const join = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
       Effect.gen(function*() {
@@ -124,7 +138,7 @@ export const make = (seed = 0): Effect.Effect<Simulation> =>
       settle,
       now: () => now,
       timers: () => timers.size,
-      fibers: Effect.map(supervisor.value, (fibers) => fibers.length),
+      fibers: () => fibers.size,
       onTask: undefined,
       onOperation: undefined
     }

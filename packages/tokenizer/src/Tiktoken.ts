@@ -6,6 +6,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { madeOfRanks } from "./internal/madeOfRanks.js"
+import { unreadable } from "./internal/readFolder.js"
 import { cl100kPattern, kimiPattern, o200kPattern } from "./internal/tiktokenPatterns.js"
 import { type Service, Tokenizer } from "./Tokenizer.js"
 import { TokenizerError } from "./TokenizerError.js"
@@ -63,15 +64,10 @@ export const layerFile = (
     Tokenizer,
     Effect.gen(function*() {
       const files = yield* FileSystem.FileSystem
-      const ranks = yield* Effect.mapError(files.readFileString(path), (cause) =>
-        cause._tag === "SystemError" && cause.reason === "NotFound"
-          ? new TokenizerError({ reason: "FileMissing", path, description: "is not there.", cause })
-          : new TokenizerError({
-            reason: "Unreadable",
-            path,
-            description: "cannot be read. Check its permissions.",
-            cause
-          }))
+      if (!(yield* Effect.mapError(files.exists(path), unreadable(path)))) {
+        return yield* new TokenizerError({ reason: "FileMissing", path, description: "is not there." })
+      }
+      const ranks = yield* Effect.mapError(files.readFileString(path), unreadable(path))
       return yield* make({ ranks, encoding, path })
     })
   )

@@ -11,7 +11,7 @@ import type { Message } from "../Message.js"
 import type { RoleRenderer } from "../RoleRenderer.js"
 import { fingerprint } from "./fingerprint.js"
 import { gather } from "./gather.js"
-import { tellProgress } from "./tellProgress.js"
+import { reportProgress } from "./reportProgress.js"
 
 /** The data of conversations that stay in their file. */
 export interface ChatLessons {
@@ -49,7 +49,7 @@ export const chatLessons = (
         let bytes = 0
         const tell = (conversations: number) =>
           Effect.suspend(() =>
-            tellProgress("Supervised.batchesFromChatFile", onProgress, { bytes, totalBytes, conversations })
+            reportProgress("Supervised.batchesFromChatFile", onProgress, { bytes, totalBytes, conversations })
           )
         return gather(
           Stream.unfold(0, (from) =>

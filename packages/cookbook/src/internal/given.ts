@@ -7,8 +7,9 @@ import * as Stream from "effect/Stream"
 export { type Check, type Fields, flag, isObject, must, optional }
 
 /** What a function that was passed in gave back, checked likewise. */
-export const mustGive = (fits: (value: unknown) => boolean, give: string, when: string = ""): Check => (value, field) =>
-  fits(value) ? none : [{ field, description: `gave ${kindOf(value)}${when}; it must give ${give}.` }]
+export const resultCheck =
+  (fits: (value: unknown) => boolean, give: string, when: string = ""): Check => (value, field) =>
+    fits(value) ? none : [{ field, description: `gave ${kindOf(value)}${when}; it must give ${give}.` }]
 
 /** An object without further fields. */
 export const object = (fields: Fields): Check => (value, field) =>

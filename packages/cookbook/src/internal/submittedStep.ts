@@ -34,8 +34,8 @@ export const submit = Effect.fnUntraced(function*(
   const name = isSaved ? (checkpoint.name ?? defaultName)(batch.step + 1) : undefined
   const when = ` at step ${batch.step} of ${batch.totalSteps}`
   yield* failOnIssues(operation, [
-    ...Given.mustGive(isFactor, "a finite number, 0 or more", when)(factor, "schedule"),
-    ...isSaved ? Given.mustGive(isName, "a text, and not an empty one", when)(name, "checkpoint.name") : []
+    ...Given.resultCheck(isFactor, "a finite number, 0 or more", when)(factor, "schedule"),
+    ...isSaved ? Given.resultCheck(isName, "a text, and not an empty one", when)(name, "checkpoint.name") : []
   ])
   const learningRate = params.learningRate * factor
   const gradients = yield* training.forwardBackward({ data: batch.data, lossFn: "cross_entropy" })

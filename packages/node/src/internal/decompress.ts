@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import { constants } from "node:buffer"
 import type { Transform } from "node:stream"
 import { brotliDecompress, createBrotliDecompress, createGunzip, gunzip, inflate, inflateRaw } from "node:zlib"
+import * as Eithers from "./effect/eithers.js"
 import { AnyInflate, ZstdInflate } from "./inflate.js"
 import * as Zstd from "./zstd.js"
 
@@ -44,7 +45,7 @@ const ofStreams: Readonly<Record<string, () => Transform>> = {
 export const inflaters = (
   encodings: string
 ): Effect.Effect<ReadonlyArray<Transform>, UnreadableBody | RefusedAnswer> =>
-  Effect.flatMap(encodingsOf(encodings), (names) =>
+  Effect.flatMap(Eithers.toEffect(encodingsOf(encodings)), (names) =>
     Effect.forEach(names.toReversed(), (encoding) => {
       const inflater = ofStreams[encoding]?.()
       return inflater === undefined
@@ -58,13 +59,16 @@ export const decompress = (
   body: Uint8Array,
   maxBytes: number
 ): Effect.Effect<Uint8Array, UnreadableBody | RefusedAnswer> =>
-  Effect.flatMap(encodingsOf(encodings), (names) =>
-    Effect.reduce(names.toReversed(), body, (bytes, encoding) => {
-      const inflate = ofWholeBodies[encoding]
-      return inflate === undefined
-        ? new UnreadableBody({ encoding, reason: "it was not asked for" })
-        : inflated(inflate, encoding, bytes, maxBytes)
-    }))
+  Effect.flatMap(
+    Eithers.toEffect(encodingsOf(encodings)),
+    (names) =>
+      Effect.reduce(names.toReversed(), body, (bytes, encoding) => {
+        const inflate = ofWholeBodies[encoding]
+        return inflate === undefined
+          ? new UnreadableBody({ encoding, reason: "it was not asked for" })
+          : inflated(inflate, encoding, bytes, maxBytes)
+      })
+  )
 
 const inflated = (inflate: Zstd.Inflate, encoding: string, bytes: Uint8Array, maxBytes: number) =>
   Effect.async<Uint8Array, UnreadableBody | RefusedAnswer>((resume) => {

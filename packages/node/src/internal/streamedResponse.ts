@@ -1,7 +1,6 @@
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Cookies from "@effect/platform/Cookies"
 import type * as Headers from "@effect/platform/Headers"
-import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
@@ -13,6 +12,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { pipeline, Readable } from "node:stream"
 import { decompress, inflaters } from "./decompress.js"
+import * as HttpErrors from "./effect/httpErrors.js"
 import type { StreamedExchange } from "./streamedExchange.js"
 
 /**
@@ -47,23 +47,23 @@ export class StreamedResponse extends Inspectable.Class implements HttpClientRes
     return header === undefined ? Cookies.empty : Cookies.fromSetCookie(header)
   }
 
-  get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpClientError.ResponseError> {
+  get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpErrors.BodyError> {
     return Effect.map(this.whole, exactBuffer)
   }
 
-  get text(): Effect.Effect<string, HttpClientError.ResponseError> {
+  get text(): Effect.Effect<string, HttpErrors.BodyError> {
     return Effect.map(this.whole, (body) => new TextDecoder().decode(body))
   }
 
-  get json(): Effect.Effect<unknown, HttpClientError.ResponseError> {
+  get json(): Effect.Effect<unknown, HttpErrors.BodyError> {
     return this.read((text): unknown => text === "" ? null : JSON.parse(text))
   }
 
-  get urlParamsBody(): Effect.Effect<UrlParams.UrlParams, HttpClientError.ResponseError> {
+  get urlParamsBody(): Effect.Effect<UrlParams.UrlParams, HttpErrors.BodyError> {
     return this.read((text) => UrlParams.fromInput(new URLSearchParams(text)))
   }
 
-  get formData(): Effect.Effect<FormData, HttpClientError.ResponseError> {
+  get formData(): Effect.Effect<FormData, HttpErrors.BodyError> {
     return Effect.flatMap(this.arrayBuffer, (body) =>
       Effect.tryPromise({
         try: () => new Response(body, { headers: this.headers }).formData(),
@@ -71,7 +71,7 @@ export class StreamedResponse extends Inspectable.Class implements HttpClientRes
       }))
   }
 
-  get stream(): Stream.Stream<Uint8Array, HttpClientError.ResponseError> {
+  get stream(): Stream.Stream<Uint8Array, HttpErrors.BodyError> {
     return Stream.suspend(() => {
       if (this.body !== undefined) return Stream.succeed(this.body)
       if (this.begun) return Stream.fail(this.unreadable(readAlready))
@@ -90,9 +90,9 @@ export class StreamedResponse extends Inspectable.Class implements HttpClientRes
     return encoding === "identity" ? undefined : encoding
   }
 
-  private get parts(): Stream.Stream<Uint8Array, HttpClientError.ResponseError> {
+  private get parts(): Stream.Stream<Uint8Array, HttpErrors.BodyError> {
     return Stream.repeatEffectChunkOption(
-      Effect.async<Chunk.Chunk<Uint8Array>, Option.Option<HttpClientError.ResponseError>>((resume) => {
+      Effect.async<Chunk.Chunk<Uint8Array>, Option.Option<HttpErrors.BodyError>>((resume) => {
         this.exchange.take((error, parts) =>
           resume(
             error !== null
@@ -106,13 +106,13 @@ export class StreamedResponse extends Inspectable.Class implements HttpClientRes
     )
   }
 
-  private inflated(encoding: string): Stream.Stream<Uint8Array, HttpClientError.ResponseError> {
+  private inflated(encoding: string): Stream.Stream<Uint8Array, HttpErrors.BodyError> {
     return Stream.unwrap(Effect.map(
       Effect.mapError(inflaters(encoding), (cause) => this.unreadable(cause)),
       ([first, ...rest]) => {
         if (first === undefined) return this.parts
         const source = readable(this.exchange)
-        return NodeStream.fromReadable<HttpClientError.ResponseError, Uint8Array>(
+        return NodeStream.fromReadable<HttpErrors.BodyError, Uint8Array>(
           () => [first, ...rest].reduce((from, to) => pipeline(from, to, () => {}), source),
           (cause) => this.unreadable(cause)
         )
@@ -120,7 +120,7 @@ export class StreamedResponse extends Inspectable.Class implements HttpClientRes
     ))
   }
 
-  private get whole(): Effect.Effect<Uint8Array, HttpClientError.ResponseError> {
+  private get whole(): Effect.Effect<Uint8Array, HttpErrors.BodyError> {
     return Effect.suspend(() => {
       if (this.body !== undefined) return Effect.succeed(this.body)
       if (this.begun) return Effect.fail(this.unreadable(readAlready))
@@ -138,15 +138,15 @@ export class StreamedResponse extends Inspectable.Class implements HttpClientRes
     })
   }
 
-  private read<A>(f: (text: string) => A): Effect.Effect<A, HttpClientError.ResponseError> {
+  private read<A>(f: (text: string) => A): Effect.Effect<A, HttpErrors.BodyError> {
     return Effect.flatMap(
       this.text,
       (text) => Effect.try({ try: () => f(text), catch: (cause) => this.unreadable(cause) })
     )
   }
 
-  private unreadable(cause: unknown): HttpClientError.ResponseError {
-    return new HttpClientError.ResponseError({ request: this.request, response: this, reason: "Decode", cause })
+  private unreadable(cause: unknown): HttpErrors.BodyError {
+    return HttpErrors.unreadable(this, cause)
   }
 
   toJSON(): unknown {

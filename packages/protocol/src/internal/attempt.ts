@@ -1,3 +1,4 @@
+import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 
@@ -6,7 +7,7 @@ export const attempt = <A>(
   ast: ConstructorParameters<typeof ParseResult.Type>[0],
   input: unknown,
   f: () => A
-): Either.Either<A, ParseResult.ParseIssue> =>
+): Effect.Effect<A, ParseResult.ParseIssue> =>
   Either.try({
     try: f,
     catch: (error) => new ParseResult.Type(ast, input, error instanceof Error ? error.message : String(error))

@@ -8,8 +8,9 @@ export const cachedSuccess = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<
     const fill = Effect.suspend(() =>
       Option.isSome(cached)
         ? Effect.succeed(cached.value)
-        : Effect.tap(effect, (value) => {
+        : Effect.map(effect, (value) => {
           cached = Option.some(value)
+          return value
         })
     )
     return Effect.suspend(() => Option.isSome(cached) ? Effect.succeed(cached.value) : semaphore.withPermits(1)(fill))

@@ -2,14 +2,13 @@
 import { decimalIn } from "@effect-tinker/protocol/Checks"
 import { InvalidInputError } from "@effect-tinker/protocol/TinkerError"
 import * as Config from "effect/Config"
-import type { ConfigError } from "effect/ConfigError"
-import * as ConfigErrors from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as LogLevel from "effect/LogLevel"
 import * as Schema from "effect/Schema"
 import type { Options, Parity } from "../TinkerConfig.js"
+import * as Configs from "./effect/configs.js"
 
 const optional = <A>(config: Config.Config<A>) => Config.withDefault(config, undefined)
 
@@ -18,15 +17,14 @@ const nonEmpty = (name: string) =>
 
 /** A number of seconds, more than zero. */
 const seconds = (name: string): Config.Config<Duration.Duration | undefined> =>
-  Config.mapOrFail(nonEmpty(name), (value) => {
+  Configs.checked(nonEmpty(name), name, (value) => {
     if (value === undefined) return Either.right(undefined)
     const number = decimalIn(value)
     return number !== undefined && number > 0 && number < Infinity
       ? Either.right(Duration.seconds(number))
-      : Either.left(ConfigErrors.InvalidData(
-        [name],
+      : Either.left(
         `${JSON.stringify(value)} is no number of seconds, more than 0 and in decimal digits, such as 60 or 7.5.`
-      ))
+      )
   })
 
 const secret = (name: string) =>
@@ -37,13 +35,13 @@ const secret = (name: string) =>
 
 /** A JSON object of texts. */
 const texts = (name: string): Config.Config<Readonly<Record<string, string>> | undefined> =>
-  Config.mapOrFail(nonEmpty(name), (value) => {
+  Configs.checked(nonEmpty(name), name, (value) => {
     if (value === undefined) return Either.right(undefined)
     const parsed = parseTexts(value)
     return Either.isRight(parsed)
       ? Either.right(parsed.right)
       // What it is may be secret.
-      : Either.left(ConfigErrors.InvalidData([name], `${name} is no JSON object of texts, such as {"name":"value"}.`))
+      : Either.left(`${name} is no JSON object of texts, such as {"name":"value"}.`)
   })
 
 const parseTexts = Schema.decodeUnknownEither(
@@ -65,44 +63,26 @@ export const defaults: Effect.Effect<{
   Effect.mapError(
     Config.all({
       timeout: seconds("TINKER_TIMEOUT"),
-      maxRetries: Config.mapOrFail(nonEmpty("TINKER_MAX_RETRIES"), (value) =>
+      maxRetries: Configs.checked(nonEmpty("TINKER_MAX_RETRIES"), "TINKER_MAX_RETRIES", (value) =>
         value === undefined || /^\d+$/.test(value.trim())
           ? Either.right(value === undefined ? undefined : Number(value))
-          : Either.left(
-            ConfigErrors.InvalidData(
-              ["TINKER_MAX_RETRIES"],
-              `${JSON.stringify(value)} is no number of retries, such as 10.`
-            )
-          )),
-      parity: Config.mapOrFail(nonEmpty("TINKER_PARITY"), (word) => {
+          : Either.left(`${JSON.stringify(value)} is no number of retries, such as 10.`)),
+      parity: Configs.checked(nonEmpty("TINKER_PARITY"), "TINKER_PARITY", (word) => {
         if (word === undefined) {
           return Either.right(undefined)
         }
         const parity = parityWords.get(word.trim().toLowerCase())
         return parity === undefined
-          ? Either.left(
-            ConfigErrors.InvalidData(["TINKER_PARITY"], `${JSON.stringify(word)} is neither python nor beam.`)
-          )
+          ? Either.left(`${JSON.stringify(word)} is neither python nor beam.`)
           : Either.right(parity)
       })
     }),
     (error) =>
-      new InvalidInputError({ operation: "TinkerConfig", ...variableIn(error) })
+      new InvalidInputError({ operation: "TinkerConfig", ...Configs.issueOf(error) })
   )
 )
 
 const parityWords = new Map<string, Parity>([["python", "python"], ["beam", "beam"], ["elixir", "beam"]])
-
-/** The variable that is wrong, and what is wrong with it. */
-const variableIn = (error: ConfigError): { readonly field: string; readonly description: string } => {
-  switch (error._op) {
-    case "And":
-    case "Or":
-      return variableIn(error.left)
-    default:
-      return { field: error.path.join("."), description: error.message }
-  }
-}
 
 /** The options, each by its variable; `profiles` are the names of the kinds of servers. */
 export const options = (profiles: ReadonlyArray<string>): Config.Config.Wrap<Options> => ({
@@ -113,17 +93,13 @@ export const options = (profiles: ReadonlyArray<string>): Config.Config.Wrap<Opt
   query: texts("TINKER_QUERY"),
   tags: Config.map(nonEmpty("TINKER_TAGS"), (tags) => tags?.split(",")),
   projectId: nonEmpty("TINKER_PROJECT_ID"),
-  serverProfile: Config.mapOrFail(
+  serverProfile: Configs.checked(
     nonEmpty("TINKER_SERVER_PROFILE"),
+    "TINKER_SERVER_PROFILE",
     (name) =>
       name === undefined || profiles.includes(name)
         ? Either.right(name as Options["serverProfile"])
-        : Either.left(
-          ConfigErrors.InvalidData(
-            ["TINKER_SERVER_PROFILE"],
-            `${JSON.stringify(name)} is no kind of server. There are ${profiles.join(", ")}.`
-          )
-        )
+        : Either.left(`${JSON.stringify(name)} is no kind of server. There are ${profiles.join(", ")}.`)
   ),
   cloudflareAccess: {
     clientId: nonEmpty("CLOUDFLARE_ACCESS_CLIENT_ID"),
@@ -132,19 +108,16 @@ export const options = (profiles: ReadonlyArray<string>): Config.Config.Wrap<Opt
 })
 
 /** The level by `TINKER_LOG`, if it is set. */
-export const logLevel: Config.Config<LogLevel.LogLevel | undefined> = nonEmpty("TINKER_LOG").pipe(
-  Config.mapOrFail((word) => {
+export const logLevel: Config.Config<LogLevel.LogLevel | undefined> = Configs.checked(
+  nonEmpty("TINKER_LOG"),
+  "TINKER_LOG",
+  (word) => {
     if (word === undefined) return Either.right(undefined)
     const level = logLevels.get(word.trim().toLowerCase())
     return level === undefined
-      ? Either.left(
-        ConfigErrors.InvalidData(
-          ["TINKER_LOG"],
-          `${JSON.stringify(word)} is no level. There are ${Array.from(logLevels.keys()).join(", ")}.`
-        )
-      )
+      ? Either.left(`${JSON.stringify(word)} is no level. There are ${Array.from(logLevels.keys()).join(", ")}.`)
       : Either.right(level)
-  })
+  }
 )
 
 const logLevels = new Map([

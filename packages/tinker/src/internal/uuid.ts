@@ -1,8 +1,7 @@
-import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import { globalValue } from "effect/GlobalValue"
 import * as Random from "effect/Random"
+import * as LiveServices from "./effect/liveServices.js"
 
 const word = Random.nextIntBetween(0, 2 ** 32)
 
@@ -21,7 +20,7 @@ export const processUuid: Effect.Effect<string> = Effect.suspend(() => {
   const { drawn } = ofProcess
   return drawn === undefined
     ? Effect.map(
-      Effect.withRandom(uuid, Context.get(DefaultServices.liveServices, Random.Random)),
+      Effect.withRandom(uuid, LiveServices.random),
       (id) => ofProcess.drawn ??= id
     )
     : Effect.succeed(drawn)

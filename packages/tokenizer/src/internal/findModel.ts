@@ -44,7 +44,7 @@ export const findModel = (
     const settings = [
       name,
       yield* HubSettings.endpoint,
-      Option.getOrElse(yield* Effect.option(HubSettings.cache), () => ""),
+      Option.getOrUndefined(yield* HubSettings.cache),
       yield* HubSettings.isOffline
     ]
     return yield* load(

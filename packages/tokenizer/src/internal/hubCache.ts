@@ -17,7 +17,9 @@ export const find = (
   Effect.gen(function*() {
     const files = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const model = path.join(yield* HubSettings.cache, modelFolder(id))
+    const cache = yield* HubSettings.cache
+    if (Option.isNone(cache)) return Option.none()
+    const model = path.join(cache.value, modelFolder(id))
     const commit = id.revision ?? (yield* files.readFileString(path.join(model, "refs", "main"))).trim()
     const folder = path.join(model, "snapshots", commit)
     for (const name of tokenizerFiles) {

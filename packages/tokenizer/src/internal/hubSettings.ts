@@ -46,12 +46,12 @@ const library: Effect.Effect<Option.Option<string>, never, Path.Path> = Effect.g
   return Option.map(caches, (caches) => path.join(expanded(caches, folder, path), "huggingface"))
 })
 
-/** Where they keep what they have loaded. Fails where nothing says. */
-export const cache = Effect.gen(function*() {
+/** Where they keep what they have loaded. None where nothing says. */
+export const cache: Effect.Effect<Option.Option<string>, never, Path.Path> = Effect.gen(function*() {
   const path = yield* Path.Path
   const named = yield* firstOf("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
-  if (Option.isSome(named)) return expanded(named.value, yield* home, path)
-  return path.join(yield* yield* library, "hub")
+  if (Option.isSome(named)) return Option.some(expanded(named.value, yield* home, path))
+  return Option.map(yield* library, (folder) => path.join(folder, "hub"))
 })
 
 /**
@@ -64,7 +64,7 @@ export const writableCache = Effect.gen(function*() {
   if (Option.isNone(named) && (Option.isNone(folder) || !(yield* files.exists(folder.value)))) {
     return Option.none<string>()
   }
-  return yield* Effect.option(cache)
+  return yield* cache
 })
 
 /** The token of the environment, else the one that `huggingface-cli login` has left. */

@@ -42,7 +42,8 @@ export const readFolder = (
     })
   })
 
-const unreadable = (path: string) => (cause: unknown) =>
+/** The failure of a file that is there. */
+export const unreadable = (path: string) => (cause: unknown) =>
   new TokenizerError({
     reason: "Unreadable",
     path,

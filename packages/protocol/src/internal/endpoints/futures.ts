@@ -3,6 +3,7 @@ import type { Endpoint } from "../../Endpoint.js"
 import {
   CancelFutureRequest,
   FutureRetrieveRequest,
+  FutureRetrieveResponse,
   FuturesRetrieveRequest,
   FuturesRetrieveResponse
 } from "../../FuturesMessages.js"
@@ -13,7 +14,8 @@ export const retrieveFuture = {
   path: "/retrieve_future",
   traffic: "poll",
   body: FutureRetrieveRequest,
-  protobuf: "answer"
+  protobuf: "answer",
+  answer: FutureRetrieveResponse
 } as const satisfies Endpoint
 
 export const retrieveFutures = {

@@ -4,7 +4,6 @@ import type { Endpoint } from "../../Endpoint.js"
 import {
   AuthTokenResponse,
   ClientConfigRequest,
-  ClientConfigResponse,
   GetServerCapabilitiesResponse,
   HealthResponse,
   Settings
@@ -26,7 +25,7 @@ export const clientConfig = {
   traffic: "session",
   access: "key",
   body: ClientConfigRequest,
-  answer: ClientConfigResponse
+  answer: Settings
 } as const satisfies Endpoint
 
 export const dynamicConfig = {

@@ -4,7 +4,8 @@ import {
   CreateSessionRequest,
   CreateSessionResponse,
   FinishSessionRequest,
-  SessionHeartbeatRequest
+  SessionHeartbeatRequest,
+  SessionHeartbeatResponse
 } from "../../ServiceMessages.js"
 import {
   AssignProjectRequest,
@@ -30,7 +31,8 @@ export const sessionHeartbeat = {
   method: "POST",
   path: "/session_heartbeat",
   traffic: "session",
-  body: SessionHeartbeatRequest
+  body: SessionHeartbeatRequest,
+  answer: SessionHeartbeatResponse
 } as const satisfies Endpoint
 
 export const finishSession = {

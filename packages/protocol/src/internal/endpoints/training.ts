@@ -2,18 +2,24 @@
 import type { Endpoint } from "../../Endpoint.js"
 import {
   CreateModelRequest,
+  CreateModelResponse,
   GetInfoRequest,
   GetInfoResponse,
   UnloadModelRequest,
   UnloadModelResponse,
+  UnloadModelResult,
   UntypedFuture
 } from "../../ModelsMessages.js"
-import { OptimStepRequest } from "../../TrainingMessages.js"
+import { OptimStepRequest, OptimStepResponse } from "../../TrainingMessages.js"
 import {
   LoadWeightsRequest,
+  LoadWeightsResponse,
   SaveWeightsExternalRequest,
+  SaveWeightsExternalResponse,
   SaveWeightsForSamplerRequest,
+  SaveWeightsForSamplerResponse,
   SaveWeightsRequest,
+  SaveWeightsResponse,
   WeightsInfoRequest,
   WeightsInfoResponse
 } from "../../WeightsMessages.js"
@@ -23,7 +29,8 @@ export const createModel = {
   method: "POST",
   path: "/create_model",
   body: CreateModelRequest,
-  answer: UntypedFuture
+  answer: UntypedFuture,
+  result: CreateModelResponse
 } as const satisfies Endpoint
 
 export const getInfo = {
@@ -39,7 +46,8 @@ export const unloadModel = {
   method: "POST",
   path: "/unload_model",
   body: UnloadModelRequest,
-  answer: UnloadModelResponse
+  answer: UnloadModelResponse,
+  result: UnloadModelResult
 } as const satisfies Endpoint
 
 export const forwardBackward = {
@@ -62,7 +70,8 @@ export const optimStep = {
   method: "POST",
   path: "/optim_step",
   body: OptimStepRequest,
-  answer: UntypedFuture
+  answer: UntypedFuture,
+  result: OptimStepResponse
 } as const satisfies Endpoint
 
 export const createCustomLoss = {
@@ -76,7 +85,8 @@ export const saveWeights = {
   method: "POST",
   path: "/save_weights",
   body: SaveWeightsRequest,
-  answer: UntypedFuture
+  answer: UntypedFuture,
+  result: SaveWeightsResponse
 } as const satisfies Endpoint
 
 export const saveWeightsForSampler = {
@@ -84,7 +94,8 @@ export const saveWeightsForSampler = {
   method: "POST",
   path: "/save_weights_for_sampler",
   body: SaveWeightsForSamplerRequest,
-  answer: UntypedFuture
+  answer: UntypedFuture,
+  result: SaveWeightsForSamplerResponse
 } as const satisfies Endpoint
 
 export const saveWeightsExternal = {
@@ -92,7 +103,8 @@ export const saveWeightsExternal = {
   method: "POST",
   path: "/save_weights_external",
   body: SaveWeightsExternalRequest,
-  answer: UntypedFuture
+  answer: UntypedFuture,
+  result: SaveWeightsExternalResponse
 } as const satisfies Endpoint
 
 export const loadWeights = {
@@ -100,7 +112,8 @@ export const loadWeights = {
   method: "POST",
   path: "/load_weights",
   body: LoadWeightsRequest,
-  answer: UntypedFuture
+  answer: UntypedFuture,
+  result: LoadWeightsResponse
 } as const satisfies Endpoint
 
 export const weightsInfo = {

@@ -1,7 +1,7 @@
 /** The messages of errors: what happened, to what, and what to do. */
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
-import { phrase, sentence, spoken } from "../../Prose.js"
+import { durationText, phrase, sentence } from "../../Prose.js"
 import type {
   ApiConnectionError,
   ApiResponseValidationError,
@@ -36,7 +36,7 @@ export const ofStatus = (error: ApiStatusError): string => {
 }
 
 export const ofTimeout = (error: ApiTimeoutError): string => {
-  const within = spoken(error.deadline)
+  const within = durationText(error.deadline)
   const request = error.requestId === undefined
     ? `the call (${error.state ?? "not accepted yet"})`
     : `request ${error.requestId} (${error.state ?? "submitted"})`
@@ -121,7 +121,7 @@ const afterAttempts = (
 ) =>
   error.attempts === undefined || error.elapsed === undefined
     ? ""
-    : ` (${error.attempts} attempts in ${spoken(error.elapsed)})`
+    : ` (${error.attempts} attempts in ${durationText(error.elapsed)})`
 
 /** Then the server has said itself what to do about a name that is taken. */
 const saysWhatToDo = /\banother name\b/i

@@ -12,10 +12,10 @@ import * as Http from "../http/http.js"
  * path than the request's own, the handler that `find` has for it answers.
  */
 export const withDialect = (
-  handler: Http.Handler,
+  handler: Http.Handler<unknown>,
   dialect: Dialect.Dialect | undefined,
   find: (method: string, path: string) => Found
-): Http.Handler => {
+): Http.Handler<unknown> => {
   if (dialect === undefined) return handler
   return (request) => {
     const call = callOf(request)
@@ -44,7 +44,7 @@ export const withDialect = (
 
 /** A handler, and what it is told of where it was found. */
 export interface Found extends Pick<Http.Received, "params" | "route"> {
-  readonly handler: Http.Handler
+  readonly handler: Http.Handler<unknown>
 }
 
 const encoder = new TextEncoder()

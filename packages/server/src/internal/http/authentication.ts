@@ -1,10 +1,12 @@
 /** Who may ask: holders of a key, or of a token that a key was exchanged for. */
-import type { Access } from "@effect-tinker/protocol/Endpoint"
+import type { Access, Answer } from "@effect-tinker/protocol/Endpoint"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import { secret } from "../resources/secret.js"
 import * as Users from "../resources/users.js"
 import * as Http from "./http.js"
@@ -18,13 +20,13 @@ export interface NamedKey {
 export interface Authentication {
   readonly check: (access: Access, credential: string | undefined) => Effect.Effect<void, Http.Refusal>
   /** Gives a token for the key that the request was let in with. */
-  readonly exchange: Http.Handler
+  readonly exchange: Http.Handler<Answer<typeof Endpoints.authToken>>
   /** Whose a key or a token is; none for one that is not valid here. Keys of one name belong to one user. */
   readonly userOf: (credential: string) => Option.Option<string | undefined>
   /** The name of the key that a key or a token proves, if it has one. */
   readonly nameOf: (credential: string | undefined) => string | undefined
   /** Tells about the key that the request was let in with. */
-  readonly describe: Http.Handler
+  readonly describe: Http.Handler<Answer<typeof Endpoints.getApiKey>>
   /** Takes that key away from whoever has it, as long as the server runs. */
   readonly revoke: Http.Handler
 }
@@ -78,10 +80,10 @@ export const make = (options: {
     },
     describe: (request) => {
       const known = keys?.get(keyOf(request) ?? "")
-      return Effect.succeed(Http.json({
-        key_id: known?.id ?? 0,
-        name: known?.name ?? null,
-        note: known === undefined ? "this server asks for no keys" : null,
+      return Effect.succeed(Http.answer(Endpoints.getApiKey, {
+        keyId: known?.id ?? 0,
+        name: known?.name,
+        note: known === undefined ? "this server asks for no keys" : undefined,
         details: null
       }))
     },
@@ -107,7 +109,7 @@ export const make = (options: {
         const name = key === undefined ? undefined : Option.getOrUndefined(Option.map(named(key), userName))
         const token = jwt({ ...claimsOf(name), iat: issuedAt, exp: expiresAt, jti: secret() })
         issued.set(token, { key, expiresAt, revocations: yield* options.revocations })
-        return Http.json({ jwt: token })
+        return Http.answer(Endpoints.authToken, { jwt: Redacted.make(token) })
       })
   }
 }

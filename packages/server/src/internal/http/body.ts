@@ -41,7 +41,7 @@ export interface Whole {
 }
 
 /** Whether there is still something to read, which can take long and much memory. */
-export const isOnItsWay = ({ source }: HttpServerRequest.HttpServerRequest): boolean => !isWhole(source)
+export const isStreaming = ({ source }: HttpServerRequest.HttpServerRequest): boolean => !isWhole(source)
 
 const isWhole = (source: unknown): source is Whole =>
   Predicate.hasProperty(source, "bytes") && source.bytes instanceof Uint8Array

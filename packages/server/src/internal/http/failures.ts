@@ -27,7 +27,7 @@ export const of = (error: Work.WorkError): Failed => {
 }
 
 /** The failure of what was done and undone, because it could not be kept. */
-export const ofUnkept = ({ description }: EngineError | ServerError): Failed => ({
+export const notPersisted = ({ description }: EngineError | ServerError): Failed => ({
   _tag: "Failed",
   error: brief(
     `the server could not keep what this request did, and has undone it, so that nothing has changed: ${description}. `

@@ -1,4 +1,6 @@
 /** Requests as bytes and JSON, answers as JSON or protobuf. */
+import type * as Endpoint from "@effect-tinker/protocol/Endpoint"
+import { ErrorResponse } from "@effect-tinker/protocol/ServiceMessages"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
@@ -7,7 +9,9 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { Fault } from "../../Faults.js"
 import type { ServerError } from "../../ServerError.js"
+import * as Eithers from "../effect/eithers.js"
 import * as LeanDecoder from "../fast/leanDecoder.js"
+import * as LeanEncoder from "../fast/leanEncoder.js"
 import * as NumberLists from "./numberLists.js"
 import * as SchemaIssues from "./schemaIssues.js"
 import { brief } from "./wording.js"
@@ -15,16 +19,16 @@ import { brief } from "./wording.js"
 /** The answer to a request that is not taken. */
 export class Refusal extends Data.TaggedError("Refusal")<{
   readonly status: number
-  readonly detail: unknown
+  readonly detail: ErrorResponse["detail"]
   readonly headers: Readonly<Record<string, string>> | undefined
 }> {}
 
-export const refuse = (status: number, detail: unknown, headers?: Readonly<Record<string, string>>) =>
+export const refuse = (status: number, detail: ErrorResponse["detail"], headers?: Readonly<Record<string, string>>) =>
   new Refusal({ status, detail, headers })
 
 /** The path of a checkpoint; otherwise 400. */
 export const tinkerPath = (path: string): Effect.Effect<TinkerPath.TinkerPath, Refusal> =>
-  Either.mapLeft(TinkerPath.parse(path), (error) => refuse(400, error.description))
+  Eithers.toEffect(Either.mapLeft(TinkerPath.parse(path), (error) => refuse(400, error.description)))
 
 /** What a store of checkpoints fails with, as an answer. */
 export const known = <A>(effect: Effect.Effect<A, ServerError>): Effect.Effect<A, Refusal> =>
@@ -54,7 +58,17 @@ export interface Received {
   readonly replayed?: { readonly fingerprint: string; readonly seed: number | undefined } | undefined
 }
 
-export type Handler = (request: Received) => Effect.Effect<HttpServerResponse.HttpServerResponse, Refusal>
+/** An answer that is known to be a value `A` in JSON. */
+export interface Answered<A> extends HttpServerResponse.HttpServerResponse {
+  readonly [answered]?: A
+}
+
+declare const answered: unique symbol
+
+/** Answers requests with values `A` in JSON, if any. */
+export interface Handler<A = never> {
+  (request: Received): Effect.Effect<Answered<A>, Refusal>
+}
 
 /**
  * Bytes rather than text, so that the answer has a content-length: a 400 without one is taken for a proxy's by the
@@ -72,8 +86,8 @@ export const protobuf = (bytes: Uint8Array): HttpServerResponse.HttpServerRespon
 export const protobufType = "application/x-protobuf"
 
 export const refusal = ({ detail, headers, status }: Refusal): HttpServerResponse.HttpServerResponse => {
-  const answer = json({ detail: typeof detail === "string" ? brief(detail) : detail }, status)
-  return headers === undefined ? answer : HttpServerResponse.setHeaders(answer, headers)
+  const body = json(encode(ErrorResponse, { detail: typeof detail === "string" ? brief(detail) : detail }), status)
+  return headers === undefined ? body : HttpServerResponse.setHeaders(body, headers)
 }
 
 /** Deeper than anything that clients send, and not too deep for what walks through it. */
@@ -228,7 +242,11 @@ export const decode = <A, I>(
   Either.mapLeft(LeanDecoder.decode(schema, value), (error) =>
     refuse(
       422,
-      SchemaIssues.of(error).map(({ message, path }) => ({ type: "value_error", loc: [where, ...path], msg: message }))
+      SchemaIssues.of(error).map(({ message, path }) => ({
+        type: "value_error",
+        loc: [where, ...path.map((part) => typeof part === "number" ? part : String(part))],
+        msg: message
+      }))
     ))
 
 /** Numbers by which a client tells apart what it makes, which become parts of ids. */
@@ -237,21 +255,35 @@ export const requireNumber = (name: string, value: number): Effect.Effect<void, 
     ? Effect.void
     : refuse(422, `${name} is ${value}; it must be a whole number from 0`)
 
-export const decodeBody = <A, I>(schema: Schema.Schema<A, I>, request: Received): Either.Either<A, Refusal> =>
-  Either.flatMap(parseJson(request.body), (value) => decode(schema, value))
+export const decodeBody = <A, I>(schema: Schema.Schema<A, I>, request: Received): Effect.Effect<A, Refusal> =>
+  Eithers.toEffect(Either.flatMap(parseJson(request.body), (value) => decode(schema, value)))
 
 /** The query as the schema of its texts says; otherwise 422. */
 export const decodeQuery = <A, I extends { readonly [K in keyof I]: string | undefined }>(
   schema: Schema.Schema<A, I>,
   request: Received
 ): Effect.Effect<A, Refusal> =>
-  Effect.suspend(() => decode(schema, Object.fromEntries(new URL(request.url, "http://server").searchParams), "query"))
+  Effect.suspend(() =>
+    Eithers.toEffect(decode(schema, Object.fromEntries(new URL(request.url, "http://server").searchParams), "query"))
+  )
 
 export const noContent = HttpServerResponse.empty({ status: 204 })
 
-export const encode = <A, I>(schema: Schema.Schema<A, I>) => {
-  const encode = Schema.encodeSync(schema)
-  return (value: A, status?: number) => json(encode(value), status)
+/** An answer of an endpoint, as its schema has it. */
+export const answer = <const E extends Endpoint.Endpoint | Pick<Endpoint.Endpoint, "answer">>(
+  { answer }: E,
+  value: Endpoint.Answer<E>
+): Answered<Endpoint.Answer<E>> => json(Schema.isSchema(answer) ? encode(answer, value) : value)
+
+const encoders = new WeakMap<Schema.Schema.AnyNoContext, (value: unknown) => unknown>()
+
+/** The JSON of a value, by an encoder that is made once for a schema. */
+export const encode = (schema: Schema.Schema.AnyNoContext, value: unknown): unknown => {
+  const known = encoders.get(schema)
+  if (known !== undefined) return known(value)
+  const made = LeanEncoder.encodeUnknownSync(schema)
+  encoders.set(schema, made)
+  return made(value)
 }
 
 export const acceptsProtobuf = (request: Received): boolean => request.headers.accept?.includes(protobufType) ?? false

@@ -1,4 +1,5 @@
 /** The description of the routes for other programs, in OpenAPI 3.1, made from the schemas that read and write their JSON. */
+import { ErrorResponse } from "@effect-tinker/protocol/ServiceMessages"
 import * as JSONSchema from "effect/JSONSchema"
 import * as Schema from "effect/Schema"
 import * as Http from "./http.js"
@@ -99,11 +100,7 @@ export const make = (): unknown => {
           description: "What was wrong",
           content: {
             "application/json": {
-              schema: {
-                type: "object",
-                required: ["detail"],
-                properties: { detail: { anyOf: [{ type: "string" }, { type: "array", items: { type: "object" } }] } }
-              }
+              schema: schemaOf(ErrorResponse)
             }
           }
         }

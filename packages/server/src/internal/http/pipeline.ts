@@ -3,7 +3,6 @@
  * answer.
  */
 import type * as HttpApp from "@effect/platform/HttpApp"
-import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
@@ -26,7 +25,7 @@ import * as PlannedFault from "./plannedFault.js"
 import * as Routes from "./routes.js"
 
 export interface Options {
-  readonly handlers: Readonly<Record<Routes.RouteName, Http.Handler>>
+  readonly handlers: Readonly<Record<Routes.RouteName, Http.Handler<unknown>>>
   readonly authentication: Authentication.Authentication
   /** Why a route takes nothing now. */
   readonly refusalOf: (route: Routes.RouteName) => Http.Refusal | undefined
@@ -45,55 +44,36 @@ export const make = (options: Options): HttpApp.Default<PlannedFault.ConnectionD
   const { observe, originOf } = options
   const answerOf = answers(options)
 
-  // Paths without parameters, as nearly all requests have, are found without a router: by method, then by path.
-  const fixed = new Map<string, Map<string, AnswerOf>>()
-  const routed = Routes.all.flatMap(([name, one]) => {
-    const answer = answerOf(name, one)
-    const path = Routes.pathOf(one)
-    if (!path.includes(":")) {
-      const ofMethod = fixed.get(one.method) ?? new Map()
-      fixed.set(one.method, ofMethod.set(path, answer))
-      return []
-    }
-    return [HttpRouter.makeRoute(
-      one.method,
-      path,
-      Effect.flatMap(
-        HttpServerRequest.HttpServerRequest,
-        (request) => Effect.flatMap(HttpRouter.params, (params) => answer(request, params))
-      )
-    )]
-  })
+  const routed = new Map(Routes.all.map(([name, one]) => [name, answerOf(name, one)]))
 
   const answerUnrouted = withDialect(({ method, url }) => notHere(method, url), options.dialect, finder(options))
-  const router = HttpRouter.fromIterable(routed).pipe(
-    Effect.catchTag("RouteNotFound", ({ request }) => {
-      const body = options.dialect === undefined
-        ? Effect.succeed(noBytes)
-        : Body.read(request, options.maxBodyBytes, options.limits)
-      const answer = Effect.flatMap(body, (bytes) =>
-        answerUnrouted(received(request, bytes, {
-          params: noParams,
-          route: "unknown",
-          fault: undefined,
-          origin: originOf(request)
-        })))
-      return observe(
-        request,
-        "unknown",
-        Effect.catchTag(answer, "Refusal", (refusal) => Effect.succeed(Http.refusal(refusal)))
-      )
-    })
-  )
+  const unrouted: AnswerOf = (request) => {
+    const body = options.dialect === undefined
+      ? Effect.succeed(noBytes)
+      : Body.read(request, options.maxBodyBytes, options.limits)
+    const answer = Effect.flatMap(body, (bytes) =>
+      answerUnrouted(received(request, bytes, {
+        params: noParams,
+        route: "unknown",
+        fault: undefined,
+        origin: originOf(request)
+      })))
+    return observe(
+      request,
+      "unknown",
+      Effect.catchTag(answer, "Refusal", (refusal) => Effect.succeed(Http.refusal(refusal)))
+    )
+  }
 
   const strangers = options.allowedHosts === undefined ? undefined : OriginCheck.make(options.allowedHosts, originOf)
   return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
     const refused = strangers?.(request)
     if (refused !== undefined) return observe(request, "unknown", Effect.succeed(Http.refusal(refused)))
-    const { method, url } = request
-    const answer = fixed.get(method === "HEAD" ? "GET" : method)?.get(pathOf(url))
-    // As in a router: where a server does not allow it, time limits would wait for what they are to end.
-    return answer === undefined ? router : Effect.interruptible(answer(request, noParams))
+    const found = Routes.find(request.method, pathOf(request.url))
+    return found === undefined
+      ? unrouted(request, noParams)
+      // Where a server does not allow that, time limits would wait for what they are to end.
+      : Effect.interruptible(routed.get(found.name)!(request, found.params))
   })
 }
 
@@ -109,7 +89,7 @@ type AnswerOf = (request: HttpServerRequest.HttpServerRequest, params: Http.Rece
 const guarded = (
   { authentication, handlers, refusalOf }: Options,
   name: Routes.RouteName
-): Http.Handler => {
+): Http.Handler<unknown> => {
   const { access = "session" }: Routes.Route = Routes.routes[name]
   const handler = handlers[name]
   return (received) => {
@@ -140,7 +120,7 @@ const answers = (options: Options) => (name: Routes.RouteName, one: Routes.Route
   const bodyOf = (request: HttpServerRequest.HttpServerRequest) => {
     const body = Body.read(request, maxBodyBytes, limits)
     // One that takes long is not waited for from anybody, unless a dialect says where the key is.
-    return Body.isOnItsWay(request) && dialect === undefined
+    return Body.isStreaming(request) && dialect === undefined
       ? after(authentication.check(access, request.headers["x-api-key"]), () => body)
       : body
   }
@@ -165,12 +145,13 @@ const answers = (options: Options) => (name: Routes.RouteName, one: Routes.Route
 /** Refusals and defects as answers; whoever left needs none. */
 const settledAs = (what: string) =>
   Effect.catchAllCause((cause: Cause.Cause<Http.Refusal>) => {
-    const failure = Cause.failureOrCause(cause)
-    if (failure._tag === "Left") return Effect.succeed(Http.refusal(failure.left))
-    if (Cause.isInterruptedOnly(cause)) return Effect.failCause(failure.right)
+    const failure = Cause.failureOption(cause)
+    if (Option.isSome(failure)) return Effect.succeed(Http.refusal(failure.value))
+    // A cause without a failure is one of nothing but interruptions and defects.
+    if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
     return Effect.as(
-      Effect.logError(`${what} broke`, failure.right),
-      Http.json({ detail: "an error of the server itself; see its log" }, 500)
+      Effect.logError(`${what} broke`, cause),
+      Http.refusal(Http.refuse(500, "an error of the server itself; see its log"))
     )
   })
 
@@ -184,8 +165,8 @@ const asUser = <A, E>(
   const user = Option.getOrUndefined(authentication.userOf(credential))
   if (user === undefined) return effect
   return effect.pipe(
-    Effect.locally(Audit.currentKey, authentication.nameOf(credential)),
-    Effect.locally(Users.current, user)
+    Audit.underKey(authentication.nameOf(credential)),
+    Users.as(user)
   )
 }
 
@@ -193,22 +174,13 @@ const notHere = (method: string, url: string): Http.Refusal => {
   const detail = `there is no ${method} ${url} here`
   const allowed = Routes.methodsOf(pathOf(url))
   if (allowed.length === 0) return Http.refuse(404, detail)
-  // The router takes no name that is empty or very long, or whose escapes are none.
+  // No name may be empty or very long, or have escapes that are none.
   if (!allowed.includes(method)) {
     return Http.refuse(405, `${detail}, but ${allowed.join()}`, { allow: allowed.join(", ") })
   }
-  return isDecodable(pathOf(url))
+  return Routes.unescaped(pathOf(url)) !== undefined
     ? Http.refuse(404, `${detail}: a name in the path is empty, or longer than any`)
     : Http.refuse(400, `${detail}: the path has a % that begins no escape of UTF-8`)
-}
-
-const isDecodable = (path: string): boolean => {
-  try {
-    decodeURIComponent(path)
-    return true
-  } catch {
-    return false
-  }
 }
 
 /** The routes whose requests wait for something that others do. */

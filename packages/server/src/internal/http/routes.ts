@@ -1,14 +1,8 @@
 /** The routes of a server: the endpoints of the protocol, with what older clients send, and those that are this server's own. */
 import type { Endpoint } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
-import * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
+import * as ReceivedRequests from "@effect-tinker/protocol/ReceivedRequests"
 import * as Schema from "effect/Schema"
-import * as FutureRoutes from "../resources/futureRoutes.js"
-import * as ModelRoutes from "../resources/modelRoutes.js"
-import * as SessionListRoutes from "../resources/sessionListRoutes.js"
-import * as SessionRoutes from "../resources/sessionRoutes.js"
-import * as TrainingJson from "../resources/trainingJson.js"
-import * as WeightsRoutes from "../resources/weightsRoutes.js"
 
 export interface Route extends Omit<Endpoint, "answer" | "operation"> {
   /** The operation of the protocol. A route without one is no endpoint of it. */
@@ -17,12 +11,6 @@ export interface Route extends Omit<Endpoint, "answer" | "operation"> {
   readonly prefix?: ""
   readonly answer?: Endpoint["answer"] | "file" | "text"
 }
-
-/** Numbers that JavaScript cannot hold are read as they are written. */
-const SampleRequest = Schema.Struct({
-  ...SamplingMessages.SampleRequest.fields,
-  seqId: Schema.NonNegativeInt.pipe(Schema.propertySignature, Schema.fromKey("seq_id"))
-})
 
 /** A route that is open for whoever asks, as clients of the Hugging Face hub have no key of this server. */
 const hub = <Path extends `/${string}`>(path: Path, answer?: "file") => ({
@@ -35,18 +23,15 @@ const hub = <Path extends `/${string}`>(path: Path, answer?: "file") => ({
 
 export const routes = {
   ...Endpoints,
-  finishSession: { ...Endpoints.finishSession, body: SessionRoutes.FinishRequest },
-  telemetry: { ...Endpoints.telemetry, body: SessionRoutes.TelemetrySendRequest },
-  searchSessions: { ...Endpoints.searchSessions, body: SessionListRoutes.SearchRequest },
-  unloadModel: { ...Endpoints.unloadModel, body: ModelRoutes.UnloadModelRequest },
-  forwardBackward: { ...Endpoints.forwardBackward, body: TrainingJson.ForwardBackward },
-  forward: { ...Endpoints.forward, body: TrainingJson.Forward },
+  telemetry: { ...Endpoints.telemetry, body: ReceivedRequests.TelemetrySendRequest },
+  searchSessions: { ...Endpoints.searchSessions, body: ReceivedRequests.SessionSearchRequest },
+  forwardBackward: { ...Endpoints.forwardBackward, body: ReceivedRequests.ForwardBackwardRequest },
+  forward: { ...Endpoints.forward, body: ReceivedRequests.ForwardRequest },
   loadWeights: {
     ...Endpoints.loadWeights,
-    body: Schema.Union(WeightsRoutes.LoadIntoModelRequest, WeightsRoutes.CreateByLoadingRequest)
+    body: Schema.Union(ReceivedRequests.LoadIntoModelRequest, ReceivedRequests.CreateByLoadingRequest)
   },
-  asample: { ...Endpoints.asample, body: SampleRequest },
-  retrieveFutures: { ...Endpoints.retrieveFutures, body: FutureRoutes.FuturesRetrieveRequest },
+  asample: { ...Endpoints.asample, body: ReceivedRequests.SampleRequest },
   removeWithoutKind: {
     method: "DELETE",
     path: "/training_runs/:id/checkpoints/:name",
@@ -90,26 +75,73 @@ export const pathOf = (
   { path, prefix = "/api/v1" }: { readonly path: `/${string}`; readonly prefix?: "" | "/api/v1" }
 ) => `${prefix}${path}` as `/${string}`
 
-const patterns = all.map(([name, route]) => ({ name, method: route.method, parts: pathOf(route).split("/") }))
-
-/** The route of a request, as the router finds it, and the parameters of its path. */
-export const find = (
-  method: string,
-  path: string
-): { readonly name: RouteName; readonly params: Readonly<Record<string, string>> } | undefined => {
-  const parts = path.split("/")
-  const found = patterns.find((route) => route.method === method && fits(route.parts, parts))
-  if (found === undefined) return undefined
-  const params = found.parts.flatMap((part, i) =>
-    part.startsWith(":") ? [[part.slice(1), decodeURIComponent(parts[i]!)] as const] : []
-  )
-  return { name: found.name, params: Object.fromEntries(params) }
+/** The route of a request, and the parameters of its path. */
+export interface Found {
+  readonly name: RouteName
+  readonly params: Readonly<Record<string, string>>
 }
+
+interface Pattern {
+  readonly name: RouteName
+  readonly method: string
+  readonly parts: ReadonlyArray<string>
+}
+
+/** Nearly all requests are for paths without parameters: by method and path. */
+const fixed = new Map<string, Found>()
+
+const patterns: Array<Pattern> = []
+
+for (const [name, route] of all) {
+  const path = pathOf(route)
+  if (path.includes(":")) patterns.push({ name, method: route.method, parts: path.split("/") })
+  else fixed.set(`${route.method} ${path}`, { name, params: {} })
+}
+
+/** Finds the route of a request. One that asks for the head of an answer has that of the answer. */
+export const find = (method: string, path: string): Found | undefined => {
+  const asked = method === "HEAD" ? "GET" : method
+  return fixed.get(`${asked} ${path}`) ?? findPattern(asked, path.split("/"))
+}
+
+const findPattern = (method: string, parts: ReadonlyArray<string>): Found | undefined => {
+  const found = patterns.find((pattern) => pattern.method === method && fits(pattern.parts, parts))
+  const params = found && paramsOf(found.parts, parts)
+  return params && { name: found.name, params }
+}
+
+/** Undefined where one of them is empty, longer than any name, or has an escape that is none. */
+const paramsOf = (
+  pattern: ReadonlyArray<string>,
+  parts: ReadonlyArray<string>
+): Readonly<Record<string, string>> | undefined => {
+  const params: Record<string, string> = {}
+  for (const [i, part] of pattern.entries()) {
+    if (!part.startsWith(":")) continue
+    const value = unescaped(parts[i]!)
+    if (value === undefined || value === "" || value.length > longestName) return undefined
+    params[part.slice(1)] = value
+  }
+  return params
+}
+
+/** Undefined for a text with a % that begins no escape of UTF-8. */
+export const unescaped = (text: string): string | undefined => {
+  if (!text.includes("%")) return text
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}
+
+const longestName = 100
 
 /** The methods of the routes that a path has. */
 export const methodsOf = (path: string): ReadonlyArray<string> => {
   const parts = path.split("/")
-  return Array.from(new Set(patterns.filter((route) => fits(route.parts, parts)).map(({ method }) => method)))
+  const methods = all.flatMap(([, route]) => fits(pathOf(route).split("/"), parts) ? [route.method] : [])
+  return Array.from(new Set(methods))
 }
 
 const fits = (pattern: ReadonlyArray<string>, parts: ReadonlyArray<string>): boolean =>

@@ -1,10 +1,13 @@
 /** What the handlers of requests have in common that wait in the queue of a model. */
+import type * as Endpoint from "@effect-tinker/protocol/Endpoint"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
+import type { UntypedFuture } from "@effect-tinker/protocol/ModelsMessages"
 import * as Effect from "effect/Effect"
-import type * as Either from "effect/Either"
+import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { Completed } from "../../Futures.js"
+import * as Eithers from "../effect/eithers.js"
 import * as Http from "../http/http.js"
 import * as Lookups from "../resources/lookups.js"
 import * as Models from "./models.js"
@@ -24,11 +27,11 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
       received: Http.Received
     ) => Effect.Effect<void, Http.Refusal>
   }
-): Http.Handler =>
+): Http.Handler<UntypedFuture> =>
 (request) =>
   Effect.gen(function*() {
-    const value = yield* Http.parseJson(request.body)
-    const wanted = yield* freeingNumber(state, value, Http.decode(schema, value))
+    const value = yield* Eithers.toEffect(Http.parseJson(request.body))
+    const wanted = yield* releaseNumberOnRefusal(state, value, Eithers.toEffect(Http.decode(schema, value)))
     const model = yield* Lookups.requireModel(state, wanted.modelId)
     yield* requireSeqId(wanted.seqId)
     return yield* Models.submit(state, model, {
@@ -40,7 +43,7 @@ export const handler = <A extends { readonly modelId: ModelId; readonly seqId: n
   })
 
 /** A request in JSON that is refused while it is read: the numbers after its own need not wait for it. */
-export const freeingNumber = <A>(
+export const releaseNumberOnRefusal = <A>(
   state: State.ServerState,
   value: unknown,
   read: Effect.Effect<A, Http.Refusal>
@@ -62,9 +65,16 @@ export const requireAdamW = (config: { readonly type: string } | undefined): Eff
     ? Effect.void
     : Http.refuse(400, `this server has the optimizer adamw alone, not ${config.type}`)
 
-export const completed = (value: unknown): Completed => ({ _tag: "Completed", json: () => value })
+/** What the request for an endpoint has come to, as its schema has it. */
+export const completed = <const E extends Endpoint.Endpoint & { readonly result: Schema.Schema.AnyNoContext }>(
+  { result }: E,
+  value: Endpoint.Result<E>
+): Completed => {
+  const json = Http.encode(result, value)
+  return { _tag: "Completed", json: () => json }
+}
 
 export const userError = (detail: string) => new Work.UserError({ detail })
 
 export const orUserError = <A>(either: Either.Either<A, string>): Effect.Effect<A, Work.UserError> =>
-  Effect.mapError(either, userError)
+  Eithers.toEffect(Either.mapLeft(either, userError))

@@ -5,7 +5,6 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
-import * as FiberRef from "effect/FiberRef"
 import * as Scope from "effect/Scope"
 import type * as Futures from "../../Futures.js"
 import * as RequestQueue from "../../RequestQueue.js"
@@ -192,7 +191,7 @@ export const submit = (
     const { length } = request.body
     const free = Effect.sync(() => state.limits.free(length))
     const register = state.futures.submit(requestId, model.queue.state)
-    const keyName = yield* FiberRef.get(Audit.currentKey)
+    const keyName = yield* Audit.currentKey
     const result = Work.outcomeOf(
       requestId,
       Effect.suspend(() => after(model.ready, () => Work.planned(request, work)))
@@ -206,7 +205,7 @@ export const submit = (
         Effect.flatMap((outcome) =>
           outcome === undefined ? state.futures.lose(requestId) : state.futures.complete(requestId, outcome)
         ),
-        Effect.locally(Audit.currentKey, keyName)
+        Audit.underKey(keyName)
       ),
       abandon: Effect.suspend(() =>
         state.hasEnded
@@ -301,7 +300,7 @@ const undoUnsaved = (
       ? outcome
       : isGone && error._tag === "EngineError"
       ? Failures.of(error)
-      : Failures.ofUnkept(error)
+      : Failures.notPersisted(error)
     const done = { seqId: request.seqId, at, changed: undefined }
     yield* LiveModel.save(state.engine, journal, model, done, [
       resultOf(model, request, at, Results.toRecord(failed), undefined)

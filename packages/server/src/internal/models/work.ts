@@ -1,5 +1,7 @@
 /** What a request has an engine do, and what comes of it. */
 import type * as Engine from "@effect-tinker/engine/Engine"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
+import type { RequestId } from "@effect-tinker/protocol/Identifiers"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -62,8 +64,9 @@ export const countUsage = (
     ? state.usage.add(outcome.usage, { at: now, sessionId: session.id, baseModel: baseModel.name })
     : []
 
-export const accepted = (requestId: string, modelId?: string, sequenceIds?: ReadonlyArray<string>) =>
-  Http.json({ request_id: requestId, model_id: modelId, sample_sequence_ids: sequenceIds })
+/** The answer of every endpoint whose result is asked for later. */
+export const accepted = (requestId: string, modelId?: string, sampleSequenceIds?: ReadonlyArray<string>) =>
+  Http.answer(Endpoints.asample, { requestId: requestId as RequestId, modelId, sampleSequenceIds })
 
 /** A whole number made one that leaves room for as many again among those that a number can hold. */
 export const seedFrom = (seed: number): number => ((seed % maxSeed) + maxSeed) % maxSeed

@@ -11,6 +11,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { Info } from "../../CheckpointStore.js"
 import { ServerError } from "../../ServerError.js"
+import * as Eithers from "../effect/eithers.js"
 import * as CheckpointContents from "./checkpointContents.js"
 import * as CheckpointMeta from "./checkpointMeta.js"
 import * as Sha256 from "./sha256.js"
@@ -219,10 +220,8 @@ const read = (folder: Folder, info: Info): Effect.Effect<Snapshot, FileError> =>
     yield* requireAll(folder, info.path, yield* files(folder, directory))
     const bytes = yield* fs.readFile(path.join(directory, name))
     yield* requireWhole(folder, info.path, name, bytes)
-    return ModelState.snapshotOf(
-      info,
-      yield* Either.mapLeft(Safetensors.decode(bytes), (error) => damaged(info.path, name, error))
-    )
+    const tensors = Either.mapLeft(Safetensors.decode(bytes), (error) => damaged(info.path, name, error))
+    return ModelState.snapshotOf(info, yield* Eithers.toEffect(tensors))
   })
 
 const remove = (folder: Folder, checkpoint: TinkerPath.TinkerPath): Effect.Effect<void, FileError> =>

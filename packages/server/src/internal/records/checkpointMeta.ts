@@ -1,5 +1,6 @@
 /** What is known of a checkpoint without reading its tensors, as the JSON beside them. */
 import type * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
+import { defaulted } from "@effect-tinker/protocol/WireField"
 import * as Effect from "effect/Effect"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
@@ -21,7 +22,7 @@ const Meta = Schema.parseJson(
     step: Schema.Int,
     created_at: Schema.Date,
     expires_at: Schema.NullOr(Schema.Date),
-    public: Schema.optionalWith(Schema.Boolean, { default: () => false }),
+    public: defaulted(Schema.Boolean, () => false),
     user_metadata: Schema.Record({ key: Schema.String, value: Schema.String }),
     saved_by: Schema.optional(Schema.String),
     owner: Schema.optional(Schema.String),

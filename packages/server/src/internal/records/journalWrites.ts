@@ -99,7 +99,7 @@ export const sessionChanged = (
  * Has it written down that a sample was asked for, and waits until it is. Where it cannot be written now, the sample is computed
  * all the same, and found by whoever asks again.
  */
-export const noteAsked = (journal: Journal, asked: Records.Asked): Effect.Effect<void, Http.Refusal> => {
+export const recordSampleRequest = (journal: Journal, asked: Records.Asked): Effect.Effect<void, Http.Refusal> => {
   if (!journal.isPersistent) return Effect.void
   const note = [Records.asked(asked)]
   return orUnavailable(

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as CheckpointStore from "../../CheckpointStore.js"
 import { ServerError } from "../../ServerError.js"
 import type { Service as Journal } from "../../ServerJournal.js"
+import * as Eithers from "../effect/eithers.js"
 import type * as Records from "./records.js"
 import * as StateTensors from "./stateTensors.js"
 
@@ -27,13 +28,13 @@ export const identityOf = ({ createdAt, savedBy }: CheckpointStore.Info): Checkp
 
 /** The checkpoint that is under a path now; null when there is none. */
 export const checkpointAt = (store: CheckpointStore.Service, path: string): Effect.Effect<Checkpoint> =>
-  Effect.match(Effect.flatMap(TinkerPath.parse(path), store.info), {
+  Effect.match(Effect.flatMap(Eithers.toEffect(TinkerPath.parse(path)), store.info), {
     onSuccess: identityOf,
     onFailure: () => null
   })
 
 /** Why the checkpoint of a sampler is not there any more; nothing if it is, or if there never was one. */
-export const whyGone = (
+export const missingCheckpointReason = (
   store: CheckpointStore.Service,
   { checkpoint: made, modelPath }: Pick<Sampler, "modelPath" | "checkpoint">
 ): Effect.Effect<string | undefined> => {
@@ -66,11 +67,11 @@ export const restore = (
 /** Looks before, to say why it cannot be, and after, as it may have been overwritten in between. */
 const loadOwn = (store: CheckpointStore.Service, sampler: Sampler, modelPath: string) =>
   Effect.gen(function*() {
-    const requireThere = Effect.flatMap(whyGone(store, sampler), (why) =>
+    const requireThere = Effect.flatMap(missingCheckpointReason(store, sampler), (why) =>
       why === undefined
         ? Effect.void
         : new ServerError({ reason: "NotFound", description: `the sampler ${sampler.id} is lost: ${why}` }))
-    const path = yield* Effect.mapError(TinkerPath.parse(modelPath), invalidPath)
+    const path = yield* Effect.mapError(Eithers.toEffect(TinkerPath.parse(modelPath)), invalidPath)
     yield* requireThere
     const snapshot = yield* store.load(path)
     yield* requireThere

@@ -191,7 +191,7 @@ export const withoutLost = (id: string): Change => ({ key: `lost:${id}` })
 
 export const asked = (value: Asked): Change => ({ key: `asked:${requestIdOf(value.samplerId, value.seqId)}`, value })
 
-export const withoutAsked = (requestId: string): Change => ({ key: `asked:${requestId}` })
+export const removeSampleRequest = (requestId: string): Change => ({ key: `asked:${requestId}` })
 
 export const resultKey = (requestId: string): string => `result:${requestId}`
 

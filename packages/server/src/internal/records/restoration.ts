@@ -103,7 +103,7 @@ export const restore = (
     const known = new Set(results.map(({ ownerId, seqId }) => Records.requestIdOf(ownerId, seqId)))
     for (const { samplerId, seqId } of records.asked) {
       if (known.has(Records.requestIdOf(samplerId, seqId))) {
-        changes.push(Records.withoutAsked(Records.requestIdOf(samplerId, seqId)))
+        changes.push(Records.removeSampleRequest(Records.requestIdOf(samplerId, seqId)))
         continue
       }
       const lost: Records.Result = {
@@ -114,7 +114,7 @@ export const restore = (
         outcome: { _tag: "Lost" },
         sequences: undefined
       }
-      changes.push(Records.withoutAsked(Records.requestIdOf(samplerId, seqId)), Records.result(lost, undefined))
+      changes.push(Records.removeSampleRequest(Records.requestIdOf(samplerId, seqId)), Records.result(lost, undefined))
       yield* restoreResult(state, journal, lost)
     }
 
@@ -286,7 +286,7 @@ const removeStaleStates = (
 export const replay = (
   state: State.ServerState,
   journal: Journal,
-  handlers: Readonly<Record<string, Http.Handler>>,
+  handlers: Readonly<Record<string, Http.Handler<unknown>>>,
   unfinished: Records.Records["arrivals"]
 ): Effect.Effect<void> =>
   Effect.forEach(unfinished, (arrival) => {
@@ -312,7 +312,7 @@ export const replay = (
         replayed: { fingerprint, seed }
       }))
     }).pipe(
-      Effect.locally(Audit.currentKey, keyName),
+      Audit.underKey(keyName),
       Effect.catchAll((error) => {
         const requestId = Records.requestIdOf(modelId, seqId)
         const why = "detail" in error ? error.detail : error.description

@@ -1,6 +1,9 @@
 /** Handlers of what an account has used, stored and done. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
+import type * as UsageEvent from "@effect-tinker/protocol/UsageEvent"
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Http from "../http/http.js"
 import type * as State from "../models/serverState.js"
@@ -36,14 +39,17 @@ export const make = (state: State.ServerState, prices: PriceList) => ({
 })
 
 /** What was used in an hour, for the list of usage. */
-interface UsageEvent {
+interface Used {
   /** When the hour began, in milliseconds since the epoch. */
   readonly hour: number
   readonly baseModel: string
   readonly sessionId: string
   readonly place: Place
-  readonly info: Readonly<Record<string, unknown>>
-  readonly costs: Readonly<Record<string, number | undefined>>
+  readonly info: UsageEvent.UsageInfo
+  readonly costs: Pick<
+    UsageEvent.UsageEvent,
+    "estimatedCostUsd" | "effectiveRateUsdPerMillionTokens" | "effectiveRateUsdPerGigabyteMonth"
+  >
 }
 
 /** Whole hours, in milliseconds since the epoch; `before` is not in it. */
@@ -52,29 +58,26 @@ interface Window {
   readonly before: number
 }
 
-const usageEvents = (state: State.ServerState, prices: PriceList): Http.Handler => (request) =>
-  Effect.gen(function*() {
-    const query = yield* Http.decodeQuery(Endpoints.getBillingUsage.query, request)
-    const from = yield* hourIn("starting_on", query.startingOn)
-    const before = yield* hourIn("ending_before", query.endingBefore)
-    const now = yield* Clock.currentTimeMillis
-    if (from > now) return yield* Http.refuse(400, "starting_on is in the future")
-    if (before <= from || before - from > longestWindow) {
-      return yield* Http.refuse(400, "ending_before must be after starting_on, and by no more than 14 days")
-    }
-    const isMine = yield* Users.isMine
-    const events = [
-      ...tokenEvents(state, prices, { from, before }),
-      ...storageEvents(state, prices, { from, before }, now)
-    ].filter(({ place }) => isMine(place.owner))
-    return Http.json({
-      data: events.map(eventJson),
-      sessions: metadataOf(state, events),
-      cost_data_through: null
+const usageEvents =
+  (state: State.ServerState, prices: PriceList): Http.Handler<Answer<typeof Endpoints.getBillingUsage>> => (request) =>
+    Effect.gen(function*() {
+      const query = yield* Http.decodeQuery(Endpoints.getBillingUsage.query, request)
+      const from = yield* hourIn("starting_on", query.startingOn)
+      const before = yield* hourIn("ending_before", query.endingBefore)
+      const now = yield* Clock.currentTimeMillis
+      if (from > now) return yield* Http.refuse(400, "starting_on is in the future")
+      if (before <= from || before - from > longestWindow) {
+        return yield* Http.refuse(400, "ending_before must be after starting_on, and by no more than 14 days")
+      }
+      const isOwner = yield* Users.isOwner
+      const events = [
+        ...tokenEvents(state, prices, { from, before }),
+        ...storageEvents(state, prices, { from, before }, now)
+      ].filter(({ place }) => isOwner(place.owner))
+      return Http.answer(Endpoints.getBillingUsage, { data: events.map(eventOf), sessions: metadataOf(state, events) })
     })
-  })
 
-const tokenEvents = (state: State.ServerState, prices: PriceList, { before, from }: Window): Array<UsageEvent> =>
+const tokenEvents = (state: State.ServerState, prices: PriceList, { before, from }: Window): Array<Used> =>
   state.usage.counts(from, before).map(({ baseModel, hour, kind, sessionId, tokens }) => {
     const rate = tokenRate(prices, baseModel, kind)
     return {
@@ -82,11 +85,8 @@ const tokenEvents = (state: State.ServerState, prices: PriceList, { before, from
       baseModel,
       sessionId,
       place: placeOf(state, sessionId),
-      info: { type: kind, token_count: tokens, cached: kind === "sampling_prefill" ? false : undefined },
-      costs: {
-        estimated_cost_usd: rate && rate * tokens / 1e6,
-        effective_rate_usd_per_million_tokens: rate
-      }
+      info: infoOf[kind](tokens),
+      costs: { estimatedCostUsd: rate && rate * tokens / 1e6, effectiveRateUsdPerMillionTokens: rate }
     }
   })
 
@@ -96,8 +96,8 @@ const storageEvents = (
   { gigabyteMonth }: PriceList,
   { before, from }: Window,
   now: number
-): Array<UsageEvent> => {
-  const events: Array<UsageEvent> = []
+): Array<Used> => {
+  const events: Array<Used> = []
   for (const lifetime of state.lifetimes) {
     const { baseModel, createdAt, owner, path, sizeBytes } = lifetime.info
     const where = {
@@ -107,7 +107,7 @@ const storageEvents = (
     }
     const over = Math.min(endOf(lifetime, now), before)
     if (createdAt >= from && createdAt < before) {
-      events.push({ hour: Usage.hourOf(createdAt), ...where, info: { type: "checkpoint", count: 1 }, costs: {} })
+      events.push({ hour: Usage.hourOf(createdAt), ...where, info: { _tag: "Checkpoint", count: 1 }, costs: {} })
     }
     for (let hour = Usage.hourOf(Math.max(createdAt, from)); hour < over; hour += Usage.hourMillis) {
       const millis = Math.min(hour + Usage.hourMillis, over) - Math.max(hour, createdAt)
@@ -115,10 +115,10 @@ const storageEvents = (
       events.push({
         hour,
         ...where,
-        info: { type: "storage", gigabyte_hours: gigabyteHours },
+        info: { _tag: "Storage", gigabyteHours, free: false },
         costs: {
-          estimated_cost_usd: gigabyteMonth && gigabyteMonth * gigabyteHours / hoursPerMonth,
-          effective_rate_usd_per_gigabyte_month: gigabyteMonth
+          estimatedCostUsd: gigabyteMonth && gigabyteMonth * gigabyteHours / hoursPerMonth,
+          effectiveRateUsdPerGigabyteMonth: gigabyteMonth
         }
       })
     }
@@ -126,80 +126,94 @@ const storageEvents = (
   return events
 }
 
-const eventJson = ({ baseModel, costs, hour, info, place: { owner, projectId }, sessionId }: UsageEvent) => ({
-  bucket_start: Listing.timeOf(hour),
-  bucket_end: Listing.timeOf(hour + Usage.hourMillis),
-  base_model: baseModel,
-  user_id: Users.urnOf(owner),
-  user_name: Users.emailOf(owner),
-  session_id: sessionId,
-  project_id: projectId ?? null,
+/** What a kind of tokens is as an event. */
+const infoOf: Readonly<Record<Usage.TokenKind, (tokenCount: number) => UsageEvent.UsageInfo>> = {
+  training: (tokenCount) => ({ _tag: "Training", tokenCount }),
+  sampling_prefill: (tokenCount) => ({ _tag: "SamplingPrefill", cached: false, tokenCount }),
+  sampling_sample: (tokenCount) => ({ _tag: "SamplingSample", tokenCount })
+}
+
+const eventOf = (
+  { baseModel, costs, hour, info, place: { owner, projectId }, sessionId }: Used
+): UsageEvent.UsageEvent => ({
+  bucketStart: DateTime.unsafeMake(hour),
+  bucketEnd: DateTime.unsafeMake(hour + Usage.hourMillis),
+  baseModel,
+  userId: Users.urnOf(owner),
+  userName: Users.emailOf(owner),
+  sessionId,
+  projectId,
   ...costs,
-  event_info: info
+  eventInfo: info
 })
 
 /** What is known of the sessions that events are of. */
-const metadataOf = (state: State.ServerState, events: ReadonlyArray<UsageEvent>): Record<string, unknown> => {
-  const sessions: Record<string, unknown> = {}
+const metadataOf = (state: State.ServerState, events: ReadonlyArray<Used>) => {
+  const sessions: Record<string, { readonly userMetadata: Readonly<Record<string, string>> }> = {}
   for (const id of new Set(events.map(({ sessionId }) => sessionId))) {
     const session = state.sessions.get(id)
-    if (session !== undefined) sessions[id] = { user_metadata: Listing.textsOf(session.userMetadata) }
+    if (session !== undefined) sessions[id] = { userMetadata: Listing.textsOf(session.userMetadata) }
   }
   return sessions
 }
 
-const currentStorage = (state: State.ServerState, { gigabyteMonth }: PriceList): Http.Handler => (request) =>
+const currentStorage = (
+  state: State.ServerState,
+  { gigabyteMonth }: PriceList
+): Http.Handler<Answer<typeof Endpoints.getCurrentCheckpointStorageUsage>> =>
+(request) =>
   Effect.gen(function*() {
     const { projectId } = yield* Http.decodeQuery(Endpoints.getCurrentCheckpointStorageUsage.query, request)
-    const isMine = yield* Users.isMine
+    const isOwner = yield* Users.isOwner
     const byPlace = new Map<string, Place & { count: number; bytes: number }>()
     for (const info of yield* state.store.list) {
       const place = placeOf(state, info.path.trainingRunId, info.owner)
-      if (!isMine(place.owner)) continue
+      if (!isOwner(place.owner)) continue
       if (projectId !== undefined && place.projectId !== projectId) continue
       const key = JSON.stringify([place.projectId, place.owner])
       const sum = byPlace.get(key) ?? { ...place, count: 0, bytes: 0 }
       byPlace.set(key, { ...place, count: sum.count + 1, bytes: sum.bytes + info.sizeBytes })
     }
-    return Http.json({
-      effective_rate_usd_per_gigabyte_month: gigabyteMonth ?? null,
+    return Http.answer(Endpoints.getCurrentCheckpointStorageUsage, {
+      effectiveRateUsdPerGigabyteMonth: gigabyteMonth,
       data: Array.from(byPlace.values(), ({ bytes, count, owner, projectId }) => ({
-        project_id: projectId ?? null,
-        org_user_urn: Users.urnOf(owner),
-        user_email: Users.emailOf(owner),
-        user_name: Users.emailOf(owner),
-        checkpoint_count: count,
-        size_bytes: bytes,
-        size_gigabytes: bytes / gigabyte,
-        estimated_monthly_cost_usd: gigabyteMonth === undefined ? null : gigabyteMonth * bytes / gigabyte
+        projectId,
+        orgUserUrn: Users.urnOf(owner),
+        userEmail: Users.emailOf(owner),
+        userName: Users.emailOf(owner),
+        checkpointCount: count,
+        sizeBytes: bytes,
+        sizeGigabytes: bytes / gigabyte,
+        estimatedMonthlyCostUsd: gigabyteMonth && gigabyteMonth * bytes / gigabyte
       }))
     })
   })
 
-const audit = (state: State.ServerState): Http.Handler => (request) =>
+const audit = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.getAuditLog>> => (request) =>
   Effect.gen(function*() {
     const { day, eventType } = yield* Http.decodeQuery(Endpoints.getAuditLog.query, request)
     const wanted = day ?? Listing.timeOf(yield* Clock.currentTimeMillis).slice(0, 10)
     if (Number.isNaN(Date.parse(wanted))) return yield* Http.refuse(422, `${wanted} is no day`)
-    const isMine = yield* Users.isMine
+    const isOwner = yield* Users.isOwner
     const ownerOf = ownersOfEntries(state)
-    return Http.json({
+    return Http.answer(Endpoints.getAuditLog, {
       entries: state.audit.entries
         .filter(({ at, details, event }) =>
           Listing.timeOf(at).startsWith(wanted)
-          && isMine(ownerOf(details))
+          && isOwner(ownerOf(details))
           && (eventType === "all" || event.startsWith(`${eventType.slice(0, -1)}_`))
         )
         .map(({ at, details, event }) => ({
-          timestamp: Listing.timeOf(at),
+          timestamp: DateTime.unsafeMake(at),
           event,
-          event_details: details,
-          model_id: details.model_id ?? null,
-          tinker_path: details.tinker_path ?? null,
-          purpose: null
+          eventDetails: details,
+          modelId: textIn(details.model_id),
+          tinkerPath: textIn(details.tinker_path)
         }))
     })
   })
+
+const textIn = (detail: unknown): string | undefined => typeof detail === "string" ? detail : undefined
 
 /** Tells whose that is which was done something to: of sessions, or of copies, which are in none. */
 const ownersOfEntries = (state: State.ServerState) => {

@@ -1,10 +1,15 @@
 /** What was done to sessions and checkpoints, for people to read later. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
+import * as FiberLocal from "../effect/fiberLocal.js"
+
+const key = FiberLocal.make<string | undefined>(undefined)
 
 /** The name of the key that what is done now is done with, if it has one. */
-export const currentKey: FiberRef.FiberRef<string | undefined> = FiberRef.unsafeMake<string | undefined>(undefined)
+export const currentKey: Effect.Effect<string | undefined> = FiberLocal.get(key)
+
+/** Notes what is done under the name of this key. */
+export const underKey = (name: string | undefined) => FiberLocal.within(key, name)
 
 export interface Entry {
   /** Milliseconds since the epoch. */
@@ -39,7 +44,7 @@ export const make = (
   return {
     note: (event, details) =>
       Effect.gen(function*() {
-        const keyName = yield* FiberRef.get(currentKey)
+        const keyName = yield* currentKey
         const entry: Entry = {
           at: yield* Clock.currentTimeMillis,
           event,

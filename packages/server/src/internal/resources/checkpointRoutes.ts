@@ -1,10 +1,10 @@
 /** Handlers of checkpoints that exist: listing them, and changing what holds for them. */
 import * as CheckpointsMessages from "@effect-tinker/protocol/CheckpointsMessages"
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import * as Http from "../http/http.js"
 import * as KeyedMutex from "../models/keyedMutex.js"
 import type * as State from "../models/serverState.js"
@@ -26,15 +26,15 @@ export const make = (
     return Http.tinkerPath(`tinker://${id}/${kind}/${name}`)
   }
 
-  const listUserCheckpoints: Http.Handler = (request) =>
+  const listUserCheckpoints: Http.Handler<Answer<typeof Endpoints.listUserCheckpoints>> = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(Endpoints.listUserCheckpoints.query, request)
-      const isMine = yield* Users.isMine
-      const mine = (yield* store.list).filter(({ owner }) => isMine(owner))
+      const isOwner = yield* Users.isOwner
+      const mine = (yield* store.list).filter(({ owner }) => isOwner(owner))
       const newestFirst = Array.from(Listing.readableBy(request.headers, mine)).reverse()
-      return Http.json({
-        checkpoints: newestFirst.slice(offset, offset + limit).map(Listing.checkpointJson),
-        cursor: { offset, limit, total_count: newestFirst.length }
+      return Http.answer(Endpoints.listUserCheckpoints, {
+        checkpoints: newestFirst.slice(offset, offset + limit).map(Listing.checkpointOf),
+        cursor: { offset, limit, totalCount: newestFirst.length }
       })
     })
 
@@ -43,7 +43,7 @@ export const make = (
     Effect.gen(function*() {
       const path = yield* pathOf(request)
       const info = yield* Http.known(store.info(path))
-      yield* Users.requireMine(TinkerPath.format(path), info.owner)
+      yield* Users.requireOwner(TinkerPath.format(path), info.owner)
       return info
     })
 
@@ -72,18 +72,18 @@ export const make = (
   const { copies } = state
 
   /** A request that its user sends again gets the copy that it made before. */
-  const copyWeights: Http.Handler = (request) =>
+  const copyWeights: Http.Handler<Answer<typeof Endpoints.copyWeights>> = (request) =>
     Effect.gen(function*() {
       const wanted = yield* Http.decodeBody(CheckpointsMessages.CopyWeightsRequest, request)
       const tokenOwner = yield* ownerOfToken(request.headers["x-tinker-weights-access-token"])
       if (wanted.ttlSeconds !== undefined) yield* requireTtl(wanted.ttlSeconds)
       const source = yield* Http.tinkerPath(wanted.sourcePath)
-      const owner = yield* FiberRef.get(Users.current)
+      const owner = yield* Users.current
       const key = Repeats.keyOf(request, owner)
       const body = Http.fingerprint(request.body)
       const copy = Effect.gen(function*() {
         const before = key === undefined ? undefined : copies.get(key)
-        if (before?.body === body) return Http.json({ tinker_path: before.path })
+        if (before?.body === body) return copied(before.path)
         const info = yield* Http.known(store.info(source))
         yield* Users.requireReadable(wanted.sourcePath, info, tokenOwner)
         const snapshot = yield* Http.known(store.load(source))
@@ -103,7 +103,7 @@ export const make = (
           })
         ])
         if (key !== undefined) copies.set(key, { body, path })
-        return Http.json({ tinker_path: path })
+        return copied(path)
       })
       return yield* key === undefined ? copy : copying(key, copy)
     })
@@ -124,6 +124,8 @@ export const make = (
     withoutKind
   }
 }
+
+const copied = (tinkerPath: string) => Http.answer(Endpoints.copyWeights, { tinkerPath })
 
 /** The bounds of a time to live, in seconds. Source of the range: the Tinker documentation. */
 const shortestTtl = 3600

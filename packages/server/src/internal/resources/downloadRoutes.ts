@@ -1,11 +1,15 @@
 /**
  * Handlers of checkpoints' files: addresses that are valid for a while, for whoever has them, and what is there.
  */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as FileAnswer from "../http/fileAnswer.js"
 import * as Http from "../http/http.js"
 import * as StoredFile from "../http/storedFile.js"
@@ -36,19 +40,19 @@ export const make = (state: State.ServerState, options: Options) => {
     Effect.gen(function*() {
       const info = yield* Http.known(store.info(path))
       yield* Users.requireReadable(TinkerPath.format(path), info, undefined)
-      const isMine = yield* Users.isMine
+      const isOwner = yield* Users.isOwner
       const now = yield* Clock.currentTimeMillis
       for (const [token, { expiresAt }] of granted) if (expiresAt <= now) granted.delete(token)
       const token = secret()
       const expiresAt = now + lifetime
-      granted.set(token, { path, expiresAt, asPublic: !isMine(info.owner) })
+      granted.set(token, { path, expiresAt, asPublic: !isOwner(info.owner) })
       return { token, expires: new Date(expiresAt) }
     })
 
   const addressOf = ({ origin }: Http.Received, token: string, name: string) =>
     `${origin()}${filesPath}/${token}/${encodeURIComponent(name)}`
 
-  const externalWeightsUrls: Http.Handler = (request) =>
+  const externalWeightsUrls: Http.Handler<Answer<typeof Endpoints.getExternalWeightsUrls>> = (request) =>
     Effect.gen(function*() {
       const path = yield* pathOf(request)
       if (path.checkpointType !== "external") {
@@ -59,9 +63,9 @@ export const make = (state: State.ServerState, options: Options) => {
       }
       const { expires, token } = yield* grant(path)
       const files = yield* Http.known(store.files(path))
-      return Http.json({
-        urls: Object.fromEntries(files.map(({ name }) => [name, addressOf(request, token, name)])),
-        expires: expires.toISOString()
+      return Http.answer(Endpoints.getExternalWeightsUrls, {
+        urls: Object.fromEntries(files.map(({ name }) => [name, Redacted.make(addressOf(request, token, name))])),
+        expires: DateTime.unsafeFromDate(expires)
       })
     })
 

@@ -1,11 +1,12 @@
 /** Handlers of the results of requests, whichever they were. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import * as FuturesMessages from "@effect-tinker/protocol/FuturesMessages"
-import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
+import type { RequestId } from "@effect-tinker/protocol/Identifiers"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import type { Reply } from "../../Futures.js"
 import { after } from "../fast/after.js"
 import * as Http from "../http/http.js"
@@ -15,7 +16,7 @@ import * as Lookups from "./lookups.js"
 export const make = (state: State.ServerState) => {
   const { futures } = state
 
-  const retrieveFuture: Http.Handler = (request) =>
+  const retrieveFuture: Http.Handler<Answer<typeof Endpoints.retrieveFuture>> = (request) =>
     Effect.flatMap(
       Http.decodeBody(FuturesMessages.FutureRetrieveRequest, request),
       ({ allowMetadataOnly, requestId }) =>
@@ -28,17 +29,22 @@ export const make = (state: State.ServerState) => {
     request: Http.Received,
     requestId: string,
     reply: Reply
-  ): Effect.Effect<HttpServerResponse, Http.Refusal> => {
+  ): Effect.Effect<Http.Answered<Answer<typeof Endpoints.retrieveFuture>>, Http.Refusal> => {
     switch (reply._tag) {
       case "Pending":
-        return Effect.succeed(Http.json({
+        return Effect.succeed(Http.answer({ answer: FuturesMessages.TryAgain }, {
           type: "try_again",
-          request_id: requestId,
-          queue_state: reply.queue.state,
-          queue_state_reason: reply.queue.reason
+          requestId,
+          queueState: reply.queue.state,
+          queueStateReason: reply.queue.reason
         }))
       case "Large":
-        return Effect.succeed(Http.json({ status: "complete_metadata", response_payload_size: reply.size }))
+        return Effect.succeed(
+          Http.answer({ answer: FuturesMessages.CompleteMetadata }, {
+            status: "complete_metadata",
+            responsePayloadSize: reply.size
+          })
+        )
       case "Lost": {
         const lost = state.models.get(requestId.slice(0, requestId.lastIndexOf(":")))?.lost
         if (lost !== undefined) return Http.refuse(410, `the request ${requestId} is lost with its model: ${lost}`)
@@ -50,7 +56,9 @@ export const make = (state: State.ServerState) => {
       case "Expired":
         return Http.refuse(410, `the result of request ${requestId} was kept for a while and is gone`)
       case "Failed":
-        return Effect.succeed(Http.json({ error: reply.error, category: reply.category }))
+        return Effect.succeed(
+          Http.answer({ answer: FuturesMessages.RequestFailed }, { error: reply.error, category: reply.category })
+        )
       case "Completed":
         return Effect.sync(() =>
           reply.bytes !== undefined && Http.acceptsProtobuf(request)
@@ -73,9 +81,9 @@ export const make = (state: State.ServerState) => {
       : Http.refuse(404, `there is no request ${requestId}`)
   }
 
-  const retrieveFutures: Http.Handler = (request) =>
+  const retrieveFutures: Http.Handler<Answer<typeof Endpoints.retrieveFutures>> = (request) =>
     Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(FuturesRetrieveRequest, request)
+      const wanted = yield* Http.decodeBody(FuturesMessages.FuturesRetrieveRequest, request)
       const sampler = yield* Lookups.requireSampler(state, wanted.target.samplingSessionId)
       for (const requestId of wanted.retrievedRequestIds) {
         if (requestId.startsWith(`${sampler.id}:`)) yield* futures.forget(requestId)
@@ -86,24 +94,24 @@ export const make = (state: State.ServerState) => {
         wanted.prevCursor,
         Duration.min(futures.holdTime, longest)
       )
-      return Http.json({
+      return Http.answer(Endpoints.retrieveFutures, {
         cursor,
-        completions: completions.map(({ isFailed, requestId, size }) =>
-          isFailed
-            ? { state: "failed", request_id: requestId }
-            : { state: "finished", request_id: requestId, response_payload_uncompressed_size: size }
-        )
+        completions: completions.map(({ isFailed, requestId, size }) => ({
+          state: isFailed ? "failed" : "finished",
+          requestId: requestId as RequestId,
+          size: isFailed ? undefined : size
+        }))
       })
     })
 
   /** Stops a sample. For any other request, known or not, nothing happens. */
-  const cancelFuture: Http.Handler = (request) =>
+  const cancelFuture: Http.Handler<Answer<typeof Endpoints.cancelFuture>> = (request) =>
     Effect.gen(function*() {
       const { requestId } = yield* Http.decodeBody(FuturesMessages.FutureRetrieveRequest, request)
       yield* Lookups.requireRequest(state, requestId)
       const fiber = state.sampling.get(requestId)
       if (fiber !== undefined) yield* Fiber.interrupt(fiber)
-      return Http.json({})
+      return Http.answer(Endpoints.cancelFuture, {})
     })
 
   return { retrieveFuture, retrieveFutures, cancelFuture }
@@ -111,11 +119,3 @@ export const make = (state: State.ServerState) => {
 
 /** Unless the client says otherwise. Source: the Python SDK 0.38.0. */
 const longestPoll = Duration.seconds(30)
-
-/** Clients before 0.36 do not say what they have fetched. */
-export const FuturesRetrieveRequest = Schema.Struct({
-  ...FuturesMessages.FuturesRetrieveRequest.fields,
-  retrievedRequestIds: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }).pipe(
-    Schema.fromKey("retrieved_request_ids")
-  )
-})

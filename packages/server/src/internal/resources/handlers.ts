@@ -1,11 +1,12 @@
 /** What answers each route. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Effect from "effect/Effect"
 import type * as Faults from "../../Faults.js"
 import type * as TinkerProtocol from "../../TinkerProtocol.js"
 import type { Authentication } from "../http/authentication.js"
 import * as Http from "../http/http.js"
 import * as OpenApi from "../http/openApi.js"
-import type { RouteName } from "../http/routes.js"
+import type { RouteName, routes } from "../http/routes.js"
 import type { ServerState } from "../models/serverState.js"
 import * as AccountRoutes from "./accountRoutes.js"
 import * as CheckpointRoutes from "./checkpointRoutes.js"
@@ -21,7 +22,7 @@ import * as SessionRoutes from "./sessionRoutes.js"
 import * as TrainingRunRoutes from "./trainingRunRoutes.js"
 import * as WeightsRoutes from "./weightsRoutes.js"
 
-/** A route without a handler does not compile. */
+/** A route without a handler does not compile, nor does one whose handler answers as another endpoint. */
 export const make = (
   state: ServerState,
   options: TinkerProtocol.Options,
@@ -31,7 +32,7 @@ export const make = (
     readonly maxBodyBytes: number
     readonly metrics: Metrics | undefined
   }
-): Readonly<Record<RouteName, Http.Handler>> => {
+): { readonly [Name in RouteName]: Http.Handler<Answer<(typeof routes)[Name]>> } => {
   const sessions = SessionRoutes.make(state, {
     clientConfig: {
       ...SessionRoutes.defaultClientConfig,

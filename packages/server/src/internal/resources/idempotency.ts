@@ -1,6 +1,5 @@
 /** Requests that come again under the idempotency key of an earlier one, for which nothing is done twice. */
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import * as Http from "../http/http.js"
 import * as KeyedMutex from "../models/keyedMutex.js"
 import * as Users from "./users.js"
@@ -25,7 +24,7 @@ export const make = <A>(valid: (value: A) => boolean) => {
   const mutex = KeyedMutex.make()
   const known = new Map<string, Made<A>>()
   return <E>(request: Http.Received, make: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.flatMap(FiberRef.get(Users.current), (owner) => {
+    Effect.flatMap(Users.current, (owner) => {
       const key = keyOf(request, owner)
       if (key === undefined) return make
       const body = Http.fingerprint(request.body)

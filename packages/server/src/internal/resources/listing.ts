@@ -1,16 +1,18 @@
 /** What listings have in common. */
+import type { Checkpoint } from "@effect-tinker/protocol/Checkpoint"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
+import * as DateTime from "effect/DateTime"
 import type * as CheckpointStore from "../../CheckpointStore.js"
 
-export const checkpointJson = (info: CheckpointStore.Info) => ({
-  checkpoint_id: TinkerPath.checkpointId(info.path),
-  checkpoint_type: info.path.checkpointType,
-  time: timeOf(info.createdAt),
-  tinker_path: TinkerPath.format(info.path),
-  size_bytes: info.sizeBytes,
+export const checkpointOf = (info: CheckpointStore.Info): Checkpoint => ({
+  checkpointId: TinkerPath.checkpointId(info.path),
+  checkpointType: info.path.checkpointType,
+  time: DateTime.unsafeMake(info.createdAt),
+  tinkerPath: TinkerPath.format(info.path),
+  sizeBytes: info.sizeBytes,
   public: info.public,
-  user_metadata: info.userMetadata,
-  expires_at: info.expiresAt === undefined ? null : timeOf(info.expiresAt)
+  userMetadata: info.userMetadata,
+  expiresAt: info.expiresAt === undefined ? undefined : DateTime.unsafeMake(info.expiresAt)
 })
 
 /** The checkpoints that a client of this version can read: before 0.28 it would reject the whole list for an external one. */

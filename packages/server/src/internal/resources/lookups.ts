@@ -17,7 +17,7 @@ export const requireKnownSession = (
     const session = state.sessions.get(sessionId)
     return session === undefined
       ? unknown(state, "session", sessionId)
-      : Effect.as(Users.requireMine(`the session ${sessionId}`, session.owner), session)
+      : Effect.as(Users.requireOwner(`the session ${sessionId}`, session.owner), session)
   })
 
 export const requireSession = (
@@ -50,7 +50,7 @@ export const requireModel = (state: State.ServerState, modelId: string): Effect.
   Effect.gen(function*() {
     const model = state.models.get(modelId)
     if (model === undefined) return yield* unknown(state, "model", modelId)
-    yield* Users.requireMine(`the model ${modelId}`, model.session.owner)
+    yield* Users.requireOwner(`the model ${modelId}`, model.session.owner)
     yield* requireActive(state, model.session)
     if (model.unloaded) return yield* Http.refuse(404, `the model ${modelId} was unloaded`)
     if (model.lost !== undefined) return yield* Http.refuse(410, `the model ${modelId} is lost: ${model.lost}`)
@@ -84,7 +84,7 @@ const ownSampler = (
   const sampler = state.samplers.get(samplerId)
   return sampler === undefined
     ? unknown(state, "sampler", samplerId)
-    : after(Users.requireMine(`the sampler ${samplerId}`, sampler.session.owner), () => next(sampler))
+    : after(Users.requireOwner(`the sampler ${samplerId}`, sampler.session.owner), () => next(sampler))
 }
 
 /** What the engine has keeps its weights, whatever becomes of the checkpoint that they are from. */
@@ -92,7 +92,7 @@ const requireCheckpoint = (state: State.ServerState, sampler: State.Sampler): Ef
   sampler.modelPath === undefined || sampler.ready === Effect.void
     ? Effect.void
     : Effect.flatMap(
-      LiveSampler.whyGone(state.store, sampler),
+      LiveSampler.missingCheckpointReason(state.store, sampler),
       (why) => why === undefined ? Effect.void : lostSampler(sampler.id, why)
     )
 
@@ -102,7 +102,7 @@ const lostSampler = (samplerId: string, why: string) => Http.refuse(410, `the sa
 export const requireRequest = (state: State.ServerState, requestId: string): Effect.Effect<void, Http.Refusal> => {
   const session = state.sessions.get(requestId.slice(0, requestId.indexOf(":")))
   if (session !== undefined) state.sessions.use(session)
-  return Users.requireMine(`the request ${requestId}`, session?.owner)
+  return Users.requireOwner(`the request ${requestId}`, session?.owner)
 }
 
 export const requireBaseModel = (

@@ -1,12 +1,15 @@
 /** Handlers of models and their training. */
 import type { LossResult, TrainingDatum } from "@effect-tinker/engine/Engine"
 import * as AdamParams from "@effect-tinker/protocol/AdamParams"
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
+import type { ModelId } from "@effect-tinker/protocol/Identifiers"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import * as TensorData from "@effect-tinker/protocol/TensorData"
 import * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import type { Completed } from "../../Futures.js"
+import * as Eithers from "../effect/eithers.js"
 import * as Failures from "../http/failures.js"
 import * as Http from "../http/http.js"
 import * as ProtobufParts from "../http/protobufParts.js"
@@ -32,7 +35,7 @@ export const make = (state: State.ServerState, maxBodyBytes: number) => ({
   createCustomLoss
 })
 
-const createModel = (state: State.ServerState): Http.Handler => (request) =>
+const createModel = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.createModel>> => (request) =>
   Effect.gen(function*() {
     const wanted = yield* Http.decodeBody(ModelsMessages.CreateModelRequest, request)
     const session = yield* Lookups.requireSession(state, wanted.sessionId)
@@ -66,17 +69,17 @@ const createModel = (state: State.ServerState): Http.Handler => (request) =>
       request,
       work: (modelId) =>
         Effect.as(state.engine.createModel(modelId, { baseModel: baseModel.name, lora }), {
-          ...ModelQueue.completed({ model_id: modelId, type: "create_model" }),
+          ...ModelQueue.completed(Endpoints.createModel, { modelId: modelId as ModelId }),
           changed: "weights" as const
         })
     })
   })
 
-const getInfo = (state: State.ServerState): Http.Handler => (request) =>
+const getInfo = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.getInfo>> => (request) =>
   Effect.gen(function*() {
     const { modelId } = yield* Http.decodeBody(ModelsMessages.GetInfoRequest, request)
     const { baseModel, lora } = yield* Lookups.requireModel(state, modelId)
-    return getInfoResponse({
+    return Http.answer(Endpoints.getInfo, {
       modelId,
       modelData: {
         arch: baseModel.architecture,
@@ -86,47 +89,49 @@ const getInfo = (state: State.ServerState): Http.Handler => (request) =>
       isLora: true,
       loraRank: lora.rank,
       modelName: baseModel.name,
-      optimizerConfig: { type: "adamw" }
+      optimizerConfig: ModelsMessages.adamw
     })
   })
 
-const unloadModel = (state: State.ServerState): Http.Handler => (request) =>
+const unloadModel = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.unloadModel>> => (request) =>
   Effect.gen(function*() {
-    const { modelId } = yield* Http.decodeBody(UnloadModelRequest, request)
+    const { modelId } = yield* Http.decodeBody(ModelsMessages.UnloadModelRequest, request)
     const model = yield* Lookups.requireModel(state, modelId)
     const requestId = `${modelId}:unload`
-    const unloaded = ModelQueue.completed({ model_id: modelId, type: "unload_model" })
+    const unloaded = ModelQueue.completed(Endpoints.unloadModel, { modelId })
     yield* Models.unload(state, model, unloaded)
     yield* state.futures.submit(requestId, model.queue.state)
     yield* state.futures.complete(requestId, unloaded)
     return Work.accepted(requestId, modelId)
   })
 
-const forwardBackward = (state: State.ServerState, maxBodyBytes: number): Http.Handler => (request) =>
-  Effect.gen(function*() {
-    const body = yield* plainBody(request, maxBodyBytes)
-    const contentType = request.headers["content-type"] ?? ""
-    if (contentType.includes(Http.protobufType)) {
-      const parts = ProtobufParts.count(body, JsonNumbers.trainingParts + body.length)
-      const excess = Http.tooManyParts(parts, body.length, JsonNumbers.trainingParts)
-      if (excess !== undefined) return yield* Http.refuse(422, excess)
-      const wanted = yield* Effect.try({
-        try: () => TrainingMessages.decodeForwardBackwardRequest(body),
-        catch: (error) =>
-          Http.refuse(
-            422,
-            `the body is no forward_backward request: ${error instanceof Error ? error.message : String(error)}`
-          )
-      })
-      return yield* pass(state, wanted, { ...request, body })
-    }
-    if (contentType.includes("application/json")) {
-      return yield* passInJson(state, TrainingJson.decodeForwardBackward, { ...request, body })
-    }
-    return yield* Http.refuse(415, `forward_backward takes ${Http.protobufType} or application/json`)
-  })
+const forwardBackward =
+  (state: State.ServerState, maxBodyBytes: number): Http.Handler<Answer<typeof Endpoints.forwardBackward>> =>
+  (request) =>
+    Effect.gen(function*() {
+      const body = yield* plainBody(request, maxBodyBytes)
+      const contentType = request.headers["content-type"] ?? ""
+      if (contentType.includes(Http.protobufType)) {
+        const parts = ProtobufParts.count(body, JsonNumbers.trainingParts + body.length)
+        const excess = Http.tooManyParts(parts, body.length, JsonNumbers.trainingParts)
+        if (excess !== undefined) return yield* Http.refuse(422, excess)
+        const wanted = yield* Effect.try({
+          try: () => TrainingMessages.decodeForwardBackwardRequest(body),
+          catch: (error) =>
+            Http.refuse(
+              422,
+              `the body is no forward_backward request: ${error instanceof Error ? error.message : String(error)}`
+            )
+        })
+        return yield* pass(state, wanted, { ...request, body })
+      }
+      if (contentType.includes("application/json")) {
+        return yield* passInJson(state, TrainingJson.decodeForwardBackward, { ...request, body })
+      }
+      return yield* Http.refuse(415, `forward_backward takes ${Http.protobufType} or application/json`)
+    })
 
-const forward = (state: State.ServerState): Http.Handler => (request) =>
+const forward = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.forward>> => (request) =>
   passInJson(state, TrainingJson.decodeForward, request)
 
 const passInJson = (
@@ -135,8 +140,8 @@ const passInJson = (
   request: Http.Received
 ) =>
   Effect.gen(function*() {
-    const value = yield* Http.parseJson(request.body, JsonNumbers.trainingBounds)
-    return yield* pass(state, yield* ModelQueue.freeingNumber(state, value, decode(value)), request)
+    const value = yield* Eithers.toEffect(Http.parseJson(request.body, JsonNumbers.trainingBounds))
+    return yield* pass(state, yield* ModelQueue.releaseNumberOnRefusal(state, value, decode(value)), request)
   })
 
 const pass = (
@@ -164,7 +169,7 @@ const pass = (
     })
   })
 
-const optimStep = (state: State.ServerState): Http.Handler =>
+const optimStep = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.optimStep>> =>
   ModelQueue.handler(state, TrainingMessages.OptimStepRequest, {
     work: ({ adamParams, optimizerParams }, model) =>
       Effect.gen(function*() {
@@ -181,7 +186,7 @@ const optimStep = (state: State.ServerState): Http.Handler =>
         }
         return yield* Effect.match(state.engine.optimStep(model.id, adamParams), {
           onSuccess: ({ unclippedGradNorm }): Work.Outcome => ({
-            ...ModelQueue.completed({ metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } }),
+            ...ModelQueue.completed(Endpoints.optimStep, { metrics: { "unclipped_grad_l2:mean": unclippedGradNorm } }),
             changed: "weights"
           }),
           onFailure: (error): Work.Outcome => ({
@@ -195,12 +200,6 @@ const optimStep = (state: State.ServerState): Http.Handler =>
 /** The settings for clients do not offer it. */
 const createCustomLoss: Http.Handler = () =>
   Http.refuse(400, "this server computes no losses of others: they are computed by the client, from a forward pass")
-
-const getInfoResponse = Http.encode(ModelsMessages.GetInfoResponse)
-
-export const UnloadModelRequest = Schema.Struct({
-  modelId: Schema.propertySignature(Schema.String).pipe(Schema.fromKey("model_id"))
-})
 
 /** The body as it was before the client compressed it. */
 const plainBody = ({ body, headers }: Http.Received, maxBytes: number): Effect.Effect<Uint8Array, Http.Refusal> => {

@@ -3,7 +3,6 @@ import * as ModelInput from "@effect-tinker/protocol/ModelInput"
 import * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
 import * as PromptTokens from "../fast/promptTokens.js"
 import * as Http from "../http/http.js"
 import * as JsonNumbers from "./jsonNumbers.js"
@@ -29,15 +28,13 @@ export const read = (body: Uint8Array): Either.Either<Submission, Http.Refusal> 
     : readAll(body)
 }
 
-const SampleRequest = Schema.Struct({ ...SamplingMessages.SampleRequest.fields, prompt: JsonNumbers.Input })
-
 const readAll = (body: Uint8Array): Either.Either<Submission, Http.Refusal> =>
   Either.flatMap(Http.parseJson(body, JsonNumbers.sampleBounds), (value) => {
     const excess = excessOf(value)
     if (excess !== undefined) return Either.left(Http.refuse(422, excess))
     const seqId = Predicate.hasProperty(value, "seq_id") ? String(value.seq_id) : undefined
     // What a number cannot hold is a string here, and only its text matters.
-    const decoded = Http.decode(SampleRequest, { ...(value as object), seq_id: undefined })
+    const decoded = Http.decode(SamplingMessages.SampleRequest, { ...(value as object), seq_id: undefined })
     return Either.flatMap(decoded, (wanted) => {
       const { numSamples, samplingSessionId: samplerId } = wanted
       if (samplerId === undefined || seqId === undefined || !/^\d+$/.test(seqId)) {

@@ -6,6 +6,7 @@ import * as SamplingParams from "@effect-tinker/protocol/SamplingParams"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { Completed } from "../../Futures.js"
+import * as Eithers from "../effect/eithers.js"
 import type * as Http from "../http/http.js"
 import { wireName } from "../http/wording.js"
 import type * as State from "../models/serverState.js"
@@ -22,11 +23,11 @@ export const make =
   (engine: Engine.Service, logprobs: Engine.SampleRequest["logprobs"]): SampleWork => (sampler, wanted) =>
     Effect.flatMap(seedOf(wanted), (seed) =>
       Effect.flatMap(
-        engineRequest(wanted, sampler.baseModel, { seed, logprobs }),
+        Eithers.toEffect(engineRequest(wanted, sampler.baseModel, { seed, logprobs })),
         (request) =>
           Effect.flatMap(
             engine.sample(sampler.id, request),
-            (result) => finished(wanted, request.prompt.length, result)
+            (result) => Eithers.toEffect(finished(wanted, request.prompt.length, result))
           )
       ))
 

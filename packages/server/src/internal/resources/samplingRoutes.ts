@@ -1,5 +1,7 @@
 /** Handlers of sampling. */
 import type * as Engine from "@effect-tinker/engine/Engine"
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
 import type * as SamplingMessages from "@effect-tinker/protocol/SamplingMessages"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
@@ -8,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Failed } from "../../Futures.js"
 import type * as RequestQueue from "../../RequestQueue.js"
+import * as Eithers from "../effect/eithers.js"
 import { after } from "../fast/after.js"
 import { withNow } from "../fast/now.js"
 import { start } from "../fast/start.js"
@@ -37,42 +40,43 @@ export const make = (
   asample: asample(state, SampleWork.make(state.engine, options.logprobs))
 })
 
-const createSamplingSession = (state: State.ServerState): Http.Handler => (request) =>
-  Effect.gen(function*() {
-    const wanted = yield* Http.decodeBody(ServiceMessages.CreateSamplingSessionRequest, request)
-    const session = yield* Lookups.requireSession(state, wanted.sessionId)
-    yield* Http.requireNumber("sampling_session_seq_id", wanted.samplingSessionSeqId)
-    const id = Samplers.idOf(session, wanted.samplingSessionSeqId)
-    const { modelPath } = wanted
-    if (!state.samplers.has(id)) {
-      const loaded = modelPath === undefined ? undefined : yield* loadSnapshot(state, modelPath)
-      const name = loaded?.snapshot.baseModel ?? wanted.baseModel
-      if (name === undefined) return yield* Http.refuse(400, "base_model or model_path is needed")
-      if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
-        return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
+const createSamplingSession =
+  (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.createSamplingSession>> => (request) =>
+    Effect.gen(function*() {
+      const wanted = yield* Http.decodeBody(ServiceMessages.CreateSamplingSessionRequest, request)
+      const session = yield* Lookups.requireSession(state, wanted.sessionId)
+      yield* Http.requireNumber("sampling_session_seq_id", wanted.samplingSessionSeqId)
+      const id = Samplers.idOf(session, wanted.samplingSessionSeqId)
+      const { modelPath } = wanted
+      if (!state.samplers.has(id)) {
+        const loaded = modelPath === undefined ? undefined : yield* loadSnapshot(state, modelPath)
+        const name = loaded?.snapshot.baseModel ?? wanted.baseModel
+        if (name === undefined) return yield* Http.refuse(400, "base_model or model_path is needed")
+        if (wanted.baseModel !== undefined && wanted.baseModel !== name) {
+          return yield* Http.refuse(400, `the checkpoint is of ${name}, not of ${wanted.baseModel}`)
+        }
+        const baseModel = yield* Lookups.requireBaseModel(state, name)
+        yield* Effect.mapError(
+          Samplers.create(state, {
+            id,
+            session,
+            baseModel,
+            snapshot: loaded?.snapshot,
+            checkpoint: loaded?.checkpoint
+          }),
+          Failures.refusal
+        )
       }
-      const baseModel = yield* Lookups.requireBaseModel(state, name)
-      yield* Effect.mapError(
-        Samplers.create(state, {
-          id,
-          session,
-          baseModel,
-          snapshot: loaded?.snapshot,
-          checkpoint: loaded?.checkpoint
-        }),
-        Failures.refusal
-      )
-    }
-    const sampler = yield* Lookups.requireSampler(state, id)
-    const isSame = !sampler.hasOwnWeights && sampler.modelPath === modelPath
-      && (wanted.baseModel === undefined || wanted.baseModel === sampler.baseModel.name)
-    if (!isSame) {
-      const { samplingSessionSeqId: number } = wanted
-      return yield* Http.refuse(400, `the sampler number ${number} of this session was made by another request`)
-    }
-    yield* commitSampler(state, sampler)
-    return createSamplingSessionResponse({ samplingSessionId: id as SamplingSessionId })
-  })
+      const sampler = yield* Lookups.requireSampler(state, id)
+      const isSame = !sampler.hasOwnWeights && sampler.modelPath === modelPath
+        && (wanted.baseModel === undefined || wanted.baseModel === sampler.baseModel.name)
+      if (!isSame) {
+        const { samplingSessionSeqId: number } = wanted
+        return yield* Http.refuse(400, `the sampler number ${number} of this session was made by another request`)
+      }
+      yield* commitSampler(state, sampler)
+      return Http.answer(Endpoints.createSamplingSession, { samplingSessionId: id as SamplingSessionId })
+    })
 
 const commitSampler = (state: State.ServerState, sampler: State.Sampler): Effect.Effect<void, Http.Refusal> =>
   JournalWrites.commit(state, [Records.sampler(JournalWrites.samplerRecord(sampler))])
@@ -87,39 +91,43 @@ const loadSnapshot = (state: State.ServerState, modelPath: string) =>
     return { snapshot, checkpoint: { path: modelPath, identity: LiveSampler.identityOf(info) } }
   })
 
-const getSampler = (state: State.ServerState): Http.Handler => (request) =>
+const getSampler = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.getSampler>> => (request) =>
   Effect.map(
     Lookups.requireKnownSampler(state, request.params.id ?? ""),
-    ({ baseModel, id, modelPath }) => getSamplerResponse({ samplerId: id, baseModel: baseModel.name, modelPath })
+    ({ baseModel, id, modelPath }) =>
+      Http.answer(Endpoints.getSampler, { samplerId: id, baseModel: baseModel.name, modelPath })
   )
 
-const joinSamplingSession = (state: State.ServerState): Http.Handler => (request) =>
-  Effect.gen(function*() {
-    const wanted = yield* Http.decodeBody(ServiceMessages.JoinSamplingSessionRequest, request)
-    const sampler = yield* Lookups.requireSampler(state, wanted.samplingSessionId)
-    const clientCounter = sampler.joinedClients += 1
-    yield* commitSampler(state, sampler)
-    return joinSamplingSessionResponse({ clientCounter })
-  })
+const joinSamplingSession =
+  (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.joinSamplingSession>> => (request) =>
+    Effect.gen(function*() {
+      const wanted = yield* Http.decodeBody(ServiceMessages.JoinSamplingSessionRequest, request)
+      const sampler = yield* Lookups.requireSampler(state, wanted.samplingSessionId)
+      const clientCounter = sampler.joinedClients += 1
+      yield* commitSampler(state, sampler)
+      return Http.answer(Endpoints.joinSamplingSession, { clientCounter })
+    })
 
-const asample = (state: State.ServerState, sample: SampleWork.SampleWork): Http.Handler => (request) =>
-  Effect.flatMap(
-    SampleBody.read(request.body),
-    ({ samplerId, seqId, wanted }) =>
-      Effect.flatMap(Lookups.requireSampler(state, samplerId), (sampler) => {
-        const fingerprint = Http.fingerprint(request.body)
-        const existing = sampler.requests.get(seqId)
-        if (existing !== undefined) {
-          return existing.fingerprint === fingerprint
-            ? Effect.succeed(acceptedSample(existing))
-            : Http.refuse(400, `request ${seqId} of this sampler was another one`)
-        }
-        return after(
-          state.limits.requireRoom(),
-          () => begin(state, sample, request, sampler, { seqId, fingerprint, wanted })
-        )
-      })
-  )
+const asample =
+  (state: State.ServerState, sample: SampleWork.SampleWork): Http.Handler<Answer<typeof Endpoints.asample>> =>
+  (request) =>
+    Effect.flatMap(
+      Eithers.toEffect(SampleBody.read(request.body)),
+      ({ samplerId, seqId, wanted }) =>
+        Effect.flatMap(Lookups.requireSampler(state, samplerId), (sampler) => {
+          const fingerprint = Http.fingerprint(request.body)
+          const existing = sampler.requests.get(seqId)
+          if (existing !== undefined) {
+            return existing.fingerprint === fingerprint
+              ? Effect.succeed(acceptedSample(existing))
+              : Http.refuse(400, `request ${seqId} of this sampler was another one`)
+          }
+          return after(
+            state.limits.requireRoom(),
+            () => begin(state, sample, request, sampler, { seqId, fingerprint, wanted })
+          )
+        })
+    )
 
 /** Has a sample computed beside whoever asked for it. */
 const begin = (
@@ -153,7 +161,7 @@ const begin = (
         })
     }
   )
-  const noted = JournalWrites.noteAsked(state.journal, { samplerId: sampler.id, seqId })
+  const noted = JournalWrites.recordSampleRequest(state.journal, { samplerId: sampler.id, seqId })
   const finish = (outcome: Work.Outcome) =>
     withNow((at) => {
       recordOutcome(state, sampler, { seqId, fingerprint, sequences: wanted.numSamples, at }, outcome)
@@ -209,16 +217,10 @@ const recordOutcome = (
   if (!state.journal.isPersistent) return
   void state.journal.unsafeCommit([
     Records.result({ ...request, ownerId: sampler.id, outcome: Results.toRecord(outcome) }, Results.bytesOf(outcome)),
-    Records.withoutAsked(Records.requestIdOf(sampler.id, request.seqId)),
+    Records.removeSampleRequest(Records.requestIdOf(sampler.id, request.seqId)),
     ...usage.map(Records.usage)
   ])
 }
-
-const joinSamplingSessionResponse = Http.encode(ServiceMessages.JoinSamplingSessionResponse)
-
-const createSamplingSessionResponse = Http.encode(ServiceMessages.CreateSamplingSessionResponse)
-
-const getSamplerResponse = Http.encode(ServiceMessages.GetSamplerResponse)
 
 const acceptedSample = ({ requestId, sequences }: State.SampleTicket): HttpServerResponse => {
   const sequenceIds: Array<string> = []

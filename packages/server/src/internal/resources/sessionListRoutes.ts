@@ -1,8 +1,11 @@
 /** Handlers of what is told about sessions, and of the projects that they are in. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
+import * as ReceivedRequests from "@effect-tinker/protocol/ReceivedRequests"
 import * as SessionsMessages from "@effect-tinker/protocol/SessionsMessages"
+import type { SessionSummary } from "@effect-tinker/protocol/SessionSummary"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../../CheckpointStore.js"
 import type * as Sessions from "../../Sessions.js"
 import * as Http from "../http/http.js"
@@ -17,29 +20,29 @@ export const make = (state: State.ServerState) => {
 
   const sessionOf = (request: Http.Received) => Lookups.requireKnownSession(state, request.params.id ?? "")
 
-  const listSessions: Http.Handler = (request) =>
+  const listSessions: Http.Handler<Answer<typeof Endpoints.listSessions>> = (request) =>
     Effect.gen(function*() {
       const { limit, offset } = yield* Http.decodeQuery(Endpoints.listSessions.query, request)
-      const isMine = yield* Users.isMine
-      const all = sessions.list().filter(({ owner }) => isMine(owner))
-      return Http.json({ sessions: all.slice(offset, offset + limit).map(({ id }) => id) })
+      const isOwner = yield* Users.isOwner
+      const all = sessions.list().filter(({ owner }) => isOwner(owner))
+      return Http.answer(Endpoints.listSessions, { sessions: all.slice(offset, offset + limit).map(({ id }) => id) })
     })
 
-  const getSession: Http.Handler = (request) =>
+  const getSession: Http.Handler<Answer<typeof Endpoints.getSession>> = (request) =>
     Effect.gen(function*() {
       yield* Http.decodeQuery(Endpoints.getSession.query, request)
       const session = yield* sessionOf(request)
       const idsOf = (all: Iterable<State.Model | State.Sampler>) =>
         Array.from(all).filter((one) => one.session.id === session.id).map(({ id }) => id)
-      return Http.json({
-        training_run_ids: idsOf(state.models.values()),
-        sampler_ids: idsOf(state.samplers.values()),
-        user_metadata: Listing.textsOf(session.userMetadata),
-        display_name: session.displayName ?? null
+      return Http.answer(Endpoints.getSession, {
+        trainingRunIds: idsOf(state.models.values()),
+        samplerIds: idsOf(state.samplers.values()),
+        userMetadata: Listing.textsOf(session.userMetadata),
+        displayName: session.displayName
       })
     })
 
-  const assignProject: Http.Handler = (request) =>
+  const assignProject: Http.Handler<Answer<typeof Endpoints.assignSessionProject>> = (request) =>
     Effect.gen(function*() {
       const { projectId } = yield* Http.decodeBody(SessionsMessages.AssignProjectRequest, request)
       if (projectId === "") return yield* Http.refuse(400, "project_id is missing")
@@ -50,17 +53,17 @@ export const make = (state: State.ServerState) => {
       }
       yield* JournalWrites.orUnavailable(sessions.assignProject(session, projectId))
       yield* state.audit.note("session_assign_project", { session_id: session.id, project_id: projectId })
-      return Http.json({})
+      return Http.answer(Endpoints.assignSessionProject, {})
     })
 
-  const search: Http.Handler = (request) =>
+  const search: Http.Handler<Answer<typeof Endpoints.searchSessions>> = (request) =>
     Effect.gen(function*() {
-      const wanted = yield* Http.decodeBody(SearchRequest, request)
+      const wanted = yield* Http.decodeBody(ReceivedRequests.SessionSearchRequest, request)
       const checkpoints = bySession(yield* state.store.list)
-      const isMine = yield* Users.isMine
+      const isOwner = yield* Users.isOwner
       const found: Array<Found> = []
       for (const session of sessions.list()) {
-        if (!isMine(session.owner)) continue
+        if (!isOwner(session.owner)) continue
         const one = { session, status: session.status, projectId: session.projectId }
         if (fits(wanted, one)) found.push(one)
       }
@@ -69,19 +72,19 @@ export const make = (state: State.ServerState) => {
       const rest = after === undefined ? found : found.filter(({ session }) => compare(placeOf(session), after) < 0)
       const page = rest.slice(0, wanted.limit)
       const last = page.at(-1)?.session
-      return Http.json({
-        sessions: page.map((one) => summaryJson(one, checkpoints.get(one.session.id) ?? [])),
-        next_cursor: last === undefined || rest.length <= page.length
-          ? null
+      return Http.answer(Endpoints.searchSessions, {
+        sessions: page.map((one) => summaryOf(one, checkpoints.get(one.session.id) ?? [])),
+        nextCursor: last === undefined || rest.length <= page.length
+          ? undefined
           : { last_created_at: Listing.timeOf(last.createdAt), last_session_id: last.id }
       })
     })
 
   /** No traces are kept, so a job to export them fails at once, which tells clients not to ask again. */
-  const traceExport: Http.Handler = (request) =>
+  const traceExport: Http.Handler<Answer<typeof Endpoints.exportSessionTrace>> = (request) =>
     Effect.as(
       sessionOf(request),
-      Http.json({ status: "failed", url: null, error: "this server keeps no traces of sessions" })
+      Http.answer(Endpoints.exportSessionTrace, { status: "failed", error: "this server keeps no traces of sessions" })
     )
 
   return { listSessions, getSession, assignProject, search, traceExport }
@@ -93,20 +96,7 @@ interface Found {
   readonly projectId: string | undefined
 }
 
-export const SearchRequest = Schema.Struct({
-  ...SessionsMessages.SessionSearchRequest.fields,
-  userMetadata: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.String }), {
-    default: () => ({})
-  }).pipe(Schema.fromKey("user_metadata")),
-  owner: Schema.optionalWith(SessionsMessages.SearchOwner, { default: () => ({ type: "own" as const }) }),
-  limit: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 200)), { default: () => 50 }),
-  cursor: Schema.optionalWith(
-    Schema.Struct({ last_created_at: Schema.String, last_session_id: Schema.String }),
-    { nullable: true }
-  )
-})
-
-const fits = (wanted: typeof SearchRequest.Type, { projectId, session, status }: Found): boolean => {
+const fits = (wanted: ReceivedRequests.SessionSearchRequest, { projectId, session, status }: Found): boolean => {
   const { displayName, owner, projectIds, sessionId, statuses, userMetadata } = wanted
   if (owner.type === "user" && !owner.ownerUrns.includes(Users.urnOf(session.owner))) return false
   if (projectIds !== undefined && !projectIds.includes(projectId ?? noProject)) return false
@@ -132,34 +122,34 @@ const placeOf = ({ createdAt, id }: Sessions.Session): readonly [number, string]
 
 /** Where the page before has ended. */
 const placeIn = (
-  cursor: NonNullable<typeof SearchRequest.Type["cursor"]>
+  cursor: NonNullable<ReceivedRequests.SessionSearchRequest["cursor"]>
 ): Effect.Effect<readonly [number, string], Http.Refusal> => {
-  const createdAt = Date.parse(cursor.last_created_at)
+  const createdAt = Date.parse(cursor.lastCreatedAt)
   return Number.isNaN(createdAt)
-    ? Http.refuse(400, `cursor: last_created_at is ${cursor.last_created_at}, which is no time`)
-    : Effect.succeed([createdAt, cursor.last_session_id])
+    ? Http.refuse(400, `cursor: last_created_at is ${cursor.lastCreatedAt}, which is no time`)
+    : Effect.succeed([createdAt, cursor.lastSessionId])
 }
 
 const compare = (a: readonly [number, string], b: readonly [number, string]): number =>
   a[0] !== b[0] ? a[0] - b[0] : a[1] < b[1] ? -1 : a[1] > b[1] ? 1 : 0
 
-const summaryJson = (
+const summaryOf = (
   { projectId, session, status }: Found,
   checkpoints: ReadonlyArray<CheckpointStore.Info>
-) => ({
-  session_id: session.id,
-  created_at: Listing.timeOf(session.createdAt),
+): SessionSummary => ({
+  sessionId: session.id,
+  createdAt: DateTime.unsafeMake(session.createdAt),
   owner: Users.urnOf(session.owner),
-  project_id: projectId ?? noProject,
+  projectId: projectId ?? noProject,
   status: status._tag === "Active"
-    ? { type: "active" }
+    ? { _tag: "Active" }
     : status._tag === "Expired"
-    ? { type: "cancelled", detail: "its client was not heard of for too long" }
-    : { type: "client_finished", reason: { type: status.reason }, detail: status.detail ?? null },
-  checkpoints_count: checkpoints.length,
-  display_name: session.displayName ?? null,
-  user_metadata: Listing.textsOf(session.userMetadata),
-  checkpoint_storage_bytes: checkpoints.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    ? { _tag: "Cancelled", detail: "its client was not heard of for too long" }
+    : { _tag: "ClientFinished", reason: { type: status.reason }, detail: status.detail },
+  checkpointsCount: checkpoints.length,
+  displayName: session.displayName,
+  userMetadata: Listing.textsOf(session.userMetadata),
+  checkpointStorageBytes: checkpoints.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 })
 
 /** The id of a run begins with that of its session. */

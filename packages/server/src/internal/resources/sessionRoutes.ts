@@ -1,10 +1,10 @@
 /** Handlers of what concerns the service and sessions. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type { SessionId } from "@effect-tinker/protocol/Identifiers"
+import * as ReceivedRequests from "@effect-tinker/protocol/ReceivedRequests"
 import * as ServiceMessages from "@effect-tinker/protocol/ServiceMessages"
-import * as TelemetryMessages from "@effect-tinker/protocol/TelemetryMessages"
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
-import * as Schema from "effect/Schema"
 import type { Session } from "../../Sessions.js"
 import * as Http from "../http/http.js"
 import type { ServerState } from "../models/serverState.js"
@@ -20,20 +20,22 @@ export const make = (
     readonly dynamicConfig: Effect.Effect<Readonly<Record<string, unknown>>>
   }
 ) => {
-  const createSessionResponse = Http.encode(ServiceMessages.CreateSessionResponse)
-  const capabilities = Http.encode(ServiceMessages.GetServerCapabilitiesResponse)
-
   const once = Repeats.make<Session>(({ status }) => status._tag === "Active")
 
-  const healthz: Http.Handler = () => Effect.succeed(Http.json({ status: "ok" }))
+  const healthz: Http.Handler<Answer<typeof Endpoints.healthz>> = () =>
+    Effect.succeed(Http.answer(Endpoints.healthz, { status: "ok" }))
 
-  const config: Http.Handler = (request) =>
-    Effect.as(Http.decodeBody(ServiceMessages.ClientConfigRequest, request), Http.json(settings.clientConfig))
+  const config: Http.Handler<Answer<typeof Endpoints.clientConfig>> = (request) =>
+    Effect.as(
+      Http.decodeBody(ServiceMessages.ClientConfigRequest, request),
+      Http.answer(Endpoints.clientConfig, settings.clientConfig)
+    )
 
-  const dynamicConfig: Http.Handler = () => Effect.map(settings.dynamicConfig, (config) => Http.json(config))
+  const dynamicConfig: Http.Handler<Answer<typeof Endpoints.dynamicConfig>> = () =>
+    Effect.map(settings.dynamicConfig, (config) => Http.answer(Endpoints.dynamicConfig, config))
 
-  const getServerCapabilities: Http.Handler = () =>
-    Effect.succeed(capabilities({
+  const getServerCapabilities: Http.Handler<Answer<typeof Endpoints.getServerCapabilities>> = () =>
+    Effect.succeed(Http.answer(Endpoints.getServerCapabilities, {
       supportedModels: state.engine.baseModels.map((model) => ({
         modelName: model.name,
         maxContextLength: model.maxContextLength,
@@ -43,7 +45,7 @@ export const make = (
       }))
     }))
 
-  const createSession: Http.Handler = (request) =>
+  const createSession: Http.Handler<Answer<typeof Endpoints.createSession>> = (request) =>
     Effect.gen(function*() {
       const { displayName, projectId, tags, userMetadata } = yield* Http.decodeBody(
         ServiceMessages.CreateSessionRequest,
@@ -52,7 +54,7 @@ export const make = (
       const session = yield* once(
         request,
         Effect.gen(function*() {
-          const owner = yield* FiberRef.get(Users.current)
+          const owner = yield* Users.current
           if (!(yield* state.sessions.makeRoom)) {
             return yield* Http.refuse(
               429,
@@ -71,59 +73,37 @@ export const make = (
           return session
         })
       )
-      return createSessionResponse({ sessionId: session.id as SessionId })
+      return Http.answer(Endpoints.createSession, { sessionId: session.id as SessionId })
     })
 
-  const heartbeat: Http.Handler = (request) =>
+  const heartbeat: Http.Handler<Answer<typeof Endpoints.sessionHeartbeat>> = (request) =>
     Effect.gen(function*() {
       const { sessionId } = yield* Http.decodeBody(ServiceMessages.SessionHeartbeatRequest, request)
       yield* state.sessions.heartbeat(yield* Lookups.requireSession(state, sessionId))
-      return Http.json({ type: "session_heartbeat" })
+      return Http.answer(Endpoints.sessionHeartbeat, {})
     })
 
-  const finish: Http.Handler = (request) =>
+  const finish: Http.Handler<Answer<typeof Endpoints.finishSession>> = (request) =>
     Effect.gen(function*() {
-      const { detail, reason } = yield* Http.decodeBody(FinishRequest, request)
+      const { detail, reason } = yield* Http.decodeBody(ServiceMessages.FinishSessionRequest, request)
       const session = yield* Lookups.requireKnownSession(state, request.params.id ?? "")
       if (session.status._tag === "Active") {
         yield* state.audit.note("session_finish", { session_id: session.id, reason: reason.type, detail })
       }
       // Again where it has ended and that could not be kept.
       yield* JournalWrites.orUnavailable(state.sessions.finish(session, reason.type, detail))
-      return Http.json({})
+      return Http.answer(Endpoints.finishSession, {})
     })
 
   /** Events are looked at and thrown away: nobody is there to read them. */
-  const telemetry: Http.Handler = (request) =>
+  const telemetry: Http.Handler<Answer<typeof Endpoints.telemetry>> = (request) =>
     Effect.as(
-      Http.decodeBody(TelemetrySendRequest, request),
-      Http.json({ status: "accepted" })
+      Http.decodeBody(ReceivedRequests.TelemetrySendRequest, request),
+      Http.answer(Endpoints.telemetry, { status: "accepted" })
     )
 
   return { healthz, config, dynamicConfig, getServerCapabilities, createSession, heartbeat, finish, telemetry }
 }
-
-/** Not every client says more than the reason. */
-export const FinishRequest = Schema.Struct({
-  ...ServiceMessages.FinishSessionRequest.fields,
-  detail: Schema.optionalWith(Schema.String, { nullable: true })
-})
-
-const knownEvents: ReadonlyArray<string> = TelemetryMessages.TelemetryEvent.members.map(
-  ({ fields }) => fields.event.literals[0]
-)
-
-/** An event of a kind that later clients may have. */
-const NewerEvent = Schema.Struct({
-  event: Schema.String.pipe(Schema.filter((event) => !knownEvents.includes(event), { jsonSchema: {} }))
-})
-
-/** Clients before 0.24 do not name their process. */
-export const TelemetrySendRequest = Schema.Struct({
-  ...TelemetryMessages.TelemetrySendRequest.fields,
-  events: Schema.Array(Schema.Union(TelemetryMessages.TelemetryEvent, NewerEvent)),
-  processUuid: Schema.optional(Schema.String).pipe(Schema.fromKey("process_uuid"))
-})
 
 /** What a server tells its clients unless told otherwise. Meanings and defaults: the Python SDK 0.38.0. */
 export const defaultClientConfig = {

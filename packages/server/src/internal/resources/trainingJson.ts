@@ -1,64 +1,40 @@
 /** Training requests in JSON, as clients wrote them before protobuf: the Python SDK up to 0.24.1. */
 import type { Datum } from "@effect-tinker/protocol/Datum"
+import * as ReceivedRequests from "@effect-tinker/protocol/ReceivedRequests"
 import type * as TensorData from "@effect-tinker/protocol/TensorData"
 import type { ForwardBackwardRequest } from "@effect-tinker/protocol/TrainingMessages"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
+import * as Eithers from "../effect/eithers.js"
 import * as Http from "../http/http.js"
-import * as JsonNumbers from "./jsonNumbers.js"
-
-const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
-
-/** A tensor in JSON. Its numbers are looked at by {@link tensorOf} alone. */
-export const Tensor = Schema.Struct({
-  data: JsonNumbers.Numbers,
-  dtype: Schema.Literal("int64", "float32"),
-  shape: nullish(Schema.Array(Schema.NonNegativeInt)),
-  sparse_crow_indices: nullish(JsonNumbers.Numbers),
-  sparse_col_indices: nullish(JsonNumbers.Numbers)
-})
-
-const Input = Schema.Struct({
-  data: Schema.Array(Schema.Struct({
-    model_input: JsonNumbers.Input,
-    loss_fn_inputs: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Tensor }), { default: () => ({}) })
-  })),
-  loss_fn: Schema.String,
-  loss_fn_config: nullish(Schema.Record({ key: Schema.String, value: Schema.Union(Schema.Number, Schema.String) }))
-})
-
-const ids = { model_id: Schema.String, seq_id: Schema.Int }
-
-export const ForwardBackward = Schema.Struct({ ...ids, forward_backward_input: Input })
-
-export const Forward = Schema.Struct({ ...ids, forward_input: Input })
 
 /** The body of `forward_backward`, which always wants gradients. */
 export const decodeForwardBackward = (value: unknown): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>
   Effect.flatMap(
-    Http.decode(ForwardBackward, value),
-    ({ forward_backward_input: input, ...ids }) => requestOf(ids, input, false)
+    Eithers.toEffect(Http.decode(ReceivedRequests.ForwardBackwardRequest, value)),
+    (request) => requestOf(request, false)
   )
 
 /** The body of `forward`. */
 export const decodeForward = (value: unknown): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>
-  Effect.flatMap(Http.decode(Forward, value), ({ forward_input: input, ...ids }) => requestOf(ids, input, true))
+  Effect.flatMap(
+    Eithers.toEffect(Http.decode(ReceivedRequests.ForwardRequest, value)),
+    (request) => requestOf(request, true)
+  )
 
 const requestOf = (
-  ids: { readonly model_id: string; readonly seq_id: number },
-  input: typeof Input.Type,
+  { input, modelId, seqId }: typeof ReceivedRequests.ForwardRequest.Type,
   forwardOnly: boolean
 ): Effect.Effect<ForwardBackwardRequest, Http.Refusal> =>
   Effect.try({
     try: () => ({
-      modelId: ids.model_id,
-      seqId: ids.seq_id,
+      modelId,
+      seqId,
       data: input.data.map((datum): Datum => ({
-        modelInput: datum.model_input,
-        lossFnInputs: renamed(datum.loss_fn_inputs, (tensor, name) => tensorOf(tensor, name))
+        modelInput: datum.modelInput,
+        lossFnInputs: renamed(datum.lossFnInputs, (tensor, name) => tensorOf(tensor, name))
       })),
-      lossFn: input.loss_fn,
-      lossFnConfig: renamed(input.loss_fn_config ?? {}, (value) => value),
+      lossFn: input.lossFn,
+      lossFnConfig: renamed(input.lossFnConfig ?? {}, (value) => value),
       forwardOnly
     }),
     catch: (error) => Http.refuse(422, error instanceof Error ? error.message : String(error))
@@ -87,9 +63,9 @@ const renamed = <A, B>(record: Readonly<Record<string, A>>, f: (value: A, name: 
 }
 
 /** Throws an `Error` that names what is no number. */
-export const tensorOf = (tensor: typeof Tensor.Type, name: string): TensorData.TensorData => {
+export const tensorOf = (tensor: ReceivedRequests.Tensor, name: string): TensorData.TensorData => {
   const shape = tensor.shape ?? [tensor.data.length]
-  const { sparse_col_indices: columns, sparse_crow_indices: rows } = tensor
+  const { colIndices: columns, crowIndices: rows } = tensor
   if ((rows === undefined) !== (columns === undefined)) throw new Error(`${name} has one of two kinds of indices`)
   const sparse = rows === undefined || columns === undefined
     ? undefined

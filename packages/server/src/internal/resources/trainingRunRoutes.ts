@@ -1,6 +1,9 @@
 /** Handlers of what is told about training runs: models, and those of earlier servers whose checkpoints are there. */
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
 import * as Endpoints from "@effect-tinker/protocol/Endpoints"
 import type * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
+import type { TrainingRun } from "@effect-tinker/protocol/TrainingRun"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as CheckpointStore from "../../CheckpointStore.js"
 import * as Http from "../http/http.js"
@@ -23,7 +26,7 @@ export const make = (state: State.ServerState) => {
         createdAt,
         lastRequestAt,
         projectId: session.projectId,
-        userMetadata: userMetadata === undefined ? null : Listing.textsOf(userMetadata)
+        userMetadata: userMetadata && Listing.textsOf(userMetadata)
       }
     }
     const newest = checkpoints.at(-1)
@@ -36,7 +39,7 @@ export const make = (state: State.ServerState) => {
       createdAt: checkpoints[0]!.createdAt,
       lastRequestAt: newest.createdAt,
       projectId: state.projectsOfCopies.get(id),
-      userMetadata: null
+      userMetadata: undefined
     }
   }
 
@@ -46,12 +49,12 @@ export const make = (state: State.ServerState) => {
       const checkpoints = (yield* state.store.list).filter(({ path }) => path.trainingRunId === id)
       const run = runOf(id, checkpoints)
       if (run === undefined) return yield* Http.refuse(404, `there is no training run ${id}`)
-      const visible = readable(run, yield* Users.isMine)
-      if (visible === undefined) yield* Users.requireMine(`the training run ${id}`, run.owner)
+      const visible = readable(run, yield* Users.isOwner)
+      if (visible === undefined) yield* Users.requireOwner(`the training run ${id}`, run.owner)
       return visible ?? run
     })
 
-  const listTrainingRuns: Http.Handler = (request) =>
+  const listTrainingRuns: Http.Handler<Answer<typeof Endpoints.listTrainingRuns>> = (request) =>
     Effect.gen(function*() {
       const { accessScope, limit, offset, projectId } = yield* Http.decodeQuery(
         Endpoints.listTrainingRuns.query,
@@ -65,35 +68,34 @@ export const make = (state: State.ServerState) => {
         if (known === undefined) byRun.set(id, [info])
         else known.push(info)
       }
-      const isMine = yield* Users.isMine
+      const isOwner = yield* Users.isOwner
       const runs: Array<Run> = []
       for (const [id, checkpoints] of byRun) {
         const whole = runOf(id, checkpoints)
         if (whole === undefined || (projectId !== undefined && whole.projectId !== projectId)) continue
-        const run = accessScope === "accessible" || isMine(whole.owner) ? readable(whole, isMine) : undefined
+        const run = accessScope === "accessible" || isOwner(whole.owner) ? readable(whole, isOwner) : undefined
         if (run !== undefined) runs.push(run)
       }
       // Of those made in the same instant, the later one comes first too.
       runs.reverse().sort((a, b) => b.createdAt - a.createdAt)
-      return Http.json({
-        training_runs: runs.slice(offset, offset + limit).map(runJson),
-        cursor: { offset, limit, total_count: runs.length }
+      return Http.answer(Endpoints.listTrainingRuns, {
+        trainingRuns: runs.slice(offset, offset + limit).map(told),
+        cursor: { offset, limit, totalCount: runs.length }
       })
     })
 
-  const getTrainingRun: Http.Handler = (request) =>
+  const getTrainingRun: Http.Handler<Answer<typeof Endpoints.getTrainingRun>> = (request) =>
     Effect.zipRight(
       Http.decodeQuery(Endpoints.getTrainingRun.query, request),
-      Effect.map(requireRun(request), (run) => Http.json(runJson(run)))
+      Effect.map(requireRun(request), (run) => Http.answer(Endpoints.getTrainingRun, told(run)))
     )
 
-  const listCheckpoints: Http.Handler = (request) =>
+  const listCheckpoints: Http.Handler<Answer<typeof Endpoints.listCheckpoints>> = (request) =>
     Effect.map(
       requireRun(request),
       ({ checkpoints }) =>
-        Http.json({
-          checkpoints: Listing.readableBy(request.headers, checkpoints).map(Listing.checkpointJson),
-          cursor: null
+        Http.answer(Endpoints.listCheckpoints, {
+          checkpoints: Listing.readableBy(request.headers, checkpoints).map(Listing.checkpointOf)
         })
     )
 
@@ -101,10 +103,10 @@ export const make = (state: State.ServerState) => {
 }
 
 /** What there is to see of a run: of somebody else's, what is public; undefined when nothing is. */
-const readable = (run: Run, isMine: (owner: Users.Owner) => boolean): Run | undefined => {
-  if (isMine(run.owner)) return run
+const readable = (run: Run, isOwner: (owner: Users.Owner) => boolean): Run | undefined => {
+  if (isOwner(run.owner)) return run
   const checkpoints = run.checkpoints.filter((info) => info.public)
-  return checkpoints.length === 0 ? undefined : { ...run, checkpoints, projectId: undefined, userMetadata: null }
+  return checkpoints.length === 0 ? undefined : { ...run, checkpoints, projectId: undefined, userMetadata: undefined }
 }
 
 interface Run {
@@ -116,24 +118,24 @@ interface Run {
   readonly createdAt: number
   readonly lastRequestAt: number
   readonly projectId: string | undefined
-  readonly userMetadata: Readonly<Record<string, string>> | null
+  readonly userMetadata: Readonly<Record<string, string>> | undefined
 }
 
-const runJson = (run: Run) => {
+const told = (run: Run): TrainingRun => {
   const last = (type: TinkerPath.CheckpointType) => {
     const found = run.checkpoints.findLast(({ path }) => path.checkpointType === type)
-    return found === undefined ? null : Listing.checkpointJson(found)
+    return found && Listing.checkpointOf(found)
   }
   return {
-    training_run_id: run.id,
-    base_model: run.baseModel,
-    model_owner: run.owner ?? "local",
-    is_lora: true,
+    trainingRunId: run.id,
+    baseModel: run.baseModel,
+    modelOwner: run.owner ?? "local",
+    isLora: true,
     corrupted: false,
-    lora_rank: run.rank,
-    last_request_time: Listing.timeOf(run.lastRequestAt),
-    last_checkpoint: last("training"),
-    last_sampler_checkpoint: last("sampler"),
-    user_metadata: run.userMetadata
+    loraRank: run.rank,
+    lastRequestTime: DateTime.unsafeMake(run.lastRequestAt),
+    lastCheckpoint: last("training"),
+    lastSamplerCheckpoint: last("sampler"),
+    userMetadata: run.userMetadata
   }
 }

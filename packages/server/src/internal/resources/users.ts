@@ -3,12 +3,17 @@
  * holder of the key. Checkpoints that are public can be read by all. Without keys everything is everybody's.
  */
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import type * as CheckpointStore from "../../CheckpointStore.js"
+import * as FiberLocal from "../effect/fiberLocal.js"
 import * as Http from "../http/http.js"
 
+const asker = FiberLocal.make<string | undefined>(undefined)
+
 /** Whose request is being answered; undefined where no keys are asked for. */
-export const current: FiberRef.FiberRef<string | undefined> = FiberRef.unsafeMake<string | undefined>(undefined)
+export const current: Effect.Effect<string | undefined> = FiberLocal.get(asker)
+
+/** Answers as one of this user's requests. */
+export const as = (user: string) => FiberLocal.within(asker, user)
 
 /** What was made where nobody was asked for a key belongs to all. */
 export type Owner = string | undefined
@@ -19,16 +24,16 @@ export const urnOf = (owner: Owner): string => `tml:organization_user:${owner ??
 export const emailOf = (owner: Owner): string => `${owner ?? "user"}@localhost`
 
 /** Tells of an owner whether the one who asks may do what owners may. */
-export const isMine: Effect.Effect<(owner: Owner) => boolean> = Effect.map(
-  FiberRef.get(current),
+export const isOwner: Effect.Effect<(owner: Owner) => boolean> = Effect.map(
+  current,
   (user) => (owner: Owner) => owner === undefined || user === undefined || owner === user
 )
 
-export const requireMine = (what: string, owner: Owner): Effect.Effect<void, Http.Refusal> =>
+export const requireOwner = (what: string, owner: Owner): Effect.Effect<void, Http.Refusal> =>
   owner === undefined ?
     Effect.void :
-    Effect.flatMap(isMine, (isMine) =>
-      isMine(owner) ? Effect.void : Http.refuse(403, `${what} belongs to another user of this server`))
+    Effect.flatMap(isOwner, (isOwner) =>
+      isOwner(owner) ? Effect.void : Http.refuse(403, `${what} belongs to another user of this server`))
 
 /** A checkpoint that is public, the asker's, or that of the one whose token is shown. */
 export const requireReadable = (
@@ -36,4 +41,4 @@ export const requireReadable = (
   info: Pick<CheckpointStore.Info, "owner" | "public">,
   tokenOf: Owner
 ): Effect.Effect<void, Http.Refusal> =>
-  info.public || (tokenOf !== undefined && tokenOf === info.owner) ? Effect.void : requireMine(what, info.owner)
+  info.public || (tokenOf !== undefined && tokenOf === info.owner) ? Effect.void : requireOwner(what, info.owner)

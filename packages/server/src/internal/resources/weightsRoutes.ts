@@ -1,16 +1,19 @@
 /** Handlers of checkpoints that models make and are made of. */
 import type { LoraSpec } from "@effect-tinker/engine/Engine"
 import * as AgeRecipient from "@effect-tinker/protocol/AgeRecipient"
-import type { ModelId } from "@effect-tinker/protocol/Identifiers"
+import type { Answer } from "@effect-tinker/protocol/Endpoint"
+import * as Endpoints from "@effect-tinker/protocol/Endpoints"
+import type { ModelId, SamplingSessionId } from "@effect-tinker/protocol/Identifiers"
 import * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
+import * as ReceivedRequests from "@effect-tinker/protocol/ReceivedRequests"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as WeightsMessages from "@effect-tinker/protocol/WeightsMessages"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
 import type * as CheckpointStore from "../../CheckpointStore.js"
+import * as Eithers from "../effect/eithers.js"
 import * as Http from "../http/http.js"
 import * as ModelQueue from "../models/modelQueue.js"
 import * as Models from "../models/models.js"
@@ -73,16 +76,18 @@ const save = (
     })
   })
 
-const saveWeights = (state: State.ServerState): Http.Handler =>
+const saveWeights = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.saveWeights>> =>
   ModelQueue.handler(state, WeightsMessages.SaveWeightsRequest, {
     work: (wanted, model, request) =>
       Effect.map(
         save(state, model, pathOf(model, "training", wanted), wanted, request),
-        ({ path }) => ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights" })
+        ({ path }) => ModelQueue.completed(Endpoints.saveWeights, { path: TinkerPath.format(path) })
       )
   })
 
-const saveWeightsForSampler = (state: State.ServerState): Http.Handler =>
+const saveWeightsForSampler = (
+  state: State.ServerState
+): Http.Handler<Answer<typeof Endpoints.saveWeightsForSampler>> =>
   ModelQueue.handler(state, WeightsMessages.SaveWeightsForSamplerRequest, {
     work: (wanted, model, request) =>
       Effect.gen(function*() {
@@ -92,7 +97,7 @@ const saveWeightsForSampler = (state: State.ServerState): Http.Handler =>
         if (wanted.samplingSessionSeqId === undefined) {
           if (wanted.kind === "inflight") return yield* ModelQueue.userError("weights of kind inflight have no name")
           const { path } = yield* save(state, model, pathOf(model, "sampler", wanted), wanted, request)
-          return ModelQueue.completed({ path: TinkerPath.format(path), type: "save_weights_for_sampler" })
+          return ModelQueue.completed(Endpoints.saveWeightsForSampler, { path: TinkerPath.format(path) })
         }
         yield* checkTtl(wanted.ttlSeconds)
         if (wanted.path !== undefined) {
@@ -105,7 +110,7 @@ const saveWeightsForSampler = (state: State.ServerState): Http.Handler =>
         const isNew = yield* Samplers.create(state, { id, session, baseModel, snapshot, checkpoint: undefined })
         if (!isNew) return yield* ModelQueue.userError(takenSampler(wanted.samplingSessionSeqId))
         return {
-          ...ModelQueue.completed({ path: null, sampling_session_id: id, type: "save_weights_for_sampler" }),
+          ...ModelQueue.completed(Endpoints.saveWeightsForSampler, { samplingSessionId: id as SamplingSessionId }),
           sampler: { id, snapshot }
         }
       }),
@@ -116,7 +121,7 @@ const saveWeightsForSampler = (state: State.ServerState): Http.Handler =>
         : Effect.void
   })
 
-const saveWeightsExternal = (state: State.ServerState): Http.Handler =>
+const saveWeightsExternal = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.saveWeightsExternal>> =>
   ModelQueue.handler(state, WeightsMessages.SaveWeightsExternalRequest, {
     work: (wanted, model, request) =>
       Effect.gen(function*() {
@@ -124,11 +129,7 @@ const saveWeightsExternal = (state: State.ServerState): Http.Handler =>
         yield* checkRecipients(recipients)
         const options = recipients.length === 0 ? wanted : { ...wanted, recipients }
         const { path, sizeBytes } = yield* save(state, model, pathOf(model, "external", wanted), options, request)
-        return ModelQueue.completed({
-          path: TinkerPath.format(path),
-          size_bytes: sizeBytes,
-          type: "save_weights_external"
-        })
+        return ModelQueue.completed(Endpoints.saveWeightsExternal, { path: TinkerPath.format(path), sizeBytes })
       })
   })
 
@@ -161,13 +162,16 @@ const requireReadableIfThere = (
 ) =>
   Effect.gen(function*() {
     const owner = yield* tokenOwner
-    const info = yield* Effect.option(Effect.flatMap(TinkerPath.parse(path), state.store.info))
+    const info = yield* Effect.option(Effect.flatMap(Eithers.toEffect(TinkerPath.parse(path)), state.store.info))
     if (Option.isSome(info)) yield* Users.requireReadable(path, info.value, owner)
   })
 
 /** Into a model that has done nothing yet. */
-const loadIntoModel = (state: State.ServerState, ownerOfToken: OwnerOfToken): Http.Handler =>
-  ModelQueue.handler(state, LoadIntoModelRequest, {
+const loadIntoModel = (
+  state: State.ServerState,
+  ownerOfToken: OwnerOfToken
+): Http.Handler<Answer<typeof Endpoints.loadWeights>> =>
+  ModelQueue.handler(state, ReceivedRequests.LoadIntoModelRequest, {
     work: (wanted, model) =>
       Effect.gen(function*() {
         if (wanted.seqId !== 1) {
@@ -198,7 +202,7 @@ const loadIntoModel = (state: State.ServerState, ownerOfToken: OwnerOfToken): Ht
         if (differing !== undefined) return yield* ModelQueue.userError(differing)
         yield* state.engine.restore(model.id, snapshot, { optimizer: wanted.optimizer })
         return {
-          ...ModelQueue.completed({ path: wanted.path, model_id: model.id, type: "load_weights" }),
+          ...ModelQueue.completed(Endpoints.loadWeights, { path: wanted.path, modelId: model.id }),
           changed: "weights" as const
         }
       }),
@@ -208,7 +212,7 @@ const loadIntoModel = (state: State.ServerState, ownerOfToken: OwnerOfToken): Ht
 /** Makes the model by the same request. */
 const createByLoading = (
   state: State.ServerState,
-  wanted: typeof CreateByLoadingRequest.Type,
+  wanted: ReceivedRequests.CreateByLoadingRequest,
   request: Http.Received,
   tokenOwner: Effect.Effect<Users.Owner, Http.Refusal>
 ) =>
@@ -237,36 +241,39 @@ const createByLoading = (
         Effect.gen(function*() {
           yield* state.engine.restore(modelId, yield* state.store.load(path), { optimizer: wanted.optimizer })
           return {
-            ...ModelQueue.completed({ path: wanted.path, model_id: modelId, type: "load_weights" }),
+            ...ModelQueue.completed(Endpoints.loadWeights, { path: wanted.path, modelId }),
             changed: "weights" as const
           }
         })
     })
   })
 
-const loadWeights = (state: State.ServerState, ownerOfToken: OwnerOfToken): Http.Handler => {
+const loadWeights = (
+  state: State.ServerState,
+  ownerOfToken: OwnerOfToken
+): Http.Handler<Answer<typeof Endpoints.loadWeights>> => {
   const load = loadIntoModel(state, ownerOfToken)
   return (request) =>
     Effect.gen(function*() {
-      const value = yield* Http.parseJson(request.body)
+      const value = yield* Eithers.toEffect(Http.parseJson(request.body))
       if (!Predicate.hasProperty(value, "session_id") || value.session_id === null) return yield* load(request)
-      const wanted = yield* Http.decode(CreateByLoadingRequest, value)
+      const wanted = yield* Eithers.toEffect(Http.decode(ReceivedRequests.CreateByLoadingRequest, value))
       return yield* createByLoading(state, wanted, request, ownerOfToken(wanted.weightsAccessToken))
     })
 }
 
-const weightsInfo = (state: State.ServerState): Http.Handler => (request) =>
+const weightsInfo = (state: State.ServerState): Http.Handler<Answer<typeof Endpoints.weightsInfo>> => (request) =>
   Effect.gen(function*() {
     const { tinkerPath } = yield* Http.decodeBody(WeightsMessages.WeightsInfoRequest, request)
     const { baseModel, lora } = yield* checkpointAt(state, tinkerPath, Effect.succeed(undefined))
-    return Http.json({
-      base_model: baseModel,
-      optimizer_config: { type: "adamw" },
-      is_lora: true,
-      lora_rank: lora.rank,
-      train_unembed: lora.trainUnembed,
-      train_mlp: lora.trainMlp,
-      train_attn: lora.trainAttn
+    return Http.answer(Endpoints.weightsInfo, {
+      baseModel,
+      isLora: true,
+      loraRank: lora.rank,
+      trainUnembed: lora.trainUnembed,
+      trainMlp: lora.trainMlp,
+      trainAttn: lora.trainAttn,
+      optimizerConfig: ModelsMessages.adamw
     })
   })
 
@@ -278,18 +285,6 @@ const takenName = (path: TinkerPath.TinkerPath): string =>
 
 const takenSampler = (seqId: number): string =>
   `sampling_session_seq_id ${seqId} of this session is taken by a sampler that is there already; take another number`
-
-export const LoadIntoModelRequest = Schema.Struct({
-  ...WeightsMessages.LoadWeightsRequest.fields,
-  modelId: WeightsMessages.SaveWeightsRequest.fields.modelId,
-  seqId: WeightsMessages.SaveWeightsRequest.fields.seqId
-})
-
-export const CreateByLoadingRequest = Schema.Struct({
-  ...WeightsMessages.LoadWeightsRequest.fields,
-  sessionId: ModelsMessages.CreateModelRequest.fields.sessionId,
-  modelSeqId: ModelsMessages.CreateModelRequest.fields.modelSeqId
-})
 
 const checkTtl = (ttlSeconds: number | undefined): Effect.Effect<void, Work.UserError> => {
   const invalid = ttlSeconds === undefined ? undefined : CheckpointRoutes.invalidTtl(ttlSeconds)

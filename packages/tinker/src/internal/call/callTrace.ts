@@ -1,11 +1,9 @@
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import { isTraced } from "./operation.js"
+import * as Fibers from "../effect/fibers.js"
 
 /**
  * What a call is doing: one after the other, without a gap, so that the phases of a call take as long as the call. `loss` is
@@ -61,16 +59,16 @@ export interface CallTrace {
 
 /** Begins the span of a call, with its first phase, if anybody sees it. */
 export const begin = (
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  fiber: Fibers.Running,
   name: string,
   attributes: () => Attributes
 ): CallTrace | undefined => {
-  if (!isTraced(fiber) || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) return undefined
-  const tracer = fiber.currentTracer
-  const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+  if (!Fibers.isTraced(fiber) || !Fibers.isTracing(fiber)) return undefined
+  const tracer = Fibers.tracerOf(fiber)
+  const clock = Fibers.clockOf(fiber)
   const span = tracer.span(
     name,
-    Option.fromNullable(fiber.currentSpan),
+    Option.fromNullable(Fibers.spanOf(fiber)),
     Context.empty(),
     noLinks,
     clock.unsafeCurrentTimeNanos(),

@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as WaitingPolicy from "../../WaitingPolicy.js"
 import * as Monotonic from "../monotonic.js"
-import { patienceFor, type Progress, shortestPatience, stuckAt } from "./progress.js"
+import { type Progress, progressTimeout, shortestProgressTimeout, stuckAt } from "./progress.js"
 import { watchdog } from "./watchdog.js"
 
 /** The progress of the call around, where that ends it when it is stuck. */
@@ -38,8 +38,9 @@ const held = <A, E, R>(
         return watchdog(
           watched(progress),
           () => stuckAt(progress, others(), policy),
-          shortestPatience(policy),
-          () => Effect.fail(new ApiTimeoutError({ reason: "stuck", deadline: patienceFor(progress, policy), ...told }))
+          shortestProgressTimeout(policy),
+          () =>
+            Effect.fail(new ApiTimeoutError({ reason: "stuck", deadline: progressTimeout(progress, policy), ...told }))
         )
       })
       : call)

@@ -1,22 +1,14 @@
 import { argumentIssues, type Fields } from "@effect-tinker/protocol/Checks"
 import { invalidInput, type Issue, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
 import * as TelemetryReporter from "../../TelemetryReporter.js"
 import * as TinkerHttpClient from "../../TinkerHttpClient.js"
 import * as WaitingPolicy from "../../WaitingPolicy.js"
+import * as Fibers from "../effect/fibers.js"
 import { heldToProgress } from "./heldToProgress.js"
-
-/** The tracer of programs that have none of their own; nobody sees its spans, and making them costs. */
-const unobserved = Context.get(DefaultServices.liveServices, Tracer.Tracer)
-
-/** Whether anybody sees spans. */
-export const isTraced = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => fiber.currentTracer !== unobserved
 
 type Wrapper = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -107,10 +99,10 @@ export const operations: Effect.Effect<Operations> = Effect.map(
 export const span =
   (name: string, attributes?: Record<string, unknown>) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.withFiberRuntime((fiber) =>
-      isTraced(fiber) ? Effect.withSpan(effect, name, { attributes, captureStackTrace: false }) : effect
+    Fibers.withRunning((fiber) =>
+      Fibers.isTraced(fiber) ? Effect.withSpan(effect, name, { attributes, captureStackTrace: false }) : effect
     )
 
 /** Adds to the span of the call, if there is one, what became known only during it. */
 export const annotate = (attributes: Record<string, unknown>): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) => isTraced(fiber) ? Effect.annotateCurrentSpan(attributes) : Effect.void)
+  Fibers.withRunning((fiber) => Fibers.isTraced(fiber) ? Effect.annotateCurrentSpan(attributes) : Effect.void)

@@ -10,13 +10,13 @@ export interface Progress {
 }
 
 /** How long the policy lets it be without news. */
-export const patienceFor = ({ isActive }: Progress, { activeFor, stuckAfter }: WaitingPolicy): Duration.Duration =>
+export const progressTimeout = ({ isActive }: Progress, { activeFor, stuckAfter }: WaitingPolicy): Duration.Duration =>
   isActive ? activeFor : stuckAfter
 
 /** However it gets on. */
-export const shortestPatience = ({ activeFor, stuckAfter }: WaitingPolicy): Duration.Duration =>
+export const shortestProgressTimeout = ({ activeFor, stuckAfter }: WaitingPolicy): Duration.Duration =>
   Duration.min(activeFor, stuckAfter)
 
 /** When it counts as stuck, as things stand; a result of another request of the same client at `others` is news too. */
 export const stuckAt = (progress: Progress, others: number, policy: WaitingPolicy): number =>
-  Math.max(progress.at, others) + Duration.toMillis(patienceFor(progress, policy))
+  Math.max(progress.at, others) + Duration.toMillis(progressTimeout(progress, policy))

@@ -1,4 +1,4 @@
-import { spoken } from "@effect-tinker/protocol/Prose"
+import { durationText } from "@effect-tinker/protocol/Prose"
 import * as Duration from "effect/Duration"
 
 /** What is logged of a request that is waited for although it makes no progress. */
@@ -12,5 +12,5 @@ export const stuckWarning = (request: {
   readonly state: string
 }): string =>
   `${request.operation}: request ${request.requestId} of ${request.label} made no progress for `
-  + `${spoken(request.stuckAfter)} (${request.state}). It is still waited for; `
+  + `${durationText(request.stuckAfter)} (${request.state}). It is still waited for; `
   + "WaitingPolicy.failWhenStuck ends such a wait"

@@ -8,10 +8,10 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { TinkerMetrics } from "../../TinkerMetrics.js"
 import * as UsageMeter from "../../UsageMeter.js"
+import type * as Fibers from "../effect/fibers.js"
 import * as CallTrace from "./callTrace.js"
 
 /** One public call under the eyes of a tracer and of meters. */
@@ -31,18 +31,18 @@ export interface WatchedCall {
   readonly end: (exit: Exit.Exit<unknown, unknown>, used?: UsageMeter.Usage) => void
 }
 
-export const metersOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): ReadonlyArray<UsageMeter.UsageMeter> =>
+export const metersOf = (fiber: Fibers.Running): ReadonlyArray<UsageMeter.UsageMeter> =>
   Context.get(fiber.currentContext, UsageMeter.CurrentMeters)
 
 export const begin = (
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  fiber: Fibers.Running,
   name: string,
   attributes: () => Readonly<Record<string, unknown>>
 ): WatchedCall => make(name, metersOf(fiber), CallTrace.begin(fiber, name, attributes))
 
 /** The same, or nothing where nobody watches: thousands of calls may be made a second. */
 export const beginIfWatched = (
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  fiber: Fibers.Running,
   name: string,
   attributes: () => Readonly<Record<string, unknown>>
 ): WatchedCall | undefined => {

@@ -3,6 +3,7 @@ import * as CheckpointRef from "@effect-tinker/protocol/CheckpointRef"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import type { Done, Options } from "../../CheckpointDownload.js"
+import * as Eithers from "../effect/eithers.js"
 import { defaultMaxBytes, defaultMaxFiles, type Downloader, type Report, subjectOf } from "./downloader.js"
 import { DownloadError } from "./downloadError.js"
 import type * as SignedUrls from "./signedUrls.js"
@@ -17,7 +18,7 @@ export const archive = (
   report: Report
 ): Effect.Effect<Done, TinkerError | DownloadError> =>
   Effect.scoped(Effect.gen(function*() {
-    const ids = yield* CheckpointRef.resolve(operation, ref)
+    const ids = yield* Eithers.toEffect(CheckpointRef.resolve(operation, ref))
     const subject = subjectOf(ids)
     const sign = Effect.map(
       ask(api.archiveUrl(ids)),

@@ -10,7 +10,7 @@ import {
   reasonOfStatus,
   type TinkerError
 } from "@effect-tinker/protocol/TinkerError"
-import type { PlatformError } from "@effect/platform/Error"
+import * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
@@ -65,7 +65,7 @@ interface Progress {
   buffer: Uint8Array | undefined
   /** How much had been received when the file was last flushed to the disk. */
   flushed: number
-  flushFailure: PlatformError | undefined
+  flushFailure: PlatformError.PlatformError | undefined
 }
 
 /** Flushed in such portions, there is little left to wait for at the end. */
@@ -148,10 +148,7 @@ const open = (
         flushFailure: undefined
       }
     }
-  }).pipe(Effect.catchTags({
-    BadArgument: (error) => failure(subject, name)(error),
-    SystemError: (error) => failure(subject, name)(error)
-  }))
+  }).pipe(Effect.catchIf(PlatformError.isPlatformError, failure(subject, name)))
 
 const hashOf = (file: FileSystem.File, hasher: Digests.Hasher) =>
   Effect.gen(function*() {

@@ -3,10 +3,11 @@ import * as CheckpointRef from "@effect-tinker/protocol/CheckpointRef"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import * as ApiFuture from "../../ApiFuture.js"
 import type { Done, Options, OwnSession } from "../../CheckpointDownload.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
+import * as Eithers from "../effect/eithers.js"
+import * as Schedules from "../effect/schedules.js"
 import { type Downloader, notDownloadable, type Report, subjectOf } from "./downloader.js"
 import { DownloadError } from "./downloadError.js"
 import { fetchExternal } from "./externalWeights.js"
@@ -20,7 +21,7 @@ export const exportCheckpoint = (
 ): Effect.Effect<Done, TinkerError | DownloadError> =>
   Effect.gen(function*() {
     const { api, ask, stage } = downloader
-    const parsed = yield* TinkerPath.parse(checkpoint)
+    const parsed = yield* Eithers.toEffect(TinkerPath.parse(checkpoint))
     if (parsed.checkpointType !== "training") {
       return yield* notDownloadable({
         trainingRunId: parsed.trainingRunId,
@@ -63,7 +64,7 @@ export const exportCheckpoint = (
 /** Whoever waits for this has interrupted it, or has what they wanted. */
 const remove = ({ api, ask }: Downloader, ids: CheckpointRef.CheckpointIds) =>
   ask(api.deleteCheckpoint(ids)).pipe(
-    RetryPolicy.withPolicies({ request: Schedule.upTo(RetryPolicy.transient, "30 seconds") }),
+    RetryPolicy.withPolicies({ request: Schedules.within(RetryPolicy.transient, "30 seconds") }),
     Effect.catchAll((error) =>
       error._tag === "ApiStatusError" && error.reason === "NotFound"
         ? Effect.void

@@ -3,6 +3,7 @@ import * as CheckpointRef from "@effect-tinker/protocol/CheckpointRef"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import type { Done, Options } from "../../CheckpointDownload.js"
+import * as Eithers from "../effect/eithers.js"
 import { defaultMaxFiles, type Downloader, notDownloadable, type Report, subjectOf } from "./downloader.js"
 import { DownloadError } from "./downloadError.js"
 import { makeChecker } from "./fileNames.js"
@@ -17,7 +18,7 @@ export const externalWeights = (
 ): Effect.Effect<Done, TinkerError | DownloadError> =>
   Effect.gen(function*() {
     const { api, ask } = downloader
-    const ids = yield* CheckpointRef.resolve(operation, ref)
+    const ids = yield* Eithers.toEffect(CheckpointRef.resolve(operation, ref))
     if (!ids.checkpointId.startsWith("external_weights/")) {
       return yield* notDownloadable(ids)
     }

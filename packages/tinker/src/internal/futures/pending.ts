@@ -10,6 +10,7 @@ import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type ApiFuture, type State, TypeId } from "../../ApiFuture.js"
+import * as Fibers from "../effect/fibers.js"
 import * as StateCell from "../stateCell.js"
 
 /** A future, and the means to settle it. */
@@ -33,7 +34,7 @@ export const make = <A, E>(
   const result = Deferred.unsafeMake<A, E | TinkerError>(FiberId.none)
   const states = StateCell.make<State>({ _tag: "submitted" }, sameState)
   let cancelled = false
-  let running: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  let running: Fibers.Running | undefined
 
   const reasonOf = (cause: Cause.Cause<E | TinkerError>): Exit.Exit<never, E | TinkerError> => {
     // What else was asked for is interrupted by the first failure.
@@ -57,7 +58,7 @@ export const make = <A, E>(
     })
 
   const cancellable = <B>(work: Effect.Effect<B, E | TinkerError>) =>
-    Effect.withFiberRuntime<B, E | TinkerError>((fiber) => {
+    Fibers.withRunning((fiber): Effect.Effect<B, E | TinkerError> => {
       running = fiber
       return cancelled ? Effect.interrupt : work
     })
@@ -91,7 +92,7 @@ export const make = <A, E>(
 }
 
 /** Runs what gives the result in a fiber of the scope. Closing the scope, also before the fiber has begun, ends the future. */
-export const settleIn = <A, E>(
+export const forkIn = <A, E>(
   scope: Scope.Scope,
   pending: Pending<A, E>,
   work: Effect.Effect<A, E>

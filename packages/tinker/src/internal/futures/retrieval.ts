@@ -7,8 +7,9 @@ import type * as Scope from "effect/Scope"
 import type { ApiFuture, State } from "../../ApiFuture.js"
 import * as WaitingPolicy from "../../WaitingPolicy.js"
 import { CurrentProgress } from "../call/heldToProgress.js"
-import { shortestPatience } from "../call/progress.js"
+import { shortestProgressTimeout } from "../call/progress.js"
 import { watchdog } from "../call/watchdog.js"
+import * as Fibers from "../effect/fibers.js"
 import * as Monotonic from "../monotonic.js"
 import * as Pending from "./pending.js"
 import type { Submitted, Waiting } from "./submitted.js"
@@ -32,7 +33,7 @@ export const inScope = <A, B>(
       onSettled
     )
     const work = Effect.map(retrieveAll(waiting, chunks, pending.report), combine)
-    return Effect.as(Pending.settleIn(scope, pending, work), pending.future)
+    return Effect.as(Pending.forkIn(scope, pending, work), pending.future)
   })
 
 /** Asks for several results at once. */
@@ -51,14 +52,14 @@ export const retrieve = <A>(
   submitted: Submitted<A>,
   report?: ((state: State) => void) | undefined
 ): Effect.Effect<A, TinkerError> =>
-  Effect.withFiberRuntime((fiber) => {
+  Fibers.withRunning((fiber) => {
     const policy = Context.get(fiber.currentContext, WaitingPolicy.CurrentWaitingPolicy)
     const progress = submitted.progress ?? Context.get(fiber.currentContext, CurrentProgress)
     return Effect.clockWith((clock) => {
       const now = Monotonic.unsafeNow(clock)
       const waiter = new Waiter(waiting, { ...submitted, progress }, report, policy, now)
       const watched = policy.failsWhenStuck && progress === undefined
-        ? watchdog(waiter.run, () => waiter.stuckAt(), shortestPatience(policy), waiter.failAsStuck)
+        ? watchdog(waiter.run, () => waiter.stuckAt(), shortestProgressTimeout(policy), waiter.failAsStuck)
         : waiter.run
       const left = Duration.toMillis(policy.deadline) - (now - (submitted.began ?? now))
       return Effect.catchAll(

@@ -13,7 +13,7 @@ import type * as FuturesApi from "../../FuturesApi.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
 import type * as WaitingPolicy from "../../WaitingPolicy.js"
-import { patienceFor, type Progress, stuckAt } from "../call/progress.js"
+import { type Progress, progressTimeout, stuckAt } from "../call/progress.js"
 import { queueWarning } from "../call/queueWarning.js"
 import { stuckWarning } from "../call/stuckWarning.js"
 import * as Monotonic from "../monotonic.js"
@@ -250,7 +250,7 @@ export class Waiter<A> {
 
   readonly failAsStuck = (): Effect.Effect<never, ApiTimeoutError> => {
     this.troubled()?.stuck()
-    return Effect.fail(this.timeout("stuck", patienceFor(this.progress, this.policy)))
+    return Effect.fail(this.timeout("stuck", progressTimeout(this.progress, this.policy)))
   }
 
   /** One that fails when it is stuck is ended from outside, at the very moment. */
@@ -259,7 +259,7 @@ export class Waiter<A> {
     this.stuck = true
     this.troubled()?.stuck()
     const before = this.state
-    const stuckAfter = patienceFor(this.progress, this.policy)
+    const stuckAfter = progressTimeout(this.progress, this.policy)
     const { operation, requestId } = this.submitted
     return Effect.clockWith((clock) => {
       const standing = Monotonic.unsafeNow(clock) - Math.max(this.progress.at, this.waiting.progress.at)

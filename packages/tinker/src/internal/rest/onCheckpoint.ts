@@ -3,6 +3,7 @@ import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Effect from "effect/Effect"
 import type * as RetryPolicy from "../../RetryPolicy.js"
 import type * as Sessionless from "../call/sessionless.js"
+import * as Eithers from "../effect/eithers.js"
 
 /** A call about one checkpoint. */
 export const onCheckpoint = <A>(
@@ -13,6 +14,6 @@ export const onCheckpoint = <A>(
   options?: RetryPolicy.RetryOptions
 ): Effect.Effect<A, TinkerError> =>
   Effect.flatMap(
-    CheckpointRef.resolve(name, ref),
+    Eithers.toEffect(CheckpointRef.resolve(name, ref)),
     (checkpoint) => request({ name, attributes: { ...checkpoint } }, ask(checkpoint), options)
   )

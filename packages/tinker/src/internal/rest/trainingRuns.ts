@@ -9,6 +9,7 @@ import type { PageOptions, Service, TrainingRunsOptions } from "../../RestClient
 import * as TrainingRunsApi from "../../TrainingRunsApi.js"
 import { operations } from "../call/operation.js"
 import * as Sessionless from "../call/sessionless.js"
+import * as Eithers from "../effect/eithers.js"
 import { checkpoint } from "../pathChecks.js"
 import { accessScope, nextOffset, pageFields, pageSize, scopeOptions } from "./listing.js"
 
@@ -35,7 +36,7 @@ export const make: Effect.Effect<Methods, never, TrainingRunsApi.TrainingRunsApi
         "RestClient.getTrainingRun",
         { idOrPath: trainingRun, options: scopeOptions },
         (idOrPath, { accessScope = "owned" } = {}) =>
-          Effect.flatMap(trainingRunIdOf(idOrPath), (trainingRunId) =>
+          Effect.flatMap(Eithers.toEffect(trainingRunIdOf(idOrPath)), (trainingRunId) =>
             request(
               { name: "RestClient.getTrainingRun", attributes: { trainingRunId } },
               runs.getTrainingRun(trainingRunId, accessScope)

@@ -37,7 +37,7 @@ export interface CompletionPoller {
 const acknowledgeTimeout = Duration.seconds(5)
 
 /** The end of a program does not wait longer than this for the last acknowledgement. */
-const goodbye = Duration.seconds(2)
+const flushDeadline = Duration.seconds(2)
 
 /** A sample that takes longer is asked for by itself, as the common poll tells nothing of queues. */
 const slow = Duration.toMillis("30 seconds")
@@ -250,7 +250,7 @@ const end = (poll: Poll): Effect.Effect<void> =>
     release(poll)
     return poll.read.size === 0
       ? Effect.void
-      : Effect.ignore(Effect.timeout(Effect.interruptible(ask(poll, 0, acknowledgeTimeout)), goodbye))
+      : Effect.ignore(Effect.timeout(Effect.interruptible(ask(poll, 0, acknowledgeTimeout)), flushDeadline))
   })
 
 interface Entry {

@@ -10,7 +10,7 @@ export const isForgotten = (error: TinkerError): boolean =>
   isGone(error) && error.status === 404 && error.requestId !== undefined
 
 /** There is nothing to sample from where it was. */
-export const isElsewhere = (error: TinkerError): boolean =>
+export const isSamplerGone = (error: TinkerError): boolean =>
   (isGone(error) && error.requestId === undefined)
   || (error._tag === "SessionClosedError" && mayBeRenewed(error.reason))
 

@@ -57,9 +57,7 @@ export const make = (
           ? Effect.succeed(current)
           : renewing.withPermits(1)(Effect.suspend(() =>
             isLost()
-              ? Effect.tap(Effect.flatMap(renew, activate), (renewed) => {
-                current = renewed
-              })
+              ? Effect.map(Effect.flatMap(renew, activate), (renewed) => current = renewed)
               : Effect.succeed(current)
           ))
       ),

@@ -15,16 +15,16 @@ import * as ApiFuture from "../../ApiFuture.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import type { SampleOptions } from "../../SamplingClient.js"
 import * as WaitingPolicy from "../../WaitingPolicy.js"
-import { patienceFor, type Progress, shortestPatience, stuckAt } from "../call/progress.js"
+import { type Progress, progressTimeout, shortestProgressTimeout, stuckAt } from "../call/progress.js"
 import { watchdog } from "../call/watchdog.js"
 import { beginIfWatched, count, type WatchedCall } from "../call/watchedCall.js"
+import * as Fibers from "../effect/fibers.js"
 import { FutureTrouble } from "../futures/futureTrouble.js"
 import { inWords } from "../futures/stateWords.js"
-import { isElsewhere, isForgotten, isLostSample } from "./lostSample.js"
+import { isForgotten, isLostSample, isSamplerGone } from "./lostSample.js"
 import * as SampleAnswer from "./sampleAnswer.js"
 import { sampleIssues } from "./sampleIssues.js"
 import * as SamplePolicies from "./samplePolicies.js"
-import * as SampleProgress from "./sampleProgress.js"
 import type { Sampler } from "./sampler.js"
 import * as SampleRequest from "./sampleRequest.js"
 import * as SampleResult from "./sampleResult.js"
@@ -44,8 +44,9 @@ export const make = (sampler: Sampler, name: string, alwaysRetries: boolean) => 
   const reported = reporting(name)
   const ids = () => ({ sessionId: sessions.current(), samplingSessionId: places.current().samplingSessionId })
   return (call: SampleOptions): Effect.Effect<SampleResponse, TinkerError> =>
-    reported(Effect.withFiberRuntime((fiber) => {
-      const isObserved = SampleProgress.isObserved(fiber)
+    reported(Fibers.withRunning((fiber) => {
+      // Where nobody reads how samples get on, they are not counted.
+      const isObserved = Fibers.logsDebug(fiber)
       const watch = beginIfWatched(fiber, name, ids)
       return watch === undefined
         ? run(sampler, name, call, alwaysRetries, isObserved, undefined)
@@ -140,14 +141,14 @@ const endedWhenStuck = (
       if (requestId !== undefined) {
         new FutureTrouble(observers, { requestId, requestType: "Sample", operation: name }).stuck()
       }
-      const deadline = patienceFor(asked.progress, policy)
+      const deadline = progressTimeout(asked.progress, policy)
       return Effect.fail(new ApiTimeoutError({ operation: name, reason: "stuck", deadline, requestId, state }))
     }
     return policy.failsWhenStuck
       ? watchdog(
         answer,
         () => stuckAt(asked.progress, waiting.progress.at, policy),
-        shortestPatience(policy),
+        shortestProgressTimeout(policy),
         failAsStuck
       )
       : answer
@@ -177,7 +178,7 @@ const untilAnswered = (
       ),
     when: (error) =>
       isLostSample(error)
-      || (state.moves < mostMoves && (isForgotten(error) || (isRenewable && isElsewhere(error))))
+      || (state.moves < mostMoves && (isForgotten(error) || (isRenewable && isSamplerGone(error))))
   })
 }
 

@@ -21,7 +21,7 @@ export interface Service {
 }
 
 /** The end of a program does not wait longer than this for servers to hear of its samples. */
-const goodbye = Duration.seconds(2)
+const flushDeadline = Duration.seconds(2)
 
 export const make: Effect.Effect<
   Service,
@@ -32,7 +32,7 @@ export const make: Effect.Effect<
   const config = yield* ClientConfig.ClientConfig
   const telling = yield* FiberSet.make<void>()
   yield* Effect.addFinalizer(() =>
-    Effect.ignore(Effect.timeout(Effect.interruptible(FiberSet.awaitEmpty(telling)), goodbye))
+    Effect.ignore(Effect.timeout(Effect.interruptible(FiberSet.awaitEmpty(telling)), flushDeadline))
   )
   const batch = Budget.make(() => config.current().sampleCancelMaxBatchSize)
 

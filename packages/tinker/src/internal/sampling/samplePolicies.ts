@@ -2,10 +2,10 @@
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import type { RetryConfig } from "../../SamplingClient.js"
 import * as WaitingPolicy from "../../WaitingPolicy.js"
+import * as Schedules from "../effect/schedules.js"
 
 export const withConfig = <A>(
   effect: Effect.Effect<A, TinkerError>,
@@ -48,7 +48,7 @@ const policiesOf = (config: RetryConfig): Partial<RetryPolicy.Policies> => {
     jitter: config.jitterFactor
   })
   if (config.maxAttempts === undefined) return { request: delays, sample: delays }
-  const repeats = Schedule.recurs(config.maxAttempts - 1)
-  const bounded = Schedule.intersect(delays, repeats)
-  return { request: bounded, sample: bounded, backpressure: Schedule.intersect(RetryPolicy.backpressure, repeats) }
+  const repeats = config.maxAttempts - 1
+  const bounded = Schedules.times(delays, repeats)
+  return { request: bounded, sample: bounded, backpressure: Schedules.times(RetryPolicy.backpressure, repeats) }
 }

@@ -3,9 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
-import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
 
 /** How the samples of one client get on, told at debug level while there are some. */
 export interface SampleProgress {
@@ -18,10 +16,6 @@ export interface SampleProgress {
 
 /** The shortest time between two reports, in milliseconds. Source: the Python SDK 0.38.0. */
 const interval = 2000
-
-/** Whether anybody would read it: counting is left out otherwise. */
-export const isObserved = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
-  LogLevel.lessThanEqual(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), LogLevel.Debug)
 
 export const make = (label: string): SampleProgress => {
   const failed = new Map<string, number>()
@@ -46,9 +40,8 @@ export const make = (label: string): SampleProgress => {
     open -= 1
     if (Exit.isSuccess(exit)) done += 1
     else {
-      for (const error of Cause.failures(exit.cause)) {
-        if (isTinkerError(error)) failed.set(error._tag, (failed.get(error._tag) ?? 0) + 1)
-      }
+      const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
+      if (isTinkerError(error)) failed.set(error._tag, (failed.get(error._tag) ?? 0) + 1)
     }
   }
 

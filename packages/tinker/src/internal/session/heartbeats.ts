@@ -1,13 +1,13 @@
 /** The heartbeats of a session, by a schedule, until it is over; enough of them in vain are its end. */
-import { spoken } from "@effect-tinker/protocol/Prose"
+import { durationText } from "@effect-tinker/protocol/Prose"
 import type { SessionClosedError, TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import type * as ServiceApi from "../../ServiceApi.js"
 import type * as TinkerConfig from "../../TinkerConfig.js"
 import * as ThrottledWarning from "../call/throttledWarning.js"
+import * as Schedules from "../effect/schedules.js"
 import * as Monotonic from "../monotonic.js"
 import * as LiveSession from "./liveSession.js"
 
@@ -46,7 +46,7 @@ export const run = (session: LiveSession.LiveSession, options: {
       Effect.gen(function*() {
         failures += 1
         const now = yield* Monotonic.now
-        const denied = LiveSession.denialIn(error)
+        const denied = LiveSession.sessionEndReason(error)
         denials = denied === undefined ? 0 : denials + 1
         if (denied !== undefined && denials >= convincing) return yield* lost(session, error.message, denied)
         if (failures > config.heartbeatFailureLimit) {
@@ -56,7 +56,7 @@ export const run = (session: LiveSession.LiveSession, options: {
         if (now - lastAccepted > Duration.toMillis(silence)) {
           yield* warnOfSilence(
             `no heartbeat was accepted for ${
-              spoken(now - lastAccepted)
+              durationText(now - lastAccepted)
             }; the server may end the session: ${error.message}`
           )
         }
@@ -71,7 +71,7 @@ export const run = (session: LiveSession.LiveSession, options: {
 
     yield* Effect.schedule(
       beat,
-      Schedule.spaced(config.heartbeatInterval).pipe(Schedule.whileInput(() => session.over() === undefined))
+      Schedules.spacedWhile(config.heartbeatInterval, () => session.over() === undefined)
     )
   }).pipe(
     Effect.annotateLogs({ module: "SessionManager", sessionId: session.sessionId }),
@@ -97,7 +97,7 @@ const warnIfLate = (
   Effect.flatMap(beginWait, ([now, nowAt]) => {
     const late = Math.max(now - began, nowAt - beganAt) - Duration.toMillis(interval)
     return late < Duration.toMillis(lateness) ? Effect.void : Effect.logWarning(
-      `a heartbeat of the session is ${spoken(late)} late, and the server ends `
+      `a heartbeat of the session is ${durationText(late)} late, and the server ends `
         + "sessions that it does not hear of. Either this machine or process was paused, or synchronous code kept the "
         + "thread busy, which belongs in a worker"
     )

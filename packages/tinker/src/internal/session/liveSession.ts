@@ -74,11 +74,11 @@ const lossBehind = (
   if (refusal === undefined) return Effect.succeed(undefined)
   const said = sessionLossIn(refusal)
   if (said !== undefined) return Effect.succeed(said)
-  return Effect.match(api.sessionHeartbeat(sessionId), { onSuccess: () => undefined, onFailure: denialIn })
+  return Effect.match(api.sessionHeartbeat(sessionId), { onSuccess: () => undefined, onFailure: sessionEndReason })
 }
 
 /** Why the session is over, if the answer to a heartbeat says so. */
-export const denialIn = (error: TinkerError): Reason | undefined => {
+export const sessionEndReason = (error: TinkerError): Reason | undefined => {
   const refusal = refusalBehind(error)
   // A server that knows no heartbeats, or a gateway that speaks JSON, answers 404 without a word of the session.
   return refusal && (sessionLossIn(refusal) ?? (refusal.status === 410 ? "expired" : undefined))

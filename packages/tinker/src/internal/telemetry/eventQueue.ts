@@ -34,7 +34,7 @@ export interface Origin {
 }
 
 /** Neither the end of a program nor a fatal error waits longer than this for what is to be reported. */
-export const goodbye = Duration.seconds(2)
+export const flushDeadline = Duration.seconds(2)
 
 /** Source of these: the Python SDK 0.38.0. */
 const batchSize = 100
@@ -209,7 +209,7 @@ const close = (queue: Queue, fiber: Fiber.RuntimeFiber<void>): Effect.Effect<voi
     if (queue.isPausing) yield* Deferred.succeed(queue.cut, undefined)
     queue.arrived.unsafeOpen()
     queue.due.unsafeOpen()
-    yield* Effect.ignore(Effect.timeout(Effect.interruptible(Fiber.join(fiber)), goodbye))
+    yield* Effect.ignore(Effect.timeout(Effect.interruptible(Fiber.join(fiber)), flushDeadline))
     yield* Fiber.interrupt(fiber)
     queue.sending = []
     queue.waiting.length = 0

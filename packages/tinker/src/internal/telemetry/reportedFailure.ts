@@ -1,19 +1,14 @@
 import type * as TelemetryMessages from "@effect-tinker/protocol/TelemetryMessages"
 import { isTinkerError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Cause from "effect/Cause"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
 /** The error of a failure, unless it is an interruption. */
-export const errorIn = (cause: Cause.Cause<unknown>): { readonly error: unknown } | undefined => {
-  const failure = Cause.failureOption(cause)
-  if (Option.isSome(failure)) return { error: failure.value }
-  const defect = Cause.dieOption(cause)
-  return Option.isSome(defect) ? { error: defect.value } : undefined
-}
+export const errorIn = (cause: Cause.Cause<unknown>): { readonly error: unknown } | undefined =>
+  Cause.isInterruptedOnly(cause) ? undefined : { error: Cause.squash(cause) }
 
 /** What fails because its own client was closed has not failed. */
-export const isOwnEnd = (error: unknown): boolean =>
+export const isOwnClose = (error: unknown): boolean =>
   isTinkerError(error) && error._tag === "SessionClosedError" && error.reason === "closed"
 
 type Content =

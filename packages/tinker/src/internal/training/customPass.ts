@@ -133,7 +133,7 @@ const sendSecond = <E>(
     }))
     const second = yield* Effect.either(passes.send(name, parts, false, turn, started, watch))
     model.hasGradient ||= Either.isRight(second)
-    yield* Pending.settleIn(
+    yield* Pending.forkIn(
       scope,
       pending,
       Either.isLeft(second)

@@ -162,8 +162,9 @@ export const make: Effect.Effect<ModelCreation, never, Requirements> = Effect.ge
             mayMeanNoLoading,
             (refusal) =>
               loadInSteps(load).pipe(
-                Effect.tap(() => {
+                Effect.map((loaded) => {
                   loadsInSteps = true
+                  return loaded
                 }),
                 // Then it was not for the form of the request.
                 Effect.catchIf((error) => error._tag === "ApiStatusError", () => Effect.fail(refusal))

@@ -9,7 +9,7 @@ export const isNumberTaken = (error: TinkerError): boolean =>
 const ofNumber: ReadonlySet<number> = new Set([400, 409, 422])
 
 /** Whether the service refuses a request as one that conflicts with another, without a word of numbers. */
-export const isConflict = (error: TinkerError): boolean =>
+export const isNumberConflict = (error: TinkerError): boolean =>
   error._tag === "ApiStatusError" && error.isForeign !== true && error.status === 409
 
 /** Such as "request 4 of this model was another one", or "sequence number was reused". */

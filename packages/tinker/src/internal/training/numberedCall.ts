@@ -93,8 +93,8 @@ const submission = <A, I>(
 
   return resent({ seqId, call: operation }, attempt).pipe(
     Effect.zip(Monotonic.now),
-    Effect.tap(([{ requestId }]) => watch.annotate({ requestId })),
     Effect.flatMap(([{ requestId }, now]) => {
+      watch.annotate({ requestId })
       const pending = Pending.make<A, never>(operation, [requestId], onSettled)
       const retrieved = Retrieval.retrieve(waiting, {
         requestId,
@@ -107,15 +107,16 @@ const submission = <A, I>(
         decode: { json: (value, origin) => Effect.tap(decodeValue(origin, value, result), rememberPath) }
       }, pending.report)
       return Effect.as(
-        Pending.settleIn(scope, pending, Effect.catchAll(retrieved, foundAgain)),
+        Pending.forkIn(scope, pending, Effect.catchAll(retrieved, foundAgain)),
         pending.future
       )
     }),
     Effect.catchAll((error) =>
       Effect.flatMap(foundAgain(error), (value) => Pending.succeed(operation, value, onSettled))
     ),
-    Effect.tap(() => {
+    Effect.map((future) => {
       if (path !== undefined) takenPaths.add(TinkerPath.format(path))
+      return future
     })
   )
 }

@@ -17,7 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
-import { cannotServe, isConflict, isNumberTaken } from "./numberRefusal.js"
+import { cannotServe, isNumberConflict, isNumberTaken } from "./numberRefusal.js"
 
 export interface RequestSequence {
   /**
@@ -226,7 +226,7 @@ const fill = (
       if (!cannotServe(error)) return Effect.fail(withOperation(error, operation))
       if (attempt + 1 < fillers.length) return fill(fillers, operation, one, attempt + 1)
       // A filler names nothing that could exist already, so what it conflicts with is its number.
-      return isConflict(error)
+      return isNumberConflict(error)
         ? Effect.void
         : new OutcomeUnknownError({
           operation,

@@ -2,7 +2,7 @@
 import * as AgeRecipient from "@effect-tinker/protocol/AgeRecipient"
 import { kindOf } from "@effect-tinker/protocol/CallOptions"
 import { type Check, none } from "@effect-tinker/protocol/Checks"
-import { quoted, spoken } from "@effect-tinker/protocol/Prose"
+import { durationText, quoted } from "@effect-tinker/protocol/Prose"
 import type { Issue } from "@effect-tinker/protocol/TinkerError"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
@@ -30,9 +30,9 @@ export const ttl: Check = (value, field) => {
     // Who writes a number means seconds more often than not.
     description: typeof value === "number"
       ? `${wanted}, and the number ${value} means ${
-        spoken(duration.value)
+        durationText(duration.value)
       }: numbers are milliseconds, so write it as "12 hours".`
-      : `is ${spoken(duration.value)}, and ${wanted}; write it as "7 days" or "12 hours".`
+      : `is ${durationText(duration.value)}, and ${wanted}; write it as "7 days" or "12 hours".`
   }]
 }
 

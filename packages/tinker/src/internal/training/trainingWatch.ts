@@ -11,6 +11,7 @@ import * as WaitingPolicy from "../../WaitingPolicy.js"
 import { submissionHeldToProgress } from "../call/heldToProgress.js"
 import type { Observers } from "../call/observers.js"
 import * as WatchedCall from "../call/watchedCall.js"
+import * as Fibers from "../effect/fibers.js"
 import type { OnSettled } from "../futures/pending.js"
 import type { Submitted } from "../futures/submitted.js"
 import * as Monotonic from "../monotonic.js"
@@ -34,7 +35,7 @@ export const make = (
   ids: () => Readonly<Record<string, unknown>>
 ): TrainingWatch => ({
   watched: (name, run) =>
-    Effect.withFiberRuntime((fiber) => {
+    Fibers.withRunning((fiber) => {
       const watch = WatchedCall.begin(fiber, name, ids)
       const submitted = session.noteLoss(Effect.suspend(() => run(watch)))
       const notAccepted = { operation: name, state: "not accepted yet" }

@@ -1,13 +1,13 @@
 /** One attempt at a request, with one credential: its address and headers, who hears of it, and its failure as a `TinkerError`. */
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Headers from "@effect/platform/Headers"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as TinkerConfig from "../../TinkerConfig.js"
 import type { Request, Response } from "../../TinkerHttpClient.js"
+import * as Fibers from "../effect/fibers.js"
 import * as Monotonic from "../monotonic.js"
 import type { Attempts } from "./attempts.js"
 import type { Followed } from "./followed.js"
@@ -39,7 +39,7 @@ export const make = (followed: Followed, options: {
   return (request, attempts, call, key) => {
     const timeout = request.timeout ?? config.requestTimeout
     const listener = request.onAnswer
-    const sending = Effect.withFiberRuntime<Response, HttpClientError.HttpClientError | TinkerError>((fiber) => {
+    const sending = Fibers.withRunning((fiber): ReturnType<Followed> => {
       const address = config.baseUrl + request.path
       const url = defaultQuery === undefined && request.query === undefined
         ? address
@@ -49,7 +49,7 @@ export const make = (followed: Followed, options: {
       watched?.sent(request.body?.bytes.byteLength ?? 0)
       const sent = followed(request, url, headers, timeout, call, watched)
       const heard = listener === undefined ? sent : timed(sent, listener)
-      return RequestLog.isWanted(fiber) ? RequestLog.logged(heard, { request, url: address, headers, attempts }) : heard
+      return Fibers.logsDebug(fiber) ? RequestLog.logged(heard, { request, url: address, headers, attempts }) : heard
     })
     const caught = Effect.catchAll(sending, (error) => {
       const failure = asTinkerError(request.operation, shownUrl, error)

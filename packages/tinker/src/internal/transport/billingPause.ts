@@ -1,5 +1,5 @@
 /** A request that waits while there is no credit (402), by the policy `billing`, for as long as the server or the user says. */
-import { spoken } from "@effect-tinker/protocol/Prose"
+import { durationText } from "@effect-tinker/protocol/Prose"
 import type { TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -44,7 +44,7 @@ export const make = (
         lastWarning = now
         yield* Effect.logWarning(
           `${request.operation}: the server answered 402: there is no credit. It was waited for for `
-            + `${Math.round(waited / 1000)} s so far, and is for at most ${spoken(longest)}; add credit to go on`
+            + `${Math.round(waited / 1000)} s so far, and is for at most ${durationText(longest)}; add credit to go on`
         )
       }
       request.onBillingPause?.(DateTime.unsafeMake(since))

@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import * as HttpRuntime from "../../HttpRuntime.js"
 import { encodingsOf, RefusedAnswer } from "../../HttpRuntime.js"
 import { concatBytes } from "../concatBytes.js"
+import * as HttpErrors from "../effect/httpErrors.js"
 
 /** The body of an answer of any client, read until it is longer than it may be; then the connection closes. */
 export const readWhole = (
@@ -32,7 +33,7 @@ const collected = (response: HttpClientResponse.HttpClientResponse, maxBytes: nu
     return bounded(response.stream, maxBytes).pipe(
       Stream.runForEach((part) => Effect.sync(() => parts.push(part))),
       // Platforms give no stream of a body that is empty.
-      Effect.catchIf((error) => error._tag === "ResponseError" && error.reason === "EmptyBody", () => Effect.void),
+      Effect.catchIf((error) => error._tag !== "RefusedAnswer" && HttpErrors.isOfEmptyBody(error), () => Effect.void),
       Effect.map(() => parts.length === 1 ? parts[0]! : concatBytes(parts))
     )
   })

@@ -56,10 +56,10 @@ export const decodeValue = <A, I>(
   value: unknown,
   schema: Schema.Schema<A, I>
 ): Effect.Effect<A, ApiResponseValidationError> =>
-  Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => malformed(origin, misfits(error)))
+  Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => malformed(origin, parseErrorText(error)))
 
 /** Names the fields that do not fit, not what they hold. */
-export const misfits = (error: ParseError): string =>
+export const parseErrorText = (error: ParseError): string =>
   `these fields are missing or of another type: ${fieldsOf(error).map((field) => field || "(all)").join(", ")}`
 
 const fieldsOf = (error: ParseError): ReadonlyArray<string> =>

@@ -10,8 +10,8 @@ import { bounded } from "./boundedBody.js"
 import * as Deprecations from "./deprecations.js"
 import { type Answer, type Exchange, noBytes } from "./exchange.js"
 import { makeRequest } from "./httpRequest.js"
-import { IsAbroad } from "./manualRedirects.js"
-import { redirect, travelling } from "./redirects.js"
+import { HasLeftOrigin } from "./manualRedirects.js"
+import { crossOriginHeaders, redirect } from "./redirects.js"
 import type { WatchedRequest } from "./requestWatch.js"
 import { asTinkerError, connectionRefused } from "./transportErrors.js"
 
@@ -64,8 +64,8 @@ export const make = (exchange: Exchange, options: {
           : next.sameOrigin
           ? send(next.request, next.url, headers, timeout, call, watched, redirects + 1)
           : Effect.provideService(
-            send(next.request, next.url, travelling(headers), timeout, call, watched, redirects + 1),
-            IsAbroad,
+            send(next.request, next.url, crossOriginHeaders(headers), timeout, call, watched, redirects + 1),
+            HasLeftOrigin,
             true
           )
         const note = answer.headers[Deprecations.header]

@@ -3,10 +3,10 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Fibers from "../effect/fibers.js"
 
 /**
  * The same client, told to leave redirects alone, for one request; `sent` hears where that goes. Of itself `fetch` follows them, and takes every header along wherever that
@@ -25,15 +25,17 @@ export const manualRedirects = (client: HttpClient.HttpClient, sent: (url: strin
     )
 
 /** Whether a request has left its origin, to which the headers set for `fetch` belong as all others do. */
-export class IsAbroad extends Context.Reference<IsAbroad>()("effect-tinker/internal/manualRedirects/IsAbroad", {
-  defaultValue: () => false
-}) {}
+export class HasLeftOrigin
+  extends Context.Reference<HasLeftOrigin>()("effect-tinker/internal/manualRedirects/HasLeftOrigin", {
+    defaultValue: () => false
+  })
+{}
 
-const setManual = FiberRef.update(FiberRef.currentContext, (context) => {
+const setManual = Fibers.changeServices((context) => {
   const set = Option.getOrUndefined(Context.getOption(context, FetchHttpClient.RequestInit))
   return Context.add(context, FetchHttpClient.RequestInit, {
     ...set,
-    ...(Context.get(context, IsAbroad) ? { headers: {} } : {}),
+    ...(Context.get(context, HasLeftOrigin) ? { headers: {} } : {}),
     redirect: "manual"
   })
 })
@@ -46,13 +48,13 @@ export const redirectIssue = (response: HttpClientResponse.HttpClientResponse, s
   const source = sourceOf(response)
   // Who rewrites addresses on purpose does so before, and reports no redirect.
   const reached = [response.request.url, source["redirected"] === true ? source["url"] : source["responseURL"]]
-  return reached.some((url) => typeof url === "string" && isElsewhere(url, sent))
+  return reached.some((url) => typeof url === "string" && isSamplerGone(url, sent))
     ? "the HttpClient followed a redirect to another origin by itself, and may have taken the credential along. Use a client "
       + "that leaves redirects alone, and replace the key"
     : undefined
 }
 
-const isElsewhere = (url: string, sent: string): boolean =>
+const isSamplerGone = (url: string, sent: string): boolean =>
   URL.canParse(url) && URL.canParse(sent) && new URL(url).origin !== new URL(sent).origin
 
 /** What the platform's response was made of: an answer of `fetch`, or an `XMLHttpRequest`. */

@@ -10,7 +10,7 @@ export const weightsToken = "x-tinker-weights-access-token"
  * What of a request may go to another origin. Everything else stays at home, whatever its name: only who has set a header
  * knows what it is worth.
  */
-export const travelling = (headers: Readonly<Record<string, string>>): Record<string, string> => {
+export const crossOriginHeaders = (headers: Readonly<Record<string, string>>): Record<string, string> => {
   const rest = makeHeaders({}, undefined)
   for (const name in headers) if (mayTravel.has(name)) rest[name] = headers[name]!
   return rest

@@ -1,14 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
-import * as LogLevel from "effect/LogLevel"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
 import type { Attempts } from "./attempts.js"
-
-/** Whether anybody would read it. */
-export const isWanted = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
-  LogLevel.lessThanEqual(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), LogLevel.Debug)
 
 /** Logs an attempt and its answer at debug level, without bodies. */
 export const logged = <E>(

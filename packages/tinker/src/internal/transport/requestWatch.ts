@@ -1,11 +1,10 @@
 import { reasonOfStatus, type TinkerError } from "@effect-tinker/protocol/TinkerError"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import type * as Fiber from "effect/Fiber"
+import type * as Clock from "effect/Clock"
 import { trafficOf } from "../../HttpRuntime.js"
 import type * as TinkerEvents from "../../TinkerEvents.js"
 import type * as TinkerHttpClient from "../../TinkerHttpClient.js"
 import type * as TinkerMetrics from "../../TinkerMetrics.js"
+import * as Fibers from "../effect/fibers.js"
 import type { Attempts } from "./attempts.js"
 
 /** Tells listeners and metrics of the requests of one transport. */
@@ -14,7 +13,7 @@ export interface RequestWatch {
   readonly isWanted: () => boolean
   /** The request to which an attempt belongs, which begins with its first. */
   readonly requestOf: (
-    fiber: Fiber.RuntimeFiber<unknown, unknown>,
+    fiber: Fibers.Running,
     request: TinkerHttpClient.Request,
     attempts: Attempts
   ) => WatchedRequest
@@ -64,7 +63,7 @@ export const make = (options: Options): RequestWatch => {
         metrics === undefined ? undefined : metricsOf(metrics, request),
         request,
         attempts,
-        Context.get(fiber.currentDefaultServices, Clock.Clock)
+        Fibers.clockOf(fiber)
       )
     }
   }

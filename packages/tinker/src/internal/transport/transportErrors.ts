@@ -7,31 +7,25 @@ import {
 } from "@effect-tinker/protocol/TinkerError"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import { RefusedAnswer } from "../../HttpRuntime.js"
+import * as HttpErrors from "../effect/httpErrors.js"
 
 export const asTinkerError = (
   operation: string,
   url: string,
   error: HttpClientError.HttpClientError | RefusedAnswer | TinkerError
 ): TinkerError => {
-  switch (error._tag) {
-    case "RefusedAnswer":
-      return new ApiResponseValidationError({ operation, description: error.message, cause: error })
-    case "RequestError":
-      if (error.cause instanceof RefusedAnswer) return asTinkerError(operation, url, error.cause)
-      return error.reason === "InvalidUrl"
-        ? new InvalidInputError({
-          operation,
-          field: "baseUrl",
-          description: `${JSON.stringify(url)} is no address. Check TINKER_BASE_URL.`
-        })
-        : connectionLost(operation, url, error.cause)
-    case "ResponseError":
-      return error.cause instanceof RefusedAnswer
-        ? asTinkerError(operation, url, error.cause)
-        : connectionLost(operation, url, error.cause)
-    default:
-      return error
+  if (error._tag === "RefusedAnswer") {
+    return new ApiResponseValidationError({ operation, description: error.message, cause: error })
   }
+  if (!HttpErrors.isHttpClientError(error)) return error
+  if (error.cause instanceof RefusedAnswer) return asTinkerError(operation, url, error.cause)
+  return HttpErrors.isOfAddress(error)
+    ? new InvalidInputError({
+      operation,
+      field: "baseUrl",
+      description: `${JSON.stringify(url)} is no address. Check TINKER_BASE_URL.`
+    })
+    : connectionLost(operation, url, error.cause)
 }
 
 /** Proxies refuse connections so; a server that refuses a request says why. */

@@ -41,16 +41,17 @@ export const saveWeightsForSampler = (state: State.State): Endpoint => (received
   if (model === undefined) return Effect.succeed(State.noModel)
   const saved = name ?? `ss${samplerSeqId}_seq${seqId}`
   const samplerId = isTransient ? State.newId(state, "sampling") : null
-  return Effect.tap(
+  return Effect.map(
     save(state, received, model, "sampler_weights", saved, {
       path: isTransient ? null : `tinker://${model.id}/${saved}`,
       type: "save_weights_for_sampler",
       sampling_session_id: samplerId
     }),
     (response) => {
-      if (samplerId === null || response.status !== 200) return
+      if (samplerId === null || response.status !== 200) return response
       const modelPath = `tinker://${model.id}/sampler_weights/${saved}`
       state.samplers.set(samplerId, { session: model.session, baseModel: undefined, modelPath, localId: undefined })
+      return response
     }
   )
 }

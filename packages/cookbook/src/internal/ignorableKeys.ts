@@ -5,7 +5,7 @@ import type { MarkedIssue } from "./marks.js"
  * What `read` makes of something when it leaves out no keys, or what is wrong with it; and then with all the keys that have to be
  * left out until nothing is wrong, or with none where that does not help.
  */
-export const withKeysInTheWay = <A>(
+export const retryIgnoringKeys = <A>(
   read: (leftOut: ReadonlyArray<string>) => Either.Either<A, MarkedIssue>
 ): Either.Either<A, MarkedIssue> => {
   const first = read([])

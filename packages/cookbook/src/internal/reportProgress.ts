@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Given from "./given.js"
 
 /** Tells a function that was passed in how far something is. */
-export const tellProgress = <P>(
+export const reportProgress = <P>(
   operation: string,
   onProgress: ((progress: P) => Effect.Effect<void>) | undefined,
   progress: P
@@ -11,6 +11,6 @@ export const tellProgress = <P>(
   Effect.suspend(() => {
     if (onProgress === undefined) return Effect.void
     const telling = onProgress(progress)
-    const issues = Given.mustGive(Effect.isEffect, "an Effect")(telling, "onProgress")
+    const issues = Given.resultCheck(Effect.isEffect, "an Effect")(telling, "onProgress")
     return issues.length === 0 ? telling : failOnIssues(operation, issues)
   })

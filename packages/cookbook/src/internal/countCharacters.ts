@@ -3,13 +3,13 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Chat } from "../ChatDataset.js"
 import type { DataProgress } from "../Supervised.js"
-import { tellProgress } from "./tellProgress.js"
+import { reportProgress } from "./reportProgress.js"
 
 /** A model's tokenizer reads about a million characters a second. So many lie between two reports. */
 const toldEvery = 250_000
 
 /** Gives conversations one after another, and tells how many of their characters have been given. */
-export const charactersTold = (
+export const countCharacters = (
   operation: string,
   chats: ReadonlyArray<Chat>,
   onProgress: ((progress: DataProgress) => Effect.Effect<void>) | undefined
@@ -23,7 +23,7 @@ export const charactersTold = (
     characters += charactersOf(chat)
     if (characters - told <= toldEvery) return Effect.void
     told = done
-    return tellProgress(operation, onProgress, { characters: done, totalCharacters })
+    return reportProgress(operation, onProgress, { characters: done, totalCharacters })
   })
 }
 

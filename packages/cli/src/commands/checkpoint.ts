@@ -1,0 +1,133 @@
+import * as Args from "@effect/cli/Args"
+import * as Options from "@effect/cli/Options"
+import * as CommandTree from "../CommandTree.js"
+import * as NumberOption from "../NumberOption.js"
+import * as ParsedOption from "../ParsedOption.js"
+import * as Listing from "./listing.js"
+import * as Selection from "./selection.js"
+
+const path = Args.text({ name: "PATH" }).pipe(
+  Args.withDescription("The checkpoint's path, as tinker://<run id>/weights/<name>")
+)
+
+const { yes: _, ...ofSetTtl } = Selection.parameters
+
+/** The commands of checkpoints. */
+export const checkpoint = CommandTree.group("checkpoint", {
+  summary: "Checkpoints: what there is of them, who may use them, and for how long.",
+  commands: [
+    CommandTree.leaf("list", {
+      summary: "Lists checkpoints, the newest first.",
+      examples: ["tinker checkpoint list --limit 0 --json", "tinker checkpoint list --run-id RUN_ID"],
+      parameters: {
+        ...Listing.parameters,
+        runId: Options.text("run-id").pipe(
+          Options.withPseudoName("id"),
+          Options.withDescription(
+            "Lists all checkpoints of this training run, whatever --limit says. Default: those of all runs"
+          ),
+          Options.optional
+        )
+      },
+      load: () => import("../handlers/checkpointList.js").then(({ list }) => list)
+    }),
+    CommandTree.leaf("info", {
+      summary: "Tells all that is known of a checkpoint.",
+      details: "Of a public one of others it tells what is needed to load it.",
+      parameters: { path },
+      load: () => import("../handlers/checkpointInfo.js").then(({ info }) => info)
+    }),
+    CommandTree.leaf("download", {
+      summary: "Brings the files of a checkpoint to this machine, as a PEFT folder.",
+      details:
+        "One of external_weights as it is. For one of weights the service first makes the files, for which it loads it into a "
+        + "new model; what it saves for that is deleted afterwards. Those of sampler_weights cannot be had.",
+      examples: ["cd \"$(tinker checkpoint download tinker://RUN_ID/weights/final)\""],
+      parameters: {
+        path,
+        output: Options.text("output").pipe(
+          Options.withPseudoName("folder"),
+          Options.withDescription("The folder in which the new one is made. Default: the current one"),
+          Options.withDefault(".")
+        ),
+        force: Options.boolean("force").pipe(
+          Options.withDescription("Replaces a folder that is there, once the new one is whole")
+        ),
+        resume: Options.boolean("resume").pipe(
+          Options.withDescription("Keeps what has come when it fails, and goes on from what is there")
+        )
+      },
+      short: { output: "o" },
+      load: () => import("../handlers/checkpointDownload.js").then(({ download }) => download)
+    }),
+    CommandTree.leaf("publish", {
+      summary: "Lets everybody use checkpoints.",
+      details: "Asks first on a terminal. One that is public already stays so.",
+      examples: ["tinker checkpoint publish tinker://RUN_ID/sampler_weights/final"],
+      parameters: Selection.parameters,
+      short: Selection.short,
+      repeated: Selection.repeated,
+      load: () => import("../handlers/checkpointPublish.js").then(({ publish }) => publish)
+    }),
+    CommandTree.leaf("unpublish", {
+      summary: "Keeps checkpoints to their owner again.",
+      parameters: Selection.parameters,
+      short: Selection.short,
+      repeated: Selection.repeated,
+      load: () => import("../handlers/checkpointPublish.js").then(({ unpublish }) => unpublish)
+    }),
+    CommandTree.leaf("set-ttl", {
+      summary: "Says for how long checkpoints are kept, from now on.",
+      details: "From an hour to ten years.",
+      examples: [
+        "tinker checkpoint set-ttl tinker://RUN_ID/weights/final --ttl 365d",
+        "tinker checkpoint set-ttl --all --no-ttl --older-than 30d --ttl 7d"
+      ],
+      parameters: {
+        ...ofSetTtl,
+        ttl: ParsedOption.duration("ttl", "How long from now, as 12h, 7d or 52w; a number alone is of seconds"),
+        expiresAt: ParsedOption.time("expires-at", "When they expire"),
+        remove: Options.boolean("remove").pipe(Options.withDescription("Keeps them for ever"))
+      },
+      repeated: Selection.repeated,
+      load: () => import("../handlers/checkpointTtl.js").then(({ setTtl }) => setTtl)
+    }),
+    CommandTree.leaf("delete", {
+      summary: "Deletes checkpoints for good.",
+      details: "Says which, and asks first. One that is gone already is no failure.",
+      examples: [
+        "tinker checkpoint delete tinker://RUN_ID/weights/0001",
+        "tinker checkpoint delete --all --older-than 30d --keep-last 2 --dry-run",
+        "tinker checkpoint delete --run-id RUN_ID --type sampler --before 2026-11-01 --yes"
+      ],
+      parameters: Selection.parameters,
+      short: Selection.short,
+      repeated: Selection.repeated,
+      load: () => import("../handlers/checkpointDelete.js").then(({ remove }) => remove)
+    }),
+    CommandTree.leaf("keep", {
+      summary: "Keeps the best checkpoints of a run, and deletes its others.",
+      details: "By a figure in the metadata of checkpoints; those without it are left alone.",
+      examples: ["tinker checkpoint keep RUN_ID --best 3 --metric held_out_loss --dry-run"],
+      parameters: {
+        runId: Args.text({ name: "RUN_ID" }).pipe(Args.withDescription("The run's id")),
+        best: NumberOption.make("best", {
+          isInteger: true,
+          bounds: [1, Number.MAX_SAFE_INTEGER],
+          description: "How many are kept",
+          fallback: 1
+        }),
+        metric: Options.text("metric").pipe(
+          Options.withPseudoName("name"),
+          Options.withDescription("The figure by which they are compared; the lowest is the best")
+        ),
+        highest: Options.boolean("highest").pipe(Options.withDescription("The highest is the best")),
+        type: Selection.parameters.type,
+        dryRun: Selection.parameters.dryRun,
+        yes: Selection.parameters.yes
+      },
+      short: Selection.short,
+      load: () => import("../handlers/checkpointKeep.js").then(({ keep }) => keep)
+    })
+  ]
+})
