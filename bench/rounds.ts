@@ -12,12 +12,21 @@ import type { Stats } from "./fastServer.js"
 export const python = (): string => {
   const named = process.env["TINKER_BENCH_PYTHON"]
   if (named !== undefined) return named
-  const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache")
-  const made = join(cache, "effect-tinker", "interop-tinker__0.38.0", "bin", "python")
+  const made = madePython("interop-tinker__0.38.0")
   if (existsSync(made)) return made
   throw new Error(
     "there is no Python with the SDK: `npm run interop` makes one, or name one with tinker 0.38.0 in TINKER_BENCH_PYTHON"
   )
+}
+
+const madePython = (environment: string): string =>
+  join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "effect-tinker", environment, "bin", "python")
+
+/** The interpreter that has the cookbook, and with it libraries of tokenizers: the one that `npm run interop` made. */
+export const cookbookPython = (): string => {
+  const made = madePython("cookbook-tinker-cookbook__0.6.1-tml-renderers__0.2.1")
+  if (existsSync(made)) return made
+  throw new Error("there is no Python with the cookbook: `npm run interop -- cookbook` makes one")
 }
 
 export interface Server {

@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { delimiter } from "node:path"
-import { NotAvailable, packagesOf, pythonWith } from "./python.mjs"
+import { NotAvailable, packagesOf, pythonOfCookbook, pythonWith } from "./python.mjs"
 
 const script = "packages/server/scripts/interop.py"
 if (!existsSync(script)) throw new Error(`run this from the repository's root: there is no ${script}`)
@@ -30,17 +30,7 @@ const sdk = () => {
 }
 
 const cookbook = () => {
-  // What version 0.6.1 says that it needs, but for its vendor's renderers, whose newest release to be had is older than it asks for;
-  // the recipes that are run here do without.
-  const python = pythonWith(
-    "cookbook",
-    [
-      ...["tinker==0.38.0", "torch==2.15.0", "transformers==5.24.0", "huggingface-hub==2.4.0", "datasets==5.2.0", "pyrage==1.4.0"],
-      ...["aiohttp", "anyio", "blobfile", "chz", "cloudpickle", "numpy", "pillow", "pydantic", "rich", "safetensors", "termcolor"],
-      ...["tiktoken", "tqdm", "math-verify", "pylatexenc", "sympy"]
-    ],
-    ["tinker-cookbook==0.6.1", "tml-renderers==0.2.1"]
-  )
+  const python = pythonOfCookbook()
   execFileSync(python, ["packages/server/scripts/interop_cookbook.py"], { stdio: "inherit" })
 }
 

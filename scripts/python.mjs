@@ -33,6 +33,21 @@ export const pythonWith = (name, packages, alone = []) => {
   return python
 }
 
+/**
+ * A Python with the cookbook and its vendor's renderers. They have what version 0.6.1 says that it needs, but for the renderers, whose
+ * newest release to be had is older than it asks for; the recipes that are run here do without.
+ */
+export const pythonOfCookbook = () =>
+  pythonWith(
+    "cookbook",
+    [
+      ...["tinker==0.38.0", "torch==2.15.0", "transformers==5.24.0", "huggingface-hub==2.4.0", "datasets==5.2.0", "pyrage==1.4.0"],
+      ...["aiohttp", "anyio", "blobfile", "chz", "cloudpickle", "numpy", "pillow", "pydantic", "rich", "safetensors", "termcolor"],
+      ...["tiktoken", "tqdm", "math-verify", "pylatexenc", "sympy"]
+    ],
+    ["tinker-cookbook==0.6.1", "tml-renderers==0.2.1"]
+  )
+
 /** The folder of the packages of an environment that {@link pythonWith} has made under this name, if there is one. */
 export const packagesOf = (name) => {
   if (!existsSync(cache)) return undefined

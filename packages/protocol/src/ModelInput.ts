@@ -10,6 +10,7 @@ import { dmelShape } from "./internal/dmelShape.js"
 import { isNumbers } from "./internal/isNumbers.js"
 import { Tokens, toTokens as tokensOf } from "./internal/tokens.js"
 import type { Issue } from "./TinkerError.js"
+import type { Tokenizer } from "./Tokenizers.js"
 import { defaulted, optional } from "./WireField.js"
 
 /**
@@ -101,6 +102,16 @@ export const empty: ModelInput = { chunks: [] }
  * @category constructors
  */
 export const fromTokens = (tokens: Int32Array | ReadonlyArray<number>): ModelInput => ({ chunks: [textOf(tokens)] })
+
+/**
+ * The tokens of a text as one chunk, with nothing put before or after: no chat template, and no token that begins a sequence. What
+ * is no text is kept as {@link fromTokens} keeps it, and refused where it is used.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromText = (tokenizer: Pick<Tokenizer, "encode">, text: string): ModelInput =>
+  fromTokens(typeof text === "string" ? tokenizer.encode(text) : text)
 
 const textOf = (tokens: Int32Array | ReadonlyArray<number>): ModelInputChunk => ({
   type: "encoded_text",

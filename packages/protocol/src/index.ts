@@ -76,6 +76,10 @@ export * as TinkerError from "./TinkerError.js"
 
 export * as TinkerPath from "./TinkerPath.js"
 
+export * as TokenizerError from "./TokenizerError.js"
+
+export * as Tokenizers from "./Tokenizers.js"
+
 export * as TrainingMessages from "./TrainingMessages.js"
 
 export * as TrainingRun from "./TrainingRun.js"

@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Either, pipe, Schema } from "effect"
-import { ModelInput } from "../src/index.js"
+import { InputShape, ModelInput } from "../src/index.js"
 
 const image: ModelInput.ModelInputChunk = {
   type: "image",
@@ -127,4 +127,14 @@ it("estimates the bytes of every kind of chunk", () => {
   assert.strictEqual(bytes(image), 4)
   assert.strictEqual(bytes({ type: "image_asset_pointer", location: "abcdefg", format: "png" }), 7)
   assert.strictEqual(bytes(dmel(4, 2, 3)), 3)
+})
+
+it("makes one chunk of a text, with nothing put before or after, and refuses what is no text where it is used", () => {
+  const tokenizer = { encode: (text: string) => Int32Array.from(text, (letter) => letter.charCodeAt(0)) }
+  assert.deepStrictEqual(ModelInput.fromText(tokenizer, "abc"), {
+    chunks: [{ type: "encoded_text", tokens: Int32Array.of(97, 98, 99) }]
+  })
+  assert.strictEqual(ModelInput.textLength(ModelInput.fromText(tokenizer, "")), 0)
+  const wrong: unknown = undefined
+  assert.isNotEmpty(InputShape.modelInput(ModelInput.fromText(tokenizer, wrong as string), "prompt"))
 })

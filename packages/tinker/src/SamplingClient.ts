@@ -8,6 +8,8 @@ import type { SampleResponse } from "@effect-tinker/protocol/SampleResponse"
 import * as SamplingParams from "@effect-tinker/protocol/SamplingParams"
 import type { Int64Tensor } from "@effect-tinker/protocol/TensorData"
 import { ApiResponseValidationError, InvalidInputError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import type { TokenizerError } from "@effect-tinker/protocol/TokenizerError"
+import * as Tokenizers from "@effect-tinker/protocol/Tokenizers"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -38,6 +40,9 @@ export interface Service {
   /** Another one after the server has lost the session, where the client can be made anew. */
   readonly samplingSessionId: SamplingSessionId
   readonly baseModel: string
+
+  /** The tokenizer of the base model. `Tokenizer.layerTokenizers` finds it. */
+  readonly tokenizer: Effect.Effect<Tokenizers.Tokenizer, TokenizerError, Tokenizers.Tokenizers>
 
   /** What reports failures of this client, for events of yours; `undefined` when the option `telemetry` is false. */
   readonly telemetry: TelemetryReporter.Service | undefined
@@ -167,6 +172,7 @@ export const make = (
         return sampler.places.current().samplingSessionId
       },
       baseModel,
+      tokenizer: Effect.flatMap(Tokenizers.Tokenizers, (tokenizers) => tokenizers.forModel({ modelName: baseModel })),
       telemetry,
       sample,
       computeLogprobs: checked(

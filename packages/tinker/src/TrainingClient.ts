@@ -11,6 +11,8 @@ import type * as LossFn from "@effect-tinker/protocol/LossFn"
 import type * as ModelsMessages from "@effect-tinker/protocol/ModelsMessages"
 import type * as OptimizerParams from "@effect-tinker/protocol/OptimizerParams"
 import { ApiResponseValidationError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
+import type { TokenizerError } from "@effect-tinker/protocol/TokenizerError"
+import * as Tokenizers from "@effect-tinker/protocol/Tokenizers"
 import type * as TrainingMessages from "@effect-tinker/protocol/TrainingMessages"
 import * as WeightsMessages from "@effect-tinker/protocol/WeightsMessages"
 import * as Context from "effect/Context"
@@ -63,6 +65,9 @@ export interface Service {
 
   /** What the server said of the model when it was made. */
   readonly info: ModelsMessages.GetInfoResponse
+
+  /** The tokenizer of the model, found by what the server said of it. `Tokenizer.layerTokenizers` finds it. */
+  readonly tokenizer: Effect.Effect<Tokenizers.Tokenizer, TokenizerError, Tokenizers.Tokenizers>
 
   /** The loss and log-probabilities of the data. Changes nothing. */
   readonly forward: (
@@ -209,6 +214,7 @@ export const make = (
     return TrainingClient.of({
       modelId,
       info,
+      tokenizer: Effect.flatMap(Tokenizers.Tokenizers, (tokenizers) => tokenizers.forModel(info)),
       telemetry: model.telemetry,
       forward: Pass.make(model, "TrainingClient.forward", true),
       forwardBackward: Pass.make(model, "TrainingClient.forwardBackward", false),

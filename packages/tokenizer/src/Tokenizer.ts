@@ -1,17 +1,25 @@
 /**
  * Text to tokens and back, with the vocabulary of a model.
  */
+import type { ModelInfo } from "@effect-tinker/protocol/Tokenizers"
+import * as Tokenizers from "@effect-tinker/protocol/Tokenizers"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { fileIssue } from "./internal/fileIssue.js"
-import { findModel, type ModelInfo } from "./internal/findModel.js"
+import { type Files, parsed } from "./internal/files.js"
+import { findModel } from "./internal/findModel.js"
+import { givingWay } from "./internal/givingWay.js"
+import { madeOfKimi } from "./internal/madeOfKimi.js"
 import { Refusal } from "./internal/part.js"
-import { type Pipeline, pipeline } from "./internal/pipeline.js"
+import { pipeline } from "./internal/pipeline.js"
 import { readFolder } from "./internal/readFolder.js"
-import { type ConfigFile, decodeConfigFile, decodeTokenizerFile } from "./internal/tokenizerFile.js"
+import { serviceOf } from "./internal/service.js"
+import { StreamDecoder } from "./internal/streamDecoder.js"
+import { decodeConfigFile, decodeTokenizerFile } from "./internal/tokenizerFile.js"
 import { TokenizerError } from "./TokenizerError.js"
 
 /**
@@ -28,37 +36,7 @@ export class Tokenizer extends Context.Tag("@effect-tinker/tokenizer/Tokenizer")
  * @since 0.1.0
  * @category models
  */
-export interface Service {
-  /** The number of tokens: one more than the highest. A model's own table may be larger, padded with tokens that mean nothing. */
-  readonly vocabularySize: number
-
-  /** The token a sequence begins with, where the tokenizer names one and does not say that it is left out (`add_bos_token`). */
-  readonly bosToken: number | undefined
-
-  /** The token a text ends with, where the tokenizer names one. */
-  readonly eosToken: number | undefined
-
-  /**
-   * The tokens of `text`, `[tokens] int32`, with nothing put before or after. The name of a special token in `text` is
-   * plain text, so that no user's message can forge the end of a turn, unless `parseSpecialTokens` is set.
-   */
-  readonly encode: (
-    text: string,
-    options?: { readonly parseSpecialTokens?: boolean | undefined }
-  ) => Int32Array
-
-  /**
-   * The text of `tokens`. Special tokens are written out unless `skipSpecialTokens` is set; tokens beyond the
-   * vocabulary have no text; bytes that are no UTF-8 become U+FFFD.
-   */
-  readonly decode: (
-    tokens: ArrayLike<number>,
-    options?: { readonly skipSpecialTokens?: boolean | undefined }
-  ) => string
-
-  /** The token with exactly this name in the vocabulary, e.g. `<|endoftext|>`. */
-  readonly tokenId: (name: string) => number | undefined
-}
+export type Service = Tokenizers.Tokenizer
 
 /**
  * A tokenizer from the contents of its files: `tokenizerJson` is the parsed `tokenizer.json`, `configJson` the parsed
@@ -104,9 +82,55 @@ export const make = (options: {
           ? new TokenizerError({ reason: cause.reason, path, description: cause.description })
           : new TokenizerError({ reason: "Malformed", path, description: "cannot be read. Save it again.", cause })
     })
-    return makeService(read, config)
+    return serviceOf(read, { ...config, bosToken: config.addBosToken === false ? undefined : config.bosToken })
   })
 }
+
+/**
+ * The tokens of a text of any length, as `encode` gives them, with room for timers and other fibers every few milliseconds. One piece of
+ * more than 100,000 letters that no pattern cuts takes longer at a time.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const encodeLong = (
+  tokenizer: Service,
+  text: string,
+  options?: Tokenizers.EncodeOptions
+): Effect.Effect<Int32Array> =>
+  Effect.suspend(() =>
+    tokenizer.encodeSteps === undefined
+      ? Effect.succeed(tokenizer.encode(text, options))
+      : givingWay(tokenizer.encodeSteps(text, options))
+  )
+
+/**
+ * The text of tokens as they come. No piece ends in the middle of a character, and together they are what `decode` gives, unless a
+ * decoder changes what was written before.
+ *
+ * @example
+ * ```ts
+ * import { Stream } from "effect"
+ * import { Tokenizer } from "@effect-tinker/tokenizer"
+ *
+ * export const spoken = (tokenizer: Tokenizer.Service, tokens: Stream.Stream<ReadonlyArray<number>>) =>
+ *   tokens.pipe(Tokenizer.decodeStream(tokenizer, { skipSpecialTokens: true }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decodeStream =
+  (tokenizer: Service, options?: Tokenizers.DecodeOptions) =>
+  <E, R>(tokens: Stream.Stream<ArrayLike<number>, E, R>): Stream.Stream<string, E, R> =>
+    Stream.suspend(() => {
+      const decoder = new StreamDecoder(tokenizer, options)
+      return tokens.pipe(
+        Stream.map((some) => decoder.push(some)),
+        Stream.concat(Stream.suspend(() => Stream.make(decoder.end()))),
+        Stream.filter((text) => text !== "")
+      )
+    })
 
 /**
  * The tokenizer of a Hugging Face folder: its `tokenizer.json` and, where there is one, its `tokenizer_config.json`.
@@ -118,19 +142,61 @@ export const make = (options: {
 export const layerFolder = (
   folder: string
 ): Layer.Layer<Tokenizer, TokenizerError, FileSystem.FileSystem | Path.Path> =>
-  Layer.effect(Tokenizer, Effect.flatMap(readFolder(folder), make))
+  Layer.effect(Tokenizer, Effect.flatMap(readFolder(folder), fromFiles))
 
 /**
  * The tokenizer of a model as a Tinker server describes it, e.g. `training.info`. It is named by the tokenizer's id, else by
- * the model's name, and comes from a folder of that name, from the cache of the Hugging Face libraries, or, if an
- * `HttpClient` is provided, from their Hub. The Tinker server is not asked.
+ * the model's name, and comes from {@link Overrides}, from a folder of that name, from the cache of the Hugging Face libraries, or, if
+ * an `HttpClient` is provided, from their Hub, and is then kept in that cache. The Tinker server is not asked.
+ *
+ * What came from the Hub stays loaded, for all who ask with the same client; many who ask at once wait for one download.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const forModel = (
   info: ModelInfo
-): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> => Effect.flatMap(findModel(info), make)
+): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> =>
+  Effect.flatMap(Overrides, (overrides) => findModel(info, overrides, fromFiles))
+
+/**
+ * What `training.tokenizer` and `sampling.tokenizer` need: tokenizers by {@link forModel}.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerTokenizers: Layer.Layer<Tokenizers.Tokenizers, never, FileSystem.FileSystem | Path.Path> = Layer
+  .effect(
+    Tokenizers.Tokenizers,
+    Effect.map(
+      Effect.context<FileSystem.FileSystem | Path.Path>(),
+      (context) => ({ forModel: (info) => Effect.provide(forModel(info), context) })
+    )
+  )
+
+/**
+ * What loads the tokenizers of these names, in place of the Hub. The result is kept as long as the effect is.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Tiktoken, Tokenizer } from "@effect-tinker/tokenizer"
+ *
+ * const own = Effect.provide(Tokenizer.Tokenizer, Tiktoken.layerFile("o200k_base.tiktoken", Tiktoken.o200kBase))
+ *
+ * export const tokenizer = Tokenizer.forModel({ modelName: "example/own" }).pipe(
+ *   Effect.provideService(Tokenizer.Overrides, { "example/own": own })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export class Overrides extends Context.Reference<Overrides>()("@effect-tinker/tokenizer/Overrides", {
+  defaultValue: (): Readonly<
+    Record<string, Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path>>
+  > => ({})
+}) {}
 
 /**
  * What is asked of a model to find its tokenizer.
@@ -140,12 +206,12 @@ export const forModel = (
  */
 export type { ModelInfo }
 
-const makeService = (read: Pipeline, config: ConfigFile): Service =>
-  Tokenizer.of({
-    vocabularySize: read.size,
-    bosToken: config.bosToken === undefined || config.addBosToken === false ? undefined : read.tokenId(config.bosToken),
-    eosToken: config.eosToken === undefined ? undefined : read.tokenId(config.eosToken),
-    tokenId: read.tokenId,
-    encode: (text, options) => read.encode(text, options?.parseSpecialTokens === true),
-    decode: (tokens, options) => read.decode(tokens, options?.skipSpecialTokens === true)
+/** A tokenizer of its files. */
+const fromFiles = (files: Files): Effect.Effect<Service, TokenizerError> =>
+  Effect.gen(function*() {
+    const configJson = files.config === undefined ? undefined : yield* parsed(files.config, files.configPath)
+    if (files.name === "tokenizer.json") {
+      return yield* make({ path: files.path, tokenizerJson: yield* parsed(files.tokenizer, files.path), configJson })
+    }
+    return yield* madeOfKimi(files, configJson)
   })

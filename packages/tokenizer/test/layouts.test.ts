@@ -1,6 +1,6 @@
 /** Small tokenizers of many kinds, made by the reference library, with what it makes of texts and tokens (scripts/makeLayouts.py). */
 import { assert, it } from "@effect/vitest"
-import { Effect, Either, Schema } from "effect"
+import { Chunk, Effect, Either, Schema, Stream } from "effect"
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as Tokenizer from "../src/Tokenizer.js"
@@ -31,10 +31,28 @@ const agrees = (tokenizer: Tokenizer.Service, { decoded, texts }: ReturnType<typ
   }
 }
 
+/** The text of tokens that come one by one. */
+const streamed = (tokenizer: Tokenizer.Service, tokens: ReadonlyArray<number>, skipSpecialTokens: boolean) =>
+  Stream.fromIterable(tokens).pipe(
+    Stream.map((token) => [token]),
+    Tokenizer.decodeStream(tokenizer, { skipSpecialTokens }),
+    Stream.runCollect,
+    Effect.map(Chunk.join(""))
+  )
+
 for (const line of linesOf("layouts.jsonl")) {
   it.effect(`agrees with the reference on texts and on tokens cut anywhere (${line.name})`, () =>
     Effect.map(Tokenizer.make({ tokenizerJson: line.file }), (tokenizer) => {
       agrees(tokenizer, line)
+    }))
+
+  it.effect(`gives the same text when tokens come one by one (${line.name})`, () =>
+    Effect.gen(function*() {
+      const tokenizer = yield* Tokenizer.make({ tokenizerJson: line.file })
+      for (const [tokens, text, withoutSpecial] of line.decoded) {
+        assert.strictEqual(yield* streamed(tokenizer, tokens, false), text, tokens.join(" "))
+        assert.strictEqual(yield* streamed(tokenizer, tokens, true), withoutSpecial, tokens.join(" "))
+      }
     }))
 }
 

@@ -3,7 +3,12 @@ import { malformed } from "./part.js"
 import type { TokenizerFile } from "./tokenizerFile.js"
 import { trie } from "./trie.js"
 
-export type AddedToken = TokenizerFile["added_tokens"][number]
+export type AddedToken = Pick<TokenizerFile["added_tokens"][number], "content" | "id" | "special"> & {
+  readonly normalized?: boolean | undefined
+  readonly single_word?: boolean | undefined
+  readonly lstrip?: boolean | undefined
+  readonly rstrip?: boolean | undefined
+}
 
 /**
  * Refuses tokens with another id than the reference gives them, which does not look at the file's: a token that the model has
@@ -37,10 +42,8 @@ export interface Stretch {
   readonly token: number | undefined
 }
 
-export interface Splitter {
-  /** `isPlain` lets the names of special tokens be text. */
-  readonly split: (text: string, isPlain: boolean) => ReadonlyArray<Stretch>
-}
+/** Gives the stretches of a text, one at each call, and then `undefined`. `isPlain` lets the names of special tokens be text. */
+export type Splitter = (text: string, isPlain: boolean) => () => Stretch | undefined
 
 const word = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]"
 const startsWithWord = new RegExp(word, "vy")
@@ -54,45 +57,75 @@ const isAt = (pattern: RegExp, text: string, at: number): boolean => {
 
 /** Finds added tokens in a text: from the left, the longest of those that begin at the same place. */
 export const splitterOf = (tokens: ReadonlyArray<{ readonly name: string; readonly token: AddedToken }>): Splitter => {
-  const root = trie(tokens.map(({ name, token }) => [name, token] as const))
-
-  const longest = (text: string, start: number) => {
-    let found: { readonly token: AddedToken; readonly end: number } | undefined
-    let node = root.next.get(text.charCodeAt(start))
-    for (let end = start + 1; node !== undefined; end++) {
-      if (node.token !== undefined) found = { token: node.token, end }
-      node = end < text.length ? node.next.get(text.charCodeAt(end)) : undefined
-    }
-    return found
-  }
-
-  const split = (text: string, isPlain: boolean): ReadonlyArray<Stretch> => {
-    const stretches: Array<Stretch> = []
+  const finder = finderOf(tokens)
+  const isAnyPlain = tokens.some(({ token }) => !token.special)
+  return (text, isPlain) => {
+    // The names of special tokens are looked for even so, as they hide shorter ones that they begin with.
+    const find = isPlain && !isAnyPlain ? undefined : finder
     let behind = 0
-    for (let at = 0; at < text.length;) {
-      const match = longest(text, at)
-      if (match === undefined) {
-        at += 1
-        continue
+    let at = 0
+    let waiting: Stretch | undefined
+    return () => {
+      if (waiting !== undefined) {
+        const stretch = waiting
+        waiting = undefined
+        return stretch
       }
-      let start = at
-      let { end } = match
-      const { token } = match
-      at = end
-      if (isPlain && token.special) continue
-      if (token.single_word && (isAt(endsWithWord, text, start) || isAt(startsWithWord, text, end))) continue
-      if (token.lstrip) {
-        while (start > behind && isAt(spaceAt, text, start - 1)) start -= 1
-        start = Math.max(start, behind)
+      for (let match = find?.(text, at); match !== undefined; match = find?.(text, at)) {
+        let { end, start } = match
+        const { token } = match
+        at = end
+        if (isPlain && token.special) continue
+        if (token.single_word === true && (isAt(endsWithWord, text, start) || isAt(startsWithWord, text, end))) continue
+        if (token.lstrip === true) {
+          while (start > behind && isAt(spaceAt, text, start - 1)) start -= 1
+          start = Math.max(start, behind)
+        }
+        if (token.rstrip === true) { while (end < text.length && isAt(spaceAt, text, end)) end += 1 }
+        const from = behind
+        behind = end
+        // The token before may have taken this one along with the space behind it.
+        const own = start < end ? { start, end, token: token.id } : undefined
+        if (from >= start) {
+          if (own !== undefined) return own
+          continue
+        }
+        waiting = own
+        return { start: from, end: start, token: undefined }
       }
-      if (token.rstrip) { while (end < text.length && isAt(spaceAt, text, end)) end += 1 }
-      if (behind < start) stretches.push({ start: behind, end: start, token: undefined })
-      // The token before may have taken this one along with the space behind it.
-      if (start < end) stretches.push({ start, end, token: token.id })
-      behind = end
+      const from = behind
+      at = behind = text.length
+      return from < text.length ? { start: from, end: text.length, token: undefined } : undefined
     }
-    if (behind < text.length) stretches.push({ start: behind, end: text.length, token: undefined })
-    return stretches
   }
-  return { split }
+}
+
+interface Found {
+  readonly token: AddedToken
+  readonly start: number
+  readonly end: number
+}
+
+/** Finds the next token at a place or behind it. None where there are no tokens to be found. */
+const finderOf = (
+  tokens: ReadonlyArray<{ readonly name: string; readonly token: AddedToken }>
+): ((text: string, from: number) => Found | undefined) | undefined => {
+  if (tokens.length === 0) return undefined
+  const root = trie(tokens.map(({ name, token }) => [name, token] as const))
+  const firsts = Array.from(root.next.keys(), (code) => `\\u${code.toString(16).padStart(4, "0")}`)
+  const first = new RegExp(`[${firsts.join("")}]`, "g")
+  return (text, from) => {
+    first.lastIndex = from
+    while (first.test(text)) {
+      const start = first.lastIndex - 1
+      let found: Found | undefined
+      let node = root.next.get(text.charCodeAt(start))
+      for (let end = start + 1; node !== undefined; end++) {
+        if (node.token !== undefined) found = { token: node.token, start, end }
+        node = end < text.length ? node.next.get(text.charCodeAt(end)) : undefined
+      }
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
 }

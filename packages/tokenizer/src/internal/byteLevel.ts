@@ -16,10 +16,21 @@ const bytes: ReadonlyMap<string, number> = new Map(letters.map((letter, byte) =>
 const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
+const codes = Uint16Array.from(letters, (letter) => letter.charCodeAt(0))
+const utf16 = new TextDecoder("utf-16le", { ignoreBOM: true })
+
 /** The bytes of a text, each as its letter. */
-export const toByteLevel = (text: string): string => {
+export const toByteLevel = (text: string): string => spelled(encoder.encode(text))
+
+/** Bytes, each as its letter. */
+export const spelled = (bytes: Uint8Array): string => {
+  if (bytes.length > 64) {
+    const all = new DataView(new ArrayBuffer(2 * bytes.length))
+    for (let i = 0; i < bytes.length; i++) all.setUint16(2 * i, codes[bytes[i]!]!, true)
+    return utf16.decode(all)
+  }
   let result = ""
-  for (const byte of encoder.encode(text)) result += letters[byte]!
+  for (let i = 0; i < bytes.length; i++) result += letters[bytes[i]!]!
   return result
 }
 

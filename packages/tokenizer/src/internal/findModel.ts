@@ -1,149 +1,100 @@
+import type { ModelInfo } from "@effect-tinker/protocol/Tokenizers"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Path from "@effect/platform/Path"
+import type * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type { Service } from "../Tokenizer.js"
 import { TokenizerError } from "../TokenizerError.js"
+import { download } from "./download.js"
+import type { Files } from "./files.js"
+import * as HubCache from "./hubCache.js"
 import * as HubSettings from "./hubSettings.js"
+import { type Load, Loader } from "./loading.js"
 import { readFolder } from "./readFolder.js"
+import { isPrivate, isRepository, nameOf, repositoryOf } from "./tokenizerId.js"
 
-/** What is asked of a model to find its tokenizer; what the SDK knows of a training client's model fits. */
-export interface ModelInfo {
-  readonly modelName?: string | undefined
-  readonly modelData?:
-    | { readonly modelName?: string | undefined; readonly tokenizerId?: string | undefined }
-    | undefined
-}
+type Make = (files: Files) => Effect.Effect<Service, TokenizerError>
 
-/** Names of which the Hub has another repository that anyone may read. Source: the Python SDK 0.38.0. */
-const substitutes: ReadonlyArray<readonly [RegExp, string]> = [
-  [/^meta-llama\/Llama-3/, "thinkingmachineslabinc/meta-llama-3-instruct-tokenizer"]
-]
-
-/** The id that the service names, without a suffix behind a colon; else one derived from the model's name. */
-const tokenizerIdOf = (info: ModelInfo): string | undefined => {
-  const told = info.modelData?.tokenizerId?.split(":")[0]
-  if (told !== undefined && told !== "") return told
-  const name = info.modelData?.modelName ?? info.modelName
-  const substitute = substitutes.find(([pattern]) => pattern.test(name ?? ""))
-  if (substitute !== undefined) return substitute[1]
-  // A third part names a variant of the model, which has the tokenizer of the others.
-  return /^[^/]+\/[^/]+\/[^/]+$/.test(name ?? "") ? name!.split("/").slice(0, 2).join("/") : name
-}
-
-type Files = Effect.Effect.Success<ReturnType<typeof readFolder>>
-
-/** The files of a model's tokenizer: from a folder, from the cache of the Hugging Face libraries, or from their Hub. */
+/**
+ * The tokenizer of a model: what is registered for its name, or that of a folder, of the cache of the Hugging Face libraries, or of
+ * their Hub. What came from the Hub or was registered is kept, so that it is loaded once.
+ */
 export const findModel = (
-  info: ModelInfo
-): Effect.Effect<Files, TokenizerError, FileSystem.FileSystem | Path.Path> =>
+  info: ModelInfo,
+  overrides: Readonly<Record<string, Load>>,
+  make: Make
+): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
-    const id = tokenizerIdOf(info)
-    if (id === undefined || id === "") {
+    const name = nameOf(info)
+    if (name === undefined) {
       return yield* new TokenizerError({
         reason: "FolderMissing",
         path: "(no name)",
         description: "the server named neither the model nor its tokenizer. Use layerFolder with the model's folder."
       })
     }
+    const { load } = yield* Loader
+    const registered = Object.hasOwn(overrides, name) ? overrides[name] : undefined
+    if (registered !== undefined) return yield* load(registered, name, registered)
     const files = yield* FileSystem.FileSystem
-    const has = (folder: string) => Effect.orElseSucceed(files.exists(folder), () => false)
-    if (yield* has(id)) return yield* readFolder(id)
-    const cached = yield* cachedFolder(id)
-    if (Option.isSome(cached)) return yield* readFolder(cached.value)
+    const isFolder = yield* Effect.orElseSucceed(files.exists(name), () => false)
+    if (isFolder) return yield* Effect.flatMap(readFolder(name), make)
+    const client = yield* Effect.serviceOption(HttpClient.HttpClient)
+    const settings = [
+      name,
+      yield* HubSettings.endpoint,
+      Option.getOrUndefined(yield* HubSettings.cache),
+      yield* HubSettings.isOffline
+    ]
+    return yield* load(
+      Option.getOrElse(client, () => files),
+      JSON.stringify(settings),
+      fromHub(name, client, make)
+    )
+  })
+
+const fromHub = (
+  name: string,
+  client: Option.Option<HttpClient.HttpClient>,
+  make: Make
+): Effect.Effect<Service, TokenizerError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const id = repositoryOf(name)
+    if (!isRepository(name)) {
+      return yield* new TokenizerError({
+        reason: "FolderMissing",
+        path: name,
+        description: "is neither a folder nor a name that the Hub could have. Use layerFolder with the model's folder."
+      })
+    }
+    const cached = yield* HubCache.find(id)
+    if (Option.isSome(cached)) return yield* Effect.flatMap(readFolder(cached.value), make)
+    if (isPrivate(name)) {
+      return yield* new TokenizerError({
+        reason: "Unsupported",
+        path: name,
+        description:
+          "is a tokenizer of Thinking Machines, which the Hub does not have: it is in the Python package tml-renderers. "
+          + "Register what loads it under this name with Tokenizer.Overrides, or use layerFolder with a folder that has it."
+      })
+    }
+    const { repository } = id
     const nowhere = (otherwise: string) =>
       new TokenizerError({
         reason: "FolderMissing",
-        path: id,
+        path: name,
         description: "is neither a folder nor in the cache of the Hugging Face libraries. Download it there "
-          + `(huggingface-cli download ${id} tokenizer.json tokenizer_config.json), or ${otherwise}.`
+          + `(huggingface-cli download ${repository}${id.revision === undefined ? "" : ` --revision ${id.revision}`} `
+          + `${
+            id.revision === undefined ? "tokenizer.json" : "tiktoken.model"
+          } tokenizer_config.json), or ${otherwise}.`
       })
     if (yield* HubSettings.isOffline) return yield* nowhere("let it be fetched: HF_HUB_OFFLINE forbids it")
-    const client = yield* Effect.serviceOption(HttpClient.HttpClient)
     if (Option.isNone(client)) return yield* nowhere("provide an HttpClient to fetch it")
-    return yield* download(client.value, yield* HubSettings.endpoint, yield* HubSettings.token, id)
+    const hub = { client: client.value, endpoint: yield* HubSettings.endpoint, token: yield* HubSettings.token }
+    const downloaded = yield* download(hub, id)
+    const tokenizer = yield* make(downloaded.files)
+    yield* HubCache.keep(id, downloaded)
+    return tokenizer
   })
-
-/** Where the Hugging Face libraries keep the newest version that they have loaded. */
-const cachedFolder = (
-  id: string
-): Effect.Effect<Option.Option<string>, never, FileSystem.FileSystem | Path.Path> =>
-  Effect.gen(function*() {
-    const files = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const cache = yield* HubSettings.cache
-    if (Option.isNone(cache)) return Option.none()
-    const model = path.join(cache.value, `models--${id.replaceAll("/", "--")}`)
-    const revision = yield* files.readFileString(path.join(model, "refs", "main"))
-    const folder = path.join(model, "snapshots", revision.trim())
-    return (yield* files.exists(path.join(folder, "tokenizer.json"))) ? Option.some(folder) : Option.none()
-  }).pipe(Effect.orElseSucceed(() => Option.none()))
-
-const download = (
-  client: HttpClient.HttpClient,
-  endpoint: string,
-  token: Option.Option<Redacted.Redacted>,
-  id: string
-): Effect.Effect<Files, TokenizerError> => {
-  const address = (name: string) => `${endpoint}/${id}/resolve/main/${name}`
-  const fetch = (name: string) =>
-    Effect.gen(function*() {
-      const url = address(name)
-      const failed = (description: string, cause?: unknown) =>
-        new TokenizerError({ reason: "DownloadFailed", path: url, description, cause })
-      const response = yield* Effect.mapError(
-        get(client, url, token),
-        // What it holds may be the token.
-        () =>
-          failed("cannot be reached. Check the network and HF_ENDPOINT, or use layerFolder with the model's folder.")
-      )
-      if (response.status === 404) return Option.none<unknown>()
-      if (response.status !== 200) {
-        return yield* failed(
-          `was answered with ${response.status}. Some models are given only to those who have agreed to their terms: `
-            + "set HF_TOKEN to a token of theirs, or download the folder, and use layerFolder."
-        )
-      }
-      const value = yield* Effect.mapError(response.json, () => failed("is no JSON."))
-      return Option.some(value)
-    })
-  return Effect.gen(function*() {
-    const tokenizerJson = yield* fetch("tokenizer.json")
-    if (Option.isNone(tokenizerJson)) {
-      return yield* new TokenizerError({
-        reason: "FileMissing",
-        path: address("tokenizer.json"),
-        description: "is not there. Use layerFolder with a folder that has one."
-      })
-    }
-    const configJson = Option.getOrElse(yield* fetch("tokenizer_config.json"), () => ({}))
-    return { path: address("tokenizer.json"), tokenizerJson: tokenizerJson.value, configJson }
-  })
-}
-
-/** The token goes to the Hub alone, not to where its files are kept, and the ids of spans go nowhere. */
-const get = (
-  client: HttpClient.HttpClient,
-  address: string,
-  token: Option.Option<Redacted.Redacted>
-): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> =>
-  Effect.gen(function*() {
-    let url = address
-    for (let redirects = 0;; redirects++) {
-      const mayKnow = Option.isSome(token) && new URL(url).origin === new URL(address).origin
-      const headers = mayKnow ? { authorization: `Bearer ${Redacted.value(token.value)}` } : {}
-      const response = yield* client.execute(HttpClientRequest.get(url, { headers }))
-      const { location } = response.headers
-      if (response.status < 300 || response.status > 399 || location === undefined || redirects === mostRedirects) {
-        return response
-      }
-      if (!URL.canParse(location, url)) return response
-      url = new URL(location, url).href
-    }
-  }).pipe(Effect.locally(HttpClient.currentTracerPropagation, false))
-
-const mostRedirects = 5

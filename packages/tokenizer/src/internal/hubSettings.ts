@@ -54,6 +54,19 @@ export const cache: Effect.Effect<Option.Option<string>, never, Path.Path> = Eff
   return Option.map(yield* library, (folder) => path.join(folder, "hub"))
 })
 
+/**
+ * The same to write to: none where it would be in a home folder that is not there. A folder that is named is made when it is not.
+ */
+export const writableCache = Effect.gen(function*() {
+  const files = yield* FileSystem.FileSystem
+  const folder = yield* home
+  const named = yield* firstOf("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
+  if (Option.isNone(named) && (Option.isNone(folder) || !(yield* files.exists(folder.value)))) {
+    return Option.none<string>()
+  }
+  return yield* cache
+})
+
 /** The token of the environment, else the one that `huggingface-cli login` has left. */
 export const token: Effect.Effect<Option.Option<Redacted.Redacted>, never, FileSystem.FileSystem | Path.Path> = Effect
   .gen(

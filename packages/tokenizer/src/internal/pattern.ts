@@ -14,40 +14,58 @@ export const patternOf = (part: Part): RegExp => {
   throw malformed(`has a ${String(part["type"])} without a pattern`)
 }
 
+const isHigh = (code: number): boolean => code >= 0xd800 && code < 0xdc00
+const isLow = (code: number): boolean => code >= 0xdc00 && code < 0xe000
+
 /**
- * Calls `found` with the start and end of each match of `pattern` in `text`, in order. An empty match right behind another does not
- * count, nor one in an empty text.
+ * The matches of a pattern in a text, one after the other. An empty match right behind another does not count, nor one in an empty
+ * text.
  */
-export const eachMatch = (pattern: RegExp, text: string, found: (start: number, end: number) => void): void => {
-  if (text === "") return
-  let last = -1
-  pattern.lastIndex = 0
-  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
-    const start = match.index
-    const end = start + match[0].length
-    // V8 looks in the middle of a character too.
-    if (/[\ud800-\udbff]/.test(text[start - 1] ?? "") && /[\udc00-\udfff]/.test(text[start] ?? "")) {
-      pattern.lastIndex = start + 1
-      continue
+export class Matches {
+  /** Where the match that was found last begins. */
+  start = 0
+  /** Where it ends. */
+  end = -1
+  private next: number
+
+  constructor(private readonly pattern: RegExp, private readonly text: string) {
+    this.next = text === "" ? Infinity : 0
+  }
+
+  /** Whether there is another match. */
+  find(): boolean {
+    const { pattern, text } = this
+    while (this.next <= text.length) {
+      pattern.lastIndex = this.next
+      const match = pattern.exec(text)
+      if (match === null) break
+      const start = match.index
+      const end = start + match[0].length
+      // V8 looks in the middle of a character too.
+      if (start > 0 && isLow(text.charCodeAt(start)) && isHigh(text.charCodeAt(start - 1))) {
+        this.next = start + 1
+        continue
+      }
+      // Behind an empty match it goes on at the next character.
+      this.next = end > start ? end : end + (text.codePointAt(end)! > 0xffff ? 2 : 1)
+      if (end === start && start === this.end) continue
+      this.start = start
+      this.end = end
+      return true
     }
-    if (end > start || start !== last) {
-      found(start, end)
-      last = end
-      if (end > start) continue
-    }
-    if (end >= text.length) break
-    // At the same place again, where the match may be one that does not begin there.
-    pattern.lastIndex = end + (text.codePointAt(end)! > 0xffff ? 2 : 1)
+    this.next = Infinity
+    return false
   }
 }
 
 /** `text` with each match replaced. */
 export const replaced = (pattern: RegExp, text: string, content: string): string => {
+  const matches = new Matches(pattern, text)
   let result = ""
   let behind = 0
-  eachMatch(pattern, text, (start, end) => {
-    result += text.slice(behind, start) + content
-    behind = end
-  })
+  while (matches.find()) {
+    result += text.slice(behind, matches.start) + content
+    behind = matches.end
+  }
   return result + text.slice(behind)
 }

@@ -1,7 +1,7 @@
 import { toByteLevel } from "./byteLevel.js"
 import { space } from "./oniguruma/characterSets.js"
 import { booleanOf, characterOf, countOf, malformed, type Part, partsOf, textOf, unsupported } from "./part.js"
-import { eachMatch, patternOf } from "./pattern.js"
+import { Matches, patternOf } from "./pattern.js"
 
 /** A stretch of a text, which no token goes beyond. */
 export interface Piece {
@@ -10,19 +10,22 @@ export interface Piece {
   readonly isFirst: boolean
 }
 
-export type PreTokenizer = (piece: Piece) => ReadonlyArray<Piece>
+/** Gives pieces, one at each call, and then `undefined`. */
+export type Pieces = () => Piece | undefined
+
+export type PreTokenizer = (piece: Piece) => Pieces
 
 export const preTokenizerOf = (part: Part | undefined): PreTokenizer => {
-  if (part === undefined) return (piece) => [piece]
+  if (part === undefined) return one
   switch (part["type"]) {
-    case "Sequence": {
-      const steps = partsOf(part, "pretokenizers").map(preTokenizerOf)
-      return (piece) => steps.reduce<ReadonlyArray<Piece>>((pieces, step) => pieces.flatMap(step), [piece])
-    }
+    case "Sequence":
+      return sequence(partsOf(part, "pretokenizers").map(preTokenizerOf))
     case "Split":
       return splitter(patternOf(part), behaviorOf(part), booleanOf(part, "invert", false))
-    case "ByteLevel":
-      return byteLevel(part)
+    case "ByteLevel": {
+      const pieces = byteLevelPieces(part)
+      return (piece) => each(pieces(piece), toByteLevel)
+    }
     case "Metaspace":
       return metaspace(part)
     case "Digits":
@@ -37,10 +40,8 @@ export const preTokenizerOf = (part: Part | undefined): PreTokenizer => {
       const delimiter = characterOf(part, "delimiter")
       return splitter(patternOf({ pattern: { String: delimiter } }), "Removed")
     }
-    case "BertPreTokenizer": {
-      const [atSpaces, atPunctuation] = [splitter(spaces, "Removed"), splitter(punctuation, "Isolated")]
-      return (piece) => atSpaces(piece).flatMap(atPunctuation)
-    }
+    case "BertPreTokenizer":
+      return sequence([splitter(spaces, "Removed"), splitter(punctuation, "Isolated")])
     case "FixedLength": {
       const length = countOf(part, "length")
       if (length === 0) throw malformed("has a FixedLength of 0")
@@ -51,6 +52,49 @@ export const preTokenizerOf = (part: Part | undefined): PreTokenizer => {
       throw unsupported(`a pre_tokenizer of the type ${String(part["type"])}`)
   }
 }
+
+/**
+ * The same, where the last thing that is done to a piece is to write its bytes as letters, with that left undone: pieces that have come
+ * before are then known as they are.
+ */
+export const unspelledOf = (part: Part | undefined): PreTokenizer | undefined => {
+  if (part?.["type"] === "ByteLevel") return byteLevelPieces(part)
+  if (part?.["type"] !== "Sequence") return undefined
+  const parts = partsOf(part, "pretokenizers")
+  const last = unspelledOf(parts.at(-1))
+  return last === undefined ? undefined : sequence([...parts.slice(0, -1).map(preTokenizerOf), last])
+}
+
+const one: PreTokenizer = (piece) => {
+  let rest: Piece | undefined = piece
+  return () => {
+    const given = rest
+    rest = undefined
+    return given
+  }
+}
+
+const each = (pieces: Pieces, change: (text: string) => string): Pieces => () => {
+  const piece = pieces()
+  return piece === undefined ? undefined : { isFirst: piece.isFirst, text: change(piece.text) }
+}
+
+const none: Pieces = () => undefined
+
+const sequence = (steps: ReadonlyArray<PreTokenizer>): PreTokenizer =>
+  steps.length === 0 ? one : steps.reduce((first, second) => (piece) => {
+    const outer = first(piece)
+    let inner = none
+    return () => {
+      for (;;) {
+        const found = inner()
+        if (found !== undefined) return found
+        const next = outer()
+        if (next === undefined) return undefined
+        inner = second(next)
+      }
+    }
+  })
 
 const digit = /\p{N}/gu
 const spaces = new RegExp(space, "gv")
@@ -72,44 +116,76 @@ const behaviorOf = (part: Part): Behavior => {
 
 interface Span {
   readonly start: number
-  end: number
+  readonly end: number
   readonly isMatch: boolean
 }
 
-const splitter = (pattern: RegExp, behavior: Behavior, isInverted = false): PreTokenizer => ({ isFirst, text }) => {
-  const spans: Array<Span> = []
-  let behind = 0
-  eachMatch(pattern, text, (start, end) => {
-    if (start > behind) spans.push({ start: behind, end: start, isMatch: isInverted })
-    spans.push({ start, end, isMatch: !isInverted })
-    behind = end
-  })
-  if (behind < text.length) spans.push({ start: behind, end: text.length, isMatch: isInverted })
-  const pieces: Array<Piece> = []
-  for (const { end, start } of joined(spans, behavior)) {
-    if (end > start) pieces.push({ text: text.slice(start, end), isFirst: isFirst && start === 0 })
+/** Cuts at the matches of a pattern. */
+export const splitter =
+  (pattern: RegExp, behavior: Behavior, isInverted = false): PreTokenizer => ({ isFirst, text }) => {
+    const spans = joined(spansOf(pattern, text, isInverted), behavior)
+    return () => {
+      for (let span = spans(); span !== undefined; span = spans()) {
+        if (span.end > span.start) {
+          return { text: text.slice(span.start, span.end), isFirst: isFirst && span.start === 0 }
+        }
+      }
+      return undefined
+    }
   }
-  return pieces
+
+/** What matches, and what is between. */
+const spansOf = (pattern: RegExp, text: string, isInverted: boolean): () => Span | undefined => {
+  const matches = new Matches(pattern, text)
+  let behind = 0
+  let waiting: Span | undefined
+  return () => {
+    if (waiting !== undefined) {
+      const span = waiting
+      waiting = undefined
+      return span
+    }
+    const from = behind
+    if (!matches.find()) {
+      behind = text.length
+      return from < text.length ? { start: from, end: text.length, isMatch: isInverted } : undefined
+    }
+    const span = { start: matches.start, end: matches.end, isMatch: !isInverted }
+    behind = span.end
+    if (span.start === from) return span
+    waiting = span
+    return { start: from, end: span.start, isMatch: isInverted }
+  }
 }
 
-const joined = (spans: ReadonlyArray<Span>, behavior: Behavior): ReadonlyArray<Span> => {
+const joined = (spans: () => Span | undefined, behavior: Behavior): () => Span | undefined => {
   if (behavior === "Isolated") return spans
-  if (behavior === "Removed") return spans.filter((span) => !span.isMatch)
-  const result: Array<Span> = []
-  for (const span of spans) {
-    const last = result.at(-1)
-    const isJoined = last !== undefined && (
-      behavior === "Contiguous"
-        ? span.isMatch === last.isMatch
-        : behavior === "MergedWithPrevious"
-        ? span.isMatch && !last.isMatch
-        : !span.isMatch && last.isMatch
-    )
-    // Its kind is that of what it was joined with last, so that a second match begins anew.
-    if (isJoined) result[result.length - 1] = { start: last.start, end: span.end, isMatch: span.isMatch }
-    else result.push({ ...span })
+  if (behavior === "Removed") {
+    return () => {
+      let span = spans()
+      while (span?.isMatch === true) span = spans()
+      return span
+    }
   }
-  return result
+  let last = spans()
+  return () => {
+    for (;;) {
+      const span = spans()
+      const whole = last
+      if (whole === undefined || span === undefined) {
+        last = undefined
+        return whole
+      }
+      const isJoined = behavior === "Contiguous"
+        ? span.isMatch === whole.isMatch
+        : behavior === "MergedWithPrevious"
+        ? span.isMatch && !whole.isMatch
+        : !span.isMatch && whole.isMatch
+      // Its kind is that of what it was joined with last, so that a second match begins anew.
+      last = isJoined ? { start: whole.start, end: span.end, isMatch: span.isMatch } : span
+      if (!isJoined) return whole
+    }
+  }
 }
 
 /** GPT-2's pattern. */
@@ -117,13 +193,10 @@ const words = patternOf({
   pattern: { Regex: "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+" }
 })
 
-const byteLevel = (part: Part): PreTokenizer => {
+const byteLevelPieces = (part: Part): PreTokenizer => {
   const addsSpace = booleanOf(part, "add_prefix_space", false)
-  const split: PreTokenizer = booleanOf(part, "use_regex", true) ? splitter(words, "Isolated") : (piece) => [piece]
-  return (piece) => {
-    const spaced = addsSpace && !piece.text.startsWith(" ") ? { ...piece, text: ` ${piece.text}` } : piece
-    return split(spaced).map(({ isFirst, text }) => ({ isFirst, text: toByteLevel(text) }))
-  }
+  const split = booleanOf(part, "use_regex", true) ? splitter(words, "Isolated") : one
+  return (piece) => split(addsSpace && !piece.text.startsWith(" ") ? { ...piece, text: ` ${piece.text}` } : piece)
 }
 
 /** Where a mark for a space is put though there is none: before every piece, before the first, or before none. */
@@ -146,7 +219,7 @@ const metaspace = (part: Part): PreTokenizer => {
   const scheme = prependSchemeOf(part)
   const split: PreTokenizer = booleanOf(part, "split", true)
     ? splitter(patternOf({ pattern: { String: mark } }), "MergedWithNext")
-    : (piece) => [piece]
+    : one
   return ({ isFirst, text }) => {
     const marked = text.replaceAll(" ", () => mark)
     const needsMark = !marked.startsWith(mark) && (scheme === "always" || scheme === "first" && isFirst)

@@ -1,9 +1,12 @@
-import { byteTokens, type Model } from "./bpe.js"
+import { byteTokens, type Model } from "./model.js"
 import { booleanOf, malformed, type Part } from "./part.js"
 import { type Node, trie } from "./trie.js"
 
 /** The score of what is unknown, below that of every token. Source: `kUnkPenalty` of SentencePiece. */
 const unknownPenalty = 10
+
+/** So many characters are gone through between two stops. */
+const between = 1024
 
 /** The way through a text whose tokens have the highest sum of scores. Neighbours that are unknown are one. */
 export const unigram = (part: Part, vocabulary: ReadonlyMap<string, number>): Model => {
@@ -17,7 +20,7 @@ export const unigram = (part: Part, vocabulary: ReadonlyMap<string, number>): Mo
   const unknownScore = entries.reduce((least, [, score]) => Math.min(least, score), Infinity) - unknownPenalty
   const root = trie(vocabulary)
 
-  return (text) => {
+  return function*(text) {
     const size = text.length
     const scores = new Float64Array(size + 1)
     const starts = new Int32Array(size + 1).fill(-1)
@@ -29,7 +32,8 @@ export const unigram = (part: Part, vocabulary: ReadonlyMap<string, number>): Mo
       starts[end] = start
       tokens[end] = token
     }
-    for (let start = 0; start < size;) {
+    for (let start = 0, done = 1; start < size; done++) {
+      if (done % between === 0) yield
       const one = start + (text.codePointAt(start)! > 0xffff ? 2 : 1)
       let node = root.next.get(text.charCodeAt(start))
       let isKnown = false

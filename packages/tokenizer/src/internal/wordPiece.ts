@@ -1,4 +1,5 @@
-import { type Model, unknownOf } from "./bpe.js"
+import { unknownOf } from "./bpe.js"
+import type { Model } from "./model.js"
 import { countOf, malformed, type Part, textOf } from "./part.js"
 
 /** Takes the longest token that a word begins with, and so on behind it; a word that does not go up in tokens is unknown. */
@@ -7,7 +8,9 @@ export const wordPiece = (part: Part, vocabulary: ReadonlyMap<string, number>): 
   const most = countOf(part, "max_input_chars_per_word", 100)
   const unknown = unknownOf(part, vocabulary)
   if (unknown === undefined) throw malformed("has a model of the type WordPiece without an unk_token")
-  return (text) => {
+  // Words beyond `most` are unknown, so that there is nothing long to stop in.
+
+  return function*(text) {
     const characters = Array.from(text)
     if (characters.length > most) return [unknown]
     const tokens: Array<number> = []

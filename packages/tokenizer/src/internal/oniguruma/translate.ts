@@ -21,9 +21,12 @@ import {
   wordAlone
 } from "./characterSets.js"
 
-/** The expression that means what `source` means to Oniguruma. */
-export const translate = (source: string): RegExp => {
-  const expression = new Translator(source).whole()
+/**
+ * The expression that means what `source` means to Oniguruma, or to the Rust library fancy-regex, of which only what is written
+ * and meant alike is understood, with ends of the text and repetitions that give nothing back.
+ */
+export const translate = (source: string, dialect: "oniguruma" | "rust" = "oniguruma"): RegExp => {
+  const expression = new Translator(source, dialect === "rust").whole()
   if (!compiles(expression)) throw unsupported("a pattern with something unknown in it")
   return new RegExp(expression, "gv")
 }
@@ -34,6 +37,9 @@ interface Member {
   /** The character, where it is one. */
   readonly character: string | undefined
 }
+
+/** The letters that mean the same behind a backslash to both. */
+const alike = "dDsSpPtnrfv"
 
 class Translator {
   private at = 0
@@ -46,7 +52,7 @@ class Translator {
   private atoms = 0
   private depth = 0
 
-  constructor(source: string) {
+  constructor(source: string, private readonly isRust: boolean) {
     this.source = Array.from(source)
   }
 
@@ -101,7 +107,7 @@ class Translator {
       const atom = this.atom()
       const isLetter = this.at === before + 1 && /^[A-Za-z]$/.test(this.source[before]!)
       letters = isLetter && this.isCaseless ? letters + this.source[before]!.toLowerCase() : ""
-      if (ligatures.some((ligature) => letters.endsWith(ligature))) {
+      if (!this.isRust && ligatures.some((ligature) => letters.endsWith(ligature))) {
         throw this.unknown(`${letters.slice(-2)} of either case, which one character fits`)
       }
       result += this.repeated(atom)
@@ -129,8 +135,8 @@ class Translator {
       const [text, isCounted, isFixed] = counts
       // What was repeated already, or is a place, needs a group.
       const inner = `(?:${result})${text}`
-      if (this.take("?")) result = isFixed ? `(?:${inner})?` : `${inner}?`
-      else if (!isCounted && this.take("+")) result = this.atomic(inner)
+      if (this.take("?")) result = isFixed && !this.isRust ? `(?:${inner})?` : `${inner}?`
+      else if ((!isCounted || this.isRust) && this.take("+")) result = this.atomic(inner)
       else result = inner
     }
   }
@@ -164,9 +170,9 @@ class Translator {
       case ".":
         return this.isDotAll ? "[\\s\\S]" : "[^\\n]"
       case "^":
-        return `(?:${startOfText}|(?<=\\n)(?=[\\s\\S]))`
+        return this.isRust ? startOfText : `(?:${startOfText}|(?<=\\n)(?=[\\s\\S]))`
       case "$":
-        return `(?:(?=\\n)|${endOfText})`
+        return this.isRust ? endOfText : `(?:(?=\\n)|${endOfText})`
       case "*":
       case "+":
       case "?":
@@ -223,7 +229,8 @@ class Translator {
       this.lookbehinds -= 1
       return `(?:${sign}${inner}))`
     }
-    const options = /^\(\?([im]*)(?:-([im]+))?:/.exec(this.source.slice(this.at, this.at + 8).join(""))
+    const known = this.isRust ? /^\(\?(i):/ : /^\(\?([im]*)(?:-([im]+))?:/
+    const options = known.exec(this.source.slice(this.at, this.at + 8).join(""))
     if (options !== null) {
       this.at += options[0].length
       const [, on, off] = options
@@ -243,11 +250,11 @@ class Translator {
   /** What a backslash outside of a class begins. */
   private escape(): string {
     const character = this.source[this.at]
-    if (character !== undefined && assertions[character] !== undefined) {
+    if (!this.isRust && character !== undefined && assertions[character] !== undefined) {
       this.at += 1
       return assertions[character]
     }
-    if (character === "w" || character === "W") {
+    if (!this.isRust && (character === "w" || character === "W")) {
       this.at += 1
       return character === "w" ? wordAlone : `(?:(?!${wordAlone})[\\s\\S])`
     }
@@ -259,6 +266,7 @@ class Translator {
   private escaped(): Member {
     const character = this.source[this.at]
     if (character === undefined) throw this.unknown("a \\ at the end")
+    if (this.isRust && /^[A-Za-z]$/.test(character) && !alike.includes(character)) throw this.unknown(`\\${character}`)
     this.at += 1
     const set = escapedSets[character]
     if (set !== undefined) return { set, character: undefined }
@@ -303,6 +311,7 @@ class Translator {
         operands.push([])
         continue
       }
+      for (const sign of this.isRust ? ["--", "~~"] : []) if (this.follows(sign)) throw this.unknown(sign)
       operands.at(-1)!.push(this.span())
     }
     this.depth -= 1
@@ -335,6 +344,7 @@ class Translator {
     if (character === undefined) throw this.unknown("no ]")
     if (character === "[") {
       const posix = /^\[:(\^?)([A-Za-z]+):\]/.exec(this.source.slice(this.at, this.at + 14).join(""))
+      if (this.isRust && posix !== null) throw this.unknown(posix[0])
       if (posix === null) return { set: this.characterClass(), character: undefined }
       const set = posixSets[posix[2]!]
       if (set === undefined) throw this.unknown(posix[0])
