@@ -1,6 +1,6 @@
 // Makes the programs of a package: each with all that it imports, in files that are loaded as they are needed.
 import { build } from "esbuild"
-import { cpSync } from "node:fs"
+import { cpSync, rmSync } from "node:fs"
 import { join } from "node:path"
 
 /** What has parts in machine code comes from npm. */
@@ -26,13 +26,13 @@ const common = {
   banner: { js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);" }
 }
 
-/** The program itself is bundled alone, without anything that it does not load at once: parts in common with the rest are larger. */
+/** What answers at once is bundled alone, without what else a program may load: parts in common with that would be larger. */
 const alone = {
   name: "alone",
   setup: ({ onLoad, onResolve }) => {
     onResolve({ filter: /./ }, ({ kind, path }) => {
       if (kind !== "dynamic-import") return undefined
-      return path === "./CommandRun.js" ? { path: "./CommandRun.js", external: true } : { path, namespace: "left out" }
+      return /^\.\/Command(Run|Help)\.js$/.test(path) ? { path, external: true } : { path, namespace: "left out" }
     })
     onLoad({ filter: /./, namespace: "left out" }, () => ({ contents: "" }))
   }
@@ -43,7 +43,8 @@ export const bundle = async (folder, programs, out = `${folder}/dist`) => {
   const { folders, programs: others } = besides[folder]
   const outdir = join(out, "bin")
   const source = (name) => `${folder}/src/${name}.ts`
-  await build({ ...common, entryPoints: programs.map(source), outdir, plugins: [alone] })
+  rmSync(outdir, { recursive: true, force: true })
+  await build({ ...common, entryPoints: [...programs, "CommandHelp"].map(source), outdir, plugins: [alone] })
   await build({
     ...common,
     entryPoints: { CommandRun: source("CommandRun"), ...others },

@@ -1,21 +1,26 @@
 /**
  * What `--help` writes.
  */
-import type * as CommandTree from "./CommandTree.js"
+import { root } from "./Commands.js"
+import * as CommandTree from "./CommandTree.js"
 import * as GlobalOptions from "./GlobalOptions.js"
 
 /**
- * Whether a line asks for help; it may be in the middle of words that cannot be read.
+ * Writes the help that a line asks for: that of the command which it names, wherever in it the word stands. Whatever else is wrong with the
+ * line is of no account.
  *
  * @since 0.1.0
- * @category guards
+ * @category utils
  */
-export const isAskedFor = (line: ReadonlyArray<string>): boolean => {
-  const end = line.indexOf("--")
-  return (end === -1 ? line : line.slice(0, end)).some(isHelp)
+export const print = (line: ReadonlyArray<string>): void => {
+  const { words } = GlobalOptions.extract(line)
+  const found = CommandTree.find(root, words.filter((word) => !word.startsWith("-")))
+  const { stdout } = process
+  if (typeof found === "string") {
+    process.stderr.write(`error: ${found}\n`)
+    process.exitCode = 2
+  } else stdout.write(text(found, stdout.isTTY === true && !process.env.NO_COLOR))
 }
-
-const isHelp = (word: string): boolean => word === "--help" || word === "-h"
 
 /**
  * The help of a group, which lists its commands, or of a command, which lists what it takes.

@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as CommandHelp from "./CommandHelp.js"
 import * as CommandLine from "./CommandLine.js"
 import { root } from "./Commands.js"
 import * as CommandTree from "./CommandTree.js"
@@ -38,7 +39,6 @@ export const execute = (
     return asked(words, issue).pipe(
       Effect.scoped,
       Effect.ensuring(output.progress("")),
-      Effect.as(0),
       Effect.catchAllCause((cause) =>
         Cause.isInterruptedOnly(cause) ? Effect.interrupt : Effect.map(
           Effect.promise(() => import("./Failure.js")),
@@ -88,16 +88,20 @@ const asked = (words: ReadonlyArray<string>, issue: string | undefined) =>
     if (wrong !== undefined || typeof found === "string") return yield* new UsageError({ description: wrong ?? "" })
     const { command, path } = found
     if (command._tag === "Group") {
+      const output = yield* Output.Output
+      if (output.format === "table" && found.words.length === 0) {
+        yield* output.say(CommandHelp.text(found, false))
+        return 2
+      }
       return yield* new UsageError({
-        description: `${path.join(" ")} is given an option, and no command. ${
-          path.join(" ")
-        } --help lists those there are.`
+        description: `${path.join(" ")} is no command by itself. ${path.join(" ")} --help lists those there are.`
       })
     }
     const loaded = yield* Effect.promise(command.load)
     yield* CommandLine.run(loaded, { name: path.join(" "), known: command.known })(["", "", ...found.words]).pipe(
       Effect.provide(CliConfig.layer({ isCaseSensitive: true }))
     )
+    return 0
   })
 
 const platform: Layer.Layer<Platform> = Layer.mergeAll(

@@ -1,26 +1,18 @@
 #!/usr/bin/env node
 /**
- * The program `tinker`. It answers to `--help` by itself, for which the table of commands is enough; all else is loaded when it is
- * needed.
+ * The program `tinker`. What it needs is loaded once it is known what is asked for: for help that is the table of commands alone.
  */
-import * as CommandHelp from "./CommandHelp.js"
-import { root } from "./Commands.js"
-import * as CommandTree from "./CommandTree.js"
+import module from "node:module"
 import * as Entry from "./Entry.js"
-import * as GlobalOptions from "./GlobalOptions.js"
+
+const isHelp = (word: string): boolean => word === "--help" || word === "-h"
 
 const main = async (line: ReadonlyArray<string>): Promise<void> => {
-  const { words } = GlobalOptions.extract(line)
-  const found = CommandTree.find(root, words)
-  const isAsked = CommandHelp.isAskedFor(words)
-  const isWithoutCommand = typeof found !== "string" && found.command._tag === "Group" && found.words.length === 0
-  if (typeof found === "string" || !(isAsked || isWithoutCommand)) {
-    const { run } = await import("./CommandRun.js")
-    return run(line)
-  }
-  const stream = isAsked ? process.stdout : process.stderr
-  stream.write(CommandHelp.text(found, stream.isTTY === true && !process.env.NO_COLOR))
-  if (!isAsked) process.exitCode = 2
+  // What Node has compiled once it need not compile again; those before 22 do not have it.
+  if ("enableCompileCache" in module) (module.enableCompileCache as () => void)()
+  const end = line.indexOf("--")
+  if (line.slice(0, end === -1 ? line.length : end).some(isHelp)) (await import("./CommandHelp.js")).print(line)
+  else (await import("./CommandRun.js")).run(line)
 }
 
 if (Entry.isEntry(import.meta.url)) await main(process.argv.slice(2))
