@@ -301,9 +301,16 @@ export interface StepsOptions<A = never, E = never, R = never> {
   readonly adamParams?: AdamParams.AdamParams | undefined
   /** Default `LearningRateSchedule.linear`. */
   readonly schedule?: LearningRateSchedule.LearningRateSchedule | undefined
-  /** Saves the state after every `every` steps, and after the last, under `name(steps)`, by default `step-000040`. */
+  /**
+   * Saves the state after every `every` steps, and after the last, under `name(steps)`, by default `step-000040`. `userMetadata` are kept
+   * with each, e.g. the name of the renderer.
+   */
   readonly checkpoint?:
-    | { readonly every: number; readonly name?: ((steps: number) => string) | undefined }
+    | {
+      readonly every: number
+      readonly name?: ((steps: number) => string) | undefined
+      readonly userMetadata?: Readonly<Record<string, string>> | undefined
+    }
     | undefined
   /** Has `run` look at the model after every `every` steps, and after the last. Its result is the step's `evaluation`. */
   readonly evaluate?: Evaluation<A, E, R> | undefined
@@ -400,6 +407,11 @@ const stepsName = "Supervised.steps"
 
 const trainingClient = Given.client("forward", "forwardBackward", "optimStep", "saveState")
 
+const metadata = Given.must(
+  (value) => Given.isObject(value) && !Array.isArray(value) && Object.values(value).every((text) => typeof text === "string"),
+  "an object of texts"
+)
+
 const stepsFields: Given.Fields = {
   adamParams: Given.optional((value, field) =>
     Given.isObject(value)
@@ -407,7 +419,9 @@ const stepsFields: Given.Fields = {
       : Given.must(() => false, "what AdamParams.make gives")(value, field)
   ),
   schedule: Given.optional(Given.func),
-  checkpoint: Given.optional(Given.object({ every: Given.count, name: Given.optional(Given.func) })),
+  checkpoint: Given.optional(
+    Given.object({ every: Given.count, name: Given.optional(Given.func), userMetadata: Given.optional(metadata) })
+  ),
   evaluate: Given.optional(Given.object({ every: Given.count, run: Given.func }))
 } satisfies Record<keyof StepsOptions, Given.Check>
 

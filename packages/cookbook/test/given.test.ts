@@ -287,6 +287,12 @@ const cases: ReadonlyArray<Case> = [
     [...noFunctions, ...noTexts.map((text) => () => text)],
     (name) => steps(training, { checkpoint: { every: 1, name } })
   ),
+  ...each(
+    "steps",
+    "checkpoint.userMetadata",
+    [null, 5, "a", [], { renderer: 1 }],
+    (userMetadata) => steps(training, { checkpoint: { every: 1, userMetadata } })
+  ),
   ...each("steps", "evaluate", [null, 5, "a", []], (evaluate) => steps(training, { evaluate })),
   ...each(
     "steps",
