@@ -76,6 +76,17 @@ export const line = (args: ReadonlyArray<string>, { answers, env = {}, home: giv
       isColored: false,
       readLine: Effect.sync(() => typed.shift()),
       readInput: Effect.succeed(stdin),
+      openLines: Effect.sync(() => {
+        const lines = answers === undefined ? stdin.split("\n").slice(0, stdin.endsWith("\n") ? -1 : undefined) : typed
+        return {
+          next: (question) =>
+            Effect.sync(() => {
+              if (answers !== undefined) stderr += question
+              return lines.shift()
+            }),
+          interrupted: Effect.never
+        }
+      }),
       readHidden: Effect.sync(() => typed.shift() ?? "")
     }).pipe(
       Effect.provideService(Variables, env),
