@@ -81,7 +81,10 @@ const turn = ({ conversation, model, question, reader, renderer }: {
       })
     )
     yield* output.progress("…")
-    const response = yield* Effect.raceFirst(Effect.asSome(asking), Effect.as(reader.interrupted, none)).pipe(
+    const response = yield* Effect.raceFirst(
+      Effect.disconnect(Effect.asSome(asking)),
+      Effect.as(reader.interrupted, none)
+    ).pipe(
       Effect.ensuring(output.progress(""))
     )
     if (response._tag === "None") {

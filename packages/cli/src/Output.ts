@@ -170,11 +170,17 @@ const openLines = Effect.map(
       isEnded = true
       take?.(undefined)
     })
-    // Where lines are edited, Ctrl-C is a key like others, and no signal.
-    lines.on("SIGINT", () => interrupt === undefined ? lines.close() : interrupt())
+    // Where lines are edited, Ctrl-C is a key like others, and no signal. It may come just before somebody waits for it.
+    let wasInterrupted = false
+    lines.on("SIGINT", () => {
+      if (interrupt !== undefined) interrupt()
+      else if (take !== undefined) lines.close()
+      else wasInterrupted = true
+    })
     return {
       next: (question) =>
         Effect.async<string | undefined>((resume) => {
+          wasInterrupted = false
           if (early.length > 0 || isEnded) return resume(Effect.succeed(early.shift()))
           take = (line) => {
             take = undefined
@@ -187,8 +193,8 @@ const openLines = Effect.map(
           return Effect.sync(() => take = undefined)
         }),
       interrupted: Effect.async<void>((resume) => {
+        if (wasInterrupted) return resume(Effect.void)
         interrupt = () => resume(Effect.void)
-        return Effect.sync(() => interrupt = undefined)
       }).pipe(Effect.ensuring(Effect.sync(() => interrupt = undefined)))
     }
   }

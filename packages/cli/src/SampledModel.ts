@@ -74,7 +74,8 @@ export const open = ({ asked, local, model, tokenizer }: Asked) =>
     const path = Option.isSome(asked) && isPath(asked.value) ? yield* CheckpointPath.parse(asked.value) : undefined
     if (path?.checkpointType === "external") {
       return yield* new UsageError({
-        description: `${Option.getOrThrow(asked)} holds files for other programs, and cannot be sampled. Checkpoints of `
+        description:
+          `${Option.getOrThrow(asked)} holds files for other programs, and cannot be sampled. Checkpoints of `
           + "weights and of sampler_weights can."
       })
     }
@@ -88,7 +89,8 @@ export const open = ({ asked, local, model, tokenizer }: Asked) =>
     if (!isHere) return yield* atService(asked, path, Option.getOrUndefined(tokenizer))
     if (Option.isSome(tokenizer)) {
       return yield* new UsageError({
-        description: "--tokenizer is for a model of a service: name it, as Qwen/Qwen3-8B. A folder has a tokenizer of its own."
+        description:
+          "--tokenizer is for a model of a service: name it, as Qwen/Qwen3-8B. A folder has a tokenizer of its own."
       })
     }
     if (Option.isSome(asked) && path === undefined) {
@@ -96,11 +98,15 @@ export const open = ({ asked, local, model, tokenizer }: Asked) =>
         description: `${asked.value} is a model of a service, and --local a folder on this machine. Give one of them.`
       })
     }
-    return yield* here(Option.getOrElse(local, () => ShippedModel.folder), model, Option.zipWith(
-      asked,
-      Option.fromNullable(path),
-      (text, path) => ({ text, path })
-    ))
+    return yield* here(
+      Option.getOrElse(local, () => ShippedModel.folder),
+      model,
+      Option.zipWith(
+        asked,
+        Option.fromNullable(path),
+        (text, path) => ({ text, path })
+      )
+    )
   })
 
 /**
@@ -124,7 +130,8 @@ const here = (
     const isRun = yield* files.exists(checkpoints)
     if (!isRun && (Option.isSome(model) || Option.isSome(asked))) {
       return yield* new UsageError({
-        description: `${folder} is not the folder of a run: it has no checkpoints. Name what tinker train was given with --out.`
+        description:
+          `${folder} is not the folder of a run: it has no checkpoints. Name what tinker train was given with --out.`
       })
     }
     const modelFolder = isRun ? Option.getOrElse(model, () => ShippedModel.folder) : folder

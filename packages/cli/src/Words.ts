@@ -8,4 +8,5 @@
  * @since 0.1.0
  * @category rendering
  */
-export const shown = (text: string): string => text.replace(/(?![\n\t])[\p{Cc}\u2028\u2029\u202A-\u202E\u2066-\u2069]/gu, "\uFFFD")
+export const shown = (text: string): string =>
+  text.replace(/(?![\n\t])[\p{Cc}\u2028\u2029\u202A-\u202E\u2066-\u2069]/gu, "\uFFFD")

@@ -17,7 +17,9 @@ it.scopedLive("takes each line of the standard input for a message, and writes t
     const place = yield* folder
     const tokenizer = Asking.byteTokenizer(place)
     const file = join(place, "talk.jsonl")
-    const stdin = ["Hi.", "", "/system Be brief.", "//slash", `/save ${file}`, "/reset", "/temperature", "Ho."].join("\n")
+    const stdin = ["Hi.", "", "/system Be brief.", "//slash", `/save ${file}`, "/reset", "/temperature", "Ho."].join(
+      "\n"
+    )
     const { code, stderr, stdout } = yield* line(["chat", "bigram", "--tokenizer", tokenizer, ...small], { stdin })
     assert.strictEqual(code, 0, stderr)
     assert.match(stderr, /^Nothing says[^\n]*\nbigram, at the service\n/)
@@ -46,10 +48,21 @@ it.scopedLive("goes on where somebody types and something fails, and leaves that
     const file = join(place, "a.jsonl")
     yield* fail
     const typed = yield* line(words, {
-      answers: ["one", "two", "/temprature 1", "/temperature hot", "/save", `/save ${file}`, `/save ${file}`, "/help", "/exit", "no"]
+      answers: [
+        "one",
+        "two",
+        "/temprature 1",
+        "/temperature hot",
+        "/save",
+        `/save ${file}`,
+        `/save ${file}`,
+        "/help",
+        "/exit",
+        "no"
+      ]
     })
     assert.strictEqual(typed.code, 0, typed.stderr)
-    assert.match(typed.stderr, /> warning: [^\n]*400/)
+    assert.match(typed.stderr, /warning: [^\n]*400/)
     assert.match(typed.stderr, /there is no command \/temprature\. Was \/temperature meant\?/)
     assert.match(typed.stderr, /\/temperature "hot": it must be a number/)
     assert.match(typed.stderr, /\/save: to which file\?/)

@@ -6,8 +6,11 @@ import { join } from "node:path"
 import * as Asking from "./asking.js"
 import { folder, server } from "./program.js"
 
-const lines = Array.from({ length: 20 }, (_, i) =>
-  JSON.stringify({ messages: [{ role: "user", content: String(i % 10) }, { role: "assistant", content: "ab" }] }))
+const lines = Array.from(
+  { length: 30 },
+  (_, i) =>
+    JSON.stringify({ messages: [{ role: "user", content: String(i % 10) }, { role: "assistant", content: "ab" }] })
+)
 
 /** Of each of these lines, a token a byte; the last token of an example is learned and not read. */
 const read = "user: 1\n\nassistant: ab\n\nuser:".length - 1
@@ -23,31 +26,36 @@ it.scopedLive("counts the tokens of what training does, and knows no cost withou
     const words = ["cost", file, "--tokenizer", Asking.byteTokenizer(place)]
     const { code, stderr, stdout } = yield* line([...words, "--steps", "10", "--batch-size", "4", "--json"])
     assert.strictEqual(code, 0, stderr)
-    // Two lines are held out. An epoch of 18 has batches of 4, 4, 4, 4 and 2.
+    // Three lines are held out. An epoch of 27 has six batches of 4 and one of 3, and the other three steps have 12.
     const tokens = {
-      training: 36 * read + 2 * 2 * read,
-      prefill: 2 * 2 * asked,
-      sampled: 2 * 2 * 64,
-      of_steps: 36 * read,
-      of_held_out: 2 * 2 * read
+      training: 39 * read + 2 * 3 * read,
+      prefill: 2 * 3 * asked,
+      sampled: 2 * 3 * 64,
+      of_steps: 39 * read,
+      of_held_out: 2 * 3 * read
     }
     assert.deepStrictEqual(JSON.parse(stdout), {
       file,
       base_model: null,
-      conversations: 18,
-      held_out: 2,
+      conversations: 27,
+      held_out: 3,
       steps: 10,
       batch_size: 4,
       tokens,
       prices_usd_per_million_tokens: { training: null, prefill: null, sampled: null },
       cost_usd: { training: null, prefill: null, sampled: null, total: null }
     })
-    assert.match(stderr, /No price is known of trained on, read of questions, sampled at most, so there is no total\. Give --price-training/)
+    assert.match(
+      stderr,
+      /No price is known of trained on, read of questions, sampled at most, so there is no total\. Give --price-training/
+    )
     assert.strictEqual((yield* faults.requestCounts).size, 0)
     const epochs = JSON.parse((yield* line([...words, "--epochs", "2", "--batch-size", "4", "--json"])).stdout)
-    assert.deepStrictEqual([epochs.steps, epochs.tokens], [10, tokens])
+    assert.deepStrictEqual([epochs.steps, epochs.tokens.of_steps], [14, 54 * read])
     const prices = ["--price-training", "10", "--price-prefill", "1", "--price-sampled", "2"]
-    const priced = JSON.parse((yield* line([...words, "--epochs", "2", "--batch-size", "4", ...prices, "--json"])).stdout)
+    const priced = JSON.parse(
+      (yield* line([...words, "--steps", "10", "--batch-size", "4", ...prices, "--json"])).stdout
+    )
     assert.closeTo(priced.cost_usd.total, (10 * tokens.training + tokens.prefill + 2 * tokens.sampled) / 1e6, 1e-12)
     const partly = yield* line([...words, "--price-training", "10"], { terminal: 120 })
     assert.match(partly.stdout, /Total +\d+ +N\/A +N\/A\n/)
@@ -91,11 +99,18 @@ it.scopedLive("takes the service's own rates of the model where its usage tells 
 it.scopedLive("goes on without prices where the service does not tell usage, and says so", () =>
   Effect.gen(function*() {
     const { faults, line } = yield* server()
-    yield* faults.plan({ path: "billing", times: 10, fault: Faults.answer(403, { body: { detail: "no" } }) })
+    yield* faults.plan({ path: "billing/usage/events", fault: Faults.answer(403, { body: { detail: "no" } }) })
     const place = yield* folder
     const file = join(place, "data.jsonl")
     writeFileSync(file, lines.join("\n"))
-    const { code, stderr } = yield* line(["cost", file, "--base-model", "bigram", "--tokenizer", Asking.byteTokenizer(place)])
+    const { code, stderr } = yield* line([
+      "cost",
+      file,
+      "--base-model",
+      "bigram",
+      "--tokenizer",
+      Asking.byteTokenizer(place)
+    ])
     assert.strictEqual(code, 0, stderr)
     assert.match(stderr, /warning: the service tells no prices: [^\n]*403/)
   }))

@@ -22,7 +22,16 @@ it.scopedLive("counts what a file teaches, and shows one line with what is learn
     const place = yield* folder
     const tokenizer = Asking.byteTokenizer(place)
     const file = write(place, [chat("a", "bc"), chat("d", "efg"), "", chat("a", "bc")])
-    const { code, stderr, stdout } = yield* line(["data", "check", file, "--tokenizer", tokenizer, "--example", "2", "--json"])
+    const { code, stderr, stdout } = yield* line([
+      "data",
+      "check",
+      file,
+      "--tokenizer",
+      tokenizer,
+      "--example",
+      "2",
+      "--json"
+    ])
     assert.strictEqual(code, 0, stderr)
     assert.deepStrictEqual(JSON.parse(stdout), {
       file,
@@ -51,6 +60,8 @@ it.scopedLive("counts what a file teaches, and shows one line with what is learn
     const text = (yield* line(["data", "check", file, "--tokenizer", tokenizer])).stdout
     assert.include(text, "The same as an earlier line\t1 (line 4 as 1)\n")
     assert.include(text, "user: a\n\nassistant:« bc\n\nuser:»\n")
+    const colored = yield* line(["data", "check", file, "--tokenizer", tokenizer], { terminal: 80, isColored: true })
+    assert.include(colored.stdout, "user: a\n\nassistant:\u001B[32m bc\n\nuser:\u001B[39m\n")
     const missing = yield* line(["data", "check", file, "--tokenizer", tokenizer, "--example", "3"])
     assert.strictEqual(missing.code, 2)
     assert.match(missing.stderr, /--example: line 3 of .* holds no conversation/)

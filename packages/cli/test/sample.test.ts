@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { readFileSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Asking from "./asking.js"
 import { folder, line as localLine, server } from "./program.js"
@@ -170,11 +170,46 @@ it.scopedLive("writes a conversation as the checkpoint was trained, and refuses 
       const { sampler } = yield* Asking.save(url, { [key]: "harmony" })
       const unknown = yield* line(["sample", sampler, ...words])
       assert.strictEqual(unknown.code, 2)
-      assert.match(unknown.stderr, /sampler_weights\/final was trained with the renderer \\?"harmony\\?", which is not known/)
+      assert.match(
+        unknown.stderr,
+        /sampler_weights\/final was trained with the renderer \\?"harmony\\?", which is not known/
+      )
       assert.strictEqual((yield* line(["sample", sampler, ...words, "--renderer", "role"])).code, 0)
     }
-    assert.match((yield* line(["sample", "bigram", ...words, "--renderer", "x"])).stderr, /--renderer is \\?"x\\?".*role/)
+    assert.match(
+      (yield* line(["sample", "bigram", ...words, "--renderer", "x"])).stderr,
+      /--renderer is \\?"x\\?".*role/
+    )
   }))
+
+it.scopedLive(
+  "samples what a run on this machine has left, by its folder, and leaves the folder as it was",
+  () =>
+    Effect.gen(function*() {
+      const out = join(yield* folder, "run")
+      const data = join(out, "..", "data.jsonl")
+      const messages = join(out, "..", "talk.json")
+      writeFileSync(
+        data,
+        JSON.stringify({ messages: [{ role: "user", content: "Hi." }, { role: "assistant", content: "Ho." }] })
+      )
+      writeFileSync(messages, JSON.stringify([{ role: "user", content: "Hi." }]))
+      const trained = yield* localLine(["train", data, "--steps", "1", "--out", out, "--json"])
+      assert.strictEqual(trained.code, 0, trained.stderr)
+      const { checkpoint } = JSON.parse(trained.stdout)
+      const files = () => readdirSync(join(out, "checkpoints"), { recursive: true }).sort()
+      const before = files()
+      for (const asked of [[], [checkpoint]]) {
+        const words = ["sample", ...asked, "--local", out, "--messages", messages, "--max-tokens", "3", "--json"]
+        const { code, stderr, stdout } = yield* localLine(words)
+        assert.strictEqual(code, 0, stderr)
+        assert.notInclude(stderr, "Nothing says")
+        assert.deepInclude(JSON.parse(stdout), { base_model: "effect-tinker/tiny-english", checkpoint })
+      }
+      assert.deepStrictEqual(files(), before)
+    }),
+  240_000
+)
 
 it.scopedLive("samples the model that ships, on this machine, where no service is named", () =>
   Effect.gen(function*() {

@@ -408,7 +408,8 @@ const stepsName = "Supervised.steps"
 const trainingClient = Given.client("forward", "forwardBackward", "optimStep", "saveState")
 
 const metadata = Given.must(
-  (value) => Given.isObject(value) && !Array.isArray(value) && Object.values(value).every((text) => typeof text === "string"),
+  (value) =>
+    Given.isObject(value) && !Array.isArray(value) && Object.values(value).every((text) => typeof text === "string"),
   "an object of texts"
 )
 

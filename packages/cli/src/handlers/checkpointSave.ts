@@ -97,7 +97,10 @@ const sourceOf = ({ force, noTrainAttn, noTrainMlp, noTrainUnembed, output, rank
       return yield* new UsageError({ description: "--force is for a file that --output names." })
     }
     if (!SampledModel.isPath(source)) {
-      return { path: undefined, name: `checkpoint-${source.toLowerCase().replace(/[^a-z0-9._-]/g, "-")}` } satisfies Source
+      return {
+        path: undefined,
+        name: `checkpoint-${source.toLowerCase().replace(/[^a-z0-9._-]/g, "-")}`
+      } satisfies Source
     }
     const parsed = yield* CheckpointPath.parse(source)
     if (parsed.checkpointType !== "training") {
@@ -108,7 +111,8 @@ const sourceOf = ({ force, noTrainAttn, noTrainMlp, noTrainUnembed, output, rank
     const isOfBase = Option.isSome(rank) || Option.isSome(seed) || noTrainAttn || noTrainMlp || noTrainUnembed
     return isOfBase
       ? yield* new UsageError({
-        description: "--rank, --seed and --no-train-… make a model anew, and a checkpoint is one already. Leave them off."
+        description:
+          "--rank, --seed and --no-train-… make a model anew, and a checkpoint is one already. Leave them off."
       })
       : { path: source, name: parsed.name } satisfies Source
   })

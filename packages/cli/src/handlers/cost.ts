@@ -67,8 +67,11 @@ export const cost: Handler<Input> = (input) =>
       const rate = prices[kind]?.rate
       return [kind, rate === undefined ? undefined : rate * tokens[kind] / 1e6]
     })) as Readonly<Record<Kind, number | undefined>>
-    const unknown = kinds.filter((kind) => costs[kind] === undefined)
-    const total = unknown.length > 0 ? undefined : kinds.reduce((sum, kind) => sum + costs[kind]!, 0)
+    const unknown = kinds.filter((kind) =>
+      costs[kind] === undefined
+    )
+    const total = unknown.length > 0 ? undefined : kinds.reduce((sum, kind) =>
+      sum + costs[kind]!, 0)
     yield* output.result({
       json: {
         file: input.file,
@@ -108,9 +111,11 @@ export const cost: Handler<Input> = (input) =>
     if (sources.length > 0) yield* output.notice(`Prices: ${sources.join("; ")}.`)
     if (unknown.length > 0) {
       yield* output.notice(
-        `No price is known of ${unknown.map((kind) => names[kind].toLowerCase()).join(", ")}, so there is no total. Give ${
-          unknown.map((kind) => `--price-${kind}`).join(", ")
-        }${Option.isSome(input.baseModel) ? "" : ", or name a model of the service with --base-model"}.`
+        `No price is known of ${
+          unknown.map((kind) => names[kind].toLowerCase()).join(", ")
+        }, so there is no total. Give ${unknown.map((kind) => `--price-${kind}`).join(", ")}${
+          Option.isSome(input.baseModel) ? "" : ", or name a model of the service with --base-model"
+        }.`
       )
     }
   })
@@ -191,7 +196,11 @@ const toldBy = (baseModel: string) =>
       const at = DateTime.toEpochMillis(event.bucketStart)
       if (event.baseModel !== baseModel || kind === undefined || rate === undefined) continue
       if ((rates[kind]?.at ?? -Infinity) > at) continue
-      rates[kind] = { rate, at, source: `the service's rate of ${DateTime.formatIso(event.bucketStart).slice(0, 16)} UTC` }
+      rates[kind] = {
+        rate,
+        at,
+        source: `the service's rate of ${DateTime.formatIso(event.bucketStart).slice(0, 16)} UTC`
+      }
     }
     return rates
   }).pipe(Effect.provide(Connection.layer))

@@ -238,15 +238,21 @@ const rowsOf = (
   ["Messages learned", String(learnedMessages)],
   ["Tokens", String(tokens)],
   ["Tokens learned", String(learnedTokens)],
-  ["Tokens a conversation", `${at(lengths, 0.5)} in the middle, ${at(lengths, 0.95)} of one in twenty, ${
-    lengths.at(-1) ?? 0
-  } at most`],
-  ["Longer than the context", context === undefined ? "not known; --context says it" : `${tooLong} (${context} tokens)`],
+  [
+    "Tokens a conversation",
+    `${at(lengths, 0.5)} in the middle, ${at(lengths, 0.95)} of one in twenty, ${lengths.at(-1) ?? 0} at most`
+  ],
+  [
+    "Longer than the context",
+    context === undefined ? "not known; --context says it" : `${tooLong} (${context} tokens)`
+  ],
   [
     "The same as an earlier line",
-    duplicates.length === 0 ? "0" : `${duplicates.length} (${
-      duplicates.slice(0, 5).map(([line, first]) => `line ${line} as ${first}`).join(", ")
-    }${duplicates.length > 5 ? ", …" : ""})`
+    duplicates.length === 0 ?
+      "0" :
+      `${duplicates.length} (${duplicates.slice(0, 5).map(([line, first]) => `line ${line} as ${first}`).join(", ")}${
+        duplicates.length > 5 ? ", …" : ""
+      })`
   ]
 ]
 

@@ -53,7 +53,8 @@ export const sample: Handler<Input> = (input) =>
     const length = ModelInput.textLength(prompt) ?? 0
     if (most !== undefined && length + input.maxTokens > most) {
       return yield* new UsageError({
-        description: `the prompt has ${length} tokens and --max-tokens is ${input.maxTokens}, which is more than the ${most} `
+        description:
+          `the prompt has ${length} tokens and --max-tokens is ${input.maxTokens}, which is more than the ${most} `
           + `that ${model.baseModel} has room for. Shorten one of them.`
       })
     }
@@ -192,7 +193,9 @@ const contentOf = (file: string, option: string) =>
     return yield* Effect.mapError(files.readFileString(file), (cause) =>
       new UsageError({
         description: `${option}: ${file} ${
-          cause._tag === "SystemError" && cause.reason === "NotFound" ? "is not there" : `cannot be read: ${cause.message}`
+          cause._tag === "SystemError" && cause.reason === "NotFound"
+            ? "is not there"
+            : `cannot be read: ${cause.message}`
         }.`,
         cause
       }))
@@ -208,7 +211,8 @@ const promptIn = (file: string) =>
     return isNumbers && list.every((one) => Number.isSafeInteger(one) && one >= 0 && one < 2 ** 31)
       ? Effect.succeed({ _tag: "Tokens", tokens: list })
       : new UsageError({
-        description: `--prompt-file: ${file} has a list of tokens in which one is no token id. They are whole numbers from 0 on.`
+        description:
+          `--prompt-file: ${file} has a list of tokens in which one is no token id. They are whole numbers from 0 on.`
       })
   })
 
