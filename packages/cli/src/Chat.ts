@@ -82,7 +82,7 @@ const turn = ({ conversation, model, question, reader, renderer }: {
     )
     yield* output.progress("…")
     const response = yield* Effect.raceFirst(
-      Effect.disconnect(Effect.asSome(asking)),
+      Effect.asSome(asking),
       Effect.as(reader.interrupted, none)
     ).pipe(
       Effect.ensuring(output.progress(""))

@@ -30,7 +30,7 @@ import { UsageError } from "./UsageError.js"
  * @category models
  */
 export interface SampledModel {
-  /** For people: which it is, and where. */
+  /** It says to people which model it is, and where. */
   readonly description: string
   readonly baseModel: string
   /** None for a base model. */
@@ -44,7 +44,7 @@ export interface SampledModel {
 }
 
 /**
- * Which model was asked for, as commands are given it.
+ * What commands are given of the model that is to be asked.
  *
  * - `asked`: the name of a base model, or a checkpoint's path
  * - `local`: a folder on this machine: of a model, or of a run of `tinker train`

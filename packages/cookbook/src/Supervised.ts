@@ -26,7 +26,7 @@ import { fingerprint as fingerprintOf } from "./internal/fingerprint.js"
 import { gatherAll } from "./internal/gather.js"
 import * as Given from "./internal/given.js"
 import { isForTests, type MarkedIssue, markIssue } from "./internal/marks.js"
-import { meanNll, type Nll } from "./internal/meanNll.js"
+import { combine, meanNll, type Nll } from "./internal/meanNll.js"
 import { messagesIssue } from "./internal/messagesIssue.js"
 import { openChatFile } from "./internal/openChatFile.js"
 import { finish, isDue, submit, type SubmittedStep } from "./internal/submittedStep.js"
@@ -262,7 +262,7 @@ export const batches = (
 ): Stream.Stream<Batch, InvalidInputError> =>
   Stream.unwrap(Effect.gen(function*() {
     yield* failOnIssues("Supervised.batches", [...Given.data(data, "data"), ...batchesIssues(options)])
-    yield* failOnIssues("Supervised.batches", Given.list(learnsSomething, "data")(data, "data"))
+    yield* failOnIssues("Supervised.batches", Given.list(Given.learnsSomething, "data")(data, "data"))
     const fingerprint = fingerprintOf(data)
     return Stream.map(drawn(data.length, options).draws, ({ places, ...draw }): Batch => ({
       data: Array.from(places, (place) => data[place]!),
@@ -270,13 +270,6 @@ export const batches = (
       ...draw
     }))
   }))
-
-const learnsSomething: Given.Check = (datum, field) => {
-  const { data } = (datum as Datum).lossFnInputs["weights"] ?? {}
-  return ArrayBuffer.isView(data) && data.every((weight) => Number(weight) === 0)
-    ? [{ field, description: "has weights that are all 0, so there is nothing to learn. Leave it out." }]
-    : []
-}
 
 const batchesFields: Given.Fields = {
   batchSize: Given.count,
@@ -301,10 +294,7 @@ export interface StepsOptions<A = never, E = never, R = never> {
   readonly adamParams?: AdamParams.AdamParams | undefined
   /** Default `LearningRateSchedule.linear`. */
   readonly schedule?: LearningRateSchedule.LearningRateSchedule | undefined
-  /**
-   * Saves the state after every `every` steps, and after the last, under `name(steps)`, by default `step-000040`. `userMetadata` are kept
-   * with each, e.g. the name of the renderer.
-   */
+  /** Saves the state after every `every` steps, and after the last, under `name(steps)`, by default `step-000040`, with `userMetadata`. */
   readonly checkpoint?:
     | {
       readonly every: number
@@ -407,12 +397,6 @@ const stepsName = "Supervised.steps"
 
 const trainingClient = Given.client("forward", "forwardBackward", "optimStep", "saveState")
 
-const metadata = Given.must(
-  (value) =>
-    Given.isObject(value) && !Array.isArray(value) && Object.values(value).every((text) => typeof text === "string"),
-  "an object of texts"
-)
-
 const stepsFields: Given.Fields = {
   adamParams: Given.optional((value, field) =>
     Given.isObject(value)
@@ -421,7 +405,11 @@ const stepsFields: Given.Fields = {
   ),
   schedule: Given.optional(Given.func),
   checkpoint: Given.optional(
-    Given.object({ every: Given.count, name: Given.optional(Given.func), userMetadata: Given.optional(metadata) })
+    Given.object({
+      every: Given.count,
+      name: Given.optional(Given.func),
+      userMetadata: Given.optional(Given.record(Given.anyText))
+    })
   ),
   evaluate: Given.optional(Given.object({ every: Given.count, run: Given.func }))
 } satisfies Record<keyof StepsOptions, Given.Check>
@@ -456,10 +444,3 @@ export const evaluate = (
       Stream.runFold({ nllPerToken: NaN, weight: 0 }, combine)
     )
   })
-
-const combine = (a: Nll, b: Nll): Nll => {
-  if (a.weight === 0) return b
-  if (b.weight === 0) return a
-  const weight = a.weight + b.weight
-  return { nllPerToken: (a.nllPerToken * a.weight + b.nllPerToken * b.weight) / weight, weight }
-}

@@ -4,7 +4,7 @@ import * as Options from "@effect/cli/Options"
 import * as NumberOption from "../NumberOption.js"
 import * as ParsedOption from "../ParsedOption.js"
 
-/** Which model is asked. */
+/** These say which model is asked. */
 export const ofModel = {
   asked: Args.text({ name: "MODEL" }).pipe(
     Args.withDescription(

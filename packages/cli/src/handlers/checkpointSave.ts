@@ -18,7 +18,7 @@ import { UsageError } from "../UsageError.js"
 interface Input {
   readonly source: string
   readonly name: Option.Option<string>
-  /** In milliseconds. */
+  /** A number of milliseconds. */
   readonly ttl: Option.Option<number>
   readonly rank: Option.Option<number>
   readonly seed: Option.Option<number>

@@ -17,6 +17,7 @@ import * as Lessons from "../Lessons.js"
 import * as Output from "../Output.js"
 import * as Reading from "../Reading.js"
 import * as Table from "../Table.js"
+import { explainData } from "../TrainingProgram.js"
 import { UsageError } from "../UsageError.js"
 
 interface Input extends Reading.Asked {
@@ -43,15 +44,8 @@ export const cost: Handler<Input> = (input) =>
     }
     const ignoredKeys = yield* Reading.ignoredKeys(input)
     const reader = yield* Reading.open(input)
-    const conversations = yield* Lessons.read(input.file, { ignoredKeys })
     const batchSize = Option.getOrElse(input.batchSize, () => defaults.batchSize)
-    const steps = Option.match(input.epochs, {
-      onNone: () => Option.getOrElse(input.steps, () => defaults.steps),
-      onSome: (epochs) => epochs * Math.ceil(conversations.train.length / batchSize)
-    })
-    const lessons = yield* Lessons.encode(conversations, { steps, batchSize, maxTokens: reader.maxContextLength }).pipe(
-      Effect.provideService(Tokenizer.Tokenizer, reader.tokenizer)
-    )
+    const { conversations, lessons, steps } = yield* read(input, { batchSize, ignoredKeys, reader })
     const trained = yield* Stream.runFoldEffect(lessons.batches, 0, (sum, { data, step }) =>
       Effect.as(output.progress(`Counting the tokens of step ${step + 1} of ${steps}`), sum + tokensOf(data)))
     yield* output.progress("")
@@ -119,6 +113,27 @@ export const cost: Handler<Input> = (input) =>
       )
     }
   })
+
+/** What training learns of the file, and in how many steps. */
+const read = (
+  { epochs, file, steps: given }: Input,
+  { batchSize, ignoredKeys, reader }: {
+    readonly batchSize: number
+    readonly ignoredKeys: ReadonlyArray<string>
+    readonly reader: Reading.Reader
+  }
+) =>
+  Effect.gen(function*() {
+    const conversations = yield* Lessons.read(file, { ignoredKeys })
+    const steps = Option.match(epochs, {
+      onNone: () => Option.getOrElse(given, () => defaults.steps),
+      onSome: (epochs) => epochs * Math.ceil(conversations.train.length / batchSize)
+    })
+    const lessons = yield* Lessons.encode(conversations, { steps, batchSize, maxTokens: reader.maxContextLength }).pipe(
+      Effect.provideService(Tokenizer.Tokenizer, reader.tokenizer)
+    )
+    return { conversations, lessons, steps }
+  }).pipe(Effect.catchTag("DatasetError", (error) => Effect.fail(explainData(error, ignoredKeys))))
 
 const names: Readonly<Record<Kind, string>> = {
   training: "Trained on",

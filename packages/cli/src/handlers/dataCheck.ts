@@ -15,6 +15,7 @@ import * as Humanize from "../Humanize.js"
 import * as Output from "../Output.js"
 import * as Reading from "../Reading.js"
 import * as Table from "../Table.js"
+import { explainData } from "../TrainingProgram.js"
 import { UsageError } from "../UsageError.js"
 import * as Words from "../Words.js"
 
@@ -34,10 +35,11 @@ export const check: Handler<Input> = (input) =>
     const chats = yield* Supervised.chatsFromFile(input.file, {
       ignoredKeys,
       onProgress: ({ bytes, totalBytes }) => progress(bytes, totalBytes)
-    }).pipe(Effect.catchTag("DatasetError", (error) => tellFaults(input.file, error)))
+    }).pipe(Effect.catchTag("DatasetError", (error) => tellFaults(input.file, error, ignoredKeys)))
     const { example, faults, ...counts } = yield* counted(chats, { ...reader, context, exampleLine: input.example })
     yield* output.progress("")
-    if (Option.isSome(input.example) && example === undefined) {
+    const isToldOtherwise = (wanted: number) => faults.some(({ line }) => line === wanted)
+    if (Option.isSome(input.example) && example === undefined && !isToldOtherwise(input.example.value)) {
       return yield* new UsageError({
         description: `--example: line ${input.example.value} of ${input.file} holds no conversation.`
       })
@@ -58,30 +60,34 @@ export const check: Handler<Input> = (input) =>
           ...(example === undefined ? [] : [exampleText(example, layout)])
         ].join("\n")
     })
-    if (error !== undefined) return yield* failure(error)
+    if (error !== undefined) return yield* failure(error, ignoredKeys)
   })
 
 /** What is wrong with lines that no tokenizer could learn; nothing else is known then. */
 const tellFaults = (
   file: string,
-  error: DatasetError
-): Effect.Effect<never, DatasetError | Failure.CommandFailed, Output.Output> =>
+  error: DatasetError,
+  ignoredKeys: ReadonlyArray<string>
+): Effect.Effect<never, Failure.CommandFailed, Output.Output> =>
   Effect.gen(function*() {
     const output = yield* Output.Output
     yield* output.progress("")
     if (output.format === "json") {
       yield* output.result({ json: { file, ...jsonOfFaults(error) }, text: () => "" })
     }
-    return yield* failure(error)
+    return yield* failure(error, ignoredKeys)
   })
 
-/** In JSON the faults are the result; else the error tells of them. */
-const failure = (error: DatasetError): Effect.Effect<never, DatasetError | Failure.CommandFailed, Output.Output> =>
+/** The error tells of the faults where the result does not. */
+const failure = (
+  error: DatasetError,
+  ignoredKeys: ReadonlyArray<string>
+): Effect.Effect<never, Failure.CommandFailed, Output.Output> =>
   Effect.flatMap(Output.Output, ({ format }) =>
-    Effect.fail(
+    Failure.failed(
       format === "table" || error.wrongLines === undefined
-        ? error
-        : Failure.failed(`${error.wrongLines} of ${error.totalLines ?? "the"} lines cannot be learned.`)
+        ? explainData(error, ignoredKeys).message
+        : `${error.wrongLines} of ${error.totalLines ?? "the"} lines cannot be learned.`
     ))
 
 const jsonOfFaults = (error: DatasetError | undefined) => ({
@@ -90,7 +96,7 @@ const jsonOfFaults = (error: DatasetError | undefined) => ({
     line: line ?? null,
     reason,
     description,
-    lines_like_it: lines ?? 1
+    ...(lines === undefined ? {} : { lines })
   }))
 })
 
@@ -119,7 +125,7 @@ interface Counts {
   readonly learnedMessages: number
   readonly tokens: number
   readonly learnedTokens: number
-  /** Of each conversation, in order of size. */
+  /** How many tokens each conversation has, the shortest first. */
   readonly lengths: ReadonlyArray<number>
   readonly tooLong: number
   /** The lines that say the same as an earlier one, and that one. */

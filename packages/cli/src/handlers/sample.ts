@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import type { Handler } from "../CommandTree.js"
 import * as Connection from "../Connection.js"
 import * as Humanize from "../Humanize.js"
+import * as PlatformErrors from "../internal/effect/platformErrors.js"
 import * as JsonFile from "../JsonFile.js"
 import * as NewFile from "../NewFile.js"
 import * as Output from "../Output.js"
@@ -193,7 +194,7 @@ const contentOf = (file: string, option: string) =>
     return yield* Effect.mapError(files.readFileString(file), (cause) =>
       new UsageError({
         description: `${option}: ${file} ${
-          cause._tag === "SystemError" && cause.reason === "NotFound"
+          PlatformErrors.kindOf(cause) === "NotFound"
             ? "is not there"
             : `cannot be read: ${cause.message}`
         }.`,
