@@ -38,6 +38,18 @@ it.scopedLive("takes each line of the standard input for a message, and writes t
     assert.strictEqual((yield* line(["data", "check", file, "--tokenizer", tokenizer])).code, 0)
   }))
 
+it.scopedLive("reads all lines of a pipe, however they come, and ends with it", () =>
+  Effect.gen(function*() {
+    const { faults, tinker } = yield* server()
+    const tokenizer = Asking.byteTokenizer(yield* folder)
+    const stdin = "one\r\ntwo\n\nthree"
+    const { code, stderr, stdout } = yield* tinker(["chat", "bigram", "--tokenizer", tokenizer, ...small], { stdin })
+    assert.strictEqual(code, 0, stderr)
+    assert.notInclude(stderr, "> ")
+    assert.isNotEmpty(stdout)
+    assert.strictEqual((yield* faults.requestCounts).get("asample"), 3)
+  }), 30_000)
+
 it.scopedLive("goes on where somebody types and something fails, and leaves that turn out; where nobody does it ends", () =>
   Effect.gen(function*() {
     const { faults, line } = yield* server()

@@ -82,6 +82,16 @@ it.scopedLive("exits with 1 for lines at fault, and tells of every kind with its
     assert.strictEqual(document.wrong_lines, 3)
     assert.deepStrictEqual(document.faults.map((one: { line: number }) => one.line), [2, 4, 5])
     assert.match(JSON.parse(json.stderr).error.message, /^3 of 5 lines cannot be learned\.$/)
+    const message = { role: "user", content: "a", timestamp: 1 }
+    const stamped = write(place, [
+      JSON.stringify({ messages: [message, { role: "assistant", content: "b" }] }),
+      good
+    ])
+    for (const command of [["data", "check"], ["cost"]]) {
+      const words = [...command, stamped, "--tokenizer", tokenizer]
+      assert.match((yield* line(words)).stderr, /If timestamp is of no account, pass --ignore-keys timestamp\./)
+      assert.strictEqual((yield* line([...words, "--ignore-keys", "timestamp"])).code, 0)
+    }
     // What only the tokenizer finds: all is counted beside it.
     const long = write(place, [good, chat("a", "b".repeat(40)), good])
     const tooLong = yield* line(["data", "check", long, "--tokenizer", tokenizer, "--context", "60"])
