@@ -3,6 +3,7 @@
  * where its text goes; Layers say that. What it has done it writes down in the `KeyValueStore`, and goes on from there.
  */
 import * as ExactAnswers from "@effect-tinker/cookbook/ExactAnswers"
+import * as RoleRenderer from "@effect-tinker/cookbook/RoleRenderer"
 import * as RunJournal from "@effect-tinker/cookbook/RunJournal"
 import * as Supervised from "@effect-tinker/cookbook/Supervised"
 import * as AdamParams from "@effect-tinker/protocol/AdamParams"
@@ -35,6 +36,9 @@ export interface Plan {
   /** Run when the store is known to have no checkpoint, before the model of the run is made. */
   readonly onBegin?: Effect.Effect<void> | undefined
 }
+
+/** Whoever asks the model later is to write as it was trained. */
+const userMetadata = { [RoleRenderer.metadataKey]: RoleRenderer.name }
 
 const ask = (sampling: SamplingClient.Service, { prompts }: Lessons) =>
   Effect.map(
@@ -105,7 +109,7 @@ export const program = Effect.fnUntraced(function*({ lessons, ...plan }: Plan) {
           Stream.haltWhenDeferred(stop),
           Supervised.steps(training, {
             adamParams: AdamParams.make({ learningRate: plan.learningRate }),
-            checkpoint: { every: plan.checkpointEvery ?? 50 }
+            checkpoint: { every: plan.checkpointEvery ?? 50, userMetadata }
           }),
           Stream.tap(display.step),
           saveLast(training, display)
@@ -152,7 +156,7 @@ const saveLast =
           }
           const steps = held.value.step + 1
           const name = `step-${String(steps).padStart(6, "0")}`
-          const { path } = yield* ApiFuture.flatten(training.saveState({ name, overwrite: true }))
+          const { path } = yield* ApiFuture.flatten(training.saveState({ name, overwrite: true, userMetadata }))
           yield* display.keep({ path, steps })
           return [next, Option.some({ ...held.value, checkpoint: path })] as const
         })),

@@ -13,7 +13,6 @@ import type { TokenizerError } from "@effect-tinker/tokenizer/TokenizerError"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import type * as CheckpointDownload from "effect-tinker/CheckpointDownload"
-import type * as ServiceClient from "effect-tinker/ServiceClient"
 import * as Tinker from "effect-tinker/Tinker"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -34,22 +33,26 @@ export const layerModel = (
 > => Layer.merge(Tokenizer.layerFolder(modelFolder), Layer.effect(BaseModel.BaseModel, baseModel(modelFolder)))
 
 /**
- * Trains the model in `modelFolder`, and keeps checkpoints in `checkpointFolder`.
+ * Trains and samples the model in `modelFolder`, and keeps checkpoints in `checkpointFolder`, or without one in memory.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (options: {
   readonly modelFolder: string
-  readonly checkpointFolder: string
+  readonly checkpointFolder: string | undefined
 }): Layer.Layer<
-  ServiceClient.ServiceClient | CheckpointDownload.CheckpointDownload,
+  Tinker.Clients | CheckpointDownload.CheckpointDownload,
   EngineError | ServerError | InvalidInputError,
   FileSystem.FileSystem | Path.Path
 > =>
   Layer.merge(Tinker.layer(), Tinker.layerDownload()).pipe(
     Layer.provide(TinkerServer.layerClientWithStore()),
-    Layer.provide(CheckpointStore.layer(options.checkpointFolder)),
+    Layer.provide(
+      options.checkpointFolder === undefined
+        ? CheckpointStore.layerMemory
+        : CheckpointStore.layer(options.checkpointFolder)
+    ),
     Layer.provide(LlamaEngine.layer(options.modelFolder))
   )
 

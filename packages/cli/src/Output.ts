@@ -4,6 +4,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import { createInterface } from "node:readline"
 import { Writable } from "node:stream"
 import type { Format } from "./GlobalOptions.js"
@@ -34,6 +35,8 @@ export interface Service {
   readonly layout: Layout
   /** All that is left of the standard input. */
   readonly input: Effect.Effect<string>
+  /** The standard input line after line, for a command that reads it in no other way. */
+  readonly lines: Effect.Effect<LineReader, never, Scope.Scope>
   /** What is typed in answer to a question, which is not shown; all of the standard input where it is no terminal. */
   readonly secret: (question: string) => Effect.Effect<Redacted.Redacted>
   /** Writes a result: one JSON document, or what `text` makes of it. */
@@ -55,6 +58,20 @@ export interface Service {
    * JSON.
    */
   readonly progress: (text: string) => Effect.Effect<void>
+}
+
+/**
+ * Reads one line after another. On a terminal they can be edited while they are typed, earlier ones come back by the arrow keys, and Ctrl-C
+ * is for the reader's owner.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LineReader {
+  /** The next line, for which `question` asks on a terminal. None at the end of the input, and after Ctrl-C. */
+  readonly next: (question: string) => Effect.Effect<string | undefined>
+  /** Waits for Ctrl-C, which then ends nothing else. Where the input is no terminal it waits for ever. */
+  readonly interrupted: Effect.Effect<void>
 }
 
 /**
@@ -86,6 +103,7 @@ export interface Streams {
   readonly readLine: Effect.Effect<string | undefined>
   /** All that is left of the standard input. */
   readonly readInput: Effect.Effect<string>
+  readonly openLines: Effect.Effect<LineReader, never, Scope.Scope>
   /** The next line that is typed, without showing it. */
   readonly readHidden: Effect.Effect<string>
 }
@@ -107,6 +125,7 @@ export const ofProcess = (): Streams => {
     isInputTerminal: process.stdin.isTTY === true,
     readLine,
     readInput,
+    openLines,
     readHidden,
     isColored: isTerminal && !process.env.NO_COLOR && process.env.TERM !== "dumb"
   }
@@ -127,6 +146,59 @@ const readInput = Effect.promise(async () => {
   for await (const part of process.stdin) parts.push(part as Buffer)
   return Buffer.concat(parts).toString("utf8")
 })
+
+const openLines = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const isTerminal = process.stdin.isTTY === true && process.stderr.isTTY === true
+      const lines = createInterface({
+        input: process.stdin,
+        ...(isTerminal ? { output: process.stderr } : {}),
+        terminal: isTerminal
+      })
+      return { lines, isTerminal }
+    }),
+    ({ lines }) => Effect.sync(() => lines.close())
+  ),
+  ({ isTerminal, lines }): LineReader => {
+    const early: Array<string> = []
+    let isEnded = false
+    let take: ((line: string | undefined) => void) | undefined
+    let interrupt: (() => void) | undefined
+    lines.on("line", (line) => take === undefined ? early.push(line) : take(line))
+    lines.on("close", () => {
+      isEnded = true
+      take?.(undefined)
+    })
+    // Where lines are edited, Ctrl-C is a key like others, and no signal. It may come just before somebody waits for it.
+    let wasInterrupted = false
+    lines.on("SIGINT", () => {
+      if (interrupt !== undefined) interrupt()
+      else if (take !== undefined) lines.close()
+      else wasInterrupted = true
+    })
+    return {
+      next: (question) =>
+        Effect.async<string | undefined>((resume) => {
+          wasInterrupted = false
+          if (early.length > 0 || isEnded) return resume(Effect.succeed(early.shift()))
+          take = (line) => {
+            take = undefined
+            resume(Effect.succeed(line))
+          }
+          if (isTerminal) {
+            lines.setPrompt(question)
+            lines.prompt()
+          }
+          return Effect.sync(() => take = undefined)
+        }),
+      interrupted: Effect.async<void>((resume) => {
+        if (wasInterrupted) return resume(Effect.void)
+        interrupt = () => resume(Effect.void)
+      }).pipe(Effect.ensuring(Effect.sync(() => interrupt = undefined)))
+    }
+  }
+)
 
 const readHidden = Effect.async<string>((resume) => {
   const nowhere = new Writable({ write: (_part, _encoding, done) => done() })
@@ -176,6 +248,7 @@ export const make = (streams: Streams, { format, hasHeader, isQuiet }: {
     isInteractive: isInputTerminal && isErrorTerminal,
     layout,
     input: streams.readInput,
+    lines: streams.openLines,
     secret: (question) =>
       isInputTerminal
         ? Effect.sync(() => streams.writeError(`${question}: `)).pipe(

@@ -48,8 +48,7 @@ export const layer = (options: {
 > =>
   Layer.effectContext(Effect.gen(function*() {
     const model = yield* Effect.catchIf(choose(options.baseModel), isTinkerError, explainKey)
-    const tokenizer = yield* tokenizerOf(model.name, options.tokenizerFolder)
-    yield* checkVocabulary(model, tokenizer, options.tokenizerFolder)
+    const tokenizer = yield* tokenizerOf(model, options.tokenizerFolder)
     return Context.make(Tokenizer.Tokenizer, tokenizer).pipe(Context.add(BaseModel.BaseModel, describe(model)))
   })).pipe(
     Layer.provideMerge(Layer.merge(Tinker.layerFromEnv, Tinker.layerDownloadFromEnv)),
@@ -139,14 +138,33 @@ export const isCheckpointGone = (path: string): Effect.Effect<boolean> =>
     })
   )
 
-interface Model {
+/**
+ * What a service tells of a model.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Model {
   readonly name: string
   readonly maxContextLength?: number | undefined
   readonly vocabularySize?: number | undefined
 }
 
+/**
+ * The tokenizer of a model: the one in `folder`, or else the model's own, as `Tokenizer.forModel` finds it. One whose vocabulary is not the
+ * model's, where that is known, is a `UsageError`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const tokenizerOf = (
+  model: Model,
+  folder: string | undefined
+): Effect.Effect<Tokenizer.Service, TokenizerError | UsageError, FileSystem.FileSystem | Path.Path> =>
+  Effect.tap(findTokenizer(model.name, folder), (tokenizer) => checkVocabulary(model, tokenizer, folder))
+
 /** The tokenizer of the model that ships is known by the model's name alone; others are found as Python finds them. */
-const tokenizerOf = (
+const findTokenizer = (
   modelName: string,
   folder: string | undefined
 ): Effect.Effect<Tokenizer.Service, TokenizerError | UsageError, FileSystem.FileSystem | Path.Path> => {
@@ -189,7 +207,13 @@ const describe = ({ maxContextLength, name }: Model): BaseModel.Service => ({
   description: `${name}${maxContextLength === undefined ? "" : ` (context ${maxContextLength})`}, at the service`
 })
 
-const choose = (wanted: string | undefined) =>
+/**
+ * The model of this name, or else the first, that the service can train. `UsageError` where there is none.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const choose = (wanted: string | undefined) =>
   Effect.gen(function*() {
     const service = yield* ServiceClient.ServiceClient
     const { supportedModels } = yield* service.getServerCapabilities

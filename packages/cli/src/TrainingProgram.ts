@@ -288,8 +288,13 @@ const whatIsKept = ({ hasEarlier, out }: Place, stopped: string, condition?: str
       : `${stopped} before there was a checkpoint; this run has kept nothing.\n${command} begins anew.`
   })
 
-/** The keys that are in the way can be left out by an option. */
-const explainData = (error: DatasetError, ignoredKeys: ReadonlyArray<string>) => {
+/**
+ * The error of a file as people at a command line read it: keys that are in the way can be left out by an option.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const explainData = (error: DatasetError, ignoredKeys: ReadonlyArray<string>) => {
   const keys = Array.from(new Set([error, ...error.others].flatMap(({ keys }) => keys ?? [])))
   if (keys.length === 0) return error
   const others = error.others.map((issue) => ({ ...issue, keys: undefined }))

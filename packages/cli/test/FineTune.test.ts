@@ -6,7 +6,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Stream, TestClock } from "effect"
 import type { ApiFuture } from "effect-tinker"
-import { ServiceClient, Tinker } from "effect-tinker"
+import { RestClient, ServiceClient, Tinker } from "effect-tinker"
 import * as Display from "../src/Display.js"
 import * as FineTune from "../src/FineTune.js"
 import { bigram, byteTokenizer, lessons, recording } from "./fixture.js"
@@ -50,6 +50,15 @@ it.live("trains over loopback, the same program", () =>
   Effect.map(program, assertLearned).pipe(
     Effect.provide([onLoopback, bigram, byteTokenizer, recording(false).layer, KeyValueStore.layerMemory])
   ))
+
+it.effect("writes into every checkpoint how conversations were rendered", () =>
+  Effect.gen(function*() {
+    yield* program
+    const rest = yield* RestClient.RestClient
+    const { checkpoints } = yield* rest.listUserCheckpoints({ limit: 10 })
+    assert.isNotEmpty(checkpoints)
+    for (const { userMetadata } of checkpoints) assert.deepStrictEqual(userMetadata, { renderer: "role" })
+  }).pipe(Effect.provide([inProcess, bigram, byteTokenizer, recording(false).layer, KeyValueStore.layerMemory])))
 
 /** The service client, whose training clients also write down the states of their passes. */
 const observed = (states: Array<ApiFuture.State>) =>

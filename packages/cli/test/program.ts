@@ -53,15 +53,19 @@ export const tinker = (args: ReadonlyArray<string>, { cwd, env = {}, stdin }: Gi
     })).pipe(Effect.scoped)
 
 /** Runs a line in this process, as the program would; `terminal` is the width of the terminal that it then has. */
-export const line = (args: ReadonlyArray<string>, { answers, env = {}, home: given, terminal, stdin = "" }: {
-  /** The home folder. Default: one without anything. */
-  readonly home?: string | undefined
-  /** What is typed, a line an entry. */
-  readonly answers?: ReadonlyArray<string> | undefined
-  readonly stdin?: string | undefined
-  readonly env?: Readonly<Record<string, string>> | undefined
-  readonly terminal?: number | undefined
-} = {}) =>
+export const line = (
+  args: ReadonlyArray<string>,
+  { answers, env = {}, home: given, isColored = false, stdin = "", terminal }: {
+    /** The home folder. Default: one without anything. */
+    readonly home?: string | undefined
+    /** What is typed, a line an entry. */
+    readonly answers?: ReadonlyArray<string> | undefined
+    readonly stdin?: string | undefined
+    readonly env?: Readonly<Record<string, string>> | undefined
+    readonly terminal?: number | undefined
+    readonly isColored?: boolean | undefined
+  } = {}
+) =>
   Effect.gen(function*() {
     const home = given ?? (yield* folder)
     const typed = [...answers ?? []]
@@ -73,9 +77,20 @@ export const line = (args: ReadonlyArray<string>, { answers, env = {}, home: giv
       columns: terminal,
       isErrorTerminal: terminal !== undefined || answers !== undefined,
       isInputTerminal: answers !== undefined,
-      isColored: false,
+      isColored,
       readLine: Effect.sync(() => typed.shift()),
       readInput: Effect.succeed(stdin),
+      openLines: Effect.sync(() => {
+        const lines = answers === undefined ? stdin.split("\n").slice(0, stdin.endsWith("\n") ? -1 : undefined) : typed
+        return {
+          next: (question) =>
+            Effect.sync(() => {
+              if (answers !== undefined) stderr += question
+              return lines.shift()
+            }),
+          interrupted: Effect.never
+        }
+      }),
       readHidden: Effect.sync(() => typed.shift() ?? "")
     }).pipe(
       Effect.provideService(Variables, env),

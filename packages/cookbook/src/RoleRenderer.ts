@@ -32,6 +32,23 @@ import { messagesIssue } from "./internal/messagesIssue.js"
 import { isTrainable, type Message } from "./Message.js"
 
 /**
+ * What this way of writing is called in the metadata of checkpoints, under {@link metadataKey}, so that whoever asks a model later writes
+ * as it was trained.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const name = "role"
+
+/**
+ * The key under which a checkpoint's metadata name its renderer.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const metadataKey = "renderer"
+
+/**
  * @since 0.1.0
  * @category models
  */

@@ -26,7 +26,7 @@ import { fingerprint as fingerprintOf } from "./internal/fingerprint.js"
 import { gatherAll } from "./internal/gather.js"
 import * as Given from "./internal/given.js"
 import { isForTests, type MarkedIssue, markIssue } from "./internal/marks.js"
-import { meanNll, type Nll } from "./internal/meanNll.js"
+import { combine, meanNll, type Nll } from "./internal/meanNll.js"
 import { messagesIssue } from "./internal/messagesIssue.js"
 import { openChatFile } from "./internal/openChatFile.js"
 import { finish, isDue, submit, type SubmittedStep } from "./internal/submittedStep.js"
@@ -262,7 +262,7 @@ export const batches = (
 ): Stream.Stream<Batch, InvalidInputError> =>
   Stream.unwrap(Effect.gen(function*() {
     yield* failOnIssues("Supervised.batches", [...Given.data(data, "data"), ...batchesIssues(options)])
-    yield* failOnIssues("Supervised.batches", Given.list(learnsSomething, "data")(data, "data"))
+    yield* failOnIssues("Supervised.batches", Given.list(Given.learnsSomething, "data")(data, "data"))
     const fingerprint = fingerprintOf(data)
     return Stream.map(drawn(data.length, options).draws, ({ places, ...draw }): Batch => ({
       data: Array.from(places, (place) => data[place]!),
@@ -270,13 +270,6 @@ export const batches = (
       ...draw
     }))
   }))
-
-const learnsSomething: Given.Check = (datum, field) => {
-  const { data } = (datum as Datum).lossFnInputs["weights"] ?? {}
-  return ArrayBuffer.isView(data) && data.every((weight) => Number(weight) === 0)
-    ? [{ field, description: "has weights that are all 0, so there is nothing to learn. Leave it out." }]
-    : []
-}
 
 const batchesFields: Given.Fields = {
   batchSize: Given.count,
@@ -301,9 +294,13 @@ export interface StepsOptions<A = never, E = never, R = never> {
   readonly adamParams?: AdamParams.AdamParams | undefined
   /** Default `LearningRateSchedule.linear`. */
   readonly schedule?: LearningRateSchedule.LearningRateSchedule | undefined
-  /** Saves the state after every `every` steps, and after the last, under `name(steps)`, by default `step-000040`. */
+  /** Saves the state after every `every` steps, and after the last, under `name(steps)`, by default `step-000040`, with `userMetadata`. */
   readonly checkpoint?:
-    | { readonly every: number; readonly name?: ((steps: number) => string) | undefined }
+    | {
+      readonly every: number
+      readonly name?: ((steps: number) => string) | undefined
+      readonly userMetadata?: Readonly<Record<string, string>> | undefined
+    }
     | undefined
   /** Has `run` look at the model after every `every` steps, and after the last. Its result is the step's `evaluation`. */
   readonly evaluate?: Evaluation<A, E, R> | undefined
@@ -407,7 +404,13 @@ const stepsFields: Given.Fields = {
       : Given.must(() => false, "what AdamParams.make gives")(value, field)
   ),
   schedule: Given.optional(Given.func),
-  checkpoint: Given.optional(Given.object({ every: Given.count, name: Given.optional(Given.func) })),
+  checkpoint: Given.optional(
+    Given.object({
+      every: Given.count,
+      name: Given.optional(Given.func),
+      userMetadata: Given.optional(Given.record(Given.anyText))
+    })
+  ),
   evaluate: Given.optional(Given.object({ every: Given.count, run: Given.func }))
 } satisfies Record<keyof StepsOptions, Given.Check>
 
@@ -441,10 +444,3 @@ export const evaluate = (
       Stream.runFold({ nllPerToken: NaN, weight: 0 }, combine)
     )
   })
-
-const combine = (a: Nll, b: Nll): Nll => {
-  if (a.weight === 0) return b
-  if (b.weight === 0) return a
-  const weight = a.weight + b.weight
-  return { nllPerToken: (a.nllPerToken * a.weight + b.nllPerToken * b.weight) / weight, weight }
-}

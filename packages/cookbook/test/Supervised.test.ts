@@ -2,7 +2,7 @@ import { Tokenizer } from "@effect-tinker/tokenizer"
 import { FileSystem } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Chunk, Effect, Either, FastCheck, Fiber, Layer, Option, Stream, TestClock } from "effect"
-import { AdamParams, ApiFuture, ServiceClient } from "effect-tinker"
+import { AdamParams, ApiFuture, RestClient, ServiceClient } from "effect-tinker"
 import type { TrainingClient } from "effect-tinker"
 import { spawnSync } from "node:child_process"
 import * as ChatDataset from "../src/ChatDataset.js"
@@ -167,6 +167,23 @@ it.effect("saves the weights of its step, not of the step that was submitted ahe
         return yield* Supervised.evaluate(restored, lesson)
       })
     assert.deepStrictEqual(yield* run(2), yield* run(5))
+  }).pipe(Effect.provide(client())))
+
+it.effect("keeps the metadata it was given with each checkpoint", () =>
+  Effect.gen(function*() {
+    const training = yield* createModel
+    yield* Supervised.batches(lesson, { batchSize: 2, epochs: 2 }).pipe(
+      Supervised.steps(training, { checkpoint: { every: 1, userMetadata: { renderer: RoleRenderer.name } } }),
+      Stream.runDrain
+    )
+    const { checkpoints } = yield* Effect.flatMap(
+      RestClient.RestClient,
+      (rest) => rest.listCheckpoints(training.info.modelId)
+    )
+    assert.deepStrictEqual(checkpoints.map(({ userMetadata }) => userMetadata), [
+      { renderer: "role" },
+      { renderer: "role" }
+    ])
   }).pipe(Effect.provide(client())))
 
 it.effect("multiplies the learning rate by the schedule, which is a falling line by default", () =>

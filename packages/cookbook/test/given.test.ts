@@ -287,6 +287,18 @@ const cases: ReadonlyArray<Case> = [
     [...noFunctions, ...noTexts.map((text) => () => text)],
     (name) => steps(training, { checkpoint: { every: 1, name } })
   ),
+  ...each(
+    "steps",
+    "checkpoint.userMetadata",
+    [null, 5, "a", []],
+    (userMetadata) => steps(training, { checkpoint: { every: 1, userMetadata } })
+  ),
+  ...each(
+    "steps",
+    "checkpoint.userMetadata.renderer",
+    noTexts.filter((text) => typeof text !== "string"),
+    (renderer) => steps(training, { checkpoint: { every: 1, userMetadata: { renderer } } })
+  ),
   ...each("steps", "evaluate", [null, 5, "a", []], (evaluate) => steps(training, { evaluate })),
   ...each(
     "steps",

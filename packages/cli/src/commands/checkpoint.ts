@@ -37,6 +37,56 @@ export const checkpoint = CommandTree.group("checkpoint", {
       parameters: { path },
       load: () => import("../handlers/checkpointInfo.js").then(({ info }) => info)
     }),
+    CommandTree.leaf("save", {
+      summary: "Saves weights to sample from: of a model that is made anew, or of a checkpoint.",
+      details:
+        "Of a base model it makes a LoRA model that answers as that does. Of a checkpoint of weights it takes the weights and what is "
+        + "kept with them.",
+      examples: [
+        "tinker checkpoint save Qwen/Qwen3-8B --rank 16 --name untrained",
+        "tinker checkpoint save tinker://RUN_ID/weights/final --ttl 7d"
+      ],
+      parameters: {
+        source: Args.text({ name: "MODEL" }).pipe(
+          Args.withDescription("A base model of the service, or the path of a checkpoint of weights")
+        ),
+        name: Options.text("name").pipe(
+          Options.withPseudoName("name"),
+          Options.withDescription("What it is called. Default: that of the checkpoint, or checkpoint- and the model's"),
+          Options.optional
+        ),
+        ttl: ParsedOption.duration("ttl", "How long it is kept, as 12h, 7d or 52w. Default: for ever"),
+        rank: ParsedOption.make("rank", {
+          description: "Of a base model: the rank of its adapter. Default: 32",
+          kind: "integer",
+          wanted: "a whole number, 1 or more",
+          parse: (text) => /^[1-9][0-9]{0,8}$/.test(text) ? Number(text) : undefined
+        }),
+        seed: ParsedOption.make("seed", {
+          description: "Of a base model: the same seed gives the same adapter. Default: the server draws one",
+          kind: "integer",
+          wanted: "a whole number",
+          parse: (text) => /^-?[0-9]{1,15}$/.test(text) ? Number(text) : undefined
+        }),
+        noTrainAttn: Options.boolean("no-train-attn").pipe(
+          Options.withDescription("Of a base model: leaves its attention layers alone")
+        ),
+        noTrainMlp: Options.boolean("no-train-mlp").pipe(
+          Options.withDescription("Of a base model: leaves its feed-forward layers alone")
+        ),
+        noTrainUnembed: Options.boolean("no-train-unembed").pipe(
+          Options.withDescription("Of a base model: leaves its unembedding alone")
+        ),
+        output: Options.text("output").pipe(
+          Options.withPseudoName("file"),
+          Options.withDescription("Writes what is known of it into a new file too, as JSON"),
+          Options.optional
+        ),
+        force: Options.boolean("force").pipe(Options.withDescription("With --output: replaces a file that is there"))
+      },
+      short: { output: "o" },
+      load: () => import("../handlers/checkpointSave.js").then(({ save }) => save)
+    }),
     CommandTree.leaf("download", {
       summary: "Brings the files of a checkpoint to this machine, as a PEFT folder.",
       details:

@@ -1,6 +1,7 @@
 /** What the arguments of public functions may be. Nothing here throws, whatever it is given, or tells what is in a text. */
 import { isObject, kindOf } from "@effect-tinker/protocol/CallOptions"
 import { type Check, type Fields, flag, must, none, optional } from "@effect-tinker/protocol/Checks"
+import type { Datum } from "@effect-tinker/protocol/Datum"
 import { type Issue, optionIssues } from "@effect-tinker/protocol/TinkerError"
 import * as Stream from "effect/Stream"
 
@@ -101,6 +102,14 @@ const datum: Check = must(
     && isObject(value["lossFnInputs"]),
   "a datum, of modelInput and lossFnInputs"
 )
+
+/** The check of a datum, which is one, by its weights. */
+export const learnsSomething: Check = (datum, field) => {
+  const { data } = (datum as Datum).lossFnInputs["weights"] ?? {}
+  return ArrayBuffer.isView(data) && data.every((weight) => Number(weight) === 0)
+    ? [{ field, description: "has weights that are all 0, so there is nothing to learn. Leave it out." }]
+    : none
+}
 
 const message: Check = (value, field) =>
   isObject(value) && "weight" in value

@@ -25,3 +25,11 @@ export const meanNll = (data: ReadonlyArray<Datum>, output: ForwardBackwardOutpu
   }
   return { nllPerToken: sum / weight, weight }
 }
+
+/** The mean of both, by their weights. */
+export const combine = (a: Nll, b: Nll): Nll => {
+  if (a.weight === 0) return b
+  if (b.weight === 0) return a
+  const weight = a.weight + b.weight
+  return { nllPerToken: (a.nllPerToken * a.weight + b.nllPerToken * b.weight) / weight, weight }
+}

@@ -40,7 +40,9 @@ export const submit = Effect.fnUntraced(function*(
   const learningRate = params.learningRate * factor
   const gradients = yield* training.forwardBackward({ data: batch.data, lossFn: "cross_entropy" })
   const update = yield* training.optimStep(AdamParams.make({ ...params, learningRate }))
-  const saving = name === undefined ? undefined : yield* training.saveState({ name })
+  const saving = name === undefined
+    ? undefined
+    : yield* training.saveState({ name, userMetadata: checkpoint?.userMetadata })
   return { batch, learningRate, gradients, update, saving } satisfies SubmittedStep
 })
 
