@@ -60,6 +60,37 @@ export const checkpoint = CommandTree.group("checkpoint", {
       short: { output: "o" },
       load: () => import("../handlers/checkpointDownload.js").then(({ download }) => download)
     }),
+    CommandTree.leaf("export", {
+      summary: "Makes a model's folder of a checkpoint: its adapter, or the base model with the adapter merged in.",
+      details:
+        "The adapter is a PEFT folder, as download brings it. With --merged it is added to the weights in the folder of --base, and what is written "
+        + "is a folder like that one: programs load it that know nothing of adapters.",
+      examples: [
+        "tinker checkpoint export tinker://RUN_ID/weights/final -o adapter",
+        "tinker checkpoint export tinker://RUN_ID/weights/final --merged --base Qwen3-8B -o merged",
+        "tinker checkpoint export adapter --merged --base Qwen3-8B -o merged"
+      ],
+      parameters: {
+        source: Args.text({ name: "PATH" }).pipe(
+          Args.withDescription("The checkpoint's path, or with --merged an adapter's folder on this machine")
+        ),
+        output: Options.text("output").pipe(
+          Options.withPseudoName("folder"),
+          Options.withDescription("The folder that is made")
+        ),
+        merged: Options.boolean("merged").pipe(Options.withDescription("Adds the adapter to the base model's weights")),
+        base: Options.text("base").pipe(
+          Options.withPseudoName("folder"),
+          Options.withDescription("The base model's folder, as it comes from the Hugging Face hub"),
+          Options.optional
+        ),
+        force: Options.boolean("force").pipe(
+          Options.withDescription("Replaces a folder that is there, once the new one is whole")
+        )
+      },
+      short: { output: "o" },
+      load: () => import("../handlers/checkpointExport.js").then(({ exportModel }) => exportModel)
+    }),
     CommandTree.leaf("publish", {
       summary: "Lets everybody use checkpoints.",
       details: "Asks first on a terminal. One that is public already stays so.",
