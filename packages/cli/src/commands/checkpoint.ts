@@ -91,6 +91,69 @@ export const checkpoint = CommandTree.group("checkpoint", {
       short: { output: "o" },
       load: () => import("../handlers/checkpointExport.js").then(({ exportModel }) => exportModel)
     }),
+    CommandTree.leaf("push-hf", {
+      summary: "Pushes a checkpoint's adapter to the Hugging Face Hub.",
+      details:
+        "Without --repo to a private repository named by the model and the run, on a branch named by the checkpoint. The token is that of --hf-token, "
+        + "HF_TOKEN, HUGGING_FACE_HUB_TOKEN, the file of HF_TOKEN_PATH, or what hf auth login has stored. HF_ENDPOINT is the Hub's address.",
+      examples: [
+        "tinker checkpoint push-hf tinker://RUN_ID/weights/final",
+        "tinker checkpoint push-hf tinker://RUN_ID/weights/final --repo me/my-adapter --public"
+      ],
+      parameters: {
+        path,
+        repo: Options.text("repo").pipe(
+          Options.withPseudoName("id"),
+          Options.withDescription("The repository, as name or namespace/name. Default: named by the model and the run"),
+          Options.optional
+        ),
+        public: Options.boolean("public").pipe(
+          Options.withDescription("Shows the repository to everybody, where it is made now")
+        ),
+        revision: Options.text("revision").pipe(
+          Options.withPseudoName("branch"),
+          Options.withDescription(
+            "The branch, which is made where it is not there. Default: main, and without --repo one named by the checkpoint"
+          ),
+          Options.optional
+        ),
+        commitMessage: Options.text("commit-message").pipe(
+          Options.withPseudoName("text"),
+          Options.withDescription("What the commit says. Default: the checkpoint's path"),
+          Options.optional
+        ),
+        createPr: Options.boolean("create-pr").pipe(Options.withDescription("Proposes the commit in a pull request")),
+        allowPattern: Options.text("allow-pattern").pipe(
+          Options.withPseudoName("glob"),
+          Options.withDescription(
+            "Pushes those files alone that fit one of these; * also goes over slashes. May come again"
+          ),
+          Options.repeated
+        ),
+        ignorePattern: Options.text("ignore-pattern").pipe(
+          Options.withPseudoName("glob"),
+          Options.withDescription("Leaves out files that fit one of these. May come again"),
+          Options.repeated
+        ),
+        noModelCard: Options.boolean("no-model-card").pipe(
+          Options.withDescription("Adds no README.md that says what the adapter is")
+        ),
+        overwrite: Options.boolean("overwrite").pipe(
+          Options.withDescription("Pushes also over what was made of another checkpoint")
+        ),
+        hfToken: Options.text("hf-token").pipe(
+          Options.withPseudoName("token"),
+          Options.withDescription("The Hub's token, which other users of this machine may see on the line"),
+          Options.optional
+        ),
+        hfTokenStdin: Options.boolean("hf-token-stdin").pipe(
+          Options.withDescription("Reads the token from the standard input")
+        )
+      },
+      short: { repo: "r" },
+      repeated: ["allowPattern", "ignorePattern"],
+      load: () => import("../handlers/checkpointPushHf.js").then(({ pushHf }) => pushHf)
+    }),
     CommandTree.leaf("publish", {
       summary: "Lets everybody use checkpoints.",
       details: "Asks first on a terminal. One that is public already stays so.",
