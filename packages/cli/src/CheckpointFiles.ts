@@ -52,6 +52,19 @@ export const fetch = (checkpoint: TinkerPath.TinkerPath, options: CheckpointDown
     )
   })
 
+/**
+ * Warns where a file is missing without which the folder is no adapter of PEFT.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const check = (files: ReadonlyArray<string>): Effect.Effect<void, never, Output.Output> =>
+  Effect.gen(function*() {
+    const output = yield* Output.Output
+    const missing = ["adapter_config.json", "adapter_model.safetensors"].filter((name) => !files.includes(name))
+    if (missing.length > 0) yield* output.warning(`${missing.join(" and ")} is not among the files.`)
+  })
+
 /** Downloads to the end, and says how far it is. */
 const watched = <R>(
   states: Effect.Effect<

@@ -14,7 +14,7 @@ import * as Commit from "./internal/hub/commit.js"
 import * as FileFilter from "./internal/hub/fileFilter.js"
 import * as HubRequests from "./internal/hub/hubRequests.js"
 import * as LfsUpload from "./internal/hub/lfsUpload.js"
-import * as JsonObject from "./internal/merge/jsonObject.js"
+import * as JsonObject from "./internal/jsonObject.js"
 import type * as Output from "./Output.js"
 
 /**
@@ -63,7 +63,6 @@ export interface Repository {
 /**
  * What is pushed, and where to.
  *
- * - `allow`, `ignore`: patterns of the files; see {@link filter}
  * - `isPullRequest`: whether the commit is proposed, and not made
  * - `onSent`: hears of bytes of large files as they go, less than none for those that are sent again
  *
@@ -234,7 +233,7 @@ const ensureBranch = (requests: HubRequests.HubRequests, repo: string, revision:
     if (made.status >= 400 && made.status !== 409) return yield* requests.refused(create, made)
   })
 
-/** Of a file that the Hub decides by whether it is large. Source: huggingface_hub 2.4.0. */
+/** What the Hub sees of a file before it decides whether it is large. Source: huggingface_hub 2.4.0. */
 const sampleBytes = 512
 
 const push = (

@@ -15,7 +15,7 @@ export interface Adapter {
   readonly tinkerPath: string
   readonly baseModel: string | undefined
   readonly rank: number | undefined
-  /** Which parts of the model were trained, where that is known. */
+  /** The parts of the model that were trained, where that is known. */
   readonly trained: ReadonlyArray<"attention" | "MLP" | "unembedding"> | undefined
 }
 
@@ -27,6 +27,8 @@ export interface Adapter {
  */
 export const text = ({ baseModel, rank, repo, revision, tinkerPath, trained }: Adapter): string => {
   const quoted = JSON.stringify
+  // The Hub refuses a page that names what cannot be a model of its own.
+  const linked = baseModel !== undefined && /^[\w.-]+(\/[\w.-]+)?$/.test(baseModel) ? baseModel : undefined
   const name = repo.split("/").at(-1)!
   const at = revision === undefined ? "" : `, revision=${quoted(revision)}`
   const facts = [
@@ -36,13 +38,13 @@ export const text = ({ baseModel, rank, repo, revision, tinkerPath, trained }: A
   ]
   return [
     "---",
-    ...(baseModel === undefined ? [] : [`base_model: ${quoted(baseModel)}`]),
+    ...(linked === undefined ? [] : [`base_model: ${quoted(linked)}`]),
     "library_name: peft",
     "tags:",
     "- tinker",
     "- peft",
     "- lora",
-    ...(baseModel === undefined ? [] : [`- ${quoted(`base_model:adapter:${baseModel}`)}`]),
+    ...(linked === undefined ? [] : [`- ${quoted(`base_model:adapter:${linked}`)}`]),
     `tinker_path: ${quoted(tinkerPath)}`,
     "---",
     "",

@@ -271,6 +271,18 @@ it.scopedLive("writes over a last layer that is stored and not used, and refuses
       1e-5,
       "lm_head"
     )
+    // A kind of model that is tied unless it says otherwise, and does not say.
+    const configPlace = join(base, "config.json")
+    const config = readFileSync(configPlace, "utf8")
+    writeFileSync(configPlace, config.replace(/,\s*"tie_word_embeddings": true/, ""))
+    Models.writeTensors(join(base, "model.safetensors"), tensors)
+    assert.strictEqual((yield* merge(join(place, "adapter"), base, join(place, "untold"))).code, 0)
+    assert.deepInclude(JSON.parse(readFileSync(join(place, "untold", "config.json"), "utf8")), {
+      tie_word_embeddings: false,
+      vocab_size: 40
+    })
+    assert.isTrue(Models.readTensors(join(place, "untold")).has("lm_head.weight"))
+    writeFileSync(configPlace, config)
     stored(41)
     const other = yield* merge(join(place, "adapter"), base, join(place, "none"))
     assert.match(other.stderr, /lm_head\.weight is not of the type and shape of the embedding/)

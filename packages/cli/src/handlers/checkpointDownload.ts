@@ -22,8 +22,7 @@ export const download: Handler<{
     const directory = paths.join(folder, folderName(parsed))
     yield* NewFile.check(directory, { isReplaced: force })
     const done = yield* CheckpointFiles.fetch(parsed, { directory, overwrite: force, keepParts: resume })
-    const missing = ["adapter_config.json", "adapter_model.safetensors"].filter((name) => !done.files.includes(name))
-    if (missing.length > 0) yield* output.warning(`${missing.join(" and ")} is not among the files.`)
+    yield* CheckpointFiles.check(done.files)
     yield* output.result({
       json: { checkpoint_path: path, destination: directory, file_size_bytes: done.bytes, files: done.files },
       text: (layout) =>

@@ -59,6 +59,7 @@ const exportAdapter = (source: string, target: string, force: boolean) =>
       CheckpointFiles.fetch(checkpoint, { directory: target, overwrite: force }),
       Connection.layer
     )
+    yield* CheckpointFiles.check(done.files)
     yield* report(source, target, { ...done, merged: false })
   })
 

@@ -1,10 +1,10 @@
 /**
- * Which files are uploaded, by patterns as the Hub's own client has them: `*` also goes over slashes, `?` is one character, `[ab]` and `[!ab]` one of some, and
- * a slash at the end means all that is under it.
+ * Patterns of files as the Hub's own client has them: `*` also goes over slashes, `?` is one character, `[ab]` and `[!ab]` one of some, and a
+ * slash at the end means all that is under it.
  */
 import * as Either from "effect/Either"
 
-/** Makes a test of paths of patterns; a pattern that cannot be read is given back. */
+/** Makes a test of paths: one fits that is allowed, and not ignored. */
 export const make = ({ allow, ignore }: {
   /** None: all. */
   readonly allow: ReadonlyArray<string>

@@ -14,7 +14,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Stream from "effect/Stream"
 import { CommandFailed } from "../../Failure.js"
 import * as Output from "../../Output.js"
-import * as JsonObject from "../merge/jsonObject.js"
+import * as JsonObject from "../jsonObject.js"
 
 export interface HubRequests {
   readonly endpoint: string

@@ -6,7 +6,7 @@ import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import { type CommandFailed, failed } from "../../Failure.js"
 import type * as Output from "../../Output.js"
-import * as JsonObject from "../merge/jsonObject.js"
+import * as JsonObject from "../jsonObject.js"
 import type { Answer, HubRequests } from "./hubRequests.js"
 
 export interface LocalFile {

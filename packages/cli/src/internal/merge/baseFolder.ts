@@ -6,7 +6,7 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { CommandFailed } from "../../Failure.js"
-import * as JsonObject from "./jsonObject.js"
+import * as JsonObject from "../jsonObject.js"
 import { refused } from "./refused.js"
 import * as TensorFile from "./tensorFile.js"
 

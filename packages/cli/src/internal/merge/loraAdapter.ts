@@ -6,7 +6,7 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { CommandFailed } from "../../Failure.js"
-import * as JsonObject from "./jsonObject.js"
+import * as JsonObject from "../jsonObject.js"
 import { refused } from "./refused.js"
 import * as TensorFile from "./tensorFile.js"
 
@@ -14,7 +14,7 @@ export interface LoraAdapter {
   readonly file: TensorFile.TensorFile
   /** Whether matrices are stored as `[in, out]`, where their shape does not tell. */
   readonly isTransposed: boolean
-  /** By module, e.g. `model.layers.0.self_attn.q_proj`. */
+  /** What changes, by module, e.g. `model.layers.0.self_attn.q_proj`. */
   readonly pairs: ReadonlyMap<string, Pair>
 }
 

@@ -1,14 +1,14 @@
 /** What is to be written, found out before anything is: every matrix that changes, in the place that it has in the base model. */
 import * as Effect from "effect/Effect"
 import type { CommandFailed } from "../../Failure.js"
+import * as JsonObject from "../jsonObject.js"
 import { type BaseFolder, configFile, type Stored } from "./baseFolder.js"
-import * as JsonObject from "./jsonObject.js"
 import type { LoraAdapter, Pair } from "./loraAdapter.js"
 import { refused } from "./refused.js"
 import * as TensorFile from "./tensorFile.js"
 
 export interface MergePlan {
-  /** By the name of the tensor that is written. */
+  /** What changes, by the name of the tensor that is written. */
   readonly merges: ReadonlyMap<string, Merge>
   /**
    * The model's embedding and its last layer were one tensor, of which only the last layer changes: they become two. `appended` is the name of

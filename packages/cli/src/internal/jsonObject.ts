@@ -2,7 +2,7 @@
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
-import { type CommandFailed, failed } from "../../Failure.js"
+import { type CommandFailed, failed } from "../Failure.js"
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
