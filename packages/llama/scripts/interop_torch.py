@@ -85,8 +85,9 @@ def check_merged(folder: pathlib.Path, expected: dict) -> None:
         key = f"{module}.weight"
         untouched.discard(key)
         exact = (layer.base_layer.weight + layer.get_delta_weight("default")).detach()
-        ulp = torch.finfo(stored.dtype).eps * exact.abs().clamp(min=2**-10)
-        check(f"{name}: merged {key}, in ulps", ((weights[key].float() - exact).abs() / ulp).max().item(), 1)
+        # Rounded once to the type that is stored, and before it in the sums, whose terms nearly cancel here and there.
+        allowed = torch.finfo(stored.dtype).eps * exact.abs() + 1e-6
+        check(f"{name}: merged {key}", ((weights[key].float() - exact).abs() / allowed).max().item(), 1)
     before = base.state_dict()
     check(f"{name}: other tensors", max(distance([weights[key]], [before[key]]) for key in untouched), 0)
     check(f"{name}: a last layer that is still tied", float(stored.config.tie_word_embeddings), 0)
