@@ -75,8 +75,11 @@ def check_merged(folder: pathlib.Path, expected: dict) -> None:
     adapted = PeftModel.from_pretrained(load(expected["model"]), adapter).eval()
     stored = AutoModelForCausalLM.from_pretrained(folder / "merged", dtype="auto")
     found, wanted = distributions(load(folder / "merged"), tokens), distributions(adapted, tokens)
-    # Weights of 16 bits are rounded once more than those that PEFT computes with here.
-    check(f"{name}: merged folder", distance([found], [wanted]), 1e-4 if stored.dtype == torch.float32 else 5e-2)
+    if stored.dtype == torch.float32:
+        check(f"{name}: merged folder", distance([found], [wanted]), 1e-4)
+    else:
+        # Weights of 16 bits are rounded once more than those that PEFT computes with here.
+        check(f"{name}: merged folder, on average", (found - wanted).abs().mean().item(), 5e-2)
     weights = stored.state_dict()
     untouched = set(weights)
     for module, layer in adapted.base_model.model.named_modules():
