@@ -3,7 +3,7 @@
 // `tokenizers` as an argument runs that part alone. With --write it also stores the values that the tests hold ours against; without,
 // it compares them.
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pythonOfCookbook, pythonWith } from "./python.mjs"
@@ -17,6 +17,12 @@ const engine = (folder) => {
   run(python, "packages/llama/scripts/random_models.py", folder)
   const models = ["llama", "qwen2", "qwen3"].map((name) => join(folder, name))
   run("node", "--import", "tsx", "packages/llama/scripts/exportForTorch.ts", folder, ...models)
+  for (const one of readdirSync(folder).map((name) => join(folder, name)).filter((one) => existsSync(join(one, "expected.json")))) {
+    const { model } = JSON.parse(readFileSync(join(one, "expected.json"), "utf8"))
+    const [trained] = readdirSync(join(one, "checkpoints")).filter((name) => existsSync(join(one, "checkpoints", name, "external_weights")))
+    const adapter = join(one, "checkpoints", trained, "external_weights", "exported")
+    run("node", "--import", "tsx", "packages/cli/src/tinker.ts", "checkpoint", "export", adapter, "--merged", "--base", model, "-o", join(one, "merged"))
+  }
   run(python, "packages/llama/scripts/interop_torch.py", folder)
 }
 

@@ -3,8 +3,10 @@
  */
 import * as StoredCredentials from "@effect-tinker/node/StoredCredentials"
 import * as TinkerNode from "@effect-tinker/node/TinkerNode"
+import * as UndiciHttpClient from "@effect-tinker/node/UndiciHttpClient"
 import { ApiTimeoutError, type InvalidInputError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as Path from "@effect/platform/Path"
 import type * as CheckpointDownload from "effect-tinker/CheckpointDownload"
 import * as RetryPolicy from "effect-tinker/RetryPolicy"
@@ -110,6 +112,24 @@ export const layer: Layer.Layer<
         Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map(settings))))
       )
   )
+)
+
+/**
+ * What sends requests to other services than Tinker's, by way of the same proxies.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerHttp: Layer.Layer<
+  HttpClient.HttpClient,
+  UsageError | InvalidInputError,
+  GlobalOptions.GlobalOptions | FileSystem.FileSystem | Path.Path
+> = Layer.unwrapEffect(
+  Effect.map(settings, (settings) =>
+    Layer.provide(
+      UndiciHttpClient.layer,
+      Layer.setConfigProvider(ConfigProvider.fromMap(new Map(settings)))
+    ))
 )
 
 /** Three attempts: more is for programs that nobody waits for. */

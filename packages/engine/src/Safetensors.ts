@@ -102,25 +102,46 @@ export const encode = (
   tensors: ReadonlyMap<string, Tensor>,
   metadata?: Readonly<Record<string, string>>
 ): Uint8Array<ArrayBuffer> => {
-  const header: Record<string, unknown> = {}
-  if (metadata !== undefined) header[metadataKey] = metadata
-  let length = 0
-  for (const [name, { data, shape }] of tensors) {
-    header[name] = { dtype: "F32", shape, data_offsets: [length, length + data.byteLength] }
-    length += data.byteLength
-  }
-  const text = new TextEncoder().encode(JSON.stringify(header))
-  // Spaces after the header put the tensors at a multiple of eight bytes, so that readers may map them into memory.
-  const headerLength = Math.ceil(text.length / 8) * 8
-  const bytes = new Uint8Array(8 + headerLength + length)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerLength), true)
-  bytes.fill(0x20, 8, 8 + headerLength)
-  bytes.set(text, 8)
-  let offset = 8 + headerLength
+  const header = encodeHeader(
+    new Map(
+      Array.from(tensors, ([name, { data, shape }]) => [name, { dtype: "F32", shape, byteLength: data.byteLength }])
+    ),
+    metadata
+  )
+  let offset = header.length
+  const bytes = new Uint8Array(Array.from(tensors.values()).reduce((sum, { data }) => sum + data.byteLength, offset))
+  bytes.set(header)
   for (const { data } of tensors.values()) {
     bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset)
     offset += data.byteLength
   }
+  return bytes
+}
+
+/**
+ * What a file begins with, up to the tensors' bytes: these follow one after another, in the order of the map.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const encodeHeader = (
+  tensors: ReadonlyMap<string, Pick<Place, "dtype" | "shape"> & { readonly byteLength: number }>,
+  metadata?: Readonly<Record<string, string>>
+): Uint8Array<ArrayBuffer> => {
+  const header: Record<string, unknown> = {}
+  if (metadata !== undefined) header[metadataKey] = metadata
+  let length = 0
+  for (const [name, { byteLength, dtype, shape }] of tensors) {
+    header[name] = { dtype, shape, data_offsets: [length, length + byteLength] }
+    length += byteLength
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header))
+  // Spaces after the header put the tensors at a multiple of eight bytes, so that readers may map them into memory.
+  const headerLength = Math.ceil(text.length / 8) * 8
+  const bytes = new Uint8Array(8 + headerLength)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerLength), true)
+  bytes.fill(0x20, 8)
+  bytes.set(text, 8)
   return bytes
 }
 
@@ -264,6 +285,26 @@ export const toFloat32 = ({ bytes, dtype }: RawTensor): Float32Array<ArrayBuffer
   }
 }
 
+/**
+ * The bytes of float32 values in a floating point type of the format, each rounded to the nearest, ties to even. What is beyond the range of
+ * a type of 16 bits becomes infinite.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const fromFloat32 = (
+  values: Float32Array,
+  dtype: "F32" | "F16" | "BF16"
+): Uint8Array<ArrayBuffer> => {
+  const copy = new Float32Array(values)
+  if (dtype === "F32") return new Uint8Array(copy.buffer)
+  const words = new Uint32Array(copy.buffer)
+  const halves = new Uint16Array(words.length)
+  const round = dtype === "F16" ? toFloat16 : toBfloat16
+  for (let i = 0; i < words.length; i++) halves[i] = round(words[i]!)
+  return new Uint8Array(halves.buffer)
+}
+
 const metadataKey = "__metadata__"
 
 /** The largest header that readers of the format accept, in bytes. */
@@ -340,4 +381,28 @@ const fromFloat16 = (halves: Uint16Array): Float32Array<ArrayBuffer> => {
     values[i] = half & 0x8000 ? -magnitude : magnitude
   }
   return values
+}
+
+/** The bits of a float32, rounded to those of a bfloat16; what is no number stays none. */
+const toBfloat16 = (word: number): number =>
+  (word & 0x7fffffff) > 0x7f800000 ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
+
+/** The bits of a float32, rounded to those of a half; what is no number stays none. */
+const toFloat16 = (word: number): number => {
+  const sign = (word >>> 16) & 0x8000
+  const exponent = ((word >>> 23) & 0xff) - 112
+  const mantissa = word & 0x7fffff
+  if (exponent >= 31) return exponent === 143 && mantissa !== 0 ? sign | 0x7e00 : sign | 0x7c00
+  if (exponent < -10) return sign
+  return exponent <= 0
+    ? sign | roundShift(mantissa | 0x800000, 14 - exponent)
+    // A mantissa that rounds up to the next power of two carries into the exponent, as it should.
+    : sign | ((exponent << 10) + roundShift(mantissa, 13))
+}
+
+const roundShift = (value: number, shift: number): number => {
+  const kept = value >>> shift
+  const rest = value & ((1 << shift) - 1)
+  const half = 1 << (shift - 1)
+  return rest > half || (rest === half && (kept & 1) === 1) ? kept + 1 : kept
 }

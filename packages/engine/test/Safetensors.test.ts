@@ -170,4 +170,45 @@ describe("Safetensors", () => {
     assert.deepStrictEqual(read("U32"), [65535, 0, 1, 2 ** 31])
     assert.deepStrictEqual(read("U64"), [65535, 2 ** 63])
   })
+
+  it("rounds to the nearest value of 16 bits, ties to even, and keeps what is no number", () => {
+    const halves = (dtype: "F16" | "BF16", values: ReadonlyArray<number>) =>
+      Array.from(new Uint16Array(Safetensors.fromFloat32(Float32Array.from(values), dtype).buffer))
+    const check = (dtype: "F16" | "BF16", expected: ReadonlyArray<readonly [value: number, half: number]>) =>
+      assert.deepStrictEqual(halves(dtype, expected.map(([value]) => value)), expected.map(([, half]) => half))
+    check("F16", [
+      [0, 0],
+      [1, 0x3c00],
+      [-2, 0xc000],
+      [0.1, 0x2e66],
+      [65504, 0x7bff],
+      [65520, 0x7c00],
+      [1e6, 0x7c00],
+      [2049, 0x6800],
+      [2051, 0x6802],
+      [6.1e-5, 0x03ff],
+      [6e-8, 1],
+      [2e-8, 0],
+      [Infinity, 0x7c00],
+      [NaN, 0x7e00]
+    ])
+    check("BF16", [
+      [0, 0],
+      [-0, 0x8000],
+      [1, 0x3f80],
+      // Halfway between two: to the even one.
+      [1 + 2 ** -8, 0x3f80],
+      [1 + 3 * 2 ** -8, 0x3f82],
+      [1 + 2 ** -8 + 2 ** -20, 0x3f81],
+      [-(1 + 3 * 2 ** -8), 0xbf82],
+      [3.4e38, 0x7f80],
+      [-Infinity, 0xff80],
+      [NaN, 0x7fc0]
+    ])
+    const values = Float32Array.of(1.1, -0, NaN)
+    assert.deepStrictEqual(
+      Safetensors.toFloat32({ dtype: "F32", shape: [3], bytes: Safetensors.fromFloat32(values, "F32") }),
+      values
+    )
+  })
 })

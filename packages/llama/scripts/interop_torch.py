@@ -1,7 +1,7 @@
 """Holds our files and numbers against PyTorch, transformers and PEFT: python interop_torch.py <folder>
 
 Reads what exportForTorch.ts wrote. Each model's folder must give the same log-probabilities in transformers, the sampler
-checkpoint and the external one the same in PEFT and merged; with hashed adapters and data, losses, gradients and five steps
+checkpoint and the external one the same in PEFT and merged, by PEFT and by `tinker checkpoint export --merged`; with hashed adapters and data, losses, gradients and five steps
 of the optimizer must be those of PyTorch. `npm run interop:torch` runs all of it.
 """
 
@@ -67,6 +67,35 @@ def check_files(folder: pathlib.Path, expected: dict) -> None:
             check(f"{name}: {kind} merged", distance([logprobs(merged, tokens)], [expected["adapted"]]), 1e-4)
 
 
+def check_merged(folder: pathlib.Path, expected: dict) -> None:
+    """The merged folder, as transformers loads it, against the base model with the adapter in PEFT."""
+    name, tokens = expected["name"], expected["tokens"]
+    base = load(expected["model"])
+    adapter = next(folder.glob("checkpoints/*/external_weights/exported"))
+    adapted = PeftModel.from_pretrained(load(expected["model"]), adapter).eval()
+    stored = AutoModelForCausalLM.from_pretrained(folder / "merged", dtype="auto")
+    found, wanted = distributions(load(folder / "merged"), tokens), distributions(adapted, tokens)
+    if stored.dtype == torch.float32:
+        check(f"{name}: merged folder", distance([found], [wanted]), 1e-4)
+    else:
+        # Weights of 16 bits are rounded once more than those that PEFT computes with here.
+        check(f"{name}: merged folder, on average", (found - wanted).abs().mean().item(), 5e-2)
+    weights = stored.state_dict()
+    untouched = set(weights)
+    for module, layer in adapted.base_model.model.named_modules():
+        if not hasattr(layer, "get_delta_weight"):
+            continue
+        key = f"{module}.weight"
+        untouched.discard(key)
+        exact = (layer.base_layer.weight + layer.get_delta_weight("default")).detach()
+        # Rounded once to the type that is stored, and before it in the sums, whose terms nearly cancel here and there.
+        allowed = torch.finfo(stored.dtype).eps * exact.abs() + 1e-6
+        check(f"{name}: merged {key}", ((weights[key].float() - exact).abs() / allowed).max().item(), 1)
+    before = base.state_dict()
+    check(f"{name}: other tensors", max(distance([weights[key]], [before[key]]) for key in untouched), 0)
+    check(f"{name}: a last layer that is still tied", float(stored.config.tie_word_embeddings), 0)
+
+
 def check_numbers(name: str, folder: str, engine: dict) -> None:
     model = load(folder)
     adapted = adapt(model, engine["rank"])
@@ -102,6 +131,7 @@ def check_tokenizer(expected: dict) -> None:
 for folder in sorted(path for path in pathlib.Path(sys.argv[1]).iterdir() if (path / "engine.json").exists()):
     expected = json.loads((folder / "expected.json").read_text())
     check_files(folder, expected)
+    check_merged(folder, expected)
     check_numbers(expected["name"], expected["model"], json.loads((folder / "engine.json").read_text()))
     if "text" in expected:
         check_tokenizer(expected)

@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect, FastCheck } from "effect"
 import { learn, makeEncoder, toTokenizerJson } from "../scripts/bpe.js"
 import { document, drill, makeRandom } from "../scripts/corpus.js"
-import { encodeFloat16, toFloat16 } from "../scripts/float16.js"
+import { encodeFloat16 } from "../scripts/float16.js"
 
 const documents = (seed: number, count: number) => {
   const random = makeRandom(seed)
@@ -43,29 +43,9 @@ it.effect("encodes as the tokenizer that reads its tokenizer.json", () =>
     }))
   }))
 
-it("rounds to the nearest half, ties to even", () => {
-  const expected: ReadonlyArray<readonly [number, number]> = [
-    [0, 0],
-    [1, 0x3c00],
-    [-2, 0xc000],
-    [0.1, 0x2e66],
-    [65504, 0x7bff],
-    [65520, 0x7c00],
-    [1e6, 0x7c00],
-    [2049, 0x6800],
-    [2051, 0x6802],
-    [6.1e-5, 0x03ff],
-    [6e-8, 1],
-    [2e-8, 0],
-    [Infinity, 0x7c00],
-    [NaN, 0x7e00]
-  ]
-  for (const [value, half] of expected) assert.strictEqual(toFloat16(value), half, String(value))
-})
-
 it("lays half-precision tensors one after another behind their header", () => {
   const file = encodeFloat16([["a", [2], Float32Array.of(1, -2)], ["b", [1], Float32Array.of(0)]])
-  const length = Number(new DataView(file.buffer).getBigUint64(0, true))
+  const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true))
   const header: unknown = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length)))
   assert.deepInclude(header, {
     a: { dtype: "F16", shape: [2], data_offsets: [0, 4] },

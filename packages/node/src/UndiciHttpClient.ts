@@ -31,6 +31,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Readable } from "node:stream"
 import type { Dispatcher } from "undici"
 import { CallbackQueue } from "./internal/callbackQueue.js"
 import { ConnectionList, ConnectionPool, type Connections, type Handler, isUndici } from "./internal/connections.js"
@@ -217,6 +219,9 @@ const bodyOf = (
       return { ...options, headers }
     case "Uint8Array":
       return { ...options, headers, body: request.body.body }
+    case "Stream":
+      // undici takes what can be iterated too, which its types do not say.
+      return { ...options, headers, body: Stream.toAsyncIterable(request.body.stream) as unknown as Readable }
     default:
       return undefined
   }

@@ -1,4 +1,4 @@
-import { HttpClient } from "@effect/platform"
+import { HttpBody, HttpClient, HttpClientRequest } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Redacted, Scope, Stream, TestClock } from "effect"
 import { HttpRuntime, RetryPolicy } from "effect-tinker"
@@ -280,3 +280,32 @@ it.scoped("the transport of the SDK needs no fiber of its own over this client",
   Effect.gen(function*() {
     assert.isTrue(HttpRuntime.SendDirectly in (yield* HttpClient.HttpClient))
   }).pipe(Effect.provide(UndiciHttpClient.layer)))
+
+it.scoped("sends a body as it is made, with the length that it was said to have, and fails with it", () =>
+  Effect.gen(function*() {
+    const server = yield* serve((_, response, body) => response.end(String(body.length)))
+    const parts = 64
+    const put = (made: Stream.Stream<Uint8Array, Error>) =>
+      Effect.flatMap(HttpClient.HttpClient, (client) =>
+        Effect.flatMap(
+          client.execute(HttpClientRequest.put(`${server.url}/file`, {
+            body: HttpBody.stream(made, "application/octet-stream", parts * 65_536)
+          })),
+          (response) => response.text
+        ))
+    const made = Stream.map(Stream.range(1, parts), (index) => new Uint8Array(65_536).fill(index))
+    yield* Effect.gen(function*() {
+      assert.strictEqual(yield* put(made), String(parts * 65_536))
+      const { headers } = server.requests[0]!.request
+      assert.deepStrictEqual([headers["content-length"], headers["transfer-encoding"]], [
+        String(parts * 65_536),
+        undefined
+      ])
+      for (
+        const broken of [Stream.concat(Stream.take(made, 2), Stream.fail(new Error("gone"))), Stream.take(made, 2)]
+      ) {
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(put(broken))))
+      }
+    }).pipe(Effect.provide(UndiciHttpClient.layer))
+    assert.strictEqual(server.requests.length, 1)
+  }))

@@ -110,6 +110,100 @@ export const checkpoint = CommandTree.group("checkpoint", {
       short: { output: "o" },
       load: () => import("../handlers/checkpointDownload.js").then(({ download }) => download)
     }),
+    CommandTree.leaf("export", {
+      summary: "Makes a model's folder of a checkpoint: its adapter, or the base model with the adapter merged in.",
+      details:
+        "The adapter is a PEFT folder, as download brings it. With --merged it is added to the weights in the folder of --base, and what is written "
+        + "is a folder like that one: programs load it that know nothing of adapters.",
+      examples: [
+        "tinker checkpoint export tinker://RUN_ID/weights/final -o adapter",
+        "tinker checkpoint export tinker://RUN_ID/weights/final --merged --base Qwen3-8B -o merged",
+        "tinker checkpoint export adapter --merged --base Qwen3-8B -o merged"
+      ],
+      parameters: {
+        source: Args.text({ name: "PATH" }).pipe(
+          Args.withDescription("The checkpoint's path, or with --merged an adapter's folder on this machine")
+        ),
+        output: Options.text("output").pipe(
+          Options.withPseudoName("folder"),
+          Options.withDescription("The folder that is made")
+        ),
+        merged: Options.boolean("merged").pipe(Options.withDescription("Adds the adapter to the base model's weights")),
+        base: Options.text("base").pipe(
+          Options.withPseudoName("folder"),
+          Options.withDescription("The base model's folder, as it comes from the Hugging Face hub"),
+          Options.optional
+        ),
+        force: Options.boolean("force").pipe(
+          Options.withDescription("Replaces a folder that is there, once the new one is whole")
+        )
+      },
+      short: { output: "o" },
+      load: () => import("../handlers/checkpointExport.js").then(({ exportModel }) => exportModel)
+    }),
+    CommandTree.leaf("push-hf", {
+      summary: "Pushes a checkpoint's adapter to the Hugging Face Hub.",
+      details:
+        "Without --repo to a private repository named by the model and the run, on a branch named by the checkpoint. The token is that of --hf-token, "
+        + "HF_TOKEN, HUGGING_FACE_HUB_TOKEN, the file of HF_TOKEN_PATH, or what hf auth login has stored. HF_ENDPOINT is the Hub's address.",
+      examples: [
+        "tinker checkpoint push-hf tinker://RUN_ID/weights/final",
+        "tinker checkpoint push-hf tinker://RUN_ID/weights/final --repo me/my-adapter --public"
+      ],
+      parameters: {
+        path,
+        repo: Options.text("repo").pipe(
+          Options.withPseudoName("id"),
+          Options.withDescription("The repository, as name or namespace/name. Default: named by the model and the run"),
+          Options.optional
+        ),
+        public: Options.boolean("public").pipe(
+          Options.withDescription("Shows the repository to everybody, where it is made now")
+        ),
+        revision: Options.text("revision").pipe(
+          Options.withPseudoName("branch"),
+          Options.withDescription(
+            "The branch, which is made where it is not there. Default: main, and without --repo one named by the checkpoint"
+          ),
+          Options.optional
+        ),
+        commitMessage: Options.text("commit-message").pipe(
+          Options.withPseudoName("text"),
+          Options.withDescription("What the commit says. Default: the checkpoint's path"),
+          Options.optional
+        ),
+        createPr: Options.boolean("create-pr").pipe(Options.withDescription("Proposes the commit in a pull request")),
+        allowPattern: Options.text("allow-pattern").pipe(
+          Options.withPseudoName("glob"),
+          Options.withDescription(
+            "Pushes those files alone that fit one of these; * also goes over slashes. May come again"
+          ),
+          Options.repeated
+        ),
+        ignorePattern: Options.text("ignore-pattern").pipe(
+          Options.withPseudoName("glob"),
+          Options.withDescription("Leaves out files that fit one of these. May come again"),
+          Options.repeated
+        ),
+        noModelCard: Options.boolean("no-model-card").pipe(
+          Options.withDescription("Adds no README.md that says what the adapter is")
+        ),
+        overwrite: Options.boolean("overwrite").pipe(
+          Options.withDescription("Pushes also over what was made of another checkpoint")
+        ),
+        hfToken: Options.text("hf-token").pipe(
+          Options.withPseudoName("token"),
+          Options.withDescription("The Hub's token, which other users of this machine may see on the line"),
+          Options.optional
+        ),
+        hfTokenStdin: Options.boolean("hf-token-stdin").pipe(
+          Options.withDescription("Reads the token from the standard input")
+        )
+      },
+      short: { repo: "r" },
+      repeated: ["allowPattern", "ignorePattern"],
+      load: () => import("../handlers/checkpointPushHf.js").then(({ pushHf }) => pushHf)
+    }),
     CommandTree.leaf("publish", {
       summary: "Lets everybody use checkpoints.",
       details: "Asks first on a terminal. One that is public already stays so.",
