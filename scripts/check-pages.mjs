@@ -67,6 +67,15 @@ const serving = async ({ cwd, env }, use = () => {}) => {
     use({ ...env, TINKER_API_KEY: "tml-mine", TINKER_BASE_URL: url, TINKER_TELEMETRY: "0" }))
 }
 
+/** Lines of the command that ask for what is not here: their commands and options must be ones that there are. */
+const known = async (code, { cwd, env }) => {
+  for (const line of code.trim().split("\n")) {
+    const help = await shell(`npx ${line} --help`, { cwd, env })
+    const lacking = (line.match(/ --[a-z-]+/g) ?? []).filter((option) => !help.includes(option.trim()))
+    if (lacking.length > 0) throw new Error(`${line}: there is no${lacking.join(",")}`)
+  }
+}
+
 /**
  * How blocks are run, by page and by a text in them: in the folder where the lines of their page were run, or for those of the
  * repository in a copy of it. What trains for long makes fewer steps, or runs until it trains, and ports are free ones.
@@ -118,6 +127,9 @@ const runs = {
           await shell(`npx ${line}`, { cwd, env: { ...env, TINKER_BASE_URL: url } })
         }
       }),
+    "tinker sample Qwen": known,
+    "tinker checkpoint export": known,
+    "tinker checkpoint push-hf": known,
     "\"default\": \"work\"": async (code, { cwd, env }) => {
       mkdirSync(join(cwd, ".tinker"), { recursive: true })
       writeFileSync(join(cwd, ".tinker", "profiles.json"), code)
