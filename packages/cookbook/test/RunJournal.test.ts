@@ -131,11 +131,15 @@ const run = (
     Effect.provideService(KeyValueStore.KeyValueStore, storeOf(entries, dies))
   )
 
-/** A process that finds the lock of one that died waits for its lease on the virtual clock. */
+/**
+ * A process that finds the lock of one that died waits for its lease on the virtual clock. What it waits for later, as before it asks again,
+ * it may come to after that clock has gone on, where something before takes real time.
+ */
 const afterLease = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(effect)
     yield* TestClock.adjust("30 seconds")
+    yield* Effect.repeat(Effect.zipRight(TestClock.adjust("1 second"), Fiber.poll(fiber)), { until: Option.isSome })
     return yield* Fiber.join(fiber)
   })
 

@@ -290,6 +290,8 @@ const silent: ReadonlyArray<string> = [
   "SamplingClient.handle",
   "SamplingClient.telemetry",
   "RestClient.whoami",
+  "TrainingClient.tokenizer",
+  "SamplingClient.tokenizer",
   "TelemetryReporter.isOn"
 ]
 
