@@ -65,20 +65,23 @@ type Platform = FileSystem.FileSystem | Path.Path | Terminal.Terminal
  * @category utils
  */
 export const run = (line: ReadonlyArray<string>): void => {
-  let isReaderGone = false
+  let codeOfReader: number | undefined
   const { words } = GlobalOptions.extract(line)
   const found = CommandTree.find(root, words)
   const isServer = typeof found !== "string" && found.command._tag === "Leaf" && found.command.isServer
-  Effect.zipRight(endsWithItsReader(() => isReaderGone = true), execute(line, Output.ofProcess())).pipe(
-    Effect.provide(platform),
-    patiently,
-    NodeRuntime.runMain({
-      disableErrorReporting: true,
-      disablePrettyLogger: true,
-      teardown: (exit, onExit) =>
-        onExit(isReaderGone ? 0 : Exit.isSuccess(exit) ? exit.value as number : isServer ? 0 : 130)
-    })
-  )
+  Effect.zipRight(endsWithItsReader((isFailure) => codeOfReader = isFailure ? 1 : 0), execute(line, Output.ofProcess()))
+    .pipe(
+      Effect.provide(platform),
+      patiently,
+      NodeRuntime.runMain({
+        disableErrorReporting: true,
+        disablePrettyLogger: true,
+        teardown: (exit, onExit) =>
+          onExit(
+            codeOfReader !== undefined ? codeOfReader : Exit.isSuccess(exit) ? exit.value as number : isServer ? 0 : 130
+          )
+      })
+    )
 }
 
 const asked = (words: ReadonlyArray<string>, issue: string | undefined) =>
@@ -121,12 +124,14 @@ const warnings = (output: Output.Service) =>
     })
   )
 
-/** Whoever read the result has gone, as after `| head`: nothing is left to do, and that is no failure. */
-const endsWithItsReader = (onGone: () => void) =>
+/** Whoever read the result has gone, as after `| head`: nothing is left to do, and that is no failure. A full disk is one. */
+const endsWithItsReader = (onGone: (isFailure: boolean) => void) =>
   Effect.sync(() => {
-    process.stdout.once("error", () => {
+    process.stdout.once("error", (error: NodeJS.ErrnoException) => {
       process.stdout.on("error", () => {})
-      onGone()
+      const isFailure = error.code !== "EPIPE"
+      if (isFailure) process.stderr.write(`error: the result could not be written (${error.code ?? error.message}).\n`)
+      onGone(isFailure)
       process.kill(process.pid, "SIGINT")
     })
   })

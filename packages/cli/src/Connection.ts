@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as Failure from "./Failure.js"
 import * as GlobalOptions from "./GlobalOptions.js"
 import * as Output from "./Output.js"
 import * as Profile from "./Profile.js"
@@ -82,7 +83,7 @@ const announced: Layer.Layer<never, never, Output.Output> = Layer.scopedDiscard(
   const output = yield* Output.Output
   const hub = yield* TinkerEvents.CurrentHub
   const stop = hub.listen((event) => {
-    if (event._tag === "RetryScheduled" && event.policy !== "poll") {
+    if (event._tag === "RetryScheduled" && event.policy !== "poll" && output.format === "table") {
       Effect.runSync(
         output.notice(`${event.error.message} Asking again in ${Duration.format(Math.round(event.wait))}.`)
       )
@@ -132,10 +133,12 @@ export const layerHttp: Layer.Layer<
     ))
 )
 
-/** Three attempts: more is for programs that nobody waits for. */
-const attempts = RetryPolicy.backoff({ first: "500 millis", longest: "5 seconds" }).pipe(
-  Schedule.intersect(Schedule.recurs(2))
-)
+/** Three attempts, within so many milliseconds: more is for programs that nobody waits for. */
+const attempts = (withinMillis: number) =>
+  RetryPolicy.backoff({ first: "500 millis", longest: "5 seconds" }).pipe(
+    Schedule.intersect(Schedule.recurs(2)),
+    Schedule.upTo(withinMillis)
+  )
 
 /**
  * A request as people ask: three attempts, within the time of `--timeout` all together; 402, which programs wait out, fails at once.
@@ -152,7 +155,7 @@ export const brief = <A, E, R>(
         duration: timeoutMillis,
         onTimeout: () =>
           new ApiTimeoutError({
-            operation: "tinker",
+            operation: Failure.anyRequest,
             reason: "waiting",
             deadline: Duration.millis(timeoutMillis)
           })
@@ -165,10 +168,12 @@ export const brief = <A, E, R>(
  * @since 0.1.0
  * @category combinators
  */
-export const impatient: <A, E, R>(request: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = RetryPolicy.withPolicies(
-  {
-    request: attempts,
-    firstContact: attempts,
-    billing: RetryPolicy.none
-  }
-)
+export const impatient = <A, E, R>(
+  request: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R | GlobalOptions.GlobalOptions> =>
+  Effect.flatMap(GlobalOptions.GlobalOptions, ({ timeoutMillis }) =>
+    RetryPolicy.withPolicies(request, {
+      request: attempts(timeoutMillis),
+      firstContact: attempts(timeoutMillis),
+      billing: RetryPolicy.none
+    }))

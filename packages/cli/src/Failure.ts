@@ -11,6 +11,7 @@
  * | 130 | stopped by Ctrl-C |
  */
 import { DatasetError } from "@effect-tinker/cookbook/DatasetError"
+import { durationText } from "@effect-tinker/protocol/Prose"
 import { type ApiStatusError, isTinkerError, type TinkerError } from "@effect-tinker/protocol/TinkerError"
 import * as PlatformError from "@effect/platform/Error"
 import * as Credentials from "effect-tinker/Credentials"
@@ -90,9 +91,12 @@ export const ofError = (error: unknown): Omit<Failure, "details"> => {
     const { code, exitCode, message, requestId, status } = error
     return { code, exitCode, message, requestId, status }
   }
-  if (error instanceof RunFailure || error instanceof DatasetError) {
-    return { code: "failed", exitCode: 1, message: error.message }
+  if (error instanceof RunFailure) {
+    return isTinkerError(error.cause)
+      ? { ...ofTinkerError(error.cause), message: error.message }
+      : { code: "failed", exitCode: 1, message: error.message }
   }
+  if (error instanceof DatasetError) return { code: "failed", exitCode: 1, message: error.message }
   if (error instanceof UsageError) return { code: "usage", exitCode: 2, message: error.message }
   if (isTinkerError(error)) return ofTinkerError(error)
   if (ConfigError.isConfigError(error)) {
@@ -143,7 +147,9 @@ export const text = (
       isVerbose ? `${requestId === undefined ? "" : `request: ${requestId}\n`}${details ?? ""}\n` : ""
     }`
 
-const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ")
+/** What a service says may neither move the cursor nor repeat a key. */
+const oneLine = (text: string): string =>
+  text.replace(/\s*\n\s*/g, " ").replace(/\p{C}/gu, "�").replace(/\b(tml-(?!renderers)|eyJ)[\w.-]{8,}/g, "$1…")
 
 const ofTinkerError = (error: TinkerError): Omit<Failure, "details"> => {
   const message = forPeople(error)
@@ -202,10 +208,23 @@ const ofStatus = ({ reason }: ApiStatusError): Pick<Failure, "code" | "exitCode"
   }
 }
 
+/**
+ * The operation of a time limit of the command's own, for whatever it had asked.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const anyRequest = "tinker"
+
 /** The SDK's advice is for programs, which have options; a command has variables and profiles. */
 const forPeople = (error: TinkerError): string =>
   oneLine(
-    Credentials.isMissingKey(error)
+    error._tag === "ApiTimeoutError" && error.operation === anyRequest
+      ? `the service has not answered within ${
+        durationText(error.deadline)
+      }. Check that it runs and can be reached (tinker doctor), or wait longer `
+        + "with --timeout."
+      : Credentials.isMissingKey(error)
       ? "there is no API key. Set TINKER_API_KEY, or store one with: tinker auth login. A server on this machine needs none: set "
         + "TINKER_BASE_URL to its address."
       : error.message.replace(/option apiKey, or (?=TINKER_API_KEY)/, "")

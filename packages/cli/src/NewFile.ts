@@ -4,7 +4,9 @@
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { UsageError } from "./UsageError.js"
 
@@ -30,7 +32,8 @@ export const check = (
   )
 
 /**
- * Writes bytes beside the place, and puts them there when all have come. The folders above are made. Gives how many there were.
+ * Writes bytes beside the place, and puts them there when all have come; the folders above are made. What is no file, as a pipe or a device,
+ * is written to as it is, and of a link what it leads to. Gives how many bytes there were.
  *
  * @since 0.1.0
  * @category utils
@@ -38,15 +41,29 @@ export const check = (
 export const write = <E, R>(
   place: string,
   bytes: Stream.Stream<Uint8Array, E, R>
-): Effect.Effect<number, E | PlatformError, R | FileSystem.FileSystem | Path.Path> =>
+): Effect.Effect<number, E | PlatformError | UsageError, R | FileSystem.FileSystem | Path.Path> =>
   Effect.scoped(Effect.gen(function*() {
     const files = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const folder = path.dirname(place)
-    yield* files.makeDirectory(folder, { recursive: true })
-    const beside = yield* files.makeTempFileScoped({ directory: folder, prefix: `.${path.basename(place)}-` })
+    const found = yield* Effect.option(files.stat(place))
+    const type = Option.getOrUndefined(found)?.type
+    if (type === "Directory") {
+      return yield* new UsageError({ description: `${place} is a folder. Give the name of a file.` })
+    }
     let size = 0
-    yield* Stream.run(Stream.tap(bytes, (part) => Effect.sync(() => size += part.length)), files.sink(beside))
-    yield* files.rename(beside, place)
+    const counted = Stream.tap(bytes, (part) => Effect.sync(() => void (size += part.length)))
+    if (type !== undefined && type !== "File") {
+      // In one piece, as there are no places in a pipe that a part could be written to.
+      const parts = Chunk.toReadonlyArray(yield* Stream.runCollect(counted))
+      yield* files.writeFile(place, Buffer.concat(parts), { flag: "w" })
+      return size
+    }
+    const target = type === undefined ? place : yield* files.realPath(place)
+    const folder = path.dirname(target)
+    yield* files.makeDirectory(folder, { recursive: true })
+    const beside = yield* files.makeTempFileScoped({ directory: folder, prefix: `.${path.basename(target)}-` })
+    yield* Stream.run(counted, files.sink(beside))
+    if (Option.isSome(found)) yield* files.chmod(beside, found.value.mode & 0o777)
+    yield* files.rename(beside, target)
     return size
   }))

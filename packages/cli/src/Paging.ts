@@ -45,24 +45,24 @@ export const collect = <A, E, R>(options: {
     const first = yield* options.page({ offset, limit: limit > 0 ? Math.min(pageSize, limit) : pageSize })
     const total = first.total ?? offset + first.entries.length
     const wanted = Math.min(limit > 0 ? limit : Infinity, Math.max(0, total - offset))
-    const places: Array<{ readonly offset: number; readonly limit: number }> = []
-    for (let at = first.entries.length; at > 0 && at < wanted; at += pageSize) {
-      places.push({ offset: offset + at, limit: Math.min(pageSize, wanted - at) })
+    const entries = new Map(first.entries.map((entry) => [idOf(entry), entry]))
+    let at = first.entries.length
+    while (at > 0 && at < wanted) {
+      const before = entries.size
+      const places: Array<{ readonly offset: number; readonly limit: number }> = []
+      for (; at < wanted && places.length < concurrency; at += pageSize) {
+        places.push({ offset: offset + at, limit: Math.min(pageSize, wanted - at) })
+      }
+      for (const page of yield* Effect.forEach(places, options.page, { concurrency })) {
+        for (const entry of page.entries) if (!entries.has(idOf(entry))) entries.set(idOf(entry), entry)
+      }
+      yield* output.progress(`Fetching ${nouns}: ${entries.size}/${wanted}`)
+      // A server that gives the same again would be asked without end.
+      if (entries.size === before) break
     }
-    let received = first.entries.length
-    const rest = yield* Effect.forEach(
-      places,
-      (place) =>
-        Effect.tap(options.page(place), ({ entries }) => {
-          received += entries.length
-          return output.progress(`Fetching ${nouns}: ${received}/${wanted}`)
-        }),
-      { concurrency }
-    )
-    if (places.length > 0) yield* output.progress("")
-    const entries = new Map<string, A>()
-    for (const page of [first, ...rest]) {
-      for (const entry of page.entries) if (!entries.has(idOf(entry))) entries.set(idOf(entry), entry)
+    yield* output.progress("")
+    if (entries.size < wanted) {
+      yield* output.warning(`the service says that there are ${wanted} ${nouns}, and gave ${entries.size}.`)
     }
     return { entries: Array.from(entries.values()), total }
   })

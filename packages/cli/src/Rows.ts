@@ -10,6 +10,7 @@ import * as Humanize from "./Humanize.js"
 import * as NewFile from "./NewFile.js"
 import * as Output from "./Output.js"
 import * as Table from "./Table.js"
+import type { UsageError } from "./UsageError.js"
 
 /**
  * A row by the names of its columns. Null is known to be nothing; what is missing is of no account.
@@ -69,7 +70,7 @@ export const writeCsv = (
   place: string,
   text: string,
   count: number
-): Effect.Effect<void, PlatformError, Output.Output | FileSystem.FileSystem | Path.Path> =>
+): Effect.Effect<void, PlatformError | UsageError, Output.Output | FileSystem.FileSystem | Path.Path> =>
   Effect.flatMap(Output.Output, (output) =>
     place === "-"
       ? output.raw([text])

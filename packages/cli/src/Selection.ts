@@ -6,17 +6,16 @@ import * as TinkerPath from "@effect-tinker/protocol/TinkerPath"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as RestClient from "effect-tinker/RestClient"
 import * as Arr from "effect/Array"
-import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import * as CheckpointPath from "./CheckpointPath.js"
 import * as Connection from "./Connection.js"
 import * as PlatformErrors from "./internal/effect/platformErrors.js"
 import * as Output from "./Output.js"
+import * as Paging from "./Paging.js"
 import { UsageError } from "./UsageError.js"
 
 /**
@@ -76,6 +75,14 @@ export const find = (selection: Selection, verb: string) =>
     if (isNamed) return Array.from(new Set(named), (path): Chosen => ({ path, checkpoint: undefined }))
     const checkpoints = yield* Effect.provide(listed(selection.runId), Connection.layer)
     const now = yield* Clock.currentTimeMillis
+    const paths = new Set(checkpoints.map(({ tinkerPath }) => tinkerPath))
+    const unknown = selection.keep.find((path) => !paths.has(path))
+    if (unknown !== undefined) {
+      return yield* new UsageError({
+        description:
+          `--keep: there is no checkpoint ${unknown} among those that are meant, and nothing was changed. Check its name.`
+      })
+    }
     return fitting(selection, checkpoints, now).map((checkpoint): Chosen => ({
       path: checkpoint.tinkerPath,
       checkpoint
@@ -124,19 +131,43 @@ const filtersOf = (selection: Selection): ReadonlyArray<string> =>
   ].flatMap(([name, isGiven]) => isGiven === true ? [String(name)] : [])
 
 /**
- * Whether anything but their run says which checkpoints are meant.
+ * Whether anything but their run says which checkpoints are meant; what fits all of them, as any name, does not.
  *
  * @since 0.1.0
  * @category guards
  */
-export const isNarrowed = (selection: Selection): boolean => filtersOf(selection).length > 0
+export const isNarrowed = (selection: Selection): boolean =>
+  filtersOf({
+    ...selection,
+    keep: [],
+    name: Option.filter(selection.name, (glob) => !/^\**$/.test(glob)),
+    olderThan: Option.filter(selection.olderThan, (age) => age > 0),
+    minSize: Option.filter(selection.minSize, (size) => size > 0)
+  }).length > 0
+
+/** Source of the size of a page: the Python SDK's command line 0.38.0. */
+const pageSize = 1000
 
 const listed = (runId: Option.Option<string>) =>
   Effect.flatMap(RestClient.RestClient, (rest) =>
     Option.match(runId, {
       onSome: (id) => Effect.map(Connection.brief(rest.listCheckpoints(id)), ({ checkpoints }) => checkpoints),
       onNone: () =>
-        Effect.map(Connection.impatient(Stream.runCollect(rest.userCheckpoints())), (all) => Chunk.toReadonlyArray(all))
+        Effect.map(
+          Paging.collect({
+            limit: 0,
+            offset: 0,
+            pageSize,
+            nouns: "checkpoints",
+            idOf: (checkpoint: Checkpoint) => checkpoint.tinkerPath,
+            page: (place) =>
+              Effect.map(
+                Connection.brief(rest.listUserCheckpoints(place)),
+                ({ checkpoints, cursor }) => ({ entries: checkpoints, total: cursor?.totalCount })
+              )
+          }),
+          ({ entries }) => entries
+        )
     }))
 
 /**

@@ -8,6 +8,7 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as GlobalOptions from "./GlobalOptions.js"
 import * as Profile from "./Profile.js"
 import type { UsageError } from "./UsageError.js"
@@ -55,7 +56,8 @@ export const find: Effect.Effect<Option.Option<Found>, UsageError | InvalidInput
 )
 
 /**
- * Stores a key, for the profile that was asked for, which is made if it is not there, or as the default one.
+ * Stores a key, for the profile that was asked for, which is made if it is not there, or as the default one. Services number their keys
+ * each for itself, so that one whose number another key has gets a number of its own behind it.
  *
  * @since 0.1.0
  * @category utils
@@ -67,13 +69,28 @@ export const store = (
   Effect.gen(function*() {
     const stored = Option.getOrElse(yield* StoredCredentials.read, () => StoredCredentials.empty)
     const name = yield* profileName
-    const keys = { ...stored.keys, [id]: key }
-    yield* StoredCredentials.write({ ...stored, keys, ...(name === undefined ? { default: id } : {}) })
-    if (name !== undefined) yield* ofProfile(name, id)
+    const free = freeId(stored.keys, id, key)
+    const keys = { ...stored.keys, [free]: key }
+    yield* StoredCredentials.write({ ...stored, keys, ...(name === undefined ? { default: free } : {}) })
+    if (name !== undefined) yield* ofProfile(name, free)
   })
 
+const freeId = (
+  keys: StoredCredentials.StoredKeys["keys"],
+  id: string,
+  { key }: StoredCredentials.StoredKey
+): string => {
+  const isFree = (candidate: string) => {
+    const taken = keys[candidate]?.key
+    return taken === undefined || Redacted.value(taken) === Redacted.value(key)
+  }
+  let candidate = id
+  for (let n = 2; !isFree(candidate); n++) candidate = `${id}-${n}`
+  return candidate
+}
+
 /**
- * Removes a key that was found.
+ * Removes a key that was found, from the file too unless something else uses it.
  *
  * @since 0.1.0
  * @category utils
@@ -84,10 +101,14 @@ export const remove = (
   Effect.gen(function*() {
     const stored = Option.getOrElse(yield* StoredCredentials.read, () => StoredCredentials.empty)
     const name = yield* profileName
-    const { [id]: _, ...keys } = stored.keys
-    const { default: fallback, ...others } = stored
-    yield* StoredCredentials.write({ ...others, keys, ...(fallback === id ? {} : { default: fallback }) })
     if (name !== undefined) yield* ofProfile(name, undefined)
+    const { profiles } = yield* Profile.read
+    const { default: current, ...others } = stored
+    const fallback = name === undefined && current === id ? undefined : current
+    const isUsed = fallback === id || Object.values(profiles).some((profile) => profile.key === id)
+    const { [id]: removed, ...left } = stored.keys
+    const keys = isUsed && removed !== undefined ? stored.keys : left
+    yield* StoredCredentials.write({ ...others, keys, ...(fallback === undefined ? {} : { default: fallback }) })
   })
 
 const ofProfile = (name: string, key: string | undefined) =>

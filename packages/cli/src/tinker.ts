@@ -15,4 +15,4 @@ const main = async (line: ReadonlyArray<string>): Promise<void> => {
   else (await import("./CommandRun.js")).run(line)
 }
 
-if (Entry.isEntry(import.meta.url)) await main(process.argv.slice(2))
+if (Entry.isEntry(import.meta.url)) void main(process.argv.slice(2))

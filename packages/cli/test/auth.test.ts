@@ -136,3 +136,48 @@ it.scopedLive("says whether there is a credential, whether it is accepted, and w
     assert.strictEqual(unknown.code, 1)
     assert.match(unknown.stderr, /the credential is a key, which does not tell whose it is/)
   }))
+
+it.scopedLive("keeps the keys of two services apart which give them the same number, and misses one that is gone", () =>
+  Effect.gen(function*() {
+    // Servers number the keys of their file from 1 on.
+    const a = yield* guarded
+    const b = yield* server({ protocol: { apiKeys: [{ name: "desk", key: "tml-other" }] } })
+    const home = yield* folder
+    mkdirSync(join(home, ".tinker"), { mode: 0o700 })
+    writeFileSync(
+      join(home, ".tinker", "profiles.json"),
+      JSON.stringify({
+        profiles: { a: { base_url: a.url }, b: { base_url: b.url }, c: { base_url: a.url, key: "gone" } }
+      })
+    )
+    const login = (profile: string, stdin: string) =>
+      line(["auth", "login", "--with-token", "--profile", profile], { home, stdin })
+    const listed = (profile: string) =>
+      Effect.map(line(["run", "list", "--profile", profile], { home }), ({ code }) => code)
+    assert.strictEqual((yield* login("a", "tml-good")).code, 0)
+    assert.strictEqual((yield* login("b", "tml-other")).code, 0)
+    assert.deepStrictEqual([yield* listed("a"), yield* listed("b")], [0, 0])
+    assert.strictEqual((yield* line(["auth", "logout", "--profile", "b"], { home })).code, 0)
+    assert.deepStrictEqual([yield* listed("a"), yield* listed("b")], [0, 3])
+    const gone = yield* line(["run", "list", "--profile", "c"], { home })
+    assert.strictEqual(gone.code, 3)
+    assert.match(gone.stderr, /the key gone, which is to be used, is not in .*credentials\.json/)
+    const lines = yield* line(["auth", "login", "--with-token", "--profile", "b"], { home, stdin: "tml-a\ntml-b\n" })
+    assert.strictEqual(lines.code, 2)
+  }))
+
+it.scopedLive("takes the key out of the file that a link leads to", () =>
+  Effect.gen(function*() {
+    const { line } = yield* guarded
+    const home = yield* folder
+    mkdirSync(join(home, ".tinker"), { mode: 0o700 })
+    const real = join(home, "real.json")
+    writeFileSync(real, JSON.stringify({ version: 1, keys: {} }), { mode: 0o600 })
+    yield* Effect.promise(() =>
+      import("node:fs/promises").then(({ symlink }) => symlink(real, join(home, ".tinker", "credentials.json")))
+    )
+    assert.strictEqual((yield* line(["auth", "login", "--with-token"], { home, stdin: "tml-good" })).code, 0)
+    assert.include(readFileSync(real, "utf8"), "tml-good")
+    assert.strictEqual((yield* line(["auth", "logout"], { home })).code, 0)
+    assert.notInclude(readFileSync(real, "utf8"), "tml-good")
+  }))

@@ -162,3 +162,35 @@ it.scopedLive("keeps the best of a run by a figure of their metadata", () =>
     assert.match(kept.stderr, /1 of the run's checkpoints have no loss/)
     assert.deepStrictEqual(yield* left(line), paths.slice(1).sort())
   }))
+
+it.scopedLive("deletes nothing where one that is to be kept is not there, nor all that there is by a word that fits everything", () =>
+  Effect.gen(function*() {
+    const { line, url } = yield* server()
+    const paths = yield* Trainings.save(url, ["a", "b"])
+    const typo = yield* line(["checkpoint", "delete", "--all", "--name", "a", "--keep", `${paths[0]}x`, "--yes"])
+    assert.strictEqual(typo.code, 2)
+    assert.match(typo.stderr, /--keep: there is no checkpoint .*ax among those that are meant, and nothing was changed/)
+    for (const all of [["--name", "*"], ["--older-than", "0"], ["--min-size", "0"], ["--keep", paths[0]!]]) {
+      const refused = yield* line(["checkpoint", "delete", "--all", ...all, "--yes"])
+      assert.strictEqual(refused.code, 2, all.join(" "))
+      assert.match(refused.stderr, /--all alone would delete every checkpoint/)
+    }
+    assert.deepStrictEqual(yield* left(line), paths.toSorted())
+  }))
+
+it.scopedLive("compares figures that are numbers alone", () =>
+  Effect.gen(function*() {
+    const { line, url } = yield* server()
+    const values = ["-Infinity", "0x10", "-1e999", "NaN", "0.1", "0.2"]
+    const paths = yield* Trainings.save(url, values.map((_, index) => `s${index}`), values.map((loss) => ({ loss })))
+    const plan = yield* line([
+      "checkpoint",
+      "keep",
+      paths[0]!.split("/")[2]!,
+      "--metric",
+      "loss",
+      "--dry-run",
+      "--json"
+    ])
+    assert.deepStrictEqual(JSON.parse(plan.stdout).checkpoints, [paths[5]])
+  }))

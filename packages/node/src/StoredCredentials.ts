@@ -128,14 +128,17 @@ export const read: Effect.Effect<
 export const write = (keys: StoredKeys): Effect.Effect<void, InvalidInputError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const { file, folder } = yield* place
+    const path = yield* Path.Path
+    const { file: named, folder } = yield* place
+    // Where the file is a link, what it leads to is written.
+    const file = yield* Effect.orElseSucceed(fs.realPath(named), () => named)
     // The type of the keys leaves nothing that could not be encoded.
     const text = JSON.stringify(yield* Effect.orDie(encode(keys)), null, 2)
     yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
     yield* fs.chmod(folder, 0o700)
     // Beside the file, as a rename within a folder is one step.
     yield* Effect.scoped(Effect.gen(function*() {
-      const beside = yield* fs.makeTempFileScoped({ directory: folder, prefix: "credentials-" })
+      const beside = yield* fs.makeTempFileScoped({ directory: path.dirname(file), prefix: "credentials-" })
       yield* fs.chmod(beside, 0o600)
       yield* fs.writeFileString(beside, `${text}\n`)
       yield* fs.rename(beside, file)
@@ -156,11 +159,17 @@ export const defaultKey: Effect.Effect<
   Option.Option<Redacted.Redacted>,
   InvalidInputError,
   FileSystem.FileSystem | Path.Path
-> = Effect.zipWith(read, KeyId, (stored, wanted) =>
-  Option.flatMap(stored, ({ default: fallback, keys }) => {
-    const id = wanted ?? fallback
-    return id === undefined ? Option.none() : Option.fromNullable(keys[id]?.key)
-  }))
+> = Effect.flatMap(Effect.all([read, KeyId]), ([stored, wanted]) => {
+  const { default: fallback, keys } = Option.getOrElse(stored, () => empty)
+  if (wanted !== undefined && keys[wanted] === undefined) {
+    return Effect.flatMap(
+      place,
+      ({ file }) => wrong(`the key ${wanted}, which is to be used, is not in ${file}. Store it again`)
+    )
+  }
+  const id = wanted ?? fallback
+  return Effect.succeed(id === undefined ? Option.none() : Option.fromNullable(keys[id]?.key))
+})
 
 /**
  * Provides the stored keys to the SDK.

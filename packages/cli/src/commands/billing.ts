@@ -9,6 +9,8 @@ const csv = Options.text("csv").pipe(
   Options.optional
 )
 
+const force = Options.boolean("force").pipe(Options.withDescription("Replaces a file that is there"))
+
 /** The commands of bills. */
 export const billing = CommandTree.group("billing", {
   summary: "Bills: what was used, and what that costs. Needs the right to see them.",
@@ -37,7 +39,8 @@ export const billing = CommandTree.group("billing", {
           Options.withPseudoName("file"),
           Options.withDescription("Writes what is kept with the sessions as CSV"),
           Options.optional
-        )
+        ),
+        force
       },
       load: () => import("../handlers/billingUsage.js").then(({ usage }) => usage)
     }),
@@ -49,7 +52,8 @@ export const billing = CommandTree.group("billing", {
           Options.withDescription("Those of this project. Default: those of all"),
           Options.optional
         ),
-        csv
+        csv,
+        force
       },
       load: () => import("../handlers/billingStorage.js").then(({ storage }) => storage)
     })

@@ -34,6 +34,11 @@ export const login: Handler<{ readonly withToken: boolean }> = ({ withToken }) =
           "no key was given, and nothing was stored. Type it where it is asked for, or write it to the standard input."
       })
     }
+    if (/\s/.test(Redacted.value(key))) {
+      return yield* new UsageError({
+        description: "a key has no blanks and is one line; what was given is none, and was not stored."
+      })
+    }
     yield* checkShape(key)
     const known = yield* Effect.gen(function*() {
       const rest = yield* RestClient.RestClient

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Handler } from "../CommandTree.js"
 import * as Connection from "../Connection.js"
+import * as NewFile from "../NewFile.js"
 import * as Output from "../Output.js"
 import * as Rows from "../Rows.js"
 import * as Wire from "../Wire.js"
@@ -10,9 +11,11 @@ import * as Wire from "../Wire.js"
 export const storage: Handler<{
   readonly projectId: Option.Option<string>
   readonly csv: Option.Option<string>
-}> = ({ csv, projectId }) =>
+  readonly force: boolean
+}> = ({ csv, force, projectId }) =>
   Effect.gen(function*() {
     const output = yield* Output.Output
+    if (Option.isSome(csv) && csv.value !== "-") yield* NewFile.check(csv.value, { isReplaced: force })
     const admin = yield* AdminClient.AdminClient
     const { data, effectiveRateUsdPerGigabyteMonth: rate = null } = yield* Connection.brief(
       admin.getCurrentCheckpointStorageUsage({ projectId: Option.getOrUndefined(projectId) })

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import type { Handler } from "../CommandTree.js"
 import * as Connection from "../Connection.js"
 import * as Humanize from "../Humanize.js"
+import * as NewFile from "../NewFile.js"
 import * as Output from "../Output.js"
 import { timeOf } from "../ParsedOption.js"
 import * as Rows from "../Rows.js"
@@ -21,6 +22,7 @@ interface Input {
   readonly groupBy: Option.Option<string>
   readonly csv: Option.Option<string>
   readonly sessionsCsv: Option.Option<string>
+  readonly force: boolean
 }
 
 const hour = 3_600_000
@@ -36,6 +38,9 @@ export const usage: Handler<Input> = (input) =>
       return yield* new UsageError({
         description: "--csv and --sessions-csv cannot both go to the standard output. Give one of them a file."
       })
+    }
+    for (const place of Option.toArray(input.csv).concat(Option.toArray(input.sessionsCsv))) {
+      if (place !== "-") yield* NewFile.check(place, { isReplaced: input.force })
     }
     const window = yield* windowOf(input, yield* Clock.currentTimeMillis)
     const { costDataThrough, data, sessions } = yield* asked(window)

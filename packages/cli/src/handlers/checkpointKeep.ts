@@ -54,8 +54,9 @@ const listed = ({ runId, type }: Input) =>
 /** The metadata of checkpoints are texts. */
 const metricOf = ({ userMetadata = {} }: Checkpoint, metric: string): number | undefined => {
   const text = Object.hasOwn(userMetadata, metric) ? userMetadata[metric]!.trim() : ""
-  const value = Number(text)
-  return text === "" || Number.isNaN(value) ? undefined : value
+  return /^-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?$/i.test(text) && Number.isFinite(Number(text))
+    ? Number(text)
+    : undefined
 }
 
 const withoutMetric = ({ metric, runId }: Input, checkpoints: ReadonlyArray<Checkpoint>) => {
