@@ -15,8 +15,8 @@ import * as CheckpointPath from "./CheckpointPath.js"
 import * as Connection from "./Connection.js"
 import * as PlatformErrors from "./internal/effect/platformErrors.js"
 import * as Output from "./Output.js"
-import * as Paging from "./Paging.js"
 import { UsageError } from "./UsageError.js"
+import * as UserCheckpoints from "./UserCheckpoints.js"
 
 /**
  * What was given. Times are in milliseconds since 1970, durations in milliseconds, sizes in bytes.
@@ -145,30 +145,14 @@ export const isNarrowed = (selection: Selection): boolean =>
     minSize: Option.filter(selection.minSize, (size) => size > 0)
   }).length > 0
 
-/** Source of the size of a page: the Python SDK's command line 0.38.0. */
-const pageSize = 1000
-
 const listed = (runId: Option.Option<string>) =>
-  Effect.flatMap(RestClient.RestClient, (rest) =>
-    Option.match(runId, {
-      onSome: (id) => Effect.map(Connection.brief(rest.listCheckpoints(id)), ({ checkpoints }) => checkpoints),
-      onNone: () =>
-        Effect.map(
-          Paging.collect({
-            limit: 0,
-            offset: 0,
-            pageSize,
-            nouns: "checkpoints",
-            idOf: (checkpoint: Checkpoint) => checkpoint.tinkerPath,
-            page: (place) =>
-              Effect.map(
-                Connection.brief(rest.listUserCheckpoints(place)),
-                ({ checkpoints, cursor }) => ({ entries: checkpoints, total: cursor?.totalCount })
-              )
-          }),
-          ({ entries }) => entries
-        )
-    }))
+  Option.match(runId, {
+    onSome: (id) =>
+      Effect.flatMap(RestClient.RestClient, (rest) =>
+        Effect.map(Connection.brief(rest.listCheckpoints(id)), ({ checkpoints }) => checkpoints)),
+    onNone: () =>
+      Effect.map(UserCheckpoints.list({ limit: 0, offset: 0 }), ({ entries }) => entries)
+  })
 
 /**
  * Leaves of a list those checkpoints that fit what was given, in its order. Bounds of time are strict.

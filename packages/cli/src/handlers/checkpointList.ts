@@ -7,12 +7,9 @@ import type { Handler } from "../CommandTree.js"
 import * as Connection from "../Connection.js"
 import * as Humanize from "../Humanize.js"
 import * as Output from "../Output.js"
-import * as Paging from "../Paging.js"
 import * as Table from "../Table.js"
+import * as UserCheckpoints from "../UserCheckpoints.js"
 import * as Wire from "../Wire.js"
-
-/** Source of the size of a page: the Python SDK's command line 0.38.0; each page costs the server much. */
-const pageSize = 1000
 
 export const list: Handler<{
   readonly limit: number
@@ -22,7 +19,7 @@ export const list: Handler<{
   Effect.gen(function*() {
     const { entries, total } = yield* Option.match(runId, {
       onSome: ofRun,
-      onNone: () => ofAll({ limit, offset })
+      onNone: () => UserCheckpoints.list({ limit, offset })
     })
     const now = yield* DateTime.now
     const output = yield* Output.Output
@@ -47,22 +44,6 @@ const ofRun = (runId: string) =>
     const rest = yield* RestClient.RestClient
     const { checkpoints } = yield* Connection.brief(rest.listCheckpoints(runId))
     return { entries: checkpoints, total: checkpoints.length }
-  })
-
-const ofAll = (place: { readonly limit: number; readonly offset: number }) =>
-  Effect.gen(function*() {
-    const rest = yield* RestClient.RestClient
-    return yield* Paging.collect({
-      ...place,
-      pageSize,
-      nouns: "checkpoints",
-      idOf: (checkpoint: Checkpoint) => checkpoint.tinkerPath,
-      page: (page) =>
-        Effect.map(
-          Connection.brief(rest.listUserCheckpoints(page)),
-          ({ checkpoints, cursor }) => ({ entries: checkpoints, total: cursor?.totalCount })
-        )
-    })
   })
 
 const columns = (now: DateTime.Utc): ReadonlyArray<Table.Column<Checkpoint>> => [
